@@ -1,0 +1,353 @@
+//! What an invite is, and what it allows at an instant. No I/O and no clock: whoever asks says when.
+
+use std::fmt;
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use sha2::{Digest, Sha256};
+
+use crate::refusal::Refusal;
+
+/// Characters in a token: 62^24 possibilities, 142 bits.
+pub const TOKEN_LENGTH: usize = 24;
+
+/// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely collide.
+const ID_LENGTH: usize = 12;
+
+/// How long a session that presented a token before its expiry may take to register (XEP-0445 §5 judges expiry
+/// when the token is presented). Servers close unauthenticated streams long before.
+const PRESENTED_GRACE_SECONDS: i64 = 60 * 60;
+
+/// A text of random characters, evenly drawn from `alphabet` by the system's random source.
+fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
+    // Bytes from here up would make the first characters of the alphabet likelier than the others.
+    let even = 256 - 256 % alphabet.len();
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0u8; 64];
+    while text.len() < length {
+        SysRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
+        let usable = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < even);
+        let characters = usable.filter_map(|byte| alphabet.get(byte % alphabet.len()));
+        text.extend(characters.take(length - text.len()).map(|byte| char::from(*byte)));
+    }
+    Ok(text)
+}
+
+/// The system's random source failed, so no secret can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system's random source failed, so no token can be made")]
+pub struct NoRandomness;
+
+/// The secret of an invite. It is shown once, in the link, and never stored: `Debug` does not reveal it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A new token from the system's random source.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        random_text(ALPHABET, TOKEN_LENGTH).map(Token)
+    }
+
+    /// The token in a text that claims to be one; `None` if its shape already says that it is not ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let shaped = text.len() == TOKEN_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        shaped.then(|| Token(text.to_owned()))
+    }
+
+    /// What the store keeps and compares in the token's place.
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(Sha256::digest(self.0.as_bytes()).into())
+    }
+
+    /// The secret itself, for the link.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// SHA-256 of a [`Token`]. With 142 random bits in the token, nothing slower is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// The public name of an invite, safe to log; never the secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InviteId(String);
+
+impl InviteId {
+    /// A new id from the system's random source.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        // No 0, 1, l or o, which are misread.
+        random_text(b"abcdefghijkmnpqrstuvwxyz23456789", ID_LENGTH).map(InviteId)
+    }
+
+    /// The id in a text of any origin; `None` if its shape says that it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let shaped =
+            text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        shaped.then(|| InviteId(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InviteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An enum whose variants have one word each, in the store, in JSON and on the wire.
+macro_rules! worded {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// The variant of a word; `None` for every other text.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+worded! {
+    /// What an invite is for.
+    InviteType {
+        /// Registers an account.
+        Account => "account",
+        /// Makes its holder a contact of the inviter; registers nobody.
+        Contact => "contact",
+        /// Registers an account that is a contact of the inviter at once.
+        AccountAndContact => "account-and-contact",
+        /// Sets a new password for one existing account.
+        PasswordReset => "password-reset",
+    }
+}
+
+worded! {
+    /// Where an invite stands in its life.
+    State {
+        /// It can be used.
+        Pending => "pending",
+        /// No use is left.
+        Redeemed => "redeemed",
+        /// Its time is over.
+        Expired => "expired",
+        /// It was taken back.
+        Revoked => "revoked",
+    }
+}
+
+worded! {
+    /// On whose word an invite was made; decides what the host's policy allows it later.
+    Issuer {
+        /// A user of the host.
+        User => "user",
+        /// An admin of the host.
+        Admin => "admin",
+        /// The operator, on the command line.
+        Operator => "operator",
+    }
+}
+
+worded! {
+    /// What a use of an invite does.
+    Purpose {
+        /// Makes an account.
+        Register => "register",
+        /// Sets an account's password.
+        Reset => "reset",
+        /// Makes two accounts contacts (XEP-0379).
+        Contact => "contact",
+    }
+}
+
+/// An invite as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// Its public name.
+    pub id: InviteId,
+    /// The hash of its secret.
+    pub token_hash: TokenHash,
+    /// What it is for.
+    pub invite_type: InviteType,
+    /// The VirtualHost on which it is valid.
+    pub host: DomainPart,
+    /// The only username that it may register, or the account whose password it resets.
+    pub username: Option<NodePart>,
+    /// Who made it, where that was not the operator; in the types with a contact, the contact.
+    pub inviter: Option<BareJid>,
+    /// On whose word it was made.
+    pub issuer: Issuer,
+    /// Roles of the new account, the primary one first.
+    pub roles: Vec<String>,
+    /// Ids of the groups that the new account joins.
+    pub groups: Vec<String>,
+    /// A remark of whoever made it.
+    pub note: Option<String>,
+    /// How often it can be used; `None`: without limit.
+    pub max_uses: Option<u32>,
+    /// How often it was used.
+    pub uses: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was taken back.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Invite {
+    /// Where the invite stands at an instant.
+    pub fn state(&self, now: Timestamp) -> State {
+        if self.max_uses.is_some_and(|max| self.uses >= max) {
+            State::Redeemed
+        } else if self.revoked_at.is_some() {
+            State::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            State::Expired
+        } else {
+            State::Pending
+        }
+    }
+
+    /// Why the invite cannot be used at an instant, if it cannot.
+    ///
+    /// # Errors
+    /// The refusal that fits its state.
+    pub fn usable(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.state(now) {
+            State::Pending => Ok(()),
+            State::Redeemed => Err(Refusal::UsedUp),
+            State::Expired => Err(Refusal::Expired),
+            State::Revoked => Err(Refusal::Revoked),
+        }
+    }
+}
+
+/// The instant at which the expiry of an invite is to be judged for a session that presented it earlier.
+///
+/// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. A claimed instant
+/// that lies in the future or too far back does not count.
+pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    match presented {
+        Some(then) if then <= now && now.duration_since(then).as_secs() <= PRESENTED_GRACE_SECONDS => then,
+        _ => now,
+    }
+}
+
+/// One use of an invite: first a reservation; redeemed once its account exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The name of the reservation, chosen by whoever reserves.
+    pub id: String,
+    /// The invite.
+    pub invite: InviteId,
+    /// What for.
+    pub purpose: Purpose,
+    /// The account that it makes, resets or connects; it may be on another host only where it is a contact.
+    pub account: BareJid,
+    /// When it was reserved.
+    pub reserved_at: Timestamp,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    pub fn invite(invite_type: InviteType) -> Invite {
+        Invite {
+            id: InviteId::generate().unwrap(),
+            token_hash: Token::generate().unwrap().hash(),
+            invite_type,
+            host: DomainPart::new("example.org").unwrap().into_owned(),
+            username: None,
+            inviter: None,
+            issuer: Issuer::Operator,
+            roles: vec![],
+            groups: vec![],
+            note: None,
+            max_uses: Some(1),
+            uses: 0,
+            created_at: at(1000),
+            expires_at: Some(at(2000)),
+            revoked_at: None,
+        }
+    }
+
+    #[test]
+    fn a_token_has_24_alphanumerics_and_keeps_to_itself() {
+        let token = Token::generate().unwrap();
+        assert_eq!(Token::parse(token.reveal()), Some(token.clone()));
+        assert_ne!(token, Token::generate().unwrap());
+        assert!(!format!("{token:?}").contains(token.reveal()));
+    }
+
+    #[test]
+    fn texts_that_are_no_token_are_told_apart() {
+        for text in ["", "short", "ABCDEFGHIJKLMNOPQRSTUVW=", "ABCDEFGHIJKLMNOPQRSTUVWXY", "äBCDEFGHIJKLMNOPQRSTUVW"] {
+            assert_eq!(Token::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn used_up_comes_before_revoked_before_expired() {
+        let mut invite = invite(InviteType::Account);
+        assert_eq!(invite.state(at(1999)), State::Pending);
+        assert_eq!(invite.state(at(2000)), State::Expired);
+        invite.revoked_at = Some(at(1500));
+        assert_eq!(invite.state(at(2000)), State::Revoked);
+        invite.uses = 1;
+        assert_eq!(invite.state(at(2000)), State::Redeemed);
+    }
+
+    #[test]
+    fn without_limit_and_without_end_it_stays_pending() {
+        let mut invite = invite(InviteType::Account);
+        (invite.max_uses, invite.expires_at, invite.uses) = (None, None, 1_000_000);
+        assert_eq!(invite.state(at(9_999_999_999)), State::Pending);
+    }
+
+    #[test]
+    fn an_earlier_presentation_counts_for_an_hour() {
+        assert_eq!(judged_at(Some(at(100)), at(200)), at(100));
+        assert_eq!(judged_at(Some(at(100)), at(3701)), at(3701));
+        assert_eq!(judged_at(Some(at(300)), at(200)), at(200), "not from the future");
+        assert_eq!(judged_at(None, at(200)), at(200));
+    }
+}

@@ -1,0 +1,29 @@
+//! easy-invite: invite-only registration for XMPP servers, as a component beside the server.
+//!
+//! The map of the crate; knowledge runs downwards, and no room knows a later one:
+//!
+//! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`]: what an invite is and allows. No I/O.
+//! - [`store`]: where invites are kept.
+//! - [`chat_server`]: what is asked of the chat server.
+//! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
+//! - [`invite_json`]: an invite as scripts see it.
+//! - [`xmpp`]: the component; [`control`]: the daemon's socket for the command line.
+//! - [`config`], [`cli`]: what the operator writes and types.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod chat_server;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod invite;
+pub mod invite_json;
+pub mod invites;
+pub mod lifetime;
+pub mod links;
+pub mod policy;
+mod qr;
+pub mod refusal;
+pub mod secret;
+pub mod store;
+pub mod xmpp;

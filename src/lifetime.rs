@@ -1,0 +1,107 @@
+//! How long something lives: `90s`, `15m`, `36h`, `7d`, `4w` or `never`.
+//!
+//! The same notation stands in the configuration, on the command line and in the forms that clients show.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The longest life that can be asked for, in seconds: ten years. Whoever means longer means `never`.
+const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
+
+/// The units of the notation, in seconds, the largest first.
+const UNITS: [(char, i64); 5] = [('w', 7 * 24 * 60 * 60), ('d', 24 * 60 * 60), ('h', 60 * 60), ('m', 60), ('s', 1)];
+
+/// A length of time, or no end at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// So many seconds; at least one.
+    Seconds(i64),
+    /// Without an end.
+    Never,
+}
+
+impl Lifetime {
+    /// The instant at which something that begins `now` ends; `None` if it does not.
+    pub fn end(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Lifetime::Seconds(seconds) => {
+                Some(now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX))
+            }
+            Lifetime::Never => None,
+        }
+    }
+}
+
+/// Why a text is not a [`Lifetime`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never")]
+pub struct BadLifetime(String);
+
+impl FromStr for Lifetime {
+    type Err = BadLifetime;
+
+    fn from_str(text: &str) -> Result<Self, BadLifetime> {
+        let bad = || BadLifetime(text.chars().take(40).collect());
+        let trimmed = text.trim();
+        if trimmed == "never" {
+            return Ok(Lifetime::Never);
+        }
+        let unit = trimmed.chars().next_back().ok_or_else(bad)?;
+        let (_, unit_seconds) = UNITS.iter().find(|(letter, _)| *letter == unit).ok_or_else(bad)?;
+        let digits = trimmed.strip_suffix(unit).ok_or_else(bad)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(bad());
+        }
+        let count: i64 = digits.parse().map_err(|_| bad())?;
+        match count.checked_mul(*unit_seconds) {
+            Some(seconds) if (1..=LONGEST).contains(&seconds) => Ok(Lifetime::Seconds(seconds)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Lifetime::Never => f.write_str("never"),
+            Lifetime::Seconds(seconds) => {
+                // People say 7 days, but 4 weeks.
+                let said = |letter, unit| seconds % unit == 0 && (letter != 'w' || seconds >= 4 * unit);
+                let (letter, unit) = UNITS.into_iter().find(|(letter, unit)| said(*letter, *unit)).unwrap_or(('s', 1));
+                write!(f, "{}{letter}", seconds / unit)
+            }
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Lifetime {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_is_read_and_written_back() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("36h", 129_600), ("7d", 604_800), ("4w", 2_419_200)] {
+            let lifetime: Lifetime = text.parse().unwrap();
+            assert_eq!(lifetime, Lifetime::Seconds(seconds), "{text}");
+            assert_eq!(lifetime.to_string(), text);
+        }
+        assert_eq!("never".parse(), Ok(Lifetime::Never));
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "7", "d", "0d", "-1d", "7 d", "7days", "1.5h", "99999999999999999999s", "4000d", "７d", "é"]
+        {
+            assert!(text.parse::<Lifetime>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The links of an invite: the `xmpp:` URI for clients and the link for people.
+
+use jid::NodePart;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use crate::invite::{Invite, InviteId, InviteType, Token};
+
+/// What a localpart keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122 §2.7.2 would allow
+/// more, but not every client's parser does).
+const LOCALPART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The `xmpp:` URI of an invite (XEP-0401 §5, XEP-0379 §3).
+///
+/// Where the username is fixed, the URI names it, and the server makes the contact all the same.
+pub fn uri(invite: &Invite, token: &Token) -> String {
+    let (host, token) = (&invite.host, token.reveal());
+    let address = |node: &NodePart| format!("{}@{host}", utf8_percent_encode(node.as_str(), LOCALPART));
+    let inviter = invite.inviter.as_ref().and_then(|jid| jid.node());
+    match (invite.invite_type, &invite.username, inviter) {
+        (InviteType::Contact, _, Some(inviter)) => {
+            format!("xmpp:{}?roster;preauth={token}", address(&inviter.to_owned()))
+        }
+        (InviteType::AccountAndContact, None, Some(inviter)) => {
+            format!("xmpp:{}?roster;preauth={token};ibr=y", address(&inviter.to_owned()))
+        }
+        (_, Some(username), _) => format!("xmpp:{}?register;preauth={token}", address(username)),
+        _ => format!("xmpp:{host}?register;preauth={token}"),
+    }
+}
+
+/// A template for the link for people: an `http(s)` URL in which `{uri}` stands for the invite's URI without `xmpp:`,
+/// and `{token}` for its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandingPage(String);
+
+/// Why a text is not a [`LandingPage`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a landing page is an http:// or https:// address with {{uri}} or {{token}} in it")]
+pub struct BadLandingPage;
+
+impl LandingPage {
+    /// The template in a text.
+    ///
+    /// # Errors
+    /// If it has no placeholder, or what it makes is no `http(s)` URL: clients throw such an invite away.
+    pub fn parse(text: &str) -> Result<Self, BadLandingPage> {
+        // The part before the placeholder says where the page is; the whole has to be an address with any invite in it.
+        let place = text.find("{uri}").or(text.find("{token}")).ok_or(BadLandingPage)?;
+        let site = text.get(..place).and_then(|site| Url::parse(site).ok()).ok_or(BadLandingPage)?;
+        let page = LandingPage(text.to_owned());
+        let whole = Url::parse(&page.fill("user@example.org?register;preauth=x", "x"));
+        let web = matches!(site.scheme(), "http" | "https") && site.has_host() && whole.is_ok();
+        web.then_some(page).ok_or(BadLandingPage)
+    }
+
+    /// The link for people of an invite.
+    pub fn url(&self, uri: &str, token: &Token) -> String {
+        self.fill(uri.strip_prefix("xmpp:").unwrap_or(uri), token.reveal())
+    }
+
+    fn fill(&self, uri: &str, token: &str) -> String {
+        self.0.replace("{token}", token).replace("{uri}", uri)
+    }
+}
+
+/// What somebody names an invite by: its id, its token or any of its links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Its public id.
+    Id(InviteId),
+    /// Its secret, on its own or out of a link.
+    Token(Token),
+}
+
+/// Why a text names no invite. The text itself is not repeated: it may hold a token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("that is neither an invite's id, nor its token, nor one of its links")]
+pub struct BadReference;
+
+impl std::str::FromStr for Reference {
+    type Err = BadReference;
+
+    fn from_str(text: &str) -> Result<Self, BadReference> {
+        let text = text.trim();
+        if let Some(id) = InviteId::parse(text) {
+            return Ok(Reference::Id(id));
+        }
+        // In a link the token follows "preauth=" or is a whole part of the path, the query or the fragment.
+        let after_preauth = text.split("preauth=").nth(1);
+        let parts = after_preauth.unwrap_or(text).split(|c: char| !c.is_ascii_alphanumeric());
+        let mut tokens = parts.filter_map(Token::parse);
+        let found = if after_preauth.is_some() { tokens.next() } else { tokens.next_back() };
+        found.map(Reference::Token).ok_or(BadReference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invite::tests::invite;
+    use jid::BareJid;
+
+    fn token() -> Token {
+        Token::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap()
+    }
+
+    #[test]
+    fn each_type_has_its_uri() {
+        let mut account = invite(InviteType::Account);
+        assert_eq!(uri(&account, &token()), "xmpp:example.org?register;preauth=ABCDEFGHIJKLMNOPQRSTUVWX");
+        account.username = Some(NodePart::new("carol").unwrap().into_owned());
+        assert_eq!(uri(&account, &token()), "xmpp:carol@example.org?register;preauth=ABCDEFGHIJKLMNOPQRSTUVWX");
+        let mut contact = invite(InviteType::Contact);
+        contact.inviter = Some(BareJid::new("alice@example.org").unwrap());
+        assert_eq!(uri(&contact, &token()), "xmpp:alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX");
+        contact.invite_type = InviteType::AccountAndContact;
+        assert_eq!(uri(&contact, &token()), "xmpp:alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX;ibr=y");
+    }
+
+    #[test]
+    fn localparts_are_percent_encoded() {
+        let mut contact = invite(InviteType::Contact);
+        contact.inviter = Some(BareJid::new("jürgen+?#%=;x@example.org").unwrap());
+        assert_eq!(
+            uri(&contact, &token()),
+            "xmpp:j%C3%BCrgen%2B%3F%23%25%3D%3Bx@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX"
+        );
+    }
+
+    #[test]
+    fn a_landing_page_is_an_address_with_a_place_for_the_invite() {
+        let page = LandingPage::parse("https://join.example.org/#{uri}").unwrap();
+        assert_eq!(page.url("xmpp:a@b?roster;preauth=T", &token()), "https://join.example.org/#a@b?roster;preauth=T");
+        assert!(LandingPage::parse("https://join.example.org/i/{token}").is_ok());
+        for bad in ["https://join.example.org/", "join.example.org/{uri}", "ftp://x/{uri}", "https://{uri}", "{uri}"] {
+            assert_eq!(LandingPage::parse(bad), Err(BadLandingPage), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_invite_is_named_by_id_token_or_link() {
+        let by_token = Ok(Reference::Token(token()));
+        for text in [
+            "ABCDEFGHIJKLMNOPQRSTUVWX",
+            "xmpp:alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX;ibr=y",
+            "https://join.example.org/#alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX;ibr=y",
+            "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX",
+            "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX/register",
+            "https://invite.example.org/?t=ABCDEFGHIJKLMNOPQRSTUVWX",
+        ] {
+            assert_eq!(text.parse(), by_token, "{text}");
+        }
+        assert!(matches!("abcdefgh2345".parse(), Ok(Reference::Id(_))));
+        assert_eq!("".parse::<Reference>(), Err(BadReference));
+        assert_eq!("xmpp:alice@example.org".parse::<Reference>(), Err(BadReference));
+    }
+}

@@ -1,0 +1,370 @@
+//! The rules: who may make which invite, and what a presented invite allows. Plain functions over plain data.
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
+use crate::lifetime::Lifetime;
+use crate::links::LandingPage;
+use crate::refusal::Refusal;
+
+/// The longest note, in characters: it is shown in lists.
+const LONGEST_NOTE: usize = 500;
+
+/// The longest name of a role or a group, in bytes.
+const LONGEST_NAME: usize = 64;
+
+/// What the operator allows on one VirtualHost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostPolicy {
+    /// Nobody registers without a valid invite.
+    pub registration_invite_only: bool,
+    /// Users' invites may register accounts; otherwise they make contacts alone.
+    pub allow_user_invites: bool,
+    /// Users may make invites at all.
+    pub allow_contact_invites: bool,
+    /// Admins besides those whom the chat server knows.
+    pub admins: Vec<BareJid>,
+    /// The life of an invite for which nothing else is said.
+    pub expire_after: Lifetime,
+    /// The life of a password reset link for which nothing else is said.
+    pub reset_expire_after: Lifetime,
+    /// Where the link for people leads; `None`: invites have their `xmpp:` link alone.
+    pub landing_page: Option<LandingPage>,
+}
+
+impl Default for HostPolicy {
+    fn default() -> Self {
+        HostPolicy {
+            registration_invite_only: true,
+            allow_user_invites: true,
+            allow_contact_invites: true,
+            admins: Vec::new(),
+            expire_after: Lifetime::Seconds(7 * 24 * 60 * 60),
+            reset_expire_after: Lifetime::Seconds(24 * 60 * 60),
+            landing_page: None,
+        }
+    }
+}
+
+impl HostPolicy {
+    /// The type of invite that "New Invite" makes for somebody.
+    ///
+    /// # Errors
+    /// `NotAllowed` where users may not invite and the one who asks is no admin.
+    pub fn new_invite(&self, admin: bool) -> Result<InviteType, Refusal> {
+        match (admin || self.allow_contact_invites, admin || self.allow_user_invites) {
+            (false, _) => Err(Refusal::NotAllowed),
+            (true, true) => Ok(InviteType::AccountAndContact),
+            (true, false) => Ok(InviteType::Contact),
+        }
+    }
+}
+
+/// What somebody wants an invite to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// What it is for.
+    pub invite_type: InviteType,
+    /// The VirtualHost.
+    pub host: DomainPart,
+    /// The username that it registers or resets, where it is for one alone.
+    pub username: Option<NodePart>,
+    /// Who makes it or, in the types with a contact, the contact.
+    pub inviter: Option<BareJid>,
+    /// On whose word.
+    pub issuer: Issuer,
+    /// How long it lives; `None`: as the host's policy says.
+    pub lifetime: Option<Lifetime>,
+    /// How often it can be used; `None`: without limit.
+    pub max_uses: Option<u32>,
+    /// Roles of the new account, the primary one first.
+    pub roles: Vec<String>,
+    /// Groups of the new account.
+    pub groups: Vec<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+impl Wish {
+    /// A single-use invite of this type, with nothing special about it.
+    pub fn new(invite_type: InviteType, host: DomainPart, issuer: Issuer) -> Self {
+        Wish {
+            invite_type,
+            host,
+            username: None,
+            inviter: None,
+            issuer,
+            lifetime: None,
+            max_uses: Some(1),
+            roles: Vec::new(),
+            groups: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// The invite that fulfils the wish.
+    ///
+    /// # Errors
+    /// `Impossible`, with words, where the parts of the wish contradict each other.
+    pub fn into_invite(
+        self,
+        policy: &HostPolicy,
+        id: InviteId,
+        token_hash: TokenHash,
+        now: Timestamp,
+    ) -> Result<Invite, Refusal> {
+        let impossible = |text: &str| Err(Refusal::Impossible(text.to_owned()));
+        let reset = self.invite_type == InviteType::PasswordReset;
+        let registers = matches!(self.invite_type, InviteType::Account | InviteType::AccountAndContact);
+        let connects = matches!(self.invite_type, InviteType::Contact | InviteType::AccountAndContact);
+        if reset && self.username.is_none() {
+            return impossible("A password reset needs the username of the account");
+        }
+        if self.username.is_some() && self.invite_type == InviteType::Contact {
+            return impossible("An invitation that registers nobody cannot reserve a username");
+        }
+        if self.username.is_some() && self.max_uses != Some(1) {
+            return impossible("An invitation for one username can be used exactly once");
+        }
+        let equipped = !self.roles.is_empty() || !self.groups.is_empty();
+        if equipped && !registers {
+            return impossible("Roles and groups are for invitations that register accounts");
+        }
+        if self.max_uses == Some(0) {
+            return impossible("An invitation needs at least one use");
+        }
+        let local_contact =
+            self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
+        if connects && !local_contact {
+            return Err(Refusal::Impossible(format!("The contact must be an account on {}", self.host)));
+        }
+        let named_well = |name: &String| {
+            (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+        };
+        if !self.roles.iter().chain(&self.groups).all(named_well) {
+            return impossible("A role or a group has 1 to 64 bytes, without spaces");
+        }
+        if self.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
+            return Err(Refusal::Impossible(format!("A note has at most {LONGEST_NOTE} characters")));
+        }
+        if self.note.as_ref().is_some_and(|note| note.chars().any(is_not_xml)) {
+            return impossible("A note is plain text, without control characters");
+        }
+        let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
+        Ok(Invite {
+            id,
+            token_hash,
+            invite_type: self.invite_type,
+            host: self.host,
+            username: self.username,
+            inviter: self.inviter,
+            issuer: self.issuer,
+            roles: self.roles,
+            groups: self.groups,
+            note: self.note.filter(|note| !note.trim().is_empty()),
+            max_uses: self.max_uses,
+            uses: 0,
+            created_at: now,
+            expires_at: lifetime.end(now),
+            revoked_at: None,
+        })
+    }
+}
+
+/// Characters that XML cannot carry, or that a list of invites should not.
+fn is_not_xml(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
+/// May this invite be presented for a registration or a password reset (XEP-0445 §4)?
+///
+/// # Errors
+/// Why not. The type of an invite is judged here and when it is used, whatever its link said.
+pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<(), Refusal> {
+    invite.usable(now)?;
+    match invite.invite_type {
+        InviteType::Account | InviteType::PasswordReset => Ok(()),
+        InviteType::AccountAndContact if invite.issuer == Issuer::User && !policy.allow_user_invites => {
+            Err(Refusal::NotForRegistration)
+        }
+        InviteType::AccountAndContact => Ok(()),
+        InviteType::Contact => Err(Refusal::NotForRegistration),
+    }
+}
+
+/// May somebody who presented this invite register, or reset, `username`?
+///
+/// `exists` says whether the server has an account of this name; `presented`, when the session showed the token.
+/// How many uses are left is not judged here but by the store, in the same step that takes one.
+///
+/// # Errors
+/// Why not.
+pub fn admit_registration(
+    invite: &Invite,
+    policy: &HostPolicy,
+    username: &NodePart,
+    exists: bool,
+    presented: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Purpose, Refusal> {
+    admit_presentation(invite, policy, judged_at(presented, now))?;
+    let pinned_elsewhere = invite.username.as_ref().is_some_and(|pinned| pinned != username);
+    match (invite.invite_type == InviteType::PasswordReset, pinned_elsewhere, exists) {
+        (true, true, _) => Err(Refusal::WrongResetUsername),
+        (true, false, false) => Err(Refusal::NoSuchAccount(username.to_string())),
+        (true, false, true) => Ok(Purpose::Reset),
+        (false, true, _) => Err(Refusal::WrongUsername),
+        (false, false, true) => Err(Refusal::UsernameTaken),
+        (false, false, false) => Ok(Purpose::Register),
+    }
+}
+
+/// May `contact` become a contact of `inviter` by this invite (XEP-0379)?
+///
+/// # Errors
+/// Why not.
+pub fn admit_contact(invite: &Invite, inviter: &BareJid, contact: &BareJid) -> Result<(), Refusal> {
+    let connects = matches!(invite.invite_type, InviteType::Contact | InviteType::AccountAndContact);
+    if connects && invite.inviter.as_ref() == Some(inviter) && contact != inviter && contact.node().is_some() {
+        Ok(())
+    } else {
+        Err(Refusal::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invite::tests::{at, invite};
+    use crate::invite::{State, Token};
+
+    fn node(text: &str) -> NodePart {
+        NodePart::new(text).unwrap().into_owned()
+    }
+
+    fn jid(text: &str) -> BareJid {
+        BareJid::new(text).unwrap()
+    }
+
+    fn wish(invite_type: InviteType) -> Wish {
+        Wish::new(invite_type, DomainPart::new("example.org").unwrap().into_owned(), Issuer::Admin)
+    }
+
+    fn made(wish: Wish) -> Result<Invite, Refusal> {
+        let hash = Token::generate().unwrap().hash();
+        wish.into_invite(&HostPolicy::default(), InviteId::generate().unwrap(), hash, at(1000))
+    }
+
+    #[test]
+    fn new_invite_follows_the_hosts_policy() {
+        let mut policy = HostPolicy::default();
+        assert_eq!(policy.new_invite(false), Ok(InviteType::AccountAndContact));
+        policy.allow_user_invites = false;
+        assert_eq!(policy.new_invite(false), Ok(InviteType::Contact));
+        assert_eq!(policy.new_invite(true), Ok(InviteType::AccountAndContact));
+        policy.allow_contact_invites = false;
+        assert_eq!(policy.new_invite(false), Err(Refusal::NotAllowed));
+    }
+
+    #[test]
+    fn wishes_that_contradict_themselves_are_refused() {
+        let with = |change: fn(&mut Wish), invite_type| {
+            let mut wish = wish(invite_type);
+            change(&mut wish);
+            made(wish)
+        };
+        assert!(with(|_| (), InviteType::Account).is_ok());
+        assert!(with(|_| (), InviteType::PasswordReset).is_err(), "whose password?");
+        assert!(with(|_| (), InviteType::Contact).is_err(), "whose contact?");
+        assert!(with(|w| w.inviter = Some(jid("a@elsewhere.org")), InviteType::Contact).is_err());
+        assert!(with(|w| w.inviter = Some(jid("example.org")), InviteType::Contact).is_err());
+        assert!(with(|w| w.inviter = Some(jid("a@example.org")), InviteType::Contact).is_ok());
+        assert!(with(|w| (w.username, w.max_uses) = (Some(node("a")), Some(2)), InviteType::Account).is_err());
+        assert!(with(|w| (w.username, w.max_uses) = (Some(node("a")), None), InviteType::Account).is_err());
+        assert!(with(|w| w.max_uses = Some(0), InviteType::Account).is_err());
+        assert!(with(|w| w.note = Some("x\u{0}".into()), InviteType::Account).is_err());
+        assert!(with(|w| w.note = Some("x".repeat(501)), InviteType::Account).is_err());
+        assert!(with(|w| w.roles = vec!["a b".into()], InviteType::Account).is_err());
+        assert!(
+            with(|w| (w.username, w.roles) = (Some(node("a")), vec!["x".into()]), InviteType::PasswordReset).is_err()
+        );
+    }
+
+    #[test]
+    fn a_reset_lives_as_long_as_resets_do() {
+        let mut wish = wish(InviteType::PasswordReset);
+        wish.username = Some(node("alice"));
+        let invite = made(wish).unwrap();
+        assert_eq!(invite.expires_at, Some(at(1000 + 86_400)));
+        assert_eq!(invite.state(at(1001)), State::Pending);
+    }
+
+    #[test]
+    fn a_contact_invite_registers_nobody() {
+        let policy = HostPolicy::default();
+        let invite = invite(InviteType::Contact);
+        assert_eq!(admit_presentation(&invite, &policy, at(1500)), Err(Refusal::NotForRegistration));
+        let answer = admit_registration(&invite, &policy, &node("carol"), false, Some(at(1500)), at(1500));
+        assert_eq!(answer, Err(Refusal::NotForRegistration));
+    }
+
+    #[test]
+    fn users_invites_stop_registering_when_the_policy_changes() {
+        let mut by_user = invite(InviteType::AccountAndContact);
+        by_user.issuer = Issuer::User;
+        let mut policy = HostPolicy::default();
+        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Ok(()));
+        policy.allow_user_invites = false;
+        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Err(Refusal::NotForRegistration));
+        by_user.issuer = Issuer::Admin;
+        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Ok(()));
+    }
+
+    #[test]
+    fn an_invite_for_one_name_registers_that_name_in_any_case() {
+        let policy = HostPolicy::default();
+        let mut invite = invite(InviteType::Account);
+        invite.username = Some(node("alice"));
+        let ask = |name: &str, exists| admit_registration(&invite, &policy, &node(name), exists, None, at(1500));
+        assert_eq!(ask("Alice", false), Ok(Purpose::Register));
+        assert_eq!(ask("bob", false), Err(Refusal::WrongUsername));
+        assert_eq!(ask("alice", true), Err(Refusal::UsernameTaken));
+    }
+
+    #[test]
+    fn a_reset_is_for_its_existing_account_alone() {
+        let policy = HostPolicy::default();
+        let mut invite = invite(InviteType::PasswordReset);
+        invite.username = Some(node("alice"));
+        let ask = |name: &str, exists| admit_registration(&invite, &policy, &node(name), exists, None, at(1500));
+        assert_eq!(ask("alice", true), Ok(Purpose::Reset));
+        assert_eq!(ask("alice", false), Err(Refusal::NoSuchAccount("alice".into())));
+        assert_eq!(ask("mallory", true), Err(Refusal::WrongResetUsername));
+        assert_eq!(ask("mallory", false), Err(Refusal::WrongResetUsername));
+    }
+
+    #[test]
+    fn what_was_valid_when_presented_may_register_after_its_expiry_but_not_after_its_revocation() {
+        let policy = HostPolicy::default();
+        let mut invite = invite(InviteType::Account);
+        let carol = node("carol");
+        let late = |invite: &Invite| admit_registration(invite, &policy, &carol, false, Some(at(1999)), at(2100));
+        assert_eq!(late(&invite), Ok(Purpose::Register));
+        assert_eq!(admit_registration(&invite, &policy, &carol, false, None, at(2100)), Err(Refusal::Expired));
+        invite.revoked_at = Some(at(2050));
+        assert_eq!(late(&invite), Err(Refusal::Revoked));
+    }
+
+    #[test]
+    fn contacts_are_made_with_the_inviter_alone() {
+        let mut invite = invite(InviteType::AccountAndContact);
+        invite.inviter = Some(jid("alice@example.org"));
+        let ask = |inviter, contact| admit_contact(&invite, &jid(inviter), &jid(contact));
+        assert_eq!(ask("alice@example.org", "carol@remote.example"), Ok(()));
+        assert_eq!(ask("bob@example.org", "carol@remote.example"), Err(Refusal::Unknown));
+        assert_eq!(ask("alice@example.org", "alice@example.org"), Err(Refusal::Unknown));
+        invite.invite_type = InviteType::Account;
+        assert_eq!(admit_contact(&invite, &jid("alice@example.org"), &jid("c@x.example")), Err(Refusal::Unknown));
+    }
+}
