@@ -1,0 +1,158 @@
+//! A thread that owns an SQLite connection and does what is sent to it.
+//!
+//! The writing one commits in groups: whatever waits when it starts a transaction goes into that transaction, and every
+//! caller hears of its result after the commit, never before. One sync of the disk serves them all.
+
+use std::path::Path;
+use std::thread;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::StoreError;
+
+/// How many jobs may wait before callers have to wait themselves.
+const WAITING_JOBS: usize = 1024;
+
+/// How many jobs share one commit at the most: bounds how long the first of them waits.
+const GROUP: usize = 512;
+
+/// Something to do with the connection, and somebody who waits for it.
+trait Job: Send {
+    /// Does it.
+    fn run(&mut self, connection: &Connection);
+
+    /// Tells whoever waits how it ended, once the transaction is committed (`Ok`) or lost (`Err`).
+    fn report(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Task<T, W> {
+    work: Option<W>,
+    result: Option<rusqlite::Result<T>>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+    file: String,
+}
+
+impl<T: Send, W: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Task<T, W> {
+    fn run(&mut self, connection: &Connection) {
+        self.result = self.work.take().map(|work| in_savepoint(connection, work));
+    }
+
+    fn report(self: Box<Self>, committed: Result<(), StoreError>) {
+        let not_run = || Err(StoreError::Other(self.file.clone(), "the work was not done".to_owned()));
+        let result = self.result.map(|result| result.map_err(|error| explain(&self.file, &error)));
+        // Whoever asked may have gone; the work is done all the same.
+        drop(self.caller.send(committed.and_then(|()| result.unwrap_or_else(not_run))));
+    }
+}
+
+/// The way to a thread that owns a connection. The thread ends when the last of these is dropped.
+#[derive(Clone)]
+pub struct SqliteThread {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    file: String,
+}
+
+impl SqliteThread {
+    /// Starts the thread. With `commit`, jobs run in transactions that they share.
+    pub fn start(connection: Connection, file: &Path, commit: bool) -> Result<Self, StoreError> {
+        let (sender, receiver) = mpsc::channel(WAITING_JOBS);
+        let file = file.display().to_string();
+        let name = if commit { "store-writer" } else { "store-reader" };
+        let thread_file = file.clone();
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || match commit {
+                true => write_until_closed(connection, receiver, &thread_file),
+                false => read_until_closed(&connection, receiver),
+            })
+            .map_err(|error| StoreError::Unopenable(file.clone(), error.to_string()))?;
+        Ok(SqliteThread { jobs: sender, file })
+    }
+
+    /// Runs `work` on the thread and returns its result once that is durable.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (caller, answer) = oneshot::channel();
+        let job = Box::new(Task { work: Some(work), result: None, caller, file: self.file.clone() });
+        let stopped = || StoreError::Other(self.file.clone(), "its thread has stopped".to_owned());
+        self.jobs.send(job).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// Runs `work` so that an error in it undoes what it did and nothing of what others did in the same transaction.
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    if connection.is_autocommit() {
+        return work(connection); // a reader: nothing to undo
+    }
+    connection.execute_batch("SAVEPOINT job")?;
+    let result = work(connection);
+    // Some errors (a full disk) end the whole transaction; then there is no savepoint to go back to.
+    if !connection.is_autocommit() {
+        connection.execute_batch(match result {
+            Ok(_) => "RELEASE job",
+            Err(_) => "ROLLBACK TO job; RELEASE job",
+        })?;
+    }
+    result
+}
+
+fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, file: &str) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut group = vec![first];
+        let committed = commit(&mut connection, &mut group, &mut jobs).map_err(|error| explain(file, &error));
+        if let Err(error) = &committed {
+            tracing::error!(%error, "nothing was stored");
+        }
+        for job in group {
+            job.report(committed.clone());
+        }
+    }
+}
+
+/// Runs the jobs of `group`, and those that arrive meanwhile, in one transaction.
+fn commit(
+    connection: &mut Connection,
+    group: &mut Vec<Box<dyn Job>>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut done = 0;
+    while let Some(job) = group.get_mut(done) {
+        job.run(&transaction);
+        done += 1;
+        // Some errors end the transaction; what arrives after them needs a new one.
+        if done == group.len() && done < GROUP && !transaction.is_autocommit() {
+            group.extend(jobs.try_recv());
+        }
+    }
+    transaction.commit()
+}
+
+fn read_until_closed(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(mut job) = jobs.blocking_recv() {
+        job.run(connection);
+        job.report(Ok(()));
+    }
+}
+
+/// SQLite's error in words that say what to do.
+pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    let file = file.to_owned();
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(file),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(file),
+        Some(ErrorCode::DiskFull) => StoreError::Full(file),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
+        Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
+        _ => StoreError::Other(file, text),
+    }
+}

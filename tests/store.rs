@@ -1,0 +1,418 @@
+//! The store's contract: what every engine has to keep, in one suite.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
+use easy_invite::store::{Claim, Filter, Store, StoreError, StoreUrl};
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn jid(text: &str) -> BareJid {
+    BareJid::new(text).unwrap()
+}
+
+fn invite() -> Invite {
+    Invite {
+        id: InviteId::generate().unwrap(),
+        token_hash: Token::generate().unwrap().hash(),
+        invite_type: InviteType::AccountAndContact,
+        host: DomainPart::new("example.org").unwrap().into_owned(),
+        username: None,
+        inviter: Some(jid("alice@example.org")),
+        issuer: Issuer::User,
+        roles: vec!["prosody:member".into()],
+        groups: vec!["family".into(), "friends".into()],
+        note: Some("für Zoë 🎉".into()),
+        max_uses: Some(1),
+        uses: 0,
+        created_at: at(1000),
+        expires_at: Some(at(9000)),
+        revoked_at: None,
+    }
+}
+
+fn claim_of(invite: &Invite, purpose: Purpose, account: &str) -> Use {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let id = format!("reservation-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    Use { id, invite: invite.id.clone(), purpose, account: jid(account), reserved_at: at(2000) }
+}
+
+/// A store of its own, with the folder that holds it.
+struct Scratch {
+    store: Store,
+    folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Scratch { store: open(folder.path()).unwrap(), folder }
+    }
+
+    async fn with(&self, change: impl FnOnce(&mut Invite)) -> Invite {
+        let mut invite = invite();
+        change(&mut invite);
+        assert!(self.store.insert(invite.clone(), at(1000)).await.unwrap());
+        invite
+    }
+
+    async fn reserve(&self, invite: &Invite, account: &str) -> Result<Use, Claim> {
+        let wanted = claim_of(invite, Purpose::Register, account);
+        match self.store.reserve(wanted.clone()).await.unwrap() {
+            Claim::Reserved => Ok(wanted),
+            other => Err(other),
+        }
+    }
+
+    async fn uses(&self, invite: &Invite) -> u32 {
+        self.store.find_by_id(invite.id.clone()).await.unwrap().unwrap().uses
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, StoreError> {
+    Store::open(&StoreUrl::Sqlite(folder.join("easy-invite.db")))
+}
+
+#[tokio::test]
+async fn what_is_kept_comes_back_whole() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|_| ()).await;
+    assert_eq!(scratch.store.find(invite.token_hash).await.unwrap(), Some(invite.clone()));
+    assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap(), Some(invite));
+    assert_eq!(scratch.store.find(Token::generate().unwrap().hash()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn it_is_there_after_opening_again() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|_| ()).await;
+    let again = open(scratch.folder.path()).unwrap();
+    assert_eq!(again.find(invite.token_hash).await.unwrap(), Some(invite));
+}
+
+#[tokio::test]
+async fn a_use_is_reserved_then_redeemed_once() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|_| ()).await;
+    let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    assert_eq!(scratch.uses(&invite).await, 0, "a reservation is no use yet");
+    for _ in 0..2 {
+        let (used, _) = scratch.store.redeem(reserved.id.clone(), at(2001)).await.unwrap().unwrap();
+        assert_eq!(used, reserved);
+        assert_eq!(scratch.uses(&invite).await, 1, "redeeming again changes nothing");
+    }
+    assert!(!scratch.store.release(reserved.id).await.unwrap(), "what is redeemed is not given back");
+    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::UsedUp));
+    let inviter = scratch.store.invited_by(jid("carol@example.org")).await.unwrap();
+    assert_eq!(inviter, Some((Some(jid("alice@example.org")), invite.id.clone())));
+    assert!(scratch.store.redeemed_by(invite.id.clone(), jid("carol@example.org")).await.unwrap());
+    assert!(!scratch.store.redeemed_by(invite.id, jid("dave@example.org")).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_released_use_can_be_taken_again() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|_| ()).await;
+    let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    match scratch.reserve(&invite, "dave@example.org").await {
+        Err(Claim::Contended(standing)) => assert_eq!(standing, [(reserved.clone(), invite.clone())]),
+        other => panic!("{other:?}"),
+    }
+    assert!(scratch.store.release(reserved.id.clone()).await.unwrap());
+    assert!(!scratch.store.release(reserved.id.clone()).await.unwrap());
+    assert_eq!(scratch.store.redeem(reserved.id, at(2001)).await.unwrap(), None);
+    assert!(scratch.reserve(&invite, "dave@example.org").await.is_ok());
+}
+
+#[tokio::test]
+async fn an_account_in_the_making_stands_in_the_way_of_its_double() {
+    let scratch = Scratch::new();
+    let (one, other) = (scratch.with(|i| i.max_uses = None).await, scratch.with(|i| i.max_uses = Some(5)).await);
+    let reserved = scratch.reserve(&one, "carol@example.org").await.unwrap();
+    for invite in [&one, &other] {
+        match scratch.reserve(invite, "carol@example.org").await {
+            Err(Claim::Contended(standing)) => assert_eq!(standing[0].0, reserved),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    assert!(scratch.reserve(&other, "dave@example.org").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racers_never_take_more_uses_than_there_are() {
+    let scratch = Scratch::new();
+    // A second connection to the same file is a second process, as far as SQLite is concerned.
+    let stores = [scratch.store.clone(), open(scratch.folder.path()).unwrap()];
+    for uses in [1, 3] {
+        for round in 0..30 {
+            let invite = scratch.with(|invite| invite.max_uses = Some(uses)).await;
+            let racers = (0..16).map(|racer| {
+                let store = stores[racer % 2].clone();
+                let claim = claim_of(&invite, Purpose::Register, &format!("u{uses}-{round}-{racer}@example.org"));
+                tokio::spawn(async move { store.reserve(claim).await.unwrap() == Claim::Reserved })
+            });
+            let won = futures::future::join_all(racers).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
+            assert_eq!(won, uses as usize);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|invite| invite.max_uses = Some(2)).await;
+    let before = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    let revoked = scratch.store.revoke(invite.id.clone(), at(3000)).await.unwrap().unwrap();
+    assert_eq!((revoked.revoked_at, revoked.state(at(3000))), (Some(at(3000)), State::Revoked));
+    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Gone));
+    assert!(scratch.store.redeem(before.id, at(3001)).await.unwrap().is_some(), "its account may exist already");
+    let again = scratch.store.revoke(invite.id.clone(), at(4000)).await.unwrap().unwrap();
+    assert_eq!(again.revoked_at, Some(at(3000)), "the first revocation counts");
+    assert!(!scratch.store.redeemed_by(invite.id, jid("carol@example.org")).await.unwrap());
+    assert_eq!(scratch.store.revoke(InviteId::generate().unwrap(), at(1)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_username_is_reserved_while_its_invite_is_pending() {
+    let scratch = Scratch::new();
+    let carol = || Some(NodePart::new("carol").unwrap().into_owned());
+    let pinned = scratch.with(|invite| invite.username = carol()).await;
+    let reserved = |now| scratch.store.username_reserved(jid("carol@example.org"), at(now));
+    assert!(reserved(8999).await.unwrap());
+    assert!(!reserved(9000).await.unwrap(), "expired");
+    let mut second = invite();
+    second.username = carol();
+    assert!(!scratch.store.insert(second.clone(), at(1000)).await.unwrap());
+    assert!(scratch.store.insert(second.clone(), at(9000)).await.unwrap(), "free after the first has expired");
+    let other = scratch.with(|_| ()).await;
+    assert_eq!(scratch.reserve(&other, "carol@example.org").await, Err(Claim::UsernameReserved));
+    // The second invite for the name is pending as well by the clock of this claim, so end it first.
+    scratch.store.revoke(second.id, at(2000)).await.unwrap();
+    assert!(scratch.reserve(&pinned, "carol@example.org").await.is_ok());
+    scratch.store.revoke(pinned.id, at(2000)).await.unwrap();
+    assert!(!reserved(2000).await.unwrap());
+    assert!(!scratch.store.username_reserved(jid("carol@example.net"), at(1000)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_password_reset_reserves_no_username() {
+    let scratch = Scratch::new();
+    let reset = |invite: &mut Invite| {
+        invite.invite_type = InviteType::PasswordReset;
+        invite.username = Some(NodePart::new("carol").unwrap().into_owned());
+    };
+    scratch.with(reset).await;
+    scratch.with(reset).await;
+    assert!(!scratch.store.username_reserved(jid("carol@example.org"), at(1000)).await.unwrap());
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_the_newest_come_first() {
+    let scratch = Scratch::new();
+    let pending = scratch.with(|invite| invite.created_at = at(1003)).await;
+    let used = scratch.with(|invite| invite.created_at = at(1002)).await;
+    let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
+    scratch.store.redeem(reserved.id, at(2000)).await.unwrap();
+    let revoked = scratch.with(|invite| invite.created_at = at(1001)).await;
+    scratch.store.revoke(revoked.id.clone(), at(2000)).await.unwrap();
+    let expired = scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
+    let elsewhere = scratch
+        .with(|invite| {
+            invite.host = DomainPart::new("example.net").unwrap().into_owned();
+            (invite.inviter, invite.expires_at, invite.max_uses) = (None, None, None);
+        })
+        .await;
+    let ids = |filter: Filter| async {
+        let list = scratch.store.list(filter, 100, at(2000)).await.unwrap();
+        list.into_iter().map(|invite| invite.id).collect::<Vec<_>>()
+    };
+    let state = |state| Filter { state: Some(state), ..Filter::default() };
+    let mut all = ids(Filter::default()).await;
+    assert_eq!(all[..3], [pending.id.clone(), used.id.clone(), revoked.id.clone()]);
+    all.sort();
+    let mut expected = [&pending, &used, &revoked, &expired, &elsewhere].map(|invite| invite.id.clone()).to_vec();
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(ids(state(State::Redeemed)).await, [used.id.clone()]);
+    assert_eq!(ids(state(State::Revoked)).await, [revoked.id.clone()]);
+    assert_eq!(ids(state(State::Expired)).await, [expired.id.clone()]);
+    let here = Filter { host: Some(pending.host.clone()), ..state(State::Pending) };
+    assert_eq!(ids(here).await, [pending.id.clone()]);
+    let by_alice = Filter { inviter: Some(jid("alice@example.org")), ..Filter::default() };
+    assert_eq!(ids(by_alice).await.len(), 4);
+    assert_eq!(scratch.store.list(Filter::default(), 2, at(2000)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_inviters_pending_invites_are_revoked_together() {
+    let scratch = Scratch::new();
+    let (one, two) = (scratch.with(|_| ()).await, scratch.with(|_| ()).await);
+    let bobs = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
+    assert_eq!(scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2000)).await.unwrap(), 2);
+    assert_eq!(scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2000)).await.unwrap(), 0);
+    for (invite, state) in [(one, State::Revoked), (two, State::Revoked), (bobs, State::Pending)] {
+        assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap().unwrap().state(at(2000)), state);
+    }
+}
+
+#[tokio::test]
+async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten() {
+    let scratch = Scratch::new();
+    let old = scratch.with(|_| ()).await;
+    let new = scratch.with(|invite| invite.created_at = at(5000)).await;
+    let reset = scratch
+        .with(|invite| {
+            invite.invite_type = InviteType::PasswordReset;
+            invite.inviter = Some(jid("admin@example.org"));
+            invite.username = Some(NodePart::new("alice").unwrap().into_owned());
+        })
+        .await;
+    let made = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
+    let reserved = scratch.reserve(&made, "alice@example.org").await.unwrap();
+    scratch.store.redeem(reserved.id, at(2000)).await.unwrap();
+    assert_eq!(scratch.store.account_deleted(jid("alice@example.org"), at(4000), at(6000)).await.unwrap(), 2);
+    for (invite, state) in [(old, State::Revoked), (new, State::Pending), (reset, State::Revoked)] {
+        assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap().unwrap().state(at(6000)), state);
+    }
+    assert_eq!(scratch.store.invited_by(jid("alice@example.org")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_purged_but_not_who_invited_whom() {
+    let scratch = Scratch::new();
+    let used = scratch.with(|_| ()).await;
+    let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
+    scratch.store.redeem(reserved.id, at(2000)).await.unwrap();
+    let open = scratch.with(|_| ()).await;
+    scratch.reserve(&open, "dave@example.org").await.unwrap();
+    let revoked = scratch.with(|invite| invite.expires_at = None).await;
+    scratch.store.revoke(revoked.id.clone(), at(2000)).await.unwrap();
+    let eternal = scratch.with(|invite| (invite.expires_at, invite.max_uses) = (None, None)).await;
+    assert_eq!(scratch.store.purge(at(2000), 100).await.unwrap(), 0, "what ended then has not ended before");
+    assert_eq!(scratch.store.purge(at(2001), 1).await.unwrap(), 1, "no more than asked");
+    assert_eq!(scratch.store.purge(at(2001), 100).await.unwrap(), 1);
+    assert_eq!(scratch.store.purge(at(99_999), 100).await.unwrap(), 0, "a use with an open fate keeps its invite");
+    for (invite, there) in [(&used, false), (&revoked, false), (&open, true), (&eternal, true)] {
+        assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().is_some(), there);
+    }
+    assert!(scratch.store.invited_by(jid("carol@example.org")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn reservations_with_an_open_fate_are_found() {
+    let scratch = Scratch::new();
+    let invite = scratch.with(|invite| invite.max_uses = Some(2)).await;
+    let open = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    let redeemed = scratch.reserve(&invite, "dave@example.org").await.unwrap();
+    scratch.store.redeem(redeemed.id, at(2001)).await.unwrap();
+    let found = scratch.store.reserved_before(at(2001), 10).await.unwrap();
+    assert_eq!(found.into_iter().map(|(used, _)| used).collect::<Vec<_>>(), [open]);
+    assert!(scratch.store.reserved_before(at(2000), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_writers_at_once_are_all_kept() {
+    let scratch = Scratch::new();
+    let writers = (0..500).map(|_| {
+        let store = scratch.store.clone();
+        tokio::spawn(async move { store.insert(invite(), at(1000)).await })
+    });
+    for written in futures::future::join_all(writers).await {
+        assert!(written.unwrap().unwrap());
+    }
+    assert_eq!(scratch.store.list(Filter::default(), 1000, at(1000)).await.unwrap().len(), 500);
+}
+
+#[tokio::test]
+async fn no_token_is_on_the_disk() {
+    let scratch = Scratch::new();
+    let token = Token::generate().unwrap();
+    scratch.with(|invite| invite.token_hash = token.hash()).await;
+    let mut files = 0;
+    for entry in std::fs::read_dir(scratch.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(24).any(|window| window == token.reveal().as_bytes()));
+        files += 1;
+    }
+    assert!(files >= 2, "the file and its write-ahead log");
+}
+
+#[tokio::test]
+async fn its_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new();
+    scratch.with(|_| ()).await;
+    for entry in std::fs::read_dir(scratch.folder.path()).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged() {
+    let scratch = Scratch::new();
+    let other = rusqlite::Connection::open(scratch.folder.path().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let kept = invite();
+    let error = scratch.store.insert(kept.clone(), at(1000)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Locked(_)), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(scratch.store.find(kept.token_hash).await.unwrap(), None);
+    assert!(scratch.store.insert(kept, at(1000)).await.unwrap(), "and then it goes on");
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_numbers() {
+    let scratch = Scratch::new();
+    let path = scratch.folder.path().join("easy-invite.db");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = open(scratch.folder.path()).err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("easy-invite.db");
+    std::fs::write(&path, "certainly not a database, and longer than its header would have to be ".repeat(4)).unwrap();
+    assert!(matches!(open(folder.path()), Err(StoreError::Corrupt(..))));
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(open(folder.path()), Err(StoreError::Corrupt(..))));
+    assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told() {
+    let scratch = Scratch::new();
+    for _ in 0..200 {
+        scratch.with(|_| ()).await;
+    }
+    let (folder, path) = (scratch.folder, "easy-invite.db");
+    drop(scratch.store);
+    let damage = || {
+        let connection = rusqlite::Connection::open(folder.path().join(path)).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(connection);
+        let mut bytes = std::fs::read(folder.path().join(path)).unwrap();
+        for byte in bytes.iter_mut().skip(8192).step_by(7) {
+            *byte ^= 0x55;
+        }
+        std::fs::write(folder.path().join(path), bytes).unwrap();
+    };
+    damage();
+    let store = open(folder.path()).unwrap();
+    assert!(matches!(store.verify().await, Err(StoreError::Corrupt(..))));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let error = open(Path::new("/nonexistent/folder")).err().unwrap();
+    assert!(matches!(error, StoreError::Unopenable(..)), "{error}");
+    assert!(error.to_string().contains("/nonexistent/folder/easy-invite.db"));
+}
