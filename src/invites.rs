@@ -1,0 +1,399 @@
+//! The service: everything that happens to invites, in terms of rules, store and chat server. The edges (the XMPP
+//! component, the command line) turn their own requests into these calls and the outcomes into their own answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::chat_server::{ChatServer, Fate, Unreachable};
+use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
+use crate::links::{self, Reference};
+use crate::policy::{self, HostPolicy, Wish};
+use crate::refusal::Refusal;
+use crate::store::{Claim, Filter, Store, StoreError};
+
+/// How many ended invites one transaction removes: short enough that nobody waits for it.
+const PURGE_BATCH: u32 = 500;
+
+/// How many open reservations are looked into in one go.
+const SETTLE_BATCH: u32 = 200;
+
+/// The invites of the served hosts. Cheap to clone.
+#[derive(Clone)]
+pub struct Invites(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    policies: BTreeMap<DomainPart, HostPolicy>,
+    chat_server: ChatServer,
+    clock: fn() -> Timestamp,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not allowed, or cannot be: an expected answer.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chat server had to be asked and did not answer.
+    #[error("the chat server could not be asked: {0}")]
+    Unreachable(#[from] Unreachable),
+    /// No secret could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// A new invite with its secret: the only time that the links can be shown.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The invite.
+    pub invite: Invite,
+    /// Its secret.
+    pub token: Token,
+    /// The `xmpp:` URI for clients.
+    pub uri: String,
+    /// The link for people, where the host has a landing page.
+    pub landing_url: Option<String>,
+    /// The accounts that it names could not be looked up, for this reason.
+    pub unchecked: Option<Unreachable>,
+}
+
+/// A token that was presented and found good.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// Its invite.
+    pub invite: Invite,
+    /// When that was.
+    pub checked_at: Timestamp,
+}
+
+/// Somebody is about to register, or to reset a password.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The name of the reservation that is wanted.
+    pub reservation: String,
+    /// The username.
+    pub username: NodePart,
+    /// The server has an account of this name.
+    pub exists: bool,
+    /// The token that the session presented, and when it was found good.
+    pub grant: Option<(Token, Option<Timestamp>)>,
+}
+
+/// What a registration may do.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// Go on under the reservation, with what the invite brings.
+    Reserved(Purpose, Box<Invite>),
+    /// Go on without an invite: registration is open.
+    Open,
+}
+
+/// How a contact request with a token is to be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Approve it, then redeem the reservation.
+    Reserved,
+    /// Approve it: this contact used the invite before.
+    Satisfied,
+}
+
+impl Invites {
+    /// The service over a store, for hosts with their policies.
+    pub fn new(
+        store: Store,
+        policies: BTreeMap<DomainPart, HostPolicy>,
+        chat_server: ChatServer,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Invites(Arc::new(Inner { store, policies, chat_server, clock }))
+    }
+
+    /// The served hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &DomainPart> {
+        self.0.policies.keys()
+    }
+
+    /// What is allowed on a host.
+    ///
+    /// # Errors
+    /// `UnknownHost` if it is not served.
+    pub fn policy(&self, host: &str) -> std::result::Result<(&DomainPart, &HostPolicy), Refusal> {
+        let found = self.0.policies.iter().find(|(served, _)| served.as_str() == host);
+        found.ok_or_else(|| Refusal::UnknownHost(host.chars().take(100).collect()))
+    }
+
+    /// The chat server, to ask.
+    pub fn chat_server(&self) -> &ChatServer {
+        &self.0.chat_server
+    }
+
+    /// The present instant, in whole seconds as the store keeps them.
+    pub fn now(&self) -> Timestamp {
+        let now = (self.0.clock)();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Makes an invite.
+    ///
+    /// # Errors
+    /// If the wish cannot be fulfilled, or the invite is not stored.
+    pub async fn create(&self, wish: Wish) -> Result<Issued> {
+        let (_, policy) = self.policy(wish.host.as_str())?;
+        let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
+        let token = Token::generate()?;
+        let invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
+        let unchecked = match self.look_up_accounts(&invite).await {
+            Ok(()) => None,
+            Err(Error::Unreachable(reason)) if operator => Some(reason),
+            Err(error) => return Err(error),
+        };
+        if !self.0.store.insert(invite.clone(), now).await? {
+            return Err(Refusal::UsernameReserved.into());
+        }
+        tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
+        let uri = links::uri(&invite, &token);
+        let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));
+        Ok(Issued { invite, token, uri, landing_url, unchecked })
+    }
+
+    /// The accounts that an invite names have to be there, or must not be.
+    async fn look_up_accounts(&self, invite: &Invite) -> Result<()> {
+        let chat_server = &self.0.chat_server;
+        if let Some(username) = &invite.username {
+            let account = BareJid::from_parts(Some(username), &invite.host);
+            match (invite.invite_type, chat_server.account(&account).await?.exists) {
+                (InviteType::PasswordReset, false) => return Err(Refusal::NoSuchAccount(account.to_string()).into()),
+                (InviteType::PasswordReset, true) | (_, false) => (),
+                (_, true) => return Err(Refusal::UsernameTaken.into()),
+            }
+        }
+        // Users and admins who make an invite for themselves are connected at this moment: they exist.
+        if let Some(inviter) = invite.inviter.as_ref().filter(|_| invite.issuer == Issuer::Operator)
+            && !chat_server.account(inviter).await?.exists
+        {
+            return Err(Refusal::NoSuchAccount(inviter.to_string()).into());
+        }
+        Ok(())
+    }
+
+    async fn of_token(&self, host: &DomainPart, token: &Token) -> Result<Invite> {
+        let found = self.0.store.find(token.hash()).await?;
+        Ok(found.filter(|invite| &invite.host == host).ok_or(Refusal::Unknown)?)
+    }
+
+    /// A token is presented for registration or reset. Changes nothing.
+    ///
+    /// # Errors
+    /// If it would not be good for that now.
+    pub async fn check(&self, host: &DomainPart, token: &Token) -> Result<Presented> {
+        let (_, policy) = self.policy(host.as_str())?;
+        let invite = self.of_token(host, token).await?;
+        let checked_at = self.now();
+        policy::admit_presentation(&invite, policy, checked_at)?;
+        Ok(Presented { invite, checked_at })
+    }
+
+    /// Somebody is about to register or to reset a password: reserves a use for it.
+    ///
+    /// # Errors
+    /// If they may not; then nothing is reserved.
+    pub async fn reserve(&self, host: &DomainPart, registration: Registration) -> Result<Admission> {
+        let (_, policy) = self.policy(host.as_str())?;
+        let now = self.now();
+        let account = BareJid::from_parts(Some(&registration.username), host);
+        let Some((token, presented)) = registration.grant else {
+            if policy.registration_invite_only {
+                return Err(Refusal::InvitationOnly.into());
+            }
+            if registration.exists {
+                return Err(Refusal::UsernameTaken.into());
+            }
+            if self.0.store.username_reserved(account, now).await? {
+                return Err(Refusal::UsernameReserved.into());
+            }
+            return Ok(Admission::Open);
+        };
+        let invite = self.of_token(host, &token).await?;
+        let (username, exists) = (&registration.username, registration.exists);
+        let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
+        let invite_id = invite.id.clone();
+        self.claim(Use { id: registration.reservation, invite: invite_id, purpose, account, reserved_at: now }).await?;
+        Ok(Admission::Reserved(purpose, Box::new(invite)))
+    }
+
+    /// Takes a use; where others hold what is needed, learns what became of them and tries once more.
+    async fn claim(&self, wanted: Use) -> Result<()> {
+        for look_into in [true, false] {
+            match self.0.store.reserve(wanted.clone()).await? {
+                Claim::Reserved => return Ok(()),
+                Claim::Gone => return Err(Refusal::Revoked.into()),
+                Claim::UsedUp => return Err(Refusal::UsedUp.into()),
+                Claim::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+                Claim::Contended(standing) if look_into => drop(self.settle(standing).await),
+                Claim::Contended(_) => (),
+            }
+        }
+        Err(Refusal::InProgress.into())
+    }
+
+    /// Asks what became of reservations, and redeems or releases those whose fate is known. Returns how many were.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<u64> {
+        let asked = standing.into_iter().map(|reserved| async move {
+            let reservation = reserved.0.id.clone();
+            (reservation, self.0.chat_server.settle(reserved).await)
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        let mut settled = 0;
+        while let Some((reservation, fate)) = asked.next().await {
+            match fate {
+                Ok(Fate::Made) => settled += u64::from(self.redeem(reservation).await?),
+                Ok(Fate::NotMade) => settled += u64::from(self.release(reservation).await?),
+                Ok(Fate::InFlight) => (),
+                Err(reason) => tracing::debug!(%reason, "a reservation stays open"),
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Settles what was reserved longer than `age` ago and neither redeemed nor released. Returns how many were settled.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn settle_open(&self, age: SignedDuration) -> Result<u64> {
+        let before = self.now().saturating_sub(age).unwrap_or(Timestamp::MIN);
+        let standing = self.0.store.reserved_before(before, SETTLE_BATCH).await?;
+        if standing.is_empty() { Ok(0) } else { self.settle(standing).await }
+    }
+
+    /// The account of a reservation was made. Doing it again changes nothing. `false`: there is no such reservation.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn redeem(&self, reservation: String) -> Result<bool> {
+        let redeemed = self.0.store.redeem(reservation, self.now()).await?;
+        if let Some((used, _)) = &redeemed {
+            tracing::info!(invite = %used.invite, purpose = %used.purpose, account = %used.account, "invite used");
+        }
+        Ok(redeemed.is_some())
+    }
+
+    /// The account of a reservation was not made: the use is free again. `false`: there is no such reservation.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn release(&self, reservation: String) -> Result<bool> {
+        Ok(self.0.store.release(reservation).await?)
+    }
+
+    /// `contact` asks to become a contact of `inviter` with a token.
+    ///
+    /// # Errors
+    /// If the token does not allow it; then the inviter decides.
+    pub async fn contact(
+        &self,
+        host: &DomainPart,
+        reservation: String,
+        token: &Token,
+        inviter: &BareJid,
+        contact: &BareJid,
+    ) -> Result<Approval> {
+        let invite = self.of_token(host, token).await?;
+        policy::admit_contact(&invite, inviter, contact)?;
+        if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
+            return Ok(Approval::Satisfied);
+        }
+        let now = self.now();
+        invite.usable(now)?;
+        let (purpose, account) = (Purpose::Contact, contact.clone());
+        self.claim(Use { id: reservation, invite: invite.id, purpose, account, reserved_at: now }).await?;
+        Ok(Approval::Reserved)
+    }
+
+    /// An account was deleted: what it issued ends. Returns how many invites that were.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp) -> Result<u64> {
+        let ended = self.0.store.account_deleted(account.clone(), deleted_at, self.now()).await?;
+        tracing::info!(%account, ended, "account deleted: its pending invites ended");
+        Ok(ended)
+    }
+
+    /// The invite that somebody names.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none.
+    pub async fn find(&self, reference: Reference) -> Result<Invite> {
+        let found = match reference {
+            Reference::Id(id) => self.0.store.find_by_id(id).await?,
+            Reference::Token(token) => self.0.store.find(token.hash()).await?,
+        };
+        Ok(found.ok_or(Refusal::Unknown)?)
+    }
+
+    /// Takes an invite back. Returns it as it is then.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none.
+    pub async fn revoke(&self, reference: Reference) -> Result<Invite> {
+        let id = self.find(reference).await?.id;
+        let invite = self.0.store.revoke(id, self.now()).await?.ok_or(Refusal::Unknown)?;
+        tracing::info!(invite = %invite.id, "invite revoked");
+        Ok(invite)
+    }
+
+    /// Takes back every pending invite of somebody. Returns how many that were.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn revoke_of_inviter(&self, inviter: BareJid) -> Result<u64> {
+        let revoked = self.0.store.revoke_of_inviter(inviter.clone(), self.now()).await?;
+        tracing::info!(%inviter, revoked, "the inviter's pending invites revoked");
+        Ok(revoked)
+    }
+
+    /// Invites, the newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn list(&self, filter: Filter, limit: u32) -> Result<Vec<Invite>> {
+        Ok(self.0.store.list(filter, limit, self.now()).await?)
+    }
+
+    /// Removes what ended longer than `retention` ago. Returns how much that was.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn purge(&self, retention: SignedDuration) -> Result<u64> {
+        let before = self.now().saturating_sub(retention).unwrap_or(Timestamp::MIN);
+        let mut purged = 0;
+        loop {
+            let batch = self.0.store.purge(before, PURGE_BATCH).await?;
+            purged += batch;
+            if batch < u64::from(PURGE_BATCH) {
+                return Ok(purged);
+            }
+        }
+    }
+
+    /// Reads the whole store and says what is wrong with it.
+    ///
+    /// # Errors
+    /// If anything is.
+    pub async fn verify_store(&self) -> Result<()> {
+        Ok(self.0.store.verify().await?)
+    }
+}
