@@ -1,0 +1,191 @@
+//! The component (XEP-0114): connects to the chat server, answers what comes, for as long as the daemon runs.
+
+mod command;
+mod create_account;
+mod disco;
+mod form;
+mod gate;
+mod hook;
+mod new_invite;
+mod password_reset;
+mod refused;
+mod router;
+mod session;
+mod stanza;
+mod wire;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jid::DomainPart;
+use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
+
+use crate::chat_server::Questions;
+use crate::invites::Invites;
+use crate::secret::Secret;
+use command::Sessions;
+use session::Ended;
+use wire::LoginError;
+
+/// The first wait before connecting again; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait before connecting again: an operator who restarts the chat server should not have to wait for us.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// A session that lived this long was a good one: after it, connecting again does not wait.
+const GOOD_SESSION: Duration = Duration::from_secs(10);
+
+/// How to reach the chat server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The component's JID: a domain.
+    pub jid: DomainPart,
+    /// The host and port of the chat server's component listener.
+    pub server: String,
+    /// The secret that both share.
+    pub secret: Secret,
+}
+
+/// How the connection to the chat server stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not yet connected.
+    Connecting,
+    /// The chat server accepted the component.
+    Connected,
+    /// It did not, or the connection was lost; the text says why and what to change. Tried again by itself.
+    Down(String),
+}
+
+/// Serves until `stop`; then answers what is in flight, closes the stream and returns.
+pub async fn run(
+    config: Config,
+    invites: Invites,
+    mut questions: Questions,
+    link: watch::Sender<Link>,
+    stop: CancellationToken,
+) {
+    let sessions = Arc::new(Sessions::default());
+    let component = config.jid.as_str();
+    let mut wait = FIRST_WAIT;
+    loop {
+        let connecting = wire::connect(&config.server, component, config.secret.reveal());
+        let problem = match unanswered(connecting, &mut questions, "not connected to the chat server", &stop).await {
+            None => return,
+            Some(Err(error)) => what_to_change(&error, &config),
+            Some(Ok(wire)) => {
+                tracing::info!(jid = component, server = config.server, "component session established");
+                link.send_replace(Link::Connected);
+                greet(&invites);
+                let since = Instant::now();
+                match session::serve(wire, component, &invites, &sessions, &mut questions, &stop).await {
+                    Ended::Stopped => return,
+                    Ended::Lost(reason) => {
+                        if since.elapsed() >= GOOD_SESSION {
+                            wait = Duration::ZERO;
+                        }
+                        format!("the connection to the chat server was lost: {reason}")
+                    }
+                }
+            }
+        };
+        tracing::warn!("{problem}");
+        link.send_replace(Link::Down(problem.clone()));
+        let pause = tokio::time::sleep(wait.mul_f64(0.75 + rand::random::<f64>() / 2.0));
+        if unanswered(pause, &mut questions, &problem, &stop).await.is_none() {
+            return;
+        }
+        wait = (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+    }
+}
+
+/// Logs in over a connection that is there already and serves it until it ends or `stop`: what [`run`] does again and
+/// again. Returns how it ended, in words.
+pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
+    io: Io,
+    config: &Config,
+    invites: &Invites,
+    questions: &mut Questions,
+    stop: &CancellationToken,
+) -> String {
+    match wire::login(io, config.jid.as_str(), config.secret.reveal()).await {
+        Err(error) => what_to_change(&error, config),
+        Ok(wire) => {
+            let sessions = Arc::new(Sessions::default());
+            match session::serve(wire, config.jid.as_str(), invites, &sessions, questions, stop).await {
+                Ended::Stopped => "stopped".to_owned(),
+                Ended::Lost(reason) => reason,
+            }
+        }
+    }
+}
+
+/// Waits for `work`, while nobody can answer questions; `None` when it is time to stop.
+async fn unanswered<T>(
+    work: impl Future<Output = T>,
+    questions: &mut Questions,
+    why: &str,
+    stop: &CancellationToken,
+) -> Option<T> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            Some(question) = questions.recv() => hook::nobody(question, why),
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+/// After connecting: says hello to the hooks, and asks what became of everything that was left open.
+fn greet(invites: &Invites) {
+    for host in invites.hosts() {
+        let (host, chat_server) = (host.clone(), invites.chat_server().clone());
+        tokio::spawn(async move {
+            match chat_server.hello(host.clone()).await {
+                Ok(hook) => tracing::info!(%host, software = hook.software, "the hook is there"),
+                Err(reason) => tracing::warn!(%host, "the hook does not answer: {reason}"),
+            }
+        });
+    }
+    let invites = invites.clone();
+    tokio::spawn(async move {
+        match invites.settle_open(jiff::SignedDuration::ZERO).await {
+            Ok(0) => (),
+            Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
+            Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
+        }
+    });
+}
+
+/// A failed login in words that say what to change.
+fn what_to_change(error: &LoginError, config: &Config) -> String {
+    let (jid, server) = (&config.jid, &config.server);
+    match error {
+        LoginError::Refused { condition, .. } if condition == "not-authorized" => format!(
+            "the chat server refused the secret of {jid}: make component.secret here equal to component_secret of \
+             Component \"{jid}\" there"
+        ),
+        LoginError::Refused { condition, .. } if condition == "host-unknown" => format!(
+            "the chat server does not know the component {jid}: add Component \"{jid}\" with component_secret to its \
+             configuration and restart it, or correct component.jid here"
+        ),
+        LoginError::Refused { condition, .. } if condition == "conflict" => format!(
+            "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes by itself"
+        ),
+        LoginError::Io(error) => format!(
+            "the chat server cannot be reached at {server}: {error} (component.server is the address of its component \
+             port, 5347 with Prosody)"
+        ),
+        other => format!("{server} did not let the component {jid} in: {other}"),
+    }
+}
+
+/// The error for what a component like this does not answer, or not to this sender.
+fn not_for_you() -> StanzaError {
+    stanza::error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
+}

@@ -1,0 +1,199 @@
+//! What the chat server's hook asks and tells: the gate, docs/gate.md.
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+use minidom::Element;
+use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
+
+use super::command::{Requester, Sessions, execute};
+use super::new_invite::date_time;
+use super::refused::{not_valid, stanza_error};
+use super::stanza::{Kind, Outcome, Request, element, error, ns, with, with_text};
+use super::{disco, router};
+use crate::invite::{Invite, InviteType, Issuer, Token};
+use crate::invites::{Admission, Approval, Error, Invites, Registration};
+use crate::policy::Wish;
+use crate::refusal::Refusal;
+
+/// The longest name of a reservation: a UUID has 36 bytes.
+const LONGEST_RESERVATION: usize = 128;
+
+/// Answers a stanza of the gate. Only a served VirtualHost itself may speak it.
+///
+/// # Errors
+/// A stanza error that says why not; the hook passes it on to its client.
+pub async fn answer(request: &Request, invites: &Invites, sessions: &Sessions) -> Outcome {
+    let Ok(host) = invites.policy(&request.from).map(|(host, _)| host.clone()) else {
+        // A VirtualHost that the operator forgot deserves to hear it; nobody else needs to know of the gate.
+        return Err(match DomainPart::new(&request.from) {
+            Ok(_) => stanza_error(&Refusal::UnknownHost(request.from.clone()).into()),
+            Err(_) => super::not_for_you(),
+        });
+    };
+    let payload = &request.payload;
+    match (request.kind, payload.name()) {
+        (Kind::Get, "check") => check(payload, &host, invites).await.map(Some),
+        (Kind::Set, "reserve") => reserve(payload, &host, invites).await.map(Some),
+        (Kind::Set, "redeem") => finished(invites.redeem(reservation(payload)?).await),
+        (Kind::Set, "release") => finished(invites.release(reservation(payload)?).await),
+        (Kind::Set, "contact") => contact(payload, &host, invites).await.map(Some),
+        (_, "relay") => relay(payload, request.kind, &host, invites, sessions).await.map(Some),
+        (Kind::Set, "generate") => generate(payload, &host, invites).await.map(Some),
+        (Kind::Set, "deleted") => deleted(payload, &host, invites).await,
+        _ => Err(super::not_for_you()),
+    }
+}
+
+fn bad(what: &str) -> StanzaError {
+    error(ErrorType::Modify, DefinedCondition::BadRequest, format!("The gate needs {what} here"))
+}
+
+fn reservation(payload: &Element) -> Result<String, StanzaError> {
+    let name = payload.attr("reservation").filter(|name| (1..=LONGEST_RESERVATION).contains(&name.len()));
+    name.map(str::to_owned).ok_or_else(|| bad("the name of a reservation"))
+}
+
+fn username(payload: &Element) -> Result<Option<NodePart>, StanzaError> {
+    let Some(text) = payload.attr("username") else { return Ok(None) };
+    super::create_account::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into()))
+}
+
+fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
+    payload.attr(attribute)?.parse().ok()
+}
+
+fn texts<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    payload.children().filter(move |child| child.is(name, ns::GATE)).map(Element::text)
+}
+
+/// An empty result if there was such a reservation.
+fn finished(found: Result<bool, Error>) -> Outcome {
+    match found {
+        Ok(true) => Ok(None),
+        Ok(false) => Err(error(ErrorType::Cancel, DefinedCondition::ItemNotFound, "There is no such reservation")),
+        Err(cause) => Err(stanza_error(&cause)),
+    }
+}
+
+/// Adds what an invite brings to a new account.
+pub fn with_bounty(element: Element, invite: &Invite) -> Element {
+    let texts = |name, list: &[String]| -> Vec<Element> {
+        list.iter().map(|text| with_text(Element::bare(name, ns::GATE), text)).collect()
+    };
+    with(with(element, texts("role", &invite.roles)), texts("group", &invite.groups))
+}
+
+/// Who becomes a contact of the account that an invite makes.
+pub fn contact_of(invite: &Invite) -> Option<&str> {
+    let connects = matches!(invite.invite_type, InviteType::AccountAndContact | InviteType::Contact);
+    invite.inviter.as_ref().filter(|_| connects).map(|jid| jid.as_str())
+}
+
+async fn check(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+    let token = payload.attr("token").and_then(Token::parse);
+    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
+    let presented = invites.check(host, &token).await.map_err(|cause| not_valid(&cause))?;
+    let invite = &presented.invite;
+    Ok(element!(
+        ns::GATE,
+        "invite",
+        "id" = invite.id.as_str(),
+        "type" = invite.invite_type.as_str(),
+        "username" = invite.username.as_ref().map(|node| node.as_str()),
+        "inviter" = contact_of(invite),
+        "checked-at" = date_time(presented.checked_at),
+    ))
+}
+
+async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+    let token = match payload.attr("token") {
+        Some(text) => Some(Token::parse(text).ok_or_else(|| stanza_error(&Refusal::Unknown.into()))?),
+        None => None,
+    };
+    let registration = Registration {
+        reservation: reservation(payload)?,
+        username: username(payload)?.ok_or_else(|| bad("a username"))?,
+        exists: match payload.attr("exists") {
+            Some("true" | "1") => true,
+            Some("false" | "0") => false,
+            _ => return Err(bad("exists='true' or exists='false'")),
+        },
+        grant: token.map(|token| (token, instant(payload, "presented-at"))),
+    };
+    match invites.reserve(host, registration).await.map_err(|cause| stanza_error(&cause))? {
+        Admission::Open => Ok(element!(ns::GATE, "open")),
+        Admission::Reserved(purpose, invite) => {
+            let inviter = contact_of(&invite);
+            let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_str(), "inviter" = inviter);
+            Ok(with_bounty(reserved, &invite))
+        }
+    }
+}
+
+async fn contact(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+    let jid = |attribute| payload.attr(attribute).and_then(|text| BareJid::new(text).ok());
+    let (Some(inviter), Some(contact)) = (jid("inviter"), jid("contact")) else {
+        return Err(bad("the bare JIDs of inviter and contact"));
+    };
+    let token = payload.attr("token").and_then(Token::parse);
+    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
+    let approval = invites.contact(host, reservation(payload)?, &token, &inviter, &contact).await;
+    match approval.map_err(|cause| not_valid(&cause))? {
+        Approval::Reserved => Ok(element!(ns::GATE, "reserved", "purpose" = "contact")),
+        Approval::Satisfied => Ok(element!(ns::GATE, "satisfied")),
+    }
+}
+
+/// A user's own request, sent to the VirtualHost: answered as if it had come to the component.
+async fn relay(
+    payload: &Element,
+    kind: Kind,
+    host: &DomainPart,
+    invites: &Invites,
+    sessions: &Sessions,
+) -> Result<Element, StanzaError> {
+    let admin = matches!(payload.attr("admin"), Some("true" | "1"));
+    let requester = payload.attr("from").and_then(|from| Requester::new(from, Some(admin), invites).ok());
+    // The server vouches for its own users, not for those of another host.
+    let requester = requester.filter(|requester| requester.host() == *host).ok_or_else(super::not_for_you)?;
+    let relayed = payload.children().next().ok_or_else(|| bad("a payload to relay"))?;
+    match (kind, relayed.name()) {
+        (Kind::Set, "command") if relayed.ns() == ns::COMMANDS => execute(relayed, &requester, invites, sessions).await,
+        (Kind::Get, "query") if relayed.ns() == ns::DISCO_ITEMS => {
+            disco::items(relayed, host.as_str(), Some(&requester), invites).await
+        }
+        (Kind::Get, "query") if relayed.ns() == ns::DISCO_INFO => {
+            disco::node_info(relayed, disco::info(router::features()), Some(&requester), invites).await
+        }
+        _ => Err(super::not_for_you()),
+    }
+}
+
+async fn generate(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+    let invite_type = match payload.attr("type") {
+        Some("account") => InviteType::Account,
+        Some("password-reset") => InviteType::PasswordReset,
+        _ => return Err(bad("type='account' or type='password-reset'")),
+    };
+    let mut wish = Wish::new(invite_type, host.clone(), Issuer::Operator);
+    wish.username = username(payload)?;
+    wish.roles = texts(payload, "role").collect();
+    wish.groups = texts(payload, "group").collect();
+    let issued = invites.create(wish).await.map_err(|cause| stanza_error(&cause))?;
+    Ok(element!(
+        ns::GATE,
+        "generated",
+        "id" = issued.invite.id.as_str(),
+        "uri" = issued.uri,
+        "landing-url" = issued.landing_url,
+        "expires-at" = issued.invite.expires_at.map(date_time),
+    ))
+}
+
+async fn deleted(payload: &Element, host: &DomainPart, invites: &Invites) -> Outcome {
+    let username = username(payload)?.ok_or_else(|| bad("a username"))?;
+    let deleted_at = instant(payload, "deleted-at").unwrap_or_else(|| invites.now());
+    let account = BareJid::from_parts(Some(&username), host);
+    invites.account_deleted(account, deleted_at).await.map_err(|cause| stanza_error(&cause))?;
+    Ok(None)
+}

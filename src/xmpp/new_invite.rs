@@ -1,0 +1,42 @@
+//! The command "New Invite" (XEP-0401 §3.1): completes at once, with the defaults of the host.
+
+use jiff::Timestamp;
+use minidom::Element;
+
+use super::command::Requester;
+use super::form::{field, form, form_type};
+use crate::invite::Issuer;
+use crate::invites::{Error, Invites, Issued};
+use crate::policy::Wish;
+
+/// The node by which clients know the command.
+pub const NODE: &str = "urn:xmpp:invite#invite";
+
+/// Makes an invite to become the requester's contact and, where the host allows it, to register.
+///
+/// # Errors
+/// If the requester may not, or it is not stored.
+pub async fn run(requester: &Requester, invites: &Invites) -> Result<Issued, Error> {
+    let policy = requester.policy(invites)?;
+    // Whether somebody is an admin is worth a question only where it makes a difference.
+    let plain = policy.allow_contact_invites && policy.allow_user_invites;
+    let admin = !plain && requester.is_admin(invites).await;
+    let issuer = if admin { Issuer::Admin } else { Issuer::User };
+    let mut wish = Wish::new(policy.new_invite(admin)?, requester.host(), issuer);
+    wish.inviter = Some(requester.account.clone());
+    invites.create(wish).await
+}
+
+/// The result of every command that makes an invite (XEP-0401 §3.1.1).
+pub fn result(issued: &Issued) -> Element {
+    let mut fields = vec![form_type("urn:xmpp:invite#invitation")];
+    fields.extend(issued.landing_url.as_deref().map(|url| field("landing-url", "text-single", "Link to send", url)));
+    fields.push(field("uri", "text-single", "Link for XMPP apps", &issued.uri));
+    fields.extend(issued.invite.expires_at.map(|end| field("expire", "text-single", "Valid until", &date_time(end))));
+    form("result", "Your invitation", "Send this link to the person whom you invite.", fields)
+}
+
+/// An instant as `YYYY-MM-DDThh:mm:ssZ` (XEP-0082 §3.2): one client's parser takes no fractions.
+pub fn date_time(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

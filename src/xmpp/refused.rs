@@ -1,0 +1,53 @@
+//! Errors of the service as stanza errors, with texts for people.
+
+use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
+
+use super::stanza::error;
+use crate::invites::Error;
+use crate::refusal::Refusal;
+
+/// What a client is told when something of ours failed: nothing about the inside, but that it may try again.
+pub const TRY_AGAIN: &str = "Invitations cannot be processed at the moment. Please try again later.";
+
+/// The stanza error for an error of the service, in answer to a registration (XEP-0077) or a command.
+pub fn stanza_error(cause: &Error) -> StanzaError {
+    match cause {
+        Error::Refused(refusal) => refused(refusal),
+        Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => {
+            tracing::error!(%cause, "a request could not be fulfilled");
+            error(ErrorType::Wait, DefinedCondition::ResourceConstraint, TRY_AGAIN)
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> StanzaError {
+    let (kind, condition) = match refusal {
+        Refusal::Unknown
+        | Refusal::Expired
+        | Refusal::Revoked
+        | Refusal::UsedUp
+        | Refusal::NotForRegistration
+        | Refusal::InvitationOnly
+        | Refusal::WrongUsername
+        | Refusal::WrongResetUsername
+        | Refusal::NoSuchAccount(_)
+        | Refusal::InvalidUsername(_)
+        | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
+        // Clients let the user pick another name then. Whose the reservation is, is nobody's business.
+        Refusal::UsernameTaken | Refusal::UsernameReserved => (ErrorType::Cancel, DefinedCondition::Conflict),
+        Refusal::InProgress => (ErrorType::Wait, DefinedCondition::ResourceConstraint),
+        Refusal::NotAllowed => (ErrorType::Auth, DefinedCondition::Forbidden),
+        Refusal::UnknownHost(_) => (ErrorType::Cancel, DefinedCondition::NotAllowed),
+    };
+    error(kind, condition, refusal.to_string())
+}
+
+/// The stanza error for a token that was presented and is not good: `item-not-found` whatever the reason (XEP-0445 §4),
+/// since some clients go on without an invite on anything else.
+pub fn not_valid(cause: &Error) -> StanzaError {
+    match cause {
+        Error::Refused(refusal @ Refusal::UnknownHost(_)) => refused(refusal),
+        Error::Refused(refusal) => error(ErrorType::Cancel, DefinedCondition::ItemNotFound, refusal.to_string()),
+        Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => stanza_error(cause),
+    }
+}

@@ -1,0 +1,179 @@
+//! Stanzas as the component sees them: addresses as the server wrote them, payloads as elements.
+
+use minidom::Element;
+use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
+
+/// Namespaces.
+pub mod ns {
+    /// Stanzas on a component's stream (XEP-0114).
+    pub const COMPONENT: &str = "jabber:component:accept";
+    /// Commands (XEP-0050).
+    pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+    /// Service discovery (XEP-0030): information.
+    pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+    /// Service discovery (XEP-0030): items.
+    pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+    /// Data forms (XEP-0004).
+    pub const DATA_FORMS: &str = "jabber:x:data";
+    /// Ping (XEP-0199).
+    pub const PING: &str = "urn:xmpp:ping";
+    /// Software version (XEP-0092).
+    pub const VERSION: &str = "jabber:iq:version";
+    /// The gate (docs/gate.md).
+    pub const GATE: &str = "urn:easy-invite:gate:1";
+}
+
+/// An element with attributes; those whose value is `None` are left out.
+macro_rules! element {
+    ($ns:expr, $name:literal $(, $attribute:literal = $value:expr)* $(,)?) => {
+        ::minidom::Element::builder($name, $ns)
+            $(.attr(::rxml::xml_ncname!($attribute).into(), $value))*
+            .build()
+    };
+}
+pub(crate) use element;
+
+/// An element with children added.
+pub fn with(mut element: Element, children: impl IntoIterator<Item = Element>) -> Element {
+    for child in children {
+        element.append_child(child);
+    }
+    element
+}
+
+/// An element with a text in it.
+pub fn with_text(mut element: Element, text: &str) -> Element {
+    element.append_text_node(text);
+    element
+}
+
+/// Whether a request reads or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It reads.
+    Get,
+    /// It changes.
+    Set,
+}
+
+/// A request that somebody sent to the component (an IQ of type `get` or `set`).
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it asks for.
+    pub kind: Kind,
+    /// Who sent it, as stamped by the chat server.
+    pub from: String,
+    /// Whom it is for: the component, or an address at it.
+    pub to: String,
+    /// The sender's name for it.
+    pub id: String,
+    /// What it says.
+    pub payload: Element,
+}
+
+/// What arrives, as far as it matters to a component.
+#[derive(Debug)]
+pub enum Stanza {
+    /// A request.
+    Request(Box<Request>),
+    /// The answer to a request of ours: its payload, or the text of its error.
+    Answer {
+        /// Who answers.
+        from: String,
+        /// Our name for the request.
+        id: String,
+        /// The payload, if there is one, or an error's text.
+        outcome: Result<Option<Element>, String>,
+    },
+    /// A presence.
+    Presence(Box<Element>),
+    /// Something that asks for an error in reply.
+    Bad(Box<Element>),
+    /// Something to pass over: a message, a request without the addresses or the id that an answer needs.
+    Other,
+}
+
+impl Stanza {
+    /// Sorts what arrived.
+    pub fn of(mut element: Element) -> Stanza {
+        match element.name() {
+            _ if element.ns() != ns::COMPONENT => Stanza::Other,
+            "presence" => Stanza::Presence(Box::new(element)),
+            "iq" => {
+                let attribute = |name: &str| element.attr(name).map(str::to_owned);
+                let (Some(from), Some(to), Some(id)) = (attribute("from"), attribute("to"), attribute("id")) else {
+                    return Stanza::Other;
+                };
+                let kind = match element.attr("type") {
+                    Some("get") => Kind::Get,
+                    Some("set") => Kind::Set,
+                    Some("result") => return Stanza::Answer { from, id, outcome: Ok(first_child(&mut element)) },
+                    Some("error") => return Stanza::Answer { from, id, outcome: Err(error_text(&element)) },
+                    _ => return Stanza::Bad(Box::new(element)),
+                };
+                match (element.children().count(), first_child(&mut element)) {
+                    (1, Some(payload)) => Stanza::Request(Box::new(Request { kind, from, to, id, payload })),
+                    _ => Stanza::Bad(Box::new(element)),
+                }
+            }
+            _ => Stanza::Other,
+        }
+    }
+}
+
+fn first_child(element: &mut Element) -> Option<Element> {
+    element.unshift_child()
+}
+
+fn error_text(iq: &Element) -> String {
+    let error = iq.children().find(|child| child.name() == "error");
+    let text = error.and_then(|error| error.children().find(|child| child.name() == "text"));
+    let condition = error.and_then(|error| error.children().find(|child| child.name() != "text"));
+    match (condition, text) {
+        (Some(condition), Some(text)) => format!("{}: {}", condition.name(), text.text()),
+        (Some(condition), None) => condition.name().to_owned(),
+        _ => "an error without a condition".to_owned(),
+    }
+}
+
+/// The outcome of a request: a payload (or none) for the result, or an error.
+pub type Outcome = Result<Option<Element>, StanzaError>;
+
+/// The reply to a request.
+pub fn reply(request: &Request, outcome: Outcome) -> Element {
+    let (to, from, id) = (request.from.as_str(), request.to.as_str(), request.id.as_str());
+    match outcome {
+        Ok(payload) => {
+            with(element!(ns::COMPONENT, "iq", "type" = "result", "to" = to, "from" = from, "id" = id), payload)
+        }
+        Err(error) => {
+            let iq = element!(ns::COMPONENT, "iq", "type" = "error", "to" = to, "from" = from, "id" = id);
+            with(iq, [Element::from(error)])
+        }
+    }
+}
+
+/// An error in reply to a stanza that could not even be sorted; `None` if it is itself an error or cannot be answered.
+pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
+    let (from, to) = (stanza.attr("from")?, stanza.attr("to")?);
+    if !matches!(stanza.name(), "iq" | "message" | "presence")
+        || matches!(stanza.attr("type"), Some("error" | "result"))
+    {
+        return None;
+    }
+    let mut reply = Element::builder(stanza.name(), ns::COMPONENT).build();
+    for (name, value) in [
+        (rxml::xml_ncname!("type"), Some("error")),
+        (rxml::xml_ncname!("to"), Some(from)),
+        (rxml::xml_ncname!("from"), Some(to)),
+        (rxml::xml_ncname!("id"), stanza.attr("id")),
+    ] {
+        reply.set_attr(rxml::Namespace::NONE, name.to_owned(), value);
+    }
+    Some(with(reply, [Element::from(error)]))
+}
+
+/// A stanza error with an English text (RFC 6120 §8.3).
+pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
+    StanzaError::new(kind, condition, "en", text.into())
+}
