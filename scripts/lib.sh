@@ -1,0 +1,84 @@
+# shellcheck shell=bash
+# What the scripts of this folder share. Source it from bash with `set -euo pipefail`:
+#
+#     . "$(dirname "$0")/lib.sh"
+#
+#     cache_folder               prints the folder for what is made once and kept
+#     fail MESSAGE               says why the script ends, and ends it with 1
+#     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
+#     install_packages NAME...   installs the packages that are missing; no service is started
+#     python_environment         prints the path of a Python that has tests/requirements.txt installed
+
+shopt -s inherit_errexit # a failure inside "$(...)" is a failure too
+repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+cache_folder() {
+    local folder="${EASY_INVITE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/easy-invite}"
+    mkdir -p "$folder"
+    printf '%s\n' "$folder"
+}
+
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+with_lock() {
+    local lock
+    lock="$(cache_folder)/$1.lock"
+    shift
+    # The lock belongs to the open file, so it ends with this process, however that ends. `9>&-` keeps it from the
+    # command's own children, which may stay.
+    (
+        flock 9
+        "$@" 9>&-
+    ) 9>"$lock"
+}
+
+is_installed() {
+    [[ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null || true)" == installed ]]
+}
+
+install_packages() {
+    local name missing=()
+    for name in "$@"; do
+        is_installed "$name" || missing+=("$name")
+    done
+    ((${#missing[@]} == 0)) && return
+    printf 'Installing %s\n' "${missing[*]}" >&2
+    with_lock packages install_missing_packages "${missing[@]}"
+}
+
+# Only for install_packages. The subshell makes the trap its own: policy-rc.d goes whatever happens here.
+install_missing_packages() (
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    # Debian's maintainer scripts ask this file whether they may start a service: 101 is "no".
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 "$policy"
+    fi
+    "${as_root[@]}" apt-get update -q >&2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@" >&2
+)
+
+python_environment() {
+    with_lock python make_python_environment
+}
+
+# Only for python_environment. The copy of the requirements is written last: an environment without it is half-made.
+make_python_environment() {
+    local folder wanted="$repository/tests/requirements.txt"
+    folder="$(cache_folder)/python"
+    if ! cmp --silent "$wanted" "$folder/requirements.txt"; then
+        printf 'Installing what the tests need of Python\n' >&2
+        rm -rf "$folder"
+        python3 -m venv "$folder" >&2
+        "$folder/bin/python" -m pip install --quiet --requirement "$wanted" >&2
+        cp "$wanted" "$folder/requirements.txt"
+    fi
+    printf '%s\n' "$folder/bin/python"
+}

@@ -1,0 +1,164 @@
+"""The easy-invite daemon in a folder of its own, and its command line."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .process import Process, ProcessFailed
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOGGED_IN = "component session established"
+START_SECONDS = 20
+COMMAND_SECONDS = 60
+
+
+def binary_path() -> Path:
+    """The easy-invite binary: $EASY_INVITE_BIN, else the debug build of this repository."""
+    path = Path(os.environ.get("EASY_INVITE_BIN") or REPOSITORY / "target" / "debug" / "easy-invite")
+    if not path.is_file():
+        raise ProcessFailed(f"{path} is not there: build it (cargo build), or name another in EASY_INVITE_BIN")
+    return path
+
+
+def default_config(component_port: int, secret: str, *, jid: str = "invite.example.org",
+                   hosts: Iterable[str] = ("example.org",)) -> dict:
+    """A configuration that serves these VirtualHosts, with the store in the daemon's folder, to be changed at will."""
+    return {
+        "component": {"jid": jid, "server": f"127.0.0.1:{component_port}", "secret": secret},
+        "store": {"url": "sqlite:easy-invite.db"},
+        "hosts": {host: {"landing_page": f"https://join.{host}/#{{uri}}"} for host in hosts},
+    }
+
+
+def toml(config: Mapping) -> str:
+    """A configuration of nested tables, strings, numbers, booleans and lists, in TOML."""
+    lines: list[str] = []
+
+    def in_toml(value: object) -> str:
+        return json.dumps(value, ensure_ascii=False)  # JSON's notation of these is TOML's too
+
+    def key_in_toml(key: str) -> str:
+        return key if re.fullmatch("[A-Za-z0-9_-]+", key) else in_toml(key)
+
+    def write_table(path: list[str], table: Mapping) -> None:
+        if path:
+            lines.append(f"\n[{'.'.join(map(key_in_toml, path))}]")
+        lines.extend(f"{key_in_toml(key)} = {in_toml(value)}" for key, value in table.items()
+                     if not isinstance(value, Mapping))
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                write_table([*path, key], value)
+
+    write_table([], config)
+    return "\n".join(lines) + "\n"
+
+
+class Daemon:
+    """One easy-invite daemon. A context manager: it runs within `with`, and is stopped at the end."""
+
+    def __init__(self, folder: Path, config: Mapping | str, *, environment: Mapping[str, str] | None = None,
+                 binary: Path | None = None):
+        """Describes the daemon; `start` (or `with`) runs it. `environment` is added to this process's own.
+
+        Several daemons may share a folder's store only through `config`: each has a folder of its own.
+        """
+        self.folder = folder.resolve()
+        self.config = config
+        self.environment = {**os.environ, **(environment or {})}
+        self.binary = binary or binary_path()
+        self.config_file = self.folder / "config.toml"
+        self.log_file = self.folder / "daemon.log"
+        self._process: Process | None = None
+        self._log_before = 0
+
+    def __enter__(self) -> "Daemon":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process, or None."""
+        return self._process.pid if self._process else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the running process ended with on its own account, or None while it runs."""
+        return self._process.exit_code if self._process else None
+
+    @property
+    def log(self) -> str:
+        """What all runs in this folder have logged so far."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def start(self, *, wait: bool = True) -> None:
+        """Writes the configuration and starts `easy-invite run`; waits until it is logged in, unless told not to."""
+        if self._process is not None:
+            raise RuntimeError("this daemon runs already")
+        self.write_config()
+        self._log_before = len(self.log)
+        self._process = Process("easy-invite", [self.binary, "run", "--config", self.config_file], self.log_file,
+                                folder=self.folder, environment=self.environment)
+        if wait:
+            self.wait_until_logged_in()
+
+    def wait_until_logged_in(self, seconds: float = START_SECONDS, *, times: int = 1) -> None:
+        """Waits until this run has logged in to Prosody; `times` counts the first login and each one after a loss."""
+        try:
+            self._process.wait_until(lambda: self.logins >= times, seconds, "login to Prosody")
+        except ProcessFailed:
+            self.kill()
+            raise
+
+    @property
+    def logins(self) -> int:
+        """How often this run has logged in to Prosody."""
+        return self.log[self._log_before:].count(LOGGED_IN)
+
+    def stop(self) -> int | None:
+        """Ends it as a service manager does (SIGTERM) and returns the exit code; None if it was not started."""
+        process, self._process = self._process, None
+        return process.stop() if process else None
+
+    def wait(self, seconds: float = START_SECONDS) -> int:
+        """Waits until it ends by itself, and returns the exit code."""
+        exit_code = self._process.wait(seconds)
+        self._process = None
+        return exit_code
+
+    def kill(self) -> None:
+        """Ends it as a crash does (SIGKILL)."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+
+    def pause(self) -> None:
+        """Makes it hang (SIGSTOP) until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stops it and starts it again, with the configuration written anew."""
+        self.stop()
+        self.start()
+
+    def cli(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs `easy-invite` with this daemon's configuration, whether it is up or down; stdout and stderr are text."""
+        self.write_config()
+        return subprocess.run([str(self.binary), "--config", str(self.config_file), *arguments], cwd=self.folder,
+                              env=self.environment, input="" if input is None else input,
+                              capture_output=True, text=True, timeout=COMMAND_SECONDS)
+
+    def write_config(self) -> None:
+        """Writes the configuration file."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config_file.write_text(self.config if isinstance(self.config, str) else toml(self.config))

@@ -1,0 +1,130 @@
+"""A program that a test starts. Its output goes to a file; it ends when the test's process ends, however that ends."""
+
+import atexit
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 15
+
+_running: "weakref.WeakSet[Process]" = weakref.WeakSet()
+_ports_given: set[int] = set()
+
+
+class ProcessFailed(Exception):
+    """A program did not start, or ended, or did not end, against what the test needs. The message carries its log."""
+
+
+class Process:
+    """One run of a program.
+
+    The kernel kills it when the thread that started it ends, so start it from the main thread.
+    """
+
+    def __init__(self, name: str, command: Sequence[str | Path], output: Path, *, folder: Path | None = None,
+                 environment: Mapping[str, str] | None = None):
+        """Starts `command` in `folder`; its stdout and stderr are appended to `output`. `name` is for messages."""
+        self.name = name
+        self.output = output
+        with output.open("ab") as sink:
+            self._popen = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *map(str, command)],
+                cwd=folder, env=None if environment is None else dict(environment),
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True)
+        _running.add(self)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with (negative: the signal that ended it), or None while it runs."""
+        return self._popen.poll()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends a signal, if it still runs."""
+        self._popen.send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Waits for its end and returns the exit code."""
+        try:
+            return self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise ProcessFailed(f"{self.name} still runs after {seconds} seconds\n{self.log}") from None
+
+    def stop(self, seconds: float = STOP_SECONDS) -> int:
+        """Asks it to end with SIGTERM, waits, and returns the exit code. Kills it if it does not end, and says so."""
+        self.send_signal(signal.SIGTERM)
+        self.send_signal(signal.SIGCONT)  # one that a test has paused must go on to end
+        try:
+            return self.wait(seconds)
+        except ProcessFailed:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL, at once."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
+        """Waits until `ready()` is true; raises ProcessFailed, with the log, if the program or the time ends first."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.exit_code is not None:
+                raise ProcessFailed(f"{self.name} ended with {self.exit_code} before {what}\n{self.log}")
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"{self.name}: no {what} after {seconds} seconds\n{self.log}")
+            time.sleep(0.02)
+
+    @property
+    def log(self) -> str:
+        """Everything it has written so far."""
+        return self.output.read_text(errors="replace")
+
+
+@atexit.register
+def _kill_what_still_runs() -> None:
+    for process in list(_running):
+        if process.exit_code is None:
+            process.kill()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on, and that this function has not given before.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections, so it is still free when a
+    server that was stopped starts again.
+    """
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if first_outgoing <= 10000:
+        raise RuntimeError("net.ipv4.ip_local_port_range leaves no ports for servers")
+    chance = random.Random(os.urandom(16))
+    while True:
+        port = chance.randrange(10000, first_outgoing)
+        if port in _ports_given:
+            continue
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _ports_given.add(port)
+        return port
+
+
+def port_answers(port: int) -> bool:
+    """Whether something on 127.0.0.1 accepts connections on the port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,297 @@
+"""A throw-away Prosody, 0.12 or 13, in a folder of its own and on free ports of 127.0.0.1.
+
+It shares nothing with a Prosody that the machine runs: not the configuration, data, certificates, ports or sockets.
+
+0.12 is what Debian 12 installs; "installed" is the machine's own, whichever it is. 13 comes from the folder that
+`scripts/prosody-13` makes: its /usr and /etc are mounted over the machine's for that one process alone (a private mount
+namespace), so every other path is what it is outside, and nothing stays mounted.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .process import Process, ProcessFailed, free_port, port_answers
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VERSIONS = ("0.12", "13")
+INSTALLED = "installed"
+
+START_SECONDS = 30
+PROSODYCTL_SECONDS = 30
+
+COMPONENT_SECRET = "a secret that only these two know"
+INVITE_HOST = """\
+    allow_registration = true
+    modules_enabled = { "easy_invite" }
+"""
+
+# What Debian's /etc/prosody/prosody.cfg.lua enables, in both versions, without: Prosody's own invites modules, `posix`
+# (of no use in the foreground), and `dialback` (of no use without s2s).
+USUAL_MODULES = (
+    "disco", "roster", "saslauth", "tls",
+    "blocklist", "bookmarks", "carbons", "limits", "pep", "private", "smacks", "vcard4", "vcard_legacy",
+    "csi_simple", "ping", "register", "time", "uptime", "version",
+    "admin_adhoc", "admin_shell",
+)
+
+# A path to a Unix socket must fit 108 bytes.
+LONGEST_SOCKET_PATH = 107
+
+
+def lua(value: str | int | bool | Path | Iterable[str]) -> str:
+    """A value in Lua's notation; an iterable becomes a table of strings."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, (str, Path)):
+        return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    return "{ " + "; ".join(lua(item) for item in value) + " }"
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(errors="replace") if file.exists() else ""
+
+
+def prosody_13_root() -> Path:
+    """The folder with Prosody 13 in it, made if it is not there yet."""
+    made = subprocess.run([REPOSITORY / "scripts" / "prosody-13"], stdout=subprocess.PIPE, text=True)
+    if made.returncode != 0:
+        raise ProcessFailed("scripts/prosody-13 failed; what it wrote tells why")
+    return Path(made.stdout.strip())
+
+
+class Prosody:
+    """One throw-away Prosody. A context manager: it runs within `with`, and is stopped at the end.
+
+    `c2s_port` and `component_port` are always there; `s2s_port` and `http_port` are None unless asked for.
+    """
+
+    def __init__(self, version: str, folder: Path, *,
+                 hosts: Mapping[str, str] | None = None,
+                 components: Mapping[str, str] | None = None,
+                 admins: Iterable[str] = (),
+                 tls: bool = False,
+                 s2s: bool = False,
+                 http: bool = False,
+                 storage: str = "internal",
+                 modules: Iterable[str] = USUAL_MODULES,
+                 global_lines: str = "",
+                 last_lines: str = ""):
+        """Describes the server; `start` (or `with`) writes its configuration and runs it.
+
+        - `version`: one of VERSIONS, or INSTALLED.
+        - `hosts`: each VirtualHost and the Lua lines below it; without it, example.org with mod_easy_invite.
+        - `components`: each external component's JID and its secret; without it, invite.example.org.
+        - `admins`: bare JIDs for Prosody's own `admins`.
+        - `tls`: clients must encrypt; the certificate is self-made. Without it, passwords travel in the clear.
+        - `s2s`, `http`: open these ports as well (HTTP with BOSH and WebSocket).
+        - `storage`: "internal" (files) or "sql" (SQLite).
+        - `modules`: the global `modules_enabled`.
+        - `global_lines`: more Lua before the first host, where later settings replace earlier ones.
+        - `last_lines`: more Lua after everything, such as a `Component "rooms.example.org" "muc"`.
+        """
+        if version not in (*VERSIONS, INSTALLED):
+            raise ValueError(f"Prosody {version}: this harness knows {', '.join((*VERSIONS, INSTALLED))}")
+        self.version = version
+        self.folder = folder.resolve()
+        self.hosts = dict({"example.org": INVITE_HOST} if hosts is None else hosts)
+        self.components = dict({"invite.example.org": COMPONENT_SECRET} if components is None else components)
+        self.admins = list(admins)
+        self.tls = tls
+        self.storage = storage
+        self.modules = list(modules)
+        self.global_lines = global_lines
+        self.last_lines = last_lines
+        self.c2s_port = free_port()
+        self.component_port = free_port()
+        self.s2s_port = free_port() if s2s else None
+        self.http_port = free_port() if http else None
+        self.config_file = self.folder / "prosody.cfg.lua"
+        self.data_folder = self.folder / "data"
+        self.log_file = self.folder / "prosody.log"
+        self.output_file = self.folder / "prosody.out"
+        self._root = prosody_13_root() if version == "13" else None
+        self._process: Process | None = None
+
+    def __enter__(self) -> "Prosody":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process, or None."""
+        return self._process.pid if self._process else None
+
+    @property
+    def log(self) -> str:
+        """The log so far, at debug level, with what the process wrote to stdout and stderr."""
+        return _text_of(self.log_file) + _text_of(self.output_file)
+
+    def start(self) -> None:
+        """Writes the configuration and starts; returns when clients and components are answered."""
+        if self._process is not None:
+            raise RuntimeError("this Prosody runs already")
+        self.write_config()
+        command = self._command("prosody", "--config", self.config_file, "-F")
+        self._process = Process(f"Prosody ({self.version})", command, self.output_file)
+        try:
+            self._process.wait_until(self._answers, START_SECONDS, "answer on its ports")
+            if self.version in VERSIONS and f"Prosody version {self.version}." not in self.log:
+                raise ProcessFailed(f"this is not Prosody {self.version}")
+        except ProcessFailed as failure:
+            self.kill()
+            raise ProcessFailed(f"{failure}\n{_text_of(self.log_file)}") from None
+
+    def stop(self) -> int | None:
+        """Ends it as an operator does (SIGTERM) and returns the exit code; None if it did not run."""
+        process, self._process = self._process, None
+        return process.stop() if process else None
+
+    def kill(self) -> None:
+        """Ends it as a crash does (SIGKILL)."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+
+    def pause(self) -> None:
+        """Makes it hang (SIGSTOP) until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stops it and starts it again, on the same ports and data, with the configuration written anew."""
+        self.stop()
+        self.start()
+
+    def prosodyctl(self, *arguments: str) -> tuple[int, str, str]:
+        """Runs prosodyctl with this server's configuration: its exit code, stdout and stderr."""
+        self.write_config()
+        done = subprocess.run(
+            [str(word) for word in self._command("prosodyctl", "--config", self.config_file, *arguments)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROSODYCTL_SECONDS)
+        return done.returncode, done.stdout, done.stderr
+
+    def adduser(self, jid: str, password: str) -> None:
+        """Makes an account, as `prosodyctl register` does."""
+        username, host = jid.split("@")
+        code, output, errors = self.prosodyctl("register", username, host, password)
+        if code != 0:
+            raise ProcessFailed(f"prosodyctl register {jid} ended with {code}\n{output}{errors}")
+
+    def deluser(self, jid: str) -> None:
+        """Deletes an account through the running server, as `prosodyctl shell` does."""
+        self.shell(f"user:delete({lua(jid)})")
+
+    def shell(self, command: str) -> str:
+        """Runs a line of the running server's console (`prosodyctl shell`) and returns what it printed."""
+        code, output, errors = self.prosodyctl("shell", command)
+        if code != 0:
+            raise ProcessFailed(f"prosodyctl shell {command} ended with {code}\n{output}{errors}")
+        return output
+
+    def write_config(self) -> None:
+        """Writes the configuration file, and the certificate if clients must encrypt."""
+        self.data_folder.mkdir(parents=True, exist_ok=True)
+        if len(os.fsencode(self.data_folder / "prosody.sock")) > LONGEST_SOCKET_PATH:
+            raise ValueError(f"{self.folder} is too long a path for Prosody's socket to be in")
+        (self.folder / "certs").mkdir(exist_ok=True)
+        if self.tls:
+            self._make_certificate()
+        self.config_file.write_text(self._config())
+
+    def _command(self, *words: str | Path) -> list[str | Path]:
+        if self._root is None:
+            return [f"/usr/bin/{words[0]}", *words[1:]]
+        root = shlex.quote(str(self._root))
+        # What people keep below /usr, such as this repository, stays in sight.
+        script = f"""
+            set -e
+            mount --rbind /usr/local {root}/usr/local
+            mount --rbind /usr/src {root}/usr/src
+            mount --rbind {root}/etc /etc
+            mount --rbind {root}/usr /usr
+            exec "$@"
+        """
+        return ["unshare", "--mount", "sh", "-c", script, "sh", f"/usr/bin/{words[0]}", *words[1:]]
+
+    def _answers(self) -> bool:
+        """Whether the server, not only the kernel, answers a client, and whether its other ports are open."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.c2s_port), 1) as connection:
+                connection.sendall(
+                    f"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+                    f"to='{next(iter(self.hosts))}' version='1.0'>".encode())
+                if not connection.recv(1):
+                    return False
+        except OSError:
+            return False
+        others = (self.component_port, self.s2s_port, self.http_port)
+        return all(port_answers(port) for port in others if port is not None)
+
+    def _make_certificate(self) -> None:
+        folder = self.folder / "certs"
+        if (folder / "server.crt").exists():
+            return
+        names = ",".join(f"DNS:{name}" for name in (*self.hosts, *self.components))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "7", "-subj", f"/CN={next(iter(self.hosts))}", "-addext", f"subjectAltName={names}",
+             "-keyout", folder / "server.key", "-out", folder / "server.crt"],
+            check=True, capture_output=True)
+
+    def _config(self) -> str:
+        modules = [module for module in self.modules if self.tls or module != "tls"]
+        disabled = []
+        if self.s2s_port is None:
+            disabled.append("s2s")
+        else:
+            modules.append("dialback")
+        if self.http_port is not None:
+            modules += ["bosh", "websocket"]
+        interface = lua(["127.0.0.1"])
+        settings: dict[str, object] = {
+            "run_as_root": True,
+            "pidfile": self.folder / "prosody.pid",
+            "data_path": self.data_folder,
+            "certificates": self.folder / "certs",
+            "plugin_paths": [str(REPOSITORY / "prosody")],
+            "modules_enabled": modules,
+            "modules_disabled": disabled,
+            "admins": self.admins,
+            "authentication": "internal_hashed",
+            "default_storage": self.storage,
+            "c2s_require_encryption": self.tls,
+            "allow_unencrypted_plain_auth": not self.tls,
+        }
+        lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
+        ports = {"c2s": self.c2s_port, "component": self.component_port, "s2s": self.s2s_port, "http": self.http_port}
+        for service, port in ports.items():
+            lines.append(f"{service}_ports = {{ {'' if port is None else port} }}")
+            lines.append(f"{service}_interfaces = {interface}")
+        for service in ("c2s_direct_tls", "s2s_direct_tls", "https"):
+            lines.append(f"{service}_ports = {{ }}")
+        lines.append(f"log = {{ debug = {lua(self.log_file)} }}")
+        if self.storage == "sql":
+            lines.append(f"sql = {{ driver = 'SQLite3'; database = {lua(self.data_folder / 'prosody.sqlite')} }}")
+        if self.tls:
+            lines.append(f"ssl = {{ certificate = {lua(self.folder / 'certs' / 'server.crt')}; "
+                         f"key = {lua(self.folder / 'certs' / 'server.key')} }}")
+        lines.append(self.global_lines)
+        for host, host_lines in self.hosts.items():
+            lines += [f"\nVirtualHost {lua(host)}", host_lines]
+        for jid, secret in self.components.items():
+            lines += [f"\nComponent {lua(jid)}", f"    component_secret = {lua(secret)}"]
+        lines.append(self.last_lines)
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,89 @@
+"""What an operator runs: a Prosody with mod_easy_invite, the daemon beside it, and a few users."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .daemon import Daemon, default_config
+from .prosody import Prosody
+from .xmpp import Client
+
+USERS = ("alice", "bob", "admin")
+
+
+def password_of(username: str) -> str:
+    """The password that a user of these servers has."""
+    return f"{username}'s password"
+
+
+class Server:
+    """A Prosody and a daemon that belong together. A context manager: they run within `with`, and end with it.
+
+    alice and bob are users of the first VirtualHost; admin is one too, and among Prosody's `admins`.
+    """
+
+    def __init__(self, version: str, folder: Path, *, settings: Mapping | None = None, run_daemon: bool = True,
+                 environment: Mapping[str, str] | None = None, **prosody_options: object):
+        """Describes the two; `start` (or `with`) runs them.
+
+        - `settings`: the daemon's configuration where it differs from `daemon.default_config`, table by table; a value
+          of None takes a key or table out.
+        - `run_daemon`: False leaves the daemon to be started by the test.
+        - `environment`: more environment variables for the daemon.
+        - the rest: see `Prosody`.
+        """
+        prosody_options.setdefault("admins", ["admin@example.org"])
+        self.prosody = Prosody(version, folder / "prosody", **prosody_options)
+        self.domain = next(iter(self.prosody.hosts))
+        component, secret = next(iter(self.prosody.components.items()))
+        self.component = component
+        config = default_config(self.prosody.component_port, secret, jid=component, hosts=self.prosody.hosts)
+        _merge(config, settings or {})
+        self.daemon = Daemon(folder / "daemon", config, environment=environment)
+        self._run_daemon = run_daemon
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Makes the users and starts Prosody and the daemon."""
+        for username in USERS:
+            self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
+        self.prosody.start()
+        try:
+            if self._run_daemon:
+                self.daemon.start()
+        except BaseException:
+            self.prosody.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stops both."""
+        try:
+            self.daemon.stop()
+        finally:
+            self.prosody.stop()
+
+    async def connect(self, domain: str | None = None) -> Client:
+        """A client's stream that has not logged in."""
+        return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls)
+
+    async def login(self, username: str, password: str | None = None, *, domain: str | None = None,
+                    resource: str | None = None, presence: bool = True) -> Client:
+        """A user's stream, logged in and available."""
+        client = await self.connect(domain)
+        return await client.login(username, password_of(username) if password is None else password,
+                                  resource=resource, presence=presence)
+
+
+def _merge(config: dict, settings: Mapping) -> None:
+    for key, value in settings.items():
+        if value is None:
+            config.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(config.get(key), dict):
+            _merge(config[key], value)
+        else:
+            config[key] = value
