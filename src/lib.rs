@@ -11,6 +11,11 @@
 //! - [`config`], [`cli`]: what the operator writes and types.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// Nothing that comes from outside may end the program.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
+)]
 
 pub mod chat_server;
 pub mod cli;

@@ -27,7 +27,8 @@ use xso::{Context, FromEventsBuilder};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
      xmlns:stream='http://etherx.jabber.org/streams' from='invite.example.org' id='s1'>";
-const PING: &str = "<iq type='get' from='example.org' to='invite.example.org' id='end'><ping xmlns='urn:xmpp:ping'/></iq>";
+const PING: &str =
+    "<iq type='get' from='example.org' to='invite.example.org' id='end'><ping xmlns='urn:xmpp:ping'/></iq>";
 const PONG: &str = "<iq type='result' from='invite.example.org' to='example.org' id='end'/>";
 
 /// The instant at which every transcript plays.
@@ -178,37 +179,65 @@ fn steps(transcript: &str) -> Vec<(bool, String)> {
     steps
 }
 
+/// The component, running over a pipe whose other end is the test's.
+struct Component {
+    server: Server,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<String>,
+    _folder: tempfile::TempDir,
+}
+
+impl Component {
+    /// Starts it; the stream is open, and the handshake is on its way.
+    async fn start(policy: HostPolicy) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).unwrap();
+        let (chat_server, mut questions) = ChatServer::channel();
+        let host = |name| DomainPart::new(name).unwrap().into_owned();
+        let policies = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
+        let invites = Invites::new(store, policies, chat_server, clock);
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let stop = CancellationToken::new();
+        let config = xmpp::Config {
+            jid: host("invite.example.org"),
+            server: String::new(),
+            secret: Secret::new("secret".to_owned()),
+        };
+        let stopped = stop.clone();
+        let ended = tokio::spawn(async move {
+            xmpp::serve_connection(BufStream::new(theirs), &config, &invites, &mut questions, &stopped).await
+        });
+        let mut server = Server::new(ours);
+        server.send(HEADER).await;
+        Component { server, stop, ended, _folder: folder }
+    }
+
+    /// The same, logged in.
+    async fn logged_in(policy: HostPolicy) -> Self {
+        let mut component = Component::start(policy).await;
+        assert_eq!(component.server.next().await.unwrap().name(), "handshake");
+        component.server.send("<handshake/>").await;
+        component
+    }
+
+    /// How it ends, in its own words.
+    async fn end(mut self) -> String {
+        // The server closes its half alone: what the component still has to say is not lost.
+        self.server.pipe.shutdown().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), self.ended).await.expect("an end").unwrap()
+    }
+}
+
 async fn play(path: &Path) {
     let transcript = std::fs::read_to_string(path).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).unwrap();
-    let (chat_server, mut questions) = ChatServer::channel();
-    let host = |name| DomainPart::new(name).unwrap().into_owned();
-    let policies =
-        BTreeMap::from([(host("example.org"), policy(&transcript)), (host("example.net"), HostPolicy::default())]);
-    let invites = Invites::new(store, policies, chat_server, clock);
-    let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let stop = CancellationToken::new();
-    let config = xmpp::Config {
-        jid: host("invite.example.org"),
-        server: String::new(),
-        secret: Secret::new("secret".to_owned()),
-    };
-    let component = {
-        let stop = stop.clone();
-        async move { xmpp::serve_connection(BufStream::new(theirs), &config, &invites, &mut questions, &stop).await }
-    };
-    let component = tokio::spawn(component);
-    let mut server = Server::new(ours);
-    server.send(HEADER).await;
-    assert_eq!(server.next().await.unwrap().name(), "handshake");
-    server.send("<handshake/>").await;
+    let mut component = Component::logged_in(policy(&transcript)).await;
+    let server = &mut component.server;
     let mut values = HashMap::new();
     for (from_server, text) in steps(&transcript) {
         if from_server {
-            let text = values.iter().fold(text, |text, (name, value): (&String, &String)| {
-                text.replace(&format!("{{{name}}}"), value)
-            });
+            let text = values
+                .iter()
+                .fold(text, |text, (name, value): (&String, &String)| text.replace(&format!("{{{name}}}"), value));
             server.send(&text).await;
         } else {
             let expected = stanza(&text);
@@ -222,10 +251,9 @@ async fn play(path: &Path) {
             );
         }
     }
-    stop.cancel();
+    component.stop.cancel();
     assert!(server.next().await.is_none(), "and closes its stream");
-    drop(server);
-    assert_eq!(component.await.unwrap(), "stopped");
+    assert_eq!(component.end().await, "stopped");
 }
 
 #[tokio::test]
@@ -238,4 +266,94 @@ async fn every_transcript_plays() {
         println!("{}", transcript.display());
         play(&transcript).await;
     }
+}
+
+/// What the component says after the chat server sent this in the place of a handshake.
+async fn after_login_got(text: &str) -> String {
+    let mut component = Component::start(HostPolicy::default()).await;
+    component.server.send(text).await;
+    component.end().await
+}
+
+#[tokio::test]
+async fn a_refused_login_says_what_to_change() {
+    let error = |condition, text| {
+        format!(
+            "<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             <text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>{text}</text></stream:error></stream:stream>"
+        )
+    };
+    let said = after_login_got(&error("not-authorized", "Given token does not match")).await;
+    assert!(said.contains("make component.secret here equal to component_secret"), "{said}");
+    assert!(!said.contains("\"secret\""), "the secret itself stays out of it: {said}");
+    let said = after_login_got(&error("host-unknown", "")).await;
+    assert!(said.contains("add Component \"invite.example.org\""), "{said}");
+    let said = after_login_got(&error("conflict", "")).await;
+    assert!(said.contains("end the other daemon"), "{said}");
+    let said = after_login_got(&error("resource-constraint", "too busy")).await;
+    assert!(said.contains("resource-constraint: too busy"), "{said}");
+    let said = after_login_got("<iq/>").await;
+    assert!(said.contains("something else than a handshake"), "{said}");
+    let said = after_login_got("</stream:stream>").await;
+    assert!(said.contains("did not let the component"), "{said}");
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_has_a_reason() {
+    let long = "x".repeat(9000);
+    for (text, reason) in [
+        (
+            "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>".to_owned(),
+            "system-shutdown",
+        ),
+        ("</stream:stream>".to_owned(), "closed the stream"),
+        ("<iq><a></b>".to_owned(), "do not match"),
+        ("<!-- no comments in XMPP -->".to_owned(), "comments"),
+        (format!("<iq type='get' to='invite.example.org' from='a@example.org' id='{long}'/>"), "long name"),
+        (String::new(), "eof"),
+    ] {
+        let mut component = Component::logged_in(HostPolicy::default()).await;
+        component.server.send(PING).await;
+        assert_eq!(component.server.next().await.unwrap().attr("id"), Some("end"));
+        component.server.send(&text).await;
+        let said = component.end().await;
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_asked_whether_it_is_there_and_then_given_up() {
+    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let before = tokio::time::Instant::now();
+    let ping = component.server.next().await.unwrap();
+    assert!(ping.children().next().unwrap().is("ping", "urn:xmpp:ping"));
+    assert!((60..70).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
+    // Any answer will do, even an error.
+    component.server.send("<iq type='error' from='example.org' to='invite.example.org' id='alive'/>").await;
+    let second = component.server.next().await.unwrap();
+    assert!(second.children().next().unwrap().is("ping", "urn:xmpp:ping"));
+    let said = component.ended.await.unwrap();
+    assert!((180..200).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
+    assert!(said.contains("silent") || said.contains("timed out") || said.contains("timeout"), "{said}");
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_answered_before_the_end() {
+    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let mut sent = String::new();
+    for number in 0..50 {
+        sent += &format!(
+            "<iq type='set' from='alice@example.org/x' to='invite.example.org' id='{number}'>\
+             <command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:invite#invite'/></iq>"
+        );
+    }
+    component.server.send(&sent).await;
+    let mut answered = 0;
+    while let Some(stanza) = component.server.next().await {
+        assert_eq!(stanza.attr("type"), Some("result"));
+        answered += 1;
+        component.stop.cancel();
+    }
+    assert_eq!(answered, 50);
+    assert_eq!(component.end().await, "stopped");
 }

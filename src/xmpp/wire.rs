@@ -97,7 +97,7 @@ pub enum LoginError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The chat server does not want us: the condition and text of its stream error.
-    #[error("{condition}: {text}")]
+    #[error("{condition}{}{text}", if .text.is_empty() { "" } else { ": " })]
     Refused {
         /// The condition (RFC 6120 §4.9.3).
         condition: String,
