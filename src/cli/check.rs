@@ -1,0 +1,212 @@
+//! `easy-invite check`: is all well?
+
+use std::io::{self, Write};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Reported, service, store_name, text};
+use crate::chat_server::{Answer, ChatServer};
+use crate::config::{self, Config};
+use crate::control::Daemon;
+use crate::invites::Invites;
+use crate::store::Store;
+use crate::xmpp::{self, Link};
+
+/// How long to wait for the chat server to accept the component or to refuse it.
+const LINK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a daemon that is just connecting is asked whether it has succeeded.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How many hooks are asked at a time.
+const HOOKS_AT_A_TIME: usize = 16;
+
+/// Check configuration, store, component and hooks
+///
+/// Prints a line for each of: the configuration, the store (which is read as a whole), the connection of the component to the
+/// chat server, and the hook of each host. A line that begins with FAILED says what to do; then the exit code is 1. If
+/// the daemon runs, it is asked; otherwise this connects for the moment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: easy-invite check --json")]
+pub struct Arguments {}
+
+/// A line of the report.
+#[derive(Serialize)]
+struct Line<'a> {
+    part: &'a str,
+    host: Option<&'a str>,
+    ok: bool,
+    detail: &'a str,
+}
+
+/// Prints the lines, and remembers whether one failed.
+struct Report {
+    json: bool,
+    failed: bool,
+}
+
+impl Report {
+    fn line(&mut self, part: &str, host: Option<&str>, found: Result<String, String>) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        let ok = found.is_ok();
+        let (Ok(detail) | Err(detail)) = found;
+        self.failed |= !ok;
+        if self.json {
+            writeln!(stdout, "{}", serde_json::to_string(&Line { part, host, ok, detail: &detail })?)?;
+        } else {
+            let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
+            let verdict = if ok { "ok" } else { "FAILED" };
+            writeln!(stdout, "{name:<24} {verdict:<6} {}", text::printable(&detail))?;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        if self.failed { Err(Reported.into()) } else { Ok(()) }
+    }
+}
+
+pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
+    let mut report = Report { json: context.json, failed: false };
+    let loaded = config::find(context.config.clone()).map_err(|error| error.to_string());
+    let loaded = loaded.and_then(|file| match Config::load(&file) {
+        Ok(config) => Ok((file, config)),
+        Err(error) => Err(error.to_string()),
+    });
+    let (file, config) = match loaded {
+        Ok(loaded) => loaded,
+        Err(problem) => {
+            report.line("config", None, Err(problem))?;
+            return report.end();
+        }
+    };
+    let daemon = Daemon::at(config.control_socket.clone());
+    let running = settled_of(&daemon).await;
+    // A daemon that runs has its secret; without one, this needs it.
+    let secret = match running {
+        Ok(None) => config.xmpp().map(drop),
+        _ => Ok(()),
+    };
+    let secret = secret.map(|()| file.display().to_string()).map_err(|error| error.to_string());
+    report.line("config", None, secret)?;
+
+    let store = Store::open(&config.store).map_err(|error| error.to_string());
+    let name = store_name(&config.store);
+    let verified = match &store {
+        Ok(store) => store.verify().await.map(|()| name).map_err(|error| error.to_string()),
+        Err(problem) => Err(problem.clone()),
+    };
+    report.line("store", None, verified)?;
+
+    match running {
+        Ok(Some(link)) => {
+            report.line("component", None, component_found(&config, &link, "the running daemon"))?;
+            report_hooks(&mut report, &config, &daemon.chat_server(), &link).await?;
+        }
+        Ok(None) => match (store, config.xmpp()) {
+            (Ok(store), Ok(xmpp)) => {
+                let mut own = OwnComponent::start(store, &config, xmpp);
+                let link = own.settled().await;
+                report.line("component", None, component_found(&config, &link, "no daemon runs: tried without"))?;
+                report_hooks(&mut report, &config, &own.chat_server, &link).await?;
+                own.end().await;
+            }
+            _ => report.line("component", None, Err("not tried: mend what is above first".to_owned()))?,
+        },
+        Err(reason) => report.line("component", None, Err(format!("the daemon: {reason}")))?,
+    }
+    report.end()
+}
+
+fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, String> {
+    match link {
+        Link::Connected => Ok(format!("{} at {} ({how})", config.component, config.server)),
+        Link::Down(problem) => Err(problem.clone()),
+        Link::Connecting => Err(format!(
+            "{} did not answer within {} seconds: is that the chat server's component port?",
+            config.server,
+            LINK_TIMEOUT.as_secs()
+        )),
+    }
+}
+
+async fn report_hooks(
+    report: &mut Report,
+    config: &Config,
+    chat_server: &ChatServer,
+    link: &Link,
+) -> anyhow::Result<()> {
+    let asked = stream::iter(config.hosts.keys()).map(async |host| {
+        let found = match link {
+            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| {
+                format!(
+                    "{reason}. If it is there, Prosody's log says why it did not load; its easy_invite_component has \
+                     to be \"{}\"",
+                    config.component
+                )
+            }),
+            _ => Err("not tried: the component is not connected".to_owned()),
+        };
+        (host, found)
+    });
+    let mut asked = pin!(asked.buffered(HOOKS_AT_A_TIME));
+    while let Some((host, found)) = asked.next().await {
+        report.line("hook", Some(host.as_str()), found.map(|hook| hook.software))?;
+    }
+    Ok(())
+}
+
+/// The link of the daemon, if one runs, once the chat server accepted the component or refused it.
+async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
+    let settled = async {
+        loop {
+            match daemon.link().await {
+                Ok(Some(Link::Connecting)) => sleep(ASK_AGAIN).await,
+                answer => return answer,
+            }
+        }
+    };
+    timeout(LINK_TIMEOUT, settled).await.unwrap_or(Ok(Some(Link::Connecting)))
+}
+
+/// The component, run for the moment of the check.
+struct OwnComponent {
+    chat_server: ChatServer,
+    link: watch::Receiver<Link>,
+    stop: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl OwnComponent {
+    fn start(store: Store, config: &Config, xmpp: xmpp::Config) -> Self {
+        let (chat_server, questions) = ChatServer::channel();
+        let invites: Invites = service(store, config, chat_server.clone());
+        let (sender, link) = watch::channel(Link::Connecting);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(xmpp::run(xmpp, invites, questions, sender, stop.clone()));
+        OwnComponent { chat_server, link, stop, running }
+    }
+
+    /// The link, once the chat server accepted the component or refused it.
+    async fn settled(&mut self) -> Link {
+        let settled = self.link.wait_for(|link| *link != Link::Connecting);
+        match timeout(LINK_TIMEOUT, settled).await {
+            Ok(Ok(link)) => link.clone(),
+            Ok(Err(_)) => Link::Down("the component ended unexpectedly".to_owned()),
+            Err(_) => Link::Connecting,
+        }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        // Should it not end in time, it ends with the program.
+        drop(timeout(LINK_TIMEOUT, self.running).await);
+    }
+}

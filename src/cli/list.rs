@@ -1,0 +1,115 @@
+//! `easy-invite list`: the invites that there are.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+
+use super::{Context, complain, served_host, text};
+use crate::config;
+use crate::invite::{Invite, State};
+use crate::invite_json::InviteJson;
+use crate::store::Filter;
+
+/// The longest note in the table; `show` and `--json` have all of it.
+const NOTE_LENGTH: usize = 40;
+
+/// List invites, the newest first
+///
+/// Prints a table: id, type, state, uses of how many, expiry, inviter, username and note. The secrets are not known any
+/// more: the store keeps a hash of each.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  easy-invite list
+  easy-invite list example.org --state all --inviter alice@example.org
+  easy-invite list --state redeemed --json")]
+pub struct Arguments {
+    /// Of this VirtualHost alone
+    host: Option<String>,
+
+    /// In this state alone
+    #[arg(long, value_enum, default_value_t = Wanted::Pending)]
+    state: Wanted,
+
+    /// Made by this account alone
+    #[arg(long, value_name = "JID")]
+    inviter: Option<String>,
+
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Wanted {
+    /// It can be used
+    Pending,
+    /// No use is left
+    Redeemed,
+    /// Its time is over
+    Expired,
+    /// It was taken back
+    Revoked,
+    /// Whatever its state
+    All,
+}
+
+impl Wanted {
+    fn state(self) -> Option<State> {
+        match self {
+            Wanted::Pending => Some(State::Pending),
+            Wanted::Redeemed => Some(State::Redeemed),
+            Wanted::Expired => Some(State::Expired),
+            Wanted::Revoked => Some(State::Revoked),
+            Wanted::All => None,
+        }
+    }
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    let invites = context.invites()?;
+    let inviter = arguments.inviter.map(|jid| config::account(&jid));
+    let filter = Filter {
+        host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,
+        inviter: inviter.transpose().map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?,
+        state: arguments.state.state(),
+    };
+    // One more than is shown tells whether there are more.
+    let mut found = invites.list(filter, arguments.limit.saturating_add(1)).await?;
+    let limit = usize::try_from(arguments.limit)?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+
+    let (now, mut stdout) = (invites.now(), io::stdout().lock());
+    if context.json {
+        for invite in &found {
+            writeln!(stdout, "{}", serde_json::to_string(&InviteJson::new(invite, now))?)?;
+        }
+    } else if !found.is_empty() {
+        let header = ["ID", "TYPE", "STATE", "USES", "EXPIRES", "INVITER", "USERNAME", "NOTE"].map(str::to_owned);
+        let rows = found.iter().map(|invite| row(invite, invite.state(now)));
+        write!(stdout, "{}", text::table(&[header.to_vec()].into_iter().chain(rows).collect::<Vec<_>>()))?;
+    }
+    stdout.flush()?;
+    if found.is_empty() && !context.json {
+        complain("no such invites");
+    }
+    if more {
+        complain(format_args!("these are the newest {limit}, and there are more: see --limit"));
+    }
+    Ok(())
+}
+
+fn row(invite: &Invite, state: State) -> Vec<String> {
+    let nothing = || text::NOTHING.to_owned();
+    let note = invite.note.as_deref().map(|note| text::printable(&text::shortened(note, NOTE_LENGTH)));
+    vec![
+        invite.id.to_string(),
+        invite.invite_type.to_string(),
+        state.to_string(),
+        text::uses(invite),
+        text::expiry(invite.expires_at),
+        invite.inviter.as_ref().map_or_else(nothing, |jid| text::printable(jid.as_str())),
+        invite.username.as_ref().map_or_else(nothing, |name| text::printable(name.as_str())),
+        note.unwrap_or_else(nothing),
+    ]
+}

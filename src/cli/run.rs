@@ -1,0 +1,123 @@
+//! `easy-invite run`: the daemon.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, service, store_name};
+use crate::chat_server::ChatServer;
+use crate::config::Config;
+use crate::control::{self, Listener};
+use crate::invites::Invites;
+use crate::lifetime::Lifetime;
+use crate::store::Store;
+use crate::xmpp::{self, Link};
+
+/// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
+/// well takes a few seconds.
+const SETTLE_EVERY: Duration = Duration::from_secs(30);
+const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// How often what ended long ago is removed.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// The exit code on a second signal, when nothing was finished.
+const CUT_SHORT: i32 = 1;
+
+/// Run the daemon, until SIGTERM or Ctrl-C
+///
+/// It connects to the chat server as a component, answers users' commands and the hook's questions, and connects again
+/// by itself when the connection is lost. It stays in the foreground and logs to stderr, as service managers want it;
+/// $EASY_INVITE_LOG says how much ("debug", "easy_invite=debug"). SIGTERM ends it cleanly: requests in flight are answered
+/// first. A second signal ends it at once.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: easy-invite run --config /etc/easy-invite/config.toml")]
+pub struct Arguments {}
+
+pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, stop.clone()));
+
+    let config = context.config()?;
+    let component = config.xmpp()?;
+    let store = Store::open(&config.store)?;
+    let listener = Listener::bind(&config.control_socket).await?;
+    let (chat_server, questions) = ChatServer::channel();
+    let invites = service(store, &config, chat_server.clone());
+    announce(&config);
+
+    let (link_sender, link) = watch::channel(Link::Connecting);
+    let serving = tokio::spawn(control::serve(listener, chat_server, link, stop.clone()));
+    let keeping = tokio::spawn({
+        let (invites, stop) = (invites.clone(), stop.clone());
+        let retention = config.retention;
+        async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
+    });
+    let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
+
+    // The component ends when it is told to; should it fail, the daemon is of no use any more.
+    let ended = connected.await;
+    anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
+    serving.await?;
+    keeping.await?;
+    tracing::info!("easy-invite stopped");
+    Ok(())
+}
+
+fn announce(config: &Config) {
+    let hosts: Vec<&str> = config.hosts.keys().map(|host| host.as_str()).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        component = %config.component,
+        hosts = hosts.join(", "),
+        store = store_name(&config.store),
+        "easy-invite starts"
+    );
+}
+
+async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    // What a log line is made of is only computed where that line is logged.
+    let first = next().await;
+    tracing::info!("{first}: stopping");
+    stop.cancel();
+    let second = next().await;
+    tracing::warn!("{second}: stopping at once");
+    std::process::exit(CUT_SHORT);
+}
+
+/// What has to be done from time to time.
+async fn keep_house(invites: &Invites, retention: Lifetime) {
+    let every = |period, first| {
+        let mut interval = interval_at(first, period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
+    let mut purge = every(PURGE_EVERY, Instant::now());
+    loop {
+        tokio::select! {
+            _ = settle.tick() => match invites.settle_open(SETTLE_AFTER).await {
+                Ok(0) => (),
+                Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
+                Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
+            },
+            _ = purge.tick() => if let Lifetime::Seconds(seconds) = retention {
+                match invites.purge(SignedDuration::from_secs(seconds)).await {
+                    Ok(0) => (),
+                    Ok(purged) => tracing::info!(purged, "invites that ended long ago removed"),
+                    Err(error) => tracing::error!(%error, "invites that ended long ago could not be removed"),
+                }
+            },
+        }
+    }
+}

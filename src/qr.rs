@@ -1,0 +1,72 @@
+//! QR codes for the terminal.
+
+use qrcodegen::{QrCode, QrCodeEcc};
+
+/// Light modules around the code: the standard asks for four, and every reader is content with two.
+const QUIET_ZONE: i32 = 2;
+
+/// Black on white, whatever the terminal's own colours are (256-colour palette: 16 is black, 231 is white).
+const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
+const RESET: &str = "\x1b[0m";
+
+/// The text does not fit a QR code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the link is too long for a QR code")]
+pub struct TooLong;
+
+/// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the same on dark and on
+/// light terminals; without, dark modules are drawn in the foreground's colour, as on paper.
+///
+/// # Errors
+/// If the text does not fit one.
+pub fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
+    let code = QrCode::encode_text(text, QrCodeEcc::Low).map_err(|_| TooLong)?;
+    let (start, end) = if colours { (BLACK_ON_WHITE, RESET) } else { ("", "") };
+    let range = || -QUIET_ZONE..code.size() + QUIET_ZONE;
+    let mut drawing = String::new();
+    for y in range().step_by(2) {
+        drawing.push_str(start);
+        // Outside of the code, every module is light.
+        drawing.extend(range().map(|x| match (code.get_module(x, y), code.get_module(x, y + 1)) {
+            (true, true) => '█',
+            (true, false) => '▀',
+            (false, true) => '▄',
+            (false, false) => ' ',
+        }));
+        drawing.push_str(end);
+        drawing.push('\n');
+    }
+    Ok(drawing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_has_its_finder_patterns_within_a_quiet_zone() {
+        let drawing = half_blocks("xmpp:example.org?register;preauth=ABCDEFGHIJKLMNOPQRSTUVWX", false).unwrap();
+        let lines: Vec<&str> = drawing.lines().collect();
+        let width = lines[0].chars().count();
+        assert!(lines.iter().all(|line| line.chars().count() == width));
+        assert_eq!(lines.len(), width.div_ceil(2));
+        assert!(lines[0].trim().is_empty(), "quiet zone");
+        assert!(
+            lines[1].starts_with("  █▀▀▀▀▀█ ") && lines[1].ends_with(" █▀▀▀▀▀█  "),
+            "finder patterns: {}",
+            lines[1]
+        );
+        assert!(lines[2].starts_with("  █ ███ █ "));
+    }
+
+    #[test]
+    fn colours_stand_around_each_line() {
+        let drawing = half_blocks("x", true).unwrap();
+        assert!(drawing.lines().all(|line| line.starts_with(BLACK_ON_WHITE) && line.ends_with(RESET)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert_eq!(half_blocks(&"x".repeat(3000), false), Err(TooLong));
+    }
+}

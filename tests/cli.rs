@@ -1,0 +1,990 @@
+//! The command line, as operators and scripts see it: what it prints, where to, and how it ends.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use easy_invite::chat_server::{Account, ChatServer, Hook, Question, Unreachable};
+use easy_invite::config;
+use easy_invite::control::{self, Listener};
+use easy_invite::xmpp::Link;
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Nobody listens on port 1.
+const CONFIG: &str = "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
+    [hosts.\"example.org\"]\n[hosts.\"pages.example\"]\nlanding_page = \"https://pages.example/join/#{uri}\"\n\
+    expire_after = \"never\"\n";
+
+/// How long something may take that should happen at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder with a configuration, and the command line in it.
+struct Scratch {
+    folder: TempDir,
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = Scratch { folder };
+        fs::write(scratch.path("config.toml"), CONFIG).unwrap();
+        fs::set_permissions(scratch.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+        scratch
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
+        for variable in [config::FILE_VARIABLE, config::SECRET_VARIABLE, "EASY_INVITE_LOG", "NO_COLOR"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(arguments).output().unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What a command that is done prints.
+    #[track_caller]
+    fn prints(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// What a command that is done prints as JSON, one value a line.
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let printed = self.prints(&[arguments, &["--json"]].concat());
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn made(&self, arguments: &[&str]) -> Value {
+        let mut made = self.json(&[&["generate"], arguments].concat());
+        assert_eq!(made.len(), 1);
+        made.remove(0)
+    }
+
+    /// A command that fails prints one line on stderr, and nothing else.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], message: &str) {
+        let ran = self.run(arguments);
+        assert_eq!(ran.stderr, format!("easy-invite: {message}\n"), "{arguments:?}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{arguments:?}");
+    }
+
+    /// Wrong usage is told by clap, with the exit code 2.
+    #[track_caller]
+    fn misused(&self, arguments: &[&str], problem: &str) {
+        let ran = self.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: ") && ran.stderr.contains(problem), "{arguments:?}: {}", ran.stderr);
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path("easy-invite.db.sock")
+    }
+
+    /// The daemon, once its socket is there.
+    fn daemon(&self) -> Daemon {
+        let child = self.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        let daemon = Daemon(child);
+        eventually(|| UnixStream::connect(self.socket()).is_ok());
+        daemon
+    }
+}
+
+#[track_caller]
+fn eventually(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "it did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running daemon, ended with the test.
+struct Daemon(Child);
+
+impl Daemon {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The exit code and the log, once it has ended.
+    fn ended(&mut self) -> (Option<i32>, String) {
+        let start = Instant::now();
+        while self.0.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < PATIENCE, "the daemon does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut log = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.0.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A daemon's control socket in this process, with a chat server that knows alice (an admin) and bob on example.org.
+struct ScriptedDaemon {
+    _runtime: tokio::runtime::Runtime,
+    stop: CancellationToken,
+    _link: watch::Sender<Link>,
+}
+
+impl ScriptedDaemon {
+    fn start(socket: &Path, link: Link) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let stop = CancellationToken::new();
+        let (sender, receiver) = watch::channel(link);
+        let (chat_server, mut questions) = ChatServer::channel();
+        runtime.spawn(async move {
+            while let Some(question) = questions.recv().await {
+                match question {
+                    Question::Account { host, username, answer } => {
+                        let known = host.as_str() == "example.org" && ["alice", "bob"].contains(&username.as_str());
+                        let account = Account { exists: known, admin: username.as_str() == "alice" };
+                        drop(answer.send(Ok(account)));
+                    }
+                    Question::Hello { host, answer } => drop(answer.send(match host.as_str() {
+                        "example.org" => Ok(Hook { software: "Prosody 0.12.3".to_owned() }),
+                        _ => Err(Unreachable("the chat server has no such host".to_owned())),
+                    })),
+                    Question::Settle { .. } => panic!("the command line settles nothing"),
+                }
+            }
+        });
+        let listener = runtime.block_on(Listener::bind(socket)).unwrap();
+        runtime.spawn(control::serve(listener, chat_server, receiver, stop.clone()));
+        ScriptedDaemon { _runtime: runtime, stop, _link: sender }
+    }
+}
+
+impl Drop for ScriptedDaemon {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap()
+}
+
+// generate
+
+#[test]
+fn an_invite_is_printed_as_its_links_first() {
+    let scratch = Scratch::new();
+    let printed = scratch.prints(&["generate", "example.org"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("xmpp:example.org?register;preauth="), "{printed}");
+    assert!(lines[2].ends_with(": registers an account"), "{printed}");
+    assert!(lines[3].starts_with("one use, expires 20"), "{printed}");
+
+    let printed = scratch.prints(&["generate", "pages.example"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("https://pages.example/join/#pages.example?register;preauth="), "{printed}");
+    assert!(lines[1].starts_with("xmpp:pages.example?register;preauth="), "{printed}");
+    assert_eq!(lines[4], "one use, never expires");
+}
+
+#[test]
+fn an_invite_in_json_has_every_field() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&[
+        "EXAMPLE.org",
+        "--contact",
+        "Alice@example.org",
+        "--uses",
+        "5",
+        "--expires",
+        "36h",
+        "--role",
+        "prosody:member",
+        "--role",
+        "b",
+        "--group",
+        "family",
+        "--group",
+        "friends",
+        "--note",
+        "for the party",
+    ]);
+    let fields: Vec<&str> = made.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields.len(), 17, "{fields:?}");
+    for (field, value) in [
+        ("type", "account-and-contact"),
+        ("state", "pending"),
+        ("host", "example.org"),
+        ("inviter", "alice@example.org"),
+        ("note", "for the party"),
+    ] {
+        assert_eq!(made[field], value);
+    }
+    for field in ["username", "revoked_at", "landing_url"] {
+        assert_eq!(made[field], Value::Null);
+    }
+    assert_eq!((&made["max_uses"], &made["uses"]), (&5.into(), &0.into()));
+    assert_eq!(made["roles"], serde_json::json!(["prosody:member", "b"]));
+    assert_eq!(made["groups"], serde_json::json!(["family", "friends"]));
+    let instant = |field| text(&made, field).parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(instant("expires_at").duration_since(instant("created_at")).as_secs(), 36 * 60 * 60);
+    assert_eq!(made["uri"], format!("xmpp:alice@example.org?roster;preauth={};ibr=y", text(&made, "token")));
+
+    let paged = scratch.made(&["pages.example", "--uses", "unlimited"]);
+    assert_eq!((&paged["max_uses"], &paged["expires_at"]), (&Value::Null, &Value::Null));
+    assert_eq!(text(&paged, "landing_url"), text(&paged, "uri").replace("xmpp:", "https://pages.example/join/#"));
+}
+
+#[test]
+fn the_options_choose_the_type() {
+    let scratch = Scratch::new();
+    for (arguments, invite_type, address) in [
+        (&[][..], "account", "example.org?register"),
+        (&["--username", "Carol"], "account", "carol@example.org?register"),
+        (&["--username", "carol2@example.org"], "account", "carol2@example.org?register"),
+        (&["--contact", "bob@example.org"], "account-and-contact", "bob@example.org?roster"),
+        (&["--contact", "bob@example.org", "--contact-only"], "contact", "bob@example.org?roster"),
+        (&["--reset", "bob"], "password-reset", "bob@example.org?register"),
+    ] {
+        let made = scratch.made(&[&["example.org"], arguments].concat());
+        assert_eq!(made["type"], invite_type, "{arguments:?}");
+        assert!(text(&made, "uri").starts_with(&format!("xmpp:{address};preauth=")), "{made}");
+    }
+}
+
+#[test]
+fn many_invites_are_a_line_each() {
+    let scratch = Scratch::new();
+    let printed = scratch.prints(&["generate", "example.org", "--count", "1000", "--note", "batch"]);
+    let mut lines: Vec<&str> = printed.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with("xmpp:example.org?register;preauth=")));
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 1000);
+    let pages = scratch.prints(&["generate", "pages.example", "--count", "3"]);
+    assert!(pages.lines().count() == 3 && pages.lines().all(|line| line.starts_with("https://pages.example/join/#")));
+    assert_eq!(scratch.json(&["generate", "example.org", "--count", "3"]).len(), 3);
+    assert_eq!(scratch.json(&["list", "--limit", "5000"]).len(), 1006);
+}
+
+#[test]
+fn many_invites_end_with_their_first_failure() {
+    let scratch = Scratch::new();
+    scratch.fails(
+        &["generate", "example.org", "--count", "1000", "--contact", "alice@elsewhere.example"],
+        "0 of 1000 invites were made: The contact must be an account on example.org",
+    );
+    assert!(scratch.json(&["list"]).is_empty());
+}
+
+#[test]
+fn a_qr_code_is_drawn_without_colours_where_no_terminal_is() {
+    let scratch = Scratch::new();
+    let printed = scratch.prints(&["generate", "example.org", "--qr"]);
+    let drawing: Vec<&str> = printed.lines().skip(5).collect();
+    assert!(drawing.len() > 15, "{printed}");
+    let width = drawing[0].chars().count();
+    assert!(drawing.iter().all(|line| line.chars().count() == width && line.chars().all(|c| " ▀▄█".contains(c))));
+}
+
+#[test]
+fn what_cannot_be_generated_is_told_in_one_line() {
+    let scratch = Scratch::new();
+    for (arguments, message) in [
+        (
+            &["nosuch.example"][..],
+            "nosuch.example is not a host that this service serves: it serves example.org, pages.example",
+        ),
+        (&["not a host"], "expected a domain such as example.org, found \"not a host\""),
+        (
+            &["example.org", "--expires", "5"],
+            "--expires: \"5\" is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never",
+        ),
+        (
+            &["example.org", "--expires", "-1d"],
+            "--expires: \"-1d\" is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never",
+        ),
+        (&["example.org", "--username", "a b"], "\"a b\" is not a valid username"),
+        (&["example.org", "--username", ""], "\"\" is not a valid username"),
+        (
+            &["example.org", "--username", "carol@elsewhere.example"],
+            "\"carol@elsewhere.example\" is not a valid username",
+        ),
+        (&["example.org", "--reset", "a/b"], "\"a/b\" is not a valid username"),
+        (
+            &["example.org", "--contact", "alice"],
+            "--contact: expected a bare JID such as alice@example.org, found \"alice\"",
+        ),
+        (&["example.org", "--contact", "a@elsewhere.example"], "The contact must be an account on example.org"),
+        (&["example.org", "--uses", "0"], "--uses: expected a number from 1 to 4294967295 or unlimited, found \"0\""),
+        (
+            &["example.org", "--uses", "many"],
+            "--uses: expected a number from 1 to 4294967295 or unlimited, found \"many\"",
+        ),
+        (
+            &["example.org", "--username", "carol", "--uses", "2"],
+            "An invitation for one username can be used exactly once",
+        ),
+        (&["example.org", "--role", "two words"], "A role or a group has 1 to 64 bytes, without spaces"),
+        (&["example.org", "--note", "bell\u{7}"], "A note is plain text, without control characters"),
+    ] {
+        scratch.fails(&[&["generate"], arguments].concat(), message);
+    }
+    assert!(scratch.json(&["list"]).is_empty());
+}
+
+#[test]
+fn a_username_is_reserved_once() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--username", "carol"]);
+    scratch.fails(
+        &["generate", "example.org", "--username", "CAROL"],
+        "The requested username is reserved by another invitation",
+    );
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    let scratch = Scratch::new();
+    scratch.misused(&["frobnicate"], "unrecognized subcommand 'frobnicate'");
+    scratch.misused(&["generate"], "<HOST>");
+    scratch.misused(&["generate", "example.org", "--contact-only"], "--contact <JID>");
+    scratch.misused(&["generate", "example.org", "--reset", "bob", "--username", "bob"], "cannot be used with");
+    scratch.misused(&["generate", "example.org", "--reset", "bob", "--role", "x"], "cannot be used with");
+    scratch.misused(&["generate", "example.org", "--count", "0"], "'0'");
+    scratch.misused(&["generate", "example.org", "--count", "2", "--username", "bob"], "--count makes several invites");
+    scratch.misused(&["generate", "example.org", "--count", "2", "--reset", "bob"], "--count makes several invites");
+    scratch.misused(&["generate", "example.org", "--count", "2", "--qr"], "--qr draws one invite");
+    scratch.misused(&["generate", "example.org", "--qr", "--json"], "--qr draws one invite");
+    scratch.misused(&["list", "--state", "used"], "[possible values: pending, redeemed, expired, revoked, all]");
+    scratch.misused(&["list", "--limit", "0"], "'0'");
+    scratch.misused(&["show"], "<REF>");
+    scratch.misused(&["revoke"], "<REF|--inviter <JID>>");
+    scratch.misused(&["revoke", "abcdefgh2345", "--inviter", "a@example.org"], "cannot be used with");
+    assert_eq!(scratch.run(&[]).code, 2);
+}
+
+#[test]
+fn no_message_repeats_a_token() {
+    let scratch = Scratch::new();
+    let token = "ABCDEFGHIJKLMNOPQRSTUVWX";
+    let uri = format!("xmpp:example.org?register;preauth={token}");
+    for arguments in [
+        &["show", token][..],
+        &["show", &uri],
+        &["show", "x", token],
+        &["show", &format!("--ref={uri}")],
+        &["revoke", token, &uri],
+        &["list", token],
+        &["list", &uri],
+        &["list", "--state", token],
+        &["generate", token],
+        &[token],
+    ] {
+        let ran = scratch.run(arguments);
+        assert_ne!(ran.code, 0, "{arguments:?}");
+        assert!(!ran.stderr.to_uppercase().contains(token), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+// list, show, revoke
+
+#[test]
+fn the_list_is_a_table_of_the_newest() {
+    let scratch = Scratch::new();
+    assert_eq!(scratch.run(&["list"]).stderr, "easy-invite: no such invites\n");
+    let made = scratch.made(&["example.org", "--contact", "alice@example.org", "--note", "a\u{202e}b"]);
+    let printed = scratch.prints(&["list"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(
+        lines[0],
+        "ID            TYPE                 STATE    USES  EXPIRES               INVITER            USERNAME  NOTE"
+    );
+    assert_eq!(
+        lines[1],
+        format!(
+            "{}  account-and-contact  pending  0/1   {}  alice@example.org  -         a\\u{{202e}}b",
+            text(&made, "id"),
+            text(&made, "expires_at")
+        )
+    );
+    assert_eq!(lines.len(), 2);
+}
+
+#[test]
+fn the_list_can_be_narrowed() {
+    let scratch = Scratch::new();
+    let alices = scratch.made(&["example.org", "--contact", "alice@example.org"]);
+    let bobs = scratch.made(&["example.org", "--contact", "bob@example.org"]);
+    let paged = scratch.made(&["pages.example"]);
+    scratch.prints(&["revoke", text(&bobs, "id")]);
+    let ids = |arguments: &[&str]| {
+        let mut ids: Vec<String> =
+            scratch.json(&[&["list"], arguments].concat()).iter().map(|invite| text(invite, "id").to_owned()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let expected = |invites: &[&Value]| {
+        let mut ids: Vec<String> = invites.iter().map(|invite| text(invite, "id").to_owned()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(ids(&[]), expected(&[&alices, &paged]));
+    assert_eq!(ids(&["--state", "all"]), expected(&[&alices, &bobs, &paged]));
+    assert_eq!(ids(&["--state", "revoked"]), expected(&[&bobs]));
+    assert_eq!(ids(&["--state", "expired"]), expected(&[]));
+    assert_eq!(ids(&["--state", "redeemed"]), expected(&[]));
+    assert_eq!(ids(&["Pages.example"]), expected(&[&paged]));
+    assert_eq!(ids(&["--state", "all", "--inviter", "Bob@example.org"]), expected(&[&bobs]));
+    assert_eq!(ids(&["pages.example", "--inviter", "bob@example.org"]), expected(&[]));
+    let listed = &scratch.json(&["list", "pages.example"])[0];
+    assert!(listed.get("token").is_none() && listed.get("uri").is_none() && listed.get("landing_url").is_none());
+    scratch.fails(
+        &["list", "nosuch.example"],
+        "nosuch.example is not a host that this service serves: it serves example.org, pages.example",
+    );
+    scratch.fails(
+        &["list", "--inviter", "example.org"],
+        "--inviter: expected a bare JID such as alice@example.org, found \"example.org\"",
+    );
+}
+
+#[test]
+fn a_list_that_is_cut_says_so() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--count", "101"]);
+    let cut = scratch.run(&["list", "--json"]);
+    assert_eq!(cut.stdout.lines().count(), 100);
+    assert_eq!(cut.stderr, "easy-invite: these are the newest 100, and there are more: see --limit\n");
+    let whole = scratch.run(&["list", "--json", "--limit", "101"]);
+    assert_eq!((whole.stdout.lines().count(), whole.stderr.as_str()), (101, ""));
+}
+
+#[test]
+fn an_invite_is_shown_by_any_of_its_names() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["pages.example", "--note", "hello"]);
+    let mut shown = made.clone();
+    for secret in ["token", "uri", "landing_url"] {
+        shown.as_object_mut().unwrap().remove(secret);
+    }
+    for name in ["id", "token", "uri", "landing_url"] {
+        assert_eq!(scratch.json(&["show", text(&made, name)]), [shown.clone()], "{name}");
+    }
+    let printed = scratch.prints(&["show", text(&made, "id")]);
+    for line in ["type     account (registers an account)", "note     hello", "uses     0/1", "expires  never"] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
+    }
+    scratch.fails(&["show", "abcdefgh2345"], "The invitation is not known here");
+    scratch.fails(&["show", "x"], "that is neither an invite's id, nor its token, nor one of its links");
+}
+
+#[test]
+fn invites_are_revoked_by_any_of_their_names() {
+    let scratch = Scratch::new();
+    for name in ["id", "token", "uri", "landing_url"] {
+        let made = scratch.made(&["pages.example"]);
+        let id = text(&made, "id");
+        assert_eq!(scratch.prints(&["revoke", text(&made, name)]), format!("{id} revoked\n"));
+        assert_eq!(scratch.prints(&["revoke", id]), format!("{id} had been revoked already\n"));
+        let shown = &scratch.json(&["revoke", id])[0];
+        assert!(shown["state"] == "revoked" && shown["revoked_at"].is_string(), "{shown}");
+    }
+    assert!(scratch.json(&["list"]).is_empty());
+}
+
+#[test]
+fn what_is_revoked_late_says_so() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["example.org"]);
+    let id = text(&made, "id");
+    let store = Connection::open(scratch.path("easy-invite.db")).unwrap();
+    let set = |column: &str| store.execute(&format!("UPDATE invite SET {column} WHERE id = ?"), [id]).unwrap();
+    set("expires_at = 1000");
+    assert_eq!(scratch.prints(&["revoke", id]), format!("{id} revoked, but it had expired already\n"));
+    set("revoked_at = NULL, taken = 1, uses = 1");
+    assert_eq!(scratch.prints(&["revoke", id]), format!("{id} revoked, but it had been used up already\n"));
+}
+
+#[test]
+fn unknown_invites_are_reported_and_the_others_revoked() {
+    let scratch = Scratch::new();
+    let (first, second) = (scratch.made(&["example.org"]), scratch.made(&["example.org"]));
+    let ran = scratch.run(&[
+        "revoke",
+        text(&first, "id"),
+        "abcdefgh2345",
+        "nonsense",
+        "ABCDEFGHIJKLMNOPQRSTUVWX",
+        text(&second, "token"),
+    ]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.stdout, format!("{} revoked\n{} revoked\n", text(&first, "id"), text(&second, "id")));
+    assert_eq!(
+        ran.stderr,
+        "easy-invite: abcdefgh2345: The invitation is not known here\n\
+         easy-invite: argument 3: that is neither an invite's id, nor its token, nor one of its links\n\
+         easy-invite: argument 4: The invitation is not known here\n"
+    );
+}
+
+#[test]
+fn the_pending_invites_of_an_inviter_are_revoked_together() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--contact", "alice@example.org", "--count", "3"]);
+    scratch.prints(&["generate", "example.org", "--contact", "bob@example.org"]);
+    assert_eq!(
+        scratch.prints(&["revoke", "--inviter", "Alice@example.org"]),
+        "pending invites of alice@example.org revoked: 3\n"
+    );
+    assert_eq!(
+        scratch.json(&["revoke", "--inviter", "bob@example.org"]),
+        [serde_json::json!({"inviter": "bob@example.org", "revoked": 1})]
+    );
+    assert_eq!(scratch.json(&["revoke", "--inviter", "bob@example.org"])[0]["revoked"], 0);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--count", "2000", "--note", "long enough for more than one pipe"]);
+    let arguments = ["list", "--limit", "5000", "--json"];
+    let mut child = scratch.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[test]
+fn messages_that_nobody_reads_change_nothing() {
+    let scratch = Scratch::new();
+    for (arguments, code) in [(&["list"][..], 0), (&["show", "x"], 1), (&["frobnicate"], 2)] {
+        // A pipe whose reading end is gone.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(scratch.command(arguments).stderr(writer).status().unwrap().code(), Some(code), "{arguments:?}");
+    }
+}
+
+// init, prosody-module
+
+#[test]
+fn a_first_configuration_is_complete_and_never_overwrites() {
+    let scratch = Scratch::new();
+    let file = scratch.path("new.toml");
+    let ran = scratch.run(&["init", "--host", "Chat.example.net", "--output", "new.toml"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, "easy-invite: new.toml is written; change what is yours in it\n"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let config = config::Config::load(&file).unwrap();
+    assert_eq!(config.component.as_str(), "invite.chat.example.net");
+    assert_eq!(config.hosts.keys().map(|host| host.as_str()).collect::<Vec<_>>(), ["chat.example.net"]);
+    let secret = config.secret.unwrap();
+    assert!(secret.reveal().len() >= 24 && secret.reveal().chars().all(|c| c.is_ascii_alphanumeric()));
+    for line in [
+        "VirtualHost \"chat.example.net\"",
+        "    allow_registration = true",
+        "    modules_enabled = { \"easy_invite\" }",
+        "    modules_disabled = { \"invites_adhoc\", \"invites_register\" }",
+        "Component \"invite.chat.example.net\"",
+        &format!("    component_secret = \"{}\"", secret.reveal()),
+    ] {
+        assert!(ran.stdout.lines().any(|printed| printed == line), "{line}: {}", ran.stdout);
+    }
+    let before = fs::read(&file).unwrap();
+    scratch.fails(&["init", "--output", "new.toml"], "new.toml exists already and is left as it is");
+    scratch.fails(&["init"], "config.toml exists already and is left as it is");
+    assert_eq!(fs::read(&file).unwrap(), before);
+    scratch.fails(
+        &["init", "--output", "no/such.toml"],
+        "no/such.toml cannot be written: No such file or directory (os error 2)",
+    );
+    scratch.fails(
+        &["init", "--host", "a@b", "--output", "x"],
+        "--host: expected a domain such as example.org, found \"a@b\"",
+    );
+    assert_eq!(scratch.prints(&["list", "--config", "new.toml", "--json"]), "");
+}
+
+#[test]
+fn a_first_configuration_can_go_to_stdout() {
+    let scratch = Scratch::new();
+    let ran = scratch.run(&["init", "--output", "-"]);
+    assert!(ran.stdout.contains("[hosts.\"example.org\"]") && ran.stderr.contains("VirtualHost \"example.org\""));
+    let values = scratch.json(&["init", "--output", "-"]);
+    assert!(text(&values[0], "config").contains("[component]") && text(&values[0], "prosody").contains("Component"));
+    let values = scratch.json(&["init", "--output", "x.toml"]);
+    assert_eq!((&values[0]["file"], &values[0]["config"]), (&"x.toml".into(), &Value::Null));
+}
+
+#[test]
+fn the_prosody_module_is_printed_or_installed() {
+    let scratch = Scratch::new();
+    let module = include_str!("../prosody/mod_easy_invite/mod_easy_invite.lua");
+    assert_eq!(scratch.prints(&["prosody-module"]), module);
+    let installed = scratch.path("modules/mod_easy_invite/mod_easy_invite.lua");
+    for _ in 0..2 {
+        let ran = scratch.run(&["prosody-module", "--install", "modules"]);
+        assert_eq!(ran.stdout, "modules/mod_easy_invite/mod_easy_invite.lua\n");
+        let folder = fs::canonicalize(scratch.path("modules")).unwrap();
+        let hint = format!("easy-invite: prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}\n", folder.display());
+        assert_eq!((ran.code, ran.stderr), (0, hint));
+        assert_eq!(fs::read_to_string(&installed).unwrap(), module);
+        fs::write(&installed, "an older one").unwrap();
+    }
+    assert_eq!(fs::read_dir(installed.parent().unwrap()).unwrap().count(), 1, "nothing unfinished stays");
+    scratch.fails(
+        &["prosody-module", "--install", "config.toml"],
+        "config.toml/mod_easy_invite/mod_easy_invite.lua cannot be written: Not a directory (os error 20)",
+    );
+}
+
+#[test]
+fn help_teaches_each_command_with_an_example() {
+    let scratch = Scratch::new();
+    for command in ["run", "init", "check", "generate", "list", "show", "revoke", "prosody-module"] {
+        let help = scratch.prints(&[command, "--help"]);
+        assert!(help.contains("Example") && help.contains(&format!("easy-invite {command}")), "{command}: {help}");
+        assert!(help.contains("--config") && help.contains("--json"));
+    }
+    assert_eq!(scratch.prints(&["--version"]), format!("easy-invite {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+// the store
+
+#[test]
+fn a_store_that_cannot_be_used_is_told_in_one_line() {
+    let scratch = Scratch::new();
+    let store = scratch.path("easy-invite.db");
+    let commands = [&["list"][..], &["generate", "example.org"], &["revoke", "abcdefgh2345"], &["run"]];
+    let all_fail = |message: &str| commands.iter().for_each(|arguments| scratch.fails(arguments, message));
+    let display = "easy-invite.db";
+
+    fs::write(&store, "this is no database, though it is long enough to be one".repeat(20)).unwrap();
+    all_fail(&format!(
+        "the store {display} is damaged or is no store of easy-invite (file is not a database): restore it from a backup"
+    ));
+    fs::remove_file(&store).unwrap();
+
+    Connection::open(&store).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
+    all_fail(&format!(
+        "the store {display} is damaged or is no store of easy-invite (another program's database): restore it from a \
+         backup"
+    ));
+    fs::remove_file(&store).unwrap();
+
+    scratch.prints(&["list"]);
+    Connection::open(&store).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let ran = scratch.run(&["list"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.starts_with(&format!("easy-invite: the store {display} has schema 99, this version knows up to ")),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.ends_with(": use a newer easy-invite\n"), "{}", ran.stderr);
+
+    fs::remove_file(&store).unwrap();
+    fs::create_dir(&store).unwrap();
+    all_fail(&format!("the store {display} cannot be opened: Is a directory (os error 21)"));
+
+    let elsewhere =
+        CONFIG.replace("[hosts.\"example.org\"]", "[store]\nurl = \"sqlite:no/such.db\"\n[hosts.\"example.org\"]");
+    fs::write(scratch.path("config.toml"), elsewhere).unwrap();
+    fs::set_permissions(scratch.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    all_fail("the store no/such.db cannot be opened: No such file or directory (os error 2)");
+}
+
+#[test]
+fn a_store_that_another_program_locks_is_told_so() {
+    let scratch = Scratch::new();
+    scratch.prints(&["list"]);
+    let other = Connection::open(scratch.path("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    scratch.fails(&["generate", "example.org"], "the store easy-invite.db is locked by another program");
+    other.execute_batch("ROLLBACK").unwrap();
+    scratch.prints(&["generate", "example.org"]);
+}
+
+#[test]
+fn a_damaged_page_is_found_by_check() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--count", "2000"]);
+    let store = scratch.path("easy-invite.db");
+    Connection::open(&store).unwrap().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let mut bytes = fs::read(&store).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x5a);
+    fs::write(&store, bytes).unwrap();
+    let ran = scratch.run(&["check"]);
+    assert_eq!(ran.code, 1);
+    let line = ran.stdout.lines().find(|line| line.starts_with("store")).unwrap();
+    assert!(line.contains("FAILED the store easy-invite.db is damaged"), "{line}");
+}
+
+// with the daemon
+
+#[test]
+fn accounts_are_looked_up_through_the_daemon() {
+    let scratch = Scratch::new();
+    let without = scratch.run(&["generate", "example.org", "--username", "bob", "--json"]);
+    assert_eq!(without.code, 0);
+    assert_eq!(
+        without.stderr,
+        "easy-invite: warning: whether the accounts exist could not be checked: easy-invite does not run\n"
+    );
+    assert_eq!(scratch.run(&["generate", "example.org"]).stderr, "", "there is nothing to check");
+
+    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
+    scratch.fails(&["generate", "example.org", "--username", "alice"], "The requested username already exists.");
+    scratch.fails(&["generate", "example.org", "--reset", "nobody"], "nobody@example.org has no account here");
+    scratch.fails(
+        &["generate", "example.org", "--contact", "nobody@example.org"],
+        "nobody@example.org has no account here",
+    );
+    scratch.fails(
+        &["generate", "example.org", "--contact", "nobody@example.org", "--count", "500"],
+        "0 of 500 invites were made: nobody@example.org has no account here",
+    );
+    for arguments in
+        [&["--username", "carol"][..], &["--reset", "bob"], &["--contact", "alice@example.org", "--count", "500"]]
+    {
+        let ran = scratch.run(&[&["generate", "example.org"], arguments].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    }
+}
+
+#[test]
+fn check_asks_the_daemon() {
+    let scratch = Scratch::new();
+    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
+    let ran = scratch.run(&["check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    assert_eq!(
+        ran.stdout,
+        "config                   ok     config.toml\n\
+         store                    ok     easy-invite.db\n\
+         component                ok     invite.example.org at 127.0.0.1:1 (the running daemon)\n\
+         hook example.org         ok     Prosody 0.12.3\n\
+         hook pages.example       FAILED the chat server has no such host. If it is there, Prosody's log says why it did \
+         not load; its easy_invite_component has to be \"invite.example.org\"\n"
+    );
+    let one_host = CONFIG.split("[hosts.\"pages.example\"]").next().unwrap();
+    fs::write(scratch.path("config.toml"), one_host).unwrap();
+    let lines = scratch.json(&["check"]);
+    assert_eq!(lines.len(), 4);
+    assert!(lines.iter().all(|line| line["ok"] == true));
+    assert_eq!(
+        lines[3],
+        serde_json::json!({"part": "hook", "host": "example.org", "ok": true, "detail": "Prosody 0.12.3"})
+    );
+}
+
+#[test]
+fn check_connects_by_itself_where_no_daemon_runs() {
+    let scratch = Scratch::new();
+    let ran = scratch.run(&["check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines.len(), 5, "{}", ran.stdout);
+    assert!(lines[2].starts_with("component                FAILED the chat server cannot be reached at 127.0.0.1:1"));
+    assert_eq!(lines[3], "hook example.org         FAILED not tried: the component is not connected");
+}
+
+#[test]
+fn check_says_what_is_wrong_with_the_configuration() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("config.toml"), "x = 1\n").unwrap();
+    let ran = scratch.run(&["check"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    assert_eq!(
+        ran.stdout,
+        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, hosts\n"
+    );
+}
+
+#[test]
+fn the_daemon_runs_once_and_ends_cleanly() {
+    let scratch = Scratch::new();
+    let mut daemon = scratch.daemon();
+    let socket = fs::metadata(scratch.socket()).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    scratch.fails(&["run"], "easy-invite is already running: it answers on easy-invite.db.sock");
+
+    // Beside it, the store can be used; the accounts cannot be looked up, as there is no chat server.
+    let ran = scratch.run(&["generate", "example.org", "--username", "carol"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.starts_with("easy-invite: warning: whether the accounts exist could not be checked: "));
+    let checked = scratch.run(&["check"]);
+    assert!(
+        checked.stdout.contains("component                FAILED the chat server cannot be reached"),
+        "{checked:?}"
+    );
+
+    daemon.signal("TERM");
+    let (code, log) = daemon.ended();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!scratch.socket().exists());
+    for words in [
+        "easy-invite starts",
+        env!("CARGO_PKG_VERSION"),
+        "example.org, pages.example",
+        "easy-invite.db",
+        "easy-invite stopped",
+    ] {
+        assert!(log.contains(words), "{words}: {log}");
+    }
+    assert!(!log.contains("hunter2"));
+}
+
+#[test]
+fn a_silent_daemon_waits_for_its_signal_all_the_same() {
+    let scratch = Scratch::new();
+    let mut daemon =
+        Daemon(scratch.command(&["run"]).env("EASY_INVITE_LOG", "off").stderr(Stdio::piped()).spawn().unwrap());
+    eventually(|| UnixStream::connect(scratch.socket()).is_ok());
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(daemon.0.try_wait().unwrap().is_none());
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended(), (Some(0), String::new()));
+}
+
+#[test]
+fn stanzas_are_never_logged() {
+    let scratch = Scratch::new();
+    let chat_server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = chat_server.local_addr().unwrap().to_string();
+    fs::write(scratch.path("config.toml"), CONFIG.replace("127.0.0.1:1", &address)).unwrap();
+    let filter = "trace,tokio_xmpp=trace,tokio_xmpp::xmlstream=trace";
+    let mut daemon =
+        Daemon(scratch.command(&["run"]).env("EASY_INVITE_LOG", filter).stderr(Stdio::piped()).spawn().unwrap());
+    let (mut stream, _) = chat_server.accept().unwrap();
+    let mut header = [0; 512];
+    assert!(stream.read(&mut header).unwrap() > 0, "something was sent that could be logged");
+    daemon.signal("TERM");
+    let (_, log) = daemon.ended();
+    assert!(log.contains("easy-invite starts") && !log.contains("stream:stream"), "{log}");
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_told_so() {
+    let scratch = Scratch::new();
+    let output = scratch.command(&["list"]).env("EASY_INVITE_LOG", "easy_invite=loud").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.starts_with("easy-invite: $EASY_INVITE_LOG: expected something like \"info\""), "{message}");
+    assert_eq!(message.lines().count(), 1);
+}
+
+#[test]
+fn a_dead_daemons_socket_is_replaced_and_anything_else_is_left_alone() {
+    let scratch = Scratch::new();
+    let mut daemon = scratch.daemon();
+    daemon.signal("KILL");
+    daemon.ended();
+    assert!(scratch.socket().exists(), "it could not clean up");
+    assert_eq!(scratch.prints(&["list", "--json"]), "");
+    let mut next = scratch.daemon();
+    next.signal("INT");
+    assert_eq!(next.ended().0, Some(0));
+
+    fs::write(scratch.socket(), "precious").unwrap();
+    scratch.fails(&["run"], "easy-invite.db.sock is no socket: remove it, or set [control] socket to another path");
+    assert_eq!(fs::read_to_string(scratch.socket()).unwrap(), "precious");
+}
+
+#[test]
+fn a_socket_path_that_is_too_long_is_told_so() {
+    let scratch = Scratch::new();
+    let long = "x".repeat(120);
+    fs::write(scratch.path("config.toml"), format!("{CONFIG}[control]\nsocket = \"{long}\"\n")).unwrap();
+    let ran = scratch.run(&["run"]);
+    let expected =
+        format!("easy-invite: {long} is too long for a socket: set [control] socket to a path of at most 107 bytes\n");
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.ends_with(&expected), "{}", ran.stderr);
+    assert_eq!(scratch.run(&["generate", "example.org"]).code, 0);
+}
+
+#[test]
+fn nonsense_on_the_control_socket_ends_that_connection_alone() {
+    let scratch = Scratch::new();
+    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Down("for a reason".to_owned()));
+    let answer = |request: &[u8]| {
+        let mut stream = UnixStream::connect(scratch.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The other end may hang up before it has read everything.
+        let _ = stream.write_all(request);
+        let mut line = String::new();
+        let _ = BufReader::new(stream).read_line(&mut line);
+        line
+    };
+    let link = b"{\"question\":\"link\"}\n";
+    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    let too_long = [vec![b'x'; 1024 * 1024], b"\n".to_vec()].concat();
+    for nonsense in [
+        &b"\n"[..],
+        b"{}\n",
+        b"{\"question\":\"settle\"}\n",
+        b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"a b\"}\n",
+        b"\xff\xfe\n",
+        &too_long,
+    ] {
+        assert_eq!(answer(nonsense), "");
+    }
+    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(
+        answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
+        "{\"Ok\":{\"exists\":true,\"admin\":true}}\n"
+    );
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_told_apart_from_none() {
+    let scratch = Scratch::new();
+    let listener = UnixListener::bind(scratch.socket()).unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let ran = scratch.run(&["generate", "example.org", "--username", "carol"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("could not be checked: easy-invite could not be asked: "), "{}", ran.stderr);
+    let checked = scratch.run(&["check"]);
+    assert!(checked.stdout.contains("component                FAILED the daemon: easy-invite could not be asked"));
+}

@@ -1,0 +1,470 @@
+//! The configuration file: what is understood, and what each mistake is answered with.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use easy_invite::config::{self, Config};
+use easy_invite::lifetime::Lifetime;
+use easy_invite::policy::HostPolicy;
+use easy_invite::store::StoreUrl;
+use jid::DomainPart;
+use tempfile::TempDir;
+
+/// Lines 1 to 3 of a configuration in which nothing is wrong so far.
+const COMPONENT: &str = "[component]\njid = \"invite.example.org\"\nsecret = \"hunter2hunter2\"\n";
+
+/// One more line, which makes it complete.
+const HOST: &str = "[hosts.\"example.org\"]\n";
+
+fn host(name: &str) -> DomainPart {
+    DomainPart::new(name).unwrap().into_owned()
+}
+
+fn folder_with(text: impl AsRef<[u8]>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    folder
+}
+
+fn loaded(text: &str) -> Config {
+    let folder = folder_with(text);
+    Config::load(&folder.path().join("config.toml")).unwrap()
+}
+
+/// The command line, with nothing of the developer's own environment that it looks at.
+fn easy_invite(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+    command.current_dir(folder).args(arguments);
+    for variable in [config::FILE_VARIABLE, config::SECRET_VARIABLE, "EASY_INVITE_LOG"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+#[track_caller]
+fn assert_failed(output: &Output, message: &str) {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("easy-invite: {message}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+}
+
+/// What the command line says about a configuration that it cannot use.
+#[track_caller]
+fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
+    let folder = folder_with(text);
+    assert_failed(&easy_invite(folder.path(), &["list"]).output().unwrap(), message);
+}
+
+const HOST_KEYS: &str = "registration_invite_only, allow_user_invites, allow_contact_invites, admins, expire_after, \
+                         reset_expire_after, landing_page";
+
+#[test]
+fn the_example_is_a_configuration_with_the_defaults() {
+    let folder = folder_with(config::EXAMPLE);
+    let config = Config::load(&folder.path().join("config.toml")).unwrap();
+    assert_eq!(config.component, host("invite.example.org"));
+    assert_eq!(config.server, "127.0.0.1:5347");
+    assert_eq!(config.secret.clone().unwrap().reveal(), "change me");
+    assert_eq!(config.store, StoreUrl::Sqlite(folder.path().join("easy-invite.db")));
+    assert_eq!(config.retention, Lifetime::Seconds(90 * 24 * 60 * 60));
+    assert_eq!(config.control_socket, folder.path().join("easy-invite.db.sock"));
+    assert_eq!(config.hosts, [(host("example.org"), HostPolicy::default())].into());
+}
+
+#[test]
+fn every_commented_default_of_the_example_is_the_default() {
+    let folder = folder_with(config::EXAMPLE);
+    let file = folder.path().join("config.toml");
+    let as_it_is = Config::load(&file).unwrap();
+    let mut uncommented = 0;
+    let lines = config::EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            uncommented += 1;
+            key
+        }
+        _ => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    fs::write(&file, &text).unwrap();
+    assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
+    assert_eq!(uncommented, 10);
+}
+
+#[test]
+fn every_key_that_the_program_knows_stands_in_the_example() {
+    // The program names the keys that it knows when it meets another one.
+    for table in [
+        "[component]\njid = \"a\"\nx = 1",
+        "[component]\njid = \"a\"\n[store]\nx = 1",
+        "[control]\nx = 1",
+        "[hosts.a]\nx = 1",
+    ] {
+        let folder = folder_with(table);
+        let error = Config::load(&folder.path().join("config.toml")).unwrap_err().to_string();
+        let (_, known) = error.split_once("expected ").unwrap();
+        for key in known.trim_start_matches("one of ").replace(" or ", ", ").split(", ") {
+            assert!(config::EXAMPLE.contains(&format!("{key} = ")), "{key} is missing");
+        }
+    }
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let config = loaded(
+        r#"
+        [component]
+        jid = "Invites.Example.org"
+        server = "prosody:5348"
+        secret = "s"
+        [store]
+        url = "sqlite:/var/lib/easy-invite/x.db"
+        retention = "never"
+        [control]
+        socket = "/run/easy-invite/control"
+        [hosts."Example.ORG"]
+        registration_invite_only = false
+        allow_user_invites = false
+        allow_contact_invites = false
+        admins = ["Alice@example.org"]
+        expire_after = "never"
+        reset_expire_after = "15m"
+        landing_page = "https://example.org/join/#{uri}"
+        [hosts."xn--mnchen-3ya.example"]
+        "#,
+    );
+    assert_eq!(config.component, host("invites.example.org"));
+    assert_eq!(config.server, "prosody:5348");
+    assert_eq!(config.store, StoreUrl::Sqlite("/var/lib/easy-invite/x.db".into()));
+    assert_eq!(config.retention, Lifetime::Never);
+    assert_eq!(config.control_socket, Path::new("/run/easy-invite/control"));
+    assert_eq!(config.hosts.len(), 2);
+    let policy = &config.hosts[&host("example.org")];
+    assert!(!policy.registration_invite_only && !policy.allow_user_invites && !policy.allow_contact_invites);
+    assert_eq!(policy.admins[0].as_str(), "alice@example.org");
+    assert_eq!((policy.expire_after, policy.reset_expire_after), (Lifetime::Never, Lifetime::Seconds(900)));
+    assert!(policy.landing_page.is_some());
+}
+
+#[test]
+fn servers_are_written_as_host_and_port() {
+    for server in ["localhost:5347", "127.0.0.1:1", "[::1]:5347", "prosody.internal:65535"] {
+        assert_eq!(loaded(&format!("{COMPONENT}server = \"{server}\"\n{HOST}")).server, server);
+    }
+    for (server, problem) in [
+        ("localhost", "port missing"),
+        ("localhost:", "port missing"),
+        ("[::1]", "port missing"),
+        (":5347", "no host name"),
+        ("a b:5347", "no host name"),
+        ("localhost:0", "no port between 1 and 65535"),
+        ("localhost:65536", "no port between 1 and 65535"),
+        ("localhost:+5", "no port between 1 and 65535"),
+        ("localhost:xmpp", "no port between 1 and 65535"),
+        ("::1:5347", "an IPv6 address needs brackets, as [::1]:5347,"),
+        ("[::1:5347", "\"]\" is missing"),
+        ("[localhost]:5347", "no IPv6 address"),
+    ] {
+        let expected = format!(
+            "config.toml:4: component.server: {problem} in {server:?}: expected host:port, for example 127.0.0.1:5347"
+        );
+        assert_refused(format!("{COMPONENT}server = {server:?}\n{HOST}"), &expected);
+    }
+}
+
+#[test]
+fn unknown_keys_are_named_with_the_known_ones() {
+    assert_refused(
+        format!("{COMPONENT}{HOST}allow_user_invite = true\n"),
+        &format!("config.toml:5: hosts.\"example.org\".allow_user_invite: unknown key, expected one of {HOST_KEYS}"),
+    );
+    assert_refused(
+        format!("{COMPONENT}port = 5347\n{HOST}"),
+        "config.toml:4: component.port: unknown key, expected one of jid, server, secret, secret_file",
+    );
+    assert_refused(
+        format!("{COMPONENT}[store]\npath = \"x\"\n{HOST}"),
+        "config.toml:5: store.path: unknown key, expected url or retention",
+    );
+    assert_refused(
+        format!("{COMPONENT}[control]\nsock = \"x\"\n{HOST}"),
+        "config.toml:5: control.sock: unknown key, expected socket",
+    );
+    assert_refused(
+        format!("{COMPONENT}{HOST}[web]\nlisten = \"127.0.0.1:5380\"\n"),
+        "config.toml:5: web: unknown key, expected one of component, store, control, hosts. This version has no web \
+         side yet: a host's landing_page can link to another page",
+    );
+    assert_refused(
+        format!("{COMPONENT}{HOST}[metrics]\n"),
+        "config.toml:5: metrics: unknown key, expected one of component, store, control, hosts. This version has no \
+         metrics yet",
+    );
+}
+
+#[test]
+fn wrong_types_are_named() {
+    for (line, problem) in [
+        ("admins = \"alice@example.org\"", "admins: expected a list, found string \"alice@example.org\""),
+        ("admins = [5]", "admins: expected a string, found integer 5"),
+        ("registration_invite_only = \"yes\"", "registration_invite_only: expected a boolean, found string \"yes\""),
+        ("expire_after = 7", "expire_after: expected a string, found integer 7"),
+        ("landing_page = true", "landing_page: expected a string, found boolean true"),
+    ] {
+        let expected = format!("config.toml:5: hosts.\"example.org\".{problem}");
+        assert_refused(format!("{COMPONENT}{HOST}{line}\n"), &expected);
+    }
+    assert_refused(
+        format!("{COMPONENT}[hosts]\n\"example.org\" = true\n"),
+        "config.toml:5: hosts.\"example.org\": expected a table, found boolean true",
+    );
+    assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
+}
+
+#[test]
+fn impossible_values_are_named() {
+    let duration = "is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never";
+    for (line, problem) in [
+        ("expire_after = \"7\"", format!("expire_after: \"7\" {duration}")),
+        ("expire_after = \"0d\"", format!("expire_after: \"0d\" {duration}")),
+        ("reset_expire_after = \"-1d\"", format!("reset_expire_after: \"-1d\" {duration}")),
+        ("reset_expire_after = \"11000d\"", format!("reset_expire_after: \"11000d\" {duration}")),
+        ("admins = [\"alice\"]", "admins: expected a bare JID such as alice@example.org, found \"alice\"".to_owned()),
+        (
+            "admins = [\"a@example.org\", \"b@example.org/phone\"]",
+            "admins: expected a bare JID such as alice@example.org, found \"b@example.org/phone\"".to_owned(),
+        ),
+        (
+            "admins = [\"alice@elsewhere.example\"]",
+            "admins: expected a user of example.org, found \"alice@elsewhere.example\"".to_owned(),
+        ),
+        (
+            "landing_page = \"https://example.org/\"",
+            "landing_page: a landing page is an http:// or https:// address with {uri} or {token} in it".to_owned(),
+        ),
+    ] {
+        let expected = format!("config.toml:5: hosts.\"example.org\".{problem}");
+        assert_refused(format!("{COMPONENT}{HOST}{line}\n"), &expected);
+    }
+    for (line, problem) in [
+        (
+            "url = \"postgres://user:hunter2@db/x\"",
+            "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db".to_owned(),
+        ),
+        ("retention = \"ninety days\"", format!("retention: \"ninety days\" {duration}")),
+    ] {
+        assert_refused(format!("{COMPONENT}{HOST}[store]\n{line}\n"), &format!("config.toml:6: store.{problem}"));
+    }
+    assert_refused(
+        format!("{COMPONENT}{HOST}[control]\nsocket = \"\"\n"),
+        "config.toml:6: control.socket: expected the path of a socket, found nothing",
+    );
+}
+
+#[test]
+fn names_have_to_be_names() {
+    for jid in
+        ["invite@example.org", "invite.example.org/x", "https://invite.example.org", "a b", "", "example.org:5347"]
+    {
+        let expected = format!("config.toml:2: component.jid: expected a domain such as example.org, found {jid:?}");
+        assert_refused(format!("[component]\njid = {jid:?}\nsecret = \"x\"\n{HOST}"), &expected);
+    }
+    assert_refused(
+        format!("{COMPONENT}[hosts.\"alice@example.org\"]\n"),
+        "config.toml:4: hosts.\"alice@example.org\": expected a domain such as example.org, found \"alice@example.org\"",
+    );
+    assert_refused(
+        format!("{COMPONENT}[hosts.\"Invite.example.org\"]\n"),
+        "config.toml:4: hosts.\"Invite.example.org\": the component's own JID: expected a VirtualHost of the chat server",
+    );
+    assert_refused(
+        format!("{COMPONENT}[hosts.\"Example.org\"]\n{HOST}"),
+        "config.toml:5: hosts.\"example.org\": the same host has another table",
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let table = "missing: expected a table [component] with jid and secret";
+    assert_refused("", &format!("config.toml:1: component: {table}"));
+    assert_refused(HOST, &format!("config.toml:1: component: {table}"));
+    assert_refused(
+        format!("# a comment\n[component]\nsecret = \"x\"\n{HOST}"),
+        "config.toml:2: component.jid: missing: expected the name of the component, for example \"invite.example.org\"",
+    );
+    assert_refused(
+        COMPONENT,
+        "config.toml: hosts: expected a table for each VirtualHost served, for example [hosts.\"example.org\"]",
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line() {
+    assert_refused(format!("{COMPONENT}jid = \"x\"\n{HOST}"), "config.toml:4: jid: duplicate key");
+    assert_refused(format!("{COMPONENT}{HOST}{HOST}"), "config.toml:5: hosts.\"example.org\": duplicate key");
+    assert_refused(
+        format!("{COMPONENT}server = localhost:5347\n{HOST}"),
+        "config.toml:4: server: string values must be quoted, expected literal string",
+    );
+    assert_refused(format!("{COMPONENT}[hosts\n"), "config.toml:4: unclosed table, expected `]`");
+    assert_refused(b"[component]\njid = \"\xff\"\n", "config.toml:2: expected UTF-8 text, found a byte that is none");
+}
+
+#[test]
+fn no_complaint_shows_the_secret() {
+    for secret in [
+        "secret = hunter2hunter2",
+        "secret = \"hunter2hunter2",
+        "secret = 'hunter2hunter2",
+        "secret = \"\"\"\nhunter2hunter2=",
+        "secret = \"\"\"\n[hunter2hunter2]\n",
+        "secret = \"hunter2hunter2\" x",
+        "secret = \"hunter2hunter2\\q\"",
+        "secret = [\"hunter2hunter2\"]",
+        "secret = { hunter2hunter2 = \"hunter2hunter2\" }",
+        "secret = 42424242",
+        "secret = 4242.4242",
+        "secret = \"hunter2hunter2\"\nsecret = \"hunter2\"",
+        "secret = \"hunter2hunter2\"\nsecret_file = \"x\"",
+        "secret = \"hunter2hunter2\"\nserver = 5",
+        "secret \"hunter2hunter2\"",
+        "secret: \"hunter2hunter2\"",
+    ] {
+        let folder = folder_with(format!("[component]\njid = \"invite.example.org\"\n{secret}\n{HOST}"));
+        for command in ["list", "run", "check"] {
+            let output = easy_invite(folder.path(), &[command]).env("EASY_INVITE_LOG", "trace").output().unwrap();
+            let printed = [output.stdout, output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed);
+            assert_eq!(output.status.code(), Some(1), "{secret}");
+            assert!(printed.contains("config.toml:"), "{secret}: {printed}");
+            assert!(!printed.contains("hunter2") && !printed.contains("4242"), "{secret}: {printed}");
+        }
+    }
+}
+
+#[test]
+fn secrets_of_the_wrong_type_are_refused_without_their_value() {
+    let text = |secret: &str| format!("[component]\njid = \"invite.example.org\"\nsecret = {secret}\n{HOST}");
+    assert_refused(text("12345678"), "config.toml:3: component.secret: expected a string");
+    assert_refused(
+        text("\"\""),
+        "config.toml:3: component.secret: the secret is empty: expected the component_secret of the chat server",
+    );
+    assert_refused(
+        text("\"x\"\nsecret_file = \"y\""),
+        "config.toml:4: component.secret_file: expected either secret or secret_file, found both",
+    );
+}
+
+#[test]
+fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
+    let text = format!("[component]\njid = \"invite.example.org\"\nsecret_file = \"secret\"\n{HOST}");
+    let folder = folder_with(text);
+    let load =
+        || Config::load(&folder.path().join("config.toml")).unwrap().secret.map(|secret| secret.reveal().to_owned());
+    let secret = folder.path().join("secret");
+    let unreadable = load().unwrap_err().to_string();
+    let prefix = format!("{}:3: component.secret_file: ", folder.path().join("config.toml").display());
+    let problem = format!("{} cannot be read: No such file or directory (os error 2)", secret.display());
+    assert_eq!(unreadable, format!("{prefix}{problem}"));
+    fs::write(&secret, " hunter2 \r\n").unwrap();
+    assert_eq!(load().unwrap(), " hunter2 ");
+    fs::write(&secret, "\n").unwrap();
+    let problem = "the secret is empty: expected the component_secret of the chat server";
+    assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
+}
+
+#[test]
+fn without_a_secret_the_store_can_be_used_but_the_daemon_does_not_start() {
+    let folder = folder_with(format!("[component]\njid = \"invite.example.org\"\n{HOST}"));
+    let listed = easy_invite(folder.path(), &["list"]).output().unwrap();
+    assert_eq!(listed.status.code(), Some(0));
+    assert_failed(
+        &easy_invite(folder.path(), &["run"]).output().unwrap(),
+        "config.toml:1: component.secret: missing: expected secret or secret_file here, or $EASY_INVITE_SECRET",
+    );
+}
+
+#[test]
+fn the_secret_of_the_environment_wins() {
+    let text =
+        format!("[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret_file = \"no\"\n{HOST}");
+    let folder = folder_with(text);
+    // It gets as far as the chat server, so it has a secret.
+    let checked =
+        easy_invite(folder.path(), &["check"]).env(config::SECRET_VARIABLE, "from the environment").output().unwrap();
+    let lines = String::from_utf8(checked.stdout).unwrap();
+    assert!(lines.starts_with("config                   ok     config.toml\n"), "{lines}");
+    assert!(lines.contains("component                FAILED the chat server cannot be reached"), "{lines}");
+    let empty = easy_invite(folder.path(), &["run"]).env(config::SECRET_VARIABLE, "").output().unwrap();
+    assert_failed(
+        &empty,
+        "config.toml:4: component.secret_file: no cannot be read: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn the_file_is_the_named_one_or_else_a_usual_one() {
+    let nothing = tempfile::tempdir().unwrap();
+    if !Path::new(config::USUAL_FILES[1]).exists() {
+        assert_failed(
+            &easy_invite(nothing.path(), &["list"]).output().unwrap(),
+            "no configuration: there is neither config.toml nor /etc/easy-invite/config.toml. Name one with --config \
+             or $EASY_INVITE_CONFIG, or write a first one with `easy-invite init`",
+        );
+    }
+    assert_failed(
+        &easy_invite(nothing.path(), &["list", "--config", "nope.toml"]).output().unwrap(),
+        "nope.toml: cannot be read: No such file or directory (os error 2)",
+    );
+    assert_failed(
+        &easy_invite(nothing.path(), &["--config", ".", "list"]).output().unwrap(),
+        ".: cannot be read: Is a directory (os error 21)",
+    );
+    assert_failed(
+        &easy_invite(nothing.path(), &["list", "--config", "/dev/zero"]).output().unwrap(),
+        "/dev/zero: longer than 1048576 bytes: that is no configuration",
+    );
+    // The command line wins over the variable, and the variable over the working directory.
+    let here = folder_with("here = 1\n");
+    fs::write(here.path().join("b.toml"), "b = 1\n").unwrap();
+    fs::write(here.path().join("c.toml"), "c = 1\n").unwrap();
+    let problem = "unknown key, expected one of component, store, control, hosts";
+    let list = |arguments: &[&str]| easy_invite(here.path(), &[&["list"], arguments].concat());
+    assert_failed(&list(&[]).output().unwrap(), &format!("config.toml:1: here: {problem}"));
+    let variable = |arguments| list(arguments).env(config::FILE_VARIABLE, "b.toml").output().unwrap();
+    assert_failed(&variable(&[]), &format!("b.toml:1: b: {problem}"));
+    assert_failed(&variable(&["--config", "c.toml"]), &format!("c.toml:1: c: {problem}"));
+    assert_failed(
+        &list(&[]).env(config::FILE_VARIABLE, "").output().unwrap(),
+        &format!("config.toml:1: here: {problem}"),
+    );
+}
+
+#[test]
+fn paths_are_relative_to_the_file_not_to_where_the_program_starts() {
+    let folder = folder_with(format!("{COMPONENT}{HOST}[store]\nurl = \"sqlite:data.db\"\n"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let listed = easy_invite(elsewhere.path(), &["list", "--config", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(listed.status.code(), Some(0));
+    assert!(folder.path().join("data.db").exists());
+    assert!(fs::read_dir(elsewhere.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn a_secret_that_everybody_can_read_is_warned_about() {
+    let folder = folder_with(format!("{COMPONENT}{HOST}"));
+    let warned = |mode| {
+        fs::set_permissions(folder.path().join("config.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        let output = easy_invite(folder.path(), &["list", "--json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).unwrap().contains("config.toml holds a secret and can be read by everybody")
+    };
+    assert!(warned(0o644));
+    assert!(!warned(0o640));
+}
