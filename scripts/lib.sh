@@ -8,6 +8,8 @@
 #     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
 #     install_packages NAME...   installs the packages that are missing; no service is started
 #     python_environment         prints the path of a Python that has tests/requirements.txt installed
+#     require_rust               makes sure that cargo can be called, and has a compiler for C beside it
+#     build_daemon               builds easy-invite (debug) and prints the path of the binary
 
 shopt -s inherit_errexit # a failure inside "$(...)" is a failure too
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -52,7 +54,10 @@ install_packages() {
 # Only for install_packages. The subshell makes the trap its own: policy-rc.d goes whatever happens here.
 install_missing_packages() (
     as_root=()
-    ((EUID == 0)) || as_root=(sudo)
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || fail "these packages are missing, and installing them takes root: $*"
+        as_root=(sudo)
+    fi
     # Debian's maintainer scripts ask this file whether they may start a service: 101 is "no".
     policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
@@ -81,4 +86,18 @@ make_python_environment() {
         cp "$wanted" "$folder/requirements.txt"
     fi
     printf '%s\n' "$folder/bin/python"
+}
+
+require_rust() {
+    # Where rustup puts it: a shell that has not read the user's profile does not know yet.
+    command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+    command -v cargo >/dev/null || fail "Rust is missing: install it, for example with rustup, and have cargo in \$PATH"
+    command -v cc >/dev/null || install_packages gcc libc6-dev
+}
+
+build_daemon() {
+    local messages
+    messages="$(cargo build --manifest-path "$repository/Cargo.toml" --locked --bin easy-invite \
+        --message-format json-render-diagnostics)"
+    sed --quiet 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages"
 }

@@ -352,6 +352,18 @@ async fn its_file_is_its_owners_alone() {
     }
 }
 
+#[test]
+fn its_file_belongs_to_whom_the_folder_belongs() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    // Only root can give a folder away; for anybody else, the folder and what is made in it are their own anyway.
+    let given_away = chown(folder.path(), Some(4321), Some(4321)).is_ok();
+    open(folder.path()).unwrap();
+    let owner = folder.path().join("easy-invite.db").metadata().unwrap().uid();
+    assert_eq!(owner, folder.path().metadata().unwrap().uid());
+    assert_eq!(owner == 4321, given_away);
+}
+
 #[tokio::test]
 async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged() {
     let scratch = Scratch::new();

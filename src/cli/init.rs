@@ -17,10 +17,14 @@ use crate::invite::Token;
 const EXAMPLE_HOST: &str = "example.org";
 const EXAMPLE_SECRET: &str = "change me";
 
+/// Where the store of a configuration in /etc is: beside it would be no place for data.
+const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
+const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
+
 /// Write a first configuration, and print what to add to Prosody's
 ///
 /// The file holds a new random secret, so only its owner may read it, and every key with its default. A file that is
-/// there already is left as it is. The lines for prosody.cfg.lua go to stdout (to stderr, where the file itself goes
+/// there already is left as it is; one in /etc gets its store in /var/lib/easy-invite. The lines for prosody.cfg.lua go to stdout (to stderr, where the file itself goes
 /// to stdout).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
@@ -37,8 +41,7 @@ pub struct Arguments {
 pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let host = config::domain(&arguments.host).map_err(|problem| anyhow::anyhow!("--host: {problem}"))?;
     let secret = Token::generate()?;
-    // Both texts are the same in TOML and in Lua, where nothing in a domain or a token needs an escape.
-    let text = config::EXAMPLE.replace(EXAMPLE_HOST, host.as_str()).replace(EXAMPLE_SECRET, secret.reveal());
+    let text = first_config(&host, secret.reveal(), arguments.output.starts_with("/etc"));
     let lua = prosody_lines(&host, secret.reveal());
     let to_stdout = arguments.output == Path::new("-");
     if !to_stdout {
@@ -57,6 +60,12 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
         write!(stdout, "{lua}")?;
     }
     Ok(())
+}
+
+/// The example, with what is its own. Names and tokens need no escape in TOML.
+fn first_config(host: &DomainPart, secret: &str, system_wide: bool) -> String {
+    let text = config::EXAMPLE.replace(EXAMPLE_HOST, host.as_str()).replace(EXAMPLE_SECRET, secret);
+    if system_wide { text.replace(EXAMPLE_STORE, SYSTEM_STORE) } else { text }
 }
 
 fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
@@ -87,4 +96,17 @@ Component "invite.{host}"
     component_secret = "{secret}"
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_in_etc_keeps_its_store_elsewhere() {
+        let host = DomainPart::new("chat.example.net").unwrap();
+        let (own, system_wide) = (first_config(&host, "s", false), first_config(&host, "s", true));
+        assert!(own.contains(EXAMPLE_STORE) && !own.contains(EXAMPLE_SECRET) && !own.contains(EXAMPLE_HOST), "{own}");
+        assert!(system_wide.contains(SYSTEM_STORE) && !system_wide.contains(EXAMPLE_STORE), "{system_wide}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The store in an SQLite file: one thread writes, one reads.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ impl Sqlite {
             std::io::ErrorKind::StorageFull => StoreError::Full(file.clone()),
             _ => unopenable(error),
         })?;
+        give_to_owner_of_folder(path);
         let mut connection = connect(path).map_err(|error| explain(&file, &error))?;
         migrate(&mut connection, &file)?;
         let reading = connect(path).map_err(|error| explain(&file, &error))?;
@@ -212,6 +213,19 @@ impl Sqlite {
                 Err(rusqlite::Error::SqliteFailure(corrupt, Some(verdict)))
             })
             .await
+    }
+}
+
+/// A store that root makes, on the command line, belongs to the daemon's user: whoever owns the folder. SQLite does the
+/// same with its -wal and -shm files.
+fn give_to_owner_of_folder(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let (Ok(file), Ok(folder)) = (path.metadata(), folder.metadata())
+        && file.uid() == 0
+        && folder.uid() != 0
+        && let Err(error) = chown(path, Some(folder.uid()), Some(folder.gid()))
+    {
+        tracing::debug!(%error, "the store stays with its owner");
     }
 }
 
