@@ -268,13 +268,13 @@ impl Invites {
         Ok(settled)
     }
 
-    /// Settles what was reserved longer than `age` ago and neither redeemed nor released. Returns how many were settled.
+    /// Settles what was reserved at least `age` ago and neither redeemed nor released. Returns how many were settled.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<u64> {
-        let before = self.now().saturating_sub(age).unwrap_or(Timestamp::MIN);
-        let standing = self.0.store.reserved_before(before, SETTLE_BATCH).await?;
+        let instant = self.now().saturating_sub(age).unwrap_or(Timestamp::MIN);
+        let standing = self.0.store.reserved_until(instant, SETTLE_BATCH).await?;
         if standing.is_empty() { Ok(0) } else { self.settle(standing).await }
     }
 

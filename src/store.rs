@@ -192,12 +192,12 @@ impl Store {
         self.sqlite().release(reservation).await
     }
 
-    /// Reservations made before an instant whose fate is still open, the oldest first.
+    /// Reservations made up to an instant, and in its second, whose fate is still open; the oldest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn reserved_before(&self, before: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
-        self.sqlite().reserved_before(before, limit).await
+    pub async fn reserved_until(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+        self.sqlite().reserved_until(instant, limit).await
     }
 
     /// Does a pending invite reserve this username?

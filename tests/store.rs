@@ -310,9 +310,9 @@ async fn reservations_with_an_open_fate_are_found() {
     let open = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let redeemed = scratch.reserve(&invite, "dave@example.org").await.unwrap();
     scratch.store.redeem(redeemed.id, at(2001)).await.unwrap();
-    let found = scratch.store.reserved_before(at(2001), 10).await.unwrap();
+    let found = scratch.store.reserved_until(at(2000), 10).await.unwrap();
     assert_eq!(found.into_iter().map(|(used, _)| used).collect::<Vec<_>>(), [open]);
-    assert!(scratch.store.reserved_before(at(2000), 10).await.unwrap().is_empty());
+    assert!(scratch.store.reserved_until(at(1999), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_configuration_in_etc_keeps_its_store_elsewhere() {
-        let host = DomainPart::new("chat.example.net").unwrap();
+        let host = DomainPart::new("chat.example.net").unwrap().into_owned();
         let (own, system_wide) = (first_config(&host, "s", false), first_config(&host, "s", true));
         assert!(own.contains(EXAMPLE_STORE) && !own.contains(EXAMPLE_SECRET) && !own.contains(EXAMPLE_HOST), "{own}");
         assert!(system_wide.contains(SYSTEM_STORE) && !system_wide.contains(EXAMPLE_STORE), "{system_wide}");

@@ -18,9 +18,9 @@ use crate::store::Store;
 use crate::xmpp::{self, Link};
 
 /// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
-/// well takes a few seconds.
-const SETTLE_EVERY: Duration = Duration::from_secs(30);
-const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// well takes far less.
+const SETTLE_EVERY: Duration = Duration::from_secs(10);
+const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// How often what ended long ago is removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -105,11 +105,11 @@ impl Sqlite {
         self.writer.run(move |connection| release(connection, &reservation)).await
     }
 
-    pub async fn reserved_before(&self, before: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+    pub async fn reserved_until(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
         self.reader
             .run(move |connection| {
-                let condition = "redeemed_at IS NULL AND reserved_at < :before ORDER BY reserved_at";
-                reservations(connection, condition, limit, &[(":before", &before.as_second())])
+                let condition = "redeemed_at IS NULL AND reserved_at <= :instant ORDER BY reserved_at";
+                reservations(connection, condition, limit, &[(":instant", &instant.as_second())])
             })
             .await
     }
