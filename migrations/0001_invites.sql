@@ -39,7 +39,9 @@ CREATE TABLE invite_use (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
-CREATE INDEX invite_use_reserved ON invite_use (account) WHERE redeemed_at IS NULL;
+-- What is reserved is little, however much has been redeemed.
+CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
+CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 
 -- Who invited whom: kept as long as the account exists, also when its invite is long purged.
 CREATE TABLE account (
