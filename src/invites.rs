@@ -1,8 +1,8 @@
 //! The service: everything that happens to invites, in terms of rules, store and chat server. The edges (the XMPP
 //! component, the command line) turn their own requests into these calls and the outcomes into their own answers.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -22,6 +22,9 @@ const PURGE_BATCH: u32 = 500;
 /// How many open reservations are looked into in one go.
 const SETTLE_BATCH: u32 = 200;
 
+/// How many released reservations are remembered: those of the last moments, while an answer may still be on its way.
+const GIVEN_UP: usize = 256;
+
 /// The invites of the served hosts. Cheap to clone.
 #[derive(Clone)]
 pub struct Invites(Arc<Inner>);
@@ -31,6 +34,8 @@ struct Inner {
     policies: BTreeMap<DomainPart, HostPolicy>,
     chat_server: ChatServer,
     clock: fn() -> Timestamp,
+    /// The names of the reservations that were released last.
+    given_up: Mutex<VecDeque<String>>,
 }
 
 /// Why something was not done.
@@ -98,15 +103,6 @@ pub enum Admission {
     Open,
 }
 
-/// How a contact request with a token is to be treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Approval {
-    /// Approve it, then redeem the reservation.
-    Reserved,
-    /// Approve it: this contact used the invite before.
-    Satisfied,
-}
-
 impl Invites {
     /// The service over a store, for hosts with their policies.
     pub fn new(
@@ -115,7 +111,7 @@ impl Invites {
         chat_server: ChatServer,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Invites(Arc::new(Inner { store, policies, chat_server, clock }))
+        Invites(Arc::new(Inner { store, policies, chat_server, clock, given_up: Mutex::default() }))
     }
 
     /// The served hosts.
@@ -215,7 +211,7 @@ impl Invites {
             if policy.registration_invite_only {
                 return Err(Refusal::InvitationOnly.into());
             }
-            if registration.exists {
+            if self.exists_after_all(&account, registration.exists).await? {
                 return Err(Refusal::UsernameTaken.into());
             }
             if self.0.store.username_reserved(account, now).await? {
@@ -224,17 +220,37 @@ impl Invites {
             return Ok(Admission::Open);
         };
         let invite = self.of_token(host, &token).await?;
-        let (username, exists) = (&registration.username, registration.exists);
+        let username = &registration.username;
+        let exists = registration.exists && self.exists_after_all(&account, true).await?;
         let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
         let invite_id = invite.id.clone();
         self.claim(Use { id: registration.reservation, invite: invite_id, purpose, account, reserved_at: now }).await?;
         Ok(Admission::Reserved(purpose, Box::new(invite)))
     }
 
+    /// Does an account exist, of which the server just said so? What is left of a registration that was cut short does
+    /// not count; it is gone once that registration's reservation is settled. Nor may anybody have the name of an account
+    /// in the making without that.
+    async fn exists_after_all(&self, account: &BareJid, exists: bool) -> Result<bool> {
+        let standing = self.0.store.reserved_for(account.clone()).await?;
+        if standing.is_empty() {
+            return Ok(exists);
+        }
+        self.settle(standing).await?;
+        match self.0.store.reserved_for(account.clone()).await?.is_empty() {
+            true => Ok(self.0.chat_server.account(account).await?.exists),
+            false => Err(Refusal::InProgress.into()),
+        }
+    }
+
     /// Takes a use; where others hold what is needed, learns what became of them and tries once more.
     async fn claim(&self, wanted: Use) -> Result<()> {
         for look_into in [true, false] {
             match self.0.store.reserve(wanted.clone()).await? {
+                Claim::Reserved if self.is_given_up(&wanted.id) => {
+                    self.0.store.release(wanted.id).await?;
+                    return Err(Refusal::InProgress.into());
+                }
                 Claim::Reserved => return Ok(()),
                 Claim::Gone => return Err(Refusal::Revoked.into()),
                 Claim::UsedUp => return Err(Refusal::UsedUp.into()),
@@ -295,13 +311,28 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn release(&self, reservation: String) -> Result<bool> {
+        // Noted first: whoever asked for the reservation may have lost patience, and it may be made only after this.
+        self.note_given_up(reservation.clone());
         Ok(self.0.store.release(reservation).await?)
     }
 
-    /// `contact` asks to become a contact of `inviter` with a token.
+    fn note_given_up(&self, reservation: String) {
+        let mut given_up = self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        given_up.push_back(reservation);
+        if given_up.len() > GIVEN_UP {
+            given_up.pop_front();
+        }
+    }
+
+    fn is_given_up(&self, reservation: &String) -> bool {
+        self.0.given_up.lock().unwrap_or_else(PoisonError::into_inner).contains(reservation)
+    }
+
+    /// `contact` asks to become a contact of `inviter` with a token: reserves a use for it.
     ///
     /// # Errors
-    /// If the token does not allow it; then the inviter decides.
+    /// If the token does not allow it; then the inviter decides. So it is for somebody who used the invite before: whom
+    /// the inviter has removed since, the old link does not bring back.
     pub async fn contact(
         &self,
         host: &DomainPart,
@@ -309,17 +340,16 @@ impl Invites {
         token: &Token,
         inviter: &BareJid,
         contact: &BareJid,
-    ) -> Result<Approval> {
+    ) -> Result<()> {
         let invite = self.of_token(host, token).await?;
         policy::admit_contact(&invite, inviter, contact)?;
-        if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
-            return Ok(Approval::Satisfied);
-        }
         let now = self.now();
         invite.usable(now)?;
+        if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
+            return Err(Refusal::UsedUp.into());
+        }
         let (purpose, account) = (Purpose::Contact, contact.clone());
-        self.claim(Use { id: reservation, invite: invite.id, purpose, account, reserved_at: now }).await?;
-        Ok(Approval::Reserved)
+        self.claim(Use { id: reservation, invite: invite.id, purpose, account, reserved_at: now }).await
     }
 
     /// An account was deleted: what it issued ends. Returns how many invites that were.

@@ -200,6 +200,14 @@ impl Store {
         self.sqlite().reserved_until(instant, limit).await
     }
 
+    /// Reservations that make this account, and whose fate is still open.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn reserved_for(&self, account: BareJid) -> Result<Vec<(Use, Invite)>> {
+        self.sqlite().reserved_for(account).await
+    }
+
     /// Does a pending invite reserve this username?
     ///
     /// # Errors

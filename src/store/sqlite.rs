@@ -114,6 +114,15 @@ impl Sqlite {
             .await
     }
 
+    pub async fn reserved_for(&self, account: BareJid) -> Result<Vec<(Use, Invite)>> {
+        self.reader
+            .run(move |connection| {
+                let condition = "redeemed_at IS NULL AND purpose = 'register' AND account = :account";
+                reservations(connection, condition, CONTENDED, &[(":account", &account.as_str())])
+            })
+            .await
+    }
+
     pub async fn username_reserved(&self, account: BareJid, now: Timestamp) -> Result<bool> {
         self.reader.run(move |connection| reserving_invite(connection, &account, None, now)).await
     }

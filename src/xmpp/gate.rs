@@ -11,7 +11,7 @@ use super::refused::{not_valid, stanza_error};
 use super::stanza::{Kind, Outcome, Request, element, error, ns, with, with_text};
 use super::{disco, router};
 use crate::invite::{Invite, InviteType, Issuer, Token};
-use crate::invites::{Admission, Approval, Error, Invites, Registration};
+use crate::invites::{Admission, Error, Invites, Registration};
 use crate::policy::Wish;
 use crate::refusal::Refusal;
 
@@ -137,11 +137,9 @@ async fn contact(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
     };
     let token = payload.attr("token").and_then(Token::parse);
     let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
-    let approval = invites.contact(host, reservation(payload)?, &token, &inviter, &contact).await;
-    match approval.map_err(|cause| not_valid(&cause))? {
-        Approval::Reserved => Ok(element!(ns::GATE, "reserved", "purpose" = "contact")),
-        Approval::Satisfied => Ok(element!(ns::GATE, "satisfied")),
-    }
+    let reserved = invites.contact(host, reservation(payload)?, &token, &inviter, &contact).await;
+    reserved.map_err(|cause| not_valid(&cause))?;
+    Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
 }
 
 /// A user's own request, sent to the VirtualHost: answered as if it had come to the component.

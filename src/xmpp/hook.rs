@@ -7,6 +7,7 @@ use minidom::Element;
 use tokio::sync::oneshot;
 
 use super::gate::{contact_of, with_bounty};
+use super::new_invite::date_time;
 use super::stanza::{element, ns, with};
 use crate::chat_server::{Account, Answer, Fate, Hook, Question, Unreachable};
 use crate::invite::Purpose;
@@ -65,6 +66,7 @@ impl Asked {
                     "purpose" = used.purpose.as_str(),
                     "account" = used.account.as_str(),
                     "inviter" = contact_of(&invite),
+                    "reserved-at" = date_time(used.reserved_at),
                 );
                 let payload = if used.purpose == Purpose::Register { with_bounty(payload, &invite) } else { payload };
                 ("set", invite.host, payload, Back::Settle(answer))

@@ -1,0 +1,815 @@
+-- mod_easy_invite: registration and contacts by invitation, for Prosody 0.12 and 13.
+--
+-- The easy-invite daemon, an external component of this server, keeps the invites and decides. This module asks it when
+-- it matters, and does what only the server can do. They talk as docs/gate.md says; "§" below is a section of it.
+
+-- luacheck: std min, globals module, read globals prosody, max line length 140
+
+local modulemanager = require "core.modulemanager";
+local rostermanager = require "core.rostermanager";
+local usermanager = require "core.usermanager";
+local async = require "util.async";
+local cache = require "util.cache";
+local datetime = require "util.datetime";
+local errors = require "util.error";
+local jid = require "util.jid";
+local promise = require "util.promise";
+local st = require "util.stanza";
+local timer = require "util.timer";
+local uuid = require "util.uuid".generate;
+
+local xmlns_commands = "http://jabber.org/protocol/commands";
+local xmlns_gate = "urn:easy-invite:gate:1";
+local xmlns_info = "http://jabber.org/protocol/disco#info";
+local xmlns_items = "http://jabber.org/protocol/disco#items";
+local xmlns_pars = "urn:xmpp:pars:0";
+
+local answer_within = 5; -- seconds
+local listing_within = 2; -- seconds: a list without our commands is better than one that is late
+local command_within = 10; -- seconds
+local longest_token = 128; -- bytes: nothing longer is worth a question
+local most_refusals = 10; -- of tokens on one stream: more are guesses
+local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
+
+local host = module.host;
+local component = module:get_option_string("easy_invite_component", "invite."..host);
+local require_encryption = module:get_option_boolean("c2s_require_encryption",
+	module:get_option_boolean("require_encryption", true));
+
+-- `prosodyctl mod_easy_invite` loads this file too, for module.command at the end and for no host.
+local in_server = prosody.process_type == "prosody";
+local registration_is_configured; -- whether clients could register without this module as well
+
+if in_server then
+	local enabled = modulemanager.get_modules_for_host(host);
+	for _, rival in ipairs { "invites_adhoc", "invites_register" } do
+		if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then
+			module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work its own way. Add to "
+				.."VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
+			return;
+		end
+	end
+	registration_is_configured = enabled:contains("register_ibr")
+		or enabled:contains("register") and module:get_option_boolean("allow_registration", false);
+end
+
+---- Asking the daemon
+
+local unavailable = errors.new({ type = "wait", condition = "resource-constraint",
+	text = "Invitations cannot be checked at the moment. Please try again later." });
+
+local waiting = {}; -- [iq id] = what ends the wait, where neither an answer nor a timeout will
+local watched; -- the events of the component's host
+local unloaded = false;
+local daemon_answers = true;
+
+local function is_from_daemon(event)
+	local origin = event.origin;
+	return origin and origin.type == "component" and origin.host == component and event.stanza.attr.from == component;
+end
+
+-- Without this look, mod_component would log each stanza while nobody is connected; and were the component missing in the
+-- configuration, questions and the tokens in them would go out to the Internet.
+local function is_connected()
+	local link = modulemanager.get_module(component, "component");
+	return link and link.connected ~= false;
+end
+
+local function note_whether_it_answers(answers)
+	if answers == daemon_answers then
+		return;
+	end
+	daemon_answers = answers;
+	if answers then
+		module:log("info", "%s answers again", component);
+	else
+		module:log("warn", "%s is not connected or does not answer: nobody can register", component);
+	end
+end
+
+local function end_waiting()
+	for _, resolve in pairs(waiting) do
+		resolve({});
+	end
+end
+
+-- The component's host may be loaded after this module, and anew.
+local function watch_connection()
+	local events = prosody.hosts[component].events;
+	if events ~= watched then
+		watched = events;
+		module:hook_object_event(events, "component-disconnected", end_waiting);
+	end
+end
+
+-- A promise that is always kept: { payload = ... }, { refusal = the daemon's error }, or {} when there is no answer.
+local function ask(kind, question, seconds)
+	local id = uuid();
+	return promise.new(function (resolve)
+		if unloaded or not is_connected() then
+			return resolve({});
+		end
+		watch_connection();
+		waiting[id] = resolve;
+		local iq = st.iq({ type = kind, from = host, to = component, id = id }):add_child(question);
+		module:send_iq(iq, nil, seconds or answer_within):next(function (event)
+			-- Also the errors that the server returns at once come here.
+			local is_answer = is_from_daemon(event) and event.stanza.attr.type == "result";
+			resolve(is_answer and { payload = event.stanza.tags[1] or st.stanza("nothing") } or {});
+		end, function (err)
+			local is_answer = errors.is_error(err) and err.context.stanza and is_from_daemon(err.context);
+			resolve(is_answer and { refusal = err } or {});
+		end);
+	end):next(function (answer)
+		waiting[id] = nil;
+		if not unloaded then note_whether_it_answers(next(answer) ~= nil); end
+		return answer;
+	end);
+end
+
+-- Waits for the answer, while the server goes on serving everybody else. Where nothing can wait, there is no answer.
+local function ask_and_wait(...)
+	return async.ready() and async.wait_for(ask(...)) or {};
+end
+
+local function says(answer, name, xmlns)
+	local payload = answer.payload;
+	return payload and payload.name == name and payload.attr.xmlns == (xmlns or xmlns_gate);
+end
+
+-- The error for a client that gets nothing else.
+local function error_reply(stanza, answer)
+	local err = answer.refusal or unavailable;
+	local reply = st.error_reply(stanza, err.type, err.condition, err.text);
+	local detail = err.extra and err.extra.tag;
+	return detail and reply:add_child(detail) or reply;
+end
+
+---- Reservations
+
+local in_flight = {}; -- [name] = { name, since; and of a registration: key, username, purpose, promised }
+local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
+
+local function is_in_flight(name)
+	return in_flight[name] and os.time() - in_flight[name].since < longest_flight;
+end
+
+local function begin()
+	for name in pairs(in_flight) do -- those that nobody ended, since something raised an error
+		if not is_in_flight(name) then in_flight[name] = nil; end
+	end
+	local name = uuid();
+	in_flight[name] = { name = name, since = os.time() };
+	return in_flight[name];
+end
+
+local function finish(reservation, outcome) -- "redeem", "release", or nil when nothing is reserved
+	in_flight[reservation.name] = nil;
+	if not outcome then
+		return;
+	elseif outcome == "release" then
+		given_up:set(reservation.name, true);
+	end
+	ask("set", st.stanza(outcome, { xmlns = xmlns_gate, reservation = reservation.name })):next(function (answer)
+		if outcome == "redeem" and not answer.payload then
+			module:log("warn", "Could not redeem reservation %s; the daemon will ask about it", reservation.name);
+		end
+	end);
+end
+
+-- Without an answer, or with a strange one, there may be a reservation all the same.
+local function give_back(reservation, answer)
+	finish(reservation, not answer.refusal and "release" or nil);
+end
+
+---- Contacts, roles and groups
+
+local function has_accounts(its_host)
+	return prosody.hosts[its_host] and prosody.hosts[its_host].type == "local";
+end
+
+local function account_exists(username, its_host)
+	return username and has_accounts(its_host) and usermanager.user_exists(username, its_host);
+end
+
+-- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the other
+-- direction stays as it is). Nothing else about the contact changes.
+local function grant(username, its_host, contact, wanted)
+	local roster = rostermanager.load_roster(username, its_host);
+	local item = roster[contact] or { subscription = "none", groups = {} };
+	if item.subscription == "both" or item.subscription == wanted then
+		return;
+	end
+	item.subscription = (wanted == "both" or item.subscription == "to") and "both" or "from";
+	if item.subscription == "both" then
+		item.ask = nil;
+	end
+	roster[contact], roster[false].pending[contact] = item, nil;
+	if rostermanager.save_roster(username, its_host, roster, contact) then
+		rostermanager.roster_push(username, its_host, contact);
+	else
+		module:log("error", "Could not save %s in the contact list of %s@%s", contact, username, its_host);
+	end
+end
+
+-- Asks for the direction in which the account sees the contact, unless it does or has asked.
+local function request(username, contact)
+	if not rostermanager.is_user_subscribed(username, host, contact)
+	and not rostermanager.is_contact_pending_out(username, host, contact)
+	and rostermanager.set_contact_pending_out(username, host, contact) then
+		rostermanager.roster_push(username, host, contact);
+		module:send(st.presence({ type = "subscribe", from = username.."@"..host, to = contact }));
+	end
+end
+
+-- A new account and its inviter become contacts.
+local function befriend(username, inviter)
+	local account = username.."@"..host;
+	local inviter_name, inviter_host = jid.split(inviter);
+	if account_exists(inviter_name, inviter_host) then
+		grant(username, host, inviter, "both");
+		grant(inviter_name, inviter_host, account, "both");
+		-- A new account is not online yet. But one whose contact was lost in a crash may be.
+		module:send(st.presence({ type = "probe", from = account, to = inviter }));
+		module:send(st.presence({ type = "probe", from = inviter, to = account }));
+	elseif has_accounts(inviter_host) then
+		module:log("info", "%s, who invited %s, has no account any more", inviter, account);
+	else -- on another server: the inviter is asked, and needs not be asked back
+		rostermanager.subscribed(username, host, inviter);
+		request(username, inviter);
+	end
+end
+
+-- The account takes the contact, whose request is `presence`.
+local function approve(username, contact, presence, origin)
+	local contact_name, contact_host = jid.split(contact);
+	local is_here = account_exists(contact_name, contact_host);
+	grant(username, host, contact, is_here and "both" or "from");
+	if is_here then
+		-- Clients hear of an approval only while they wait for one, so it comes first. The contact's own list comes second:
+		-- mod_presence looks into the list of whichever of the two is online.
+		module:send(st.presence({ type = "subscribed", from = username.."@"..host, to = contact }));
+		grant(contact_name, contact_host, username.."@"..host, "both");
+	end
+	module:send(presence, origin); -- mod_presence answers it as approved, and exchanges presence
+	if not is_here then
+		request(username, contact);
+	end
+end
+
+local function knows_role(role)
+	-- Prosody's own store of roles raises an error for one that it does not know.
+	local ok, found = pcall(usermanager.get_role_by_name, role, host);
+	return ok and found;
+end
+
+local function set_roles(username, roles)
+	if usermanager.set_user_role then -- Prosody 13: one primary role, and secondary ones
+		for i, role in ipairs(roles) do
+			local primary = i == 1 and usermanager.get_user_role(username, host);
+			local ok, err = true, nil;
+			if not knows_role(role) then
+				ok, err = false, "there is no such role";
+			elseif i > 1 then
+				ok, err = usermanager.add_user_secondary_role(username, host, role);
+			elseif not primary or primary.name ~= role then -- to set it once more would end the account's sessions
+				ok, err = usermanager.set_user_role(username, host, role);
+			end
+			if not ok then module:log("error", "Could not give %s the role %q: %s", username, role, err); end
+		end
+	elseif roles[1] then
+		local all, is_new = {}, false;
+		for role, has in pairs(usermanager.get_roles(username.."@"..host, host) or {}) do all[role] = has; end
+		for _, role in ipairs(roles) do
+			is_new, all[role] = is_new or not all[role], true;
+		end
+		if is_new then usermanager.set_roles(username.."@"..host, host, all); end
+	end
+end
+
+local function join_groups(username, groups)
+	local provider = groups[1] and modulemanager.get_module(host, "groups_internal");
+	for _, group in ipairs(groups) do
+		local ok, err = nil, "mod_groups_internal is not enabled";
+		if provider then ok, err = provider.add_member(group, username); end
+		if not ok then module:log("warn", "Could not add %s to the group %q: %s", username, group, err); end
+	end
+end
+
+-- What the daemon promises to a new account.
+local function read_promise(element)
+	local promised = { inviter = element.attr.inviter, roles = {}, groups = {} };
+	for child in element:childtags("role") do table.insert(promised.roles, child:get_text()); end
+	for child in element:childtags("group") do table.insert(promised.groups, child:get_text()); end
+	return promised;
+end
+
+-- To do it once more changes nothing.
+local function fulfil(username, promised)
+	if promised.inviter then befriend(username, promised.inviter); end
+	set_roles(username, promised.roles);
+	join_groups(username, promised.groups);
+end
+
+---- Deleted accounts (§ 7)
+
+-- One table for the host, since what is stored by username goes with the account.
+local deletions = in_server and module:open_store("easy_invite_deleted");
+local deletion_times = in_server and module:open_store("easy_invite_deleted", "map");
+
+local function timestamp()
+	return os.date("!%Y-%m-%dT%H:%M:%SZ");
+end
+
+local function tell_of_deletion(username, time)
+	ask("set", st.stanza("deleted", { xmlns = xmlns_gate, username = username, ["deleted-at"] = time })):next(function (answer)
+		if answer.payload and deletion_times:get(nil, username) == time then
+			deletion_times:set(nil, username, nil);
+		end
+	end);
+end
+
+module:hook_global("user-deleted", function (event)
+	if event.host ~= host then
+		return;
+	end
+	local time = timestamp();
+	local ok, err = deletion_times:set(nil, event.username, time);
+	if not ok then module:log("error", "Could not note that %s was deleted: %s", event.username, err); end
+	tell_of_deletion(event.username, time);
+end);
+
+---- A client presents a token (§ 1)
+
+local streams = setmetatable({}, { __mode = "k" }); -- [session] = { token, presented_at, refusals }
+
+local no_such_invite = { refusal = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" } };
+
+-- Prosody 0.12 does not hear of `prosodyctl deluser`.
+local function inviter_is_gone(inviter)
+	return inviter and has_accounts(jid.host(inviter)) and not account_exists(jid.split(inviter));
+end
+
+local function is_token(token)
+	return token and token ~= "" and #token <= longest_token;
+end
+
+module:hook("stream-features", function (event)
+	local session, features = event.origin, event.features;
+	if session.type == "c2s_unauthed" and (session.secure or not require_encryption) then
+		features:tag("register", { xmlns = "urn:xmpp:invite" }):up(); -- older clients look for this one only
+		features:tag("register", { xmlns = "urn:xmpp:ibr-token:0" }):up();
+	end
+end);
+
+module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
+	local session, stanza = event.origin, event.stanza;
+	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" then
+		return;
+	elseif require_encryption and not session.secure then
+		session.send(st.error_reply(stanza, "modify", "policy-violation", "Encryption is required"));
+		return true;
+	elseif session.host ~= host then -- one host's stream can address another host
+		session.send(st.error_reply(stanza, "cancel", "not-allowed", "This stream is not one to "..host));
+		return true;
+	end
+
+	local stream = streams[session] or { refusals = 0 };
+	streams[session] = stream;
+	stream.token, stream.presented_at = nil, nil;
+	local token = stanza.tags[1].attr.token;
+	local answer = no_such_invite;
+	if is_token(token) then
+		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token }));
+	end
+	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
+		tell_of_deletion(jid.node(answer.payload.attr.inviter), timestamp());
+		answer = no_such_invite;
+	end
+	if says(answer, "invite") then
+		stream.token, stream.presented_at = token, answer.payload.attr["checked-at"];
+		session.send(st.reply(stanza));
+		return true;
+	end
+	session.send(error_reply(stanza, answer));
+	stream.refusals = stream.refusals + (answer.refusal and 1 or 0);
+	if stream.refusals >= most_refusals then
+		session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
+	end
+	return true;
+end);
+
+---- Somebody registers (§ 2, § 3)
+
+local function refuse(event, err)
+	event.allowed, event.error = false, errors.new(err);
+	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
+end
+
+-- The registration that this session, or this username where there is no session, has a reservation for.
+local function reserved_for(key)
+	for _, reservation in pairs(in_flight) do
+		if reservation.purpose and reservation.key == key then return reservation; end
+	end
+end
+
+local function release_reserved(key)
+	local reservation = reserved_for(key);
+	if reservation then finish(reservation, "release"); end
+end
+
+local function reserve(event)
+	local session, username = event.session, event.username;
+	if session and session.host and session.host ~= host then
+		return refuse(event, { type = "cancel", condition = "not-allowed", text = "This stream is not one to "..host });
+	elseif not async.ready() then
+		return refuse(event, unavailable);
+	end
+	local key = session or username;
+	release_reserved(key); -- left over from a try on which something raised an error
+
+	local stream = session and streams[session] or {};
+	local reservation = begin();
+	local answer = ask_and_wait("set", st.stanza("reserve", {
+		xmlns = xmlns_gate, reservation = reservation.name, username = username;
+		exists = account_exists(username, host) and "true" or "false";
+		token = stream.token, ["presented-at"] = stream.presented_at;
+	}));
+
+	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
+	if says(answer, "open") then
+		return finish(reservation);
+	elseif purpose == "reset" and account_exists(username, host) then -- the server would create one that is gone by now
+		event.allow_reset = username;
+	elseif purpose == "register" then
+		reservation.promised = read_promise(answer.payload);
+		local role = reservation.promised.roles[1];
+		if role and usermanager.set_user_role and knows_role(role) then
+			event.role = role; -- Prosody 13 creates the account with it
+		end
+	else
+		purpose = nil;
+	end
+	if not purpose then
+		give_back(reservation, answer);
+		return refuse(event, answer.refusal or unavailable);
+	end
+	reservation.key, reservation.username, reservation.purpose = key, username, purpose;
+end
+
+-- A wrapper, since this must come last, and whatever the handlers return.
+module:wrap_event("user-registering", function (handlers, name, event)
+	local result = handlers(name, event);
+	if event.allowed ~= false then reserve(event); end
+	return result;
+end);
+
+local function succeed(event, purpose)
+	if event.session then
+		streams[event.session] = nil; -- one account for each time that a token is presented
+	end
+	local reservation = reserved_for(event.session or event.username);
+	if reservation and reservation.username == event.username and reservation.purpose == purpose then
+		if purpose == "register" then fulfil(event.username, reservation.promised); end
+		finish(reservation, "redeem");
+		module:log("info", "By invitation, %s has %s", event.username, purpose == "register" and "registered" or "a new password");
+	end
+end
+
+module:hook("user-registered", function (event)
+	succeed(event, "register");
+end, 100);
+
+module:hook("user-password-reset", function (event)
+	succeed(event, "reset");
+	-- mod_register_ibr does not tell the others: mod_c2s ends the sessions of those who knew the old password.
+	prosody.events.fire_event("user-password-changed", { username = event.username, host = host });
+end, 100);
+
+-- Nobody tells when a registration has failed.
+module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
+	local result = handlers(name, event);
+	release_reserved(event.origin);
+	return result;
+end);
+
+---- Somebody wants to become a contact (§ 4)
+
+local asked_about = setmetatable({}, { __mode = "k" }); -- [presence] = true
+
+module:hook("presence/bare", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	local preauth = stanza.attr.to and stanza.attr.type == "subscribe" and stanza:get_child("preauth", xmlns_pars);
+	if not preauth then
+		return;
+	end
+	local token, username, contact = preauth.attr.token, jid.node(stanza.attr.to), jid.bare(stanza.attr.from);
+	if not is_token(token) or not account_exists(username, host) then
+		return;
+	end
+	if asked_about[stanza] or rostermanager.is_contact_subscribed(username, host, contact) then
+		return; -- approved already, as of those who have registered with this token: no use is needed
+	end
+
+	local presence = st.clone(stanza); -- mod_presence changes the original afterwards
+	asked_about[presence] = true;
+	local reservation = begin();
+	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, token = token;
+		inviter = username.."@"..host, contact = contact })):next(function (answer)
+		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
+		local sender = not origin.destroyed and origin or nil;
+		if is_reserved then
+			approve(username, contact, presence, sender);
+			finish(reservation, "redeem");
+		else
+			give_back(reservation, answer);
+			module:send(presence, sender); -- the user is asked; the token may be one that the user's client made
+		end
+	end):catch(function (err)
+		module:log("error", "Could not approve %s as a contact of %s: %s", contact, username, err);
+		module:send(presence);
+	end);
+	return true;
+end, 1); -- after mod_blocklist, before mod_presence
+
+---- Commands (§ 5)
+
+local function is_daemons_node(node)
+	return node == "xmpp:prosody.im/mod_invites_adhoc#password-reset"
+		or node and (node:find("urn:xmpp:invite#", 1, true) == 1 or node:find("urn:easy-invite:command:", 1, true) == 1);
+end
+
+local function is_our_user(event)
+	return event.origin.type == "c2s" and jid.host(event.stanza.attr.from) == host;
+end
+
+-- Whether a JID, or whoever sent the stanza of an event, is an admin.
+local function is_admin(who)
+	if module.may then -- Prosody 13
+		return module:may(":administer", who, true);
+	end
+	return usermanager.is_admin(type(who) == "string" and who or who.stanza.attr.from, host);
+end
+
+if in_server and module.default_permission then
+	module:default_permission("prosody:admin", ":administer");
+end
+
+local function relayed(event, payload)
+	local attr = event.stanza.attr;
+	return st.stanza("relay", { xmlns = xmlns_gate, from = attr.from, lang = attr["xml:lang"];
+		admin = is_admin(event) and "true" or "false" }):add_child(st.clone(payload));
+end
+
+module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	if not is_daemons_node(stanza.tags[1].attr.node) then
+		return;
+	elseif not is_our_user(event) then
+		origin.send(st.error_reply(stanza, "auth", "forbidden", "This command is for users of "..host));
+		return true;
+	end
+	ask("set", relayed(event, stanza.tags[1]), command_within):next(function (answer)
+		if origin.destroyed then
+			return; -- Prosody would log what it cannot send: an invite
+		elseif says(answer, "command", xmlns_commands) then
+			origin.send(st.reply(stanza):add_child(answer.payload));
+		else
+			origin.send(error_reply(stanza, answer));
+		end
+	end);
+	return true;
+end, 600); -- before mod_adhoc
+
+module:hook("host-disco-items-node", function (event)
+	if event.node ~= xmlns_commands or not is_our_user(event) then
+		return;
+	end
+	local answer = ask_and_wait("get", relayed(event, event.stanza.tags[1]), listing_within);
+	if says(answer, "query", xmlns_items) then
+		for item in answer.payload:childtags("item") do
+			if is_daemons_node(item.attr.node) then
+				event.reply:tag("item", { jid = host, node = item.attr.node, name = item.attr.name }):up();
+			end
+		end
+	end
+end, -1); -- after mod_adhoc
+
+module:hook("host-disco-info-node", function (event)
+	if not is_daemons_node(event.node) or not is_our_user(event) then
+		return;
+	end
+	local answer = ask_and_wait("get", relayed(event, event.stanza.tags[1]), listing_within);
+	if not says(answer, "query", xmlns_info) then
+		event.origin.send(error_reply(event.stanza, answer));
+		return true;
+	end
+	for _, child in ipairs(answer.payload.tags) do
+		event.reply:add_child(child);
+	end
+	event.exists = true;
+end);
+
+---- The administrator's command line, the server's side (§ 6)
+
+-- It comes through Prosody's admin socket. The link is text, since what goes there is logged with its attributes.
+module:hook_global("admin/"..xmlns_gate..":generate", function (event)
+	local origin, wish = event.origin, st.clone(event.stanza);
+	if wish.attr.host ~= host then
+		return;
+	end
+	wish.attr.host = nil;
+	ask("set", wish):next(function (answer)
+		local refusal = answer.refusal;
+		local reply, text = "refused", component.." is not connected or does not answer: does easy-invite run?";
+		if says(answer, "generated") then
+			reply, text = "link", answer.payload.attr["landing-url"] or answer.payload.attr.uri;
+		elseif refusal then
+			text = refusal.text or component.." says "..refusal.condition;
+		end
+		if origin.conn then origin.send(st.stanza(reply, { xmlns = xmlns_gate }):text(text)); end
+	end);
+	return true;
+end);
+
+---- What the daemon asks
+
+local accounts = in_server and module:open_store("accounts"); -- where mod_auth_internal_* keep them
+
+local function answer_daemon(kind, name, answer)
+	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
+		if not is_from_daemon(event) then
+			return; -- and nobody else answers it either
+		end
+		local payload = answer(event.stanza.tags[1]);
+		event.origin.send(payload and st.reply(event.stanza):add_child(payload)
+			or st.error_reply(event.stanza, "modify", "bad-request"));
+		return true;
+	end);
+end
+
+answer_daemon("get", "hello", function ()
+	for username, time in pairs(deletions:get(nil) or {}) do
+		tell_of_deletion(username, time);
+	end
+	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version });
+end);
+
+answer_daemon("get", "account", function (question)
+	local username = question.attr.username;
+	if not username then
+		return;
+	end
+	local exists = account_exists(username, host);
+	return st.stanza("account", { xmlns = xmlns_gate, exists = exists and "true" or "false";
+		admin = exists and is_admin(username.."@"..host) and "true" or "false" });
+end);
+
+-- Prosody 13 creates an account in steps: without a password and disabled, then the password, then enabled. A crash in
+-- between leaves something that exists, in which nobody can log in.
+local function finish_creation(username, reserved_at)
+	local account = accounts:get(username);
+	if not account or not account.disabled then
+		return;
+	elseif not (account.stored_key or account.password) then
+		module:log("info", "Removing %s, the rest of a registration that was cut short", username);
+		usermanager.get_provider(host).delete_user(username); -- without the event: nobody has ever used it
+	elseif usermanager.enable_user and account.created and reserved_at and account.created >= reserved_at then
+		usermanager.enable_user(username, host);
+	end
+end
+
+answer_daemon("set", "settle", function (question)
+	local name, purpose, account, inviter = question.attr.reservation, question.attr.purpose, question.attr.account, question.attr.inviter;
+	local fate;
+	if not name or not account then
+		return;
+	elseif is_in_flight(name) then
+		fate = "in-flight";
+	elseif given_up:get(name) then
+		fate = "not-made"; -- whoever has an account of that name now got it otherwise
+	elseif purpose == "reset" then
+		fate = "made"; -- nobody can tell, and a link must not reset twice
+	elseif purpose == "register" then
+		local is_ours = jid.host(account) == host;
+		if is_ours then finish_creation(jid.node(account), datetime.parse(question.attr["reserved-at"] or "")); end
+		fate = is_ours and account_exists(jid.split(account)) and "made" or "not-made";
+		if fate == "made" then fulfil(jid.node(account), read_promise(question)); end
+	elseif purpose == "contact" then
+		fate = jid.host(inviter) == host and account_exists(jid.split(inviter)) and "made" or "not-made";
+		if fate == "made" then approve(jid.node(inviter), account, st.presence({ type = "subscribe", from = account, to = inviter })); end
+	end
+	return fate and st.stanza("fate", { xmlns = xmlns_gate, is = fate });
+end);
+
+---- Coming and going
+
+function module.unload()
+	unloaded = true;
+	end_waiting();
+	-- mod_register_ibr alone lets everybody in. If it is here for this module only, it goes too, unless this is a reload.
+	timer.add_task(0, function ()
+		if not registration_is_configured and not modulemanager.is_loaded(host, module.name) then
+			modulemanager.unload(host, "register_ibr");
+		end
+	end);
+end
+
+if in_server then
+	module:depends("adhoc");
+	module:depends("register_ibr"); -- last, when everything that guards it is in place
+end
+
+---- The administrator's command line, prosodyctl's side (§ 6)
+
+local usage = [[
+Usage: prosodyctl mod_easy_invite generate HOST [options]
+
+Prints a link with which somebody can register on HOST.
+
+  --username NAME   for this username alone, reserved until the invite ends
+  --role ROLE       a role for the account (may be repeated)
+  --admin           the same as --role prosody:admin
+  --group ID        a group for the account (may be repeated)
+  --reset USERNAME  instead, a link with which USERNAME can set a new password]];
+
+local function fail(code, ...)
+	io.stderr:write(string.format(...), "\n");
+	os.exit(code);
+end
+
+local function read_wish(words)
+	local wish = st.stanza("generate", { xmlns = xmlns_gate, type = "account" });
+	local position = 1;
+	local function next_word()
+		position = position + 1;
+		return words[position - 1] or fail(2, "%s needs a value\n\n%s", words[position - 2], usage);
+	end
+	local names = {};
+	while words[position] do
+		local word = next_word();
+		if word == "--role" or word == "--group" then
+			wish:text_tag(word:sub(3), next_word());
+		elseif word == "--admin" then
+			wish:text_tag("role", "prosody:admin");
+		elseif word == "--username" or word == "--reset" then
+			wish.attr.username = wish.attr.username and fail(2, "There can be only one username\n\n%s", usage) or next_word();
+			wish.attr.type = word == "--reset" and "password-reset" or wish.attr.type;
+		elseif word:sub(1, 1) == "-" then
+			fail(2, "Unknown option %s\n\n%s", word, usage);
+		else
+			table.insert(names, word);
+		end
+	end
+	if names[2] == "generate" then -- either order
+		names[1], names[2] = names[2], names[1];
+	end
+	if names[1] ~= "generate" or #names ~= 2 then
+		fail(2, "%s", usage);
+	elseif wish.attr.type == "password-reset" and wish.tags[1] then
+		fail(2, "Roles and groups are for new accounts\n\n%s", usage);
+	end
+	wish.attr.host = names[2];
+	return wish;
+end
+
+function module.command(words)
+	if words[1] == "--help" then
+		print(usage);
+		return 0;
+	end
+	local stringprep = require "util.encodings".stringprep;
+	local wish = read_wish(words);
+	local asked_host, asked_name = wish.attr.host, wish.attr.username;
+	wish.attr.host = stringprep.nameprep(asked_host);
+	wish.attr.username = asked_name and stringprep.nodeprep(asked_name, true);
+	if not prosody.hosts[wish.attr.host] then
+		fail(1, "%s is not a host of this Prosody", asked_host);
+	elseif asked_name and (wish.attr.username or "") == "" then
+		fail(1, "%s cannot be a username", asked_name);
+	end
+
+	local client = require "util.adminstream".client();
+	client.events.add_handler("connected", function ()
+		client.send(wish);
+	end);
+	client.events.add_handler("received", function (reply)
+		if reply.name == "link" then
+			print(reply:get_text());
+			os.exit(0); -- at once, as `prosodyctl shell` does: the end of the stream would be logged to the terminal
+		elseif reply.name == "refused" then
+			fail(1, "%s", reply:get_text());
+		end
+		fail(1, "mod_easy_invite is not active on %s: is it enabled there, and what does Prosody's log say?", asked_host);
+	end);
+	local socket = require "util.paths".resolve_relative_path(prosody.paths.data,
+		require "core.configmanager".get("*", "admin_socket") or "prosody.sock");
+	local ok, err = require "util.adminstream".connection(socket, client.listeners):connect();
+	if not ok then
+		fail(1, "Cannot reach Prosody at %s (%s): does it run, with admin_shell in its modules_enabled?", socket, err);
+	end
+	timer.add_task(command_within, function ()
+		fail(1, "Prosody does not answer");
+	end);
+	require "net.server".loop();
+end
