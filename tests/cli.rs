@@ -620,7 +620,6 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
     assert!(secret.reveal().len() >= 24 && secret.reveal().chars().all(|c| c.is_ascii_alphanumeric()));
     for line in [
         "VirtualHost \"chat.example.net\"",
-        "    allow_registration = true",
         "    modules_enabled = { \"easy_invite\" }",
         "    modules_disabled = { \"invites_adhoc\", \"invites_register\" }",
         "Component \"invite.chat.example.net\"",

@@ -87,7 +87,8 @@ fn prosody_lines(host: &DomainPart, secret: &str) -> String {
 --     plugin_paths = {{ "/usr/local/lib/prosody/modules" }}
 
 VirtualHost "{host}"
-    allow_registration = true
+    -- This opens registration, for the invited alone. allow_registration is not needed: it would leave registration
+    -- open to everybody, should the module ever not load.
     modules_enabled = {{ "easy_invite" }}
     -- Debian's configuration enables Prosody's own invites, which would answer in its place:
     modules_disabled = {{ "invites_adhoc", "invites_register" }}
