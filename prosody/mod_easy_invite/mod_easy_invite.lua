@@ -61,7 +61,7 @@ local unavailable = errors.new({ type = "wait", condition = "resource-constraint
 local waiting = {}; -- [iq id] = what ends the wait, where neither an answer nor a timeout will
 local watched; -- the events of the component's host
 local unloaded = false;
-local daemon_answers = true;
+local daemon_answers, daemon_serves_us = true, true;
 
 local function is_from_daemon(event)
 	local origin = event.origin;
@@ -75,7 +75,16 @@ local function is_connected()
 	return link and link.connected ~= false;
 end
 
-local function note_whether_it_answers(answers)
+local function note(answer)
+	local answers = next(answer) ~= nil;
+	local serves_us = not (answer.refusal and answer.refusal.condition == "not-allowed");
+	if answers and serves_us ~= daemon_serves_us then
+		daemon_serves_us = serves_us;
+		if not serves_us then
+			module:log("error", "easy-invite does not serve %s, so nobody can register: add a table [hosts.%q] to its configuration",
+				host, host);
+		end
+	end
 	if answers == daemon_answers then
 		return;
 	end
@@ -122,7 +131,7 @@ local function ask(kind, question, seconds)
 		end);
 	end):next(function (answer)
 		waiting[id] = nil;
-		if not unloaded then note_whether_it_answers(next(answer) ~= nil); end
+		if not unloaded then note(answer); end
 		return answer;
 	end);
 end
