@@ -99,8 +99,8 @@ pub struct Command {
 enum Steps {
     /// It completes at once: the built-in buttons of mobile clients show no form.
     AtOnce,
-    /// One form, then it completes.
-    Form(fn(&HostPolicy) -> Element),
+    /// One form, then it completes. After a mistake the form comes again, with what was filled in.
+    Form(fn(&HostPolicy, &Submission) -> Element),
 }
 
 /// Every command there is; discovery is derived from this table.
@@ -193,18 +193,18 @@ pub async fn execute(
     if action == Action::Cancel {
         return Ok(reply(command, &id, "canceled"));
     }
-    let submission = Submission::of(payload);
-    let (form, submission) = match (command.steps, submission) {
+    let policy = requester.policy(invites).map_err(|refusal| stanza_error(&refusal.into()))?;
+    let (form, submission) = match (command.steps, Submission::of(payload)) {
         (Steps::AtOnce, _) => (None, Submission::default()),
         (Steps::Form(form), Some(submission)) => (Some(form), submission),
         (Steps::Form(form), None) => {
-            return ask(command, id, form(requester.policy(invites).map_err(refused)?), requester, sessions);
+            return ask(command, id, form(policy, &Submission::default()), requester, sessions);
         }
     };
     match (command.run(requester, &submission, invites).await, form) {
         (Ok(issued), _) => Ok(with(reply(command, &id, "completed"), [new_invite::result(&issued)])),
         (Err(Error::Refused(refusal)), Some(form)) => {
-            let form = with_problem(form(requester.policy(invites).map_err(refused)?), &refusal.to_string());
+            let form = with_problem(form(policy, &submission), &refusal.to_string());
             ask(command, id, form, requester, sessions)
         }
         // Of interactive commands, some clients show a note but no stanza error.
@@ -216,10 +216,6 @@ pub async fn execute(
         // Behind the built-in buttons it is the other way round.
         (Err(cause), None) => Err(stanza_error(&cause)),
     }
-}
-
-fn refused(refusal: Refusal) -> StanzaError {
-    stanza_error(&refusal.into())
 }
 
 fn reply(command: &Command, session: &str, status: &str) -> Element {

@@ -13,15 +13,18 @@ use crate::refusal::Refusal;
 /// The node by which clients know the command.
 pub const NODE: &str = "urn:xmpp:invite#create-account";
 
-/// What can be chosen.
-pub fn form(policy: &HostPolicy) -> Element {
+/// What can be chosen, and was so far.
+pub fn form(policy: &HostPolicy, submission: &Submission) -> Element {
+    let become_contacts = if submission.boolean("roster-subscription") == Some(true) { "1" } else { "0" };
+    let expires = policy.expire_after.to_string();
+    let chosen = |var, default| submission.text(var).unwrap_or(default);
     let fields = [
         form_type("urn:xmpp:invite#create-account"),
-        field("username", "text-single", "Username (empty: the guest chooses)", ""),
-        field("roster-subscription", "boolean", "Become contacts at once", "0"),
-        field("expires", "text-single", "Valid for (such as 36h, 7d, 4w, never)", &policy.expire_after.to_string()),
-        field("uses", "text-single", "How many accounts (a number, or unlimited)", "1"),
-        field("note", "text-single", "Note for yourself", ""),
+        field("username", "text-single", "Username (empty: the guest chooses)", chosen("username", "")),
+        field("roster-subscription", "boolean", "Become contacts at once", become_contacts),
+        field("expires", "text-single", "Valid for (such as 36h, 7d, 4w, never)", chosen("expires", &expires)),
+        field("uses", "text-single", "How many accounts (a number, or unlimited)", chosen("uses", "1")),
+        field("note", "text-single", "Note for yourself", chosen("note", "")),
     ];
     data_form("form", "New Account Invite", "Choose what the invitation allows. Every field may stay as it is.", fields)
 }

@@ -15,8 +15,9 @@ use crate::refusal::Refusal;
 pub const NODE: &str = "xmpp:prosody.im/mod_invites_adhoc#password-reset";
 
 /// Asks for the account.
-pub fn form(_: &HostPolicy) -> Element {
-    let fields = [form_type(NODE), field("accountjid", "text-single", "Address of the account", "")];
+pub fn form(_: &HostPolicy, submission: &Submission) -> Element {
+    let typed = submission.text("accountjid").unwrap_or_default();
+    let fields = [form_type(NODE), field("accountjid", "text-single", "Address of the account", typed)];
     let instructions = "The link lets its holder choose a new password for this account, once.";
     data_form("form", "Password Reset Link", instructions, fields)
 }
