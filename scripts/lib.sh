@@ -65,9 +65,15 @@ install_missing_packages() (
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
         "${as_root[@]}" chmod 755 "$policy"
     fi
-    "${as_root[@]}" apt-get update -q >&2
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@" >&2
+    # What apt says is of interest if it fails.
+    if ! said="$({
+        "${as_root[@]}" apt-get update -q &&
+            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=600 "$@"
+    } 2>&1)"; then
+        printf '%s\n' "$said" >&2
+        fail "apt-get could not install $*"
+    fi
 )
 
 python_environment() {
