@@ -4,6 +4,7 @@ mod command;
 mod create_account;
 mod disco;
 mod form;
+mod framing;
 mod gate;
 mod hook;
 mod new_invite;

@@ -300,16 +300,14 @@ async fn a_refused_login_says_what_to_change() {
 
 #[tokio::test]
 async fn the_end_of_a_session_has_a_reason() {
-    let long = "x".repeat(9000);
     for (text, reason) in [
         (
             "<stream:error><system-shutdown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>".to_owned(),
             "system-shutdown",
         ),
         ("</stream:stream>".to_owned(), "closed the stream"),
-        ("<iq><a></b>".to_owned(), "do not match"),
+        ("<iq><a></b></iq>".to_owned(), "do not match"),
         ("<!-- no comments in XMPP -->".to_owned(), "comments"),
-        (format!("<iq type='get' to='invite.example.org' from='a@example.org' id='{long}'/>"), "long name"),
         (String::new(), "eof"),
     ] {
         let mut component = Component::logged_in(HostPolicy::default()).await;

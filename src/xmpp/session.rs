@@ -17,7 +17,7 @@ use super::command::Sessions;
 use super::hook::Asked;
 use super::router;
 use super::stanza::{Stanza, element, error, error_reply, ns, reply, with};
-use super::wire::{Inbound, Wire, stream_error};
+use super::wire::{Wire, stream_error};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
 
@@ -79,18 +79,12 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             received = wire.next(), if in_flight.len() < MAX_IN_FLIGHT => {
                 pinged &= matches!(received, Some(Err(ReadError::SoftTimeout)));
                 match received {
-                    Some(Ok(Inbound::Element(stanza))) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
+                    Some(Ok(stanza)) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
                         return Ended::Lost(stream_error(&stanza).to_string());
                     }
-                    Some(Ok(Inbound::Element(stanza))) => {
+                    Some(Ok(stanza)) => {
                         receive(stanza, component, invites, sessions, &mut asked, &in_flight);
                         Ok(())
-                    }
-                    Some(Ok(Inbound::Oversized(header, why))) => {
-                        tracing::debug!(from = header.attr("from"), why, "a stanza was refused");
-                        let text = format!("This stanza is {why}");
-                        let error = error(ErrorType::Modify, DefinedCondition::PolicyViolation, text);
-                        send(&mut wire, error_reply(&header, error).into_iter().collect()).await
                     }
                     Some(Err(ReadError::SoftTimeout)) if !pinged => {
                         pinged = true;
@@ -149,6 +143,11 @@ fn receive(
         Stanza::Presence(presence) => {
             let replies = router::presence(&presence, component, invites);
             in_flight.push(Box::pin(std::future::ready(replies)));
+        }
+        Stanza::Refused(stanza, why) => {
+            tracing::debug!(from = stanza.attr("from"), why, "a stanza was refused");
+            let error = error(ErrorType::Modify, DefinedCondition::PolicyViolation, format!("This stanza is {why}"));
+            in_flight.push(Box::pin(std::future::ready(error_reply(&stanza, error).into_iter().collect())));
         }
         Stanza::Bad(stanza) => {
             let text = "An IQ has a type, and a request has exactly one payload";

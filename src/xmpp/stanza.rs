@@ -3,6 +3,8 @@
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
+use super::framing::REFUSED;
+
 /// Namespaces.
 pub mod ns {
     /// Stanzas on a component's stream (XEP-0114).
@@ -89,6 +91,8 @@ pub enum Stanza {
     Presence(Box<Element>),
     /// Something that asks for an error in reply.
     Bad(Box<Element>),
+    /// The rest of a stanza that was out of bounds, and why it was.
+    Refused(Box<Element>, String),
     /// Something to pass over: a message, a request without the addresses or the id that an answer needs.
     Other,
 }
@@ -98,6 +102,10 @@ impl Stanza {
     pub fn of(mut element: Element) -> Stanza {
         match element.name() {
             _ if element.ns() != ns::COMPONENT => Stanza::Other,
+            _ if element.has_child("refused", REFUSED) => {
+                let why = element.children().map(Element::text).collect();
+                Stanza::Refused(Box::new(element), why)
+            }
             "presence" => Stanza::Presence(Box::new(element)),
             "iq" => {
                 let attribute = |name: &str| element.attr(name).map(str::to_owned);

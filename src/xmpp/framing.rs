@@ -1,0 +1,311 @@
+//! Cuts the stream into stanzas before they are parsed, and keeps back those that are too large or nested too deeply.
+//!
+//! The chat server passes on whatever its users send, within its own generous limits. The parser ends the stream at a long
+//! attribute, takes seconds for tens of thousands of levels, and what is built from them overflows the stack. One
+//! user's stanza must not do any of this to all the others, so such a stanza is replaced here by its bare start tag
+//! and a note (or by nothing, where the start tag itself is the problem).
+//!
+//! What is read is the output of a server's serialiser: no comments, no CDATA, no document type. Should one come, all
+//! goes to the parser as it is from there on, and the parser ends the stream, as RFC 6120 §11.1 wants it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+
+/// How deep a stanza may be nested. The deepest that makes sense here, a relayed form, has 8 levels.
+const MAX_DEPTH: usize = 24;
+
+/// How many bytes a stanza may have: a form filled in with everything is below 8 kB.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// How many bytes a name or an attribute's value may have: a full JID has 3,071 at the most; the parser takes 8,192.
+const MAX_TOKEN: usize = 4096;
+
+/// The namespace of the note in a stanza's place.
+pub const REFUSED: &str = "urn:easy-invite:refused";
+
+/// Where in the text the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Between tags.
+    Text,
+    /// Right behind a `<`.
+    TagBegin,
+    /// In a start tag (`false`) or an end tag (`true`).
+    Tag(bool),
+    /// In an attribute's value, up to this quote.
+    Value(u8),
+    /// In a processing instruction, such as the XML declaration.
+    Instruction,
+    /// Somewhere that this does not understand: nothing is looked at any more.
+    Beyond,
+}
+
+/// The cutter: bytes go in, the bytes for the parser come out.
+#[derive(Debug)]
+struct Framing {
+    place: Place,
+    /// Elements that are open, the stream's own included.
+    depth: usize,
+    /// The byte before.
+    previous: u8,
+    /// Bytes of the name or value so far.
+    token: usize,
+    /// The stanza so far, or of a refused one as much as is kept.
+    stanza: Vec<u8>,
+    /// The length of the stanza's start tag, once it is complete.
+    head: Option<usize>,
+    /// Why the stanza is refused, if it is.
+    refused: Option<&'static str>,
+}
+
+impl Framing {
+    fn new() -> Self {
+        Framing { place: Place::Text, depth: 0, previous: 0, token: 0, stanza: Vec::new(), head: None, refused: None }
+    }
+
+    /// Takes bytes, and adds to `out` what they complete.
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for byte in bytes {
+            self.take(*byte, out);
+        }
+    }
+
+    fn take(&mut self, byte: u8, out: &mut Vec<u8>) {
+        let (place, previous) = (self.place, std::mem::replace(&mut self.previous, byte));
+        if place == Place::Beyond {
+            return out.push(byte);
+        }
+        self.keep(byte);
+        match (place, byte) {
+            (Place::Text, b'<') => self.place = Place::TagBegin,
+            (Place::Text, _) if self.depth < 2 => self.flush(out), // between stanzas: white space, to keep alive
+            (Place::Text, _) => (),
+            (Place::TagBegin, b'?') => self.place = Place::Instruction,
+            (Place::TagBegin, b'!') => {
+                self.place = Place::Beyond;
+                self.flush(out);
+            }
+            (Place::TagBegin, b'/') => self.begin_token(Place::Tag(true)),
+            (Place::TagBegin, _) => self.begin_token(Place::Tag(false)),
+            (Place::Tag(false), b'"' | b'\'') => self.begin_token(Place::Value(byte)),
+            (Place::Tag(end), b'>') => {
+                self.place = Place::Text;
+                self.end_tag(end, previous == b'/', out);
+            }
+            (Place::Tag(_), b' ' | b'\t' | b'\r' | b'\n' | b'=') => self.token = 0,
+            (Place::Value(quote), _) if byte == quote => self.begin_token(Place::Tag(false)),
+            (Place::Tag(_) | Place::Value(_), _) => {
+                self.token += 1;
+                if self.token > MAX_TOKEN {
+                    self.refuse("too large");
+                }
+            }
+            (Place::Instruction, b'>') if previous == b'?' => {
+                self.place = Place::Text;
+                self.flush(out);
+            }
+            (Place::Instruction | Place::Beyond, _) => (),
+        }
+    }
+
+    fn begin_token(&mut self, place: Place) {
+        (self.place, self.token) = (place, 0);
+    }
+
+    /// A `>` ended a tag.
+    fn end_tag(&mut self, end: bool, empty: bool, out: &mut Vec<u8>) {
+        match (end, empty) {
+            (true, _) => self.depth = self.depth.saturating_sub(1),
+            (false, false) => self.depth += 1,
+            (false, true) => (),
+        }
+        if self.head.is_none() && self.refused.is_none() {
+            self.head = Some(self.stanza.len());
+        }
+        if self.depth > MAX_DEPTH {
+            self.refuse("nested too deeply");
+        }
+        // The stream's own start tag has no other end than this; a stanza ends with the depth that it began with.
+        if self.depth <= 1 {
+            self.flush(out);
+        }
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if self.refused.is_none() {
+            self.stanza.push(byte);
+            if self.stanza.len() > MAX_BYTES {
+                self.refuse("too large");
+            }
+        }
+    }
+
+    fn refuse(&mut self, why: &'static str) {
+        if self.refused.is_none() {
+            self.refused = Some(why);
+            self.stanza.truncate(self.head.unwrap_or(0));
+        }
+    }
+
+    /// What was kept is complete: it goes to the parser, or what stands in its place does.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.stanza);
+        if let (Some(why), Some(head)) = (self.refused.take(), self.head) {
+            let start_tag = out.get(out.len() - head..).unwrap_or_default();
+            let name = start_tag.iter().skip(1).take_while(|byte| !b" \t\r\n/>".contains(byte));
+            let name: Vec<u8> = name.copied().collect();
+            out.extend_from_slice(format!("<refused xmlns='{REFUSED}'>{why}</refused></").as_bytes());
+            out.extend_from_slice(&name);
+            out.push(b'>');
+        }
+        self.head = None;
+    }
+}
+
+/// A connection whose incoming stanzas are bounded.
+#[derive(Debug)]
+pub struct Bounded<Io> {
+    io: Io,
+    framing: Framing,
+    ready: Vec<u8>,
+    read: usize,
+}
+
+impl<Io> Bounded<Io> {
+    /// Bounds what comes in over `io`.
+    pub fn new(io: Io) -> Self {
+        Bounded { io, framing: Framing::new(), ready: Vec::new(), read: 0 }
+    }
+}
+
+impl<Io: AsyncBufRead + Unpin> AsyncBufRead for Bounded<Io> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.read == this.ready.len() {
+            this.ready.clear();
+            this.read = 0;
+            let bytes = ready!(Pin::new(&mut this.io).poll_fill_buf(cx))?;
+            let length = bytes.len();
+            if length == 0 {
+                return Poll::Ready(Ok(&[]));
+            }
+            this.framing.feed(bytes, &mut this.ready);
+            Pin::new(&mut this.io).consume(length);
+        }
+        Poll::Ready(Ok(this.ready.get(this.read..).unwrap_or_default()))
+    }
+
+    fn consume(self: Pin<&mut Self>, amount: usize) {
+        let this = self.get_mut();
+        this.read = (this.read + amount).min(this.ready.len());
+    }
+}
+
+impl<Io: AsyncBufRead + Unpin> AsyncRead for Bounded<Io> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let length = bytes.len().min(buffer.remaining());
+        buffer.put_slice(bytes.get(..length).unwrap_or_default());
+        self.consume(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Bounded<Io> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' id='>'>";
+
+    /// What comes out when `text` goes in behind a stream header, in pieces of every small size.
+    fn framed(text: &str) -> String {
+        let outputs: Vec<String> = [1, 2, 3, 7, 1 << 20]
+            .into_iter()
+            .map(|size| {
+                let (mut framing, mut out) = (Framing::new(), Vec::new());
+                for piece in format!("{HEADER}{text}").as_bytes().chunks(size) {
+                    framing.feed(piece, &mut out);
+                }
+                String::from_utf8(out).unwrap().strip_prefix(HEADER).unwrap().to_owned()
+            })
+            .collect();
+        assert!(outputs.iter().all(|output| *output == outputs[0]), "{outputs:?}");
+        outputs[0].clone()
+    }
+
+    #[test]
+    fn what_is_within_bounds_passes_unchanged() {
+        for text in [
+            "<iq/>",
+            " \n<handshake/><iq a='>' b=\"'/>\"><x><y/>text &lt; <z>ü</z></x></iq><presence></presence> ",
+            "<message><body>a > b</body></message></stream:stream>",
+        ] {
+            assert_eq!(framed(text), text);
+        }
+        let deep = format!("<iq>{}{}</iq>", "<a>".repeat(MAX_DEPTH - 2), "</a>".repeat(MAX_DEPTH - 2));
+        assert_eq!(framed(&deep), deep);
+    }
+
+    #[test]
+    fn a_stanza_comes_out_when_it_is_complete_and_not_before() {
+        assert_eq!(framed("<iq><x/>"), "");
+        assert_eq!(framed("<iq><x/></iq><iq"), "<iq><x/></iq>");
+    }
+
+    #[test]
+    fn what_is_too_deep_or_too_large_leaves_its_start_tag() {
+        let deep = format!("<iq id='1'>{}{}</iq><iq/>", "<a>".repeat(60_000), "</a>".repeat(60_000));
+        let note = |why| format!("<refused xmlns='{REFUSED}'>{why}</refused></iq><iq/>");
+        assert_eq!(framed(&deep), format!("<iq id='1'>{}", note("nested too deeply")));
+        let large = format!("<iq id='2'><x>{}</x></iq><iq/>", "x".repeat(MAX_BYTES));
+        assert_eq!(framed(&large), format!("<iq id='2'>{}", note("too large")));
+        let long = format!("<iq\nid='3'><x a='{}'/></iq><iq/>", "x".repeat(MAX_TOKEN + 1));
+        assert_eq!(framed(&long), format!("<iq\nid='3'>{}", note("too large")));
+        let name = format!("<iq id='4'><{0}></{0}></iq><iq/>", "x".repeat(MAX_TOKEN + 2));
+        assert_eq!(framed(&name), format!("<iq id='4'>{}", note("too large")));
+    }
+
+    #[test]
+    fn a_start_tag_that_is_itself_too_large_leaves_nothing() {
+        let long = "x".repeat(MAX_TOKEN + 1);
+        assert_eq!(framed(&format!("<iq id='{long}'><x/></iq><iq/>")), "<iq/>");
+        assert_eq!(framed(&format!("<iq id='{long}'/><iq/>")), "<iq/>");
+        assert_eq!(framed(&format!("<{long}x></{long}x><iq/>")), "<iq/>");
+        let many = " a='1'".repeat(MAX_BYTES / 6 + 1);
+        assert_eq!(framed(&format!("<iq{many}><x/></iq><iq/>")), "<iq/>");
+    }
+
+    #[test]
+    fn what_a_server_never_sends_goes_to_the_parser_as_it_is() {
+        let comment = "<iq><!-- <a> --></iq><iq><a></iq>";
+        assert_eq!(framed(comment), comment);
+    }
+
+    #[test]
+    fn little_is_kept_of_what_is_refused() {
+        let (mut framing, mut out) = (Framing::new(), Vec::new());
+        framing.feed(HEADER.as_bytes(), &mut out);
+        framing.feed(b"<message>", &mut out);
+        for _ in 0..10_000 {
+            framing.feed(b"<a>a lot of text, and all of it too much", &mut out);
+        }
+        assert!(framing.stanza.len() < 100 && out.len() == HEADER.len());
+    }
+}
