@@ -226,6 +226,9 @@ pub fn admit_registration(
 /// Why not.
 pub fn admit_contact(invite: &Invite, inviter: &BareJid, contact: &BareJid) -> Result<(), Refusal> {
     let connects = matches!(invite.invite_type, InviteType::Contact | InviteType::AccountAndContact);
+    // XEP-0379 §4.2: an invite that is for one account is for nobody else's.
+    let theirs = |name| *contact == BareJid::from_parts(Some(name), &invite.host);
+    let connects = connects && invite.username.as_deref().is_none_or(theirs);
     if connects && invite.inviter.as_ref() == Some(inviter) && contact != inviter && contact.node().is_some() {
         Ok(())
     } else {
@@ -364,6 +367,11 @@ mod tests {
         assert_eq!(ask("alice@example.org", "carol@remote.example"), Ok(()));
         assert_eq!(ask("bob@example.org", "carol@remote.example"), Err(Refusal::Unknown));
         assert_eq!(ask("alice@example.org", "alice@example.org"), Err(Refusal::Unknown));
+        invite.username = Some(node("carol"));
+        let ask = |contact| admit_contact(&invite, &jid("alice@example.org"), &jid(contact));
+        assert_eq!(ask("dave@example.org"), Err(Refusal::Unknown), "it is carol's");
+        assert_eq!(ask("carol@elsewhere.example"), Err(Refusal::Unknown));
+        assert_eq!(ask("carol@example.org"), Ok(()));
         invite.invite_type = InviteType::Account;
         assert_eq!(admit_contact(&invite, &jid("alice@example.org"), &jid("c@x.example")), Err(Refusal::Unknown));
     }

@@ -355,3 +355,50 @@ async fn what_is_in_flight_is_answered_before_the_end() {
     assert_eq!(answered, 50);
     assert_eq!(component.end().await, "stopped");
 }
+
+#[tokio::test]
+async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
+    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let server = &mut component.server;
+    // Each of these needs an answer of the hook, which never comes.
+    for number in 0..300 {
+        let query =
+            "<query xmlns='http://jabber.org/protocol/disco#items' node='http://jabber.org/protocol/commands'/>";
+        server
+            .send(&format!(
+                "<iq type='get' from='bob@example.org/x' to='invite.example.org' id='{number}'>{query}</iq>"
+            ))
+            .await;
+    }
+    server.send("<iq type='get' from='alice@example.org/x' to='invite.example.org' id='alice'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    server.send(PING).await;
+    let before = std::time::Instant::now();
+    let (mut refused, mut answered) = (0, Vec::new());
+    while answered.len() < 2 {
+        let stanza = server.next().await.unwrap();
+        match stanza.attr("type") {
+            Some("error") => refused += 1,
+            Some("result") => answered.push(stanza.attr("id").unwrap().to_owned()),
+            _ => assert!(stanza.has_child("account", "urn:easy-invite:gate:1")),
+        }
+    }
+    assert_eq!(answered, ["alice", "end"]);
+    assert_eq!(refused, 300 - 256);
+    assert!(before.elapsed() < Duration::from_secs(4), "long before the hook's patience ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_nothing_does_not_keep_the_daemon_from_stopping() {
+    let Component { server, stop, ended, _folder } = Component::logged_in(HostPolicy::default()).await;
+    let (mut reading, mut writing) = tokio::io::split(server.pipe);
+    let flood = tokio::spawn(async move { while writing.write_all(PING.as_bytes()).await.is_ok() {} });
+    // Until both directions are full, nothing but this test can make time pass.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.cancel();
+    let said = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("an end").unwrap();
+    assert!(said.contains("took nothing"), "{said}");
+    flood.abort();
+    let mut rest = Vec::new();
+    reading.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() >= 1 << 16);
+}

@@ -7,6 +7,7 @@
 
 local modulemanager = require "core.modulemanager";
 local rostermanager = require "core.rostermanager";
+local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
 local async = require "util.async";
 local cache = require "util.cache";
@@ -29,6 +30,7 @@ local listing_within = 2; -- seconds: a list without our commands is better than
 local command_within = 10; -- seconds
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local most_refusals = 10; -- of tokens on one stream: more are guesses
+local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
 
 local host = module.host;
@@ -46,6 +48,11 @@ if in_server then
 		if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then
 			module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work its own way. Add to "
 				.."VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
+			if not enabled:contains("invites_register") then -- which would guard the door itself
+				module:hook("user-registering", function (event)
+					event.allowed, event.reason = false, "Registration is closed";
+				end, 1000);
+			end
 			return;
 		end
 	end
@@ -58,7 +65,7 @@ end
 local unavailable = errors.new({ type = "wait", condition = "resource-constraint",
 	text = "Invitations cannot be checked at the moment. Please try again later." });
 
-local waiting = {}; -- [iq id] = what ends the wait, where neither an answer nor a timeout will
+local waiting = {}; -- [iq id] = what takes the daemon's answer, or nothing when there will be none
 local watched; -- the events of the component's host
 local unloaded = false;
 local daemon_answers, daemon_serves_us = true, true;
@@ -97,8 +104,8 @@ local function note(answer)
 end
 
 local function end_waiting()
-	for _, resolve in pairs(waiting) do
-		resolve({});
+	for _, take in pairs(waiting) do
+		take();
 	end
 end
 
@@ -112,29 +119,42 @@ local function watch_connection()
 end
 
 -- A promise that is always kept: { payload = ... }, { refusal = the daemon's error }, or {} when there is no answer.
+-- Not by module:send_iq, which gives up the oldest question when it has 256: one user could take the answers from others.
 local function ask(kind, question, seconds)
-	local id = uuid();
 	return promise.new(function (resolve)
 		if unloaded or not is_connected() then
 			return resolve({});
 		end
 		watch_connection();
-		waiting[id] = resolve;
+		local id = uuid();
+		local timeout = module:add_timer(seconds or answer_within, function () waiting[id](); end);
+		waiting[id] = function (answer)
+			waiting[id] = nil;
+			timeout:stop();
+			if not answer then
+				resolve({});
+			elseif answer.attr.type == "error" then
+				resolve({ refusal = errors.from_stanza(answer) });
+			else
+				resolve({ payload = answer.tags[1] or st.stanza("nothing") });
+			end
+		end
 		local iq = st.iq({ type = kind, from = host, to = component, id = id }):add_child(question);
-		module:send_iq(iq, nil, seconds or answer_within):next(function (event)
-			-- Also the errors that the server returns at once come here.
-			local is_answer = is_from_daemon(event) and event.stanza.attr.type == "result";
-			resolve(is_answer and { payload = event.stanza.tags[1] or st.stanza("nothing") } or {});
-		end, function (err)
-			local is_answer = errors.is_error(err) and err.context.stanza and is_from_daemon(err.context);
-			resolve(is_answer and { refusal = err } or {});
-		end);
+		-- The server itself answers at once when it cannot deliver.
+		module:send(iq, setmetatable({ send = function () if waiting[id] then waiting[id](); end end }, { __index = prosody.hosts[host] }));
 	end):next(function (answer)
-		waiting[id] = nil;
 		if not unloaded then note(answer); end
 		return answer;
 	end);
 end
+
+module:hook("iq/host", function (event)
+	local attr = event.stanza.attr;
+	if waiting[attr.id] and (attr.type == "result" or attr.type == "error") and is_from_daemon(event) then
+		waiting[attr.id](event.stanza);
+		return true;
+	end
+end, 1); -- before mod_iq
 
 -- Waits for the answer, while the server goes on serving everybody else. Where nothing can wait, there is no answer.
 local function ask_and_wait(...)
@@ -156,7 +176,9 @@ end
 
 ---- Reservations
 
-local in_flight = {}; -- [name] = { name, since; and of a registration: key, username, purpose, promised }
+local in_flight = {}; -- [name] = { name, since; and of a registration: session, username, purpose, promised }
+local registrations = setmetatable({}, { __mode = "k" }); -- [session] = the reservation that it registers under
+local cleaned = 0; -- when in_flight was
 local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
 
 local function is_in_flight(name)
@@ -164,8 +186,11 @@ local function is_in_flight(name)
 end
 
 local function begin()
-	for name in pairs(in_flight) do -- those that nobody ended, since something raised an error
-		if not is_in_flight(name) then in_flight[name] = nil; end
+	if os.time() - cleaned >= longest_flight then -- of those that nobody ended, since something raised an error
+		cleaned = os.time();
+		for name in pairs(in_flight) do
+			if not is_in_flight(name) then in_flight[name] = nil; end
+		end
 	end
 	local name = uuid();
 	in_flight[name] = { name = name, since = os.time() };
@@ -174,6 +199,9 @@ end
 
 local function finish(reservation, outcome) -- "redeem", "release", or nil when nothing is reserved
 	in_flight[reservation.name] = nil;
+	if reservation.session and registrations[reservation.session] == reservation then
+		registrations[reservation.session] = nil;
+	end
 	if not outcome then
 		return;
 	elseif outcome == "release" then
@@ -197,8 +225,22 @@ local function has_accounts(its_host)
 	return prosody.hosts[its_host] and prosody.hosts[its_host].type == "local";
 end
 
+-- true, false, or nil where nobody can tell: to the server, "no" and "the storage fails" look alike.
 local function account_exists(username, its_host)
-	return username and has_accounts(its_host) and usermanager.user_exists(username, its_host);
+	if not username or not has_accounts(its_host) then
+		return false;
+	end
+	local ok, exists = pcall(usermanager.user_exists, username, its_host);
+	if not ok or exists then
+		return ok and true or nil;
+	end
+	local readable, account, problem = pcall(function ()
+		return storagemanager.open(its_host, "accounts", "keyval"):get(username); -- as mod_auth_internal_* do
+	end);
+	if not readable or not account and problem then
+		return nil;
+	end
+	return false;
 end
 
 -- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the other
@@ -324,28 +366,45 @@ end
 
 -- One table for the host, since what is stored by username goes with the account.
 local deletions = in_server and module:open_store("easy_invite_deleted");
-local deletion_times = in_server and module:open_store("easy_invite_deleted", "map");
+local untold = deletions and deletions:get(nil) or {}; -- [username] = when the account was deleted
+local telling = false;
 
 local function timestamp()
 	return os.date("!%Y-%m-%dT%H:%M:%SZ");
 end
 
-local function tell_of_deletion(username, time)
+local function keep_untold()
+	local ok, err = deletions:set(nil, next(untold) and untold or nil);
+	if not ok then module:log("error", "Could not note which accounts were deleted: %s", err); end
+end
+
+-- One after the other: there may be many.
+local function tell_of_deletions()
+	local username, time = next(untold);
+	if telling or not username then
+		return;
+	end
+	telling = true;
 	ask("set", st.stanza("deleted", { xmlns = xmlns_gate, username = username, ["deleted-at"] = time })):next(function (answer)
-		if answer.payload and deletion_times:get(nil, username) == time then
-			deletion_times:set(nil, username, nil);
+		telling = false;
+		if not answer.payload and not (answer.refusal and answer.refusal.type ~= "wait") then
+			return keep_untold(); -- again at the next hello
+		elseif untold[username] == time then
+			untold[username] = nil;
 		end
+		if not next(untold) then keep_untold(); end
+		tell_of_deletions();
 	end);
 end
 
+local function note_deletion(username)
+	untold[username] = timestamp();
+	keep_untold();
+	tell_of_deletions();
+end
+
 module:hook_global("user-deleted", function (event)
-	if event.host ~= host then
-		return;
-	end
-	local time = timestamp();
-	local ok, err = deletion_times:set(nil, event.username, time);
-	if not ok then module:log("error", "Could not note that %s was deleted: %s", event.username, err); end
-	tell_of_deletion(event.username, time);
+	if event.host == host then note_deletion(event.username); end
 end);
 
 ---- A client presents a token (§ 1)
@@ -356,7 +415,7 @@ local no_such_invite = { refusal = { type = "cancel", condition = "item-not-foun
 
 -- Prosody 0.12 does not hear of `prosodyctl deluser`.
 local function inviter_is_gone(inviter)
-	return inviter and has_accounts(jid.host(inviter)) and not account_exists(jid.split(inviter));
+	return inviter and has_accounts(jid.host(inviter)) and account_exists(jid.split(inviter)) == false;
 end
 
 local function is_token(token)
@@ -392,7 +451,7 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token }));
 	end
 	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
-		tell_of_deletion(jid.node(answer.payload.attr.inviter), timestamp());
+		note_deletion(jid.node(answer.payload.attr.inviter));
 		answer = no_such_invite;
 	end
 	if says(answer, "invite") then
@@ -415,15 +474,8 @@ local function refuse(event, err)
 	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
 end
 
--- The registration that this session, or this username where there is no session, has a reservation for.
-local function reserved_for(key)
-	for _, reservation in pairs(in_flight) do
-		if reservation.purpose and reservation.key == key then return reservation; end
-	end
-end
-
-local function release_reserved(key)
-	local reservation = reserved_for(key);
+local function release_registration(session)
+	local reservation = registrations[session];
 	if reservation then finish(reservation, "release"); end
 end
 
@@ -431,17 +483,20 @@ local function reserve(event)
 	local session, username = event.session, event.username;
 	if session and session.host and session.host ~= host then
 		return refuse(event, { type = "cancel", condition = "not-allowed", text = "This stream is not one to "..host });
-	elseif not async.ready() then
+	end
+	local exists = account_exists(username, host);
+	if exists == nil or not async.ready() then
 		return refuse(event, unavailable);
 	end
-	local key = session or username;
-	release_reserved(key); -- left over from a try on which something raised an error
-
-	local stream = session and streams[session] or {};
+	local stream = {}; -- who comes by another door than a stream has no token
+	if session then
+		release_registration(session); -- left over from a try on which something raised an error
+		stream = streams[session] or stream;
+	end
 	local reservation = begin();
 	local answer = ask_and_wait("set", st.stanza("reserve", {
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
-		exists = account_exists(username, host) and "true" or "false";
+		exists = exists and "true" or "false";
 		token = stream.token, ["presented-at"] = stream.presented_at;
 	}));
 
@@ -463,7 +518,8 @@ local function reserve(event)
 		give_back(reservation, answer);
 		return refuse(event, answer.refusal or unavailable);
 	end
-	reservation.key, reservation.username, reservation.purpose = key, username, purpose;
+	reservation.session, reservation.username, reservation.purpose = session, username, purpose;
+	registrations[session] = reservation;
 end
 
 -- A wrapper, since this must come last, and whatever the handlers return.
@@ -474,10 +530,11 @@ module:wrap_event("user-registering", function (handlers, name, event)
 end);
 
 local function succeed(event, purpose)
-	if event.session then
-		streams[event.session] = nil; -- one account for each time that a token is presented
+	if not event.session then
+		return;
 	end
-	local reservation = reserved_for(event.session or event.username);
+	streams[event.session] = nil; -- one account for each time that a token is presented
+	local reservation = registrations[event.session];
 	if reservation and reservation.username == event.username and reservation.purpose == purpose then
 		if purpose == "register" then fulfil(event.username, reservation.promised); end
 		finish(reservation, "redeem");
@@ -485,26 +542,30 @@ local function succeed(event, purpose)
 	end
 end
 
-module:hook("user-registered", function (event)
+-- Wrappers, since no other handler must keep this from happening: the use would be given back.
+module:wrap_event("user-registered", function (handlers, name, event)
 	succeed(event, "register");
-end, 100);
+	return handlers(name, event);
+end);
 
-module:hook("user-password-reset", function (event)
+module:wrap_event("user-password-reset", function (handlers, name, event)
 	succeed(event, "reset");
 	-- mod_register_ibr does not tell the others: mod_c2s ends the sessions of those who knew the old password.
 	prosody.events.fire_event("user-password-changed", { username = event.username, host = host });
-end, 100);
+	return handlers(name, event);
+end);
 
 -- Nobody tells when a registration has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
 	local result = handlers(name, event);
-	release_reserved(event.origin);
+	release_registration(event.origin);
 	return result;
 end);
 
 ---- Somebody wants to become a contact (§ 4)
 
 local asked_about = setmetatable({}, { __mode = "k" }); -- [presence] = true
+local requests, requests_of = 0, {}; -- that wait for the daemon: in all, and [contact]
 
 module:hook("presence/bare", function (event)
 	local origin, stanza = event.origin, event.stanza;
@@ -516,15 +577,20 @@ module:hook("presence/bare", function (event)
 	if not is_token(token) or not account_exists(username, host) then
 		return;
 	end
-	if asked_about[stanza] or rostermanager.is_contact_subscribed(username, host, contact) then
-		return; -- approved already, as of those who have registered with this token: no use is needed
+	local item = rostermanager.load_roster(username, host)[contact];
+	if asked_about[stanza] or item and item.subscription == "both" then
+		return; -- contacts already, as those who have registered with this token: no use is needed
+	elseif requests >= most_requests or (requests_of[contact] or 0) >= most_requests_each then
+		return; -- a flood: the user is asked, as without a token
 	end
 
 	local presence = st.clone(stanza); -- mod_presence changes the original afterwards
 	asked_about[presence] = true;
 	local reservation = begin();
+	requests, requests_of[contact] = requests + 1, (requests_of[contact] or 0) + 1;
 	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, token = token;
 		inviter = username.."@"..host, contact = contact })):next(function (answer)
+		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
 		local sender = not origin.destroyed and origin or nil;
 		if is_reserved then
@@ -578,15 +644,15 @@ module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
 		origin.send(st.error_reply(stanza, "auth", "forbidden", "This command is for users of "..host));
 		return true;
 	end
-	ask("set", relayed(event, stanza.tags[1]), command_within):next(function (answer)
-		if origin.destroyed then
-			return; -- Prosody would log what it cannot send: an invite
-		elseif says(answer, "command", xmlns_commands) then
-			origin.send(st.reply(stanza):add_child(answer.payload));
-		else
-			origin.send(error_reply(stanza, answer));
-		end
-	end);
+	-- While this waits, nothing more is read from this user: one command at a time.
+	local answer = ask_and_wait("set", relayed(event, stanza.tags[1]), command_within);
+	if origin.destroyed then
+		return true; -- Prosody would log what it cannot send: an invite
+	elseif says(answer, "command", xmlns_commands) then
+		origin.send(st.reply(stanza):add_child(answer.payload));
+	else
+		origin.send(error_reply(stanza, answer));
+	end
 	return true;
 end, 600); -- before mod_adhoc
 
@@ -645,22 +711,26 @@ end);
 
 local accounts = in_server and module:open_store("accounts"); -- where mod_auth_internal_* keep them
 
+-- An answer of false: nobody can tell at the moment. Of nil: that is no question.
 local function answer_daemon(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
 		if not is_from_daemon(event) then
 			return; -- and nobody else answers it either
 		end
 		local payload = answer(event.stanza.tags[1]);
-		event.origin.send(payload and st.reply(event.stanza):add_child(payload)
-			or st.error_reply(event.stanza, "modify", "bad-request"));
+		if payload then
+			event.origin.send(st.reply(event.stanza):add_child(payload));
+		elseif payload == false then
+			event.origin.send(st.error_reply(event.stanza, "wait", "internal-server-error", "The accounts cannot be read"));
+		else
+			event.origin.send(st.error_reply(event.stanza, "modify", "bad-request"));
+		end
 		return true;
 	end);
 end
 
 answer_daemon("get", "hello", function ()
-	for username, time in pairs(deletions:get(nil) or {}) do
-		tell_of_deletion(username, time);
-	end
+	tell_of_deletions();
 	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version });
 end);
 
@@ -670,6 +740,9 @@ answer_daemon("get", "account", function (question)
 		return;
 	end
 	local exists = account_exists(username, host);
+	if exists == nil then
+		return false;
+	end
 	return st.stanza("account", { xmlns = xmlns_gate, exists = exists and "true" or "false";
 		admin = exists and is_admin(username.."@"..host) and "true" or "false" });
 end);
@@ -690,7 +763,7 @@ end
 
 answer_daemon("set", "settle", function (question)
 	local name, purpose, account, inviter = question.attr.reservation, question.attr.purpose, question.attr.account, question.attr.inviter;
-	local fate;
+	local fate, exists;
 	if not name or not account then
 		return;
 	elseif is_in_flight(name) then
@@ -699,16 +772,21 @@ answer_daemon("set", "settle", function (question)
 		fate = "not-made"; -- whoever has an account of that name now got it otherwise
 	elseif purpose == "reset" then
 		fate = "made"; -- nobody can tell, and a link must not reset twice
-	elseif purpose == "register" then
-		local is_ours = jid.host(account) == host;
-		if is_ours then finish_creation(jid.node(account), datetime.parse(question.attr["reserved-at"] or "")); end
-		fate = is_ours and account_exists(jid.split(account)) and "made" or "not-made";
-		if fate == "made" then fulfil(jid.node(account), read_promise(question)); end
-	elseif purpose == "contact" then
-		fate = jid.host(inviter) == host and account_exists(jid.split(inviter)) and "made" or "not-made";
-		if fate == "made" then approve(jid.node(inviter), account, st.presence({ type = "subscribe", from = account, to = inviter })); end
+	elseif purpose == "register" and jid.host(account) == host then
+		finish_creation(jid.node(account), datetime.parse(question.attr["reserved-at"] or ""));
+		exists = account_exists(jid.split(account));
+		if exists then fulfil(jid.node(account), read_promise(question)); end
+	elseif purpose == "contact" and jid.host(inviter) == host then
+		exists = account_exists(jid.split(inviter));
+		if exists then approve(jid.node(inviter), account, st.presence({ type = "subscribe", from = account, to = inviter })); end
+	else
+		return;
 	end
-	return fate and st.stanza("fate", { xmlns = xmlns_gate, is = fate });
+	if not fate and exists == nil then
+		return false;
+	end
+	fate = fate or exists and "made" or "not-made";
+	return st.stanza("fate", { xmlns = xmlns_gate, is = fate });
 end);
 
 ---- Coming and going

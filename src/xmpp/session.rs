@@ -1,8 +1,13 @@
-//! One session on the stream: one task reads, answers and writes. No lock, no channel between the two directions, and
-//! therefore no way for them to wait for each other.
+//! One session on the stream: one task reads, answers and writes, without a lock.
+//!
+//! It never stops reading: what some requests wait for, the answers of the hook, comes in on the same stream. When too much
+//! is in flight, further requests are answered at once, with an error that asks to try again.
 
-use std::future::Future;
+use std::collections::HashMap;
+use std::future::{Future, ready};
+use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
@@ -21,8 +26,17 @@ use super::wire::{Wire, stream_error};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
 
-/// How many requests are worked on at a time; beyond that nothing is read, and the chat server feels it.
-const MAX_IN_FLIGHT: usize = 1024;
+/// How many requests of users are worked on at a time: some kilobytes each.
+const FROM_USERS: usize = 1024;
+
+/// How many of them may be one account's.
+const FROM_ONE_USER: usize = 256;
+
+/// How many requests of the hosts themselves are worked on at a time. A hook asks one question for each stream.
+const FROM_HOSTS: usize = 8192;
+
+/// How long the chat server may take nothing of what is written before the connection is given up.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often unanswered questions are looked over.
 const LOOK_OVER: Duration = Duration::from_secs(1);
@@ -39,18 +53,66 @@ pub enum Ended {
     Lost(String),
 }
 
-type Reply = Pin<Box<dyn Future<Output = Vec<Element>> + Send>>;
+/// What is in flight: it ends with replies, and with whose request it was.
+type Reply = Pin<Box<dyn Future<Output = (Vec<Element>, Option<Sender>)> + Send>>;
+
+/// Who sent a request, as far as it matters for how many there may be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Sender {
+    /// A served host itself.
+    Host,
+    /// An account, here or elsewhere.
+    User(String),
+}
+
+/// How many requests are in flight, and whose.
+#[derive(Debug, Default)]
+struct InFlight {
+    by_sender: HashMap<Sender, usize>,
+    from_users: usize,
+}
+
+impl InFlight {
+    /// Counts one more request; `None` if there are too many.
+    fn admit(&mut self, from: &str, invites: &Invites) -> Option<Sender> {
+        let sender = match invites.policy(from) {
+            Ok(_) => Sender::Host,
+            Err(_) => Sender::User(from.split('/').next().unwrap_or_default().to_owned()),
+        };
+        let own = self.by_sender.get(&sender).copied().unwrap_or_default();
+        let room = match sender {
+            Sender::Host => own < FROM_HOSTS,
+            Sender::User(_) => own < FROM_ONE_USER && self.from_users < FROM_USERS,
+        };
+        if !room {
+            return None;
+        }
+        self.from_users += usize::from(sender != Sender::Host);
+        self.by_sender.insert(sender.clone(), own + 1);
+        Some(sender)
+    }
+
+    /// A request that was admitted has been answered.
+    fn answered(&mut self, sender: Sender) {
+        self.from_users -= usize::from(sender != Sender::Host);
+        match self.by_sender.get_mut(&sender) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(self.by_sender.remove(&sender)),
+        }
+    }
+}
 
 /// Serves until `stop` or until the connection is lost.
 pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     mut wire: Wire<Io>,
     component: &str,
     invites: &Invites,
-    sessions: &std::sync::Arc<Sessions>,
+    sessions: &Arc<Sessions>,
     questions: &mut Questions,
     stop: &CancellationToken,
 ) -> Ended {
     let mut in_flight: FuturesUnordered<Reply> = FuturesUnordered::new();
+    let mut admitted = InFlight::default();
     let mut asked = Asked::default();
     let mut clock = tokio::time::interval(LOOK_OVER);
     let mut stopping: Option<Instant> = None;
@@ -68,29 +130,35 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             return Ended::Stopped;
         }
         let written = tokio::select! {
-            Some(replies) = in_flight.next(), if !in_flight.is_empty() => {
+            Some(first) = in_flight.next(), if !in_flight.is_empty() => {
                 // Whatever else is ready goes out in the same write.
-                let mut ready = replies;
-                while let Some(Some(more)) = in_flight.next().now_or_never() {
-                    ready.extend(more);
+                let mut batch = Vec::new();
+                let mut next = Some(first);
+                while let Some((replies, sender)) = next {
+                    batch.extend(replies);
+                    if let Some(sender) = sender {
+                        admitted.answered(sender);
+                    }
+                    next = in_flight.next().now_or_never().flatten();
                 }
-                send(&mut wire, ready).await
+                send(&mut wire, batch, stop).await
             }
-            received = wire.next(), if in_flight.len() < MAX_IN_FLIGHT => {
+            received = wire.next() => {
                 pinged &= matches!(received, Some(Err(ReadError::SoftTimeout)));
                 match received {
                     Some(Ok(stanza)) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
                         return Ended::Lost(stream_error(&stanza).to_string());
                     }
                     Some(Ok(stanza)) => {
-                        receive(stanza, component, invites, sessions, &mut asked, &in_flight);
+                        let received = receive(stanza, component, invites, sessions, &mut asked, &mut admitted);
+                        in_flight.extend(received);
                         Ok(())
                     }
                     Some(Err(ReadError::SoftTimeout)) if !pinged => {
                         pinged = true;
                         let host = invites.hosts().next().map_or(component, |host| host.as_str());
                         let iq = element!(ns::COMPONENT, "iq", "type" = "get", "from" = component, "to" = host, "id" = "alive");
-                        send(&mut wire, vec![with(iq, [element!(ns::PING, "ping")])]).await
+                        send(&mut wire, vec![with(iq, [element!(ns::PING, "ping")])], stop).await
                     }
                     Some(Err(ReadError::SoftTimeout)) => return Ended::Lost("the chat server fell silent".to_owned()),
                     Some(Err(ReadError::ParseError(error))) => {
@@ -105,7 +173,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             }
             Some(question) = questions.recv(), if stopping.is_none() => {
                 let stanza = asked.ask(question, component);
-                send(&mut wire, vec![stanza]).await
+                send(&mut wire, vec![stanza], stop).await
             }
             _ = clock.tick() => {
                 asked.give_up(Instant::now());
@@ -122,54 +190,74 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Takes what arrived: requests go in flight, answers to whoever asked.
+/// Takes what arrived: answers go to whoever asked; what there is to answer comes back.
 fn receive(
     stanza: Element,
     component: &str,
     invites: &Invites,
-    sessions: &std::sync::Arc<Sessions>,
+    sessions: &Arc<Sessions>,
     asked: &mut Asked,
-    in_flight: &FuturesUnordered<Reply>,
-) {
+    admitted: &mut InFlight,
+) -> Option<Reply> {
+    let at_once = |replies: Vec<Element>| -> Option<Reply> { Some(Box::pin(ready((replies, None)))) };
     match Stanza::of(stanza) {
         Stanza::Request(request) => {
+            let Some(sender) = admitted.admit(&request.from, invites) else {
+                let text = "Too many requests are being worked on. Please try again in a moment";
+                let error = error(ErrorType::Wait, DefinedCondition::ResourceConstraint, text);
+                return at_once(vec![reply(&request, Err(error))]);
+            };
             let (component, invites, sessions) = (component.to_owned(), invites.clone(), sessions.clone());
-            in_flight.push(Box::pin(async move {
+            Some(Box::pin(async move {
                 let outcome = router::answer(&request, &component, &invites, &sessions).await;
-                vec![reply(&request, outcome)]
-            }));
+                (vec![reply(&request, outcome)], Some(sender))
+            }))
         }
-        Stanza::Answer { from, id, outcome } => asked.answered(&from, &id, outcome),
-        Stanza::Presence(presence) => {
-            let replies = router::presence(&presence, component, invites);
-            in_flight.push(Box::pin(std::future::ready(replies)));
+        Stanza::Answer { from, id, outcome } => {
+            asked.answered(&from, &id, outcome);
+            None
         }
+        Stanza::Presence(presence) => at_once(router::presence(&presence, component, invites)),
         Stanza::Refused(stanza, why) => {
             tracing::debug!(from = stanza.attr("from"), why, "a stanza was refused");
             let error = error(ErrorType::Modify, DefinedCondition::PolicyViolation, format!("This stanza is {why}"));
-            in_flight.push(Box::pin(std::future::ready(error_reply(&stanza, error).into_iter().collect())));
+            at_once(error_reply(&stanza, error).into_iter().collect())
         }
         Stanza::Bad(stanza) => {
             let text = "An IQ has a type, and a request has exactly one payload";
             let error = error(ErrorType::Modify, DefinedCondition::BadRequest, text);
-            in_flight.push(Box::pin(std::future::ready(error_reply(&stanza, error).into_iter().collect())));
+            at_once(error_reply(&stanza, error).into_iter().collect())
         }
-        Stanza::Other => (),
+        Stanza::Other => None,
     }
 }
 
-/// Writes stanzas in one go. One that XML cannot carry is left out; the stream goes on.
+/// Writes stanzas in one go. One that XML cannot carry is left out; the stream goes on. A server that takes nothing is given
+/// up, sooner when it is time to stop.
 async fn send<Io: AsyncBufRead + AsyncWrite + Unpin>(
     wire: &mut Wire<Io>,
     stanzas: Vec<Element>,
-) -> std::io::Result<()> {
-    for stanza in &stanzas {
-        match wire.feed(stanza).await {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
-                tracing::error!(%error, "a stanza could not be written");
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let write = async {
+        for stanza in &stanzas {
+            match wire.feed(stanza).await {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    tracing::error!(%error, "a stanza could not be written");
+                }
+                other => other?,
             }
-            other => other?,
         }
+        SinkExt::<&Element>::flush(wire).await
+    };
+    let stopped = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        biased;
+        written = write => written,
+        () = tokio::time::sleep(WRITE_PATIENCE) => Err(io::Error::other("the chat server takes nothing any more")),
+        () = stopped => Err(io::Error::other("the chat server took nothing, and it was time to stop")),
     }
-    SinkExt::<&Element>::flush(wire).await
 }
