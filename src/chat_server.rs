@@ -16,6 +16,8 @@ pub struct Account {
     pub exists: bool,
     /// The chat server counts it among its admins.
     pub admin: bool,
+    /// The chat server could not have an account of that name.
+    pub impossible: bool,
 }
 
 /// What became of a reserved use.

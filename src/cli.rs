@@ -13,7 +13,7 @@ mod run;
 mod show;
 mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invite::Token;
 use crate::invites::Invites;
-use crate::store::{Store, StoreUrl};
+use crate::store::{Store, StoreError, StoreUrl};
 
 /// The variable that says what is logged, in the notation of `RUST_LOG`.
 const LOG_VARIABLE: &str = "EASY_INVITE_LOG";
@@ -198,11 +198,17 @@ impl Context {
         Ok(Config::load(&config::find(self.config.clone())?)?)
     }
 
-    /// The service over the configured store; the chat server is asked through the daemon, if it runs.
+    /// The service over the configured store, which has to be there.
     fn invites(&self) -> anyhow::Result<Invites> {
+        Ok(self.open(Store::open_existing)?.1)
+    }
+
+    /// The configured store, and the service over it; the chat server is asked through the daemon, if it runs.
+    fn open(&self, open: impl FnOnce(&StoreUrl) -> Result<Store, StoreError>) -> anyhow::Result<(Store, Invites)> {
         let config = self.config()?;
-        let store = Store::open(&config.store)?;
-        Ok(service(store, &config, Daemon::at(config.control_socket.clone()).chat_server()))
+        let store = open(&config.store)?;
+        let invites = service(store.clone(), &config, Daemon::at(config.control_socket.clone()).chat_server());
+        Ok((store, invites))
     }
 }
 
@@ -216,6 +222,13 @@ fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
 fn store_name(store: &StoreUrl) -> String {
     let StoreUrl::Sqlite(file) = store;
     file.display().to_string()
+}
+
+/// What stands in stdin, if it is not longer than `longest` bytes.
+fn read_stdin(longest: u64) -> anyhow::Result<String> {
+    let text = io::read_to_string(io::stdin().lock().take(longest + 1)).context("stdin")?;
+    anyhow::ensure!(text.len() as u64 <= longest, "stdin: longer than {longest} bytes");
+    Ok(text)
 }
 
 /// The served host in an argument, in whatever case it was typed.

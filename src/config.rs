@@ -61,6 +61,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// The served hosts.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
+    /// What should be mended although it can be used.
+    pub warning: Option<String>,
 }
 
 /// Why a configuration cannot be used: one line.
@@ -113,10 +115,11 @@ impl Config {
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
         let source = Source { file, text: &read(file)? };
         let raw = source.parse()?;
-        if raw.component.get_ref().secret.is_some() && readable_by_everybody(file) {
-            tracing::warn!("{} holds a secret and can be read by everybody: chmod 600", file.display());
-        }
-        source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))
+        let exposed = raw.component.get_ref().secret.is_some() && readable_by_everybody(file);
+        let warning =
+            exposed.then(|| format!("{} holds a secret and can be read by everybody: chmod 600", file.display()));
+        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
+        Ok(Config { warning, ..config })
     }
 
     /// What the component needs to know.
@@ -238,6 +241,9 @@ impl Source<'_> {
         }
         if let Some((_, known)) = message.strip_prefix("unknown field ").and_then(|rest| rest.split_once(", ")) {
             let mut complaint = self.problem(error.span(), format!("unknown key, {}", quoteless(known)));
+            if let Some(host) = complaint.line.and_then(|line| self.unquoted_host(line)) {
+                complaint.problem = format!("a name with dots has to be quoted: write [hosts.\"{host}\"]");
+            }
             complaint.problem += match complaint.key.as_deref() {
                 Some("web") => ". This version has no web side yet: a host's landing_page can link to another page",
                 Some("metrics") => ". This version has no metrics yet",
@@ -249,6 +255,7 @@ impl Source<'_> {
         if let Some((found, expected)) = wrong_type.and_then(|rest| rest.split_once(", expected ")) {
             let expected = match expected {
                 "a sequence" => "a list",
+                "a map" => "a table",
                 _ if expected.starts_with("struct ") => "a table",
                 _ => expected,
             };
@@ -289,6 +296,13 @@ impl Source<'_> {
             }
         };
         (!key.is_empty() && EXAMPLE.contains(&known)).then(|| key.to_owned())
+    }
+
+    /// The host in the header of a table, where each dot of its name begins another table.
+    fn unquoted_host(&self, line: usize) -> Option<&str> {
+        let text = self.text.lines().nth(line.checked_sub(1)?)?.trim_start();
+        let host = text.strip_prefix('[')?.split_once(']')?.0.trim().strip_prefix("hosts.")?;
+        (host.contains('.') && !host.contains(['"', '\''])).then_some(host)
     }
 
     fn read<T>(
@@ -346,7 +360,7 @@ impl Source<'_> {
             None => beside(&store),
         };
         let retention = self.read_or(raw.store.retention, DEFAULT_RETENTION, lifetime)?;
-        Ok(Config { component: jid, server, secret, store, retention, control_socket, hosts })
+        Ok(Config { component: jid, server, secret, store, retention, control_socket, hosts, warning: None })
     }
 
     fn secret(
@@ -492,7 +506,10 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 fn store_url(text: &str) -> Result<StoreUrl, String> {
-    text.parse().map_err(|error: crate::store::BadStoreUrl| error.to_string())
+    text.parse().map_err(|error: crate::store::BadStoreUrl| match text.starts_with("postgres") {
+        true => format!("{error}. This version has no PostgreSQL yet"),
+        false => error.to_string(),
+    })
 }
 
 /// The socket's place beside the store, where the daemon may write and the operator finds it.

@@ -256,6 +256,21 @@ impl Invite {
     }
 }
 
+/// The username in a text that somebody typed, folded as servers fold it (nodeprep, RFC 6122 §2.3).
+///
+/// # Errors
+/// `InvalidUsername` if it is none. The chat server may refuse more: newer characters, above all.
+pub fn username(text: &str) -> Result<NodePart, Refusal> {
+    let fold = |text: &str| {
+        let invalid = |_| Refusal::InvalidUsername(text.chars().take(50).collect());
+        NodePart::new(text).map(|node| node.into_owned()).map_err(invalid)
+    };
+    // Some characters fold to one that folds once more, and all have to be compared in their last form.
+    let once = fold(text)?;
+    let twice = fold(once.as_str())?;
+    if once == twice { Ok(once) } else { fold(twice.as_str()) }
+}
+
 /// The instant at which the expiry of an invite is to be judged for a session that presented it earlier.
 ///
 /// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. A claimed instant
@@ -341,6 +356,18 @@ pub(crate) mod tests {
         let mut invite = invite(InviteType::Account);
         (invite.max_uses, invite.expires_at, invite.uses) = (None, None, 1_000_000);
         assert_eq!(invite.state(at(9_999_999_999)), State::Pending);
+    }
+
+    #[test]
+    fn usernames_are_folded_to_the_end() {
+        for (typed, folded) in
+            [("Alice", "alice"), ("ＡＬＩＣＥ", "alice"), ("\u{1d2c}lison", "alison"), ("straße", "strasse")]
+        {
+            assert_eq!(username(typed).unwrap().as_str(), folded);
+        }
+        for bad in ["", "a b", "a/b", "a@b", "\u{0}", "\u{202e}x"] {
+            assert!(username(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -167,7 +167,11 @@ impl Invites {
         let chat_server = &self.0.chat_server;
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
-            match (invite.invite_type, chat_server.account(&account).await?.exists) {
+            let known = chat_server.account(&account).await?;
+            if known.impossible {
+                return Err(Refusal::InvalidUsername(username.to_string()).into());
+            }
+            match (invite.invite_type, known.exists) {
                 (InviteType::PasswordReset, false) => return Err(Refusal::NoSuchAccount(account.to_string()).into()),
                 (InviteType::PasswordReset, true) | (_, false) => (),
                 (_, true) => return Err(Refusal::UsernameTaken.into()),
@@ -290,7 +294,8 @@ impl Invites {
     /// If the store fails.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<u64> {
         let instant = self.now().saturating_sub(age).unwrap_or(Timestamp::MIN);
-        let standing = self.0.store.reserved_until(instant, SETTLE_BATCH).await?;
+        let hosts = self.hosts().cloned().collect();
+        let standing = self.0.store.reserved_until(instant, hosts, SETTLE_BATCH).await?;
         if standing.is_empty() { Ok(0) } else { self.settle(standing).await }
     }
 

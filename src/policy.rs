@@ -139,10 +139,7 @@ impl Wish {
         if connects && !local_contact {
             return Err(Refusal::Impossible(format!("The contact must be an account on {}", self.host)));
         }
-        let named_well = |name: &String| {
-            (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(|c| c.is_control() || c.is_whitespace())
-        };
-        if !self.roles.iter().chain(&self.groups).all(named_well) {
+        if !self.roles.iter().chain(&self.groups).all(|name| is_name(name)) {
             return impossible("A role or a group has 1 to 64 bytes, without spaces");
         }
         if self.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
@@ -170,6 +167,11 @@ impl Wish {
             revoked_at: None,
         })
     }
+}
+
+/// Could a role or a group have this name?
+pub fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
 /// Characters that XML cannot carry, or that a list of invites should not.

@@ -1,5 +1,7 @@
 //! QR codes for the terminal.
 
+use std::io::IsTerminal;
+
 use qrcodegen::{QrCode, QrCodeEcc};
 
 /// Light modules around the code: the standard asks for four, and every reader is content with two.
@@ -13,6 +15,14 @@ const RESET: &str = "\x1b[0m";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the link is too long for a QR code")]
 pub struct TooLong;
+
+/// The QR code of a text for whoever reads `output`: in colours if that is a terminal, unless `NO_COLOR` is set.
+///
+/// # Errors
+/// If the text does not fit one.
+pub fn for_terminal(text: &str, output: &impl IsTerminal) -> Result<String, TooLong> {
+    half_blocks(text, output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+}
 
 /// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the same on dark and on
 /// light terminals; without, dark modules are drawn in the foreground's colour, as on paper.

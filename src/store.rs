@@ -61,6 +61,12 @@ pub enum StoreError {
     /// There is no room.
     #[error("no space is left on the disk of the store {0}")]
     Full(String),
+    /// There is none, and none was to be made.
+    #[error("there is no store at {0} yet: `easy-invite run` makes it; is store.url right?")]
+    Missing(String),
+    /// The file belongs to another program.
+    #[error("the store {0} is another program's database: set store.url to another file")]
+    Foreign(String),
     /// The file is damaged, or is something else.
     #[error("the store {0} is damaged or is no store of easy-invite ({1}): restore it from a backup")]
     Corrupt(String, String),
@@ -108,7 +114,7 @@ pub struct Filter {
     pub state: Option<State>,
 }
 
-/// The store. Cheap to clone.
+/// The store. Cheap to clone; dropping the last clone waits until what was asked of it is done and its files are closed.
 #[derive(Clone)]
 pub struct Store(Backend);
 
@@ -126,7 +132,17 @@ impl Store {
     /// With words that say what to do.
     pub fn open(url: &StoreUrl) -> Result<Store> {
         match url {
-            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path).map(Backend::Sqlite).map(Store),
+            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, true).map(Backend::Sqlite).map(Store),
+        }
+    }
+
+    /// Opens the store that is there already.
+    ///
+    /// # Errors
+    /// `Missing` if it is not; else as [`Store::open`].
+    pub fn open_existing(url: &StoreUrl) -> Result<Store> {
+        match url {
+            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, false).map(Backend::Sqlite).map(Store),
         }
     }
 
@@ -192,12 +208,18 @@ impl Store {
         self.sqlite().release(reservation).await
     }
 
-    /// Reservations made up to an instant, and in its second, whose fate is still open; the oldest first.
+    /// Reservations of invites to these hosts, made up to an instant, and in its second, whose fate is still open; the
+    /// oldest of every host first, so that a host whose reservations cannot be settled keeps back no other's.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn reserved_until(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
-        self.sqlite().reserved_until(instant, limit).await
+    pub async fn reserved_until(
+        &self,
+        instant: Timestamp,
+        hosts: Vec<DomainPart>,
+        limit: u32,
+    ) -> Result<Vec<(Use, Invite)>> {
+        self.sqlite().reserved_until(instant, hosts, limit).await
     }
 
     /// Reservations that make this account, and whose fate is still open.
@@ -249,12 +271,12 @@ impl Store {
         self.sqlite().list(filter, limit, now).await
     }
 
-    /// Who invited an account, where it came by an invite: the inviter (where there was one) and the invite.
+    /// The accounts that came by an invite and still exist, and since when; the newest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn invited_by(&self, account: BareJid) -> Result<Option<(Option<BareJid>, InviteId)>> {
-        self.sqlite().invited_by(account).await
+    pub async fn accounts_of(&self, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
+        self.sqlite().accounts_of(id, limit).await
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.

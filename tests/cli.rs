@@ -64,7 +64,13 @@ impl Scratch {
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let output = self.command(arguments).output().unwrap();
+        self.run_with_input(arguments, "")
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let input_file = self.path("stdin");
+        fs::write(&input_file, input).unwrap();
+        let output = self.command(arguments).stdin(fs::File::open(input_file).unwrap()).output().unwrap();
         Ran {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -179,7 +185,7 @@ impl ScriptedDaemon {
                 match question {
                     Question::Account { host, username, answer } => {
                         let known = host.as_str() == "example.org" && ["alice", "bob"].contains(&username.as_str());
-                        let account = Account { exists: known, admin: username.as_str() == "alice" };
+                        let account = Account { exists: known, admin: username.as_str() == "alice", impossible: false };
                         drop(answer.send(Ok(account)));
                     }
                     Question::Hello { host, answer } => drop(answer.send(match host.as_str() {
@@ -278,7 +284,7 @@ fn the_options_choose_the_type() {
     for (arguments, invite_type, address) in [
         (&[][..], "account", "example.org?register"),
         (&["--username", "Carol"], "account", "carol@example.org?register"),
-        (&["--username", "carol2@example.org"], "account", "carol2@example.org?register"),
+        (&["--username", "carol2@Example.org"], "account", "carol2@example.org?register"),
         (&["--contact", "bob@example.org"], "account-and-contact", "bob@example.org?roster"),
         (&["--contact", "bob@example.org", "--contact-only"], "contact", "bob@example.org?roster"),
         (&["--reset", "bob"], "password-reset", "bob@example.org?register"),
@@ -345,7 +351,11 @@ fn what_cannot_be_generated_is_told_in_one_line() {
         (&["example.org", "--username", ""], "\"\" is not a valid username"),
         (
             &["example.org", "--username", "carol@elsewhere.example"],
-            "\"carol@elsewhere.example\" is not a valid username",
+            "--username: expected a username on example.org, found \"carol@elsewhere.example\"",
+        ),
+        (
+            &["example.org", "--reset", "bob@pages.example"],
+            "--reset: expected a username on example.org, found \"bob@pages.example\"",
         ),
         (&["example.org", "--reset", "a/b"], "\"a/b\" is not a valid username"),
         (
@@ -362,7 +372,11 @@ fn what_cannot_be_generated_is_told_in_one_line() {
             &["example.org", "--username", "carol", "--uses", "2"],
             "An invitation for one username can be used exactly once",
         ),
-        (&["example.org", "--role", "two words"], "A role or a group has 1 to 64 bytes, without spaces"),
+        (
+            &["example.org", "--role", "good", "--role", "two words"],
+            "--role: expected 1 to 64 bytes without spaces, found \"two words\"",
+        ),
+        (&["example.org", "--group", ""], "--group: expected 1 to 64 bytes without spaces, found \"\""),
         (&["example.org", "--note", "bell\u{7}"], "A note is plain text, without control characters"),
     ] {
         scratch.fails(&[&["generate"], arguments].concat(), message);
@@ -429,23 +443,28 @@ fn no_message_repeats_a_token() {
 #[test]
 fn the_list_is_a_table_of_the_newest() {
     let scratch = Scratch::new();
-    assert_eq!(scratch.run(&["list"]).stderr, "easy-invite: no such invites\n");
+    let other = scratch.made(&["pages.example"]);
+    assert_eq!(scratch.run(&["list", "--state", "revoked"]).stderr, "easy-invite: no such invites\n");
+    let printed = scratch.prints(&["list"]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[0], "ID            TYPE     STATE    USES  EXPIRES", "no inviter, no username, no note");
+    assert_eq!(lines[1], format!("{}  account  pending  0/1   never", text(&other, "id")));
     let made = scratch.made(&["example.org", "--contact", "alice@example.org", "--note", "a\u{202e}b"]);
     let printed = scratch.prints(&["list"]);
     let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(
-        lines[0],
-        "ID            TYPE                 STATE    USES  EXPIRES               INVITER            USERNAME  NOTE"
+    let header = "ID            TYPE                 STATE    USES  EXPIRES               INVITER            NOTE";
+    assert_eq!(lines[0], header, "no username");
+    let row = format!(
+        "{}  account-and-contact  pending  0/1   {}  alice@example.org  a\\u{{202e}}b",
+        text(&made, "id"),
+        text(&made, "expires_at")
     );
-    assert_eq!(
-        lines[1],
-        format!(
-            "{}  account-and-contact  pending  0/1   {}  alice@example.org  -         a\\u{{202e}}b",
-            text(&made, "id"),
-            text(&made, "expires_at")
-        )
+    let other = format!(
+        "{}  account              pending  0/1   never                 -                  -",
+        text(&other, "id")
     );
-    assert_eq!(lines.len(), 2);
+    // Both may have been made in the same second.
+    assert!(lines.len() == 3 && lines.contains(&&*row) && lines.contains(&&*other), "{printed}");
 }
 
 #[test]
@@ -513,7 +532,41 @@ fn an_invite_is_shown_by_any_of_its_names() {
         assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
     }
     scratch.fails(&["show", "abcdefgh2345"], "The invitation is not known here");
+    let piped = scratch.run_with_input(&["show", "-", "--qr"], text(&made, "uri"));
+    assert!(piped.stdout.contains(text(&made, "id")) && piped.stdout.contains('█'), "{piped:?}");
+    scratch.misused(&["show", text(&made, "id"), "--qr"], "not an id");
     scratch.fails(&["show", "x"], "that is neither an invite's id, nor its token, nor one of its links");
+}
+
+#[test]
+fn an_invite_is_shown_with_the_accounts_that_came_by_it() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["example.org", "--contact", "alice@example.org", "--uses", "unlimited"]);
+    let id = text(&made, "id");
+    assert!(!scratch.prints(&["show", id]).contains("account  "), "there are none");
+    let store = Connection::open(scratch.path("easy-invite.db")).unwrap();
+    let came = |account: &str, second: u32| {
+        let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES (?, 'alice@example.org', ?, ?)";
+        store.execute(sql, (account, id, second)).unwrap();
+    };
+    came("carol@example.org", 1000);
+    came("dave@example.org", 2000);
+    let printed = scratch.prints(&["show", id]);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines.contains(&"inviter  alice@example.org"), "{printed}");
+    let newest_first = [
+        "account  dave@example.org since 1970-01-01T00:33:20Z",
+        "account  carol@example.org since 1970-01-01T00:16:40Z",
+    ];
+    assert!(lines.ends_with(&newest_first), "{printed}");
+    assert_eq!(scratch.json(&["show", id])[0].as_object().unwrap().len(), 14, "scripts rely on the fields");
+    (0..99).for_each(|number| came(&format!("user{number}@example.org"), 3000));
+    let printed = scratch.prints(&["show", id]);
+    assert_eq!(printed.lines().filter(|line| line.starts_with("account  ")).count(), 101);
+    assert!(
+        printed.ends_with("account  dave@example.org since 1970-01-01T00:33:20Z\naccount  older ones\n"),
+        "{printed}"
+    );
 }
 
 #[test]
@@ -566,6 +619,26 @@ fn unknown_invites_are_reported_and_the_others_revoked() {
 }
 
 #[test]
+fn invites_from_stdin_are_revoked() {
+    let scratch = Scratch::new();
+    let made = [(); 3].map(|()| scratch.made(&["example.org"]));
+    let [first, second, third] = made.each_ref().map(|made| text(made, "id"));
+    let input = format!("{}\n\n  {second}  \nABCDEFGHIJKLMNOPQRSTUVWX\n", text(&made[0], "uri"));
+    let ran = scratch.run_with_input(&["revoke", "nonsense", "-", third], &input);
+    assert_eq!(ran.stdout, format!("{first} revoked\n{second} revoked\n{third} revoked\n"));
+    assert_eq!(
+        ran.stderr,
+        "easy-invite: argument 1: that is neither an invite's id, nor its token, nor one of its links\n\
+         easy-invite: line 4: The invitation is not known here\n"
+    );
+    assert_eq!(ran.code, 1);
+    for (arguments, input) in [(["revoke", "-"], first.repeat(800_000)), (["show", "-"], first.repeat(1000))] {
+        let ran = scratch.run_with_input(&arguments, &input);
+        assert!(ran.code == 1 && ran.stderr.starts_with("easy-invite: stdin: longer than "), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn the_pending_invites_of_an_inviter_are_revoked_together() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org", "--contact", "alice@example.org", "--count", "3"]);
@@ -596,7 +669,8 @@ fn a_reader_that_leaves_is_no_failure() {
 #[test]
 fn messages_that_nobody_reads_change_nothing() {
     let scratch = Scratch::new();
-    for (arguments, code) in [(&["list"][..], 0), (&["show", "x"], 1), (&["frobnicate"], 2)] {
+    scratch.prints(&["generate", "example.org", "--expires", "1s"]);
+    for (arguments, code) in [(&["list", "--state", "revoked"][..], 0), (&["show", "x"], 1), (&["frobnicate"], 2)] {
         // A pipe whose reading end is gone.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -639,7 +713,7 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
         &["init", "--host", "a@b", "--output", "x"],
         "--host: expected a domain such as example.org, found \"a@b\"",
     );
-    assert_eq!(scratch.prints(&["list", "--config", "new.toml", "--json"]), "");
+    scratch.prints(&["generate", "chat.example.net", "--config", "new.toml"]);
 }
 
 #[test]
@@ -703,13 +777,10 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
     fs::remove_file(&store).unwrap();
 
     Connection::open(&store).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
-    all_fail(&format!(
-        "the store {display} is damaged or is no store of easy-invite (another program's database): restore it from a \
-         backup"
-    ));
+    all_fail(&format!("the store {display} is another program's database: set store.url to another file"));
     fs::remove_file(&store).unwrap();
 
-    scratch.prints(&["list"]);
+    scratch.prints(&["generate", "example.org"]);
     Connection::open(&store).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let ran = scratch.run(&["list"]);
     assert_eq!(ran.code, 1);
@@ -728,15 +799,55 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
         CONFIG.replace("[hosts.\"example.org\"]", "[store]\nurl = \"sqlite:no/such.db\"\n[hosts.\"example.org\"]");
     fs::write(scratch.path("config.toml"), elsewhere).unwrap();
     fs::set_permissions(scratch.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
-    all_fail("the store no/such.db cannot be opened: No such file or directory (os error 2)");
+    all_fail("the store no/such.db cannot be opened: there is no folder no");
+}
+
+#[test]
+fn commands_that_need_a_store_make_none() {
+    let scratch = Scratch::new();
+    let missing = "there is no store at easy-invite.db yet: `easy-invite run` makes it; is store.url right?";
+    for arguments in [
+        &["list"][..],
+        &["list", "--json"],
+        &["show", "abcdefgh2345"],
+        &["revoke", "abcdefgh2345"],
+        &["revoke", "--inviter", "alice@example.org"],
+    ] {
+        scratch.fails(arguments, missing);
+    }
+    let checked = scratch.run(&["check"]);
+    let line = format!("store                    FAILED {missing}");
+    assert!(checked.code == 1 && checked.stdout.lines().any(|printed| printed == line), "{checked:?}");
+    assert!(!scratch.path("easy-invite.db").exists());
+    scratch.prints(&["generate", "example.org"]);
+    assert_eq!(scratch.json(&["list"]).len(), 1);
+}
+
+#[test]
+fn a_command_leaves_the_store_in_one_file() {
+    let scratch = Scratch::new();
+    for arguments in [&["generate", "example.org", "--count", "500"][..], &["list"], &["check"]] {
+        scratch.run(arguments);
+        assert!(scratch.path("easy-invite.db").exists());
+        for rest in ["easy-invite.db-wal", "easy-invite.db-shm"] {
+            assert!(!scratch.path(rest).exists(), "{arguments:?}: {rest}");
+        }
+    }
+    assert_eq!(scratch.json(&["list", "--limit", "1000"]).len(), 500);
 }
 
 #[test]
 fn a_store_that_another_program_locks_is_told_so() {
     let scratch = Scratch::new();
-    scratch.prints(&["list"]);
+    let made = scratch.made(&["example.org"]);
     let other = Connection::open(scratch.path("easy-invite.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Whoever only reads does not wait for it.
+    let start = Instant::now();
+    assert_eq!(scratch.json(&["list"]).len(), 1);
+    scratch.prints(&["show", text(&made, "id")]);
+    assert!(scratch.run(&["check"]).stdout.contains("store                    ok     easy-invite.db\n"));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     scratch.fails(&["generate", "example.org"], "the store easy-invite.db is locked by another program");
     other.execute_batch("ROLLBACK").unwrap();
     scratch.prints(&["generate", "example.org"]);
@@ -793,6 +904,7 @@ fn accounts_are_looked_up_through_the_daemon() {
 #[test]
 fn check_asks_the_daemon() {
     let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org"]);
     let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
     let ran = scratch.run(&["check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
@@ -819,6 +931,7 @@ fn check_asks_the_daemon() {
 #[test]
 fn check_connects_by_itself_where_no_daemon_runs() {
     let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org"]);
     let ran = scratch.run(&["check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -972,7 +1085,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"Ok\":{\"exists\":true,\"admin\":true}}\n"
+        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false}}\n"
     );
 }
 

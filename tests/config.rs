@@ -222,6 +222,7 @@ fn wrong_types_are_named() {
         format!("{COMPONENT}[hosts]\n\"example.org\" = true\n"),
         "config.toml:5: hosts.\"example.org\": expected a table, found boolean true",
     );
+    assert_refused(format!("hosts = 3\n{COMPONENT}"), "config.toml:1: hosts: expected a table, found integer 3");
     assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
 }
 
@@ -253,6 +254,12 @@ fn impossible_values_are_named() {
     for (line, problem) in [
         (
             "url = \"postgres://user:hunter2@db/x\"",
+            "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db. This version \
+             has no PostgreSQL yet"
+                .to_owned(),
+        ),
+        (
+            "url = \"easy-invite.db\"",
             "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db".to_owned(),
         ),
         ("retention = \"ninety days\"", format!("retention: \"ninety days\" {duration}")),
@@ -285,6 +292,21 @@ fn names_have_to_be_names() {
         format!("{COMPONENT}[hosts.\"Example.org\"]\n{HOST}"),
         "config.toml:5: hosts.\"example.org\": the same host has another table",
     );
+}
+
+#[test]
+fn hosts_have_to_be_quoted() {
+    for (header, host) in [
+        ("[hosts.example.org]", "example.org"),
+        (" [ hosts.chat.example.org ] # the one", "chat.example.org"),
+        ("[hosts.example.org]\nadmins = []", "example.org"),
+    ] {
+        let folder = folder_with(format!("{COMPONENT}{header}\n"));
+        let error = Config::load(&folder.path().join("config.toml")).unwrap_err().to_string();
+        let expected = format!(": a name with dots has to be quoted: write [hosts.\"{host}\"]");
+        assert!(error.contains("config.toml:4: hosts.") && error.ends_with(&expected), "{error}");
+    }
+    assert_eq!(loaded(&format!("{COMPONENT}[hosts.localhost]\n")).hosts.len(), 1);
 }
 
 #[test]
@@ -381,8 +403,8 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
 #[test]
 fn without_a_secret_the_store_can_be_used_but_the_daemon_does_not_start() {
     let folder = folder_with(format!("[component]\njid = \"invite.example.org\"\n{HOST}"));
-    let listed = easy_invite(folder.path(), &["list"]).output().unwrap();
-    assert_eq!(listed.status.code(), Some(0));
+    let made = easy_invite(folder.path(), &["generate", "example.org"]).output().unwrap();
+    assert_eq!(made.status.code(), Some(0));
     assert_failed(
         &easy_invite(folder.path(), &["run"]).output().unwrap(),
         "config.toml:1: component.secret: missing: expected secret or secret_file here, or $EASY_INVITE_SECRET",
@@ -394,6 +416,7 @@ fn the_secret_of_the_environment_wins() {
     let text =
         format!("[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret_file = \"no\"\n{HOST}");
     let folder = folder_with(text);
+    assert!(easy_invite(folder.path(), &["generate", "example.org"]).output().unwrap().status.success());
     // It gets as far as the chat server, so it has a secret.
     let checked =
         easy_invite(folder.path(), &["check"]).env(config::SECRET_VARIABLE, "from the environment").output().unwrap();
@@ -450,21 +473,27 @@ fn paths_are_relative_to_the_file_not_to_where_the_program_starts() {
     let folder = folder_with(format!("{COMPONENT}{HOST}[store]\nurl = \"sqlite:data.db\"\n"));
     let elsewhere = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.toml");
-    let listed = easy_invite(elsewhere.path(), &["list", "--config", file.to_str().unwrap()]).output().unwrap();
-    assert_eq!(listed.status.code(), Some(0));
+    let arguments = ["generate", "example.org", "--config", file.to_str().unwrap()];
+    assert_eq!(easy_invite(elsewhere.path(), &arguments).output().unwrap().status.code(), Some(0));
     assert!(folder.path().join("data.db").exists());
     assert!(fs::read_dir(elsewhere.path()).unwrap().next().is_none());
 }
 
 #[test]
-fn a_secret_that_everybody_can_read_is_warned_about() {
-    let folder = folder_with(format!("{COMPONENT}{HOST}"));
-    let warned = |mode| {
-        fs::set_permissions(folder.path().join("config.toml"), fs::Permissions::from_mode(mode)).unwrap();
-        let output = easy_invite(folder.path(), &["list", "--json"]).output().unwrap();
-        assert_eq!(output.status.code(), Some(0));
+fn a_secret_that_everybody_can_read_is_warned_about_by_run_and_check() {
+    let no_daemon = COMPONENT.replace("secret =", "server = \"127.0.0.1:1\"\nsecret =");
+    let folder = folder_with(format!("{no_daemon}{HOST}[control]\nsocket = \"{}\"\n", "x".repeat(120)));
+    let file = folder.path().join("config.toml");
+    let warned = |mode, arguments: &[&str]| {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        // The daemon does not come far, with such a socket.
+        let output = easy_invite(folder.path(), arguments).output().unwrap();
         String::from_utf8(output.stderr).unwrap().contains("config.toml holds a secret and can be read by everybody")
     };
-    assert!(warned(0o644));
-    assert!(!warned(0o640));
+    for arguments in [&["run"][..], &["check"]] {
+        assert!(warned(0o644, arguments) && !warned(0o640, arguments), "{arguments:?}");
+    }
+    for arguments in [&["generate", "example.org"][..], &["list"], &["show", "abcdefgh2345"]] {
+        assert!(!warned(0o644, arguments), "{arguments:?}");
+    }
 }

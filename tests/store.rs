@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
 use easy_invite::store::{Claim, Filter, Store, StoreError, StoreUrl};
@@ -75,7 +76,11 @@ impl Scratch {
 }
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
-    Store::open(&StoreUrl::Sqlite(folder.join("easy-invite.db")))
+    Store::open(&url(folder))
+}
+
+fn url(folder: &Path) -> StoreUrl {
+    StoreUrl::Sqlite(folder.join("easy-invite.db"))
 }
 
 #[tokio::test]
@@ -108,8 +113,8 @@ async fn a_use_is_reserved_then_redeemed_once() {
     }
     assert!(!scratch.store.release(reserved.id).await.unwrap(), "what is redeemed is not given back");
     assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::UsedUp));
-    let inviter = scratch.store.invited_by(jid("carol@example.org")).await.unwrap();
-    assert_eq!(inviter, Some((Some(jid("alice@example.org")), invite.id.clone())));
+    let accounts = scratch.store.accounts_of(invite.id.clone(), 10).await.unwrap();
+    assert_eq!(accounts, [(jid("carol@example.org"), at(2001))]);
     assert!(scratch.store.redeemed_by(invite.id.clone(), jid("carol@example.org")).await.unwrap());
     assert!(!scratch.store.redeemed_by(invite.id, jid("dave@example.org")).await.unwrap());
 }
@@ -275,11 +280,12 @@ async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten() {
     let made = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
     let reserved = scratch.reserve(&made, "alice@example.org").await.unwrap();
     scratch.store.redeem(reserved.id, at(2000)).await.unwrap();
+    assert_eq!(scratch.store.accounts_of(made.id.clone(), 10).await.unwrap().len(), 1);
     assert_eq!(scratch.store.account_deleted(jid("alice@example.org"), at(4000), at(6000)).await.unwrap(), 2);
     for (invite, state) in [(old, State::Revoked), (new, State::Pending), (reset, State::Revoked)] {
         assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap().unwrap().state(at(6000)), state);
     }
-    assert_eq!(scratch.store.invited_by(jid("alice@example.org")).await.unwrap(), None);
+    assert_eq!(scratch.store.accounts_of(made.id, 10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -300,7 +306,29 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom() {
     for (invite, there) in [(&used, false), (&revoked, false), (&open, true), (&eternal, true)] {
         assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().is_some(), there);
     }
-    assert!(scratch.store.invited_by(jid("carol@example.org")).await.unwrap().is_some());
+    assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), at(2000))]);
+}
+
+#[tokio::test]
+async fn the_accounts_of_an_invite_are_those_that_registered_with_it() {
+    let scratch = Scratch::new();
+    let (invite, other) = (scratch.with(|i| i.max_uses = None).await, scratch.with(|_| ()).await);
+    for (invite, purpose, account, redeemed_at) in [
+        (&invite, Purpose::Register, "carol@example.org", Some(2001)),
+        (&invite, Purpose::Register, "dave@example.org", Some(2002)),
+        (&invite, Purpose::Register, "erin@example.org", None),
+        (&invite, Purpose::Contact, "frank@example.net", Some(2003)),
+        (&other, Purpose::Register, "grace@example.org", Some(2004)),
+    ] {
+        let claim = claim_of(invite, purpose, account);
+        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        if let Some(second) = redeemed_at {
+            scratch.store.redeem(claim.id, at(second)).await.unwrap();
+        }
+    }
+    let newest_first = [(jid("dave@example.org"), at(2002)), (jid("carol@example.org"), at(2001))];
+    assert_eq!(scratch.store.accounts_of(invite.id.clone(), 10).await.unwrap(), newest_first);
+    assert_eq!(scratch.store.accounts_of(invite.id, 1).await.unwrap(), newest_first[..1]);
 }
 
 #[tokio::test]
@@ -310,9 +338,34 @@ async fn reservations_with_an_open_fate_are_found() {
     let open = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let redeemed = scratch.reserve(&invite, "dave@example.org").await.unwrap();
     scratch.store.redeem(redeemed.id, at(2001)).await.unwrap();
-    let found = scratch.store.reserved_until(at(2000), 10).await.unwrap();
+    let hosts = || vec![invite.host.clone()];
+    let found = scratch.store.reserved_until(at(2000), hosts(), 10).await.unwrap();
     assert_eq!(found.into_iter().map(|(used, _)| used).collect::<Vec<_>>(), [open]);
-    assert!(scratch.store.reserved_until(at(1999), 10).await.unwrap().is_empty());
+    assert!(scratch.store.reserved_until(at(1999), hosts(), 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_settled_on_one_host_keeps_back_no_other() {
+    let scratch = Scratch::new();
+    let host = |name: &str| DomainPart::new(name).unwrap().into_owned();
+    let mut made = Vec::new();
+    for (name, second) in
+        [("gone.example", 1001), ("stuck.example", 1002), ("stuck.example", 1003), ("b.example", 1004)]
+    {
+        let invite = scratch.with(|invite| invite.host = host(name)).await;
+        let claim = claim_of(&invite, Purpose::Register, &format!("user{second}@{name}"));
+        let claim = Use { reserved_at: at(second), ..claim };
+        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        made.push(claim);
+    }
+    let served = vec![host("b.example"), host("stuck.example"), host("c.example")];
+    let found = async |limit| {
+        let found = scratch.store.reserved_until(at(2000), served.clone(), limit).await.unwrap();
+        found.into_iter().map(|(used, _)| used).collect::<Vec<_>>()
+    };
+    assert_eq!(found(2).await, [made[1].clone(), made[3].clone()], "not the next one of the same host");
+    assert_eq!(found(10).await, [made[1].clone(), made[3].clone(), made[2].clone()]);
+    assert!(scratch.store.reserved_until(at(2000), vec![], 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -377,6 +430,53 @@ async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged
     assert!(scratch.store.insert(kept, at(1000)).await.unwrap(), "and then it goes on");
 }
 
+#[tokio::test]
+async fn nobody_who_opens_and_reads_waits_for_a_writer() {
+    let scratch = Scratch::new();
+    let kept = scratch.with(|_| ()).await;
+    let other = rusqlite::Connection::open(scratch.folder.path().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for open in [Store::open, Store::open_existing] {
+        let started = Instant::now();
+        let store = open(&url(scratch.folder.path())).unwrap();
+        assert_eq!(store.find(kept.token_hash).await.unwrap().as_ref(), Some(&kept));
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_made_only_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("easy-invite.db");
+    let missing = || Store::open_existing(&url(folder.path())).err().unwrap();
+    assert!(matches!(missing(), StoreError::Missing(_)), "{}", missing());
+    assert!(!file.exists());
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(missing(), StoreError::Missing(_)), "{}", missing());
+    assert_eq!(file.metadata().unwrap().len(), 0);
+    open(folder.path()).unwrap();
+    Store::open_existing(&url(folder.path())).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_done_and_nothing_but_the_file_stays() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder;
+    let (first, second) = (invite(), invite());
+    // Nobody waits for the answers; the second is not even sent when the other clone is dropped.
+    let sent = scratch.store.clone();
+    drop(futures::poll!(Box::pin(scratch.store.insert(first.clone(), at(1000)))));
+    drop(scratch.store);
+    drop(futures::poll!(Box::pin(sent.insert(second.clone(), at(1000)))));
+    drop(sent);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["easy-invite.db"]);
+    let again = open(folder.path()).unwrap();
+    for kept in [first, second] {
+        assert_eq!(again.find(kept.token_hash).await.unwrap(), Some(kept));
+    }
+}
+
 #[test]
 fn a_newer_schema_is_refused_with_both_numbers() {
     let scratch = Scratch::new();
@@ -395,8 +495,8 @@ fn what_is_no_store_is_refused_and_left_alone() {
     std::fs::remove_file(&path).unwrap();
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert!(matches!(open(folder.path()), Err(StoreError::Corrupt(..))));
-    assert_eq!(std::fs::read(&path).unwrap().len(), before.len());
+    assert!(matches!(open(folder.path()), Err(StoreError::Foreign(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]
@@ -425,6 +525,7 @@ async fn a_damaged_file_is_told() {
 #[test]
 fn a_folder_that_is_not_there_is_named() {
     let error = open(Path::new("/nonexistent/folder")).err().unwrap();
-    assert!(matches!(error, StoreError::Unopenable(..)), "{error}");
-    assert!(error.to_string().contains("/nonexistent/folder/easy-invite.db"));
+    let expected =
+        "the store /nonexistent/folder/easy-invite.db cannot be opened: there is no folder /nonexistent/folder";
+    assert_eq!(error.to_string(), expected);
 }

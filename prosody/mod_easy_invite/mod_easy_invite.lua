@@ -17,6 +17,7 @@ local jid = require "util.jid";
 local promise = require "util.promise";
 local st = require "util.stanza";
 local timer = require "util.timer";
+local nodeprep = require "util.encodings".stringprep.nodeprep;
 local uuid = require "util.uuid".generate;
 
 local xmlns_commands = "http://jabber.org/protocol/commands";
@@ -27,7 +28,6 @@ local xmlns_pars = "urn:xmpp:pars:0";
 
 local answer_within = 5; -- seconds
 local listing_within = 2; -- seconds: a list without our commands is better than one that is late
-local command_within = 10; -- seconds
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local most_refusals = 10; -- of tokens on one stream: more are guesses
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
@@ -237,10 +237,9 @@ local function account_exists(username, its_host)
 	local readable, account, problem = pcall(function ()
 		return storagemanager.open(its_host, "accounts", "keyval"):get(username); -- as mod_auth_internal_* do
 	end);
-	if not readable or not account and problem then
-		return nil;
+	if readable and account == nil and not problem then
+		return false;
 	end
-	return false;
 end
 
 -- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the other
@@ -645,7 +644,7 @@ module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
 		return true;
 	end
 	-- While this waits, nothing more is read from this user: one command at a time.
-	local answer = ask_and_wait("set", relayed(event, stanza.tags[1]), command_within);
+	local answer = ask_and_wait("set", relayed(event, stanza.tags[1]));
 	if origin.destroyed then
 		return true; -- Prosody would log what it cannot send: an invite
 	elseif says(answer, "command", xmlns_commands) then
@@ -738,6 +737,9 @@ answer_daemon("get", "account", function (question)
 	local username = question.attr.username;
 	if not username then
 		return;
+	end
+	if nodeprep(username, true) ~= username then
+		return st.stanza("account", { xmlns = xmlns_gate, exists = "false", admin = "false", impossible = "true" });
 	end
 	local exists = account_exists(username, host);
 	if exists == nil then
@@ -895,7 +897,7 @@ function module.command(words)
 	if not ok then
 		fail(1, "Cannot reach Prosody at %s (%s): does it run, with admin_shell in its modules_enabled?", socket, err);
 	end
-	timer.add_task(command_within, function ()
+	timer.add_task(2 * answer_within, function ()
 		fail(1, "Prosody does not answer");
 	end);
 	require "net.server".loop();

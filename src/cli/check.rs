@@ -87,6 +87,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             return report.end();
         }
     };
+    if let Some(warning) = &config.warning {
+        tracing::warn!("{warning}");
+    }
     let daemon = Daemon::at(config.control_socket.clone());
     let running = settled_of(&daemon).await;
     // A daemon that runs has its secret; without one, this needs it.
@@ -97,7 +100,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let secret = secret.map(|()| file.display().to_string()).map_err(|error| error.to_string());
     report.line("config", None, secret)?;
 
-    let store = Store::open(&config.store).map_err(|error| error.to_string());
+    let store = Store::open_existing(&config.store).map_err(|error| error.to_string());
     let name = store_name(&config.store);
     let verified = match &store {
         Ok(store) => store.verify().await.map(|()| name).map_err(|error| error.to_string()),

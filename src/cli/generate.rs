@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::ready;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use anyhow::Context as _;
 use futures::{StreamExt, stream};
@@ -12,12 +12,12 @@ use jiff::Timestamp;
 use super::progress::Progress;
 use super::{Context, complain, served_host, text, usage};
 use crate::config;
-use crate::invite::{InviteType, Issuer};
+use crate::invite::{self, InviteType, Issuer};
 use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
-use crate::policy::Wish;
+use crate::policy::{self, Wish};
 use crate::qr;
-use crate::refusal::Refusal;
+use crate::store::Store;
 
 /// How many invites are in the making at a time: the store commits them in groups.
 const AT_A_TIME: usize = 256;
@@ -91,7 +91,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return Err(usage("generate", "--qr draws one invite for people, so it goes neither with --count nor --json"));
     }
     let (count, qr) = (arguments.count, arguments.qr);
-    let invites = context.invites()?;
+    let (_, invites) = context.open(Store::open)?;
     let wish = arguments.wish(&invites)?;
     if several {
         return make_many(&invites, wish, count, context.json).await;
@@ -113,14 +113,16 @@ impl Arguments {
             (None, Some(_), false) => InviteType::AccountAndContact,
         };
         let inviter = self.contact.map(|jid| config::account(&jid).map_err(|problem| named("--contact", &problem)));
+        let reset = self.reset.map(|name| username("--reset", &host, &name));
+        let name = reset.or(self.username.map(|name| username("--username", &host, &name)));
         let lifetime = self.expires.map(|duration| duration.parse().context("--expires"));
         Ok(Wish {
-            username: self.reset.or(self.username).map(|name| username(&host, &name)).transpose()?,
+            username: name.transpose()?,
             inviter: inviter.transpose()?,
             lifetime: lifetime.transpose()?,
             max_uses: self.uses.map_or(Ok(Some(1)), |uses| max_uses(&uses))?,
-            roles: self.role,
-            groups: self.group,
+            roles: names("--role", self.role)?,
+            groups: names("--group", self.group)?,
             note: self.note,
             ..Wish::new(invite_type, host, Issuer::Operator)
         })
@@ -132,10 +134,22 @@ fn named(option: &str, problem: &str) -> anyhow::Error {
 }
 
 /// The username in an argument. Its own host may stand behind it.
-fn username(host: &DomainPart, text: &str) -> anyhow::Result<NodePart> {
-    let name = text.strip_suffix(host.as_str()).and_then(|rest| rest.strip_suffix('@')).unwrap_or(text);
-    let invalid = || Refusal::InvalidUsername(text.chars().take(100).collect());
-    Ok(NodePart::new(name).map_err(|_| invalid())?.into_owned())
+fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodePart> {
+    let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
+    if !DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host) {
+        return Err(named(option, &format!("expected a username on {host}, found {text:?}")));
+    }
+    Ok(invite::username(name)?)
+}
+
+/// Roles or groups, of which only the option tells which they are.
+fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
+    match names.iter().find(|name| !policy::is_name(name)) {
+        Some(bad) => {
+            Err(named(option, &format!("expected 1 to 64 bytes without spaces, found {:?}", text::shortened(bad, 70))))
+        }
+        None => Ok(names),
+    }
 }
 
 fn max_uses(text: &str) -> anyhow::Result<Option<u32>> {
@@ -176,8 +190,7 @@ fn print_one(issued: &Issued, now: Timestamp, qr: bool, json: bool) -> anyhow::R
     writeln!(stdout, "\n{}: {}", invite.id, text::invite_type(invite.invite_type))?;
     writeln!(stdout, "{uses}, {expires}")?;
     if qr {
-        let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        write!(stdout, "\n{}", qr::half_blocks(best_link(issued), colours)?)?;
+        write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;
     }
     Ok(())
 }

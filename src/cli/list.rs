@@ -15,8 +15,8 @@ const NOTE_LENGTH: usize = 40;
 
 /// List invites, the newest first
 ///
-/// Prints a table: id, type, state, uses of how many, expiry, inviter, username and note. The secrets are not known any
-/// more: the store keeps a hash of each.
+/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note where there are any. The
+/// secrets are not known any more: the store keeps a hash of each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite list
@@ -86,8 +86,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         }
     } else if !found.is_empty() {
         let header = ["ID", "TYPE", "STATE", "USES", "EXPIRES", "INVITER", "USERNAME", "NOTE"].map(str::to_owned);
-        let rows = found.iter().map(|invite| row(invite, invite.state(now)));
-        write!(stdout, "{}", text::table(&[header.to_vec()].into_iter().chain(rows).collect::<Vec<_>>()))?;
+        let rows: Vec<_> = found.iter().map(|invite| row(invite, invite.state(now))).collect();
+        let table: Vec<_> = [header.to_vec()].into_iter().chain(rows).collect();
+        write!(stdout, "{}", text::table(&without_empty_columns(table)))?;
     }
     stdout.flush()?;
     if found.is_empty() && !context.json {
@@ -97,6 +98,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         complain(format_args!("these are the newest {limit}, and there are more: see --limit"));
     }
     Ok(())
+}
+
+/// Leaves out what no invite in the table has: inviters, usernames, notes.
+fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let rows = || table.iter().skip(1);
+    let columns = table.first().map_or(0, Vec::len);
+    let filled: Vec<bool> = (0..columns)
+        .map(|column| rows().any(|row| row.get(column).is_some_and(|cell| cell != text::NOTHING)))
+        .collect();
+    let kept =
+        |row: Vec<String>| row.into_iter().zip(&filled).filter(|(_, filled)| **filled).map(|(cell, _)| cell).collect();
+    table.into_iter().map(kept).collect()
 }
 
 fn row(invite: &Invite, state: State) -> Vec<String> {

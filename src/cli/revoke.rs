@@ -4,12 +4,15 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use super::{Context, Reported, complain};
+use super::{Context, Reported, complain, read_stdin};
 use crate::config;
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::invites::{Error, Invites};
 use crate::links::{BadReference, Reference};
+
+/// The longest list of links that is read from stdin, in bytes: a hundred thousand of them.
+const LONGEST_LIST: u64 = 8 * 1024 * 1024;
 
 /// Take invites back
 ///
@@ -20,10 +23,11 @@ use crate::links::{BadReference, Reference};
 #[command(after_help = "Examples:
   easy-invite revoke w7d3kq9xmt2c
   easy-invite revoke 'xmpp:example.org?register;preauth=…'
+  easy-invite revoke - < links.txt
   easy-invite revoke --inviter mallory@example.org")]
 #[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// The invites' ids, their tokens, or any of their links
+    /// The invites' ids, their tokens, or any of their links; - reads them from stdin, one a line
     #[arg(value_name = "REF")]
     references: Vec<String>,
 
@@ -42,9 +46,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         }
         return Ok(());
     }
+    let references = named(&arguments.references)?;
     let invites = context.invites()?;
     let mut unknown = false;
-    for (position, text) in (1..).zip(&arguments.references) {
+    for (name, text) in references {
         let revoked = match text.parse() {
             Ok(reference) => revoke(&invites, reference).await,
             Err(BadReference) => Err(BadReference.into()),
@@ -55,7 +60,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             Err(error) if matches!(error.downcast_ref(), Some(Error::Store(_))) => return Err(error),
             Err(error) => {
                 unknown = true;
-                complain(format_args!("{}: {error}", name_of(text, position)));
+                complain(format_args!("{name}: {error}"));
             }
         }
     }
@@ -83,10 +88,22 @@ fn print(invites: &Invites, before: State, invite: &Invite, json: bool) -> anyho
     Ok(())
 }
 
-/// An id may be repeated in a message; whatever else stands there may hold a token.
-fn name_of(text: &str, position: u32) -> String {
-    match text.parse() {
+/// What was typed or stands in stdin, each with its name in messages. An id may be repeated there; whatever else was
+/// written may hold a token.
+fn named(arguments: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let name_of = |text: &str, place: &str, number: u32| match text.parse() {
         Ok(Reference::Id(id)) => id.to_string(),
-        _ => format!("argument {position}"),
+        _ => format!("{place} {number}"),
+    };
+    let mut named = Vec::new();
+    for (position, argument) in (1..).zip(arguments) {
+        if argument != "-" {
+            named.push((name_of(argument, "argument", position), argument.clone()));
+            continue;
+        }
+        let text = read_stdin(LONGEST_LIST)?;
+        let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        named.extend(lines.map(|(number, line)| (name_of(line, "line", number), line.to_owned())));
     }
+    Ok(named)
 }

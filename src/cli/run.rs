@@ -43,6 +43,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     tokio::spawn(stop_on_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, stop.clone()));
 
     let config = context.config()?;
+    if let Some(warning) = &config.warning {
+        tracing::warn!("{warning}");
+    }
     let component = config.xmpp()?;
     let store = Store::open(&config.store)?;
     let listener = Listener::bind(&config.control_socket).await?;

@@ -2,37 +2,63 @@
 
 use std::io::{self, Write};
 
+use jid::BareJid;
 use jiff::Timestamp;
 
-use super::{Context, text};
+use super::{Context, read_stdin, text, usage};
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
 use crate::links::Reference;
+use crate::qr;
+use crate::store::Store;
+
+/// The longest link that is read from stdin, in bytes.
+const LONGEST_REFERENCE: u64 = 8 * 1024;
+
+/// How many accounts are shown, of those that came by the invite.
+const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of it. Its secret is not: the store keeps a hash.
+/// Prints all that is known of it, and the accounts that came by it (at most 100, the newest first). Its secret is not: the store keeps a hash.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: easy-invite show w7d3kq9xmt2c")]
+#[command(after_help = "Examples:
+  easy-invite show w7d3kq9xmt2c
+  easy-invite show - --qr < link.txt")]
 pub struct Arguments {
-    /// The invite's id, its token, or any of its links
+    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on this machine sees it
     #[arg(value_name = "REF")]
     reference: String,
+
+    /// Shows the link as a QR code as well
+    #[arg(long)]
+    qr: bool,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let reference: Reference = arguments.reference.parse()?;
-    let invites = context.invites()?;
+    let typed = match arguments.reference.as_str() {
+        "-" => read_stdin(LONGEST_REFERENCE)?,
+        typed => typed.to_owned(),
+    };
+    let reference: Reference = typed.parse()?;
+    if arguments.qr && (context.json || !typed.contains(':')) {
+        return Err(usage("show", "--qr draws the link that it is given, for people: not an id, a token or JSON"));
+    }
+    let (store, invites) = context.open(Store::open_existing)?;
     let invite = invites.find(reference).await?;
+    let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN as u32 + 1).await?;
     let (now, mut stdout) = (invites.now(), io::stdout().lock());
     match context.json {
         true => writeln!(stdout, "{}", serde_json::to_string(&InviteJson::new(&invite, now))?)?,
-        false => write!(stdout, "{}", described(&invite, now))?,
+        false => write!(stdout, "{}", described(&invite, &accounts, now))?,
+    }
+    if arguments.qr {
+        write!(stdout, "\n{}", qr::for_terminal(typed.trim(), &stdout)?)?;
     }
     Ok(())
 }
 
-fn described(invite: &Invite, now: Timestamp) -> String {
+fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp) -> String {
     let instant = |instant: Option<Timestamp>| instant.map(|instant| instant.to_string());
     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let rows = [
@@ -51,7 +77,11 @@ fn described(invite: &Invite, now: Timestamp) -> String {
         ("expires", Some(text::expiry(invite.expires_at))),
         ("revoked", instant(invite.revoked_at)),
     ];
-    let rows =
-        rows.into_iter().filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), text::printable(&value)]));
+    let more = (accounts.len() > ACCOUNTS_SHOWN).then(|| "older ones".to_owned());
+    let accounts =
+        accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| Some(format!("{account} since {since}")));
+    let accounts = accounts.chain([more]).map(|account| ("account", account));
+    let rows = rows.into_iter().chain(accounts);
+    let rows = rows.filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), text::printable(&value)]));
     text::table(&rows.collect::<Vec<_>>())
 }

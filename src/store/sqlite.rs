@@ -1,6 +1,7 @@
 //! The store in an SQLite file: one thread writes, one reads.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
 use std::time::Duration;
@@ -41,22 +42,29 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, making it where there is none.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens the file; with `make`, makes it where there is none.
+    pub fn open(path: &Path, make: bool) -> Result<Self> {
         let file = path.display().to_string();
-        let unopenable = |error: std::io::Error| StoreError::Unopenable(file.clone(), error.to_string());
+        let unopenable = |problem: String| StoreError::Unopenable(file.clone(), problem);
         // Only its owner may read it: it says who invites whom. SQLite gives its -wal and -shm files the same mode.
-        OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                StoreError::ReadOnly(file.clone())
+        let opened = OpenOptions::new().append(true).create(make).mode(0o600).open(path);
+        let opened = opened.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(file.clone()),
+            ErrorKind::StorageFull => StoreError::Full(file.clone()),
+            ErrorKind::NotFound if !folder_of(path).exists() => {
+                unopenable(format!("there is no folder {}", folder_of(path).display()))
             }
-            std::io::ErrorKind::StorageFull => StoreError::Full(file.clone()),
-            _ => unopenable(error),
+            ErrorKind::NotFound if !make => StoreError::Missing(file.clone()),
+            _ => unopenable(error.to_string()),
         })?;
+        // Whoever began to make it came no further.
+        if !make && opened.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            return Err(StoreError::Missing(file));
+        }
         give_to_owner_of_folder(path);
-        let mut connection = connect(path).map_err(|error| explain(&file, &error))?;
+        let mut connection = connect(path, &file)?;
         migrate(&mut connection, &file)?;
-        let reading = connect(path).map_err(|error| explain(&file, &error))?;
+        let reading = connect(path, &file)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| explain(&file, &error))?;
         Ok(Sqlite {
             writer: SqliteThread::start(connection, path, true)?,
@@ -105,11 +113,20 @@ impl Sqlite {
         self.writer.run(move |connection| release(connection, &reservation)).await
     }
 
-    pub async fn reserved_until(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+    pub async fn reserved_until(
+        &self,
+        instant: Timestamp,
+        hosts: Vec<DomainPart>,
+        limit: u32,
+    ) -> Result<Vec<(Use, Invite)>> {
         self.reader
             .run(move |connection| {
-                let condition = "redeemed_at IS NULL AND reserved_at <= :instant ORDER BY reserved_at";
-                reservations(connection, condition, limit, &[(":instant", &instant.as_second())])
+                let hosts = json(&hosts.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+                let condition = "redeemed_at IS NULL AND reserved_at <= :instant \
+                     AND host IN (SELECT value FROM json_each(:hosts)) \
+                     ORDER BY row_number() OVER (PARTITION BY host ORDER BY reserved_at), reserved_at";
+                let values: [(&str, &dyn ToSql); 2] = [(":instant", &instant.as_second()), (":hosts", &hosts)];
+                reservations(connection, condition, limit, &values)
             })
             .await
     }
@@ -179,16 +196,16 @@ impl Sqlite {
         self.reader.run(move |connection| list(connection, &filter, limit, now)).await
     }
 
-    pub async fn invited_by(&self, account: BareJid) -> Result<Option<(Option<BareJid>, InviteId)>> {
+    pub async fn accounts_of(&self, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
         self.reader
             .run(move |connection| {
-                let sql = "SELECT inviter, invite FROM account WHERE jid = :jid";
+                let sql = "SELECT jid, registered_at FROM account WHERE invite = :id \
+                     ORDER BY registered_at DESC, jid LIMIT :limit";
                 let mut statement = connection.prepare_cached(sql)?;
-                statement
-                    .query_row(named_params! {":jid": account.as_str()}, |row| {
-                        Ok((parsed(row, 0, |text| BareJid::new(text).ok())?, id_of(row, 1)?))
-                    })
-                    .optional()
+                let rows = statement.query_map(named_params! {":id": id.as_str(), ":limit": limit}, |row| {
+                    Ok((required(row, 0, |text| BareJid::new(text).ok())?, row.get::<_, Second>(1)?.0))
+                })?;
+                rows.collect()
             })
             .await
     }
@@ -226,11 +243,14 @@ impl Sqlite {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// A store that root makes, on the command line, belongs to the daemon's user: whoever owns the folder. SQLite does the
 /// same with its -wal and -shm files.
 fn give_to_owner_of_folder(path: &Path) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let (Ok(file), Ok(folder)) = (path.metadata(), folder.metadata())
+    if let (Ok(file), Ok(folder)) = (path.metadata(), folder_of(path).metadata())
         && file.uid() == 0
         && folder.uid() != 0
         && let Err(error) = chown(path, Some(folder.uid()), Some(folder.gid()))
@@ -239,32 +259,47 @@ fn give_to_owner_of_folder(path: &Path) {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+fn connect(path: &Path, file: &str) -> Result<Connection> {
+    let explained = |error: rusqlite::Error| explain(file, &error);
+    let connection = Connection::open(path).map_err(explained)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
+    // WAL mode is written to the file, so it has to be ours.
+    schema_of(&connection, file)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(explained)?;
     // In WAL mode anything less may lose the last commits when the power goes.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(explained)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(explained)?;
     Ok(connection)
 }
 
-/// Brings the schema up to date, all or nothing.
-fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
+/// How many migrations a file has seen. It is a store that this version knows, or empty.
+fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
     let explained = |error: rusqlite::Error| explain(file, &error);
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explained)?;
-    let pragma = |name| transaction.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explained);
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explained);
     let found = pragma("user_version")?;
     let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explained)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explained)?;
     if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(StoreError::Corrupt(file.to_owned(), "another program's database".to_owned()));
+        return Err(StoreError::Foreign(file.to_owned()));
     }
     let known = MIGRATIONS.len() as i64;
     if found > known {
         return Err(StoreError::Newer { file: file.to_owned(), found, known });
     }
+    Ok(found)
+}
+
+/// Brings the schema up to date, all or nothing. Where it is, nobody who writes is waited for.
+fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
+    let explained = |error: rusqlite::Error| explain(file, &error);
+    let known = MIGRATIONS.len() as i64;
+    if schema_of(connection, file)? == known {
+        return Ok(());
+    }
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explained)?;
+    // Another process may just have done it.
+    let found = schema_of(&transaction, file)?;
     for migration in MIGRATIONS.iter().skip(found.unsigned_abs() as usize) {
         transaction.execute_batch(migration).map_err(explained)?;
     }

@@ -4,7 +4,8 @@
 //! caller hears of its result after the commit, never before. One sync of the disk serves them all.
 
 use std::path::Path;
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -46,11 +47,23 @@ impl<T: Send, W: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Task
     }
 }
 
-/// The way to a thread that owns a connection. The thread ends when the last of these is dropped.
+/// The way to a thread that owns a connection. Dropping the last of these waits until the thread has done what was sent
+/// to it and has closed the connection.
 #[derive(Clone)]
 pub struct SqliteThread {
     jobs: mpsc::Sender<Box<dyn Job>>,
     file: String,
+    // Below `jobs`, and so dropped after it: when the last of these goes, nobody can send any more.
+    _ended: Arc<Ended>,
+}
+
+/// A thread that is waited for.
+struct Ended(Option<JoinHandle<()>>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.take().map(JoinHandle::join));
+    }
 }
 
 impl SqliteThread {
@@ -60,14 +73,14 @@ impl SqliteThread {
         let file = file.display().to_string();
         let name = if commit { "store-writer" } else { "store-reader" };
         let thread_file = file.clone();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || match commit {
                 true => write_until_closed(connection, receiver, &thread_file),
                 false => read_until_closed(&connection, receiver),
             })
             .map_err(|error| StoreError::Unopenable(file.clone(), error.to_string()))?;
-        Ok(SqliteThread { jobs: sender, file })
+        Ok(SqliteThread { jobs: sender, file, _ended: Arc::new(Ended(Some(thread))) })
     }
 
     /// Runs `work` on the thread and returns its result once that is durable.

@@ -1,11 +1,10 @@
 //! The command "New Account Invite" (XEP-0401 §3.2): for admins, with a form in which everything is optional.
 
-use jid::NodePart;
 use minidom::Element;
 
 use super::command::Requester;
 use super::form::{Submission, field, form as data_form, form_type};
-use crate::invite::{InviteType, Issuer};
+use crate::invite::{InviteType, Issuer, username};
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::{HostPolicy, Wish};
 use crate::refusal::Refusal;
@@ -54,13 +53,4 @@ pub async fn run(requester: &Requester, submission: &Submission, invites: &Invit
     };
     wish.note = submission.text("note").map(str::to_owned);
     invites.create(wish).await
-}
-
-/// A username as somebody typed it.
-///
-/// # Errors
-/// `InvalidUsername` if nodeprep refuses it.
-pub fn username(text: &str) -> Result<NodePart, Refusal> {
-    let invalid = || Refusal::InvalidUsername(text.chars().take(50).collect());
-    NodePart::new(text).map(|node| node.into_owned()).map_err(|_| invalid())
 }

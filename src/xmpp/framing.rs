@@ -1,7 +1,7 @@
 //! Cuts the stream into stanzas before they are parsed, and keeps back those that are too large or nested too deeply.
 //!
 //! The chat server passes on whatever its users send, within its own generous limits. The parser ends the stream at a long
-//! attribute, takes seconds for tens of thousands of levels, and what is built from them overflows the stack. One
+//! attribute and at a reserved namespace (which servers make of an unusual `xml:` attribute), takes seconds for tens of thousands of levels, and what is built from them overflows the stack. One
 //! user's stanza must not do any of this to all the others, so such a stanza is replaced here by its bare start tag
 //! and a note (or by nothing, where the start tag itself is the problem).
 //!
@@ -22,6 +22,10 @@ const MAX_BYTES: usize = 64 * 1024;
 
 /// How many bytes a name or an attribute's value may have: a full JID has 3,071 at the most; the parser takes 8,192.
 const MAX_TOKEN: usize = 4096;
+
+/// The namespaces that no prefix may be bound to (Namespaces in XML 1.0 §3). Attributes with these values are refused,
+/// whatever their names: no stanza needs them.
+const RESERVED: [&[u8]; 2] = [b"http://www.w3.org/XML/1998/namespace", b"http://www.w3.org/2000/xmlns/"];
 
 /// The namespace of the note in a stanza's place.
 pub const REFUSED: &str = "urn:easy-invite:refused";
@@ -96,7 +100,15 @@ impl Framing {
                 self.end_tag(end, previous == b'/', out);
             }
             (Place::Tag(_), b' ' | b'\t' | b'\r' | b'\n' | b'=') => self.token = 0,
-            (Place::Value(quote), _) if byte == quote => self.begin_token(Place::Tag(false)),
+            (Place::Value(quote), _) if byte == quote => {
+                // The value, and the quote behind it, are the last that was kept.
+                let start = self.stanza.len().checked_sub(self.token + 1);
+                let value = start.and_then(|start| self.stanza.get(start..start + self.token));
+                if value.is_some_and(|value| RESERVED.contains(&value)) {
+                    self.refuse("using a reserved namespace");
+                }
+                self.begin_token(Place::Tag(false));
+            }
             (Place::Tag(_) | Place::Value(_), _) => {
                 self.token += 1;
                 if self.token > MAX_TOKEN {
@@ -280,6 +292,16 @@ mod tests {
         assert_eq!(framed(&long), format!("<iq\nid='3'>{}", note("too large")));
         let name = format!("<iq id='4'><{0}></{0}></iq><iq/>", "x".repeat(MAX_TOKEN + 2));
         assert_eq!(framed(&name), format!("<iq id='4'>{}", note("too large")));
+    }
+
+    #[test]
+    fn a_reserved_namespace_is_refused() {
+        for namespace in RESERVED.map(|namespace| std::str::from_utf8(namespace).unwrap()) {
+            let stanza = format!("<iq id='1'><a xmlns:ns1='{namespace}' ns1:foo='1' b='2'><b/></a></iq><iq/>");
+            let note = format!("<refused xmlns='{REFUSED}'>using a reserved namespace</refused></iq><iq/>");
+            assert_eq!(framed(&stanza), format!("<iq id='1'>{note}"));
+            assert_eq!(framed(&format!("<iq xmlns:ns1='{namespace}'><a/></iq><iq/>")), "<iq/>");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn reservation(payload: &Element) -> Result<String, StanzaError> {
 
 fn username(payload: &Element) -> Result<Option<NodePart>, StanzaError> {
     let Some(text) = payload.attr("username") else { return Ok(None) };
-    super::create_account::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into()))
+    crate::invite::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into()))
 }
 
 fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {

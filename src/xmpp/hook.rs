@@ -97,9 +97,10 @@ impl Asked {
             _ => Err(misunderstood()),
         };
         match waiting.back {
-            Back::Account(back) => {
-                drop(back.send(yes("exists").and_then(|exists| yes("admin").map(|admin| Account { exists, admin }))))
-            }
+            Back::Account(back) => drop(back.send(yes("exists").and_then(|exists| {
+                let impossible = yes("impossible").unwrap_or(false);
+                yes("admin").map(|admin| Account { exists, admin, impossible })
+            }))),
             Back::Settle(back) => drop(back.send(match payload.attr("is") {
                 Some("in-flight") => Ok(Fate::InFlight),
                 Some("made") => Ok(Fate::Made),

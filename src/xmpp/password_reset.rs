@@ -4,9 +4,8 @@ use jid::BareJid;
 use minidom::Element;
 
 use super::command::Requester;
-use super::create_account::username;
 use super::form::{Submission, field, form as data_form, form_type};
-use crate::invite::{InviteType, Issuer};
+use crate::invite::{InviteType, Issuer, username};
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::{HostPolicy, Wish};
 use crate::refusal::Refusal;

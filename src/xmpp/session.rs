@@ -38,11 +38,14 @@ const FROM_HOSTS: usize = 8192;
 /// How long the chat server may take nothing of what is written before the connection is given up.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often unanswered questions are looked over.
-const LOOK_OVER: Duration = Duration::from_secs(1);
+/// How often unanswered questions are looked over, and a clean end whether all is done.
+const LOOK_OVER: Duration = Duration::from_millis(200);
 
 /// How long a clean end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a clean end goes on taking requests: what the chat server has written by then is read and answered.
+const LINGER: Duration = Duration::from_millis(300);
 
 /// How a session ended.
 #[derive(Debug)]
@@ -119,7 +122,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     let mut pinged = false;
     loop {
         if let Some(since) = stopping
-            && (in_flight.is_empty() || since.elapsed() > DRAIN)
+            && (since.elapsed() > LINGER && in_flight.is_empty() || since.elapsed() > DRAIN)
         {
             // The other side may be gone already; there is nothing left to tell it.
             let close = async {
