@@ -31,6 +31,7 @@ local listing_within = 2; -- seconds: a list without our commands is better than
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local most_refusals = 10; -- of tokens on one stream: more are guesses
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
+local most_relayed = 8; -- questions of one session that wait for the daemon at a time
 local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
 
 local host = module.host;
@@ -114,7 +115,9 @@ local function watch_connection()
 	local events = prosody.hosts[component].events;
 	if events ~= watched then
 		watched = events;
-		module:hook_object_event(events, "component-disconnected", end_waiting);
+		module:hook_object_event(events, "component-disconnected", function ()
+			module:add_timer(0, end_waiting); -- when mod_component knows of it as well: what goes on now may ask again
+		end);
 	end
 end
 
@@ -635,6 +638,25 @@ local function relayed(event, payload)
 		admin = is_admin(event) and "true" or "false" }):add_child(st.clone(payload));
 end
 
+-- Users are not made to wait here, as those who register are: Prosody may not go on reading from a stream that has waited
+-- until more comes in.
+local relaying = setmetatable({}, { __mode = "k" }); -- [session] = how many of its questions wait for the daemon
+
+local function relay(event, kind, seconds, take)
+	local origin = event.origin;
+	if (relaying[origin] or 0) >= most_relayed then
+		origin.send(st.error_reply(event.stanza, "wait", "resource-constraint", "Please wait for the answers to what you have asked"));
+		return;
+	end
+	relaying[origin] = (relaying[origin] or 0) + 1;
+	ask(kind, relayed(event, event.stanza.tags[1]), seconds):next(function (answer)
+		relaying[origin] = relaying[origin] - 1;
+		if not origin.destroyed then take(answer); end -- Prosody would log what it cannot send: an invite
+	end):catch(function (err)
+		module:log("error", "Could not answer %s: %s", event.stanza.attr.from, err);
+	end);
+end
+
 module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
 	if not is_daemons_node(stanza.tags[1].attr.node) then
@@ -643,24 +665,39 @@ module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
 		origin.send(st.error_reply(stanza, "auth", "forbidden", "This command is for users of "..host));
 		return true;
 	end
-	-- While this waits, nothing more is read from this user: one command at a time.
-	local answer = ask_and_wait("set", relayed(event, stanza.tags[1]));
-	if origin.destroyed then
-		return true; -- Prosody would log what it cannot send: an invite
-	elseif says(answer, "command", xmlns_commands) then
-		origin.send(st.reply(stanza):add_child(answer.payload));
-	else
-		origin.send(error_reply(stanza, answer));
-	end
+	relay(event, "set", answer_within, function (answer)
+		if says(answer, "command", xmlns_commands) then
+			origin.send(st.reply(stanza):add_child(answer.payload));
+		else
+			origin.send(error_reply(stanza, answer));
+		end
+	end);
 	return true;
 end, 600); -- before mod_adhoc
 
+-- Discovery: the daemon is asked first, then mod_disco answers, and asks for what there is to add.
+local discovered = setmetatable({}, { __mode = "k" }); -- [stanza] = the daemon's answer
+
+local function discover(xmlns, is_for_daemon)
+	local name = "iq-get/host/"..xmlns..":query";
+	module:hook(name, function (event)
+		if discovered[event.stanza] or not is_for_daemon(event.stanza.tags[1].attr.node) or not is_our_user(event) then
+			return;
+		end
+		relay(event, "get", listing_within, function (answer)
+			discovered[event.stanza] = answer;
+			module:fire_event(name, event);
+		end);
+		return true;
+	end, 10); -- before mod_disco
+end
+
+discover(xmlns_items, function (node) return node == xmlns_commands; end);
+discover(xmlns_info, is_daemons_node);
+
 module:hook("host-disco-items-node", function (event)
-	if event.node ~= xmlns_commands or not is_our_user(event) then
-		return;
-	end
-	local answer = ask_and_wait("get", relayed(event, event.stanza.tags[1]), listing_within);
-	if says(answer, "query", xmlns_items) then
+	local answer = discovered[event.stanza];
+	if answer and says(answer, "query", xmlns_items) then
 		for item in answer.payload:childtags("item") do
 			if is_daemons_node(item.attr.node) then
 				event.reply:tag("item", { jid = host, node = item.attr.node, name = item.attr.name }):up();
@@ -670,11 +707,10 @@ module:hook("host-disco-items-node", function (event)
 end, -1); -- after mod_adhoc
 
 module:hook("host-disco-info-node", function (event)
-	if not is_daemons_node(event.node) or not is_our_user(event) then
+	local answer = discovered[event.stanza];
+	if not answer then
 		return;
-	end
-	local answer = ask_and_wait("get", relayed(event, event.stanza.tags[1]), listing_within);
-	if not says(answer, "query", xmlns_info) then
+	elseif not says(answer, "query", xmlns_info) then
 		event.origin.send(error_reply(event.stanza, answer));
 		return true;
 	end

@@ -162,3 +162,4 @@ class Daemon:
         """Writes the configuration file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config_file.write_text(self.config if isinstance(self.config, str) else toml(self.config))
+        self.config_file.chmod(0o600)  # it holds a secret

@@ -81,6 +81,7 @@ class Prosody:
                  http: bool = False,
                  storage: str = "internal",
                  modules: Iterable[str] = USUAL_MODULES,
+                 plugin_folders: Iterable[Path] = (),
                  global_lines: str = "",
                  last_lines: str = ""):
         """Describes the server; `start` (or `with`) writes its configuration and runs it.
@@ -93,7 +94,8 @@ class Prosody:
         - `s2s`, `http`: open these ports as well (HTTP with BOSH and WebSocket).
         - `storage`: "internal" (files) or "sql" (SQLite).
         - `modules`: the global `modules_enabled`.
-        - `global_lines`: more Lua before the first host, where later settings replace earlier ones.
+        - `plugin_folders`: where Prosody looks for modules, besides its own folder and this repository's.
+        - `global_lines`: more Lua before the first host, with options that are not set here.
         - `last_lines`: more Lua after everything, such as a `Component "rooms.example.org" "muc"`.
         """
         if version not in (*VERSIONS, INSTALLED):
@@ -106,6 +108,7 @@ class Prosody:
         self.tls = tls
         self.storage = storage
         self.modules = list(modules)
+        self.plugin_folders = [REPOSITORY / "prosody", *plugin_folders]
         self.global_lines = global_lines
         self.last_lines = last_lines
         self.c2s_port = free_port()
@@ -266,7 +269,7 @@ class Prosody:
             "pidfile": self.folder / "prosody.pid",
             "data_path": self.data_folder,
             "certificates": self.folder / "certs",
-            "plugin_paths": [str(REPOSITORY / "prosody")],
+            "plugin_paths": map(str, self.plugin_folders),
             "modules_enabled": modules,
             "modules_disabled": disabled,
             "admins": self.admins,

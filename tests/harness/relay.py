@@ -1,0 +1,106 @@
+"""A wire between the daemon and Prosody, which a test can cut at exactly the stanza it wants."""
+
+import re
+import socket
+import threading
+from collections.abc import Callable
+
+CHUNK = 65536
+
+
+class Relay:
+    """Listens on a port of 127.0.0.1 and passes bytes to another port and back, for any number of connections.
+
+    `before` arms it: when a stanza matches, `fault` is called and the stanza, with all that follows, is lost. Only the
+    first match counts. Whoever sends writes whole stanzas, which over loopback arrive as they were written.
+    """
+
+    def __init__(self, port: int):
+        """A relay to this port; it works at once, and until `close`."""
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._armed: tuple[re.Pattern[bytes], Callable[[], None]] | None = None
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._lock = threading.Lock()
+        self.struck = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Relay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def before(self, pattern: str, fault: Callable[[], None]) -> None:
+        """Calls `fault` (from another thread) instead of passing the first stanza that the pattern is found in."""
+        self.struck.clear()
+        self._armed = re.compile(pattern.encode()), fault
+
+    def cut(self) -> None:
+        """Ends every connection; new ones are passed as ever."""
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            self._end(pair)
+
+    def close(self) -> None:
+        """Ends every connection and listens no longer."""
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target), 5)
+                far.settimeout(None)
+            except OSError:
+                near.close()
+                continue
+            pair = near, far
+            with self._lock:
+                self._pairs.add(pair)
+            for source, sink in (pair, pair[::-1]):
+                threading.Thread(target=self._pass, args=(pair, source, sink), daemon=True).start()
+
+    def _pass(self, pair: tuple[socket.socket, socket.socket], source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while chunk := source.recv(CHUNK):
+                fault, chunk = self._strike(chunk)
+                sink.sendall(chunk)
+                if fault is not None:
+                    fault()
+                    self._end(pair)
+                    self.struck.set()
+                    return
+        except OSError:
+            pass
+        self._end(pair)
+
+    def _strike(self, chunk: bytes) -> tuple[Callable[[], None] | None, bytes]:
+        """The fault, if it is time for it, and what of the chunk still passes."""
+        with self._lock:
+            found = self._armed and self._armed[0].search(chunk)
+            if not found:
+                return None, chunk
+            _, fault = self._armed
+            self._armed = None
+        return fault, chunk[:max(chunk.rfind(b"<iq", 0, found.end()), 0)]
+
+    def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        with self._lock:
+            self._pairs.discard(pair)
+        for end in pair:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            end.close()

@@ -1,0 +1,137 @@
+"""The steps that many stories share, a line each: somebody makes an invite, somebody registers, and how it stands then."""
+
+import asyncio
+import inspect
+import json
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from .server import Server, password_of
+from .xmpp import AuthenticationError, Client, form_in, form_values, local_name
+
+NEW_INVITE = "urn:xmpp:invite#invite"
+CREATE_ACCOUNT = "urn:xmpp:invite#create-account"
+PASSWORD_RESET = "xmpp:prosody.im/mod_invites_adhoc#password-reset"
+
+
+@dataclass(frozen=True)
+class Invite:
+    """An invite as whoever made it has it."""
+
+    uri: str
+
+    @property
+    def token(self) -> str:
+        """The secret in its link."""
+        return self.uri.partition("preauth=")[2].partition(";")[0]
+
+
+async def new_invite(user: Client, to: str | None = None) -> Invite:
+    """A user runs "New Invite" on their server, or elsewhere; raises StanzaError."""
+    return Invite(form_values(form_in(await user.execute(to or user.domain, NEW_INVITE)))["uri"])
+
+
+async def new_account_invite(admin: Client, answers: Mapping[str, str], to: str | None = None) -> Invite:
+    """An admin runs "New Account Invite" and fills in its form; raises StanzaError."""
+    return await fill_in(admin, CREATE_ACCOUNT, answers, to)
+
+
+async def reset_link(admin: Client, account: str, to: str | None = None) -> Invite:
+    """An admin runs "Password Reset Link" for an account; raises StanzaError."""
+    return await fill_in(admin, PASSWORD_RESET, {"accountjid": account}, to)
+
+
+async def fill_in(user: Client, node: str, answers: Mapping[str, str], to: str | None = None) -> Invite:
+    """A user runs a command that shows one form and then makes an invite; raises StanzaError."""
+    address = to or user.domain
+    shown = await user.execute(address, node)
+    assert (shown.get("status"), form_in(shown).get("type")) == ("executing", "form")
+    done = await user.execute(address, node, action="complete", session=shown.get("sessionid"), form=answers)
+    assert (done.get("status"), form_in(done).get("type")) == ("completed", "result"), form_values(form_in(done))
+    return Invite(form_values(form_in(done))["uri"])
+
+
+def generate(server: Server, *arguments: str, host: str | None = None) -> Invite:
+    """The operator runs `easy-invite generate` for the server's first host, or for another."""
+    made = server.daemon.cli("--json", "generate", host or server.domain, *arguments)
+    assert made.returncode == 0, made.stderr
+    return Invite(json.loads(made.stdout)["uri"])
+
+
+def show(server: Server, invite: Invite) -> dict:
+    """The operator runs `easy-invite show`."""
+    shown = server.daemon.cli("--json", "show", invite.uri)
+    assert shown.returncode == 0, shown.stderr
+    return json.loads(shown.stdout)
+
+
+def revoke(server: Server, invite: Invite) -> None:
+    """The operator runs `easy-invite revoke`."""
+    revoked = server.daemon.cli("revoke", invite.uri)
+    assert revoked.returncode == 0, revoked.stderr
+
+
+async def register(server: Server, username: str, invite: Invite | None = None, *, password: str | None = None,
+                   domain: str | None = None) -> None:
+    """Somebody registers on a stream of their own, with or without an invite; raises StanzaError."""
+    async with await server.connect(domain) as stream:
+        if invite is not None:
+            await stream.preauth(invite.token)
+        await stream.registration_set(username, password_of(username) if password is None else password)
+
+
+async def has_account(server: Server, username: str, *, password: str | None = None,
+                      domain: str | None = None) -> bool:
+    """Whether a user can log in, with the password that `register` gives."""
+    try:
+        async with await server.login(username, password, domain=domain, presence=False):
+            return True
+    except AuthenticationError:
+        return False
+
+
+async def requests_to(server: Server, username: str) -> set[str]:
+    """Who waits for a user to accept them as a contact: what clients are shown as soon as they are online."""
+    async with await server.login(username) as stream:
+        await stream.roster()  # answered after everything that comes with being available
+        return {stanza.get("from") for stanza in stream.inbox
+                if local_name(stanza) == "presence" and stanza.get("type") == "subscribe"}
+
+
+def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "register",
+               reservation: str = "left-open", seconds_ago: int = 30) -> None:
+    """Makes the store what it is after a crash between reserving a use and redeeming it."""
+    with sqlite3.connect(server.daemon.folder / "easy-invite.db") as store:
+        id = show(server, invite)["id"]
+        store.execute("UPDATE invite SET taken = taken + 1 WHERE id = ?", [id])
+        store.execute("INSERT INTO invite_use (id, invite, purpose, account, reserved_at) VALUES (?, ?, ?, ?, ?)",
+                      [reservation, id, purpose, account, int(time.time()) - seconds_ago])
+
+
+def uses_taken(server: Server, invite: Invite) -> int:
+    """How many uses of an invite are reserved or redeemed."""
+    with sqlite3.connect(server.daemon.folder / "easy-invite.db") as store:
+        return store.execute("SELECT taken FROM invite WHERE id = ?", [show(server, invite)["id"]]).fetchone()[0]
+
+
+async def used(server: Server, invite: Invite, times: int = 1) -> None:
+    """Waits until an invite has been used so often, and not more often: the use is counted a moment after the account is
+    made."""
+    await eventually(lambda: show(server, invite)["uses"] >= times, f"the invite has been used {times} times")
+    assert show(server, invite)["uses"] == times
+
+
+async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10) -> None:
+    """Waits until something that nobody announces has come about, looking again and again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = reached()
+        if inspect.isawaitable(result):
+            result = await result
+        if result:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} seconds still not: {what}")
+        await asyncio.sleep(0.05)

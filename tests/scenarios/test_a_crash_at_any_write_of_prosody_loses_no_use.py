@@ -1,0 +1,54 @@
+"""Promise 2, inside Prosody: it is killed before its first write to disk in a registration, then, in another, before
+its second, and so on. Each link makes one account in the end, which somebody can use, with its contact."""
+
+import asyncio
+import itertools
+
+from harness.daemon import REPOSITORY
+from harness.prosody import INVITE_HOST
+from harness.stories import eventually, generate, has_account, register, show
+from harness.xmpp import StanzaError, StreamClosed
+
+MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
+FEWEST_WRITES = 4  # the account, its details, and two contact lists
+
+
+async def test_at_every_write(make_server):
+    server = make_server(run_daemon=False, plugin_folders=[MODULES])
+    for write in itertools.count(1):
+        restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
+        username, invite = f"guest-{write}", generate(server, "--contact", "alice@example.org")
+        if await tried(server, username, invite):
+            break
+        server.prosody.kill()  # dead already; this is to tell the harness
+        server.prosody.hosts["example.org"] = INVITE_HOST
+        server.prosody.start()
+        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+
+        async def can_log_in():
+            return await has_account(server, username) or await tried(server, username, invite)
+
+        await eventually(can_log_in, f"after a crash at write {write} the token is good, or has made the account")
+        await eventually(lambda: show(server, invite)["state"] == "redeemed", f"use {write} is counted")
+        for one, other in (("alice", username), (username, "alice")):
+            async with await server.login(one) as stream:
+                assert (await stream.roster())[f"{other}@example.org"].subscription == "both", f"write {write}"
+    assert write > FEWEST_WRITES
+
+
+def restart(server, host_lines):
+    """Starts both anew: a daemon that has just connected connects again without waiting long."""
+    server.daemon.stop()
+    server.prosody.stop()
+    server.prosody.hosts["example.org"] = host_lines
+    server.prosody.start()
+    server.daemon.start()
+
+
+async def tried(server, username, invite):
+    """Whether the server said that somebody has registered."""
+    try:
+        await register(server, username, invite)
+    except (StanzaError, StreamClosed, ConnectionError):
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""A daemon that hangs (SIGSTOP) holds up nobody but those who need it: they are refused within seconds, as temporary,
+and everybody else is served as ever. When it goes on, the token of the refused registration is as good as before."""
+
+import asyncio
+import time
+
+import pytest
+
+from harness.stories import eventually, generate, has_account, show
+from harness.xmpp import PING, StanzaError
+
+REFUSED_WITHIN = 7  # seconds: the module waits for 5
+AT_ONCE = 1
+
+
+@pytest.fixture
+def hanging(server):
+    """The server's daemon, to be paused; it goes on afterwards in any case."""
+    yield server.daemon
+    server.daemon.resume()
+
+
+async def test_registration_is_refused_others_are_served_and_the_token_stays_good(server, hanging):
+    invite, bob, stream = generate(server), await server.login("bob"), await server.connect()
+    await stream.preauth(invite.token)
+    hanging.pause()
+
+    refused = asyncio.create_task(assert_refused(stream))
+    uninvited = asyncio.create_task(assert_refused(await server.connect()))
+    while not (refused.done() and uninvited.done()):
+        started = time.monotonic()
+        await bob.ask("get", f"<ping xmlns='{PING}'/>", "example.org")
+        async with await server.login("alice"):
+            assert time.monotonic() - started < AT_ONCE
+    await asyncio.gather(refused, uninvited)
+    assert not await has_account(server, "carol")
+
+    hanging.resume()
+    await stream.registration_set("carol", "carol's password")
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the invite is used")
+    assert server.daemon.logins == 1
+
+
+async def assert_refused(stream):
+    started = time.monotonic()
+    with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
+        await stream.registration_set("carol", "carol's password")
+    assert time.monotonic() - started < REFUSED_WITHIN

@@ -1,0 +1,65 @@
+"""SIGTERM while requests are in flight: they are answered first, and what they were told is in the store. Then the
+daemon ends, with exit code 0."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from harness.stories import NEW_INVITE, Invite, eventually, show
+from harness.xmpp import ADHOC, PING, error_of, form_in, form_values
+
+ADDRESSES = ["example.org", "invite.example.org"]
+NO_LIMITS = 'limits = { c2s = { rate = "1gb/s" } }'
+DEVICES = 10
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_requests_that_wait_for_the_store(make_server, address):
+    server = make_server()
+    devices = [await server.login("alice") for _ in range(DEVICES)]
+    store = sqlite3.connect(server.daemon.folder / "easy-invite.db", isolation_level=None)
+    store.execute("BEGIN IMMEDIATE")
+    for device in devices:
+        ask_for_invites(device, address, 1)
+    bob = await server.login("bob")
+    await bob.ask("get", f"<ping xmlns='{PING}'/>", "invite.example.org")  # what came before this is in flight
+
+    ending = asyncio.create_task(asyncio.to_thread(server.daemon.stop))
+    await eventually(lambda: "SIGTERM" in server.daemon.log, "the daemon is told to stop")
+    assert not any(replies(device) for device in devices)
+    store.execute("COMMIT")
+    for device in devices:
+        await eventually(lambda: replies(device), "an answer")
+        show(server, made(replies(device)[0]))
+    assert await ending == 0
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_requests_that_are_just_arriving(make_server, address):
+    server = make_server(global_lines=NO_LIMITS)
+    devices = [await server.login("alice") for _ in range(DEVICES)]
+    for device in devices:
+        ask_for_invites(device, address, 50)
+    await eventually(lambda: replies(devices[-1]), "the first answers")
+    assert await asyncio.to_thread(server.daemon.stop) == 0
+    await eventually(lambda: all(len(replies(device)) == 50 for device in devices), "all answers", seconds=5)
+
+    told = [reply for device in devices for reply in replies(device) if not error_of(reply)]
+    known = server.daemon.cli("--json", "list", "--limit", "1000").stdout.splitlines()
+    assert 0 < len(told) <= len(known)
+    show(server, made(told[-1]))
+
+
+def ask_for_invites(user, address, number):
+    for id in range(number):
+        user.send(f"<iq type='set' id='invite-{id}' to='{address}'>"
+                  f"<command xmlns='{ADHOC}' node='{NEW_INVITE}' action='execute'/></iq>")
+
+
+def replies(user):
+    return [stanza for stanza in user.inbox if stanza.get("id", "").startswith("invite-")]
+
+
+def made(reply):
+    return Invite(form_values(form_in(reply))["uri"])

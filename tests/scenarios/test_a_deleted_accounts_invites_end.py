@@ -1,0 +1,80 @@
+"""When an account is deleted, by its user or by the operator, its pending invites end, and links that reset its password
+too; everybody else's stay. If the daemon was away at that moment, it is made good when it is back."""
+
+import pytest
+
+from harness.stories import eventually, generate, has_account, new_invite, register, show
+from harness.xmpp import REGISTER, StanzaError
+
+
+async def by_the_user(server):
+    async with await server.login("bob") as bob:
+        bob.send(f"<iq type='set' id='remove'><query xmlns='{REGISTER}'><remove/></query></iq>")
+        await bob.expect_end()
+
+
+async def by_the_console(server):
+    server.prosody.deluser("bob@example.org")
+
+
+async def by_prosodyctl(server):
+    code, output, errors = server.prosody.prosodyctl("deluser", "bob@example.org")
+    assert code == 0, output + errors
+
+
+WAYS = pytest.mark.parametrize("delete", [by_the_user, by_the_console, by_prosodyctl])
+
+
+@WAYS
+async def test_while_the_daemon_runs(make_server, delete):
+    server = make_server()
+    ending, staying = await invites_of_bob_and_others(server)
+    await delete(server)
+    assert not await has_account(server, "bob")
+    await assert_ended(server, ending, staying)
+
+
+@WAYS
+async def test_while_the_daemon_is_away(make_server, delete):
+    server = make_server()
+    ending, staying = await invites_of_bob_and_others(server)
+    server.daemon.stop()
+    await delete(server)
+    server.daemon.start()
+    await assert_ended(server, ending, staying)
+
+
+async def test_while_the_daemon_is_away_and_prosody_restarts(make_server):
+    server = make_server()
+    ending, staying = await invites_of_bob_and_others(server)
+    server.daemon.stop()
+    await by_the_console(server)
+    server.prosody.restart()
+    server.daemon.start()
+    await assert_ended(server, ending, staying)
+
+
+async def test_a_new_account_of_that_name_keeps_its_invites(make_server):
+    server = make_server()
+    await by_the_console(server)
+    await register(server, "bob", generate(server))
+    invite = await new_invite(await server.login("bob"))
+    server.daemon.restart()  # what it is told then is no news
+    await register(server, "carol", invite)
+
+
+async def invites_of_bob_and_others(server):
+    bob, alice = await server.login("bob"), await server.login("alice")
+    ending = [await new_invite(bob), generate(server, "--reset", "bob"),
+              generate(server, "--contact", "bob@example.org", "--uses", "5")]
+    await bob.close()
+    return ending, [await new_invite(alice), generate(server), generate(server, "--reset", "alice")]
+
+
+async def assert_ended(server, ending, staying):
+    for invite, username in zip(ending, ("carol", "bob", "carol")):
+        with pytest.raises(StanzaError):
+            await register(server, username, invite)
+    for invite in ending:
+        await eventually(lambda: show(server, invite)["state"] == "revoked", "the invite has ended")
+    assert [show(server, invite)["state"] for invite in staying] == ["pending"] * len(staying)

@@ -1,0 +1,57 @@
+"""The store's disk is full: what is refused is refused as temporary, and the log says why; what was acknowledged is all
+there; and when there is room again, the daemon works on."""
+
+import subprocess
+
+import pytest
+
+from harness.stories import eventually, generate, has_account, new_invite, register, show
+from harness.xmpp import StanzaError
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def server(disk, make_server):
+    return make_server(settings={"store": {"url": f"sqlite:{disk}/easy-invite.db"}})
+
+
+async def test_until_there_is_room_again(server, disk):
+    alice, invite = await server.login("alice"), generate(server)
+    made = [await new_invite(alice)]
+    fill(disk / "ballast")
+    with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
+        while True:
+            made.append(await new_invite(alice))
+    assert "no space is left on the disk" in server.daemon.log
+    with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
+        await register(server, "carol", invite)
+    assert not await has_account(server, "carol")
+    done = server.daemon.cli("generate", "example.org")
+    assert (done.returncode, done.stdout) == (1, "") and "no space is left on the disk" in done.stderr
+
+    (disk / "ballast").unlink()
+    await new_invite(alice)
+    await register(server, "carol", invite)
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
+    assert {show(server, known)["state"] for known in made} == {"pending"}
+    await register(server, "dave", made[-1])
+    assert server.daemon.logins == 1
+
+
+def fill(file):
+    """Leaves no byte free."""
+    with file.open("wb", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(bytes(4096))
+        except OSError:
+            pass

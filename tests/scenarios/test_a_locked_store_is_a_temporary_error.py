@@ -1,0 +1,40 @@
+"""Another program holds the store's lock: who needs to write is told within seconds to try again later, others are
+served meanwhile, and afterwards all is as before."""
+
+import asyncio
+import sqlite3
+import time
+
+import pytest
+
+from harness.stories import eventually, generate, has_account, new_invite, register, show
+from harness.xmpp import PING, StanzaError
+
+TOLD_WITHIN = 7  # seconds: the store waits for 5
+
+
+async def test_until_the_lock_is_released(server):
+    alice, bob, invite = await server.login("alice"), await server.login("bob"), generate(server)
+    with sqlite3.connect(server.daemon.folder / "easy-invite.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        command = asyncio.create_task(asyncio.to_thread(server.daemon.cli, "generate", "example.org"))
+        refused = [asyncio.create_task(work) for work in (new_invite(alice), register(server, "carol", invite))]
+        while not all(work.done() for work in refused):
+            before = time.monotonic()
+            await bob.ask("get", f"<ping xmlns='{PING}'/>", "invite.example.org")
+            assert time.monotonic() - before < 1
+        assert time.monotonic() - started < TOLD_WITHIN
+        for work in refused:
+            with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
+                await work
+        assert not await has_account(server, "carol")
+        done = await command
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert "locked by another program" in done.stderr and "locked by another program" in server.daemon.log
+        other.execute("COMMIT")
+
+    await new_invite(alice)
+    await register(server, "carol", invite)
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
+    assert server.daemon.logins == 1

@@ -1,0 +1,56 @@
+"""A use that was reserved and then neither redeemed nor released, since something crashed: when the daemon is back, it
+asks Prosody what became of it. If it was used, it is counted and what was lost is made good; if not, it is free again."""
+
+import pytest
+
+from harness.server import password_of
+from harness.stories import CREATE_ACCOUNT, eventually, generate, leave_open, register, show, uses_taken
+from harness.xmpp import StanzaError
+
+
+@pytest.fixture
+def crashed(make_server):
+    """A server whose daemon is down, with its store there."""
+    server = make_server()
+    server.daemon.kill()
+    return server
+
+
+async def test_the_account_was_made(crashed):
+    invite = generate(crashed, "--contact", "alice@example.org", "--role", "prosody:admin")
+    leave_open(crashed, invite, "carol@example.org")
+    crashed.prosody.adduser("carol@example.org", password_of("carol"))
+    alice = await crashed.login("alice")
+    crashed.daemon.start()
+    await eventually(lambda: show(crashed, invite)["state"] == "redeemed", "the use is counted")
+
+    await alice.roster_push("carol@example.org", "both")
+    carol = await crashed.login("carol")
+    assert (await carol.roster())["alice@example.org"].subscription == "both"
+    assert CREATE_ACCOUNT in await carol.commands("example.org")
+
+
+async def test_no_account_was_made(crashed):
+    invite = generate(crashed)
+    leave_open(crashed, invite, "carol@example.org")
+    crashed.daemon.start()
+    await eventually(lambda: uses_taken(crashed, invite) == 0, "the use is free again")
+    await register(crashed, "dave", invite)
+
+
+async def test_a_contact_was_made(crashed):
+    invite = generate(crashed, "--contact", "alice@example.org", "--contact-only")
+    leave_open(crashed, invite, "bob@example.org", purpose="contact")
+    alice = await crashed.login("alice")
+    crashed.daemon.start()
+    await eventually(lambda: show(crashed, invite)["state"] == "redeemed", "the use is counted")
+    await alice.roster_push("bob@example.org", "both")
+
+
+async def test_a_reset_that_may_have_been_made_is_not_possible_twice(crashed):
+    invite = generate(crashed, "--reset", "bob")
+    leave_open(crashed, invite, "bob@example.org", purpose="reset")
+    crashed.daemon.start()
+    await eventually(lambda: show(crashed, invite)["state"] == "redeemed", "the use is counted")
+    with pytest.raises(StanzaError, match="item-not-found"):
+        await register(crashed, "bob", invite)

@@ -1,0 +1,86 @@
+"""`easy-invite check` has a line for the configuration, the store, the component and the hook. Where something is wrong,
+its line says what to do, and the exit code is 1; beside a running daemon and without one."""
+
+import json
+
+import pytest
+
+from harness.stories import eventually
+
+PARTS = ["config", "store", "component", "hook"]
+
+
+@pytest.fixture(params=[True, False], ids=["daemon-runs", "no-daemon"])
+def server(request, make_server):
+    made = make_server()
+    made.daemon.stop()  # it has made the store
+    made.with_daemon = request.param
+    return made
+
+
+async def start(server):
+    """Starts the daemon, if there is to be one; check waits until it has logged in or failed to."""
+    if server.with_daemon:
+        server.daemon.start(wait=False)
+        await eventually(lambda: server.daemon.log.count("easy-invite starts") == 2, "the daemon starts")
+
+
+def checked(server):
+    """The exit code, and each part's verdict and detail."""
+    done = server.daemon.cli("--json", "check")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["part"] for line in lines] == PARTS[:len(lines)], done.stdout + done.stderr
+    return done.returncode, {line["part"]: (line["ok"], line["detail"]) for line in lines}
+
+
+async def test_all_is_well(server):
+    await start(server)
+    code, parts = checked(server)
+    assert (code, [ok for ok, _ in parts.values()]) == (0, [True] * 4), parts
+    assert f"Prosody {server.prosody.version}" in parts["hook"][1]
+    assert server.daemon.cli("check").stdout.count(" ok ") == 4
+    if server.with_daemon:
+        assert server.daemon.logins == 1  # it was asked, not pushed aside
+
+
+async def test_prosody_is_down(server):
+    server.prosody.stop()
+    await start(server)
+    assert_wrong(server, "component", f"127.0.0.1:{server.prosody.component_port}", also=["hook"])
+
+
+async def test_the_secret_is_wrong(server):
+    server.daemon.config["component"]["secret"] = "another secret"
+    await start(server)
+    assert_wrong(server, "component", "component_secret", also=["hook"])
+
+
+async def test_prosody_does_not_know_the_component(server):
+    server.prosody.components = {"elsewhere.example.org": "secret"}
+    server.prosody.restart()
+    await start(server)
+    assert_wrong(server, "component", 'Component "invite.example.org"', also=["hook"])
+
+
+async def test_the_module_is_missing(server):
+    server.prosody.hosts["example.org"] = ""
+    server.prosody.restart()
+    await start(server)
+    assert_wrong(server, "hook", '"easy_invite"')
+
+
+async def test_the_store_is_no_store(server):
+    await start(server)
+    server.daemon.write_config()
+    (server.daemon.folder / "other.db").write_text("a diary, not a database" * 100)
+    server.daemon.config["store"]["url"] = "sqlite:other.db"
+    server.daemon.config["control"] = {"socket": "easy-invite.db.sock"}
+    code, parts = checked(server)
+    assert code == 1 and not parts["store"][0] and "other.db" in parts["store"][1]
+
+
+def assert_wrong(server, part, words, also=()):
+    code, parts = checked(server)
+    assert code == 1
+    assert {name for name, (ok, _) in parts.items() if not ok} == {part, *also}, parts
+    assert words in parts[part][1]

@@ -1,0 +1,58 @@
+"""Two clients with no special knowledge of invites for the component: Cheogram, whose Commands tab follows a contact's
+presence, and Beagle, which runs what service discovery shows and never names the session."""
+
+import pytest
+
+from harness import clients
+from harness.server import password_of
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET, Invite, register, show
+
+COMPONENT = "invite.example.org"
+
+
+async def log_in(kind, server, username):
+    client = kind(server)
+    await client.log_in(username, password_of(username))
+    return client
+
+
+async def test_cheogram_shows_the_commands_in_the_tab_of_a_contact(server):
+    alice = await log_in(clients.Cheogram, server, "alice")
+    assert await alice.open_commands_tab(COMPONENT) == {NEW_INVITE: "New Invite"}
+    shown = await alice.run_command(COMPONENT, NEW_INVITE)
+    assert (shown.status, shown.note) == ("completed", None)
+    await register(server, "judy", Invite(shown.values["uri"]))
+
+
+async def test_the_component_is_there_again_at_the_next_login(server):
+    bob = await log_in(clients.Cheogram, server, "bob")
+    await bob.open_commands_tab(COMPONENT)
+    await bob.log_out()
+    again = await server.login("bob")
+    await again.presence_from(COMPONENT)
+
+
+async def test_cheogram_sends_a_whole_form_back(server):
+    admin = await log_in(clients.Cheogram, server, "admin")
+    assert set(await admin.open_commands_tab(COMPONENT)) == {NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET}
+    shown = await admin.run_command(COMPONENT, CREATE_ACCOUNT, {"username": "Kim", "note": "from the tab"})
+    assert shown.status == "completed"
+    invite = show(server, Invite(shown.values["uri"]))
+    assert (invite["username"], invite["note"], invite["type"]) == ("kim", "from the tab", "account")
+
+
+@pytest.mark.parametrize("address", ["example.org", COMPONENT])
+async def test_beagle_runs_new_invite(server, address):
+    alice = await log_in(clients.Beagle, server, "alice")
+    shown = await alice.run_command(address, NEW_INVITE)
+    assert (shown.status, shown.note) == ("completed", None)
+    await register(server, f"friend-by-{address}", Invite(shown.values["uri"]))
+
+
+@pytest.mark.parametrize("address", ["example.org", COMPONENT])
+async def test_beagle_fills_in_a_form_without_naming_the_session(server, address):
+    admin = await log_in(clients.Beagle, server, "admin")
+    shown = await admin.run_command(address, CREATE_ACCOUNT, {"roster-subscription": "1", "uses": "2"})
+    assert shown.status == "completed"
+    invite = show(server, Invite(shown.values["uri"]))
+    assert (invite["type"], invite["max_uses"]) == ("account-and-contact", 2)

@@ -1,0 +1,38 @@
+"""`easy-invite generate` beside a running server knows which accounts there are: what cannot be is refused with one line
+and exit code 1, and no invite is made. What it cannot look up, it makes with a warning."""
+
+import pytest
+
+from harness.stories import generate
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["example.org", "--username", "alice"], "already exists"),
+    (["example.org", "--username", "ALICE"], "already exists"),
+    (["example.org", "--username", "reserved"], "reserved"),
+    (["example.org", "--username", "al ice"], "al ice"),
+    (["example.org", "--reset", "ghost"], "ghost@example.org has no account"),
+    (["example.org", "--contact", "ghost@example.org"], "ghost@example.org has no account"),
+    (["example.org", "--contact", "alice@example.net"], "example.org"),
+    (["example.org", "--expires", "tomorrow"], "tomorrow"),
+    (["example.net"], "example.net"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_one_line(server, arguments, words):
+    if "reserved" in arguments and "reserved" not in listed(server):
+        generate(server, "--username", "reserved")
+    before = listed(server)
+    done = server.daemon.cli("generate", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert words in done.stderr
+    assert listed(server) == before
+
+
+def test_without_the_daemon_it_warns(make_server):
+    server = make_server(run_daemon=False)
+    done = server.daemon.cli("generate", "example.org", "--username", "alice")
+    assert done.returncode == 0 and "xmpp:alice@example.org?register;preauth=" in done.stdout
+    assert "warning" in done.stderr and "could not be checked" in done.stderr
+
+
+def listed(server):
+    return server.daemon.cli("--json", "list", "--state", "all").stdout

@@ -1,0 +1,66 @@
+"""Promise 2, at every stanza of a registration: the daemon, Prosody or the wire between them fails just before the
+stanza arrives. Whichever it is, the link makes one account in the end, with its contact, and then no second one."""
+
+import asyncio
+
+import pytest
+
+from harness.relay import Relay
+from harness.stories import eventually, generate, has_account, register, show
+from harness.xmpp import StanzaError, StreamClosed
+
+STANZAS = {
+    "reserve": "<reserve ",
+    "reserved": "<reserved ",
+    "redeem": "<redeem ",
+    "redeemed": "<iq [^>]*type=.result.[^>]*(/>|></iq>)",
+}
+FAULTS = {
+    "the-daemon-is-killed": lambda server, relay: server.daemon.kill(),
+    "prosody-is-killed": lambda server, relay: server.prosody.kill(),
+    "the-wire-is-cut": lambda server, relay: relay.cut(),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stanza", STANZAS)
+async def test_a_single_use(make_server, stanza, fault):
+    server = make_server(run_daemon=False)
+    with Relay(server.prosody.component_port) as relay:
+        server.daemon.config["component"]["server"] = relay.address
+        server.daemon.start()
+        invite = generate(server, "--contact", "alice@example.org")
+
+        relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
+        registration = asyncio.create_task(tried(server, "carol", invite))
+        assert await asyncio.to_thread(relay.struck.wait, 10)
+        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=bring_back(server))
+        await registration
+
+        if not await has_account(server, "carol"):
+            await eventually(lambda: tried(server, "carol", invite), "the token is as good as before")
+        await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
+        assert not await tried(server, "dave", invite)
+        assert await has_account(server, "carol") and not await has_account(server, "dave")
+        for one, other in (("carol", "alice"), ("alice", "carol")):
+            async with await server.login(one) as stream:
+                assert (await stream.roster())[f"{other}@example.org"].subscription == "both"
+
+
+async def tried(server, username, invite):
+    """Whether the server said that somebody has registered."""
+    try:
+        await register(server, username, invite)
+    except (StanzaError, StreamClosed, ConnectionError):
+        return False
+    return True
+
+
+def bring_back(server):
+    """Starts what was killed; returns how many logins of the daemon there are then."""
+    if server.prosody.pid is None:
+        server.prosody.start()
+    if server.daemon.pid is None:
+        server.daemon.start(wait=False)
+        return 1
+    return 2

@@ -1,0 +1,90 @@
+"""Users, other components and other hosts who send the daemon what the hook would send are refused, and nothing changes.
+The same stanzas from a served host are answered."""
+
+import sqlite3
+
+import pytest
+
+from harness.prosody import COMPONENT_SECRET, INVITE_HOST
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, generate, leave_open
+from harness.xmpp import ADHOC, DISCO_ITEMS, Component, StanzaError
+
+GATE = "urn:easy-invite:gate:1"
+SERVED = "hook.example.org"  # a component of the test's own, which the daemon takes for a VirtualHost with a hook
+
+
+def requests(host, token):
+    """Every request that a hook makes, in XML; the store has the reservations open-1 and open-2."""
+    relay = f"<relay xmlns='{GATE}' from='admin@{host}/x' admin='true'>"
+    return [
+        ("get", f"<check xmlns='{GATE}' token='{token}'/>"),
+        ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' username='mallory' exists='false' token='{token}'/>"),
+        ("set", f"<redeem xmlns='{GATE}' reservation='open-1'/>"),
+        ("set", f"<release xmlns='{GATE}' reservation='open-2'/>"),
+        ("set", f"<contact xmlns='{GATE}' reservation='forged-2' token='{token}' inviter='alice@{host}' "
+                f"contact='trudy@example.net'/>"),
+        ("set", f"{relay}<command xmlns='{ADHOC}' node='{NEW_INVITE}' action='execute'/></relay>"),
+        ("set", f"{relay}<command xmlns='{ADHOC}' node='{CREATE_ACCOUNT}' action='execute'/></relay>"),
+        ("get", f"{relay}<query xmlns='{DISCO_ITEMS}' node='{ADHOC}'/></relay>"),
+        ("set", f"<generate xmlns='{GATE}' type='account'/>"),
+        ("set", f"<deleted xmlns='{GATE}' username='alice' deleted-at='2099-01-01T00:00:00Z'/>"),
+    ]
+
+
+@pytest.fixture
+def server(make_server):
+    made = make_server(
+        hosts={"example.org": INVITE_HOST, "example.net": ""},
+        components={jid: COMPONENT_SECRET for jid in ("invite.example.org", SERVED, "rogue.example.org")},
+        settings={"hosts": {"example.net": None, SERVED: {}}})
+    made.prosody.adduser("mallory@example.net", "mallory's password")
+    return made
+
+
+async def test_others_are_refused(server):
+    invite = generate(server, "--contact", "alice@example.org", "--uses", "unlimited")
+    prepare(server, invite)
+    before = contents(server)
+    speakers = [await server.login("alice"), await server.login("admin"),
+                await server.login("mallory", domain="example.net"), await component(server, "rogue.example.org")]
+    for speaker in speakers:
+        for type, payload in requests("example.org", invite.token):
+            with pytest.raises(StanzaError, match="cancel/(service-unavailable|not-allowed)"):
+                await speaker.ask(type, payload, "invite.example.org")
+    assert contents(server) == before
+
+
+async def test_a_component_cannot_pretend_to_be_the_host(server):
+    invite = generate(server, "--contact", "alice@example.org", "--uses", "unlimited")
+    prepare(server, invite)
+    before = contents(server)
+    for pretended in ("example.org", "admin@example.org"):
+        for type, payload in requests("example.org", invite.token):
+            rogue = await component(server, "rogue.example.org")
+            rogue.send(f"<iq type='{type}' id='x' from='{pretended}' to='invite.example.org'>{payload}</iq>")
+            assert "invalid-from" in await rogue.expect_end()
+    assert contents(server) == before
+
+
+async def test_a_served_host_is_answered(server):
+    invite = generate(server, "--contact", f"alice@{SERVED}", "--uses", "unlimited", host=SERVED)
+    prepare(server, invite)
+    hook = await component(server, SERVED)
+    for type, payload in requests(SERVED, invite.token):
+        await hook.ask(type, payload, "invite.example.org")
+
+
+async def component(server, jid):
+    return await Component.connect("127.0.0.1", server.prosody.component_port, jid, COMPONENT_SECRET)
+
+
+def prepare(server, invite):
+    """Two registrations are under way."""
+    for number in (1, 2):
+        leave_open(server, invite, f"guest-{number}@example.org", reservation=f"open-{number}", seconds_ago=0)
+
+
+def contents(server):
+    """Everything in the store."""
+    with sqlite3.connect(server.daemon.folder / "easy-invite.db") as store:
+        return list(store.iterdump())

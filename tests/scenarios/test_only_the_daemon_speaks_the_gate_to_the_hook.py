@@ -1,0 +1,51 @@
+"""Users, other components and other hosts who send the VirtualHost what the daemon would send are refused, and nothing
+changes. The same stanzas from the daemon's component are answered."""
+
+import pytest
+
+from harness.prosody import COMPONENT_SECRET, INVITE_HOST
+from harness.xmpp import Component, StanzaError
+
+GATE = "urn:easy-invite:gate:1"
+REQUESTS = [
+    ("get", f"<hello xmlns='{GATE}'/>"),
+    ("get", f"<account xmlns='{GATE}' username='alice'/>"),
+    ("set", f"<settle xmlns='{GATE}' reservation='forged-1' purpose='contact' account='bob@example.org' "
+            "inviter='alice@example.org'/>"),
+    ("set", f"<settle xmlns='{GATE}' reservation='forged-2' purpose='register' account='bob@example.org' "
+            "inviter='admin@example.org'><role>prosody:admin</role></settle>"),
+    ("set", f"<generate xmlns='{GATE}' type='account' host='example.org'/>"),
+    ("set", f"<generate xmlns='{GATE}' type='password-reset' username='admin'/>"),
+]
+
+
+@pytest.fixture
+def server(make_server):
+    made = make_server(run_daemon=False, hosts={"example.org": INVITE_HOST, "example.net": INVITE_HOST},
+                       components={jid: COMPONENT_SECRET for jid in ("invite.example.org", "rogue.example.org")})
+    made.prosody.adduser("mallory@example.net", "mallory's password")
+    return made
+
+
+async def test_others_are_refused(server):
+    daemon, alice = await component(server, "invite.example.org"), await server.login("alice")
+    speakers = [alice, await server.login("admin"), await server.login("mallory", domain="example.net"),
+                await component(server, "rogue.example.org")]
+    for speaker in speakers:
+        for type, payload in REQUESTS:
+            with pytest.raises(StanzaError):
+                await speaker.ask(type, payload, "example.org")
+    assert await alice.roster() == {}
+    assert daemon.inbox == []  # nothing of it went through to the daemon
+
+
+async def test_the_daemon_is_answered(server):
+    daemon, alice = await component(server, "invite.example.org"), await server.login("alice")
+    for type, payload in REQUESTS:
+        if "generate" not in payload:
+            await daemon.ask(type, payload, "example.org")
+    await alice.roster_push("bob@example.org", "both")
+
+
+async def component(server, jid):
+    return await Component.connect("127.0.0.1", server.prosody.component_port, jid, COMPONENT_SECRET)

@@ -1,0 +1,95 @@
+"""slixmpp, a library that bots and a terminal client (poezio) are made of: its own plugins run the commands, and
+submit a form with the action "next", whatever was offered. It knows no tokens, so those are raw stanzas on its
+stream."""
+
+import asyncio
+import contextlib
+
+import pytest
+import slixmpp
+
+from harness.server import password_of
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, Invite, generate, register, show, used
+from harness.xmpp import ADHOC, preauth_element
+
+SECONDS = 15
+ADDRESSES = ["example.org", "invite.example.org"]
+
+
+@contextlib.asynccontextmanager
+async def logged_in(server, username, register=None):
+    """A slixmpp client whose session has started; `register(client)` makes what it does first."""
+    client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username))
+    for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0077"):
+        client.register_plugin(plugin)
+    client.enable_starttls = client.enable_direct_tls = False
+    client.enable_plaintext = True
+    client.plugin["feature_mechanisms"].unencrypted_plain = True
+    started = asyncio.get_running_loop().create_future()
+    client.add_event_handler("session_start", lambda _: started.set_result(None))
+    if register is not None:
+        client.add_event_handler("register", register(client))
+    client.connect("127.0.0.1", server.prosody.c2s_port)
+    try:
+        await asyncio.wait_for(started, SECONDS)
+        yield client
+    finally:
+        client.abort()
+
+
+def values_of(reply):
+    return reply["command"]["form"].get_values()
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_new_invite(server, address):
+    async with logged_in(server, "alice") as alice:
+        listed = await alice.plugin["xep_0050"].get_commands(jid=address)
+        assert (address, NEW_INVITE, "New Invite") in listed["disco_items"]["items"]
+        described = await alice.plugin["xep_0030"].get_info(jid=address, node=NEW_INVITE)
+        assert ADHOC in described["disco_info"]["features"]
+        reply = await alice.plugin["xep_0050"].send_command(address, NEW_INVITE)
+        assert reply["command"]["status"] == "completed"
+        await register(server, f"friend-by-{address}", Invite(values_of(reply)["uri"]))
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_the_account_form(server, address):
+    async with logged_in(server, "admin") as admin:
+        forms, results = asyncio.Queue(), asyncio.Queue()
+
+        def show_form(iq, session):
+            forms.put_nowait(iq)
+            session["payload"] = iq["command"]["form"]
+            session["payload"].set_type("submit")
+            session["payload"].set_values({"note": "by a bot", "uses": "2", "expires": "never"})
+            session["next"] = lambda iq, session: results.put_nowait(iq)
+            admin.plugin["xep_0050"].continue_command(session, direction="next")
+
+        handlers = {"next": show_form, "error": results.put_nowait}
+        admin.plugin["xep_0050"].start_command(address, CREATE_ACCOUNT, handlers)
+        form = await asyncio.wait_for(forms.get(), SECONDS)
+        assert (form["command"]["status"], form["command"]["actions"]) == ("executing", {"complete"})
+        result = await asyncio.wait_for(results.get(), SECONDS)
+        assert result["command"]["status"] == "completed"
+        made = show(server, Invite(values_of(result)["uri"]))
+    assert (made["note"], made["max_uses"], made["expires_at"]) == ("by a bot", 2, None)
+
+
+async def test_a_program_registers_with_a_token_and_logs_in(server):
+    invite = generate(server, "--contact", "alice@example.org")
+
+    def register_on(client):
+        async def register_with_token(_):
+            client.send_raw(f"<iq type='set' id='token'>{preauth_element(invite.token)}</iq>")
+            iq = client.Iq(stype="set")
+            iq["register"]["username"] = "robot"
+            iq["register"]["password"] = password_of("robot")
+            await iq.send()
+        return register_with_token
+
+    async with logged_in(server, "robot", register_on) as robot:
+        assert robot.boundjid.bare == "robot@example.org"
+        await robot.get_roster()
+        assert robot.client_roster["alice@example.org"]["subscription"] == "both"
+    await used(server, invite)

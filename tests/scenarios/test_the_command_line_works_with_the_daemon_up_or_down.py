@@ -1,0 +1,43 @@
+"""The operator makes, lists, shows and takes back invites beside the running daemon, which knows at once; and, with the
+same results, while it is down."""
+
+import json
+
+import pytest
+
+from harness.stories import generate, register, show
+from harness.xmpp import StanzaError
+
+
+@pytest.fixture(params=["up", "down"])
+def server(request, make_server):
+    made = make_server()
+    if request.param == "down":
+        made.daemon.stop()
+    return made
+
+
+async def test_an_invites_life(server):
+    invite, other = generate(server, "--note", "for Carol"), generate(server)
+    assert {line["note"] for line in listed(server)} == {"for Carol", None}
+    assert show(server, invite)["state"] == "pending"
+    assert "token" not in show(server, invite)
+    taken_back = server.daemon.cli("revoke", other.uri)
+    assert taken_back.returncode == 0 and "revoked" in taken_back.stdout
+    assert [line["note"] for line in listed(server)] == ["for Carol"]
+    assert [line["id"] for line in listed(server, "--state", "revoked")] == [show(server, other)["id"]]
+
+    if server.daemon.pid is None:
+        server.daemon.start()
+    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation was taken back"):
+        await register(server, "mallory", other)
+    await register(server, "carol", invite)
+    assert (show(server, invite)["state"], show(server, invite)["uses"]) == ("redeemed", 1)
+
+
+def listed(server, *options):
+    """What `list` prints; pending invites, unless the options say others."""
+    options = options or ("--state", "pending")
+    done = server.daemon.cli("--json", "list", "example.org", *options)
+    assert done.returncode == 0
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,0 +1,36 @@
+"""With `allow_contact_invites = false`, users do not find New Invite and are told why they may not run it; admins may."""
+
+import pytest
+
+from harness.clients import ALL_WITH_A_BUTTON, ClientError
+from harness.stories import NEW_INVITE, new_invite
+from harness.xmpp import StanzaError
+
+
+@pytest.fixture
+def strict(make_server):
+    return make_server(settings={"hosts": {"example.org": {"allow_contact_invites": False}}})
+
+
+@pytest.mark.parametrize("address", ["example.org", "invite.example.org"])
+async def test_it_is_not_listed_and_forbidden(strict, address):
+    alice = await strict.login("alice")
+    assert NEW_INVITE not in await alice.commands(address)
+    with pytest.raises(StanzaError, match="auth/forbidden: You do not have permission"):
+        await new_invite(alice, address)
+    with pytest.raises(StanzaError, match="auth/forbidden"):
+        await alice.disco_info(address, NEW_INVITE)
+
+
+@pytest.mark.parametrize("client", ALL_WITH_A_BUTTON, ids=lambda client: client.__name__)
+async def test_clients_tell_their_users(strict, client):
+    alice = client(strict)
+    await alice.log_in("alice", "alice's password")
+    with pytest.raises(ClientError):
+        await alice.create_invite()
+
+
+async def test_admins_may(strict):
+    admin = await strict.login("admin")
+    assert NEW_INVITE in await admin.commands("example.org")
+    await new_invite(admin)
