@@ -17,6 +17,7 @@ pub struct Account {
     /// The chat server counts it among its admins.
     pub admin: bool,
     /// The chat server could not have an account of that name.
+    #[serde(default)]
     pub impossible: bool,
 }
 
