@@ -305,7 +305,7 @@ impl Invites {
     /// If it is not stored.
     pub async fn redeem(&self, reservation: String) -> Result<bool> {
         let redeemed = self.0.store.redeem(reservation, self.now()).await?;
-        if let Some((used, _)) = &redeemed {
+        if let Some((used, true)) = &redeemed {
             tracing::info!(invite = %used.invite, purpose = %used.purpose, account = %used.account, "invite used");
         }
         Ok(redeemed.is_some())

@@ -191,12 +191,13 @@ impl Store {
         self.sqlite().redeemed_by(id, account).await
     }
 
-    /// The account of a reserved use was made. Returns the use and its invite; doing it again changes nothing.
+    /// The account of a reserved use was made. Returns the use, and whether it was redeemed by this: doing it again changes
+    /// nothing.
     /// `None`: there is no such reservation.
     ///
     /// # Errors
     /// If it is not durable.
-    pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, Invite)>> {
+    pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
         self.sqlite().redeem(reservation, now).await
     }
 

@@ -106,9 +106,9 @@ async fn a_use_is_reserved_then_redeemed_once() {
     let invite = scratch.with(|_| ()).await;
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     assert_eq!(scratch.uses(&invite).await, 0, "a reservation is no use yet");
-    for _ in 0..2 {
-        let (used, _) = scratch.store.redeem(reserved.id.clone(), at(2001)).await.unwrap().unwrap();
-        assert_eq!(used, reserved);
+    for first in [true, false] {
+        let (used, now) = scratch.store.redeem(reserved.id.clone(), at(2001)).await.unwrap().unwrap();
+        assert_eq!((used, now), (reserved.clone(), first));
         assert_eq!(scratch.uses(&invite).await, 1, "redeeming again changes nothing");
     }
     assert!(!scratch.store.release(reserved.id).await.unwrap(), "what is redeemed is not given back");

@@ -105,7 +105,7 @@ impl Sqlite {
             .await
     }
 
-    pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, Invite)>> {
+    pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
         self.writer.run(move |connection| redeem(connection, &reservation, now)).await
     }
 
@@ -413,20 +413,21 @@ fn reserve(connection: &Connection, wanted: &Use) -> rusqlite::Result<Claim> {
     Ok(if standing.is_empty() { Claim::UsedUp } else { Claim::Contended(standing) })
 }
 
-fn redeem(connection: &Connection, reservation: &str, now: Timestamp) -> rusqlite::Result<Option<(Use, Invite)>> {
-    let Some((used, _)) = reservations(connection, "invite_use.id = :id", 1, &[(":id", &reservation)])?.pop() else {
+fn redeem(connection: &Connection, reservation: &str, now: Timestamp) -> rusqlite::Result<Option<(Use, bool)>> {
+    let Some((used, invite)) = reservations(connection, "invite_use.id = :id", 1, &[(":id", &reservation)])?.pop()
+    else {
         return Ok(None);
     };
     let redeemed = connection
         .prepare_cached("UPDATE invite_use SET redeemed_at = :now WHERE id = :id AND redeemed_at IS NULL")?
         .execute(named_params! {":id": reservation, ":now": now.as_second()})?;
-    if redeemed == 1 {
-        connection
-            .prepare_cached("UPDATE invite SET uses = uses + 1, last_used_at = :now WHERE id = :id")?
-            .execute(named_params! {":id": used.invite.as_str(), ":now": now.as_second()})?;
+    if redeemed == 0 {
+        return Ok(Some((used, false)));
     }
-    let Some(invite) = by_id(connection, &used.invite)? else { return Ok(None) };
-    if redeemed == 1 && used.purpose == Purpose::Register {
+    connection
+        .prepare_cached("UPDATE invite SET uses = uses + 1, last_used_at = :now WHERE id = :id")?
+        .execute(named_params! {":id": used.invite.as_str(), ":now": now.as_second()})?;
+    if used.purpose == Purpose::Register {
         connection
             .prepare_cached(
                 "INSERT OR REPLACE INTO account (jid, inviter, invite, registered_at) \
@@ -439,7 +440,7 @@ fn redeem(connection: &Connection, reservation: &str, now: Timestamp) -> rusqlit
                 ":now": now.as_second(),
             })?;
     }
-    Ok(Some((used, invite)))
+    Ok(Some((used, true)))
 }
 
 fn release(connection: &Connection, reservation: &str) -> rusqlite::Result<bool> {
