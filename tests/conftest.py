@@ -5,6 +5,7 @@ What a test needs and is not there (Prosody, the built daemon, root) makes it fa
 
 import asyncio
 import inspect
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -79,3 +80,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
                 end = "\n".join(program.log.splitlines()[-LOG_LINES_SHOWN:])
                 report.sections.append((f"end of {program.log_file}", end))
     return report
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -3,12 +3,11 @@
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .process import Process, ProcessFailed
+from .process import Process, ProcessFailed, Service
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOGGED_IN = "component session established"
@@ -57,7 +56,7 @@ def toml(config: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-class Daemon:
+class Daemon(Service):
     """One easy-invite daemon. A context manager: it runs within `with`, and is stopped at the end."""
 
     def __init__(self, folder: Path, config: Mapping | str, *, environment: Mapping[str, str] | None = None,
@@ -131,25 +130,6 @@ class Daemon:
         exit_code = self._process.wait(seconds)
         self._process = None
         return exit_code
-
-    def kill(self) -> None:
-        """Ends it as a crash does (SIGKILL)."""
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-
-    def pause(self) -> None:
-        """Makes it hang (SIGSTOP) until `resume`."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `pause`."""
-        self._process.send_signal(signal.SIGCONT)
-
-    def restart(self) -> None:
-        """Stops it and starts it again, with the configuration written anew."""
-        self.stop()
-        self.start()
 
     def cli(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs `easy-invite` with this daemon's configuration, whether it is up or down; stdout and stderr are text."""

@@ -91,6 +91,31 @@ class Process:
         return self.output.read_text(errors="replace")
 
 
+class Service:
+    """A server that the tests start, and to which they do what the world does to servers."""
+
+    _process: Process | None = None
+
+    def kill(self) -> None:
+        """Ends it as a crash does (SIGKILL)."""
+        process, self._process = self._process, None
+        if process:
+            process.kill()
+
+    def pause(self) -> None:
+        """Makes it hang (SIGSTOP) until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stops it and starts it again, on the same ports and data, with the configuration written anew."""
+        self.stop()
+        self.start()
+
+
 @atexit.register
 def _kill_what_still_runs() -> None:
     for process in list(_running):

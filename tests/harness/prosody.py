@@ -9,13 +9,12 @@ namespace), so every other path is what it is outside, and nothing stays mounted
 
 import os
 import shlex
-import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .process import Process, ProcessFailed, free_port, port_answers
+from .process import Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VERSIONS = ("0.12", "13")
@@ -66,7 +65,7 @@ def prosody_13_root() -> Path:
     return Path(made.stdout.strip())
 
 
-class Prosody:
+class Prosody(Service):
     """One throw-away Prosody. A context manager: it runs within `with`, and is stopped at the end.
 
     `c2s_port` and `component_port` are always there; `s2s_port` and `http_port` are None unless asked for.
@@ -158,25 +157,6 @@ class Prosody:
         """Ends it as an operator does (SIGTERM) and returns the exit code; None if it did not run."""
         process, self._process = self._process, None
         return process.stop() if process else None
-
-    def kill(self) -> None:
-        """Ends it as a crash does (SIGKILL)."""
-        process, self._process = self._process, None
-        if process:
-            process.kill()
-
-    def pause(self) -> None:
-        """Makes it hang (SIGSTOP) until `resume`."""
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after `pause`."""
-        self._process.send_signal(signal.SIGCONT)
-
-    def restart(self) -> None:
-        """Stops it and starts it again, on the same ports and data, with the configuration written anew."""
-        self.stop()
-        self.start()
 
     def prosodyctl(self, *arguments: str) -> tuple[int, str, str]:
         """Runs prosodyctl with this server's configuration: its exit code, stdout and stderr."""

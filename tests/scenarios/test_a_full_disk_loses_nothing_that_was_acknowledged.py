@@ -1,22 +1,10 @@
 """The store's disk is full: what is refused is refused as temporary, and the log says why; what was acknowledged is all
 there; and when there is room again, the daemon works on."""
 
-import subprocess
-
 import pytest
 
 from harness.stories import eventually, generate, has_account, new_invite, register, show
 from harness.xmpp import StanzaError
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture

@@ -9,16 +9,6 @@ from harness.stories import generate, register, show
 
 
 @pytest.fixture
-def disk(tmp_path):
-    """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-@pytest.fixture
 def server(disk, make_server):
     return make_server(settings={"store": {"url": f"sqlite:{disk}/easy-invite.db"},
                                  "control": {"socket": "easy-invite.sock"}})
