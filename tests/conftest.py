@@ -50,7 +50,7 @@ def make_server(prosody_version: str, tmp_path_factory: pytest.TempPathFactory) 
     yield make
     for made in reversed(started):
         _servers.remove(made)
-        made.stop()
+        made.kill()
 
 
 @pytest.hookimpl(tryfirst=True)
