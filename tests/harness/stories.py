@@ -1,4 +1,5 @@
-"""The steps that many stories share, a line each: somebody makes an invite, somebody registers, and how it stands then."""
+"""The steps that many stories share, a line each: somebody makes an invite, somebody registers, and how it stands
+then."""
 
 import asyncio
 import inspect

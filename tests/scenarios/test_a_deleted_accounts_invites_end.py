@@ -1,5 +1,5 @@
-"""When an account is deleted, by its user or by the operator, its pending invites end, and links that reset its password
-too; everybody else's stay. If the daemon was away at that moment, it is made good when it is back."""
+"""When an account is deleted, by its user or by the operator, its pending invites end, and links that reset its
+password too; everybody else's stay. If the daemon was away at that moment, it is made good when it is back."""
 
 import pytest
 

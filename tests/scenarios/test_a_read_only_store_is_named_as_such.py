@@ -1,5 +1,5 @@
-"""The store is on a file system that was mounted read-only: the daemon does not start, the command line makes nothing, and
-both say why. Mounted for writing again, everything is there."""
+"""The store is on a file system that was mounted read-only: the daemon does not start, the command line makes nothing,
+and both say why. Mounted for writing again, everything is there."""
 
 import subprocess
 

@@ -1,5 +1,6 @@
 """A use that was reserved and then neither redeemed nor released, since something crashed: when the daemon is back, it
-asks Prosody what became of it. If it was used, it is counted and what was lost is made good; if not, it is free again."""
+asks Prosody what became of it. If it was used, it is counted and what was lost is made good; if not, it is free
+again."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""A user whom the daemon's `admins` name is an admin of easy-invite, on both addresses, without being one of Prosody."""
+"""A user whom the daemon's `admins` name is an admin of easy-invite, on both addresses, without being one of
+Prosody."""
 
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
 

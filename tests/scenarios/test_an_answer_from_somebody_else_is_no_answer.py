@@ -1,5 +1,5 @@
-"""Somebody who knows the id of a question of the gate, and answers before the one who was asked, is not believed: not by
-the hook, and not by the daemon."""
+"""Somebody who knows the id of a question of the gate, and answers before the one who was asked, is not believed: not
+by the hook, and not by the daemon."""
 
 import asyncio
 

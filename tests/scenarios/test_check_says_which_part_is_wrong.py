@@ -1,5 +1,5 @@
-"""`easy-invite check` has a line for the configuration, the store, the component and the hook. Where something is wrong,
-its line says what to do, and the exit code is 1; beside a running daemon and without one."""
+"""`easy-invite check` has a line for the configuration, the store, the component and the hook. Where something is
+wrong, its line says what to do, and the exit code is 1; beside a running daemon and without one."""
 
 import json
 

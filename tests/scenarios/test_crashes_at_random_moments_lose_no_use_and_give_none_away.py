@@ -64,14 +64,15 @@ def generate_many(server, number):
 
 
 async def persist(server, username, invite, delay):
-    """Registers, again and again while the failure is a temporary one, or a name that nobody can have taken is taken."""
+    """Registers, again and again while the failure is a temporary one, or a name is taken that has no account."""
     await asyncio.sleep(delay)
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         try:
             return await register(server, username, invite)
         except StanzaError as refusal:
-            if refusal.condition == "item-not-found" or refusal.condition == "conflict" and await made(server, username):
+            taken = refusal.condition == "conflict" and await made(server, username)
+            if taken or refusal.condition == "item-not-found":
                 return
         except (StreamClosed, WaitTimeout, ConnectionError):
             pass

@@ -1,5 +1,5 @@
-"""Users, other components and other hosts who send the daemon what the hook would send are refused, and nothing changes.
-The same stanzas from a served host are answered."""
+"""Users, other components and other hosts who send the daemon what the hook would send are refused, and nothing
+changes. The same stanzas from a served host are answered."""
 
 import sqlite3
 

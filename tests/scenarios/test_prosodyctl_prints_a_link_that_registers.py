@@ -1,4 +1,5 @@
-"""`prosodyctl mod_easy_invite generate HOST`, or with the two words the other way round, prints one link, as good as any."""
+"""`prosodyctl mod_easy_invite generate HOST`, or with the two words the other way round, prints one link, as good as
+any."""
 
 import pytest
 

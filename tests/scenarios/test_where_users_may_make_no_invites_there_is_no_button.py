@@ -1,4 +1,5 @@
-"""With `allow_contact_invites = false`, users do not find New Invite and are told why they may not run it; admins may."""
+"""With `allow_contact_invites = false`, users do not find New Invite and are told why they may not run it; admins
+may."""
 
 import pytest
 
