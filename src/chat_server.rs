@@ -1,6 +1,7 @@
 //! What the daemon asks the chat server, through whatever connection there is to it.
 
 use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +20,9 @@ pub struct Account {
     /// The chat server could not have an account of that name.
     #[serde(default)]
     pub impossible: bool,
+    /// When the account was made, where the chat server knows.
+    #[serde(default)]
+    pub created_at: Option<Timestamp>,
 }
 
 /// What became of a reserved use.
@@ -37,6 +41,9 @@ pub enum Fate {
 pub struct Hook {
     /// The software and its version, for people.
     pub software: String,
+    /// The id of its server: which of several that may serve the same VirtualHost.
+    #[serde(default)]
+    pub server: String,
 }
 
 /// The chat server, or its hook, did not answer: nobody is connected, or not in time.

@@ -31,7 +31,7 @@ use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invite::Token;
 use crate::invites::Invites;
-use crate::store::{Store, StoreError, StoreUrl};
+use crate::store::Store;
 
 /// The variable that says what is logged, in the notation of `RUST_LOG`.
 const LOG_VARIABLE: &str = "EASY_INVITE_LOG";
@@ -199,14 +199,15 @@ impl Context {
     }
 
     /// The service over the configured store, which has to be there.
-    fn invites(&self) -> anyhow::Result<Invites> {
-        Ok(self.open(Store::open_existing)?.1)
+    async fn invites(&self) -> anyhow::Result<Invites> {
+        Ok(self.open(false).await?.1)
     }
 
-    /// The configured store, and the service over it; the chat server is asked through the daemon, if it runs.
-    fn open(&self, open: impl FnOnce(&StoreUrl) -> Result<Store, StoreError>) -> anyhow::Result<(Store, Invites)> {
+    /// The configured store, which is made if it may be, and the service over it; the chat server is asked through the
+    /// daemon, if it runs.
+    async fn open(&self, make: bool) -> anyhow::Result<(Store, Invites)> {
         let config = self.config()?;
-        let store = open(&config.store)?;
+        let store = if make { Store::open(&config.store).await } else { Store::open_existing(&config.store).await }?;
         let invites = service(store.clone(), &config, Daemon::at(config.control_socket.clone()).chat_server());
         Ok((store, invites))
     }
@@ -216,12 +217,6 @@ impl Context {
 #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
 fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
     Invites::new(store, config.hosts.clone(), chat_server, Timestamp::now)
-}
-
-/// The store, for people.
-fn store_name(store: &StoreUrl) -> String {
-    let StoreUrl::Sqlite(file) = store;
-    file.display().to_string()
 }
 
 /// What stands in stdin, if it is not longer than `longest` bytes.

@@ -357,7 +357,7 @@ impl Source<'_> {
                 return Err(self.problem(Some(socket.span()), "expected the path of a socket, found nothing"));
             }
             Some(socket) => self.folder().join(socket.get_ref()),
-            None => beside(&store),
+            None => self.folder().join(beside(&store)),
         };
         let retention = self.read_or(raw.store.retention, DEFAULT_RETENTION, lifetime)?;
         Ok(Config { component: jid, server, secret, store, retention, control_socket, hosts, warning: None })
@@ -506,16 +506,16 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 fn store_url(text: &str) -> Result<StoreUrl, String> {
-    text.parse().map_err(|error: crate::store::BadStoreUrl| match text.starts_with("postgres") {
-        true => format!("{error}. This version has no PostgreSQL yet"),
-        false => error.to_string(),
-    })
+    text.parse().map_err(|error: crate::store::BadStoreUrl| error.to_string())
 }
 
-/// The socket's place beside the store, where the daemon may write and the operator finds it.
+/// The socket's place beside the store, where the daemon may write and the operator finds it; beside this file where
+/// the store is elsewhere.
 fn beside(store: &StoreUrl) -> PathBuf {
-    let StoreUrl::Sqlite(file) = store;
-    let mut socket = file.as_os_str().to_owned();
+    let mut socket = match store {
+        StoreUrl::Sqlite(file) => file.as_os_str().to_owned(),
+        StoreUrl::Postgres(_) => "easy-invite".into(),
+    };
     socket.push(".sock");
     socket.into()
 }

@@ -9,12 +9,12 @@ use futures::stream::FuturesUnordered;
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::chat_server::{ChatServer, Fate, Unreachable};
+use crate::chat_server::{ChatServer, Fate, Hook, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
 use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
-use crate::store::{Claim, Filter, Store, StoreError};
+use crate::store::{Claim, Filter, Insertion, Quota, Store, StoreError};
 
 /// How many ended invites one transaction removes: short enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -36,6 +36,8 @@ struct Inner {
     clock: fn() -> Timestamp,
     /// The names of the reservations that were released last.
     given_up: Mutex<VecDeque<String>>,
+    /// The id of the chat server whose hook has answered for each host.
+    servers: Mutex<BTreeMap<DomainPart, String>>,
 }
 
 /// Why something was not done.
@@ -86,6 +88,8 @@ pub struct Presented {
 pub struct Registration {
     /// The name of the reservation that is wanted.
     pub reservation: String,
+    /// The id of the chat server whose hook asks for it; empty if it has none.
+    pub server: String,
     /// The username.
     pub username: NodePart,
     /// The server has an account of this name.
@@ -111,7 +115,14 @@ impl Invites {
         chat_server: ChatServer,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Invites(Arc::new(Inner { store, policies, chat_server, clock, given_up: Mutex::default() }))
+        Invites(Arc::new(Inner {
+            store,
+            policies,
+            chat_server,
+            clock,
+            given_up: Mutex::default(),
+            servers: Mutex::default(),
+        }))
     }
 
     /// The served hosts.
@@ -153,8 +164,12 @@ impl Invites {
             Err(Error::Unreachable(reason)) if operator => Some(reason),
             Err(error) => return Err(error),
         };
-        if !self.0.store.insert(invite.clone(), now).await? {
-            return Err(Refusal::UsernameReserved.into());
+        match self.0.store.insert(invite.clone(), Quota::default(), now).await? {
+            Insertion::Kept => (),
+            Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+            Insertion::TooManyToday { .. } | Insertion::TooManyPending { .. } => {
+                return Err(Refusal::NotAllowed.into());
+            }
         }
         tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
         let uri = links::uri(&invite, &token);
@@ -227,8 +242,8 @@ impl Invites {
         let username = &registration.username;
         let exists = registration.exists && self.exists_after_all(&account, true).await?;
         let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
-        let invite_id = invite.id.clone();
-        self.claim(Use { id: registration.reservation, invite: invite_id, purpose, account, reserved_at: now }).await?;
+        let (id, server, of) = (registration.reservation, registration.server, invite.id.clone());
+        self.claim(Use { id, invite: of, purpose, account, server, reserved_at: now }).await?;
         Ok(Admission::Reserved(purpose, Box::new(invite)))
     }
 
@@ -266,11 +281,24 @@ impl Invites {
         Err(Refusal::InProgress.into())
     }
 
-    /// Asks what became of reservations, and redeems or releases those whose fate is known. Returns how many were.
+    /// The hook of a host has introduced itself.
+    pub fn met(&self, host: DomainPart, hook: &Hook) {
+        self.0.servers.lock().unwrap_or_else(PoisonError::into_inner).insert(host, hook.server.clone());
+    }
+
+    /// The hooks that have introduced themselves: of every host, the id of its server.
+    fn hooks(&self) -> BTreeMap<DomainPart, String> {
+        self.0.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks what became of reservations, and redeems or releases those whose fate is known. Returns how many were. What
+    /// the hook of another server has reserved stays open: nobody else can tell.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<u64> {
+    pub async fn settle(&self, mut standing: Vec<(Use, Invite)>) -> Result<u64> {
+        let hooks = self.hooks();
+        standing.retain(|(used, invite)| used.server.is_empty() || hooks.get(&invite.host) == Some(&used.server));
         let asked = standing.into_iter().map(|reserved| async move {
             let reservation = reserved.0.id.clone();
             (reservation, self.0.chat_server.settle(reserved).await)
@@ -294,8 +322,8 @@ impl Invites {
     /// If the store fails.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<u64> {
         let instant = self.now().saturating_sub(age).unwrap_or(Timestamp::MIN);
-        let hosts = self.hosts().cloned().collect();
-        let standing = self.0.store.reserved_until(instant, hosts, SETTLE_BATCH).await?;
+        let hooks = self.hooks().into_iter().collect();
+        let standing = self.0.store.reserved_until(instant, self.now(), hooks, SETTLE_BATCH).await?;
         if standing.is_empty() { Ok(0) } else { self.settle(standing).await }
     }
 
@@ -342,6 +370,7 @@ impl Invites {
         &self,
         host: &DomainPart,
         reservation: String,
+        server: String,
         token: &Token,
         inviter: &BareJid,
         contact: &BareJid,
@@ -354,7 +383,7 @@ impl Invites {
             return Err(Refusal::UsedUp.into());
         }
         let (purpose, account) = (Purpose::Contact, contact.clone());
-        self.claim(Use { id: reservation, invite: invite.id, purpose, account, reserved_at: now }).await
+        self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at: now }).await
     }
 
     /// An account was deleted: what it issued ends. Returns how many invites that were.

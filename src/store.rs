@@ -1,41 +1,78 @@
 //! Where invites are kept, and the promises about them: an answer is given once it is durable, and a use is taken in
 //! the same statement that proves there is one left.
 
+mod copy;
+mod postgres;
+mod postgres_url;
+mod session;
 mod sqlite;
 mod sqlite_thread;
+mod statements;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
 use crate::invite::{Invite, InviteId, State, TokenHash, Use};
+pub use copy::Copied;
+pub use postgres_url::PostgresUrl;
+use session::Session;
 
 /// Which store, by URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
     /// `sqlite:PATH`: a file on this machine.
     Sqlite(PathBuf),
+    /// `postgres://USER@HOST/DATABASE`: a PostgreSQL server, which several daemons may share.
+    Postgres(Box<PostgresUrl>),
 }
 
 /// Why a text is not a [`StoreUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db")]
-pub struct BadStoreUrl;
+pub enum BadStoreUrl {
+    /// It is the URL of something else.
+    #[error(
+        "a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, \
+         or postgres://USER@HOST/DATABASE"
+    )]
+    Unknown,
+    /// It begins as the URL of a PostgreSQL server does; the text says what is wrong with the rest.
+    #[error("a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: {0}")]
+    Postgres(String),
+}
 
 impl FromStr for StoreUrl {
     type Err = BadStoreUrl;
 
     fn from_str(text: &str) -> std::result::Result<Self, BadStoreUrl> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let url = PostgresUrl::parse(text).map_err(BadStoreUrl::Postgres)?;
+            return Ok(StoreUrl::Postgres(Box::new(url)));
+        }
         match text.strip_prefix("sqlite:") {
             // "sqlite:///path" is the same file as "sqlite:/path".
             Some(path) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(BadStoreUrl),
-                path if path.contains(['?', '\0']) || path.ends_with('/') => Err(BadStoreUrl),
+                "" => Err(BadStoreUrl::Unknown),
+                path if path.contains(['?', '\0']) || path.ends_with('/') => Err(BadStoreUrl::Unknown),
                 path => Ok(StoreUrl::Sqlite(path.into())),
             },
-            None => Err(BadStoreUrl),
+            None => Err(BadStoreUrl::Unknown),
+        }
+    }
+}
+
+/// For people: without a password.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Sqlite(path) => path.display().fmt(f),
+            StoreUrl::Postgres(url) => url.fmt(f),
         }
     }
 }
@@ -45,6 +82,7 @@ impl StoreUrl {
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
             StoreUrl::Sqlite(path) => StoreUrl::Sqlite(folder.join(path)),
+            StoreUrl::Postgres(url) => StoreUrl::Postgres(url),
         }
     }
 }
@@ -52,7 +90,7 @@ impl StoreUrl {
 /// Why the store could not do what it was asked. Nothing that ended in one of these was acknowledged or kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another program holds the file for longer than the store waits.
+    /// Another program holds what is needed for longer than the store waits.
     #[error("the store {0} is locked by another program")]
     Locked(String),
     /// The file cannot be written.
@@ -83,6 +121,9 @@ pub enum StoreError {
     /// It cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
     Unopenable(String, String),
+    /// The database server is not there, or the connection to it was lost before anything was decided.
+    #[error("the store {0} cannot be reached: {1}")]
+    Unreachable(String, String),
     /// Anything else.
     #[error("the store {0} failed: {1}")]
     Other(String, String),
@@ -103,6 +144,49 @@ pub enum Claim {
     Contended(Vec<(Use, Invite)>),
 }
 
+/// How many invites an inviter may have; `None`: without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Made within 24 hours.
+    pub per_day: Option<u32>,
+    /// Pending at a time.
+    pub pending: Option<u32>,
+}
+
+/// What came of trying to keep a new invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is kept.
+    Kept,
+    /// Another pending invite reserves its username.
+    UsernameReserved,
+    /// The inviter has made as many within 24 hours as the quota allows.
+    TooManyToday {
+        /// When the first of these is a day old.
+        again_at: Timestamp,
+    },
+    /// As many invites of the inviter are pending as the quota allows.
+    TooManyPending {
+        /// When the first of these expires, if one does.
+        again_at: Option<Timestamp>,
+    },
+}
+
+/// What was erased of somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Uses that are being made at this moment, by or through the person. If there are any, nothing was erased.
+    pub open: u64,
+    /// Invites that the person made, or that named them.
+    pub invites: u64,
+    /// Uses of other people's invites, which now name nobody.
+    pub uses: u64,
+    /// Accounts that the person had invited, of which that is not known any more.
+    pub invited: u64,
+    /// It was known who had invited the person.
+    pub known: bool,
+}
+
 /// Which invites to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -121,42 +205,87 @@ pub struct Store(Backend);
 #[derive(Clone)]
 enum Backend {
     Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+/// What is to be done in a session; possibly more than once, where a connection is lost.
+type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
+
+/// Runs a statement of that name with these arguments, in a session that reads or writes.
+macro_rules! run {
+    ($store:ident.$mode:ident $statement:ident($($argument:ident),*)) => {
+        $store.$mode(move |session| {
+            $(let $argument = $argument.clone();)*
+            statements::$statement(session, $($argument),*).boxed()
+        }).await
+    };
+}
 
 impl Store {
     /// Opens the store, making it or bringing its schema up to date where needed.
     ///
     /// # Errors
     /// With words that say what to do.
-    pub fn open(url: &StoreUrl) -> Result<Store> {
-        match url {
-            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, true).map(Backend::Sqlite).map(Store),
-        }
+    pub async fn open(url: &StoreUrl) -> Result<Store> {
+        Self::open_or_make(url, true).await
     }
 
     /// Opens the store that is there already.
     ///
     /// # Errors
     /// `Missing` if it is not; else as [`Store::open`].
-    pub fn open_existing(url: &StoreUrl) -> Result<Store> {
-        match url {
-            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, false).map(Backend::Sqlite).map(Store),
+    pub async fn open_existing(url: &StoreUrl) -> Result<Store> {
+        Self::open_or_make(url, false).await
+    }
+
+    async fn open_or_make(url: &StoreUrl, make: bool) -> Result<Store> {
+        Ok(Store(match url {
+            StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Sqlite::open(path, make)?),
+            StoreUrl::Postgres(url) => Backend::Postgres(postgres::Postgres::open(url, make).await?),
+        }))
+    }
+
+    /// Runs work that writes: all of it or nothing, and durable before this returns.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.write(Arc::new(work)).await,
+            Backend::Postgres(postgres) => postgres.write(Arc::new(work)).await,
         }
     }
 
-    fn sqlite(&self) -> &sqlite::Sqlite {
-        let Backend::Sqlite(sqlite) = &self.0;
-        sqlite
+    /// Runs work that only reads.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.read(Arc::new(work)).await,
+            Backend::Postgres(postgres) => postgres.read(Arc::new(work)).await,
+        }
     }
 
-    /// Keeps a new invite. `false`: another pending invite reserves its username.
+    /// Runs work that reads the store as it is at one moment, however long that takes.
+    async fn snapshot<T: Send + 'static>(
+        &self,
+        work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.snapshot(Arc::new(work)).await,
+            Backend::Postgres(postgres) => postgres.snapshot(Arc::new(work)).await,
+        }
+    }
+
+    /// Keeps a new invite, if its inviter may have one more. A quota counts what users make, not admins.
     ///
     /// # Errors
     /// If it is not durable.
-    pub async fn insert(&self, invite: Invite, now: Timestamp) -> Result<bool> {
-        self.sqlite().insert(invite, now).await
+    pub async fn insert(&self, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
+        run!(self.write insert(invite, quota, now))
     }
 
     /// The invite of a token.
@@ -164,7 +293,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn find(&self, token_hash: TokenHash) -> Result<Option<Invite>> {
-        self.sqlite().find(token_hash).await
+        run!(self.read find(token_hash))
     }
 
     /// The invite of an id.
@@ -172,7 +301,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn find_by_id(&self, id: InviteId) -> Result<Option<Invite>> {
-        self.sqlite().find_by_id(id).await
+        run!(self.read find_by_id(id))
     }
 
     /// Takes a use of an invite, if one is left and no other invite reserves the username: one step, whoever else tries.
@@ -180,7 +309,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn reserve(&self, wanted: Use) -> Result<Claim> {
-        self.sqlite().reserve(wanted).await
+        run!(self.write reserve(wanted))
     }
 
     /// Has this account redeemed this invite, which was not taken back since?
@@ -188,7 +317,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn redeemed_by(&self, id: InviteId, account: BareJid) -> Result<bool> {
-        self.sqlite().redeemed_by(id, account).await
+        run!(self.read redeemed_by(id, account))
     }
 
     /// The account of a reserved use was made. Returns the use, and whether it was redeemed by this: doing it again changes
@@ -198,7 +327,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
-        self.sqlite().redeem(reservation, now).await
+        run!(self.write redeem(reservation, now))
     }
 
     /// The account of a reserved use was not made: gives the use back. `false`: there is no such reservation.
@@ -206,21 +335,23 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn release(&self, reservation: String) -> Result<bool> {
-        self.sqlite().release(reservation).await
+        run!(self.write release(reservation))
     }
 
-    /// Reservations of invites to these hosts, made up to an instant, and in its second, whose fate is still open; the
-    /// oldest of every host first, so that a host whose reservations cannot be settled keeps back no other's.
+    /// Reservations of invites to these hosts by these hooks (the id of each one's server), made up to an instant, and
+    /// in its second, whose fate is still open; the oldest of every host first, so that a host whose reservations cannot
+    /// be settled keeps back no other's. What seems to be made later than `now` belongs to them: clocks are set.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub async fn reserved_until(
         &self,
         instant: Timestamp,
-        hosts: Vec<DomainPart>,
+        now: Timestamp,
+        hooks: Vec<(DomainPart, String)>,
         limit: u32,
     ) -> Result<Vec<(Use, Invite)>> {
-        self.sqlite().reserved_until(instant, hosts, limit).await
+        run!(self.read reserved_until(instant, now, hooks, limit))
     }
 
     /// Reservations that make this account, and whose fate is still open.
@@ -228,7 +359,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn reserved_for(&self, account: BareJid) -> Result<Vec<(Use, Invite)>> {
-        self.sqlite().reserved_for(account).await
+        run!(self.read reserved_for(account))
     }
 
     /// Does a pending invite reserve this username?
@@ -236,7 +367,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn username_reserved(&self, account: BareJid, now: Timestamp) -> Result<bool> {
-        self.sqlite().username_reserved(account, now).await
+        run!(self.read username_reserved(account, now))
     }
 
     /// Takes an invite back. The invite as it is then; `None` if there is none.
@@ -244,7 +375,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn revoke(&self, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
-        self.sqlite().revoke(id, now).await
+        run!(self.write revoke(id, now))
     }
 
     /// Takes back every pending invite of an inviter and returns how many there were.
@@ -252,7 +383,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn revoke_of_inviter(&self, inviter: BareJid, now: Timestamp) -> Result<u64> {
-        self.sqlite().revoke_of_inviter(inviter, now).await
+        run!(self.write revoke_of_inviter(inviter, now))
     }
 
     /// An account was deleted: takes back what it issued, and password resets for it, if made before; forgets who invited it.
@@ -261,7 +392,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<u64> {
-        self.sqlite().account_deleted(account, deleted_at, now).await
+        run!(self.write account_deleted(account, deleted_at, now))
     }
 
     /// Invites, the newest first.
@@ -269,7 +400,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn list(&self, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
-        self.sqlite().list(filter, limit, now).await
+        run!(self.read list(filter, limit, now))
     }
 
     /// The accounts that came by an invite and still exist, and since when; the newest first.
@@ -277,7 +408,24 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn accounts_of(&self, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
-        self.sqlite().accounts_of(id, limit).await
+        run!(self.read accounts_of(id, limit))
+    }
+
+    /// When an account that came by an invite was registered; `None` for every other one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn registered_at(&self, account: BareJid) -> Result<Option<Timestamp>> {
+        run!(self.read registered_at(account))
+    }
+
+    /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
+    /// others. Nothing is erased while a use of theirs is open.
+    ///
+    /// # Errors
+    /// If it is not durable.
+    pub async fn forget(&self, account: BareJid, now: Timestamp) -> Result<Forgotten> {
+        run!(self.write forget(account, now))
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.
@@ -285,7 +433,7 @@ impl Store {
     /// # Errors
     /// If it is not durable.
     pub async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
-        self.sqlite().purge(ended_before, limit).await
+        run!(self.write purge(ended_before, limit))
     }
 
     /// Reads the whole store and says what is wrong with it, if anything.
@@ -293,6 +441,23 @@ impl Store {
     /// # Errors
     /// If it is damaged or cannot be read.
     pub async fn verify(&self) -> Result<()> {
-        self.sqlite().verify().await
+        run!(self.read verify())
+    }
+
+    /// Copies everything into another store, as it is at this moment. Whatever is there already stays, and of two
+    /// versions of an invite the one that allows less: it can be run again after it was cut short.
+    ///
+    /// # Errors
+    /// If one of them fails; what was copied until then stays.
+    pub async fn copy_into(&self, target: &Store, progress: impl FnMut(Copied)) -> Result<Copied> {
+        copy::copy(self, target, progress).await
+    }
+
+    /// Does the store hold nothing at all?
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn is_empty(&self) -> Result<bool> {
+        run!(self.read is_empty())
     }
 }

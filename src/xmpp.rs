@@ -18,6 +18,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use jid::DomainPart;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::sync::watch;
@@ -144,17 +145,16 @@ async fn unanswered<T>(
 
 /// After connecting: says hello to the hooks, and asks what became of everything that was left open.
 fn greet(invites: &Invites) {
-    for host in invites.hosts() {
-        let (host, chat_server) = (host.clone(), invites.chat_server().clone());
-        tokio::spawn(async move {
-            match chat_server.hello(host.clone()).await {
-                Ok(hook) => tracing::info!(%host, software = hook.software, "the hook is there"),
-                Err(reason) => tracing::warn!(%host, "the hook does not answer: {reason}"),
-            }
-        });
-    }
     let invites = invites.clone();
     tokio::spawn(async move {
+        let greeted = invites.hosts().map(async |host| match invites.chat_server().hello(host.clone()).await {
+            Ok(hook) => {
+                tracing::info!(%host, software = hook.software, "the hook is there");
+                invites.met(host.clone(), &hook);
+            }
+            Err(reason) => tracing::warn!(%host, "the hook does not answer: {reason}"),
+        });
+        join_all(greeted).await;
         match invites.settle_open(jiff::SignedDuration::ZERO).await {
             Ok(0) => (),
             Ok(settled) => tracing::info!(settled, "reservations left open were settled"),

@@ -185,11 +185,16 @@ impl ScriptedDaemon {
                 match question {
                     Question::Account { host, username, answer } => {
                         let known = host.as_str() == "example.org" && ["alice", "bob"].contains(&username.as_str());
-                        let account = Account { exists: known, admin: username.as_str() == "alice", impossible: false };
+                        let account = Account {
+                            exists: known,
+                            admin: username.as_str() == "alice",
+                            impossible: false,
+                            created_at: None,
+                        };
                         drop(answer.send(Ok(account)));
                     }
                     Question::Hello { host, answer } => drop(answer.send(match host.as_str() {
-                        "example.org" => Ok(Hook { software: "Prosody 0.12.3".to_owned() }),
+                        "example.org" => Ok(Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() }),
                         _ => Err(Unreachable("the chat server has no such host".to_owned())),
                     })),
                     Question::Settle { .. } => panic!("the command line settles nothing"),

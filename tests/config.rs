@@ -253,14 +253,16 @@ fn impossible_values_are_named() {
     }
     for (line, problem) in [
         (
-            "url = \"postgres://user:hunter2@db/x\"",
-            "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db. This version \
-             has no PostgreSQL yet"
+            "url = \"postgres://user:hunter2@db/x?sslmode=maybe\"",
+            "url: a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: there is no sslmode \"maybe\": \
+             expected one of disable, allow, prefer, require, verify-ca, verify-full"
                 .to_owned(),
         ),
         (
             "url = \"easy-invite.db\"",
-            "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db".to_owned(),
+            "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, or \
+             postgres://USER@HOST/DATABASE"
+                .to_owned(),
         ),
         ("retention = \"ninety days\"", format!("retention: \"ninety days\" {duration}")),
     ] {

@@ -191,7 +191,7 @@ impl Component {
     /// Starts it; the stream is open, and the handshake is on its way.
     async fn start(policy: HostPolicy) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).unwrap();
+        let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).await.unwrap();
         let (chat_server, mut questions) = ChatServer::channel();
         let host = |name| DomainPart::new(name).unwrap().into_owned();
         let policies = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);

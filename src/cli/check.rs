@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Reported, service, store_name, text};
+use super::{Context, Reported, service, text};
 use crate::chat_server::{Answer, ChatServer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
@@ -100,8 +100,8 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let secret = secret.map(|()| file.display().to_string()).map_err(|error| error.to_string());
     report.line("config", None, secret)?;
 
-    let store = Store::open_existing(&config.store).map_err(|error| error.to_string());
-    let name = store_name(&config.store);
+    let store = Store::open_existing(&config.store).await.map_err(|error| error.to_string());
+    let name = config.store.to_string();
     let verified = match &store {
         Ok(store) => store.verify().await.map(|()| name).map_err(|error| error.to_string()),
         Err(problem) => Err(problem.clone()),

@@ -17,7 +17,6 @@ use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
 use crate::policy::{self, Wish};
 use crate::qr;
-use crate::store::Store;
 
 /// How many invites are in the making at a time: the store commits them in groups.
 const AT_A_TIME: usize = 256;
@@ -91,7 +90,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return Err(usage("generate", "--qr draws one invite for people, so it goes neither with --count nor --json"));
     }
     let (count, qr) = (arguments.count, arguments.qr);
-    let (_, invites) = context.open(Store::open)?;
+    let (_, invites) = context.open(true).await?;
     let wish = arguments.wish(&invites)?;
     if several {
         return make_many(&invites, wish, count, context.json).await;

@@ -66,7 +66,7 @@ impl Wanted {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let invites = context.invites()?;
+    let invites = context.invites().await?;
     let inviter = arguments.inviter.map(|jid| config::account(&jid));
     let filter = Filter {
         host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,

@@ -39,7 +39,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if let Some(jid) = arguments.inviter {
         let inviter = config::account(&jid).map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?;
-        let revoked = context.invites()?.revoke_of_inviter(inviter.clone()).await?;
+        let revoked = context.invites().await?.revoke_of_inviter(inviter.clone()).await?;
         match context.json {
             true => writeln!(io::stdout(), "{}", json!({"inviter": inviter, "revoked": revoked}))?,
             false => writeln!(io::stdout(), "pending invites of {inviter} revoked: {revoked}")?,
@@ -47,7 +47,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return Ok(());
     }
     let references = named(&arguments.references)?;
-    let invites = context.invites()?;
+    let invites = context.invites().await?;
     let mut unknown = false;
     for (name, text) in references {
         let revoked = match text.parse() {

@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, service, store_name};
+use super::{Context, service};
 use crate::chat_server::ChatServer;
 use crate::config::Config;
 use crate::control::{self, Listener};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
-use crate::store::Store;
+use crate::store::{Store, StoreError, StoreUrl};
 use crate::xmpp::{self, Link};
 
 /// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
@@ -24,6 +24,9 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// How often what ended long ago is removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How long to wait for a database server that is not there yet, before it is tried again.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// The exit code on a second signal, when nothing was finished.
 const CUT_SHORT: i32 = 1;
@@ -47,7 +50,8 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         tracing::warn!("{warning}");
     }
     let component = config.xmpp()?;
-    let store = Store::open(&config.store)?;
+    let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
+    let store = store?;
     let listener = Listener::bind(&config.control_socket).await?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
@@ -71,13 +75,24 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     Ok(())
 }
 
+/// Opens the store. A database server may come up after us.
+async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
+    loop {
+        match Store::open(url).await {
+            Err(error @ StoreError::Unreachable(..)) => tracing::warn!("{error}; trying again"),
+            result => return result,
+        }
+        tokio::time::sleep(OPEN_AGAIN_AFTER).await;
+    }
+}
+
 fn announce(config: &Config) {
     let hosts: Vec<&str> = config.hosts.keys().map(|host| host.as_str()).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         component = %config.component,
         hosts = hosts.join(", "),
-        store = store_name(&config.store),
+        store = %config.store,
         "easy-invite starts"
     );
 }

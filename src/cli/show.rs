@@ -10,7 +10,6 @@ use crate::invite::Invite;
 use crate::invite_json::InviteJson;
 use crate::links::Reference;
 use crate::qr;
-use crate::store::Store;
 
 /// The longest link that is read from stdin, in bytes.
 const LONGEST_REFERENCE: u64 = 8 * 1024;
@@ -44,7 +43,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     if arguments.qr && (context.json || !typed.contains(':')) {
         return Err(usage("show", "--qr draws the link that it is given, for people: not an id, a token or JSON"));
     }
-    let (store, invites) = context.open(Store::open_existing)?;
+    let (store, invites) = context.open(false).await?;
     let invite = invites.find(reference).await?;
     let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN as u32 + 1).await?;
     let (now, mut stdout) = (invites.now(), io::stdout().lock());

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::sqlite::explain;
 use crate::store::StoreError;
 
 /// How many jobs may wait before callers have to wait themselves.
@@ -21,7 +22,7 @@ const GROUP: usize = 512;
 /// Something to do with the connection, and somebody who waits for it.
 trait Job: Send {
     /// Does it.
-    fn run(&mut self, connection: &Connection);
+    fn run(&mut self, connection: &mut Connection);
 
     /// Tells whoever waits how it ended, once the transaction is committed (`Ok`) or lost (`Err`).
     fn report(self: Box<Self>, committed: Result<(), StoreError>);
@@ -29,21 +30,21 @@ trait Job: Send {
 
 struct Task<T, W> {
     work: Option<W>,
-    result: Option<rusqlite::Result<T>>,
+    result: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
     file: String,
 }
 
-impl<T: Send, W: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Job for Task<T, W> {
-    fn run(&mut self, connection: &Connection) {
-        self.result = self.work.take().map(|work| in_savepoint(connection, work));
+impl<T: Send, W: FnOnce(&mut Connection) -> Result<T, StoreError> + Send> Job for Task<T, W> {
+    fn run(&mut self, connection: &mut Connection) {
+        self.result = self.work.take().map(|work| in_savepoint(connection, &self.file, work));
     }
 
     fn report(self: Box<Self>, committed: Result<(), StoreError>) {
-        let not_run = || Err(StoreError::Other(self.file.clone(), "the work was not done".to_owned()));
-        let result = self.result.map(|result| result.map_err(|error| explain(&self.file, &error)));
+        let not_run = StoreError::Other(self.file, "the work was not done".to_owned());
         // Whoever asked may have gone; the work is done all the same.
-        drop(self.caller.send(committed.and_then(|()| result.unwrap_or_else(not_run))));
+        let result = self.result.unwrap_or(Err(not_run));
+        drop(self.caller.send(committed.and(result)));
     }
 }
 
@@ -77,7 +78,7 @@ impl SqliteThread {
             .name(name.to_owned())
             .spawn(move || match commit {
                 true => write_until_closed(connection, receiver, &thread_file),
-                false => read_until_closed(&connection, receiver),
+                false => read_until_closed(connection, receiver),
             })
             .map_err(|error| StoreError::Unopenable(file.clone(), error.to_string()))?;
         Ok(SqliteThread { jobs: sender, file, _ended: Arc::new(Ended(Some(thread))) })
@@ -86,7 +87,7 @@ impl SqliteThread {
     /// Runs `work` on the thread and returns its result once that is durable.
     pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (caller, answer) = oneshot::channel();
         let job = Box::new(Task { work: Some(work), result: None, caller, file: self.file.clone() });
@@ -98,20 +99,19 @@ impl SqliteThread {
 
 /// Runs `work` so that an error in it undoes what it did and nothing of what others did in the same transaction.
 fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
+    connection: &mut Connection,
+    file: &str,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     if connection.is_autocommit() {
         return work(connection); // a reader: nothing to undo
     }
-    connection.execute_batch("SAVEPOINT job")?;
+    let run = |connection: &Connection, sql| connection.execute_batch(sql).map_err(|error| explain(file, &error));
+    run(connection, "SAVEPOINT job")?;
     let result = work(connection);
     // Some errors (a full disk) end the whole transaction; then there is no savepoint to go back to.
     if !connection.is_autocommit() {
-        connection.execute_batch(match result {
-            Ok(_) => "RELEASE job",
-            Err(_) => "ROLLBACK TO job; RELEASE job",
-        })?;
+        run(connection, if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
     }
     result
 }
@@ -135,37 +135,26 @@ fn commit(
     group: &mut Vec<Box<dyn Job>>,
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
 ) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
     let mut done = 0;
     while let Some(job) = group.get_mut(done) {
-        job.run(&transaction);
+        job.run(connection);
         done += 1;
         // Some errors end the transaction; what arrives after them needs a new one.
-        if done == group.len() && done < GROUP && !transaction.is_autocommit() {
+        if done == group.len() && done < GROUP && !connection.is_autocommit() {
             group.extend(jobs.try_recv());
         }
     }
-    transaction.commit()
-}
-
-fn read_until_closed(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
-    while let Some(mut job) = jobs.blocking_recv() {
-        job.run(connection);
-        job.report(Ok(()));
+    let committed = connection.execute_batch("COMMIT");
+    if committed.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
     }
+    committed
 }
 
-/// SQLite's error in words that say what to do.
-pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
-    use rusqlite::ErrorCode;
-    let file = file.to_owned();
-    let text = error.to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(file),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(file),
-        Some(ErrorCode::DiskFull) => StoreError::Full(file),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
-        Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
-        _ => StoreError::Other(file, text),
+fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(mut job) = jobs.blocking_recv() {
+        job.run(&mut connection);
+        job.report(Ok(()));
     }
 }

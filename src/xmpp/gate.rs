@@ -15,7 +15,7 @@ use crate::invites::{Admission, Error, Invites, Registration};
 use crate::policy::Wish;
 use crate::refusal::Refusal;
 
-/// The longest name of a reservation: a UUID has 36 bytes.
+/// The longest name of a reservation, and the longest id of a server: a UUID has 36 bytes.
 const LONGEST_RESERVATION: usize = 128;
 
 /// Answers a stanza of the gate. Only a served VirtualHost itself may speak it.
@@ -51,6 +51,12 @@ fn bad(what: &str) -> StanzaError {
 fn reservation(payload: &Element) -> Result<String, StanzaError> {
     let name = payload.attr("reservation").filter(|name| (1..=LONGEST_RESERVATION).contains(&name.len()));
     name.map(str::to_owned).ok_or_else(|| bad("the name of a reservation"))
+}
+
+/// The id of the server whose hook speaks, if it has one.
+fn server(payload: &Element) -> Result<String, StanzaError> {
+    let id = payload.attr("server").unwrap_or_default();
+    if id.len() <= LONGEST_RESERVATION { Ok(id.to_owned()) } else { Err(bad("a shorter id of the server")) }
 }
 
 fn username(payload: &Element) -> Result<Option<NodePart>, StanzaError> {
@@ -112,6 +118,7 @@ async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
     };
     let registration = Registration {
         reservation: reservation(payload)?,
+        server: server(payload)?,
         username: username(payload)?.ok_or_else(|| bad("a username"))?,
         exists: match payload.attr("exists") {
             Some("true" | "1") => true,
@@ -137,7 +144,8 @@ async fn contact(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
     };
     let token = payload.attr("token").and_then(Token::parse);
     let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
-    let reserved = invites.contact(host, reservation(payload)?, &token, &inviter, &contact).await;
+    let (reservation, server) = (reservation(payload)?, server(payload)?);
+    let reserved = invites.contact(host, reservation, server, &token, &inviter, &contact).await;
     reserved.map_err(|cause| not_valid(&cause))?;
     Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
 }

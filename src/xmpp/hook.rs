@@ -66,6 +66,7 @@ impl Asked {
                     "purpose" = used.purpose.as_str(),
                     "account" = used.account.as_str(),
                     "inviter" = contact_of(&invite),
+                    "server" = Some(used.server.as_str()).filter(|server| !server.is_empty()),
                     "reserved-at" = date_time(used.reserved_at),
                 );
                 let payload = if used.purpose == Purpose::Register { with_bounty(payload, &invite) } else { payload };
@@ -99,7 +100,8 @@ impl Asked {
         match waiting.back {
             Back::Account(back) => drop(back.send(yes("exists").and_then(|exists| {
                 let impossible = yes("impossible").unwrap_or(false);
-                yes("admin").map(|admin| Account { exists, admin, impossible })
+                let created_at = payload.attr("created-at").and_then(|text| text.parse().ok());
+                yes("admin").map(|admin| Account { exists, admin, impossible, created_at })
             }))),
             Back::Settle(back) => drop(back.send(match payload.attr("is") {
                 Some("in-flight") => Ok(Fate::InFlight),
@@ -109,7 +111,8 @@ impl Asked {
             })),
             Back::Hello(back) => {
                 let software = payload.attr("software").unwrap_or("an unknown server").to_owned();
-                drop(back.send(Ok(Hook { software })));
+                let server = payload.attr("server").unwrap_or_default().to_owned();
+                drop(back.send(Ok(Hook { software, server })));
             }
         }
     }

@@ -1,0 +1,153 @@
+//! Copying one store into another, of whichever kind: for moving, for backups, and for coming back from them.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+
+use super::session::{Row, Session, Value};
+use super::{Result, Store};
+
+/// How many rows are copied at a time: all their values fit into one statement of either engine.
+const PAGE: usize = 500;
+
+/// How far copying has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Rows that were copied: invites, their uses, and accounts with who invited them.
+    pub rows: u64,
+    /// Rows that there were when copying began.
+    pub of: u64,
+}
+
+/// A table, and what is done with a row that is there already: it stays, but for what makes it allow less.
+struct Table {
+    name: &'static str,
+    /// The key first.
+    columns: &'static [&'static str],
+    merge: &'static str,
+}
+
+const TABLES: [Table; 3] = [
+    Table {
+        name: "invite",
+        columns: &[
+            "id",
+            "token_hash",
+            "type",
+            "host",
+            "username",
+            "inviter",
+            "issuer",
+            "roles",
+            "groups",
+            "note",
+            "max_uses",
+            "taken",
+            "uses",
+            "created_at",
+            "expires_at",
+            "revoked_at",
+            "last_used_at",
+        ],
+        merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
+    },
+    Table {
+        name: "invite_use",
+        columns: &["id", "invite", "purpose", "account", "server", "reserved_at", "redeemed_at"],
+        merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at)",
+    },
+    Table {
+        name: "account",
+        columns: &["jid", "inviter", "invite", "registered_at"],
+        merge: "inviter = excluded.inviter, invite = excluded.invite, registered_at = excluded.registered_at \
+                WHERE excluded.registered_at > account.registered_at",
+    },
+];
+
+/// What is sent from the one store to the other.
+enum Part {
+    Count(u64),
+    Page(&'static Table, Arc<Vec<Row>>),
+}
+
+pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
+    let (sender, mut parts) = mpsc::channel(2);
+    let reading = source.snapshot(move |session| read(session, sender.clone()).boxed());
+    let writing = async {
+        let mut copied = Copied::default();
+        while let Some(part) = parts.recv().await {
+            match part {
+                Part::Count(of) => copied = Copied { rows: 0, of },
+                Part::Page(table, page) => {
+                    copied.rows += page.len() as u64;
+                    target.write(move |session| merge(session, table, page.clone()).boxed()).await?;
+                }
+            }
+            progress(copied);
+        }
+        Ok(copied)
+    };
+    // When writing fails, nobody takes what is read, and reading ends as well.
+    let (read, written) = futures::join!(reading, writing.inspect(|_| ()));
+    let copied = written?;
+    read.map(|()| copied)
+}
+
+async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()> {
+    let sql =
+        "SELECT (SELECT count(*) FROM invite) + (SELECT count(*) FROM invite_use) + (SELECT count(*) FROM account)";
+    let rows = session.query(sql, &[]).await?;
+    let count = session.read(rows, |row| row.count::<u64>(0))?.into_iter().sum();
+    drop(parts.send(Part::Count(count)).await);
+    for table in &TABLES {
+        let [key, ..] = table.columns else { continue };
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {key} > $1 ORDER BY {key} LIMIT {PAGE}",
+            table.columns.join(", "),
+            table.name
+        );
+        let mut last = Value::from("");
+        loop {
+            let page = session.query(&sql, &[last]).await?;
+            let Some(Row(values)) = page.last() else { break };
+            last = values.first().cloned().unwrap_or(Value::Null);
+            if parts.send(Part::Page(table, Arc::new(page))).await.is_err() {
+                return Ok(()); // writing has failed, and says why
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) -> Result<()> {
+    let width = table.columns.len();
+    let rows: Vec<_> = (0..page.len())
+        .map(|row| {
+            let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+            format!("({})", numbers.join(", "))
+        })
+        .collect();
+    let key = table.columns.first().copied().unwrap_or_default();
+    let sql = format!(
+        "INSERT INTO {} ({}) VALUES {} ON CONFLICT ({key}) DO UPDATE SET {}",
+        table.name,
+        table.columns.join(", "),
+        rows.join(", "),
+        table.merge
+    );
+    let values: Vec<_> = page.iter().flat_map(|Row(values)| values.iter().cloned()).collect();
+    session.execute(&sql, &values).await?;
+    if table.name == "invite_use" {
+        // The other store may have had uses of its own of these invites.
+        let invites: Vec<_> = page.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
+        let numbers: Vec<_> = (1..=invites.len()).map(|number| format!("${number}")).collect();
+        let sql = format!(
+            "UPDATE invite SET taken = (SELECT count(*) FROM invite_use WHERE invite = invite.id), \
+             uses = (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id) WHERE id IN ({})",
+            numbers.join(", ")
+        );
+        session.execute(&sql, &invites).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! The store in PostgreSQL: a pool of connections, and an answer only when the outcome is known.
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use deadpool_postgres::{Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio::time::sleep;
+use tokio_postgres::IsolationLevel;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::postgres_url::{PostgresUrl, with_cause};
+use super::session::{Engine, Row, Session, Value};
+use super::{Result, StoreError, Work};
+
+/// Every schema change since the first, in order.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
+
+/// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.
+const CONNECTIONS: usize = 16;
+
+/// How long is tried to reach the server before the answer is "not now"; a hook waits five seconds.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long to wait before trying again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection may be silent in the middle of an answer before it counts as lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What every connection begins with. A transaction that a stopped or vanished daemon left open ends by itself, since
+/// others wait for its rows. And what is acknowledged has to be on the disk, whatever the server's configuration says.
+const PREPARE_CONNECTION: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
+     SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
+/// A store on a PostgreSQL server.
+#[derive(Clone)]
+pub struct Postgres {
+    name: String,
+    pool: Pool,
+}
+
+/// How an attempt ended that did not end in a result.
+struct Lost {
+    error: StoreError,
+    /// It may have been committed all the same.
+    in_doubt: bool,
+}
+
+/// What a session may do.
+#[derive(Clone, Copy)]
+enum Mode {
+    Read,
+    Snapshot,
+    Write,
+}
+
+impl Postgres {
+    /// Connects, and brings the schema up to date; with `make`, makes it where there is none.
+    pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
+        let name = url.to_string();
+        let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
+        let mut config = url.config();
+        config.connect_timeout(PATIENCE).tcp_user_timeout(SILENCE);
+        config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 4).keepalives_retries(3);
+        let tls = MakeRustlsConnect::new(url.tls().map_err(unopenable)?);
+        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let prepare = Hook::async_fn(|client, _| {
+            Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
+        });
+        let pool = Pool::builder(Manager::from_config(config, tls, manager))
+            .max_size(CONNECTIONS)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .post_create(prepare)
+            .build()
+            .map_err(|error| unopenable(error.to_string()))?;
+        let store = Postgres { name, pool };
+        store.migrate(make).await?;
+        Ok(store)
+    }
+
+    pub async fn read<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
+        self.until_known(Mode::Read, &work).await
+    }
+
+    pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
+        self.until_known(Mode::Snapshot, &work).await
+    }
+
+    /// Whoever asked may go: what was begun is ended all the same.
+    pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
+        let store = self.clone();
+        let done = tokio::spawn(async move { store.until_known(Mode::Write, &work).await }).await;
+        done.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
+    }
+
+    /// Runs work until its outcome is known. When the connection was lost while the server committed, only running it
+    /// again tells: it finds what it did before, or does it now. There is no giving up then.
+    async fn until_known<T>(&self, mode: Mode, work: &Work<T>) -> Result<T> {
+        let (begin, mut in_doubt) = (Instant::now(), false);
+        loop {
+            match self.attempt(mode, work).await {
+                Ok(result) => return result,
+                Err(lost) => {
+                    in_doubt |= lost.in_doubt;
+                    if !in_doubt && begin.elapsed() >= PATIENCE {
+                        return Err(lost.error);
+                    }
+                    tracing::debug!(error = %lost.error, in_doubt, "trying again");
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Runs work once. The outer error: nobody knows, or nothing was done, and it can be tried again.
+    async fn attempt<T>(&self, mode: Mode, work: &Work<T>) -> std::result::Result<Result<T>, Lost> {
+        let harmless = |error: StoreError| match error {
+            StoreError::Unreachable(..) => Err(Lost { error, in_doubt: false }),
+            error => Ok(Err(error)),
+        };
+        let mut client = match self.client().await {
+            Ok(client) => client,
+            Err(error) => return harmless(error),
+        };
+        if let Mode::Read = mode {
+            let engine = Engine::Postgres(&client, &client.statement_cache);
+            return match work(&mut Session { name: &self.name, engine }).await {
+                Ok(value) => Ok(Ok(value)),
+                Err(error) => harmless(error),
+            };
+        }
+        let builder = client.build_transaction();
+        let builder = match mode {
+            Mode::Snapshot => builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true),
+            _ => builder.isolation_level(IsolationLevel::ReadCommitted),
+        };
+        let transaction = match builder.start().await {
+            Ok(transaction) => transaction,
+            Err(error) => return harmless(explain(&self.name, &error)),
+        };
+        let engine = Engine::Postgres(transaction.client(), &transaction.statement_cache);
+        match work(&mut Session { name: &self.name, engine }).await {
+            // What dropping a transaction does is not waited for; the next user of the connection comes after it.
+            Err(error) => harmless(error),
+            Ok(value) => match transaction.commit().await {
+                Ok(()) => Ok(Ok(value)),
+                Err(error) => match explain(&self.name, &error) {
+                    error @ StoreError::Unreachable(..) => Err(Lost { error, in_doubt: true }),
+                    error => Ok(Err(error)),
+                },
+            },
+        }
+    }
+
+    async fn client(&self) -> Result<Client> {
+        let unreachable = |problem: String| StoreError::Unreachable(self.name.clone(), problem);
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                explain(&self.name, &error)
+            }
+            PoolError::Timeout(_) => unreachable(format!("no connection within {} s", PATIENCE.as_secs())),
+            error => unreachable(error.to_string()),
+        })
+    }
+
+    /// Brings the schema up to date, all or nothing. Where it is, nobody who writes is waited for.
+    async fn migrate(&self, make: bool) -> Result<()> {
+        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
+        let known = MIGRATIONS.len() as i64;
+        let mut client = self.client().await?;
+        match self.schema_of(&client).await? {
+            Some(found) if found == known => return Ok(()),
+            None if !make => return Err(StoreError::Missing(self.name.clone())),
+            _ => (),
+        }
+        let transaction = client.transaction().await.map_err(failed)?;
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('schema of easy-invite', 0))";
+        transaction.batch_execute(lock).await.map_err(failed)?;
+        // Another daemon may just have done it.
+        let found = self.schema_of(transaction.client()).await?;
+        for migration in MIGRATIONS.iter().skip(found.unwrap_or(0).unsigned_abs() as usize) {
+            transaction.batch_execute(migration).await.map_err(failed)?;
+        }
+        let note = match found {
+            None => {
+                "CREATE TABLE easy_invite_schema (version BIGINT NOT NULL); INSERT INTO easy_invite_schema VALUES (0)"
+            }
+            Some(_) => "",
+        };
+        transaction.batch_execute(note).await.map_err(failed)?;
+        transaction.execute("UPDATE easy_invite_schema SET version = $1", &[&known]).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// How many migrations the database has seen; `None` if there is nothing of ours, nor anything in our way.
+    async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<Option<i64>> {
+        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
+        let there = "SELECT to_regclass('easy_invite_schema') IS NOT NULL, to_regclass('invite') IS NOT NULL";
+        let there = client.query_one(there, &[]).await.map_err(failed)?;
+        match (there.try_get(0).map_err(failed)?, there.try_get(1).map_err(failed)?) {
+            (false, true) => Err(StoreError::Foreign(self.name.clone())),
+            (false, false) => Ok(None),
+            (true, _) => {
+                let version = client.query_one("SELECT version FROM easy_invite_schema", &[]).await.map_err(failed)?;
+                let (found, known) = (version.try_get(0).map_err(failed)?, MIGRATIONS.len() as i64);
+                match found > known {
+                    true => Err(StoreError::Newer { file: self.name.clone(), found, known }),
+                    false => Ok(Some(found)),
+                }
+            }
+        }
+    }
+}
+
+/// Values as the library takes them.
+pub fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+impl ToSql for Value {
+    fn to_sql(
+        &self,
+        of: &Type,
+        out: &mut BytesMut,
+    ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Value::Null => Ok(IsNull::Yes),
+            Value::Integer(number) => number.to_sql(of, out),
+            Value::Text(text) => text.to_sql(of, out),
+            Value::Bytes(bytes) => bytes.to_sql(of, out),
+        }
+    }
+
+    fn accepts(of: &Type) -> bool {
+        matches!(*of, Type::INT8 | Type::TEXT | Type::BYTEA)
+    }
+
+    to_sql_checked!();
+}
+
+/// A row in the form that both engines share.
+pub fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
+    let values = row.columns().iter().enumerate().map(|(number, column)| {
+        Ok(match *column.type_() {
+            Type::INT8 => row.try_get::<_, Option<i64>>(number)?.into(),
+            Type::INT4 => row.try_get::<_, Option<i32>>(number)?.map(i64::from).into(),
+            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(number)?.map_or(Value::Null, Value::Bytes),
+            _ => row.try_get::<_, Option<&str>>(number)?.into(),
+        })
+    });
+    values.collect::<std::result::Result<_, _>>().map(Row)
+}
+
+/// PostgreSQL's error in words that say what to do. `Unreachable`: it can be tried again.
+pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
+    let name = name.to_owned();
+    let Some(of_server) = error.as_db_error() else {
+        let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
+        let text = with_cause(error);
+        return match connection {
+            true => StoreError::Unreachable(name, text),
+            false if text.contains("server does not support TLS") => {
+                StoreError::Unopenable(name, format!("{text} (sslmode=prefer or disable does without)"))
+            }
+            false => StoreError::Other(name, text),
+        };
+    };
+    // Not the details: they may show what is in a row.
+    let text = of_server.message().to_owned();
+    let code = of_server.code();
+    match code {
+        &SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked(name),
+        &SqlState::READ_ONLY_SQL_TRANSACTION => {
+            StoreError::Unopenable(name, format!("{text}: is this a standby? Let store.url name the primary"))
+        }
+        &SqlState::DISK_FULL => StoreError::Full(name),
+        &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(name, text),
+        &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => StoreError::Unreachable(name, text),
+        // Class 08: the connection; 57P: the server goes, comes, or crashed; 53: it has too much to do.
+        code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => {
+            StoreError::Unreachable(name, text)
+        }
+        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Unreachable(name, text),
+        code if ["28", "3D", "3F", "42501"].iter().any(|class| code.code().starts_with(class)) => {
+            StoreError::Unopenable(name, text)
+        }
+        _ => StoreError::Other(name, text),
+    }
+}
