@@ -2,12 +2,19 @@
 //!
 //! What a command prints goes to stdout; messages and logs go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod backup;
 mod check;
+mod confirm;
+mod copying;
+mod forget;
 mod generate;
 mod init;
 mod list;
+mod migrate_store;
 mod progress;
 mod prosody_module;
+mod release;
+mod restore;
 mod revoke;
 mod run;
 mod show;
@@ -77,6 +84,11 @@ enum Command {
     List(list::Arguments),
     Show(show::Arguments),
     Revoke(revoke::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
+    MigrateStore(migrate_store::Arguments),
+    Forget(forget::Arguments),
+    Release(release::Arguments),
     ProsodyModule(prosody_module::Arguments),
 }
 
@@ -117,6 +129,11 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::List(arguments) => list::run(arguments, &context).await,
             Command::Show(arguments) => show::run(arguments, &context).await,
             Command::Revoke(arguments) => revoke::run(arguments, &context).await,
+            Command::Backup(arguments) => backup::run(arguments, &context).await,
+            Command::Restore(arguments) => restore::run(arguments, &context).await,
+            Command::MigrateStore(arguments) => migrate_store::run(arguments, &context).await,
+            Command::Forget(arguments) => forget::run(arguments, &context).await,
+            Command::Release(arguments) => release::run(arguments, &context).await,
             Command::ProsodyModule(arguments) => prosody_module::run(arguments, &context),
         }
     })
@@ -130,7 +147,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             drop(error.print());
             return ExitCode::SUCCESS;
         }
-        drop(write!(io::stderr(), "{}", without_tokens(&error.render().to_string())));
+        drop(write!(io::stderr(), "{}", without_secrets(&error.render().to_string())));
         return ExitCode::from(EXIT_USAGE);
     }
     let reader_left = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
@@ -145,17 +162,33 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 
 /// A message to the operator. That nobody may read it is no reason to fail.
 fn complain(message: impl std::fmt::Display) {
-    drop(writeln!(io::stderr(), "easy-invite: {}", text::printable(&without_tokens(&message.to_string()))));
+    drop(writeln!(io::stderr(), "easy-invite: {}", text::printable(&without_secrets(&message.to_string()))));
 }
 
-/// Takes out what looks like a token among the arguments: messages are pasted into chats and bug reports.
-fn without_tokens(message: &str) -> String {
+/// Takes out what looks like a token among the arguments, and the passwords of URLs: messages are pasted into chats and
+/// bug reports.
+fn without_secrets(message: &str) -> String {
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let message = arguments.iter().fold(message.to_owned(), |message, argument| {
+        let message = match password_of(argument) {
+            Some(password) => message.replace(&format!(":{password}@"), ":…@"),
+            None => message,
+        };
+        let values = argument.split(['?', '&']).filter(|pair| pair.starts_with("password="));
+        values.fold(message, |message, pair| message.replace(pair, "password=…"))
+    });
     let parts = arguments.iter().flat_map(|argument| argument.split(|c: char| !c.is_ascii_alphanumeric()));
-    parts.filter(|part| Token::parse(part).is_some()).fold(message.to_owned(), |message, token| {
+    parts.filter(|part| Token::parse(part).is_some()).fold(message, |message, token| {
         // What was taken for a host is in lower case by now.
         message.replace(token, "…").replace(&token.to_ascii_lowercase(), "…")
     })
+}
+
+/// The password in `scheme://user:password@…`, whatever strange characters it was typed with.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password)
 }
 
 /// A mistake in the usage that clap's own rules cannot express.
@@ -214,9 +247,14 @@ impl Context {
 }
 
 /// The service as configured, with the machine's clock.
-#[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
 fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
-    Invites::new(store, config.hosts.clone(), chat_server, Timestamp::now)
+    Invites::new(store, config.hosts.clone(), chat_server, now)
+}
+
+/// The present instant.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// What stands in stdin, if it is not longer than `longest` bytes.

@@ -511,7 +511,7 @@ fn store_url(text: &str) -> Result<StoreUrl, String> {
 
 /// The socket's place beside the store, where the daemon may write and the operator finds it; beside this file where
 /// the store is elsewhere.
-fn beside(store: &StoreUrl) -> PathBuf {
+pub fn beside(store: &StoreUrl) -> PathBuf {
     let mut socket = match store {
         StoreUrl::Sqlite(file) => file.as_os_str().to_owned(),
         StoreUrl::Postgres(_) => "easy-invite".into(),

@@ -187,6 +187,17 @@ pub struct Forgotten {
     pub known: bool,
 }
 
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Invites in any state.
+    pub invites: u64,
+    /// Their uses, open ones among them.
+    pub uses: u64,
+    /// Accounts of which is known who invited them.
+    pub accounts: u64,
+}
+
 /// Which invites to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -354,6 +365,23 @@ impl Store {
         run!(self.read reserved_until(instant, now, hooks, limit))
     }
 
+    /// Reservations made up to an instant, of whichever server, whose fate is still open; the oldest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn open_since(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+        run!(self.read open_since(instant, limit))
+    }
+
+    /// Gives back every use that a server has reserved and whose fate is open, and returns how many. Only for a server
+    /// that is gone for good: it alone knows whether the accounts were made.
+    ///
+    /// # Errors
+    /// If it is not durable.
+    pub async fn release_of_server(&self, server: String) -> Result<u64> {
+        run!(self.write release_of_server(server))
+    }
+
     /// Reservations that make this account, and whose fate is still open.
     ///
     /// # Errors
@@ -451,6 +479,23 @@ impl Store {
     /// If one of them fails; what was copied until then stays.
     pub async fn copy_into(&self, target: &Store, progress: impl FnMut(Copied)) -> Result<Copied> {
         copy::copy(self, target, progress).await
+    }
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn contents(&self) -> Result<Contents> {
+        run!(self.read contents())
+    }
+
+    /// The settings of a PostgreSQL server that are off, although what is acknowledged does not survive a loss of power
+    /// without them. A connection cannot turn them on for itself.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub async fn unsafe_settings(&self) -> Result<Vec<String>> {
+        run!(self.read unsafe_settings())
     }
 
     /// Does the store hold nothing at all?

@@ -1,17 +1,19 @@
 //! `easy-invite check`: is all well?
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Reported, service, text};
+use super::{Context, Reported, now, service, text};
 use crate::chat_server::{Answer, ChatServer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
@@ -28,11 +30,18 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How many hooks are asked at a time.
 const HOOKS_AT_A_TIME: usize = 16;
 
+/// How long a use is open before somebody should look at it. One whose chat server is there is settled within seconds.
+const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
+
+/// How many of these are named at the most, the oldest first.
+const OPEN_USES_NAMED: u32 = 20;
+
 /// Check configuration, store, component and hooks
 ///
 /// Prints a line for each of: the configuration, the store (which is read as a whole), the connection of the component to the
-/// chat server, and the hook of each host. A line that begins with FAILED says what to do; then the exit code is 1. If
-/// the daemon runs, it is asked; otherwise this connects for the moment.
+/// chat server, and the hook of each host. A line that says FAILED says what to do; then the exit code is 1. One that says
+/// WARN tells what works, but should be mended: a PostgreSQL server that does not sync its disk, uses that have been open
+/// for more than an hour. If the daemon runs, it is asked; otherwise this connects for the moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -43,7 +52,21 @@ struct Line<'a> {
     part: &'a str,
     host: Option<&'a str>,
     ok: bool,
+    warning: bool,
     detail: &'a str,
+}
+
+/// What was found: it fails, or it works, or it works and should be mended all the same.
+enum Found {
+    Ok(String),
+    Warning(String),
+    Failed(String),
+}
+
+impl From<Result<String, String>> for Found {
+    fn from(found: Result<String, String>) -> Self {
+        found.map_or_else(Found::Failed, Found::Ok)
+    }
 }
 
 /// Prints the lines, and remembers whether one failed.
@@ -53,16 +76,18 @@ struct Report {
 }
 
 impl Report {
-    fn line(&mut self, part: &str, host: Option<&str>, found: Result<String, String>) -> anyhow::Result<()> {
+    fn line(&mut self, part: &str, host: Option<&str>, found: impl Into<Found>) -> anyhow::Result<()> {
         let mut stdout = io::stdout().lock();
-        let ok = found.is_ok();
-        let (Ok(detail) | Err(detail)) = found;
+        let (verdict, ok, warning, detail) = match found.into() {
+            Found::Ok(detail) => ("ok", true, false, detail),
+            Found::Warning(detail) => ("WARN", true, true, detail),
+            Found::Failed(detail) => ("FAILED", false, false, detail),
+        };
         self.failed |= !ok;
         if self.json {
-            writeln!(stdout, "{}", serde_json::to_string(&Line { part, host, ok, detail: &detail })?)?;
+            writeln!(stdout, "{}", serde_json::to_string(&Line { part, host, ok, warning, detail: &detail })?)?;
         } else {
             let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
-            let verdict = if ok { "ok" } else { "FAILED" };
             writeln!(stdout, "{name:<24} {verdict:<6} {}", text::printable(&detail))?;
         }
         Ok(())
@@ -83,7 +108,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let (file, config) = match loaded {
         Ok(loaded) => loaded,
         Err(problem) => {
-            report.line("config", None, Err(problem))?;
+            report.line("config", None, Found::Failed(problem))?;
             return report.end();
         }
     };
@@ -107,6 +132,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         Err(problem) => Err(problem.clone()),
     };
     report.line("store", None, verified)?;
+    if let Ok(store) = &store {
+        report_warnings(&mut report, store).await?;
+    }
 
     match running {
         Ok(Some(link)) => {
@@ -121,11 +149,38 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
                 report_hooks(&mut report, &config, &own.chat_server, &link).await?;
                 own.end().await;
             }
-            _ => report.line("component", None, Err("not tried: mend what is above first".to_owned()))?,
+            _ => report.line("component", None, Found::Failed("not tried: mend what is above first".to_owned()))?,
         },
-        Err(reason) => report.line("component", None, Err(format!("the daemon: {reason}")))?,
+        Err(reason) => report.line("component", None, Found::Failed(format!("the daemon: {reason}")))?,
     }
     report.end()
+}
+
+/// What works, but may not for long. A store that cannot be read has been reported already.
+async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<()> {
+    let off = store.unsafe_settings().await.unwrap_or_default();
+    if !off.is_empty() {
+        let settings: Vec<_> = off.iter().map(|setting| format!("{setting}=off")).collect();
+        let words = "what is acknowledged may be lost with the power. Turn it on in postgresql.conf";
+        report.line("store", None, Found::Warning(format!("PostgreSQL runs with {}: {words}", settings.join(", "))))?;
+    }
+    let long_ago = now().saturating_sub(OPEN_FOR_LONG).unwrap_or(Timestamp::MIN);
+    let mut of_server: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (used, invite) in store.open_since(long_ago, OPEN_USES_NAMED).await.unwrap_or_default() {
+        let named = format!("{} by invite {} since {}", used.account, invite.id, used.reserved_at);
+        of_server.entry(used.server).or_default().push(named);
+    }
+    for (server, uses) in of_server {
+        let advice = match server.as_str() {
+            "" => "reserved by a chat server of unknown id; the daemon settles them when it is connected".to_owned(),
+            id => format!(
+                "reserved by the chat server {id}, which settles them when it is back; if it never is: easy-invite \
+                 release --server {id}"
+            ),
+        };
+        report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
+    }
+    Ok(())
 }
 
 fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, String> {

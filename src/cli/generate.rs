@@ -206,7 +206,7 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> any
     };
     let wanted = stream::iter(0..count).take_while(|_| ready(!failed.get()));
     let mut made = wanted.map(|_| invites.create(wish.clone())).buffer_unordered(AT_A_TIME);
-    let mut progress = Progress::new(count);
+    let mut progress = Progress::beside_output();
     let mut printed = 0;
     while let Some(result) = made.next().await {
         let shown = result.map_err(anyhow::Error::from).and_then(|issued| {
@@ -220,7 +220,7 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> any
             Ok(()) => printed += 1,
             Err(error) => fail(error),
         }
-        progress.at(printed);
+        progress.at(printed, count.into());
     }
     progress.end();
     match failure.take() {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 /// Reports a count from time to time: in place on a terminal, seldom and line by line in a log.
 pub struct Progress {
-    total: u32,
     every: Duration,
     in_place: bool,
     last: Instant,
@@ -13,21 +12,29 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is reported before the first interval is over, so what is quick stays silent.
-    pub fn new(total: u32) -> Self {
-        // Where the output goes to the same terminal, that is progress enough, and drawing over it would garble it.
-        let in_place = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        let every = Duration::from_millis(if in_place { 250 } else { 5000 });
-        Progress { total, every, in_place, last: Instant::now(), shown: false }
+    /// Of something that prints meanwhile. Where the output goes to the same terminal, that is progress enough, and
+    /// drawing over it would garble it.
+    pub fn beside_output() -> Self {
+        Self::drawn(io::stderr().is_terminal() && !io::stdout().is_terminal())
     }
 
-    /// So many are done.
-    pub fn at(&mut self, done: u32) {
+    /// Of something that prints nothing before it is done.
+    pub fn before_output() -> Self {
+        Self::drawn(io::stderr().is_terminal())
+    }
+
+    /// Nothing is reported before the first interval is over, so what is quick stays silent.
+    fn drawn(in_place: bool) -> Self {
+        let every = Duration::from_millis(if in_place { 250 } else { 5000 });
+        Progress { every, in_place, last: Instant::now(), shown: false }
+    }
+
+    /// So many are done, of so many.
+    pub fn at(&mut self, done: u64, total: u64) {
         if self.last.elapsed() < self.every {
             return;
         }
         (self.last, self.shown) = (Instant::now(), true);
-        let total = self.total;
         // Whether anybody reads this is of no interest to the work.
         let _ = match self.in_place {
             true => write!(io::stderr(), "\r{done} of {total} "),

@@ -9,7 +9,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
 use super::session::{Engine, Malformed, Row, Session, Value};
-use super::{Claim, Filter, Forgotten, Insertion, Quota, Result, StoreError};
+use super::{Claim, Contents, Filter, Forgotten, Insertion, Quota, Result, StoreError};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
 
 /// How many standing reservations a contended claim names at the most.
@@ -228,13 +228,27 @@ pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timesta
 }
 
 pub async fn release(session: &mut Session<'_>, reservation: String) -> Result<bool> {
-    let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL RETURNING invite";
-    let Some(row) = session.query_one(sql, &[reservation.as_str().into()]).await? else { return Ok(false) };
-    let invite = session.read(vec![row], |row| row.text(0))?;
-    for invite in &invite {
+    Ok(give_back(session, "id = $1", reservation.as_str().into()).await? > 0)
+}
+
+pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Result<u64> {
+    give_back(session, "server = $1", server.as_str().into()).await
+}
+
+/// Gives back the reserved uses under a condition of our own, and returns how many.
+async fn give_back(session: &mut Session<'_>, condition: &str, value: Value) -> Result<u64> {
+    let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
+    let rows = session.query(&sql, &[value]).await?;
+    let invites = session.read(rows, |row| row.text(0))?;
+    for invite in &invites {
         session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
     }
-    Ok(true)
+    Ok(invites.len() as u64)
+}
+
+pub async fn open_since(session: &mut Session<'_>, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+    let condition = "redeemed_at IS NULL AND reserved_at <= $1 ORDER BY reserved_at, invite_use.id";
+    reservations(session, condition, &[instant.into()], limit).await
 }
 
 pub async fn reserved_until(
@@ -403,6 +417,23 @@ pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u3
 pub async fn is_empty(session: &mut Session<'_>) -> Result<bool> {
     let sql = "SELECT 1 FROM invite UNION ALL SELECT 1 FROM account LIMIT 1";
     Ok(session.query_one(sql, &[]).await?.is_none())
+}
+
+pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
+    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account)";
+    let rows = session.query(sql, &[]).await?;
+    let read = |row: &Row| Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)? });
+    Ok(session.read(rows, read)?.pop().unwrap_or_default())
+}
+
+pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
+    if let Engine::Sqlite(_) = session.engine {
+        return Ok(Vec::new()); // every connection sets its own
+    }
+    let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
+         ORDER BY name";
+    let rows = session.query(sql, &[]).await?;
+    session.read(rows, |row| row.text(0))
 }
 
 /// Whether the file is whole, and the counters of every invite agree with its uses.

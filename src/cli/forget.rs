@@ -1,0 +1,58 @@
+//! `easy-invite forget`: erases what is known of one person.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::confirm::confirm;
+use super::{Context, complain, text};
+use crate::config;
+use crate::store::Forgotten;
+
+/// Erase what is known of one person
+///
+/// That is: the invites that they made or that name them, pending ones among them; that they used invites of others; whom
+/// they invited, and who invited them. Their account and contacts are the chat server's and stay, as do backups and
+/// logs: delete the account there first, and see docs/operations.md for the rest.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
+pub struct Arguments {
+    /// Their address, on a host that is served here or on any other
+    #[arg(value_name = "JID")]
+    jid: String,
+
+    /// Does not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    let jid = config::account(&arguments.jid).map_err(anyhow::Error::msg)?;
+    let (store, invites) = context.open(false).await?;
+    confirm("forget", arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
+    let forgotten = store.forget(jid.clone(), invites.now()).await?;
+    let Forgotten { open, invites, uses, invited, known } = forgotten;
+    anyhow::ensure!(
+        open == 0,
+        "nothing was erased: invites of {jid}, or for them, are being used at this moment (uses: {open}). Run it again in \
+         a minute; `easy-invite check` says what has been open for long"
+    );
+    let mut stdout = io::stdout().lock();
+    if context.json {
+        let erased = json!({"jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known});
+        writeln!(stdout, "{erased}")?;
+    } else if forgotten == Forgotten::default() {
+        writeln!(stdout, "nothing was known of {jid}")?;
+    } else {
+        let rows = [
+            ("invites made by or for them", invites),
+            ("uses of others' invites", uses),
+            ("accounts known to be invited by them", invited),
+            ("who invited them", u64::from(known)),
+        ];
+        let rows = rows.map(|(what, number)| vec![what.to_owned(), number.to_string()]);
+        write!(stdout, "erased of {jid}:\n{}", text::table(&rows))?;
+    }
+    complain("backups, logs and what the chat server keeps are not touched");
+    Ok(())
+}
