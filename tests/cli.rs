@@ -13,7 +13,11 @@ use std::time::{Duration, Instant};
 use easy_invite::chat_server::{Account, ChatServer, Hook, Question, Unreachable};
 use easy_invite::config;
 use easy_invite::control::{self, Listener};
+use easy_invite::invite::{InviteId, Purpose, Token, Use};
+use easy_invite::store::{Claim, Filter, Store, StoreUrl};
 use easy_invite::xmpp::Link;
+use jid::BareJid;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -757,7 +761,21 @@ fn the_prosody_module_is_printed_or_installed() {
 #[test]
 fn help_teaches_each_command_with_an_example() {
     let scratch = Scratch::new();
-    for command in ["run", "init", "check", "generate", "list", "show", "revoke", "prosody-module"] {
+    for command in [
+        "run",
+        "init",
+        "check",
+        "generate",
+        "list",
+        "show",
+        "revoke",
+        "backup",
+        "restore",
+        "migrate-store",
+        "forget",
+        "release",
+        "prosody-module",
+    ] {
         let help = scratch.prints(&[command, "--help"]);
         assert!(help.contains("Example") && help.contains(&format!("easy-invite {command}")), "{command}: {help}");
         assert!(help.contains("--config") && help.contains("--json"));
@@ -929,7 +947,7 @@ fn check_asks_the_daemon() {
     assert!(lines.iter().all(|line| line["ok"] == true));
     assert_eq!(
         lines[3],
-        serde_json::json!({"part": "hook", "host": "example.org", "ok": true, "detail": "Prosody 0.12.3"})
+        serde_json::json!({"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "Prosody 0.12.3"})
     );
 }
 
@@ -1090,7 +1108,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false}}\n"
+        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"created_at\":null}}\n"
     );
 }
 
@@ -1104,4 +1122,600 @@ fn a_daemon_that_does_not_answer_is_told_apart_from_none() {
     assert!(ran.stderr.contains("could not be checked: easy-invite could not be asked: "), "{}", ran.stderr);
     let checked = scratch.run(&["check"]);
     assert!(checked.stdout.contains("component                FAILED the daemon: easy-invite could not be asked"));
+}
+
+// looking after the data, in a store of either kind
+
+/// The variable that holds the URL of a PostgreSQL superuser, in whose server the tests make databases of their own.
+const POSTGRES_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
+
+/// A database of its own, which goes with the test.
+struct Database {
+    server: String,
+    name: String,
+    url: String,
+}
+
+impl Database {
+    fn new() -> Self {
+        let server = std::env::var(POSTGRES_VARIABLE).unwrap_or_else(|_| {
+            panic!("this test needs PostgreSQL: run `scripts/with-postgres cargo test --test cli`")
+        });
+        let folder = tempfile::Builder::new().prefix("cli_").rand_bytes(12).tempdir().unwrap();
+        let name = folder.path().file_name().unwrap().to_str().unwrap().to_lowercase();
+        execute(&server, &format!("CREATE DATABASE {name}"));
+        let mut url = url::Url::parse(&server).unwrap();
+        url.set_path(&name);
+        Database { server, name, url: url.into() }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// Runs SQL on a PostgreSQL server, each statement by itself, and returns the first value of its last row, if any.
+fn execute(url: &str, sql: &str) -> Option<String> {
+    within(async {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let messages = client.simple_query(sql).await.unwrap();
+        messages.iter().rev().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        })
+    })
+}
+
+fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}
+
+/// A folder with a configuration, and a store of either kind.
+struct Stored {
+    scratch: Scratch,
+    url: String,
+    database: Option<Database>,
+}
+
+impl Stored {
+    fn sqlite() -> Self {
+        let scratch = Scratch::new();
+        let url = format!("sqlite:{}", scratch.path("easy-invite.db").display());
+        Stored { scratch, url, database: None }
+    }
+
+    fn postgres() -> Self {
+        let (scratch, database) = (Scratch::new(), Database::new());
+        scratch.use_store(&database.url);
+        Stored { scratch, url: database.url.clone(), database: Some(database) }
+    }
+
+    fn of_each_kind() -> [Self; 2] {
+        [Self::sqlite(), Self::postgres()]
+    }
+
+    /// As commands print it.
+    fn name(&self) -> String {
+        match &self.database {
+            None => "easy-invite.db".to_owned(),
+            Some(_) => self.url.parse::<StoreUrl>().unwrap().to_string(),
+        }
+    }
+
+    /// Works on the store in this process.
+    fn with<T>(&self, work: impl AsyncFnOnce(Store) -> T) -> T {
+        within(async { work(Store::open(&self.url.parse().unwrap()).await.unwrap()).await })
+    }
+
+    /// Runs SQL on the store.
+    fn sql(&self, sql: &str) {
+        match &self.database {
+            None => Connection::open(self.scratch.path("easy-invite.db")).unwrap().execute_batch(sql).unwrap(),
+            Some(database) => drop(execute(&database.url, sql)),
+        }
+    }
+
+    /// Makes invites quickly, as they are in a store; not even their tokens are known.
+    fn fill(&self, count: u32) {
+        let (bytes, each) = match &self.database {
+            None => ("randomblob(32)", "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each LIMIT "),
+            Some(_) => ("sha256(n::text::bytea)", "WITH each (n) AS (SELECT generate_series(1, "),
+        };
+        let end = if self.database.is_none() { ")" } else { "))" };
+        self.with(async |store| drop(store));
+        self.sql(&format!(
+            "{each}{count}{end} INSERT INTO invite (id, token_hash, type, host, issuer, roles, groups, max_uses, created_at) \
+             SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', 1, 1000 FROM each"
+        ));
+    }
+
+    /// Reserves a use of a new invite, for a server and so long ago.
+    fn reserve(&self, account: &str, server: &str, ago: SignedDuration) -> Use {
+        let made = self.scratch.made(&["example.org", "--contact", "alice@example.org"]);
+        let used = Use {
+            id: format!("for {account}"),
+            invite: InviteId::parse(text(&made, "id")).unwrap(),
+            purpose: Purpose::Register,
+            account: BareJid::new(account).unwrap(),
+            server: server.to_owned(),
+            reserved_at: Timestamp::now() - ago,
+        };
+        assert_eq!(self.with(async |store| store.reserve(used.clone()).await.unwrap()), Claim::Reserved);
+        used
+    }
+}
+
+impl Scratch {
+    /// Lets the configuration name another store.
+    fn use_store(&self, url: &str) {
+        let config = CONFIG.replacen("[hosts.", &format!("[store]\nurl = \"{url}\"\n[hosts."), 1);
+        fs::write(self.path("config.toml"), config).unwrap();
+        fs::set_permissions(self.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Every invite, as scripts see it.
+    fn invites(&self) -> Vec<Value> {
+        self.json(&["list", "--state", "all", "--limit", "1000000"])
+    }
+
+    #[track_caller]
+    fn store_is_well(&self) {
+        let checked = self.run(&["check"]);
+        assert!(checked.stdout.lines().any(|line| line.starts_with("store                    ok ")), "{checked:?}");
+    }
+
+    /// Nothing but these files, and what is always there.
+    #[track_caller]
+    fn holds_only(&self, files: &[&str]) {
+        let mut found: Vec<_> =
+            fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        found.retain(|name| !["config.toml", "stdin", "easy-invite.db"].iter().any(|usual| name == usual));
+        found.sort_unstable();
+        assert_eq!(found, files);
+    }
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+#[test]
+fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        scratch.prints(&["generate", "example.org", "--count", "700", "--note", "für Zoë"]);
+        let used = stored.reserve("carol@example.org", "s1", HOUR);
+        stored.with(async |store| store.redeem(used.id, Timestamp::now()).await.unwrap());
+        let (before, registered) = (scratch.invites(), scratch.prints(&["show", used.invite.as_str()]));
+        assert_eq!(
+            scratch.prints(&["backup", "kept.db"]),
+            "kept.db holds 701 invites, 1 uses of them, 1 accounts that came by one\n"
+        );
+        assert_eq!(fs::metadata(scratch.path("kept.db")).unwrap().permissions().mode() & 0o777, 0o600);
+        scratch.fails(&["backup", "kept.db"], "kept.db exists already and is left as it is");
+        assert_eq!(
+            scratch.json(&["backup", "other.db"]),
+            [serde_json::json!({"file": "other.db", "holds": {"invites": 701, "uses": 1, "accounts": 1}})]
+        );
+        let ran = scratch.run(&["backup", "no/such.db"]);
+        assert!(ran.code == 1 && ran.stderr.contains("there is no folder no"), "{ran:?}");
+        scratch.fails(&["backup", ".."], ".. exists already and is left as it is");
+        scratch.holds_only(&["kept.db", "other.db"]);
+
+        scratch.use_store("sqlite:kept.db");
+        scratch.store_is_well();
+        assert_eq!(scratch.invites(), before);
+        assert_eq!(scratch.prints(&["show", used.invite.as_str()]), registered);
+    }
+}
+
+#[test]
+fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
+    for stored in Stored::of_each_kind() {
+        stored.fill(20_000);
+        let template = stored.with(async |store| store.list(Filter::default(), 1, Timestamp::now()).await.unwrap());
+        let (sender, acknowledged) = std::sync::mpsc::channel();
+        let stop = CancellationToken::new();
+        let (url, stopped) = (stored.url.clone(), stop.clone());
+        let writer = std::thread::spawn(move || {
+            within(async {
+                let store = Store::open(&url.parse().unwrap()).await.unwrap();
+                for number in 0.. {
+                    let mut invite = template[0].clone();
+                    invite.id = InviteId::generate().unwrap();
+                    invite.token_hash = Token::generate().unwrap().hash();
+                    let used = Use {
+                        id: format!("use {number}"),
+                        invite: invite.id.clone(),
+                        purpose: Purpose::Register,
+                        account: BareJid::new(&format!("user{number}@example.org")).unwrap(),
+                        server: "s1".to_owned(),
+                        reserved_at: Timestamp::now(),
+                    };
+                    store.insert(invite.clone(), Default::default(), Timestamp::now()).await.unwrap();
+                    store.reserve(used.clone()).await.unwrap();
+                    store.redeem(used.id, Timestamp::now()).await.unwrap().unwrap();
+                    sender.send(invite.id).unwrap();
+                    if stopped.is_cancelled() {
+                        return number + 1;
+                    }
+                }
+                0
+            })
+        });
+        let before: Vec<_> = acknowledged.iter().take(20).collect();
+        stored.scratch.prints(&["backup", "kept.db"]);
+        let during = acknowledged.try_iter().count();
+        stop.cancel();
+        let written: u64 = writer.join().unwrap();
+        assert!(during > 0 && written > 20, "nobody wrote meanwhile");
+
+        stored.scratch.use_store("sqlite:kept.db");
+        stored.scratch.store_is_well();
+        let kept = stored.scratch.invites();
+        for id in &before {
+            let found = kept.iter().find(|invite| text(invite, "id") == id.as_str());
+            assert_eq!(found.unwrap()["uses"], 1, "{id}");
+        }
+        assert!(kept.len() as u64 <= 20_000 + written);
+    }
+}
+
+#[test]
+fn a_backup_is_restored_into_an_empty_store_of_either_kind() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        scratch.prints(&["generate", "example.org", "--count", "600"]);
+        let before = scratch.invites();
+        scratch.prints(&["backup", "kept.db"]);
+        scratch.fails(
+            &["restore", "kept.db"],
+            &format!(
+                "the store {} is not empty, and nothing is overwritten: move the file away first, or let store.url name \
+                 an empty database",
+                stored.name()
+            ),
+        );
+        let fresh = Database::new();
+        for url in ["sqlite:fresh.db", &fresh.url] {
+            scratch.use_store(url);
+            let ran = scratch.run(&["restore", "kept.db"]);
+            assert_eq!(ran.code, 0, "{ran:?}");
+            assert!(
+                ran.stdout.ends_with(" holds 600 invites, 0 uses of them, 0 accounts that came by one\n"),
+                "{ran:?}"
+            );
+            assert!(ran.stderr.contains("are pending again"), "{ran:?}");
+            scratch.store_is_well();
+            assert_eq!(scratch.invites(), before);
+        }
+    }
+}
+
+#[test]
+fn only_a_whole_backup_is_restored_and_not_beside_the_daemon() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--count", "2000"]);
+    scratch.prints(&["backup", "kept.db"]);
+    fs::remove_file(scratch.path("easy-invite.db")).unwrap();
+    scratch.fails(&["restore", "no.db"], "no.db cannot be restored: there is no store at no.db");
+    let mut damaged = fs::read(scratch.path("kept.db")).unwrap();
+    let middle = damaged.len() / 2 / 4096 * 4096;
+    damaged[middle..middle + 4096].fill(0x5a);
+    fs::write(scratch.path("damaged.db"), damaged).unwrap();
+    let ran = scratch.run(&["restore", "damaged.db"]);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("damaged.db cannot be restored: the store damaged.db is damaged"),
+        "{ran:?}"
+    );
+    assert!(!scratch.path("easy-invite.db").exists());
+
+    let mut daemon = scratch.daemon();
+    scratch.fails(
+        &["restore", "kept.db"],
+        "easy-invite runs (it has easy-invite.db.sock): stop it first, it would work on what is half restored",
+    );
+    daemon.signal("TERM");
+    daemon.ended();
+    // What the daemon made is empty, so nothing is lost.
+    assert_eq!(
+        scratch.json(&["restore", "kept.db"]),
+        [serde_json::json!({"store": "easy-invite.db", "holds": {"invites": 2000, "uses": 0, "accounts": 0}})]
+    );
+}
+
+#[test]
+fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
+    let from_sqlite = (Stored::sqlite(), Stored::postgres());
+    let from_postgres = (Stored::postgres(), Stored::sqlite());
+    for (from, to) in [from_sqlite, from_postgres] {
+        from.fill(30_000);
+        let used = from.reserve("carol@example.org", "s1", HOUR);
+        from.with(async |store| store.redeem(used.id, Timestamp::now()).await.unwrap());
+        let open = from.reserve("dave@example.org", "s1", HOUR);
+        let before = from.scratch.invites();
+        to.with(async |store| drop(store));
+
+        let arguments = ["migrate-store", &from.url, &to.url];
+        let mut child = from.scratch.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        eventually(|| to.with(async |store| !store.is_empty().await.unwrap()));
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().code(), None, "it was too quick to be killed");
+        let copied = to.with(async |store| store.contents().await.unwrap()).invites;
+        assert!(0 < copied && copied < 30_002, "{copied}");
+
+        for _ in 0..2 {
+            let moved = from.scratch.json(&arguments);
+            assert_eq!(moved[0]["holds"], serde_json::json!({"invites": 30_002, "uses": 2, "accounts": 1}));
+        }
+        to.scratch.store_is_well();
+        assert_eq!(to.scratch.invites(), before);
+        assert_eq!(from.scratch.invites(), before, "the first store stays as it is");
+        // What was open is still open, and is settled there.
+        assert!(to.with(async |store| store.release(open.id).await.unwrap()));
+    }
+}
+
+#[test]
+fn moving_says_what_comes_next_and_what_cannot_be() {
+    let stored = Stored::sqlite();
+    let scratch = &stored.scratch;
+    scratch.prints(&["generate", "example.org"]);
+    let ran = scratch.run(&["migrate-store", "sqlite:easy-invite.db", "sqlite:new.db"]);
+    assert_eq!(ran.stdout, "new.db holds 1 invites, 0 uses of them, 0 accounts that came by one\n");
+    assert!(ran.code == 0 && ran.stderr.contains("now set store.url to it in config.toml"), "{ran:?}");
+
+    for same in ["sqlite:easy-invite.db", "sqlite:./easy-invite.db", &stored.url] {
+        scratch.misused(&["migrate-store", "sqlite:easy-invite.db", same], "FROM and TO are the same store");
+    }
+    let postgres = "postgres://u@127.0.0.1:1/d";
+    scratch.misused(&["migrate-store", postgres, postgres], "FROM and TO are the same store");
+    scratch.misused(&["migrate-store", "easy-invite.db", "sqlite:x.db"], "FROM: a store is written sqlite:FILE");
+    scratch.fails(&["migrate-store", "sqlite:no.db", "sqlite:x.db"], "there is no store at no.db");
+    assert!(!scratch.path("x.db").exists());
+    let database = Database::new();
+    let name = database.url.parse::<StoreUrl>().unwrap();
+    scratch.fails(&["migrate-store", &database.url, "sqlite:x.db"], &format!("there is no store at {name}"));
+
+    let _daemon = scratch.daemon();
+    let runs = "stop it first, what it changes meanwhile would be lost";
+    scratch.fails(
+        &["migrate-store", "sqlite:easy-invite.db", "sqlite:x.db"],
+        &format!("easy-invite runs (it has easy-invite.db.sock): {runs}"),
+    );
+    assert!(!scratch.path("x.db").exists());
+}
+
+#[test]
+fn a_running_daemon_is_found_by_its_configuration() {
+    let stored = Stored::postgres();
+    let daemon = Daemon(stored.scratch.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap());
+    let socket = stored.scratch.path("easy-invite.sock");
+    eventually(|| UnixStream::connect(&socket).is_ok());
+    stored.scratch.fails(
+        &["migrate-store", &stored.url, "sqlite:x.db"],
+        "easy-invite runs (it has easy-invite.sock): stop it first, what it changes meanwhile would be lost",
+    );
+    drop(daemon);
+    assert_eq!(stored.scratch.run(&["migrate-store", &stored.url, "sqlite:x.db"]).code, 0);
+}
+
+#[test]
+fn no_message_shows_the_password_of_a_url() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org"]);
+    let secret = "hunter9";
+    let url = "postgres://u:hunter9@127.0.0.1:1/d";
+    let strange = "postgres://u:x@y/hunter9@127.0.0.1:1/d";
+    for arguments in [
+        &["migrate-store", "sqlite:easy-invite.db", url][..],
+        &["migrate-store", url, "sqlite:x.db"],
+        &["migrate-store", "sqlite:easy-invite.db", strange],
+        &["migrate-store", "sqlite:easy-invite.db", "postgres://u:hunter9@h/d?colour=red"],
+        &["migrate-store", "sqlite:easy-invite.db", "postgres://127.0.0.1:1/d?user=u&password=hunter9"],
+        &["migrate-store", "mysql://u:hunter9@h/d", "sqlite:x.db"],
+        &["migrate-store", "sqlite:a.db", "sqlite:b.db", url],
+        &["migrate-store", "--from", url],
+        &["migrate-store", url, url],
+        &["migrate", url],
+        &[url],
+        &["postgres://h/d?password=hunter9"],
+        &["list", "--config", url],
+        &["list", url],
+        &["show", url],
+        &["backup", url],
+        &["restore", url],
+        &["forget", url],
+    ] {
+        let ran = scratch.run(arguments);
+        assert!(ran.code != 0 && !ran.stderr.is_empty(), "{arguments:?}: {ran:?}");
+        assert!(!ran.stderr.contains(secret) && !ran.stdout.contains(secret), "{arguments:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn check_warns_of_uses_that_have_been_open_for_long() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        stored.reserve("young@example.org", "s1", HOUR - SignedDuration::from_mins(5));
+        let warnings = || -> Vec<Value> {
+            let ran = scratch.run(&["check", "--json"]);
+            let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            lines.filter(|line| line["part"] == "open uses").collect()
+        };
+        assert!(warnings().is_empty());
+        let carol = stored.reserve("carol@example.org", "s1", HOUR * 2);
+        let dave = stored.reserve("dave@example.org", "s1", HOUR * 3);
+        stored.reserve("eve@example.org", "", HOUR * 2);
+        let found = warnings();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found.iter().all(|line| line["ok"] == true && line["warning"] == true));
+        assert!(text(&found[0], "detail").starts_with("eve@example.org by invite "), "{found:?}");
+        let named = format!(
+            "dave@example.org by invite {} since {}, carol@example.org by invite {} since ",
+            dave.invite,
+            Timestamp::from_second(dave.reserved_at.as_second()).unwrap(),
+            carol.invite
+        );
+        assert!(text(&found[1], "detail").starts_with(&named), "{found:?}");
+        assert!(text(&found[1], "detail").ends_with("easy-invite release --server s1"), "{found:?}");
+        let printed = scratch.run(&["check"]).stdout;
+        assert!(printed.contains("\nopen uses                WARN   "), "{printed}");
+        scratch.store_is_well();
+    }
+}
+
+#[test]
+fn check_warns_of_a_server_that_does_not_keep_what_it_acknowledges() {
+    let stored = Stored::postgres();
+    stored.with(async |store| drop(store));
+    let warned = || stored.scratch.run(&["check"]).stdout.contains("full_page_writes=off");
+    let server = &stored.database.as_ref().unwrap().server;
+    let set = |setting: &str| {
+        execute(server, &format!("ALTER SYSTEM {setting}"));
+        execute(server, "SELECT pg_reload_conf()");
+    };
+    set("SET full_page_writes = off");
+    eventually(warned);
+    set("SET full_page_writes = on");
+    eventually(|| !warned());
+    set("RESET full_page_writes");
+}
+
+#[test]
+fn one_person_is_forgotten() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        let used = stored.reserve("carol@example.org", "s1", HOUR);
+        // Both have a part in what is just happening.
+        for somebody in ["carol@example.org", "alice@example.org"] {
+            scratch.fails(
+                &["forget", somebody, "--yes"],
+                &format!(
+                    "nothing was erased: invites of {somebody}, or for them, are being used at this moment (uses: 1). \
+                     Run it again in a minute; `easy-invite check` says what has been open for long"
+                ),
+            );
+        }
+        stored.with(async |store| store.redeem(used.id.clone(), Timestamp::now()).await.unwrap());
+        scratch.misused(&["forget", "carol@example.org"], "--yes is needed where nobody can be asked");
+        scratch.fails(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
+        assert_eq!(
+            scratch.json(&["forget", "Carol@example.org", "--yes"]),
+            [serde_json::json!({"jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true})]
+        );
+        assert!(!scratch.prints(&["show", used.invite.as_str()]).contains("carol"));
+        let ran = scratch.run(&["forget", "alice@example.org", "--yes"]);
+        assert_eq!(
+            ran.stdout,
+            "erased of alice@example.org:\n\
+             invites made by or for them           1\n\
+             uses of others' invites               0\n\
+             accounts known to be invited by them  0\n\
+             who invited them                      not known\n"
+        );
+        assert_eq!(ran.stderr, "easy-invite: backups, logs and what the chat server keeps are not touched\n");
+        assert_eq!(
+            scratch.prints(&["forget", "alice@example.org", "--yes"]),
+            "nothing was known of alice@example.org\n"
+        );
+        scratch.store_is_well();
+    }
+}
+
+#[test]
+fn what_cannot_be_undone_is_asked_on_a_terminal() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org", "--contact", "alice@example.org"]);
+    let answered = |answer: &str| {
+        let program = format!("{} forget alice@example.org", env!("CARGO_BIN_EXE_easy-invite"));
+        let mut on_a_terminal = Command::new("script");
+        on_a_terminal.current_dir(scratch.folder.path()).args(["-qec", &program, "/dev/null"]);
+        let mut child = on_a_terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        writeln!(stdin, "{answer}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for answer in ["", "n", "what?"] {
+        let (code, shown) = answered(answer);
+        assert!(code == Some(1) && shown.contains("[y/N]") && shown.contains("nothing was done"), "{shown}");
+        assert_eq!(scratch.json(&["list"]).len(), 1);
+    }
+    let (code, shown) = answered("y");
+    assert!(code == Some(0) && shown.contains("erased of alice@example.org"), "{shown}");
+    assert!(scratch.json(&["list"]).is_empty());
+}
+
+#[test]
+fn the_uses_of_a_lost_chat_server_are_given_back() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        for account in ["carol@example.org", "dave@example.org"] {
+            stored.reserve(account, "lost", HOUR * 2);
+        }
+        let redeemed = stored.reserve("fred@example.org", "lost", HOUR * 2);
+        stored.with(async |store| store.redeem(redeemed.id.clone(), Timestamp::now()).await.unwrap());
+        let other = stored.reserve("eve@example.org", "s1", HOUR * 2);
+        scratch.misused(&["release", "--server", "lost"], "--yes is needed where nobody can be asked");
+        scratch.misused(&["release", "--server", ""], "--server");
+        assert_eq!(
+            scratch.json(&["release", "--server", "lost", "--yes"]),
+            [serde_json::json!({"server": "lost", "released": 2})]
+        );
+        let ran = scratch.run(&["release", "--server", "lost", "--yes"]);
+        assert_eq!(ran.stdout, "uses of the chat server lost given back: 0\n");
+        assert!(ran.stderr.contains("is that its id?"), "{ran:?}");
+        scratch.store_is_well();
+        assert_eq!(scratch.json(&["list", "--state", "redeemed"]).len(), 1, "what was made stays made");
+        assert!(stored.with(async |store| store.release(other.id).await.unwrap()), "another server's stay");
+        // They can be used again.
+        stored.reserve("gina@example.org", "s1", HOUR);
+    }
+}
+
+#[test]
+fn nothing_is_given_back_while_the_chat_server_is_there() {
+    let stored = Stored::sqlite();
+    let used = stored.reserve("carol@example.org", "s1", HOUR);
+    let _daemon = ScriptedDaemon::start(&stored.scratch.socket(), Link::Connected);
+    stored
+        .scratch
+        .fails(&["release", "--server", "s1", "--yes"], "the chat server s1 is there, and settles its uses itself");
+    assert!(stored.with(async |store| store.release(used.id).await.unwrap()));
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_whatever_is_asked() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        scratch.prints(&["generate", "example.org"]);
+        scratch.prints(&["backup", "kept.db"]);
+        match stored.database {
+            None => stored.sql("PRAGMA user_version = 99"),
+            Some(_) => stored.sql("UPDATE easy_invite_schema SET version = 99"),
+        }
+        for arguments in [
+            &["list"][..],
+            &["generate", "example.org"],
+            &["run"],
+            &["backup", "newer.db"],
+            &["restore", "kept.db"],
+            &["migrate-store", &stored.url, "sqlite:x.db"],
+            &["migrate-store", "sqlite:kept.db", &stored.url],
+            &["forget", "alice@example.org", "--yes"],
+            &["release", "--server", "s1", "--yes"],
+        ] {
+            let ran = scratch.run(arguments);
+            let words = "has schema 99, this version knows up to ";
+            assert!(ran.code == 1 && ran.stderr.contains(words), "{arguments:?}: {ran:?}");
+            assert!(ran.stderr.ends_with(": use a newer easy-invite\n"), "{arguments:?}: {ran:?}");
+        }
+        let checked = scratch.run(&["check"]);
+        assert!(
+            checked.code == 1 && checked.stdout.contains("store                    FAILED the store "),
+            "{checked:?}"
+        );
+    }
 }

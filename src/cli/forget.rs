@@ -45,12 +45,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         writeln!(stdout, "nothing was known of {jid}")?;
     } else {
         let rows = [
-            ("invites made by or for them", invites),
-            ("uses of others' invites", uses),
-            ("accounts known to be invited by them", invited),
-            ("who invited them", u64::from(known)),
+            ("invites made by or for them", invites.to_string()),
+            ("uses of others' invites", uses.to_string()),
+            ("accounts known to be invited by them", invited.to_string()),
+            ("who invited them", if known { "erased" } else { "not known" }.to_owned()),
         ];
-        let rows = rows.map(|(what, number)| vec![what.to_owned(), number.to_string()]);
+        let rows = rows.map(|(what, erased)| vec![what.to_owned(), erased]);
         write!(stdout, "erased of {jid}:\n{}", text::table(&rows))?;
     }
     complain("backups, logs and what the chat server keeps are not touched");
