@@ -47,6 +47,10 @@ impl PostgresUrl {
     /// The URL in a text, without the values that it takes from the environment.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        // The first "@" would end the password, and the rest of it would be taken for a host, and shown.
+        if address.matches('@').count() > 1 {
+            return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
+        }
         let (mut mode, mut root_certificate, mut others) = ("prefer".to_owned(), None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
@@ -331,6 +335,7 @@ mod tests {
             ("postgres://u:hunter2@h/d?colour=red", "unknown option `colour`"),
             ("postgres:///d", "the host is missing"),
             ("postgres://u:hunter2@h:port/d", "port"),
+            ("postgres://u:x@hunter2@h/d", "more than one \"@\""),
         ] {
             let found = PostgresUrl::parse(text).unwrap_err();
             assert!(found.contains(problem) && !found.contains("hunter2"), "{text}: {found}");
