@@ -21,10 +21,12 @@ class Server:
     alice and bob are users of the first VirtualHost; admin is one too, and among Prosody's `admins`.
     """
 
-    def __init__(self, version: str, folder: Path, *, settings: Mapping | None = None, run_daemon: bool = True,
+    def __init__(self, version: str, folder: Path, *, store_url: str = "sqlite:easy-invite.db",
+                 settings: Mapping | None = None, run_daemon: bool = True,
                  environment: Mapping[str, str] | None = None, **prosody_options: object):
         """Describes the two; `start` (or `with`) runs them.
 
+        - `store_url`: where the daemon keeps the invites.
         - `settings`: the daemon's configuration where it differs from `daemon.default_config`, table by table; a value
           of None takes a key or table out.
         - `run_daemon`: False leaves the daemon to be started by the test.
@@ -37,6 +39,7 @@ class Server:
         component, secret = next(iter(self.prosody.components.items()))
         self.component = component
         config = default_config(self.prosody.component_port, secret, jid=component, hosts=self.prosody.hosts)
+        config["store"]["url"] = store_url
         _merge(config, settings or {})
         self.daemon = Daemon(folder / "daemon", config, environment=environment)
         self._run_daemon = run_daemon
