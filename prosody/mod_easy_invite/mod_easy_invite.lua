@@ -13,6 +13,7 @@ local async = require "util.async";
 local cache = require "util.cache";
 local datetime = require "util.datetime";
 local errors = require "util.error";
+local ip_address = require "util.ip".new_ip;
 local jid = require "util.jid";
 local promise = require "util.promise";
 local st = require "util.stanza";
@@ -29,7 +30,8 @@ local xmlns_pars = "urn:xmpp:pars:0";
 local answer_within = 5; -- seconds
 local listing_within = 2; -- seconds: a list without our commands is better than one that is late
 local longest_token = 128; -- bytes: nothing longer is worth a question
-local most_refusals = 10; -- of tokens on one stream: more are guesses
+local refusals_at_once, most_refusals = 3, 10; -- of tokens on one stream: more are guesses
+local longest_delay = 2; -- seconds: of the answer to a guess
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local most_relayed = 8; -- questions of one session that wait for the daemon at a time
 local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
@@ -177,9 +179,31 @@ local function error_reply(stanza, answer)
 	return detail and reply:add_child(detail) or reply;
 end
 
+---- The id of this server (§ "Several servers")
+
+-- It is in a file here, wherever the accounts are stored: two servers may share those, and must not share this. It is
+-- written before anything is reserved, so what is found after a crash is whole.
+local function load_server_id()
+	local files, store = storagemanager.olddm, "easy_invite_server";
+	local kept, err = files.load(nil, host, store);
+	if kept then
+		return kept.id;
+	end
+	local id = uuid();
+	local ok = not err;
+	if ok then ok, err = files.store(nil, host, store, { id = id }); end
+	if not ok then
+		module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open when "
+			.."Prosody ends stay taken, since nobody can tell what became of them", files.getpath(nil, host, store), err);
+	end
+	return id;
+end
+
+local server_id = in_server and load_server_id();
+
 ---- Reservations
 
-local in_flight = {}; -- [name] = { name, since; and of a registration: session, username, purpose, promised }
+local in_flight = {}; -- [name] = { name, since; and of a registration: username, purpose, promised }
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = the reservation that it registers under
 local cleaned = 0; -- when in_flight was
 local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
@@ -202,9 +226,6 @@ end
 
 local function finish(reservation, outcome) -- "redeem", "release", or nil when nothing is reserved
 	in_flight[reservation.name] = nil;
-	if reservation.session and registrations[reservation.session] == reservation then
-		registrations[reservation.session] = nil;
-	end
 	if not outcome then
 		return;
 	elseif outcome == "release" then
@@ -371,8 +392,8 @@ local deletions = in_server and module:open_store("easy_invite_deleted");
 local untold = deletions and deletions:get(nil) or {}; -- [username] = when the account was deleted
 local telling = false;
 
-local function timestamp()
-	return os.date("!%Y-%m-%dT%H:%M:%SZ");
+local function timestamp(time) -- without a time: of now
+	return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
 end
 
 local function keep_untold()
@@ -413,6 +434,13 @@ end);
 
 local streams = setmetatable({}, { __mode = "k" }); -- [session] = { token, presented_at, refusals }
 
+-- As the daemon counts them: one way to write each, and those of IPv4 as such where they come in through IPv6. Nothing for
+-- what is no address, as a proxy may pass it on.
+local function normal_address(ip)
+	local address = ip and ip_address(ip);
+	return address and (address.normal:match("^::ffff:([%d.]+)$") or address.normal);
+end
+
 local no_such_invite = { refusal = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" } };
 
 -- Prosody 0.12 does not hear of `prosodyctl deluser`.
@@ -422,6 +450,13 @@ end
 
 local function is_token(token)
 	return token and token ~= "" and #token <= longest_token;
+end
+
+-- Whoever guesses gets answers more and more slowly, and nobody else does. What the stream sends meanwhile waits its turn.
+local function slow_down(refusals)
+	if refusals > refusals_at_once and async.ready() then
+		async.sleep(math.min(2 ^ (refusals - refusals_at_once - 2), longest_delay)); -- 0.5, 1, 2, 2, ... seconds
+	end
 end
 
 module:hook("stream-features", function (event)
@@ -450,7 +485,7 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local token = stanza.tags[1].attr.token;
 	local answer = no_such_invite;
 	if is_token(token) then
-		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token }));
+		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token, address = normal_address(session.ip) }));
 	end
 	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
 		note_deletion(jid.node(answer.payload.attr.inviter));
@@ -461,9 +496,14 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 		session.send(st.reply(stanza));
 		return true;
 	end
+	local refusal = answer.refusal;
+	local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
+	if refusal and refusal.type ~= "wait" then
+		stream.refusals = stream.refusals + 1;
+		slow_down(stream.refusals);
+	end
 	session.send(error_reply(stanza, answer));
-	stream.refusals = stream.refusals + (answer.refusal and 1 or 0);
-	if stream.refusals >= most_refusals then
+	if is_barred or stream.refusals >= most_refusals then
 		session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
 	end
 	return true;
@@ -478,6 +518,7 @@ end
 
 local function release_registration(session)
 	local reservation = registrations[session];
+	registrations[session] = nil;
 	if reservation then finish(reservation, "release"); end
 end
 
@@ -498,8 +539,8 @@ local function reserve(event)
 	local reservation = begin();
 	local answer = ask_and_wait("set", st.stanza("reserve", {
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
-		exists = exists and "true" or "false";
-		token = stream.token, ["presented-at"] = stream.presented_at;
+		exists = exists and "true" or "false", server = server_id;
+		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
 	}));
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
@@ -520,7 +561,7 @@ local function reserve(event)
 		give_back(reservation, answer);
 		return refuse(event, answer.refusal or unavailable);
 	end
-	reservation.session, reservation.username, reservation.purpose = session, username, purpose;
+	reservation.username, reservation.purpose = username, purpose;
 	registrations[session] = reservation;
 end
 
@@ -539,6 +580,7 @@ local function succeed(event, purpose)
 	local reservation = registrations[event.session];
 	if reservation and reservation.username == event.username and reservation.purpose == purpose then
 		if purpose == "register" then fulfil(event.username, reservation.promised); end
+		registrations[event.session] = nil;
 		finish(reservation, "redeem");
 		module:log("info", "By invitation, %s has %s", event.username, purpose == "register" and "registered" or "a new password");
 	end
@@ -590,7 +632,7 @@ module:hook("presence/bare", function (event)
 	asked_about[presence] = true;
 	local reservation = begin();
 	requests, requests_of[contact] = requests + 1, (requests_of[contact] or 0) + 1;
-	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, token = token;
+	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, server = server_id, token = token;
 		inviter = username.."@"..host, contact = contact })):next(function (answer)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
@@ -745,20 +787,24 @@ end);
 ---- What the daemon asks
 
 local accounts = in_server and module:open_store("accounts"); -- where mod_auth_internal_* keep them
+local account_details = in_server and module:open_store("account_details"); -- of those that mod_register_ibr made
 
--- An answer of false: nobody can tell at the moment. Of nil: that is no question.
+local no_question = { type = "modify", condition = "bad-request" };
+local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read" };
+local of_another_server = { type = "cancel", condition = "not-allowed", text = "Another server made this reservation" };
+
+-- `answer` returns the payload of the result, or nil and the error, if it is not that this is no question.
 local function answer_daemon(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
 		if not is_from_daemon(event) then
 			return; -- and nobody else answers it either
 		end
-		local payload = answer(event.stanza.tags[1]);
+		local payload, err = answer(event.stanza.tags[1]);
 		if payload then
 			event.origin.send(st.reply(event.stanza):add_child(payload));
-		elseif payload == false then
-			event.origin.send(st.error_reply(event.stanza, "wait", "internal-server-error", "The accounts cannot be read"));
 		else
-			event.origin.send(st.error_reply(event.stanza, "modify", "bad-request"));
+			err = err or no_question;
+			event.origin.send(st.error_reply(event.stanza, err.type, err.condition, err.text));
 		end
 		return true;
 	end);
@@ -766,8 +812,15 @@ end
 
 answer_daemon("get", "hello", function ()
 	tell_of_deletions();
-	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version });
+	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version, server = server_id });
 end);
+
+-- Prosody 13 notes it with the account, and either version when somebody registers.
+local function created_at(username)
+	local account, details = accounts:get(username), account_details:get(username);
+	local time = account and account.created or details and details.registered;
+	return time and timestamp(time);
+end
 
 answer_daemon("get", "account", function (question)
 	local username = question.attr.username;
@@ -779,10 +832,10 @@ answer_daemon("get", "account", function (question)
 	end
 	local exists = account_exists(username, host);
 	if exists == nil then
-		return false;
+		return nil, nobody_can_tell;
 	end
 	return st.stanza("account", { xmlns = xmlns_gate, exists = exists and "true" or "false";
-		admin = exists and is_admin(username.."@"..host) and "true" or "false" });
+		admin = exists and is_admin(username.."@"..host) and "true" or "false", ["created-at"] = exists and created_at(username) or nil });
 end);
 
 -- Prosody 13 creates an account in steps: without a password and disabled, then the password, then enabled. A crash in
@@ -801,9 +854,12 @@ end
 
 answer_daemon("set", "settle", function (question)
 	local name, purpose, account, inviter = question.attr.reservation, question.attr.purpose, question.attr.account, question.attr.inviter;
+	local server = question.attr.server or "";
 	local fate, exists;
 	if not name or not account then
 		return;
+	elseif server ~= "" and server ~= server_id then
+		return nil, of_another_server;
 	elseif is_in_flight(name) then
 		fate = "in-flight";
 	elseif given_up:get(name) then
@@ -821,7 +877,7 @@ answer_daemon("set", "settle", function (question)
 		return;
 	end
 	if not fate and exists == nil then
-		return false;
+		return nil, nobody_can_tell;
 	end
 	fate = fate or exists and "made" or "not-made";
 	return st.stanza("fate", { xmlns = xmlns_gate, is = fate });
