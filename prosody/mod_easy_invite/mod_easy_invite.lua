@@ -267,10 +267,12 @@ local function account_exists(username, its_host)
 end
 
 -- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the other
--- direction stays as it is). Nothing else about the contact changes.
+-- direction stays as it is). Nothing else about the contact changes. Raises an error when the list cannot be written, with
+-- the list as it was: what is in memory alone would be taken for done when the daemon asks (§ "settle").
 local function grant(username, its_host, contact, wanted)
 	local roster = rostermanager.load_roster(username, its_host);
-	local item = roster[contact] or { subscription = "none", groups = {} };
+	local pending, before, item = roster[false].pending, roster[contact], { subscription = "none", groups = {} };
+	for key, value in pairs(before or {}) do item[key] = value; end
 	if item.subscription == "both" or item.subscription == wanted then
 		return;
 	end
@@ -278,12 +280,14 @@ local function grant(username, its_host, contact, wanted)
 	if item.subscription == "both" then
 		item.ask = nil;
 	end
-	roster[contact], roster[false].pending[contact] = item, nil;
-	if rostermanager.save_roster(username, its_host, roster, contact) then
-		rostermanager.roster_push(username, its_host, contact);
-	else
-		module:log("error", "Could not save %s in the contact list of %s@%s", contact, username, its_host);
+	local request = pending[contact];
+	roster[contact], pending[contact] = item, nil;
+	local ok, saved = pcall(rostermanager.save_roster, username, its_host, roster, contact);
+	if not ok or not saved then
+		roster[contact], pending[contact] = before, request;
+		error(("Could not save %s in the contact list of %s@%s: %s"):format(contact, username, its_host, saved or "see above"), 0);
 	end
+	rostermanager.roster_push(username, its_host, contact);
 end
 
 -- Asks for the direction in which the account sees the contact, unless it does or has asked.
@@ -378,11 +382,11 @@ local function read_promise(element)
 	return promised;
 end
 
--- To do it once more changes nothing.
+-- To do it once more changes nothing. Where something raises an error, the daemon has it done once more, later.
 local function fulfil(username, promised)
-	if promised.inviter then befriend(username, promised.inviter); end
 	set_roles(username, promised.roles);
 	join_groups(username, promised.groups);
+	if promised.inviter then befriend(username, promised.inviter); end -- last: not all of it is in our hands
 end
 
 ---- Deleted accounts (§ 7)
@@ -516,10 +520,10 @@ local function refuse(event, err)
 	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
 end
 
-local function release_registration(session)
+local function end_registration(session, outcome)
 	local reservation = registrations[session];
 	registrations[session] = nil;
-	if reservation then finish(reservation, "release"); end
+	if reservation then finish(reservation, outcome); end
 end
 
 local function reserve(event)
@@ -533,7 +537,7 @@ local function reserve(event)
 	end
 	local stream = {}; -- who comes by another door than a stream has no token
 	if session then
-		release_registration(session); -- left over from a try on which something raised an error
+		end_registration(session); -- left over from a try on which something raised an error: it may have made an account
 		stream = streams[session] or stream;
 	end
 	local reservation = begin();
@@ -579,9 +583,12 @@ local function succeed(event, purpose)
 	streams[event.session] = nil; -- one account for each time that a token is presented
 	local reservation = registrations[event.session];
 	if reservation and reservation.username == event.username and reservation.purpose == purpose then
-		if purpose == "register" then fulfil(event.username, reservation.promised); end
-		registrations[event.session] = nil;
-		finish(reservation, "redeem");
+		local ok, err = true, nil;
+		if purpose == "register" then ok, err = pcall(fulfil, event.username, reservation.promised); end
+		if not ok then
+			module:log("error", "%s has registered, and not all that the invitation promises is done yet: %s", event.username, err);
+		end
+		end_registration(event.session, ok and "redeem" or nil);
 		module:log("info", "By invitation, %s has %s", event.username, purpose == "register" and "registered" or "a new password");
 	end
 end
@@ -602,7 +609,7 @@ end);
 -- Nobody tells when a registration has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
 	local result = handlers(name, event);
-	release_registration(event.origin);
+	end_registration(event.origin, "release");
 	return result;
 end);
 
@@ -638,15 +645,15 @@ module:hook("presence/bare", function (event)
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
 		local sender = not origin.destroyed and origin or nil;
 		if is_reserved then
-			approve(username, contact, presence, sender);
-			finish(reservation, "redeem");
+			local ok, err = pcall(approve, username, contact, presence, sender);
+			finish(reservation, ok and "redeem" or nil);
+			if not ok then error(err, 0); end
 		else
 			give_back(reservation, answer);
 			module:send(presence, sender); -- the user is asked; the token may be one that the user's client made
 		end
 	end):catch(function (err)
-		module:log("error", "Could not approve %s as a contact of %s: %s", contact, username, err);
-		module:send(presence);
+		module:log("error", "The request of %s to become a contact of %s is not done yet: %s", contact, username, err);
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
@@ -793,19 +800,22 @@ local no_question = { type = "modify", condition = "bad-request" };
 local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read" };
 local of_another_server = { type = "cancel", condition = "not-allowed", text = "Another server made this reservation" };
 
--- `answer` returns the payload of the result, or nil and the error, if it is not that this is no question.
+-- `answer` returns the payload of the result, or nil and the error, which is `no_question` if it does not say.
 local function answer_daemon(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
 		if not is_from_daemon(event) then
 			return; -- and nobody else answers it either
 		end
-		local payload, err = answer(event.stanza.tags[1]);
-		if payload then
+		local ok, payload, err = pcall(answer, event.stanza.tags[1]);
+		if ok and payload then
 			event.origin.send(st.reply(event.stanza):add_child(payload));
-		else
-			err = err or no_question;
-			event.origin.send(st.error_reply(event.stanza, err.type, err.condition, err.text));
+			return true;
+		elseif not ok then
+			module:log("error", "Could not answer %s about %s: %s", component, name, payload);
+			err = nobody_can_tell;
 		end
+		err = err or no_question;
+		event.origin.send(st.error_reply(event.stanza, err.type, err.condition, err.text));
 		return true;
 	end);
 end
