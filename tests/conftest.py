@@ -78,12 +78,12 @@ def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory:
 @pytest.fixture
 def make_server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
                 ) -> Iterator[Callable[..., Server]]:
-    """A function that starts a server for this test alone; it takes `Server`'s options."""
+    """A function that starts a server for this test alone; it takes `Server`'s options, and another `version`."""
     started: list[Server] = []
 
-    def make(**options: object) -> Server:
+    def make(*, version: str = prosody_version, **options: object) -> Server:
         options.setdefault("store_url", store_url())
-        made = Server(prosody_version, tmp_path_factory.mktemp("server"), **options)
+        made = Server(version, tmp_path_factory.mktemp("server"), **options)
         started.append(made)
         _servers.append(made)
         made.start()
