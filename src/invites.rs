@@ -172,11 +172,23 @@ impl Invites {
             Err(Error::Unreachable(reason)) if operator => Some(reason),
             Err(error) => return Err(error),
         };
-        match self.0.store.insert(invite.clone(), Quota::default(), now).await? {
+        let quota = match &invite.inviter {
+            Some(inviter) if invite.issuer == Issuer::User => {
+                self.admit_inviter(inviter, policy).await?;
+                Quota { per_day: policy.invites_per_day, pending: policy.pending_invites }
+            }
+            _ => Quota::default(),
+        };
+        match self.0.store.insert(invite.clone(), quota, now).await? {
             Insertion::Kept => (),
             Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
-            Insertion::TooManyToday { .. } | Insertion::TooManyPending { .. } => {
-                return Err(Refusal::NotAllowed.into());
+            Insertion::TooManyToday { again_at } => {
+                let most = quota.per_day.unwrap_or_default();
+                return Err(Refusal::TooManyToday { most, again_at }.into());
+            }
+            Insertion::TooManyPending { again_at } => {
+                let most = quota.pending.unwrap_or_default();
+                return Err(Refusal::TooManyPending { most, again_at }.into());
             }
         }
         tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
@@ -207,6 +219,18 @@ impl Invites {
             return Err(Refusal::NoSuchAccount(inviter.to_string()).into());
         }
         Ok(())
+    }
+
+    /// Is the account of an inviter old enough?
+    async fn admit_inviter(&self, inviter: &BareJid, policy: &HostPolicy) -> Result<()> {
+        if policy.inviter_age.is_zero() {
+            return Ok(());
+        }
+        let registered_at = match self.0.store.registered_at(inviter.clone()).await? {
+            None => self.0.chat_server.account(inviter).await?.created_at,
+            known => known,
+        };
+        Ok(policy.admit_inviter(registered_at, self.now())?)
     }
 
     async fn of_token(&self, host: &DomainPart, token: &Token) -> Result<Invite> {

@@ -88,7 +88,7 @@ pub enum Refusal {
         "You have {most} {} that can still be used, which is as many as this server allows. You can make the next one \
          when one of them is used{}",
         invitations(*.most),
-        again_at.as_ref().map_or_else(String::new, |end| format!(", and after {} in any case", minute(end)))
+        again_at.as_ref().map_or_else(String::new, |end| format!(" or expires, as the first one does at {}", minute(end)))
     )]
     TooManyPending {
         /// How many that is.
@@ -140,7 +140,7 @@ mod tests {
             (
                 Refusal::TooManyPending { most: 1, again_at: Some(again_at) },
                 "You have 1 invitation that can still be used, which is as many as this server allows. You can make the \
-                 next one when one of them is used, and after 2026-11-25 10:00 UTC in any case",
+                 next one when one of them is used or expires, as the first one does at 2026-11-25 10:00 UTC",
             ),
             (
                 Refusal::TooManyPending { most: 2, again_at: None },
