@@ -216,7 +216,7 @@ impl Context {
 /// The service as configured, with the machine's clock.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
 fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
-    Invites::new(store, config.hosts.clone(), chat_server, Timestamp::now)
+    Invites::new(store, config.hosts.clone(), config.limits, chat_server, Timestamp::now)
 }
 
 /// What stands in stdin, if it is not longer than `longest` bytes.
