@@ -26,8 +26,9 @@ _servers: list[Server] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes known the mark of tests that are about one engine's own ways."""
+    """Makes known the marks of tests that are about one engine's own ways, and of those that take long."""
     config.addinivalue_line("markers", "store(engine): the test is about this engine, sqlite or postgres")
+    config.addinivalue_line("markers", f"seconds(number): the test may take so long, instead of {TEST_SECONDS}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -100,11 +101,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs tests that are coroutines, each in an event loop of its own, and closes the streams they left open."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
+    mark = pyfuncitem.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else TEST_SECONDS
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
 
     async def run() -> None:
         try:
-            await asyncio.wait_for(pyfuncitem.obj(**arguments), TEST_SECONDS)
+            await asyncio.wait_for(pyfuncitem.obj(**arguments), seconds)
         finally:
             await xmpp.close_all()
 

@@ -53,8 +53,7 @@ class Server:
 
     def start(self) -> None:
         """Makes the users and starts Prosody and the daemon."""
-        for username in USERS:
-            self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
+        self.make_users()
         self.prosody.start()
         try:
             if self._run_daemon:
@@ -62,6 +61,11 @@ class Server:
         except BaseException:
             self.prosody.kill()
             raise
+
+    def make_users(self) -> None:
+        """Makes the users, before Prosody starts."""
+        for username in USERS:
+            self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
 
     def stop(self) -> None:
         """Stops both."""
