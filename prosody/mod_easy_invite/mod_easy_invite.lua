@@ -653,7 +653,7 @@ module:hook("presence/bare", function (event)
 			module:send(presence, sender); -- the user is asked; the token may be one that the user's client made
 		end
 	end):catch(function (err)
-		module:log("error", "The request of %s to become a contact of %s is not done yet: %s", contact, username, err);
+		module:log("error", "Could not deal with the request of %s to become a contact of %s: %s", contact, username, err);
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
@@ -797,7 +797,7 @@ local accounts = in_server and module:open_store("accounts"); -- where mod_auth_
 local account_details = in_server and module:open_store("account_details"); -- of those that mod_register_ibr made
 
 local no_question = { type = "modify", condition = "bad-request" };
-local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read" };
+local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read, or not be written" };
 local of_another_server = { type = "cancel", condition = "not-allowed", text = "Another server made this reservation" };
 
 -- `answer` returns the payload of the result, or nil and the error, which is `no_question` if it does not say.

@@ -1,5 +1,5 @@
-"""Somebody sends a user what Prosody cannot keep, so that the user's contact list cannot be written until it is restarted.
-An invite of that user makes one account all the same, and the two are contacts afterwards."""
+"""Somebody sends a user what Prosody cannot keep, so that the user's contact list cannot be written until it is
+restarted. An invite of that user makes one account all the same, and the two are contacts afterwards."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Each Prosody has an id of its own, by which the daemons know whose reservation is whose. It is the same after a restart
-and after a crash, and another one on every machine, even where they share their accounts. A reservation is settled by
-the server that made it alone."""
+"""Each Prosody has an id of its own, by which the daemons know whose reservation is whose. It is the same after a
+restart and after a crash, and another one on every machine, even where they share their accounts. A reservation is
+settled by the server that made it alone."""
 
 import asyncio
 import re

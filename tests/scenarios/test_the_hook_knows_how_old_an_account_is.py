@@ -1,5 +1,5 @@
-"""The daemon learns when an account was made, where the server has noted it: Prosody 13 of every account, Prosody 0.12 of
-those that registered by themselves."""
+"""The daemon learns when an account was made, where the server has noted it: Prosody 13 of every account, Prosody 0.12
+of those that registered by themselves."""
 
 import re
 

@@ -1,5 +1,5 @@
-"""Whoever presents wrong tokens on one connection is answered more and more slowly, and then cut off, however many tokens
-are sent ahead. Nobody else waits meanwhile."""
+"""Whoever presents wrong tokens on one connection is answered more and more slowly, and then cut off, however many
+tokens are sent ahead. Nobody else waits meanwhile."""
 
 import pytest
 
@@ -54,5 +54,6 @@ async def test_whoever_goes_away_meanwhile_harms_nobody(server):
 async def guesser_of(server, token=UNKNOWN):
     """A stream on which many wrong tokens have been sent."""
     stream = await server.connect()
-    stream.send("".join(f"<iq type='set' id='guess-{number}'>{preauth_element(token)}</iq>" for number in range(SENT_AHEAD)))
+    presented = preauth_element(token)
+    stream.send("".join(f"<iq type='set' id='guess-{number}'>{presented}</iq>" for number in range(SENT_AHEAD)))
     return stream
