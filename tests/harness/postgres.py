@@ -16,7 +16,7 @@ import psycopg
 from .process import Process, ProcessFailed, Service, free_port
 
 START_SECONDS = 30
-SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB"}
+SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB", "log_line_prefix": "%d "}
 
 
 class Postgres(Service):
