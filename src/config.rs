@@ -302,7 +302,10 @@ impl Source<'_> {
                 _ if expected.starts_with("struct ") => "a table",
                 _ => expected,
             };
-            return self.problem(error.span(), format!("expected {expected}, found {}", quoteless(found)));
+            // In the place of a host's table there may be the secret, its key being in the wrong table.
+            let hidden = expected == "a table" && found.starts_with("string ");
+            let found = if hidden { "a string" } else { &quoteless(found) };
+            return self.problem(error.span(), format!("expected {expected}, found {found}"));
         }
         self.problem(error.span(), message)
     }
@@ -338,7 +341,8 @@ impl Source<'_> {
                 (key, format!("{key} = "))
             }
         };
-        (!key.is_empty() && EXAMPLE.contains(&known)).then(|| key.to_owned())
+        let readable = !key.is_empty() && !key.contains(char::is_control);
+        (readable && EXAMPLE.contains(&known)).then(|| key.to_owned())
     }
 
     /// The host in the header of a table, where each dot of its name begins another table.
