@@ -71,7 +71,7 @@ async def test_fail2ban_reads_the_line(server, tmp_path):
 
 def test_fail2ban_takes_the_configuration(tmp_path):
     folder = tmp_path / "fail2ban"
-    shutil.copytree("/etc/fail2ban", folder)
+    shutil.copytree("/etc/fail2ban", folder, ignore=shutil.ignore_patterns("defaults-debian.conf"))  # wants logs of sshd
     for file in FAIL2BAN.glob("*.d/*.conf"):
         shutil.copy(file, folder / file.parent.name)
     run("fail2ban-client", "--conf", folder, "--test")
