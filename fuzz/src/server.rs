@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use easy_invite::chat_server::ChatServer;
 use easy_invite::invites::Invites;
+use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
@@ -49,7 +50,8 @@ const PIPE: usize = 1 << 26;
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("easy-invite.db");
-    drop(Store::open(&StoreUrl::Sqlite(file.clone())).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    drop(runtime.block_on(Store::open(&StoreUrl::Sqlite(file.clone()))).unwrap());
     std::fs::read(file).unwrap()
 });
 
@@ -94,8 +96,8 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("easy-invite.db");
         std::fs::write(&file, &*EMPTY).unwrap();
-        let store = Store::open(&StoreUrl::Sqlite(file)).unwrap();
         runtime.block_on(async {
+            let store = Store::open(&StoreUrl::Sqlite(file)).await.unwrap();
             let mut server = Server::logged_in(store).await;
             talk(&mut server).await;
             server.end().await;
@@ -113,7 +115,7 @@ impl Server {
         };
         let (chat_server, mut questions) = ChatServer::channel();
         let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
-        let invites = Invites::new(store, policies, chat_server, clock);
+        let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
         let secret = Secret::new("secret".to_owned());
         let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
