@@ -424,8 +424,8 @@ impl Store {
     ///
     /// # Errors
     /// If it is not durable.
-    pub async fn forget(&self, account: BareJid, now: Timestamp) -> Result<Forgotten> {
-        run!(self.write forget(account, now))
+    pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
+        run!(self.write forget(account))
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.
