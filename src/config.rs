@@ -120,10 +120,11 @@ impl Config {
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
         let source = Source { file, text: &read(file)? };
         let raw = source.parse()?;
-        let exposed = raw.component.get_ref().secret.is_some() && readable_by_everybody(file);
+        let secret = raw.component.get_ref().secret.is_some();
+        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
+        let exposed = (secret || config.store.has_password()) && readable_by_everybody(file);
         let warning =
             exposed.then(|| format!("{} holds a secret and can be read by everybody: chmod 600", file.display()));
-        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
         Ok(Config { warning, ..config })
     }
 

@@ -78,6 +78,11 @@ impl fmt::Display for StoreUrl {
 }
 
 impl StoreUrl {
+    /// Does it hold a password?
+    pub fn has_password(&self) -> bool {
+        matches!(self, StoreUrl::Postgres(url) if url.has_password())
+    }
+
     /// The same store, a relative path being relative to `folder`.
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
