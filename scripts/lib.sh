@@ -8,6 +8,7 @@
 #     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
 #     install_packages NAME...   installs the packages that are missing; no service is started
 #     python_environment         prints the path of a Python that has tests/requirements.txt installed
+#     postgres_programs          prints the folder with PostgreSQL's server programs
 #     require_rust               makes sure that cargo can be called, and has a compiler for C beside it
 #     build_daemon               builds easy-invite (debug) and prints the path of the binary
 
@@ -92,6 +93,14 @@ make_python_environment() {
         cp "$wanted" "$folder/requirements.txt"
     fi
     printf '%s\n' "$folder/bin/python"
+}
+
+# Debian keeps those of each major version apart. The newest that is there.
+postgres_programs() {
+    local programs
+    programs="$(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort --version-sort | tail -n 1)"
+    [[ -x $programs ]] || fail "PostgreSQL's server is not installed (Debian: apt-get install postgresql)"
+    dirname "$programs"
 }
 
 require_rust() {

@@ -248,7 +248,7 @@ impl Context {
 
 /// The service as configured, with the machine's clock.
 fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
-    Invites::new(store, config.hosts.clone(), chat_server, now)
+    Invites::new(store, config.hosts.clone(), config.limits, chat_server, now)
 }
 
 /// The present instant.

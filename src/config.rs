@@ -10,11 +10,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use jid::{BareJid, DomainPart};
+use jiff::SignedDuration;
 use serde::Deserialize;
+use serde::de::{self, Unexpected, Visitor};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::lifetime::Lifetime;
+use crate::limits::Limits;
 use crate::links::LandingPage;
 use crate::policy::HostPolicy;
 use crate::secret::Secret;
@@ -59,6 +62,8 @@ pub struct Config {
     pub retention: Lifetime,
     /// The daemon's socket for the command line.
     pub control_socket: PathBuf,
+    /// What an address may do.
+    pub limits: Limits,
     /// The served hosts.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What should be mended although it can be used.
@@ -115,10 +120,11 @@ impl Config {
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
         let source = Source { file, text: &read(file)? };
         let raw = source.parse()?;
-        let exposed = raw.component.get_ref().secret.is_some() && readable_by_everybody(file);
+        let secret = raw.component.get_ref().secret.is_some();
+        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
+        let exposed = (secret || config.store.has_password()) && readable_by_everybody(file);
         let warning =
             exposed.then(|| format!("{} holds a secret and can be read by everybody: chmod 600", file.display()));
-        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
         Ok(Config { warning, ..config })
     }
 
@@ -162,6 +168,8 @@ struct Raw {
     #[serde(default)]
     control: RawControl,
     #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
     hosts: BTreeMap<Spanned<String>, RawHost>,
 }
 
@@ -187,6 +195,13 @@ struct RawControl {
     socket: Option<Spanned<PathBuf>>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    wrong_tokens: Option<RawMost>,
+    registrations: Option<RawMost>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawHost {
@@ -198,6 +213,35 @@ struct RawHost {
     expire_after: Option<Spanned<String>>,
     reset_expire_after: Option<Spanned<String>>,
     landing_page: Option<Spanned<String>>,
+    invites_per_day: Option<RawMost>,
+    pending_invites: Option<RawMost>,
+    inviter_age: Option<Spanned<String>>,
+}
+
+/// How many there may be: a number from 1, or "unlimited" for `None`.
+struct RawMost(Option<u32>);
+
+impl<'de> Deserialize<'de> for RawMost {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawMost(None))
+    }
+}
+
+impl Visitor<'_> for RawMost {
+    type Value = RawMost;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number from 1, or \"unlimited\"")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<RawMost, E> {
+        let most = u32::try_from(number).ok().filter(|most| *most > 0);
+        most.map(|most| RawMost(Some(most))).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawMost, E> {
+        if text == "unlimited" { Ok(RawMost(None)) } else { Err(E::invalid_value(Unexpected::Str(text), &self)) }
+    }
 }
 
 /// A secret, whose value no complaint about its type shows.
@@ -259,7 +303,10 @@ impl Source<'_> {
                 _ if expected.starts_with("struct ") => "a table",
                 _ => expected,
             };
-            return self.problem(error.span(), format!("expected {expected}, found {}", quoteless(found)));
+            // In the place of a host's table there may be the secret, its key being in the wrong table.
+            let hidden = expected == "a table" && found.starts_with("string ");
+            let found = if hidden { "a string" } else { &quoteless(found) };
+            return self.problem(error.span(), format!("expected {expected}, found {found}"));
         }
         self.problem(error.span(), message)
     }
@@ -295,7 +342,8 @@ impl Source<'_> {
                 (key, format!("{key} = "))
             }
         };
-        (!key.is_empty() && EXAMPLE.contains(&known)).then(|| key.to_owned())
+        let readable = !key.is_empty() && !key.contains(char::is_control);
+        (readable && EXAMPLE.contains(&known)).then(|| key.to_owned())
     }
 
     /// The host in the header of a table, where each dot of its name begins another table.
@@ -360,7 +408,12 @@ impl Source<'_> {
             None => self.folder().join(beside(&store)),
         };
         let retention = self.read_or(raw.store.retention, DEFAULT_RETENTION, lifetime)?;
-        Ok(Config { component: jid, server, secret, store, retention, control_socket, hosts, warning: None })
+        let default = Limits::default();
+        let limits = Limits {
+            wrong_tokens: raw.limits.wrong_tokens.map_or(default.wrong_tokens, |most| most.0),
+            registrations: raw.limits.registrations.map_or(default.registrations, |most| most.0),
+        };
+        Ok(Config { component: jid, server, secret, store, retention, control_socket, limits, hosts, warning: None })
     }
 
     fn secret(
@@ -425,6 +478,9 @@ impl Source<'_> {
             expire_after: self.read_or(raw.expire_after, default.expire_after, lifetime)?,
             reset_expire_after: self.read_or(raw.reset_expire_after, default.reset_expire_after, lifetime)?,
             landing_page: self.read_or(raw.landing_page, default.landing_page, landing_page)?,
+            invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
+            pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
+            inviter_age: self.read_or(raw.inviter_age, default.inviter_age, age)?,
         })
     }
 }
@@ -473,6 +529,15 @@ fn admin_of(host: &DomainPart, text: &str) -> Result<BareJid, String> {
 
 fn lifetime(text: &str) -> Result<Lifetime, String> {
     text.parse().map_err(|error: crate::lifetime::BadLifetime| error.to_string())
+}
+
+/// How old something has to be: unlike a lifetime, it may be nothing, and has to be reached some day.
+fn age(text: &str) -> Result<SignedDuration, String> {
+    match (text, text.parse()) {
+        ("0s", _) => Ok(SignedDuration::ZERO),
+        (_, Ok(Lifetime::Seconds(seconds))) => Ok(SignedDuration::from_secs(seconds)),
+        _ => Err(format!("{text:?} is not an age: write 0s, 15m, 36h, 7d, 4w (at most 10 years)")),
+    }
 }
 
 /// Where a connection is made to: `host:port`, `127.0.0.1:5347` or `[::1]:5347`.

@@ -2,7 +2,8 @@
 //! component, the command line) turn their own requests into these calls and the outcomes into their own answers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::{ChatServer, Fate, Hook, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
+use crate::limits::{Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
 use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
@@ -34,6 +36,8 @@ struct Inner {
     policies: BTreeMap<DomainPart, HostPolicy>,
     chat_server: ChatServer,
     clock: fn() -> Timestamp,
+    /// What strangers tried of late.
+    counts: Mutex<Counts>,
     /// The names of the reservations that were released last.
     given_up: Mutex<VecDeque<String>>,
     /// The id of the chat server whose hook has answered for each host.
@@ -94,8 +98,10 @@ pub struct Registration {
     pub username: NodePart,
     /// The server has an account of this name.
     pub exists: bool,
-    /// The token that the session presented, and when it was found good.
-    pub grant: Option<(Token, Option<Timestamp>)>,
+    /// The token that the session presented (`None` within: what it presented cannot be one), and when it was found good.
+    pub grant: Option<(Option<Token>, Option<Timestamp>)>,
+    /// Where it comes from, if that is known.
+    pub address: Option<Address>,
 }
 
 /// What a registration may do.
@@ -112,6 +118,7 @@ impl Invites {
     pub fn new(
         store: Store,
         policies: BTreeMap<DomainPart, HostPolicy>,
+        limits: Limits,
         chat_server: ChatServer,
         clock: fn() -> Timestamp,
     ) -> Self {
@@ -120,6 +127,7 @@ impl Invites {
             policies,
             chat_server,
             clock,
+            counts: Mutex::new(Counts::new(limits)),
             given_up: Mutex::default(),
             servers: Mutex::default(),
         }))
@@ -164,11 +172,23 @@ impl Invites {
             Err(Error::Unreachable(reason)) if operator => Some(reason),
             Err(error) => return Err(error),
         };
-        match self.0.store.insert(invite.clone(), Quota::default(), now).await? {
+        let quota = match &invite.inviter {
+            Some(inviter) if invite.issuer == Issuer::User => {
+                self.admit_inviter(inviter, policy).await?;
+                Quota { per_day: policy.invites_per_day, pending: policy.pending_invites }
+            }
+            _ => Quota::default(),
+        };
+        match self.0.store.insert(invite.clone(), quota, now).await? {
             Insertion::Kept => (),
             Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
-            Insertion::TooManyToday { .. } | Insertion::TooManyPending { .. } => {
-                return Err(Refusal::NotAllowed.into());
+            Insertion::TooManyToday { again_at } => {
+                let most = quota.per_day.unwrap_or_default();
+                return Err(Refusal::TooManyToday { most, again_at }.into());
+            }
+            Insertion::TooManyPending { again_at } => {
+                let most = quota.pending.unwrap_or_default();
+                return Err(Refusal::TooManyPending { most, again_at }.into());
             }
         }
         tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
@@ -201,18 +221,74 @@ impl Invites {
         Ok(())
     }
 
+    /// Is the account of an inviter old enough?
+    async fn admit_inviter(&self, inviter: &BareJid, policy: &HostPolicy) -> Result<()> {
+        if policy.inviter_age.is_zero() {
+            return Ok(());
+        }
+        let registered_at = match self.0.store.registered_at(inviter.clone()).await? {
+            None => self.0.chat_server.account(inviter).await?.created_at,
+            known => known,
+        };
+        Ok(policy.admit_inviter(registered_at, self.now())?)
+    }
+
     async fn of_token(&self, host: &DomainPart, token: &Token) -> Result<Invite> {
         let found = self.0.store.find(token.hash()).await?;
         Ok(found.filter(|invite| &invite.host == host).ok_or(Refusal::Unknown)?)
     }
 
-    /// A token is presented for registration or reset. Changes nothing.
+    /// The invite of a token that a stranger presents. It counts as a guess if there is no such invite at all.
+    async fn of_presented(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
+        if let Some(address) = address {
+            let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
+            self.counts().admit(address, Instant::now()).map_err(refused)?;
+        }
+        let found = match token {
+            Some(token) => self.0.store.find(token.hash()).await?,
+            None => None,
+        };
+        let invite = found.ok_or_else(|| self.wrong_token(address))?;
+        if &invite.host == host { Ok(invite) } else { Err(Refusal::Unknown.into()) }
+    }
+
+    /// Counts a token that no invite has.
+    fn wrong_token(&self, address: Option<Address>) -> Refusal {
+        let minutes = GUESSING.as_secs() / 60;
+        match self.counts().wrong_token(address, Instant::now()) {
+            Wrong::Counted => Refusal::Unknown,
+            Wrong::Refused { anew, left } => {
+                if let Some(address) = address.filter(|_| anew) {
+                    // contrib/fail2ban looks for this line.
+                    tracing::warn!("too many unknown invitations from {address}: refused for {minutes} minutes");
+                }
+                Refusal::AddressRefused { again_at: self.after(left) }
+            }
+            Wrong::TooManyInAll { tell, left } => {
+                if tell {
+                    tracing::warn!("more than {MOST_WRONG_IN_ALL} unknown invitations within {minutes} minutes");
+                }
+                Refusal::TooManyUnknown { again_at: self.after(left) }
+            }
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn after(&self, time: Duration) -> Timestamp {
+        self.now().saturating_add(time).unwrap_or(Timestamp::MAX)
+    }
+
+    /// A token is presented for registration or reset; `None`: what is presented cannot be one. Changes nothing, but
+    /// guesses are counted.
     ///
     /// # Errors
     /// If it would not be good for that now.
-    pub async fn check(&self, host: &DomainPart, token: &Token) -> Result<Presented> {
+    pub async fn check(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Presented> {
         let (_, policy) = self.policy(host.as_str())?;
-        let invite = self.of_token(host, token).await?;
+        let invite = self.of_presented(host, token, address).await?;
         let checked_at = self.now();
         policy::admit_presentation(&invite, policy, checked_at)?;
         Ok(Presented { invite, checked_at })
@@ -238,12 +314,20 @@ impl Invites {
             }
             return Ok(Admission::Open);
         };
-        let invite = self.of_token(host, &token).await?;
+        let invite = self.of_presented(host, token.as_ref(), registration.address).await?;
         let username = &registration.username;
         let exists = registration.exists && self.exists_after_all(&account, true).await?;
         let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
-        let (id, server, of) = (registration.reservation, registration.server, invite.id.clone());
-        self.claim(Use { id, invite: of, purpose, account, server, reserved_at: now }).await?;
+        let reservation = registration.reservation;
+        if let Some(address) = registration.address.filter(|_| invite.max_uses != Some(1)) {
+            let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
+            self.counts().register(&reservation, address, &invite.id, Instant::now()).map_err(refused)?;
+        }
+        let (id, server, of) = (reservation.clone(), registration.server, invite.id.clone());
+        if let Err(error) = self.claim(Use { id, invite: of, purpose, account, server, reserved_at: now }).await {
+            self.counts().registered(&reservation, false);
+            return Err(error);
+        }
         Ok(Admission::Reserved(purpose, Box::new(invite)))
     }
 
@@ -332,6 +416,7 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn redeem(&self, reservation: String) -> Result<bool> {
+        self.counts().registered(&reservation, true);
         let redeemed = self.0.store.redeem(reservation, self.now()).await?;
         if let Some((used, true)) = &redeemed {
             tracing::info!(invite = %used.invite, purpose = %used.purpose, account = %used.account, "invite used");
@@ -346,6 +431,7 @@ impl Invites {
     pub async fn release(&self, reservation: String) -> Result<bool> {
         // Noted first: whoever asked for the reservation may have lost patience, and it may be made only after this.
         self.note_given_up(reservation.clone());
+        self.counts().registered(&reservation, false);
         Ok(self.0.store.release(reservation).await?)
     }
 

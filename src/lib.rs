@@ -2,7 +2,8 @@
 //!
 //! The map of the crate; knowledge runs downwards, and no room knows a later one:
 //!
-//! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`]: what an invite is and allows. No I/O.
+//! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`], [`limits`]: what an invite is and allows, and how much
+//!   may be tried. No I/O.
 //! - [`store`]: where invites are kept.
 //! - [`chat_server`]: what is asked of the chat server.
 //! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
@@ -25,6 +26,7 @@ pub mod invite;
 pub mod invite_json;
 pub mod invites;
 pub mod lifetime;
+pub mod limits;
 pub mod links;
 pub mod policy;
 mod qr;

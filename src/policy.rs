@@ -1,7 +1,7 @@
 //! The rules: who may make which invite, and what a presented invite allows. Plain functions over plain data.
 
 use jid::{BareJid, DomainPart, NodePart};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
@@ -31,6 +31,12 @@ pub struct HostPolicy {
     pub reset_expire_after: Lifetime,
     /// Where the link for people leads; `None`: invites have their `xmpp:` link alone.
     pub landing_page: Option<LandingPage>,
+    /// How many invites a user may make within 24 hours; `None`: any number.
+    pub invites_per_day: Option<u32>,
+    /// How many pending invites a user may have; `None`: any number.
+    pub pending_invites: Option<u32>,
+    /// How old a user's account has to be before it may invite.
+    pub inviter_age: SignedDuration,
 }
 
 impl Default for HostPolicy {
@@ -43,6 +49,9 @@ impl Default for HostPolicy {
             expire_after: Lifetime::Seconds(7 * 24 * 60 * 60),
             reset_expire_after: Lifetime::Seconds(24 * 60 * 60),
             landing_page: None,
+            invites_per_day: Some(100),
+            pending_invites: Some(500),
+            inviter_age: SignedDuration::ZERO,
         }
     }
 }
@@ -58,6 +67,16 @@ impl HostPolicy {
             (true, true) => Ok(InviteType::AccountAndContact),
             (true, false) => Ok(InviteType::Contact),
         }
+    }
+
+    /// May an account that was registered then invite already? One of unknown age may.
+    ///
+    /// # Errors
+    /// `TooNew` if it may not yet.
+    pub fn admit_inviter(&self, registered_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+        let registered_at = registered_at.unwrap_or(Timestamp::MIN);
+        let again_at = registered_at.saturating_add(self.inviter_age).unwrap_or(Timestamp::MAX);
+        if now < again_at { Err(Refusal::TooNew { again_at }) } else { Ok(()) }
     }
 }
 
@@ -335,6 +354,16 @@ mod tests {
         assert_eq!(ask("Alice", false), Ok(Purpose::Register));
         assert_eq!(ask("bob", false), Err(Refusal::WrongUsername));
         assert_eq!(ask("alice", true), Err(Refusal::UsernameTaken));
+    }
+
+    #[test]
+    fn a_new_account_waits_before_it_invites() {
+        let mut policy = HostPolicy::default();
+        assert_eq!(policy.admit_inviter(Some(at(1000)), at(1000)), Ok(()));
+        policy.inviter_age = SignedDuration::from_secs(60);
+        assert_eq!(policy.admit_inviter(Some(at(1000)), at(1059)), Err(Refusal::TooNew { again_at: at(1060) }));
+        assert_eq!(policy.admit_inviter(Some(at(1000)), at(1060)), Ok(()));
+        assert_eq!(policy.admit_inviter(None, at(1000)), Ok(()), "its age is not known");
     }
 
     #[test]

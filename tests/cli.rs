@@ -971,7 +971,7 @@ fn check_says_what_is_wrong_with_the_configuration() {
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     assert_eq!(
         ran.stdout,
-        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, hosts\n"
+        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, limits, hosts\n"
     );
 }
 
@@ -1169,6 +1169,11 @@ fn execute(url: &str, sql: &str) -> Option<String> {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "the commands go by this clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(work)
 }
@@ -1241,7 +1246,7 @@ impl Stored {
             purpose: Purpose::Register,
             account: BareJid::new(account).unwrap(),
             server: server.to_owned(),
-            reserved_at: Timestamp::now() - ago,
+            reserved_at: now() - ago,
         };
         assert_eq!(self.with(async |store| store.reserve(used.clone()).await.unwrap()), Claim::Reserved);
         used
@@ -1286,7 +1291,7 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         let scratch = &stored.scratch;
         scratch.prints(&["generate", "example.org", "--count", "700", "--note", "für Zoë"]);
         let used = stored.reserve("carol@example.org", "s1", HOUR);
-        stored.with(async |store| store.redeem(used.id, Timestamp::now()).await.unwrap());
+        stored.with(async |store| store.redeem(used.id, now()).await.unwrap());
         let (before, registered) = (scratch.invites(), scratch.prints(&["show", used.invite.as_str()]));
         assert_eq!(
             scratch.prints(&["backup", "kept.db"]),
@@ -1314,7 +1319,7 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
 fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
     for stored in Stored::of_each_kind() {
         stored.fill(20_000);
-        let template = stored.with(async |store| store.list(Filter::default(), 1, Timestamp::now()).await.unwrap());
+        let template = stored.with(async |store| store.list(Filter::default(), 1, now()).await.unwrap());
         let (sender, acknowledged) = std::sync::mpsc::channel();
         let stop = CancellationToken::new();
         let (url, stopped) = (stored.url.clone(), stop.clone());
@@ -1331,11 +1336,11 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
                         purpose: Purpose::Register,
                         account: BareJid::new(&format!("user{number}@example.org")).unwrap(),
                         server: "s1".to_owned(),
-                        reserved_at: Timestamp::now(),
+                        reserved_at: now(),
                     };
-                    store.insert(invite.clone(), Default::default(), Timestamp::now()).await.unwrap();
+                    store.insert(invite.clone(), Default::default(), now()).await.unwrap();
                     store.reserve(used.clone()).await.unwrap();
-                    store.redeem(used.id, Timestamp::now()).await.unwrap().unwrap();
+                    store.redeem(used.id, now()).await.unwrap().unwrap();
                     sender.send(invite.id).unwrap();
                     if stopped.is_cancelled() {
                         return number + 1;
@@ -1432,7 +1437,7 @@ fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
     for (from, to) in [from_sqlite, from_postgres] {
         from.fill(30_000);
         let used = from.reserve("carol@example.org", "s1", HOUR);
-        from.with(async |store| store.redeem(used.id, Timestamp::now()).await.unwrap());
+        from.with(async |store| store.redeem(used.id, now()).await.unwrap());
         let open = from.reserve("dave@example.org", "s1", HOUR);
         let before = from.scratch.invites();
         to.with(async |store| drop(store));
@@ -1598,7 +1603,7 @@ fn one_person_is_forgotten() {
                 ),
             );
         }
-        stored.with(async |store| store.redeem(used.id.clone(), Timestamp::now()).await.unwrap());
+        stored.with(async |store| store.redeem(used.id.clone(), now()).await.unwrap());
         scratch.misused(&["forget", "carol@example.org"], "--yes is needed where nobody can be asked");
         scratch.fails(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
         assert_eq!(
@@ -1656,7 +1661,7 @@ fn the_uses_of_a_lost_chat_server_are_given_back() {
             stored.reserve(account, "lost", HOUR * 2);
         }
         let redeemed = stored.reserve("fred@example.org", "lost", HOUR * 2);
-        stored.with(async |store| store.redeem(redeemed.id.clone(), Timestamp::now()).await.unwrap());
+        stored.with(async |store| store.redeem(redeemed.id.clone(), now()).await.unwrap());
         let other = stored.reserve("eve@example.org", "s1", HOUR * 2);
         scratch.misused(&["release", "--server", "lost"], "--yes is needed where nobody can be asked");
         scratch.misused(&["release", "--server", ""], "--server");

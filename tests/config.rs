@@ -8,9 +8,11 @@ use std::process::{Command, Output};
 
 use easy_invite::config::{self, Config};
 use easy_invite::lifetime::Lifetime;
+use easy_invite::limits::Limits;
 use easy_invite::policy::HostPolicy;
 use easy_invite::store::StoreUrl;
 use jid::DomainPart;
+use jiff::SignedDuration;
 use tempfile::TempDir;
 
 /// Lines 1 to 3 of a configuration in which nothing is wrong so far.
@@ -61,7 +63,7 @@ fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
 }
 
 const HOST_KEYS: &str = "registration_invite_only, allow_user_invites, allow_contact_invites, admins, expire_after, \
-                         reset_expire_after, landing_page";
+                         reset_expire_after, landing_page, invites_per_day, pending_invites, inviter_age";
 
 #[test]
 fn the_example_is_a_configuration_with_the_defaults() {
@@ -73,6 +75,7 @@ fn the_example_is_a_configuration_with_the_defaults() {
     assert_eq!(config.store, StoreUrl::Sqlite(folder.path().join("easy-invite.db")));
     assert_eq!(config.retention, Lifetime::Seconds(90 * 24 * 60 * 60));
     assert_eq!(config.control_socket, folder.path().join("easy-invite.db.sock"));
+    assert_eq!(config.limits, Limits { wrong_tokens: Some(20), registrations: Some(50) });
     assert_eq!(config.hosts, [(host("example.org"), HostPolicy::default())].into());
 }
 
@@ -92,7 +95,7 @@ fn every_commented_default_of_the_example_is_the_default() {
     let text = lines.collect::<Vec<_>>().join("\n");
     fs::write(&file, &text).unwrap();
     assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
-    assert_eq!(uncommented, 10);
+    assert_eq!(uncommented, 15);
 }
 
 #[test]
@@ -102,6 +105,7 @@ fn every_key_that_the_program_knows_stands_in_the_example() {
         "[component]\njid = \"a\"\nx = 1",
         "[component]\njid = \"a\"\n[store]\nx = 1",
         "[control]\nx = 1",
+        "[limits]\nx = 1",
         "[hosts.a]\nx = 1",
     ] {
         let folder = folder_with(table);
@@ -126,6 +130,9 @@ fn every_key_can_be_set() {
         retention = "never"
         [control]
         socket = "/run/easy-invite/control"
+        [limits]
+        wrong_tokens = 5
+        registrations = "unlimited"
         [hosts."Example.ORG"]
         registration_invite_only = false
         allow_user_invites = false
@@ -134,6 +141,9 @@ fn every_key_can_be_set() {
         expire_after = "never"
         reset_expire_after = "15m"
         landing_page = "https://example.org/join/#{uri}"
+        invites_per_day = 1
+        pending_invites = "unlimited"
+        inviter_age = "2d"
         [hosts."xn--mnchen-3ya.example"]
         "#,
     );
@@ -148,6 +158,9 @@ fn every_key_can_be_set() {
     assert_eq!(policy.admins[0].as_str(), "alice@example.org");
     assert_eq!((policy.expire_after, policy.reset_expire_after), (Lifetime::Never, Lifetime::Seconds(900)));
     assert!(policy.landing_page.is_some());
+    assert_eq!((policy.invites_per_day, policy.pending_invites), (Some(1), None));
+    assert_eq!(policy.inviter_age, SignedDuration::from_hours(48));
+    assert_eq!(config.limits, Limits { wrong_tokens: Some(5), registrations: None });
 }
 
 #[test]
@@ -196,12 +209,12 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[web]\nlisten = \"127.0.0.1:5380\"\n"),
-        "config.toml:5: web: unknown key, expected one of component, store, control, hosts. This version has no web \
+        "config.toml:5: web: unknown key, expected one of component, store, control, limits, hosts. This version has no web \
          side yet: a host's landing_page can link to another page",
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[metrics]\n"),
-        "config.toml:5: metrics: unknown key, expected one of component, store, control, hosts. This version has no \
+        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, hosts. This version has no \
          metrics yet",
     );
 }
@@ -213,6 +226,7 @@ fn wrong_types_are_named() {
         ("admins = [5]", "admins: expected a string, found integer 5"),
         ("registration_invite_only = \"yes\"", "registration_invite_only: expected a boolean, found string \"yes\""),
         ("expire_after = 7", "expire_after: expected a string, found integer 7"),
+        ("inviter_age = 0", "inviter_age: expected a string, found integer 0"),
         ("landing_page = true", "landing_page: expected a string, found boolean true"),
     ] {
         let expected = format!("config.toml:5: hosts.\"example.org\".{problem}");
@@ -224,11 +238,18 @@ fn wrong_types_are_named() {
     );
     assert_refused(format!("hosts = 3\n{COMPONENT}"), "config.toml:1: hosts: expected a table, found integer 3");
     assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
+    // What stands in the place of a host's table may be the secret, its key being in the wrong table.
+    assert_refused(
+        format!("{COMPONENT}[hosts]\nsecret = \"hunter2\"\n"),
+        "config.toml:5: hosts.secret: expected a table, found a string",
+    );
 }
 
 #[test]
 fn impossible_values_are_named() {
     let duration = "is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never";
+    let age = "is not an age: write 0s, 15m, 36h, 7d, 4w (at most 10 years)";
+    let count = "expected a number from 1, or \"unlimited\"";
     for (line, problem) in [
         ("expire_after = \"7\"", format!("expire_after: \"7\" {duration}")),
         ("expire_after = \"0d\"", format!("expire_after: \"0d\" {duration}")),
@@ -247,6 +268,14 @@ fn impossible_values_are_named() {
             "landing_page = \"https://example.org/\"",
             "landing_page: a landing page is an http:// or https:// address with {uri} or {token} in it".to_owned(),
         ),
+        ("invites_per_day = 0", format!("invites_per_day: {count}, found integer 0")),
+        ("invites_per_day = \"100\"", format!("invites_per_day: {count}, found string \"100\"")),
+        ("pending_invites = -1", format!("pending_invites: {count}, found integer -1")),
+        ("pending_invites = 5000000000", format!("pending_invites: {count}, found integer 5000000000")),
+        ("pending_invites = 1.5", format!("pending_invites: {count}, found floating point 1.5")),
+        ("pending_invites = false", format!("pending_invites: {count}, found boolean false")),
+        ("inviter_age = \"never\"", format!("inviter_age: \"never\" {age}")),
+        ("inviter_age = \"2 days\"", format!("inviter_age: \"2 days\" {age}")),
     ] {
         let expected = format!("config.toml:5: hosts.\"example.org\".{problem}");
         assert_refused(format!("{COMPONENT}{HOST}{line}\n"), &expected);
@@ -268,6 +297,10 @@ fn impossible_values_are_named() {
     ] {
         assert_refused(format!("{COMPONENT}{HOST}[store]\n{line}\n"), &format!("config.toml:6: store.{problem}"));
     }
+    assert_refused(
+        format!("{COMPONENT}{HOST}[limits]\nwrong_tokens = 0\n"),
+        &format!("config.toml:6: limits.wrong_tokens: {count}, found integer 0"),
+    );
     assert_refused(
         format!("{COMPONENT}{HOST}[control]\nsocket = \"\"\n"),
         "config.toml:6: control.socket: expected the path of a socket, found nothing",
@@ -335,6 +368,11 @@ fn what_is_no_toml_is_named_with_its_line() {
         "config.toml:4: server: string values must be quoted, expected literal string",
     );
     assert_refused(format!("{COMPONENT}[hosts\n"), "config.toml:4: unclosed table, expected `]`");
+    // A name that a terminal would make something else of is not shown.
+    assert_refused(
+        format!("{COMPONENT}[hosts.\"\u{1b}[2J\"]\n"),
+        "config.toml:4: invalid basic string, expected non-double-quote visible characters, `\\`",
+    );
     assert_refused(b"[component]\njid = \"\xff\"\n", "config.toml:2: expected UTF-8 text, found a byte that is none");
 }
 
@@ -458,7 +496,7 @@ fn the_file_is_the_named_one_or_else_a_usual_one() {
     let here = folder_with("here = 1\n");
     fs::write(here.path().join("b.toml"), "b = 1\n").unwrap();
     fs::write(here.path().join("c.toml"), "c = 1\n").unwrap();
-    let problem = "unknown key, expected one of component, store, control, hosts";
+    let problem = "unknown key, expected one of component, store, control, limits, hosts";
     let list = |arguments: &[&str]| easy_invite(here.path(), &[&["list"], arguments].concat());
     assert_failed(&list(&[]).output().unwrap(), &format!("config.toml:1: here: {problem}"));
     let variable = |arguments| list(arguments).env(config::FILE_VARIABLE, "b.toml").output().unwrap();

@@ -6,13 +6,18 @@ What a test needs and is not there (Prosody, the built daemon, root) makes it fa
 import asyncio
 import inspect
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from harness import xmpp
-from harness.prosody import VERSIONS
+from harness.postgres import Postgres
 from harness.server import Server
+
+# Which Prosody, and where the invites are kept.
+SETUPS = {"prosody-0.12": ("0.12", "sqlite"), "prosody-13": ("13", "sqlite"), "prosody-13-postgres": ("13", "postgres")}
 
 TEST_SECONDS = 60
 LOG_LINES_SHOWN = 80
@@ -20,28 +25,66 @@ LOG_LINES_SHOWN = 80
 _servers: list[Server] = []
 
 
-@pytest.fixture(scope="session", params=VERSIONS, ids=[f"prosody-{version}" for version in VERSIONS])
-def prosody_version(request: pytest.FixtureRequest) -> str:
-    """Each Prosody version in turn."""
-    return request.param
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes known the marks of tests that are about one engine's own ways, and of those that take long."""
+    config.addinivalue_line("markers", "store(engine): the test is about this engine, sqlite or postgres")
+    config.addinivalue_line("markers", f"seconds(number): the test may take so long, instead of {TEST_SECONDS}")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs every test that needs a server with each setup that it is about."""
+    if "setup" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("store")
+        about = [name for name, (_, engine) in SETUPS.items() if mark is None or engine == mark.args[0]]
+        metafunc.parametrize("setup", about, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def setup(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Each of SETUPS in turn."""
+    return SETUPS[request.param]
+
+
+@pytest.fixture(scope="session")
+def prosody_version(setup: tuple[str, str]) -> str:
+    """The version of Prosody."""
+    return setup[0]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL, shared by all tests of this process."""
+    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def store_url(setup: tuple[str, str], request: pytest.FixtureRequest) -> Callable[[], str]:
+    """A function that makes an empty store for a server, and returns its URL."""
+    if setup[1] == "sqlite":
+        return lambda: "sqlite:easy-invite.db"
+    return request.getfixturevalue("postgres").create_database
 
 
 @pytest.fixture(scope="module")
-def server(prosody_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+           ) -> Iterator[Server]:
     """A running Prosody with mod_easy_invite and a running daemon, shared by the tests of a file."""
-    with Server(prosody_version, tmp_path_factory.mktemp("server")) as running:
+    with Server(prosody_version, tmp_path_factory.mktemp("server"), store_url=store_url()) as running:
         _servers.append(running)
         yield running
         _servers.remove(running)
 
 
 @pytest.fixture
-def make_server(prosody_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """A function that starts a server for this test alone; it takes `Server`'s options."""
+def make_server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+                ) -> Iterator[Callable[..., Server]]:
+    """A function that starts a server for this test alone; it takes `Server`'s options, and another `version`."""
     started: list[Server] = []
 
-    def make(**options: object) -> Server:
-        made = Server(prosody_version, tmp_path_factory.mktemp("server"), **options)
+    def make(*, version: str = prosody_version, **options: object) -> Server:
+        options.setdefault("store_url", store_url())
+        made = Server(version, tmp_path_factory.mktemp("server"), **options)
         started.append(made)
         _servers.append(made)
         made.start()
@@ -58,11 +101,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs tests that are coroutines, each in an event loop of its own, and closes the streams they left open."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
+    mark = pyfuncitem.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else TEST_SECONDS
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
 
     async def run() -> None:
         try:
-            await asyncio.wait_for(pyfuncitem.obj(**arguments), TEST_SECONDS)
+            await asyncio.wait_for(pyfuncitem.obj(**arguments), seconds)
         finally:
             await xmpp.close_all()
 

@@ -2,8 +2,8 @@
 //!
 //! Lines that begin with `S:` are what the chat server sends, with `C:` what the component must send next. `{name}` in a
 //! `C:` line takes what stands there, in later lines it stands for that; `…` matches anything. Lines with `#` are
-//! comments, but `# policy:` sets fields of the policy of example.org. Every transcript ends with a ping that must be answered
-//! next: nothing else was sent, and the stream lives.
+//! comments, but `# policy:` sets fields of the policy of example.org, and `# limits:` limits. Every transcript ends with a
+//! ping that must be answered next: nothing else was sent, and the stream lives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use easy_invite::chat_server::ChatServer;
 use easy_invite::invites::Invites;
+use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
@@ -158,10 +159,25 @@ fn policy(transcript: &str) -> HostPolicy {
             ("allow_contact_invites", value) => policy.allow_contact_invites = value.parse().unwrap(),
             ("admins", value) => policy.admins = vec![value.parse().unwrap()],
             ("landing_page", value) => policy.landing_page = Some(LandingPage::parse(value).unwrap()),
+            ("invites_per_day", value) => policy.invites_per_day = Some(value.parse().unwrap()),
+            ("pending_invites", value) => policy.pending_invites = Some(value.parse().unwrap()),
+            ("inviter_age", value) => policy.inviter_age = value.parse().unwrap(),
             (name, _) => panic!("{name}?"),
         }
     }
     policy
+}
+
+fn limits(transcript: &str) -> Limits {
+    let mut limits = Limits::default();
+    for setting in transcript.lines().filter_map(|line| line.strip_prefix("# limits: ")) {
+        match setting.split_once(" = ").expect("a setting") {
+            ("wrong_tokens", value) => limits.wrong_tokens = Some(value.parse().unwrap()),
+            ("registrations", value) => limits.registrations = Some(value.parse().unwrap()),
+            (name, _) => panic!("{name}?"),
+        }
+    }
+    limits
 }
 
 /// `S:` and `C:` steps; a step goes on over lines that begin with a space.
@@ -189,13 +205,13 @@ struct Component {
 
 impl Component {
     /// Starts it; the stream is open, and the handshake is on its way.
-    async fn start(policy: HostPolicy) -> Self {
+    async fn start(policy: HostPolicy, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).await.unwrap();
         let (chat_server, mut questions) = ChatServer::channel();
         let host = |name| DomainPart::new(name).unwrap().into_owned();
         let policies = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
-        let invites = Invites::new(store, policies, chat_server, clock);
+        let invites = Invites::new(store, policies, limits, chat_server, clock);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
         let config = xmpp::Config {
@@ -213,8 +229,8 @@ impl Component {
     }
 
     /// The same, logged in.
-    async fn logged_in(policy: HostPolicy) -> Self {
-        let mut component = Component::start(policy).await;
+    async fn logged_in(policy: HostPolicy, limits: Limits) -> Self {
+        let mut component = Component::start(policy, limits).await;
         assert_eq!(component.server.next().await.unwrap().name(), "handshake");
         component.server.send("<handshake/>").await;
         component
@@ -230,7 +246,7 @@ impl Component {
 
 async fn play(path: &Path) {
     let transcript = std::fs::read_to_string(path).unwrap();
-    let mut component = Component::logged_in(policy(&transcript)).await;
+    let mut component = Component::logged_in(policy(&transcript), limits(&transcript)).await;
     let server = &mut component.server;
     let mut values = HashMap::new();
     for (from_server, text) in steps(&transcript) {
@@ -270,7 +286,7 @@ async fn every_transcript_plays() {
 
 /// What the component says after the chat server sent this in the place of a handshake.
 async fn after_login_got(text: &str) -> String {
-    let mut component = Component::start(HostPolicy::default()).await;
+    let mut component = Component::start(HostPolicy::default(), Limits::default()).await;
     component.server.send(text).await;
     component.end().await
 }
@@ -310,7 +326,7 @@ async fn the_end_of_a_session_has_a_reason() {
         ("<!-- no comments in XMPP -->".to_owned(), "comments"),
         (String::new(), "eof"),
     ] {
-        let mut component = Component::logged_in(HostPolicy::default()).await;
+        let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
         component.server.send(PING).await;
         assert_eq!(component.server.next().await.unwrap().attr("id"), Some("end"));
         component.server.send(&text).await;
@@ -321,7 +337,7 @@ async fn the_end_of_a_session_has_a_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_asked_whether_it_is_there_and_then_given_up() {
-    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let before = tokio::time::Instant::now();
     let ping = component.server.next().await.unwrap();
     assert!(ping.children().next().unwrap().is("ping", "urn:xmpp:ping"));
@@ -337,7 +353,7 @@ async fn a_silent_server_is_asked_whether_it_is_there_and_then_given_up() {
 
 #[tokio::test]
 async fn what_is_in_flight_is_answered_before_the_end() {
-    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let mut sent = String::new();
     for number in 0..50 {
         sent += &format!(
@@ -358,7 +374,7 @@ async fn what_is_in_flight_is_answered_before_the_end() {
 
 #[tokio::test]
 async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
-    let mut component = Component::logged_in(HostPolicy::default()).await;
+    let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let server = &mut component.server;
     // Each of these needs an answer of the hook, which never comes.
     for number in 0..300 {
@@ -389,7 +405,8 @@ async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_takes_nothing_does_not_keep_the_daemon_from_stopping() {
-    let Component { server, stop, ended, _folder } = Component::logged_in(HostPolicy::default()).await;
+    let Component { server, stop, ended, _folder } =
+        Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let (mut reading, mut writing) = tokio::io::split(server.pipe);
     let flood = tokio::spawn(async move { while writing.write_all(PING.as_bytes()).await.is_ok() {} });
     // Until both directions are full, nothing but this test can make time pass.

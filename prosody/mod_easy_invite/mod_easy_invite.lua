@@ -13,6 +13,7 @@ local async = require "util.async";
 local cache = require "util.cache";
 local datetime = require "util.datetime";
 local errors = require "util.error";
+local ip_address = require "util.ip".new_ip;
 local jid = require "util.jid";
 local promise = require "util.promise";
 local st = require "util.stanza";
@@ -29,7 +30,8 @@ local xmlns_pars = "urn:xmpp:pars:0";
 local answer_within = 5; -- seconds
 local listing_within = 2; -- seconds: a list without our commands is better than one that is late
 local longest_token = 128; -- bytes: nothing longer is worth a question
-local most_refusals = 10; -- of tokens on one stream: more are guesses
+local refusals_at_once, most_refusals = 3, 10; -- of tokens on one stream: more are guesses
+local longest_delay = 2; -- seconds: of the answer to a guess
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local most_relayed = 8; -- questions of one session that wait for the daemon at a time
 local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
@@ -177,9 +179,31 @@ local function error_reply(stanza, answer)
 	return detail and reply:add_child(detail) or reply;
 end
 
+---- The id of this server (§ "Several servers")
+
+-- It is in a file here, wherever the accounts are stored: two servers may share those, and must not share this. It is
+-- written before anything is reserved, so what is found after a crash is whole.
+local function load_server_id()
+	local files, store = storagemanager.olddm, "easy_invite_server";
+	local kept, err = files.load(nil, host, store);
+	if kept then
+		return kept.id;
+	end
+	local id = uuid();
+	local ok = not err;
+	if ok then ok, err = files.store(nil, host, store, { id = id }); end
+	if not ok then
+		module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open when "
+			.."Prosody ends stay taken, since nobody can tell what became of them", files.getpath(nil, host, store), err);
+	end
+	return id;
+end
+
+local server_id = in_server and load_server_id();
+
 ---- Reservations
 
-local in_flight = {}; -- [name] = { name, since; and of a registration: session, username, purpose, promised }
+local in_flight = {}; -- [name] = { name, since; and of a registration: username, purpose, promised }
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = the reservation that it registers under
 local cleaned = 0; -- when in_flight was
 local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
@@ -202,9 +226,6 @@ end
 
 local function finish(reservation, outcome) -- "redeem", "release", or nil when nothing is reserved
 	in_flight[reservation.name] = nil;
-	if reservation.session and registrations[reservation.session] == reservation then
-		registrations[reservation.session] = nil;
-	end
 	if not outcome then
 		return;
 	elseif outcome == "release" then
@@ -246,10 +267,12 @@ local function account_exists(username, its_host)
 end
 
 -- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the other
--- direction stays as it is). Nothing else about the contact changes.
+-- direction stays as it is). Nothing else about the contact changes. Raises an error when the list cannot be written, with
+-- the list as it was: what is in memory alone would be taken for done when the daemon asks (§ "settle").
 local function grant(username, its_host, contact, wanted)
 	local roster = rostermanager.load_roster(username, its_host);
-	local item = roster[contact] or { subscription = "none", groups = {} };
+	local pending, before, item = roster[false].pending, roster[contact], { subscription = "none", groups = {} };
+	for key, value in pairs(before or {}) do item[key] = value; end
 	if item.subscription == "both" or item.subscription == wanted then
 		return;
 	end
@@ -257,12 +280,14 @@ local function grant(username, its_host, contact, wanted)
 	if item.subscription == "both" then
 		item.ask = nil;
 	end
-	roster[contact], roster[false].pending[contact] = item, nil;
-	if rostermanager.save_roster(username, its_host, roster, contact) then
-		rostermanager.roster_push(username, its_host, contact);
-	else
-		module:log("error", "Could not save %s in the contact list of %s@%s", contact, username, its_host);
+	local request = pending[contact];
+	roster[contact], pending[contact] = item, nil;
+	local ok, saved = pcall(rostermanager.save_roster, username, its_host, roster, contact);
+	if not ok or not saved then
+		roster[contact], pending[contact] = before, request;
+		error(("Could not save %s in the contact list of %s@%s: %s"):format(contact, username, its_host, saved or "see above"), 0);
 	end
+	rostermanager.roster_push(username, its_host, contact);
 end
 
 -- Asks for the direction in which the account sees the contact, unless it does or has asked.
@@ -357,11 +382,11 @@ local function read_promise(element)
 	return promised;
 end
 
--- To do it once more changes nothing.
+-- To do it once more changes nothing. Where something raises an error, the daemon has it done once more, later.
 local function fulfil(username, promised)
-	if promised.inviter then befriend(username, promised.inviter); end
 	set_roles(username, promised.roles);
 	join_groups(username, promised.groups);
+	if promised.inviter then befriend(username, promised.inviter); end -- last: not all of it is in our hands
 end
 
 ---- Deleted accounts (§ 7)
@@ -371,8 +396,8 @@ local deletions = in_server and module:open_store("easy_invite_deleted");
 local untold = deletions and deletions:get(nil) or {}; -- [username] = when the account was deleted
 local telling = false;
 
-local function timestamp()
-	return os.date("!%Y-%m-%dT%H:%M:%SZ");
+local function timestamp(time) -- without a time: of now
+	return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
 end
 
 local function keep_untold()
@@ -413,6 +438,13 @@ end);
 
 local streams = setmetatable({}, { __mode = "k" }); -- [session] = { token, presented_at, refusals }
 
+-- As the daemon counts them: one way to write each, and those of IPv4 as such where they come in through IPv6. Nothing for
+-- what is no address, as a proxy may pass it on.
+local function normal_address(ip)
+	local address = ip and ip_address(ip);
+	return address and (address.normal:match("^::ffff:([%d.]+)$") or address.normal);
+end
+
 local no_such_invite = { refusal = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" } };
 
 -- Prosody 0.12 does not hear of `prosodyctl deluser`.
@@ -422,6 +454,13 @@ end
 
 local function is_token(token)
 	return token and token ~= "" and #token <= longest_token;
+end
+
+-- Whoever guesses gets answers more and more slowly, and nobody else does. What the stream sends meanwhile waits its turn.
+local function slow_down(refusals)
+	if refusals > refusals_at_once and async.ready() then
+		async.sleep(math.min(2 ^ (refusals - refusals_at_once - 2), longest_delay)); -- 0.5, 1, 2, 2, ... seconds
+	end
 end
 
 module:hook("stream-features", function (event)
@@ -450,7 +489,7 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local token = stanza.tags[1].attr.token;
 	local answer = no_such_invite;
 	if is_token(token) then
-		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token }));
+		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token, address = normal_address(session.ip) }));
 	end
 	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
 		note_deletion(jid.node(answer.payload.attr.inviter));
@@ -461,9 +500,14 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 		session.send(st.reply(stanza));
 		return true;
 	end
+	local refusal = answer.refusal;
+	local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
+	if refusal and refusal.type ~= "wait" then
+		stream.refusals = stream.refusals + 1;
+		slow_down(stream.refusals);
+	end
 	session.send(error_reply(stanza, answer));
-	stream.refusals = stream.refusals + (answer.refusal and 1 or 0);
-	if stream.refusals >= most_refusals then
+	if is_barred or stream.refusals >= most_refusals then
 		session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
 	end
 	return true;
@@ -476,9 +520,10 @@ local function refuse(event, err)
 	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
 end
 
-local function release_registration(session)
+local function end_registration(session, outcome)
 	local reservation = registrations[session];
-	if reservation then finish(reservation, "release"); end
+	registrations[session] = nil;
+	if reservation then finish(reservation, outcome); end
 end
 
 local function reserve(event)
@@ -492,14 +537,14 @@ local function reserve(event)
 	end
 	local stream = {}; -- who comes by another door than a stream has no token
 	if session then
-		release_registration(session); -- left over from a try on which something raised an error
+		end_registration(session); -- left over from a try on which something raised an error: it may have made an account
 		stream = streams[session] or stream;
 	end
 	local reservation = begin();
 	local answer = ask_and_wait("set", st.stanza("reserve", {
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
-		exists = exists and "true" or "false";
-		token = stream.token, ["presented-at"] = stream.presented_at;
+		exists = exists and "true" or "false", server = server_id;
+		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
 	}));
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
@@ -520,7 +565,7 @@ local function reserve(event)
 		give_back(reservation, answer);
 		return refuse(event, answer.refusal or unavailable);
 	end
-	reservation.session, reservation.username, reservation.purpose = session, username, purpose;
+	reservation.username, reservation.purpose = username, purpose;
 	registrations[session] = reservation;
 end
 
@@ -538,8 +583,12 @@ local function succeed(event, purpose)
 	streams[event.session] = nil; -- one account for each time that a token is presented
 	local reservation = registrations[event.session];
 	if reservation and reservation.username == event.username and reservation.purpose == purpose then
-		if purpose == "register" then fulfil(event.username, reservation.promised); end
-		finish(reservation, "redeem");
+		local ok, err = true, nil;
+		if purpose == "register" then ok, err = pcall(fulfil, event.username, reservation.promised); end
+		if not ok then
+			module:log("error", "%s has registered, and not all that the invitation promises is done yet: %s", event.username, err);
+		end
+		end_registration(event.session, ok and "redeem" or nil);
 		module:log("info", "By invitation, %s has %s", event.username, purpose == "register" and "registered" or "a new password");
 	end
 end
@@ -560,7 +609,7 @@ end);
 -- Nobody tells when a registration has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
 	local result = handlers(name, event);
-	release_registration(event.origin);
+	end_registration(event.origin, "release");
 	return result;
 end);
 
@@ -590,21 +639,21 @@ module:hook("presence/bare", function (event)
 	asked_about[presence] = true;
 	local reservation = begin();
 	requests, requests_of[contact] = requests + 1, (requests_of[contact] or 0) + 1;
-	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, token = token;
+	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, server = server_id, token = token;
 		inviter = username.."@"..host, contact = contact })):next(function (answer)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
 		local sender = not origin.destroyed and origin or nil;
 		if is_reserved then
-			approve(username, contact, presence, sender);
-			finish(reservation, "redeem");
+			local ok, err = pcall(approve, username, contact, presence, sender);
+			finish(reservation, ok and "redeem" or nil);
+			if not ok then error(err, 0); end
 		else
 			give_back(reservation, answer);
 			module:send(presence, sender); -- the user is asked; the token may be one that the user's client made
 		end
 	end):catch(function (err)
-		module:log("error", "Could not approve %s as a contact of %s: %s", contact, username, err);
-		module:send(presence);
+		module:log("error", "Could not deal with the request of %s to become a contact of %s: %s", contact, username, err);
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
@@ -745,29 +794,43 @@ end);
 ---- What the daemon asks
 
 local accounts = in_server and module:open_store("accounts"); -- where mod_auth_internal_* keep them
+local account_details = in_server and module:open_store("account_details"); -- of those that mod_register_ibr made
 
--- An answer of false: nobody can tell at the moment. Of nil: that is no question.
+local no_question = { type = "modify", condition = "bad-request" };
+local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read, or not be written" };
+local of_another_server = { type = "cancel", condition = "not-allowed", text = "Another server made this reservation" };
+
+-- `answer` returns the payload of the result, or nil and the error, which is `no_question` if it does not say.
 local function answer_daemon(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
 		if not is_from_daemon(event) then
 			return; -- and nobody else answers it either
 		end
-		local payload = answer(event.stanza.tags[1]);
-		if payload then
+		local ok, payload, err = pcall(answer, event.stanza.tags[1]);
+		if ok and payload then
 			event.origin.send(st.reply(event.stanza):add_child(payload));
-		elseif payload == false then
-			event.origin.send(st.error_reply(event.stanza, "wait", "internal-server-error", "The accounts cannot be read"));
-		else
-			event.origin.send(st.error_reply(event.stanza, "modify", "bad-request"));
+			return true;
+		elseif not ok then
+			module:log("error", "Could not answer %s about %s: %s", component, name, payload);
+			err = nobody_can_tell;
 		end
+		err = err or no_question;
+		event.origin.send(st.error_reply(event.stanza, err.type, err.condition, err.text));
 		return true;
 	end);
 end
 
 answer_daemon("get", "hello", function ()
 	tell_of_deletions();
-	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version });
+	return st.stanza("hello", { xmlns = xmlns_gate, software = "Prosody "..prosody.version, server = server_id });
 end);
+
+-- Prosody 13 notes it with the account, and either version when somebody registers.
+local function created_at(username)
+	local account, details = accounts:get(username), account_details:get(username);
+	local time = account and account.created or details and details.registered;
+	return time and timestamp(time);
+end
 
 answer_daemon("get", "account", function (question)
 	local username = question.attr.username;
@@ -779,10 +842,10 @@ answer_daemon("get", "account", function (question)
 	end
 	local exists = account_exists(username, host);
 	if exists == nil then
-		return false;
+		return nil, nobody_can_tell;
 	end
 	return st.stanza("account", { xmlns = xmlns_gate, exists = exists and "true" or "false";
-		admin = exists and is_admin(username.."@"..host) and "true" or "false" });
+		admin = exists and is_admin(username.."@"..host) and "true" or "false", ["created-at"] = exists and created_at(username) or nil });
 end);
 
 -- Prosody 13 creates an account in steps: without a password and disabled, then the password, then enabled. A crash in
@@ -801,9 +864,12 @@ end
 
 answer_daemon("set", "settle", function (question)
 	local name, purpose, account, inviter = question.attr.reservation, question.attr.purpose, question.attr.account, question.attr.inviter;
+	local server = question.attr.server or "";
 	local fate, exists;
 	if not name or not account then
 		return;
+	elseif server ~= "" and server ~= server_id then
+		return nil, of_another_server;
 	elseif is_in_flight(name) then
 		fate = "in-flight";
 	elseif given_up:get(name) then
@@ -821,7 +887,7 @@ answer_daemon("set", "settle", function (question)
 		return;
 	end
 	if not fate and exists == nil then
-		return false;
+		return nil, nobody_can_tell;
 	end
 	fate = fate or exists and "made" or "not-made";
 	return st.stanza("fate", { xmlns = xmlns_gate, is = fate });

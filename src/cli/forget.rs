@@ -28,9 +28,9 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let jid = config::account(&arguments.jid).map_err(anyhow::Error::msg)?;
-    let (store, invites) = context.open(false).await?;
+    let (store, _) = context.open(false).await?;
     confirm("forget", arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
-    let forgotten = store.forget(jid.clone(), invites.now()).await?;
+    let forgotten = store.forget(jid.clone()).await?;
     let Forgotten { open, invites, uses, invited, known } = forgotten;
     anyhow::ensure!(
         open == 0,

@@ -57,6 +57,8 @@ impl Sqlite {
         if !make && opened.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             return Err(StoreError::Missing(file));
         }
+        // Now: to close it later would take away the locks that SQLite holds on the file (POSIX: of the whole process).
+        drop(opened);
         give_to_owner_of_folder(path);
         let mut connection = connect(path, &file)?;
         migrate(&mut connection, &file)?;

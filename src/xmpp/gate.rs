@@ -12,6 +12,7 @@ use super::stanza::{Kind, Outcome, Request, element, error, ns, with, with_text}
 use super::{disco, router};
 use crate::invite::{Invite, InviteType, Issuer, Token};
 use crate::invites::{Admission, Error, Invites, Registration};
+use crate::limits::Address;
 use crate::policy::Wish;
 use crate::refusal::Refusal;
 
@@ -68,6 +69,11 @@ fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
     payload.attr(attribute)?.parse().ok()
 }
 
+/// Where the client connects from, if the hook says so.
+fn address(payload: &Element) -> Option<Address> {
+    payload.attr("address").and_then(Address::parse)
+}
+
 fn texts<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = String> + 'a {
     payload.children().filter(move |child| child.is(name, ns::GATE)).map(Element::text)
 }
@@ -97,8 +103,7 @@ pub fn contact_of(invite: &Invite) -> Option<&str> {
 
 async fn check(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
     let token = payload.attr("token").and_then(Token::parse);
-    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
-    let presented = invites.check(host, &token).await.map_err(|cause| not_valid(&cause))?;
+    let presented = invites.check(host, token.as_ref(), address(payload)).await.map_err(|cause| not_valid(&cause))?;
     let invite = &presented.invite;
     Ok(element!(
         ns::GATE,
@@ -112,10 +117,6 @@ async fn check(payload: &Element, host: &DomainPart, invites: &Invites) -> Resul
 }
 
 async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
-    let token = match payload.attr("token") {
-        Some(text) => Some(Token::parse(text).ok_or_else(|| stanza_error(&Refusal::Unknown.into()))?),
-        None => None,
-    };
     let registration = Registration {
         reservation: reservation(payload)?,
         server: server(payload)?,
@@ -125,7 +126,8 @@ async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
             Some("false" | "0") => false,
             _ => return Err(bad("exists='true' or exists='false'")),
         },
-        grant: token.map(|token| (token, instant(payload, "presented-at"))),
+        grant: payload.attr("token").map(|token| (Token::parse(token), instant(payload, "presented-at"))),
+        address: address(payload),
     };
     match invites.reserve(host, registration).await.map_err(|cause| stanza_error(&cause))? {
         Admission::Open => Ok(element!(ns::GATE, "open")),

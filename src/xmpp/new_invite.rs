@@ -21,8 +21,18 @@ pub async fn run(requester: &Requester, invites: &Invites) -> Result<Issued, Err
     // Whether somebody is an admin is worth a question only where it makes a difference.
     let plain = policy.allow_contact_invites && policy.allow_user_invites;
     let admin = !plain && requester.is_admin(invites).await;
+    match make(admin, requester, invites).await {
+        Err(Error::Refused(refusal)) if refusal.is_limit_of_users() && requester.is_admin(invites).await => {
+            make(true, requester, invites).await
+        }
+        made => made,
+    }
+}
+
+async fn make(admin: bool, requester: &Requester, invites: &Invites) -> Result<Issued, Error> {
     let issuer = if admin { Issuer::Admin } else { Issuer::User };
-    let mut wish = Wish::new(policy.new_invite(admin)?, requester.host(), issuer);
+    let invite_type = requester.policy(invites)?.new_invite(admin)?;
+    let mut wish = Wish::new(invite_type, requester.host(), issuer);
     wish.inviter = Some(requester.account.clone());
     invites.create(wish).await
 }

@@ -36,6 +36,12 @@ fn refused(refusal: &Refusal) -> StanzaError {
         // Clients let the user pick another name then. Whose the reservation is, is nobody's business.
         Refusal::UsernameTaken | Refusal::UsernameReserved => (ErrorType::Cancel, DefinedCondition::Conflict),
         Refusal::InProgress => (ErrorType::Wait, DefinedCondition::ResourceConstraint),
+        Refusal::AddressRefused { .. }
+        | Refusal::TooManyUnknown { .. }
+        | Refusal::TooManyRegistrations { .. }
+        | Refusal::TooManyToday { .. }
+        | Refusal::TooManyPending { .. }
+        | Refusal::TooNew { .. } => (ErrorType::Wait, DefinedCondition::PolicyViolation),
         Refusal::NotAllowed => (ErrorType::Auth, DefinedCondition::Forbidden),
         Refusal::UnknownHost(_) => (ErrorType::Cancel, DefinedCondition::NotAllowed),
     };
@@ -43,10 +49,12 @@ fn refused(refusal: &Refusal) -> StanzaError {
 }
 
 /// The stanza error for a token that was presented and is not good: `item-not-found` whatever the reason (XEP-0445 §4),
-/// since some clients go on without an invite on anything else.
+/// since some clients go on without an invite on anything else. Guesses are told from it: the hook ends their streams.
 pub fn not_valid(cause: &Error) -> StanzaError {
     match cause {
-        Error::Refused(refusal @ Refusal::UnknownHost(_)) => refused(refusal),
+        Error::Refused(
+            refusal @ (Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. }),
+        ) => refused(refusal),
         Error::Refused(refusal) => error(ErrorType::Cancel, DefinedCondition::ItemNotFound, refusal.to_string()),
         Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => stanza_error(cause),
     }

@@ -9,6 +9,7 @@ import subprocess
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 STOP_SECONDS = 15
@@ -91,6 +92,23 @@ class Process:
         return self.output.read_text(errors="replace")
 
 
+@dataclass(frozen=True)
+class Holdings:
+    """What a process holds of the machine."""
+
+    memory: int
+    """Resident memory in KiB."""
+    threads: int
+    files: int
+    """Open files and connections."""
+
+    @classmethod
+    def of(cls, pid: int) -> "Holdings":
+        """Of a process that runs now."""
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+        return cls(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")))
+
+
 class Service:
     """A server that the tests start, and to which they do what the world does to servers."""
 
@@ -127,14 +145,17 @@ def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on, and that this function has not given before.
 
     It lies below the range from which the kernel takes the ports of outgoing connections, so it is still free when a
-    server that was stopped starts again.
+    server that was stopped starts again. Tests that run side by side (pytest-xdist) take theirs from parts of their own.
     """
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    if first_outgoing <= 10000:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(10000, first_outgoing)[worker::workers]
+    if not ports:
         raise RuntimeError("net.ipv4.ip_local_port_range leaves no ports for servers")
     chance = random.Random(os.urandom(16))
     while True:
-        port = chance.randrange(10000, first_outgoing)
+        port = chance.choice(ports)
         if port in _ports_given:
             continue
         with socket.socket() as listener:

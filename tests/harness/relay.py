@@ -12,7 +12,8 @@ class Relay:
     """Listens on a port of 127.0.0.1 and passes bytes to another port and back, for any number of connections.
 
     `before` arms it: when a stanza matches, `fault` is called and the stanza, with all that follows, is lost. Only the
-    first match counts. Whoever sends writes whole stanzas, which over loopback arrive as they were written.
+    first match counts. Whoever sends writes whole stanzas, which over loopback arrive as they were written. `cut_after`
+    arms it otherwise: to end every connection in the middle of whatever passes then.
     """
 
     def __init__(self, port: int):
@@ -20,6 +21,7 @@ class Relay:
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._armed: tuple[re.Pattern[bytes], Callable[[], None]] | None = None
+        self._passing: int | None = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._lock = threading.Lock()
         self.struck = threading.Event()
@@ -40,6 +42,12 @@ class Relay:
         """Calls `fault` (from another thread) instead of passing the first stanza that the pattern is found in."""
         self.struck.clear()
         self._armed = re.compile(pattern.encode()), fault
+
+    def cut_after(self, count: int) -> None:
+        """Ends every connection when so many more bytes have passed, whichever way; new ones are passed as ever."""
+        self.struck.clear()
+        with self._lock:
+            self._passing = count
 
     def cut(self) -> None:
         """Ends every connection; new ones are passed as ever."""
@@ -74,7 +82,7 @@ class Relay:
     def _pass(self, pair: tuple[socket.socket, socket.socket], source: socket.socket, sink: socket.socket) -> None:
         try:
             while chunk := source.recv(CHUNK):
-                fault, chunk = self._strike(chunk)
+                fault, chunk = self._strike(chunk) or self._count(chunk)
                 sink.sendall(chunk)
                 if fault is not None:
                     fault()
@@ -85,15 +93,24 @@ class Relay:
             pass
         self._end(pair)
 
-    def _strike(self, chunk: bytes) -> tuple[Callable[[], None] | None, bytes]:
-        """The fault, if it is time for it, and what of the chunk still passes."""
+    def _strike(self, chunk: bytes) -> tuple[Callable[[], None], bytes] | None:
+        """If it is time for the fault: that, and what of the chunk still passes."""
         with self._lock:
             found = self._armed and self._armed[0].search(chunk)
             if not found:
-                return None, chunk
+                return None
             _, fault = self._armed
             self._armed = None
         return fault, chunk[:max(chunk.rfind(b"<iq", 0, found.end()), 0)]
+
+    def _count(self, chunk: bytes) -> tuple[Callable[[], None] | None, bytes]:
+        """What of the chunk still passes, and the cut if that is not all."""
+        with self._lock:
+            if self._passing is None or len(chunk) < self._passing:
+                self._passing = None if self._passing is None else self._passing - len(chunk)
+                return None, chunk
+            passing, self._passing = self._passing, None
+        return self.cut, chunk[:passing]
 
     def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
         with self._lock:

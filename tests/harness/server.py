@@ -21,10 +21,12 @@ class Server:
     alice and bob are users of the first VirtualHost; admin is one too, and among Prosody's `admins`.
     """
 
-    def __init__(self, version: str, folder: Path, *, settings: Mapping | None = None, run_daemon: bool = True,
+    def __init__(self, version: str, folder: Path, *, store_url: str = "sqlite:easy-invite.db",
+                 settings: Mapping | None = None, run_daemon: bool = True,
                  environment: Mapping[str, str] | None = None, **prosody_options: object):
         """Describes the two; `start` (or `with`) runs them.
 
+        - `store_url`: where the daemon keeps the invites.
         - `settings`: the daemon's configuration where it differs from `daemon.default_config`, table by table; a value
           of None takes a key or table out.
         - `run_daemon`: False leaves the daemon to be started by the test.
@@ -37,6 +39,7 @@ class Server:
         component, secret = next(iter(self.prosody.components.items()))
         self.component = component
         config = default_config(self.prosody.component_port, secret, jid=component, hosts=self.prosody.hosts)
+        config["store"]["url"] = store_url
         _merge(config, settings or {})
         self.daemon = Daemon(folder / "daemon", config, environment=environment)
         self._run_daemon = run_daemon
@@ -50,8 +53,7 @@ class Server:
 
     def start(self) -> None:
         """Makes the users and starts Prosody and the daemon."""
-        for username in USERS:
-            self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
+        self.make_users()
         self.prosody.start()
         try:
             if self._run_daemon:
@@ -59,6 +61,11 @@ class Server:
         except BaseException:
             self.prosody.kill()
             raise
+
+    def make_users(self) -> None:
+        """Makes the users, before Prosody starts."""
+        for username in USERS:
+            self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
 
     def stop(self) -> None:
         """Stops both."""
@@ -72,9 +79,10 @@ class Server:
         self.daemon.kill()
         self.prosody.kill()
 
-    async def connect(self, domain: str | None = None) -> Client:
-        """A client's stream that has not logged in."""
-        return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls)
+    async def connect(self, domain: str | None = None, *, source: str | None = None) -> Client:
+        """A client's stream that has not logged in, from this address of the machine."""
+        return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls,
+                                    source=source)
 
     async def login(self, username: str, password: str | None = None, *, domain: str | None = None,
                     resource: str | None = None, presence: bool = True) -> Client:

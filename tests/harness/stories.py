@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import psycopg
+
 from .server import Server, password_of
 from .xmpp import AuthenticationError, Client, form_in, form_values, local_name
 
@@ -75,9 +77,9 @@ def revoke(server: Server, invite: Invite) -> None:
 
 
 async def register(server: Server, username: str, invite: Invite | None = None, *, password: str | None = None,
-                   domain: str | None = None) -> None:
+                   domain: str | None = None, source: str | None = None) -> None:
     """Somebody registers on a stream of their own, with or without an invite; raises StanzaError."""
-    async with await server.connect(domain) as stream:
+    async with await server.connect(domain, source=source) as stream:
         if invite is not None:
             await stream.preauth(invite.token)
         await stream.registration_set(username, password_of(username) if password is None else password)
@@ -104,17 +106,26 @@ async def requests_to(server: Server, username: str) -> set[str]:
 def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "register",
                reservation: str = "left-open", seconds_ago: int = 30) -> None:
     """Makes the store what it is after a crash between reserving a use and redeeming it."""
-    with sqlite3.connect(server.daemon.folder / "easy-invite.db") as store:
-        id = show(server, invite)["id"]
-        store.execute("UPDATE invite SET taken = taken + 1 WHERE id = ?", [id])
-        store.execute("INSERT INTO invite_use (id, invite, purpose, account, reserved_at) VALUES (?, ?, ?, ?, ?)",
-                      [reservation, id, purpose, account, int(time.time()) - seconds_ago])
+    id, now = show(server, invite)["id"], int(time.time())
+    in_store(server, "UPDATE invite SET taken = taken + 1 WHERE id = ?", id)
+    in_store(server, "INSERT INTO invite_use (id, invite, purpose, account, reserved_at) VALUES (?, ?, ?, ?, ?)",
+             reservation, id, purpose, account, now - seconds_ago)
 
 
 def uses_taken(server: Server, invite: Invite) -> int:
     """How many uses of an invite are reserved or redeemed."""
-    with sqlite3.connect(server.daemon.folder / "easy-invite.db") as store:
-        return store.execute("SELECT taken FROM invite WHERE id = ?", [show(server, invite)["id"]]).fetchone()[0]
+    return in_store(server, "SELECT taken FROM invite WHERE id = ?", show(server, invite)["id"])[0][0]
+
+
+def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
+    """Runs a statement on the server's store, behind the daemon's back, and returns the rows, if there are any."""
+    url = server.daemon.config["store"]["url"]
+    if url.startswith("sqlite:"):
+        with sqlite3.connect(server.daemon.folder / url.removeprefix("sqlite:")) as store:
+            return store.execute(statement, values).fetchall()
+    with psycopg.connect(url) as store:
+        done = store.execute(statement.replace("?", "%s"), values)
+        return done.fetchall() if done.description else []
 
 
 async def used(server: Server, invite: Invite, times: int = 1) -> None:

@@ -14,6 +14,7 @@ NO_LIMITS = 'limits = { c2s = { rate = "1gb/s" } }'
 DEVICES = 10
 
 
+@pytest.mark.store("sqlite")
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_requests_that_wait_for_the_store(make_server, address):
     server = make_server()

@@ -6,6 +6,8 @@ import pytest
 from harness.stories import eventually, generate, has_account, new_invite, register, show
 from harness.xmpp import StanzaError
 
+pytestmark = pytest.mark.store("sqlite")
+
 
 @pytest.fixture
 def server(disk, make_server):

@@ -10,6 +10,8 @@ import pytest
 from harness.stories import eventually, generate, has_account, new_invite, register, show
 from harness.xmpp import PING, StanzaError
 
+pytestmark = pytest.mark.store("sqlite")
+
 TOLD_WITHIN = 7  # seconds: the store waits for 5
 
 

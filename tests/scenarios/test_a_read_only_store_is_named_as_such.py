@@ -7,6 +7,8 @@ import pytest
 
 from harness.stories import generate, register, show
 
+pytestmark = pytest.mark.store("sqlite")
+
 
 @pytest.fixture
 def server(disk, make_server):

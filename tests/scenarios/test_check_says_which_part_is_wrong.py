@@ -69,6 +69,7 @@ async def test_the_module_is_missing(server):
     assert_wrong(server, "hook", '"easy_invite"')
 
 
+@pytest.mark.store("sqlite")
 async def test_the_store_is_no_store(server):
     await start(server)
     server.daemon.write_config()

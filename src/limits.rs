@@ -1,0 +1,366 @@
+//! What strangers may try, and how often: guessing tokens, and registering with an invite for many. Plain state: whoever
+//! counts says when it is. It is bounded, and kept in memory alone: addresses are never stored.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use crate::invite::InviteId;
+
+/// Wrong tokens count for so long, from the first one on; and so long is an address refused that had too many.
+pub const GUESSING: Duration = Duration::from_secs(10 * 60);
+
+/// How many tokens may be wrong within [`GUESSING`], whoever tries them. Next to the 142 bits of a token this is nothing.
+pub const MOST_WRONG_IN_ALL: u32 = 1000;
+
+/// How often it is said that there are too many in all.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// How long an account made with an invite for many counts, from the first one on.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many addresses are remembered for each kind of thing: some 100 bytes each.
+const MOST_TALLIES: usize = 10_000;
+
+/// How many registrations that have not ended are remembered.
+const MOST_REGISTERING: usize = 1024;
+
+/// What the operator allows an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// With so many wrong tokens within [`GUESSING`], an address is refused for as long. `None`: never.
+    pub wrong_tokens: Option<u32>,
+    /// An invite with more than one use makes so many accounts a day from one address. `None`: any number.
+    pub registrations: Option<u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { wrong_tokens: Some(20), registrations: Some(50) }
+    }
+}
+
+/// Where somebody connects from, as it is counted: an IPv4 address, or the /64 around an IPv6 address, since a household
+/// has at least that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Address(IpAddr);
+
+impl Address {
+    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`; `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
+        address.parse::<IpAddr>().ok().map(Address::from)
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(address: IpAddr) -> Self {
+        Address(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            v4 => v4,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => write!(f, "{address}"),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
+    }
+}
+
+/// What comes of a wrong token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// Nothing more.
+    Counted,
+    /// Its address is refused.
+    Refused {
+        /// From now on: it was not before.
+        anew: bool,
+        /// For how long.
+        left: Duration,
+    },
+    /// There are too many, of whatever addresses.
+    TooManyInAll {
+        /// It is time to say so.
+        tell: bool,
+        /// For how long.
+        left: Duration,
+    },
+}
+
+/// What was counted of late.
+#[derive(Debug)]
+pub struct Counts {
+    limits: Limits,
+    wrong: Tallies<Address>,
+    refused: Tallies<Address>,
+    wrong_in_all: Tallies<()>,
+    told: Tallies<()>,
+    registrations: Tallies<(Address, InviteId)>,
+    /// The registrations that have not ended, by the names of their reservations.
+    registering: VecDeque<(String, (Address, InviteId))>,
+}
+
+impl Counts {
+    /// Nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Counts {
+            limits,
+            wrong: Tallies::lasting(GUESSING),
+            refused: Tallies::lasting(GUESSING),
+            wrong_in_all: Tallies::lasting(GUESSING),
+            told: Tallies::lasting(TELL_EVERY),
+            registrations: Tallies::lasting(DAY),
+            registering: VecDeque::new(),
+        }
+    }
+
+    /// May an address present a token?
+    ///
+    /// # Errors
+    /// For how long it may not.
+    pub fn admit(&mut self, address: Address, now: Instant) -> Result<(), Duration> {
+        self.refused.left(&address, now).map_or(Ok(()), Err)
+    }
+
+    /// A token was wrong.
+    pub fn wrong_token(&mut self, address: Option<Address>, now: Instant) -> Wrong {
+        let in_all = self.wrong_in_all.count((), now);
+        if let (Some(address), Some(most)) = (address, self.limits.wrong_tokens)
+            && self.wrong.count(address, now) >= most
+        {
+            let anew = self.refused.count(address, now) == 1;
+            return Wrong::Refused { anew, left: self.refused.left(&address, now).unwrap_or_default() };
+        }
+        if in_all > MOST_WRONG_IN_ALL {
+            let tell = self.told.count((), now) == 1;
+            return Wrong::TooManyInAll { tell, left: self.wrong_in_all.left(&(), now).unwrap_or_default() };
+        }
+        Wrong::Counted
+    }
+
+    /// An invite with more than one use is about to make an account, under this reservation.
+    ///
+    /// # Errors
+    /// For how long it makes no more from this address.
+    pub fn register(
+        &mut self,
+        reservation: &str,
+        address: Address,
+        invite: &InviteId,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Some(most) = self.limits.registrations else { return Ok(()) };
+        let key = (address, invite.clone());
+        if self.registrations.counted(&key, now) >= most {
+            return Err(self.registrations.left(&key, now).unwrap_or_default());
+        }
+        self.registrations.count(key.clone(), now);
+        if self.registering.len() >= MOST_REGISTERING {
+            self.registering.pop_front();
+        }
+        self.registering.push_back((reservation.to_owned(), key));
+        Ok(())
+    }
+
+    /// A registration has ended. One that made no account does not count.
+    pub fn registered(&mut self, reservation: &str, made: bool) {
+        let ended = self.registering.iter().position(|(name, _)| name == reservation);
+        if let Some((_, key)) = ended.and_then(|index| self.registering.remove(index))
+            && !made
+        {
+            self.registrations.take_back(&key);
+        }
+    }
+}
+
+/// How often something happened, by key. A tally ends some time after it began; the oldest give way when there are too many.
+#[derive(Debug)]
+struct Tallies<K> {
+    lasting: Duration,
+    by_key: HashMap<K, Tally>,
+    /// In the order in which they began, and thus in which they end.
+    order: VecDeque<(K, Instant)>,
+}
+
+#[derive(Debug)]
+struct Tally {
+    ends: Instant,
+    count: u32,
+}
+
+impl<K: Clone + Eq + Hash> Tallies<K> {
+    fn lasting(lasting: Duration) -> Self {
+        Tallies { lasting, by_key: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Counts once more, and returns how often that makes.
+    fn count(&mut self, key: K, now: Instant) -> u32 {
+        self.forget_ended(now);
+        if !self.by_key.contains_key(&key) {
+            while self.order.len() >= MOST_TALLIES
+                && let Some((oldest, _)) = self.order.pop_front()
+            {
+                self.by_key.remove(&oldest);
+            }
+            self.order.push_back((key.clone(), now + self.lasting));
+        }
+        let tally = self.by_key.entry(key).or_insert(Tally { ends: now + self.lasting, count: 0 });
+        tally.count = tally.count.saturating_add(1);
+        tally.count
+    }
+
+    /// One did not happen after all.
+    fn take_back(&mut self, key: &K) {
+        if let Some(tally) = self.by_key.get_mut(key) {
+            tally.count = tally.count.saturating_sub(1);
+        }
+    }
+
+    /// How often it happened.
+    fn counted(&mut self, key: &K, now: Instant) -> u32 {
+        self.forget_ended(now);
+        self.by_key.get(key).map_or(0, |tally| tally.count)
+    }
+
+    /// How long it still counts; `None` if nothing does.
+    fn left(&mut self, key: &K, now: Instant) -> Option<Duration> {
+        self.forget_ended(now);
+        self.by_key.get(key).map(|tally| tally.ends.saturating_duration_since(now))
+    }
+
+    fn forget_ended(&mut self, now: Instant) {
+        while self.order.front().is_some_and(|(_, ends)| *ends <= now)
+            && let Some((key, _)) = self.order.pop_front()
+        {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn counts(wrong_tokens: u32, registrations: u32) -> Counts {
+        Counts::new(Limits { wrong_tokens: Some(wrong_tokens), registrations: Some(registrations) })
+    }
+
+    #[test]
+    fn addresses_are_counted_as_people_have_them() {
+        for (text, shown) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
+        ] {
+            assert_eq!(address(text).to_string(), shown);
+        }
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        for text in ["", "example.org", "203.0.113", "203.0.113.7:5222", "[::1]"] {
+            assert_eq!(Address::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_too_many_wrong_tokens_is_refused_for_ten_minutes_and_then_forgotten() {
+        let mut counts = counts(3, 1);
+        let (mallory, alice, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
+        assert_eq!(counts.wrong_token(Some(mallory), start), Wrong::Counted);
+        assert_eq!(counts.wrong_token(Some(mallory), start + SECOND), Wrong::Counted);
+        assert_eq!(counts.admit(mallory, start + SECOND), Ok(()));
+        let refused = start + 2 * SECOND;
+        assert_eq!(counts.wrong_token(Some(mallory), refused), Wrong::Refused { anew: true, left: GUESSING });
+        assert_eq!(counts.admit(mallory, refused + SECOND), Err(GUESSING - SECOND));
+        // What was asked before the refusal may be answered after it.
+        let late = counts.wrong_token(Some(mallory), refused + SECOND);
+        assert_eq!(late, Wrong::Refused { anew: false, left: GUESSING - SECOND });
+        assert_eq!(counts.admit(alice, refused), Ok(()));
+        assert_eq!(counts.wrong_token(Some(alice), refused), Wrong::Counted);
+
+        assert_eq!(counts.admit(mallory, refused + GUESSING - SECOND), Err(SECOND), "trying does not make it longer");
+        assert_eq!(counts.admit(mallory, refused + GUESSING), Ok(()));
+        assert_eq!(counts.wrong_token(Some(mallory), refused + GUESSING), Wrong::Counted, "it begins anew");
+    }
+
+    #[test]
+    fn wrong_tokens_count_for_ten_minutes() {
+        let mut counts = counts(3, 1);
+        let (alice, start) = (address("2001:db8::1"), Instant::now());
+        for number in 0..20 {
+            assert_eq!(counts.wrong_token(Some(alice), start + number * GUESSING / 2), Wrong::Counted, "{number}");
+        }
+    }
+
+    #[test]
+    fn too_many_wrong_tokens_in_all_are_refused_and_it_is_said_once_a_minute() {
+        let mut counts = Counts::new(Limits { wrong_tokens: None, registrations: None });
+        let start = Instant::now();
+        for number in 0..MOST_WRONG_IN_ALL {
+            let from = (number % 2 == 0).then(|| address("203.0.113.7"));
+            assert_eq!(counts.wrong_token(from, start), Wrong::Counted);
+        }
+        let too_many = |tell, left| Wrong::TooManyInAll { tell, left };
+        assert_eq!(counts.wrong_token(None, start), too_many(true, GUESSING));
+        assert_eq!(counts.wrong_token(None, start + SECOND), too_many(false, GUESSING - SECOND));
+        assert_eq!(counts.wrong_token(None, start + TELL_EVERY), too_many(true, GUESSING - TELL_EVERY));
+        assert_eq!(counts.admit(address("203.0.113.7"), start), Ok(()), "a right token is nobody's guess");
+        assert_eq!(counts.wrong_token(None, start + GUESSING), Wrong::Counted);
+    }
+
+    #[test]
+    fn an_invite_for_many_makes_so_many_accounts_a_day_from_one_address() {
+        let mut counts = counts(1, 2);
+        let (school, home, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
+        let (one, other) = (InviteId::generate().unwrap(), InviteId::generate().unwrap());
+        assert_eq!(counts.register("r1", school, &one, start), Ok(()));
+        counts.registered("r1", true);
+        assert_eq!(counts.register("r2", school, &one, start + SECOND), Ok(()));
+        assert_eq!(counts.register("r3", school, &one, start + SECOND), Err(DAY - SECOND), "also while they last");
+        assert_eq!(counts.register("r3", school, &other, start), Ok(()));
+        assert_eq!(counts.register("r4", home, &one, start), Ok(()));
+        // What made no account does not count, and only once.
+        counts.registered("r2", false);
+        counts.registered("r2", false);
+        assert_eq!(counts.register("r5", school, &one, start + SECOND), Ok(()));
+        assert_eq!(counts.register("r6", school, &one, start + SECOND), Err(DAY - SECOND));
+        assert_eq!(counts.register("r6", school, &one, start + DAY), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_are_forgotten_first() {
+        let mut counts = counts(2, 1);
+        let start = Instant::now();
+        let invite = InviteId::generate().unwrap();
+        let nth = |number: u32| Address::from(IpAddr::from(number.to_be_bytes()));
+        let most = u32::try_from(MOST_TALLIES).unwrap();
+        for number in 0..most + 2 {
+            counts.wrong_token(Some(nth(number)), start);
+            counts.wrong_token(Some(nth(number)), start);
+            counts.register("r", nth(number), &invite, start).unwrap();
+        }
+        assert_eq!((counts.wrong.by_key.len(), counts.wrong.order.len()), (MOST_TALLIES, MOST_TALLIES));
+        assert_eq!((counts.refused.by_key.len(), counts.refused.order.len()), (MOST_TALLIES, MOST_TALLIES));
+        assert_eq!(counts.registrations.by_key.len(), MOST_TALLIES);
+        assert_eq!(counts.registering.len(), MOST_REGISTERING);
+        assert_eq!(
+            [0, 1, 2, most + 1].map(|number| counts.admit(nth(number), start).is_ok()),
+            [true, true, false, false]
+        );
+        counts.admit(nth(0), start + GUESSING).unwrap();
+        assert!(counts.refused.by_key.is_empty() && counts.refused.order.is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+"""Random faults while people register, and what has to hold afterwards, counted.
+
+`scripts/torture [MINUTES]` runs this for as long as one likes; a scenario runs a short form of it.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import xmpp
+from .postgres import Postgres
+from .process import ProcessFailed
+from .relay import Relay
+from .server import Server
+from .stories import Invite, eventually, has_account, new_invite, register
+from .xmpp import StanzaError, StreamClosed, WaitTimeout
+
+LINKS_PER_ROUND = 9
+FAULTS_PER_ROUND = 8
+LONGEST_WAIT = 0.25  # seconds between two faults
+LONGEST_PAUSE = 1  # second that the daemon hangs
+LONGEST_PASSAGE = 4000  # bytes that pass before the wire is cut: about as many as a registration has
+PATIENCE = 60  # seconds until every guest has been told yes or no
+LOST = (StreamClosed, WaitTimeout, ConnectionError)
+UNLIMITED = {"limits": {"registrations": 1_000_000}, "hosts": {"example.org": {"invites_per_day": 1_000_000,
+                                                                              "pending_invites": 1_000_000}}}
+
+
+@dataclass
+class Tally:
+    """What was done and what came of it."""
+
+    faults: Counter = field(default_factory=Counter)
+    invites: int = 0
+    accounts: int = 0
+    losses: list[str] = field(default_factory=list)
+    doubles: list[str] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How often a process was killed."""
+        return sum(count for name, count in self.faults.items() if name.startswith("kill"))
+
+    def __str__(self) -> str:
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        return (f"{self.kills} kills ({faults}), {self.invites} invites, {self.accounts} accounts, "
+                f"{len(self.losses)} losses, {len(self.doubles)} doubles")
+
+
+class Torture:
+    """One server, whose parts fail again and again."""
+
+    def __init__(self, server: Server, relay: Relay, postgres: Postgres | None, seed: str):
+        """Of a running server whose daemon reaches Prosody through the relay; `postgres` is where its store is."""
+        self.server = server
+        self.tally = Tally()
+        self._relay = relay
+        self._postgres = postgres
+        self._chance = random.Random(seed)
+        self._rounds = itertools.count(1)
+
+    async def round(self) -> None:
+        """People make invites and register, two with each use, while things fail; then everything is counted."""
+        number = next(self._rounds)
+        inviting = asyncio.create_task(self._invite(number))
+        guests: list[asyncio.Task] = []
+        links = self._generate()
+        for link, (invite, uses) in enumerate(links):
+            names = [f"guest-{number}-{link}-{guest}" for guest in range(2 * uses)]
+            guests += [asyncio.create_task(self._persist(name, invite)) for name in names]
+        for _ in range(FAULTS_PER_ROUND):
+            await asyncio.sleep(self._chance.uniform(0, LONGEST_WAIT))
+            await self._fail()
+        made_by_users = await inviting
+        await asyncio.gather(*guests)
+        self.tally.invites += len(links) + len(made_by_users)
+        await self._count(number, links)
+        await self._look_for(made_by_users)
+
+    # What people do
+
+    def _generate(self) -> list[tuple[Invite, int]]:
+        """Invites of alice, and how many uses each has."""
+        links = []
+        for uses, count in ((1, LINKS_PER_ROUND - 2), (3, 2)):
+            made = self.server.daemon.cli("--json", "generate", "example.org", "--contact", "alice@example.org",
+                                          "--uses", str(uses), "--count", str(count))
+            assert made.returncode == 0, made.stderr
+            links += [(Invite(json.loads(line)["uri"]), uses) for line in made.stdout.splitlines()]
+        return links
+
+    async def _invite(self, number: int) -> list[Invite]:
+        """bob makes invites in his app, as long as it lasts; those that he was told of."""
+        made = []
+        for _ in range(LINKS_PER_ROUND):
+            try:
+                async with await self.server.login("bob", resource=f"phone-{number}") as bob:
+                    made.append(await new_invite(bob))
+            except (StanzaError, xmpp.AuthenticationError, *LOST):
+                pass
+            await asyncio.sleep(LONGEST_WAIT)
+        return made
+
+    async def _persist(self, name: str, invite: Invite) -> None:
+        """Registers, until told yes or no."""
+        await asyncio.sleep(self._chance.uniform(0, FAULTS_PER_ROUND * LONGEST_WAIT))
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            try:
+                return await register(self.server, name, invite)
+            except StanzaError as refusal:
+                if refusal.condition == "item-not-found" or refusal.condition == "conflict" and await self._has(name):
+                    return
+            except LOST:
+                pass
+            await asyncio.sleep(0.1)
+        self.tally.losses.append(f"{name} was never told yes or no")
+
+    # What fails
+
+    async def _fail(self) -> None:
+        faults = [self._kill_daemon, self._kill_prosody, self._kill_both, self._pause_daemon, self._cut_wire]
+        if self._postgres:
+            faults += [self._kill_postgres, self._end_connections]
+        fault = self._chance.choice(faults)
+        self.tally.faults[fault.__name__.strip("_").replace("_", " ")] += 1
+        await asyncio.to_thread(fault)
+
+    def _kill_daemon(self) -> None:
+        self.server.daemon.kill()
+        self.server.daemon.start()
+
+    def _kill_prosody(self) -> None:
+        self.server.prosody.kill()
+        self.server.prosody.start()
+        self.server.daemon.restart()  # by itself it would wait longer and longer before it connects again
+
+    def _kill_both(self) -> None:
+        self.server.kill()
+        self.server.prosody.start()
+        self.server.daemon.start()
+
+    def _pause_daemon(self) -> None:
+        self.server.daemon.pause()
+        time.sleep(self._chance.uniform(0, LONGEST_PAUSE))
+        self.server.daemon.resume()
+
+    def _cut_wire(self) -> None:
+        self._relay.cut_after(self._chance.randrange(LONGEST_PASSAGE))
+
+    def _kill_postgres(self) -> None:
+        self._postgres.kill()
+        self._postgres.start()
+
+    def _end_connections(self) -> None:
+        self._postgres.end_connections()
+
+    # What has to hold
+
+    async def _has(self, name: str) -> bool:
+        try:
+            return await has_account(self.server, name)
+        except LOST:
+            return False
+
+    async def _count(self, number: int, links: list[tuple[Invite, int]]) -> None:
+        """Every use has made one account, with its contact, and is counted."""
+        accounts = []
+        for link, (invite, uses) in enumerate(links):
+            names = [f"guest-{number}-{link}-{guest}" for guest in range(2 * uses)]
+            made = [name for name in names if await self._has(name)]
+            accounts += made
+            if len(made) > uses:
+                self.tally.doubles.append(f"{len(made)} accounts by a link for {uses}: {made}")
+            elif len(made) < uses:
+                self.tally.losses.append(f"{len(made)} accounts by a link for {uses}: {made}")
+        self.tally.accounts += len(accounts)
+        try:
+            await eventually(lambda: self._counted() == self.tally.accounts, "every use is counted", seconds=30)
+        except AssertionError:
+            self.tally.losses.append(f"{self._counted()} uses counted, of {self.tally.accounts}")
+        async with await self.server.login("alice") as alice:
+            contacts = await alice.roster()
+        for name in accounts:
+            async with await self.server.login(name) as guest:
+                both = (contacts.get(f"{name}@example.org"), (await guest.roster()).get("alice@example.org"))
+            if any(item is None or item.subscription != "both" for item in both):
+                self.tally.losses.append(f"{name} lacks the contact")
+
+    def _counted(self) -> int:
+        listed = self.server.daemon.cli("--json", "list", "--state", "all", "--limit", "1000000")
+        return sum(json.loads(line)["uses"] for line in listed.stdout.splitlines())
+
+    async def _look_for(self, made: list[Invite]) -> None:
+        """Every invite that somebody was told of is there, and its store is whole."""
+        for invite in made:
+            shown = self.server.daemon.cli("show", "-", input=invite.uri)
+            if shown.returncode != 0:
+                self.tally.losses.append(f"an acknowledged invite: {shown.stderr}")
+        checked = self.server.daemon.cli("--json", "check")
+        if checked.returncode != 0:
+            self.tally.losses.append(f"check: {checked.stdout}{checked.stderr}")
+
+
+async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills: int = 0, seconds: float = 0) -> Tally:
+    """Rounds until there were so many kills, and so much time has passed. The server has to be described, not started."""
+    server.prosody.start()
+    began = time.monotonic()
+    with Relay(server.prosody.component_port) as relay:
+        server.daemon.config["component"]["server"] = relay.address
+        server.daemon.start()
+        torture = Torture(server, relay, postgres, seed)
+        while torture.tally.kills < kills or time.monotonic() - began < seconds:
+            await torture.round()
+            if torture.tally.losses or torture.tally.doubles:
+                break
+        return torture.tally
+
+
+def main() -> int:
+    """The long form: every setup in turn."""
+    parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
+    parser.add_argument("minutes", nargs="?", type=float, default=10, help="how long, in all (default: 10)")
+    parser.add_argument("--seed", default=os.urandom(8).hex(), help="to choose the same faults again")
+    arguments = parser.parse_args()
+    setups, whole = [("0.12", False), ("13", False), ("0.12", True), ("13", True)], Tally()
+    for version, on_postgres in setups:
+        name = f"Prosody {version}, {'PostgreSQL' if on_postgres else 'SQLite'}"
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as database:
+            postgres = Postgres(Path(database)) if on_postgres else None
+            if postgres:
+                postgres.start()
+            store_url = postgres.create_database() if postgres else "sqlite:easy-invite.db"
+            server = Server(version, Path(folder), store_url=store_url, settings=UNLIMITED)
+            server.make_users()
+            try:
+                seconds = arguments.minutes * 60 / len(setups)
+                tally = asyncio.run(torture(server, postgres, arguments.seed, seconds=seconds))
+            except ProcessFailed as failure:
+                print(failure, file=sys.stderr)
+                return 1
+            finally:
+                server.kill()
+                if postgres:
+                    postgres.stop()
+        print(f"{name}: {tally}", *tally.losses, *tally.doubles, sep="\n  ", flush=True)
+        whole.faults += tally.faults
+        whole.invites, whole.accounts = whole.invites + tally.invites, whole.accounts + tally.accounts
+        whole.losses, whole.doubles = whole.losses + tally.losses, whole.doubles + tally.doubles
+    print(f"In all: {whole} (seed {arguments.seed})")
+    return 1 if whole.losses or whole.doubles else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Somebody sends a user what Prosody cannot keep, so that the user's contact list cannot be written until it is
+restarted. An invite of that user makes one account all the same, and the two are contacts afterwards."""
+
+import asyncio
+
+import pytest
+
+from harness.server import password_of
+from harness.stories import eventually, generate, has_account, show
+from harness.xmpp import PING, StanzaError, preauth_element
+
+TOO_DEEP = "<a>" * 200 + "</a>" * 200
+
+
+@pytest.mark.parametrize("preauth", ["", preauth_element("A" * 24)], ids=["without-token", "with-token"])
+async def test_the_use_is_not_given_back(make_server, preauth):
+    server = make_server()
+    invite = generate(server, "--contact", "alice@example.org")
+    alice, mallory = await server.login("alice"), await server.login("bob")
+    mallory.send(f"<presence type='subscribe' to='alice@example.org'>{preauth}{TOO_DEEP}</presence>")
+    await mallory.ask("get", f"<ping xmlns='{PING}'/>", "example.org")
+    await eventually(lambda: "max table depth reached" in server.prosody.log, "Prosody cannot keep it")
+
+    stream = await server.connect()
+    await stream.preauth(invite.token)
+    await stream.registration_set("carol", password_of("carol"))
+    for username in ("greedy", "greedier"):
+        for present in (stream.preauth(invite.token), asyncio.sleep(0)):
+            with pytest.raises(StanzaError):
+                await present
+                await stream.registration_set(username, password_of(username))
+        assert not await has_account(server, username)
+    assert show(server, invite)["uses"] == 0  # not yet: the contact is missing
+    assert "carol@example.org" not in await alice.roster()
+
+    server.prosody.restart()
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted", 20)
+    for username, contact in (("alice", "carol@example.org"), ("carol", "alice@example.org")):
+        async with await server.login(username) as user:
+            assert (await user.roster())[contact].subscription == "both"

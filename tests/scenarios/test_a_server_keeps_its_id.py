@@ -1,0 +1,120 @@
+"""Each Prosody has an id of its own, by which the daemons know whose reservation is whose. It is the same after a
+restart and after a crash, and another one on every machine, even where they share their accounts. A reservation is
+settled by the server that made it alone."""
+
+import asyncio
+import re
+
+import pytest
+
+from harness.prosody import COMPONENT_SECRET, INVITE_HOST, lua
+from harness.xmpp import Component, StanzaError, child, children
+
+GATE = "urn:easy-invite:gate:1"
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(run_daemon=False)
+
+
+async def test_the_id_outlives_the_process(server):
+    id = await id_of(server)
+    assert re.fullmatch(UUID, id)
+    server.prosody.kill()
+    server.prosody.start()
+    assert await id_of(server) == id
+    server.prosody.restart()
+    assert await id_of(server) == id
+    server.prosody.shell("module:reload('easy_invite', 'example.org')")
+    assert await id_of(server) == id
+
+
+async def test_servers_that_share_their_accounts_have_different_ids(make_server, tmp_path):
+    shared = f"{INVITE_HOST}    sql = {{ driver = 'SQLite3'; database = {lua(tmp_path / 'shared.sqlite')} }}"
+    one, other = (make_server(run_daemon=False, storage="sql", hosts={"example.org": shared}) for _ in range(2))
+    one.prosody.adduser("carol@example.org", "carol's password")
+    await other.login("carol")  # they do share them
+    assert await id_of(one) != await id_of(other)
+
+
+async def test_an_id_that_cannot_be_written_is_reported(server):
+    (server.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat").unlink()
+    (server.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat~").mkdir()
+    server.prosody.restart()
+    assert "error\tThe id of this server cannot be kept in" in server.prosody.log
+    id = await id_of(server)
+    assert re.fullmatch(UUID, id)
+    server.prosody.restart()
+    assert await id_of(server) != id
+
+
+async def test_an_id_that_cannot_be_read_is_not_overwritten(server):
+    id = await id_of(server)
+    kept = server.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat"
+    content = kept.read_text()
+    kept.write_text(content[:-10])
+    server.prosody.restart()
+    assert "error\tThe id of this server cannot be kept in" in server.prosody.log
+    assert await id_of(server) != id
+    kept.write_text(content)
+    server.prosody.restart()
+    assert await id_of(server) == id
+
+
+async def test_what_the_hook_asks_carries_it(server):
+    id = await id_of(server)
+    async with await daemon_of(server) as daemon:
+        stream, bob = await server.connect(), await server.login("bob")
+        assert (await asked(daemon, "check", lambda: stream.preauth("A" * 24))).get("address") == "127.0.0.1"
+        registration = await asked(daemon, "reserve", lambda: stream.registration_set("carol", "carol's password"))
+        assert (registration.get("server"), registration.get("address")) == (id, "127.0.0.1")
+        bob.subscribe("alice@example.org", "A" * 24)
+        request = await daemon.expect(lambda stanza: children(stanza, "contact"), what="the hook's question")
+        assert (child(request, "contact").get("server"), child(request, "contact").get("address")) == (id, None)
+
+
+async def test_another_servers_reservation_is_not_settled(server):
+    id = await id_of(server)
+    async with await daemon_of(server) as daemon:
+        alice = await server.login("alice")
+        with pytest.raises(StanzaError, match="cancel/not-allowed"):
+            await settle(daemon, "server='another'")
+        assert await alice.roster() == {}
+        assert await settle(daemon, f"server='{id}'") == "made"
+        await alice.roster_push("bob@example.org", "both")
+
+
+@pytest.mark.parametrize("server_of", ["", "server=''"], ids=["absent", "empty"])
+async def test_an_older_reservation_is_settled(server, server_of):
+    async with await daemon_of(server) as daemon:
+        assert await settle(daemon, server_of) == "made"
+
+
+async def settle(daemon, server_of):
+    """What became of a reservation that Prosody knows nothing about."""
+    reply = await daemon.ask("set", f"<settle xmlns='{GATE}' reservation='one' purpose='register' {server_of} "
+                             "account='bob@example.org' inviter='alice@example.org'/>", "example.org")
+    return child(reply, "fate").get("is")
+
+
+async def asked(daemon, name, act):
+    """What the hook asks when somebody does this; the daemon refuses it."""
+    acting = asyncio.create_task(act())
+    question = await daemon.expect(lambda stanza: children(stanza, name), what="the hook's question")
+    daemon.reply_error(question, "cancel", "item-not-found")
+    with pytest.raises(StanzaError):
+        await acting
+    return child(question, name)
+
+
+async def id_of(server):
+    """The id that a server answers with."""
+    async with await daemon_of(server) as daemon:
+        return child(await daemon.ask("get", f"<hello xmlns='{GATE}'/>", "example.org"), "hello").get("server")
+
+
+async def daemon_of(server):
+    """A component in the place of the daemon."""
+    return await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org", COMPONENT_SECRET)

@@ -1,0 +1,122 @@
+"""Two machines, each with its own Prosody and its own daemon, serve the same VirtualHost from one PostgreSQL store: what
+holds for an invite on one machine holds across both, also while a part of one is gone."""
+
+import asyncio
+
+import pytest
+
+from harness.relay import Relay
+from harness.stories import (eventually, generate, has_account, new_invite, register, revoke, show, used, uses_taken)
+from harness.xmpp import StanzaError, StreamClosed, WaitTimeout
+
+pytestmark = pytest.mark.store("postgres")
+
+USES, GUESTS, GUESTS_EVERY = 12, 40, 0.05
+TEMPORARY = {"resource-constraint", "remote-server-timeout", "service-unavailable"}
+
+
+@pytest.fixture
+def machines(make_server, store_url):
+    """One with Prosody 0.12, one with 13."""
+    shared = store_url()
+    return [make_server(version=version, store_url=shared) for version in ("0.12", "13")]
+
+
+async def test_an_invite_of_one_is_redeemed_on_the_other(machines):
+    here, there = machines
+    async with await here.login("alice") as alice:
+        invite = await new_invite(alice)
+    await register(there, "carol", invite)
+    await used(here, invite)
+    with pytest.raises(StanzaError, match="item-not-found"):
+        await register(here, "dave", invite)
+    async with await there.login("carol") as carol:
+        assert (await carol.roster())["alice@example.org"].subscription == "both"
+
+
+async def test_what_one_revokes_is_over_on_the_other(machines):
+    here, there = machines
+    presented, contact = generate(here), generate(here, "--contact", "alice@example.org", "--contact-only")
+    async with await there.connect() as stream:
+        await stream.preauth(presented.token)
+        revoke(here, presented)
+        revoke(here, contact)
+        with pytest.raises(StanzaError, match="not-acceptable"):
+            await stream.registration_set("carol", "secret")
+    async with await there.login("bob") as bob, await there.login("alice") as alice:
+        bob.subscribe("alice@example.org", contact.token)
+        await alice.expect_stanza("presence", type="subscribe")  # she is asked, as without an invite
+
+
+async def test_a_name_reserved_on_one_is_reserved_on_the_other(machines):
+    here, there = machines
+    for_carol, for_anybody = generate(here, "--username", "carol"), generate(there)
+    with pytest.raises(StanzaError, match="conflict"):
+        await register(there, "carol", for_anybody)
+    await register(there, "carol", for_carol)
+
+
+async def test_uses_stay_as_many_under_load_while_a_daemon_is_killed(machines):
+    here, there = machines
+    invite = generate(here, "--uses", str(USES), "--contact", "alice@example.org")
+    guests = [asyncio.create_task(persist(machines[number % 2], f"guest-{number}", invite, number * GUESTS_EVERY))
+              for number in range(GUESTS)]
+    for _ in range(3):
+        await asyncio.sleep(3 * GUESTS_EVERY)
+        await asyncio.to_thread(here.daemon.kill)
+        await asyncio.to_thread(here.daemon.start)
+    in_all = sum(await asyncio.gather(*guests))
+    await eventually(lambda: show(there, invite)["uses"] == USES, "every use is counted")
+    accounts = [[f"guest-{number}" for number in range(GUESTS) if await has_account(machine, f"guest-{number}")]
+                for machine in machines]
+    assert in_all <= len(accounts[0]) + len(accounts[1]) == USES == uses_taken(here, invite)
+    assert all(accounts), "both machines took part"
+    for machine, guests in zip(machines, accounts):
+        async with await machine.login("alice") as alice:
+            assert {f"{guest}@example.org" for guest in guests} <= set(await alice.roster())
+
+
+async def test_a_use_that_one_was_making_waits_for_it(machines):
+    """Only the server that makes an account can tell whether it did."""
+    here, there = machines
+    invite = generate(there)
+    with Relay(here.prosody.component_port) as relay:
+        here.daemon.stop()
+        here.daemon.config["component"]["server"] = relay.address
+        here.daemon.start()
+        relay.before("<redeem ", here.kill)
+        await register(here, "carol", invite)  # and nobody hears of it
+        assert await asyncio.to_thread(relay.struck.wait, 10)
+        there.daemon.restart()  # it looks at once into everything that is open, and then every ten seconds
+        with pytest.raises(StanzaError, match="wait/resource-constraint"):
+            await register(there, "dave", invite)
+        await asyncio.sleep(12)
+        assert (show(there, invite)["uses"], uses_taken(there, invite)) == (0, 1)
+        here.prosody.start()
+        here.daemon.start()
+        await used(there, invite)
+        assert await has_account(here, "carol") and not await has_account(there, "dave")
+
+
+async def test_the_other_goes_on_while_one_is_gone(machines):
+    here, there = machines
+    here.kill()
+    async with await there.login("alice") as alice:
+        await register(there, "carol", await new_invite(alice))
+    assert await has_account(there, "carol")
+
+
+async def persist(server, username, invite, delay):
+    """Registers, again and again while the failure is a temporary one; returns whether it was told that it succeeded."""
+    await asyncio.sleep(delay)
+    for _ in range(100):
+        try:
+            await register(server, username, invite)
+            return True
+        except StanzaError as refusal:
+            if refusal.condition not in TEMPORARY:
+                return False
+        except (StreamClosed, WaitTimeout, ConnectionError):
+            pass
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{username} was never told yes or no")

@@ -1,0 +1,32 @@
+"""The daemon learns when an account was made, where the server has noted it: Prosody 13 of every account, Prosody 0.12
+of those that registered by themselves."""
+
+import re
+
+from harness.prosody import COMPONENT_SECRET
+from harness.stories import generate, register
+from harness.xmpp import Component, child
+
+GATE = "urn:easy-invite:gate:1"
+TIMESTAMP = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+
+
+async def test_the_daemon_is_told(make_server):
+    server = make_server()
+    await register(server, "carol", generate(server))
+    server.daemon.stop()
+    registered, added, nobody = [await created_at(server, username) for username in ("carol", "bob", "nobody")]
+    assert re.fullmatch(TIMESTAMP, registered)
+    if server.prosody.version == "13":
+        assert re.fullmatch(TIMESTAMP, added) and added <= registered
+    else:
+        assert added is None
+    assert nobody is None
+
+
+async def created_at(server, username):
+    """What the hook answers to the daemon, whose place the test takes."""
+    async with await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org",
+                                       COMPONENT_SECRET) as daemon:
+        reply = await daemon.ask("get", f"<account xmlns='{GATE}' username='{username}'/>", "example.org")
+        return child(reply, "account").get("created-at")
