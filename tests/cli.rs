@@ -1463,6 +1463,22 @@ fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
 }
 
 #[test]
+fn a_store_that_was_used_between_two_tries_of_moving_it_is_moved_all_the_same() {
+    for to in Stored::of_each_kind() {
+        let from = Stored::sqlite();
+        let used = from.reserve("carol@example.org", "s1", HOUR);
+        from.scratch.prints(&["migrate-store", &from.url, &to.url]);
+        to.sql("DELETE FROM invite_use"); // it came no further than the invites
+        from.with(async |store| store.release(used.id).await.unwrap());
+        from.scratch.prints(&["generate", "example.org", "--count", "10"]);
+        from.scratch.prints(&["revoke", used.invite.as_str()]);
+        from.scratch.prints(&["migrate-store", &from.url, &to.url]);
+        to.scratch.store_is_well();
+        assert_eq!(to.scratch.invites(), from.scratch.invites());
+    }
+}
+
+#[test]
 fn moving_says_what_comes_next_and_what_cannot_be() {
     let stored = Stored::sqlite();
     let scratch = &stored.scratch;

@@ -12,8 +12,7 @@ use crate::store::{Store, StoreUrl};
 /// Copy one store into another, of either kind
 ///
 /// FROM stays as it is; TO is made where there is none. Stop the daemon first: what it changes meanwhile would be lost.
-/// Cut short, it can be run again and goes on, as long as FROM was not used in between. What TO holds besides stays. No
-/// configuration is needed.
+/// Cut short, it can be run again. What TO holds besides stays. No configuration is needed.
 ///
 /// Others on this machine see what is typed here, so a password is better not part of a URL: PostgreSQL's is taken from
 /// $PGPASSWORD or ~/.pgpass as well.
