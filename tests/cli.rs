@@ -1368,6 +1368,22 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
 }
 
 #[test]
+fn a_backup_that_is_killed_never_looks_like_one() {
+    let stored = Stored::sqlite();
+    stored.fill(30_000);
+    let mut child = stored.scratch.command(&["backup", "kept.db"]).stdout(Stdio::null()).spawn().unwrap();
+    let unfinished = || {
+        let files = fs::read_dir(stored.scratch.folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        files.filter(|name| name.to_str().unwrap().ends_with(".unfinished")).count()
+    };
+    eventually(|| unfinished() == 1);
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), None, "it was too quick to be killed");
+    assert_eq!((unfinished(), stored.scratch.path("kept.db").exists()), (1, false));
+    stored.scratch.prints(&["backup", "kept.db"]);
+}
+
+#[test]
 fn a_backup_is_restored_into_an_empty_store_of_either_kind() {
     for stored in Stored::of_each_kind() {
         let scratch = &stored.scratch;
