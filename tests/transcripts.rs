@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use easy_invite::chat_server::ChatServer;
 use easy_invite::invites::Invites;
-use easy_invite::limits::Limits;
+use easy_invite::limits::{Limits, MOST_WRONG_IN_ALL};
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
@@ -401,6 +401,41 @@ async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
     assert_eq!(answered, ["alice", "end"]);
     assert_eq!(refused, 300 - 256);
     assert!(before.elapsed() < Duration::from_secs(4), "long before the hook's patience ends");
+}
+
+#[tokio::test]
+async fn too_many_wrong_tokens_in_all_are_refused_and_right_ones_are_not() {
+    let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
+    let server = &mut component.server;
+    let check = |token: &str, number: u32| {
+        // Each from another address, but for every third, which comes from nobody knows where.
+        let address =
+            if number.is_multiple_of(3) { String::new() } else { format!("address='2001:db8:{number:x}::1'") };
+        format!(
+            "<iq type='get' from='example.org' to='invite.example.org' id='{number}'>\
+             <check xmlns='urn:easy-invite:gate:1' token='{token}' {address}/></iq>"
+        )
+    };
+    server
+        .send(
+            "<iq type='set' from='example.org' to='invite.example.org' id='0'>\
+             <generate xmlns='urn:easy-invite:gate:1' type='account'/></iq>",
+        )
+        .await;
+    let made = server.next().await.unwrap();
+    let token = made.children().next().unwrap().attr("uri").unwrap().split_once("preauth=").unwrap().1.to_owned();
+    for number in 1..=MOST_WRONG_IN_ALL + 100 {
+        server.send(&check("AAAAAAAAAAAAAAAAAAAAAAAA", number)).await;
+        let condition = if number > MOST_WRONG_IN_ALL { "policy-violation" } else { "item-not-found" };
+        let answer = server.next().await.unwrap();
+        let error = answer.children().next().unwrap();
+        assert_eq!(error.children().next().unwrap().name(), condition, "{number}");
+        assert_eq!(error.attr("type"), Some(if number > MOST_WRONG_IN_ALL { "wait" } else { "cancel" }));
+        if number.is_multiple_of(100) {
+            server.send(&check(&token, number)).await;
+            assert_eq!(server.next().await.unwrap().attr("type"), Some("result"), "{number}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-"""With `inviter_age`, whoever has registered lately cannot invite yet, and hears from when on. Whose age nobody knows may
-invite."""
+"""With `inviter_age`, whoever has registered lately cannot invite yet, and hears from when on. Whose age nobody knows
+may invite."""
 
 import re
 

@@ -1,5 +1,5 @@
-"""An address with too many wrong tokens is refused for a while, whatever it presents. The log has one line for that, which
-fail2ban reads. Others register meanwhile."""
+"""An address with too many wrong tokens is refused for a while, whatever it presents. The log has one line for that,
+which fail2ban reads. Others register meanwhile."""
 
 import shutil
 import subprocess
@@ -71,7 +71,7 @@ async def test_fail2ban_reads_the_line(server, tmp_path):
 
 def test_fail2ban_takes_the_configuration(tmp_path):
     folder = tmp_path / "fail2ban"
-    shutil.copytree("/etc/fail2ban", folder, ignore=shutil.ignore_patterns("defaults-debian.conf"))  # wants logs of sshd
+    shutil.copytree("/etc/fail2ban", folder, ignore=shutil.ignore_patterns("defaults-debian.conf"))  # wants sshd's logs
     for file in FAIL2BAN.glob("*.d/*.conf"):
         shutil.copy(file, folder / file.parent.name)
     run("fail2ban-client", "--conf", folder, "--test")

@@ -1,5 +1,5 @@
-"""An invite with more than one use makes so many accounts a day from one address, however many try at once; from others it
-makes more. What came to nothing does not count, and invites for one are not concerned."""
+"""An invite with more than one use makes so many accounts a day from one address, however many try at once; from others
+it makes more. What came to nothing does not count, and invites for one are not concerned."""
 
 import asyncio
 
@@ -26,7 +26,8 @@ async def test_from_one_address(server, uses):
         with pytest.raises(StanzaError, match="conflict"):
             await register(server, "alice", invite, source=ONE)
     names = [f"guest{number}" for number in range(3 * MOST)]
-    tried = await asyncio.gather(*(register(server, name, invite, source=ONE) for name in names), return_exceptions=True)
+    tried = await asyncio.gather(*(register(server, name, invite, source=ONE) for name in names),
+                                 return_exceptions=True)
     refused = [str(result) for result in tried if result is not None]
     assert len(refused) == 2 * MOST and all(text.startswith(REFUSED) for text in refused), refused
     await used(server, invite, MOST)

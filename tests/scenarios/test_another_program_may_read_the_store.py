@@ -3,7 +3,11 @@ acknowledges afterwards is there, for the command line and after a crash."""
 
 import sqlite3
 
+import pytest
+
 from harness.stories import new_invite, register, show
+
+pytestmark = pytest.mark.store("sqlite")
 
 
 async def test_what_is_made_afterwards_is_kept(make_server):

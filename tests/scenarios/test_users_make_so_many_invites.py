@@ -23,7 +23,8 @@ def make(make_server):
 async def test_a_day(make):
     server = make(invites_per_day=MOST)
     alice, bob = await server.login("alice"), await server.login("bob")
-    made = await asyncio.gather(*(new_invite(alice, to) for to in (None, server.component) * MOST), return_exceptions=True)
+    made = await asyncio.gather(*(new_invite(alice, to) for to in (None, server.component) * MOST),
+                                return_exceptions=True)
     refused = [result for result in made if isinstance(result, StanzaError)]
     assert len(made) - len(refused) == MOST
     for refusal in refused:
@@ -41,8 +42,8 @@ async def test_at_a_time(make):
     server = make(pending_invites=1)
     alice = await server.login("alice")
     invite = await new_invite(alice)
-    with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used, which is as many "
-                       f"as this server allows. You can make the next one when .* at {WHEN}"):
+    with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used, which "
+                       f"is as many as this server allows. You can make the next one when .* at {WHEN}"):
         await new_invite(alice)
     await register(server, "carol", invite)
     await used(server, invite)

@@ -12,6 +12,11 @@ MOST = 10
 SENT_AHEAD = 40
 
 
+@pytest.fixture
+def server(make_server):
+    return make_server(settings={"limits": {"wrong_tokens": "unlimited"}})  # of an address, whatever the connection
+
+
 async def test_others_register_meanwhile(server):
     invite = generate(server)
     guessers = [await guesser_of(server, token) for token in (UNKNOWN, "", "A" * 200)]
