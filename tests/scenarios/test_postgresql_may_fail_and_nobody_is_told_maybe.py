@@ -6,12 +6,14 @@ import asyncio
 import pytest
 
 from harness.crowd import Crowd
+from harness.relay import Relay
 from harness.torture import UNLIMITED
 
 pytestmark = pytest.mark.store("postgres")
 
 HANGS_FOR = 8  # seconds: the daemon gives up after 4, the module after 5
 AWAY_FOR = 6
+LOST_COMMITS = 10
 
 
 @pytest.fixture
@@ -61,6 +63,19 @@ async def test_while_people_invite_and_register(make_server, failing, fault, ref
     assert not refuses or crowd.refusals, "somebody was refused meanwhile, or it was no fault"
     await crowd.count()
     assert server.daemon.logins == 1
+
+
+@pytest.mark.parametrize("lost", ["Q....COMMIT", "C....COMMIT"], ids=["the-request", "the-answer"])
+async def test_a_commit_of_which_nobody_knows(make_server, store_url, postgres, lost):
+    """The connection ends just before the message that commits, or the one that says that it is done, arrives."""
+    with Relay(postgres.port) as relay:
+        url = store_url().replace(f"127.0.0.1:{postgres.port}", relay.address)
+        server = make_server(store_url=url, settings=UNLIMITED)
+        async with Crowd(server) as crowd:
+            for _ in range(LOST_COMMITS):
+                relay.before(f"(?s){lost}", lambda: None)
+                assert await asyncio.to_thread(relay.struck.wait, 10)
+        await crowd.count()
 
 
 async def test_a_daemon_that_starts_first_waits(make_server, failing):
