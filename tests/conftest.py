@@ -39,6 +39,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("setup", about, indirect=True, scope="session")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets tests that share a server, those of a file with the same setup, run in one process; what takes long first."""
+    for item in items:
+        setup = item.callspec.params.get("setup") if hasattr(item, "callspec") else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}@{setup}"))
+    items.sort(key=lambda item: item.get_closest_marker("seconds") is None)
+
+
 @pytest.fixture(scope="session")
 def setup(request: pytest.FixtureRequest) -> tuple[str, str]:
     """Each of SETUPS in turn."""

@@ -18,6 +18,7 @@ local jid = require "util.jid";
 local promise = require "util.promise";
 local st = require "util.stanza";
 local timer = require "util.timer";
+local now = require "util.time".monotonic; -- whatever is done to the clock
 local nodeprep = require "util.encodings".stringprep.nodeprep;
 local uuid = require "util.uuid".generate;
 
@@ -209,18 +210,18 @@ local cleaned = 0; -- when in_flight was
 local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
 
 local function is_in_flight(name)
-	return in_flight[name] and os.time() - in_flight[name].since < longest_flight;
+	return in_flight[name] and now() - in_flight[name].since < longest_flight;
 end
 
 local function begin()
-	if os.time() - cleaned >= longest_flight then -- of those that nobody ended, since something raised an error
-		cleaned = os.time();
+	if now() - cleaned >= longest_flight then -- of those that nobody ended, since something raised an error
+		cleaned = now();
 		for name in pairs(in_flight) do
 			if not is_in_flight(name) then in_flight[name] = nil; end
 		end
 	end
 	local name = uuid();
-	in_flight[name] = { name = name, since = os.time() };
+	in_flight[name] = { name = name, since = now() };
 	return in_flight[name];
 end
 

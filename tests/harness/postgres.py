@@ -63,9 +63,9 @@ class Postgres(Service):
 
     def kill(self) -> None:
         """Ends all its processes as a crash of the machine does (SIGKILL)."""
-        if self._process:
+        if self._process and self._process.exit_code is None:
             self._signal_all(signal.SIGKILL)
-            super().kill()
+        super().kill()
 
     def pause(self) -> None:
         """Makes it hang (SIGSTOP) until `resume`."""

@@ -82,7 +82,8 @@ class Prosody(Service):
                  modules: Iterable[str] = USUAL_MODULES,
                  plugin_folders: Iterable[Path] = (),
                  global_lines: str = "",
-                 last_lines: str = ""):
+                 last_lines: str = "",
+                 environment: Mapping[str, str] | None = None):
         """Describes the server; `start` (or `with`) writes its configuration and runs it.
 
         - `version`: one of VERSIONS, or INSTALLED.
@@ -96,6 +97,7 @@ class Prosody(Service):
         - `plugin_folders`: where Prosody looks for modules, besides its own folder and this repository's.
         - `global_lines`: more Lua before the first host, with options that are not set here.
         - `last_lines`: more Lua after everything, such as a `Component "rooms.example.org" "muc"`.
+        - `environment`: more environment variables for the server.
         """
         if version not in (*VERSIONS, INSTALLED):
             raise ValueError(f"Prosody {version}: this harness knows {', '.join((*VERSIONS, INSTALLED))}")
@@ -110,6 +112,7 @@ class Prosody(Service):
         self.plugin_folders = [REPOSITORY / "prosody", *plugin_folders]
         self.global_lines = global_lines
         self.last_lines = last_lines
+        self.environment = {**os.environ, **(environment or {})}
         self.c2s_port = free_port()
         self.component_port = free_port()
         self.s2s_port = free_port() if s2s else None
@@ -144,7 +147,8 @@ class Prosody(Service):
             raise RuntimeError("this Prosody runs already")
         self.write_config()
         command = self._command("prosody", "--config", self.config_file, "-F")
-        self._process = Process(f"Prosody ({self.version})", command, self.output_file)
+        self._process = Process(f"Prosody ({self.version})", command, self.output_file,
+                                environment=self.environment)
         try:
             self._process.wait_until(self._answers, START_SECONDS, "answer on its ports")
             if self.version in VERSIONS and f"Prosody version {self.version}." not in self.log:

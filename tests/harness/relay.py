@@ -22,6 +22,8 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._armed: tuple[re.Pattern[bytes], Callable[[], None]] | None = None
         self._passing: int | None = None
+        self.passed = 0
+        """How many bytes have passed so far, both ways."""
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._lock = threading.Lock()
         self.struck = threading.Event()
@@ -106,6 +108,7 @@ class Relay:
     def _count(self, chunk: bytes) -> tuple[Callable[[], None] | None, bytes]:
         """What of the chunk still passes, and the cut if that is not all."""
         with self._lock:
+            self.passed += len(chunk)
             if self._passing is None or len(chunk) < self._passing:
                 self._passing = None if self._passing is None else self._passing - len(chunk)
                 return None, chunk

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from .clock import Clock
 from .daemon import Daemon, default_config
 from .prosody import Prosody
 from .xmpp import Client
@@ -23,7 +24,7 @@ class Server:
 
     def __init__(self, version: str, folder: Path, *, store_url: str = "sqlite:easy-invite.db",
                  settings: Mapping | None = None, run_daemon: bool = True,
-                 environment: Mapping[str, str] | None = None, **prosody_options: object):
+                 environment: Mapping[str, str] | None = None, movable_clock: bool = False, **prosody_options: object):
         """Describes the two; `start` (or `with`) runs them.
 
         - `store_url`: where the daemon keeps the invites.
@@ -31,17 +32,20 @@ class Server:
           of None takes a key or table out.
         - `run_daemon`: False leaves the daemon to be started by the test.
         - `environment`: more environment variables for the daemon.
+        - `movable_clock`: both run by `clock`, which the test can set.
         - the rest: see `Prosody`.
         """
         prosody_options.setdefault("admins", ["admin@example.org"])
-        self.prosody = Prosody(version, folder / "prosody", **prosody_options)
+        self.clock = Clock(folder / "clock") if movable_clock else None
+        by_clock = self.clock.environment if self.clock else {}
+        self.prosody = Prosody(version, folder / "prosody", environment=by_clock, **prosody_options)
         self.domain = next(iter(self.prosody.hosts))
         component, secret = next(iter(self.prosody.components.items()))
         self.component = component
         config = default_config(self.prosody.component_port, secret, jid=component, hosts=self.prosody.hosts)
         config["store"]["url"] = store_url
         _merge(config, settings or {})
-        self.daemon = Daemon(folder / "daemon", config, environment=environment)
+        self.daemon = Daemon(folder / "daemon", config, environment={**by_clock, **(environment or {})})
         self._run_daemon = run_daemon
 
     def __enter__(self) -> "Server":

@@ -17,11 +17,14 @@ async def test_every_use_makes_one_account(prosody_version, store_url, tmp_path,
     url, seed = store_url(), os.urandom(8).hex()
     server = Server(prosody_version, tmp_path, store_url=url, settings=UNLIMITED)
     server.make_users()
+    postgres = request.getfixturevalue("postgres") if url.startswith("postgres:") else None
     try:
-        postgres = request.getfixturevalue("postgres") if url.startswith("postgres:") else None
         tally = await torture(server, postgres, seed, kills=KILLS)
     finally:
         server.kill()
+        if postgres:  # the one that runs was started by another thread, and ends with it; other tests need it too
+            postgres.kill()
+            postgres.start()
     print(tally)
     assert (tally.losses, tally.doubles) == ([], []), f"seed {seed}: {tally}"
     assert tally.kills >= KILLS and tally.accounts > KILLS / 4

@@ -1,0 +1,135 @@
+"""People who make invites and register all the time, while a test does something to the server, and what has to hold
+afterwards of everything that they were told."""
+
+import asyncio
+import itertools
+import time
+from dataclasses import dataclass, field
+
+from .server import Server
+from .stories import Invite, eventually, has_account, in_store, new_invite, register, show
+from .xmpp import PING, StanzaError
+
+INVITERS = ("alice", "bob")
+EVERY = 0.4  # seconds between two invites of one user
+PATIENCE = 60  # seconds until everybody has been told yes or no
+PING_SECONDS = 3  # within which Prosody answers others, on a busy machine
+TEMPORARY = ("Invitations cannot be processed at the moment. Please try again later.",
+             "Invitations cannot be checked at the moment. Please try again later.")
+IN_PROGRESS = "The invitation is being used at this very moment. Please try again in a minute"
+USED_UP = ("item-not-found", "not-acceptable")
+
+
+@dataclass
+class Link:
+    """An invite that a user was told of, and the two who both want its one use."""
+
+    invite: Invite
+    inviter: str
+    guests: tuple[str, str]
+    accounts: list[str] = field(default_factory=list)
+    """Who was told yes."""
+
+
+class Crowd:
+    """Users of one server who make an invite after the other, and two guests for each of them. An asynchronous context
+    manager: they go on within `async with`, and at its end everybody is waited for until told yes or no.
+
+    Every refusal that is not one of those that they have to expect fails them, and so does a Prosody that does not
+    answer somebody else's ping.
+    """
+
+    def __init__(self, server: Server, name: str = "guest", to: str | None = None):
+        """Of a running server; the guests' names begin with `name`. Commands go to the address `to`, or to the host."""
+        self.server = server
+        self.links: list[Link] = []
+        self.refusals = 0
+        """How often somebody was told to try again later."""
+        self._name = name
+        self._to = to
+        self._numbers = itertools.count(1)
+        self._closing = asyncio.Event()
+        self._guests: list[asyncio.Task] = []
+        self._others: list[asyncio.Task] = []
+
+    async def __aenter__(self) -> "Crowd":
+        streams = [await self.server.login(username, resource=self._name) for username in (*INVITERS, "admin")]
+        self._others = [asyncio.create_task(self._invite(username, stream)) for username, stream in zip(INVITERS, streams)]
+        self._others.append(asyncio.create_task(self._ping(streams[-1])))
+        await self.more(2)
+        return self
+
+    async def __aexit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if failure is None:
+            await self.more(2)
+        self._closing.set()
+        await asyncio.gather(*self._others)
+        await asyncio.gather(*self._guests)
+
+    async def more(self, count: int, seconds: float = PATIENCE) -> None:
+        """Waits until so many more links have made their account: it goes on by itself."""
+        made = sum(bool(link.accounts) for link in self.links)
+        reached = made + count
+        deadline = time.monotonic() + seconds
+        while sum(bool(link.accounts) for link in self.links) < reached:
+            for task in (*self._others, *self._guests):
+                if task.done():
+                    task.result()  # raises what failed it
+            assert time.monotonic() < deadline, f"fewer than {count} accounts in {seconds} seconds"
+            await asyncio.sleep(0.05)
+
+    async def count(self) -> None:
+        """Every link that anybody was told of is there and has made one account, which is counted once and has its
+        contact; and whoever was told that they have an account has it."""
+        used = "SELECT uses, taken FROM invite WHERE taken > 0"
+        await eventually(lambda: in_store(self.server, used) == [(1, 1)] * len(self.links), "every use is counted once",
+                         seconds=30)
+        contacts = {}
+        for inviter in INVITERS:
+            async with await self.server.login(inviter) as stream:
+                contacts[inviter] = await stream.roster()
+        for link in self.links:
+            assert show(self.server, link.invite)["uses"] == 1
+            made = [guest for guest in link.guests if await has_account(self.server, guest)]
+            assert len(made) == 1 and set(link.accounts) <= set(made), (link, made)
+            async with await self.server.login(made[0]) as stream:
+                theirs = (await stream.roster()).get(f"{link.inviter}@{self.server.domain}")
+            for item in (theirs, contacts[link.inviter].get(f"{made[0]}@{self.server.domain}")):
+                assert item is not None and item.subscription == "both", (link, item)
+
+    async def _invite(self, username: str, stream) -> None:
+        while not self._closing.is_set():
+            try:
+                invite = await new_invite(stream, self._to)
+            except StanzaError as refusal:
+                self._expected(refusal)
+            else:
+                number = next(self._numbers)
+                link = Link(invite, username, (f"{self._name}-{number}-a", f"{self._name}-{number}-b"))
+                self.links.append(link)
+                self._guests += [asyncio.create_task(self._register(link, guest)) for guest in link.guests]
+            await asyncio.sleep(EVERY)
+
+    async def _register(self, link: Link, guest: str) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            try:
+                await register(self.server, guest, link.invite)
+                link.accounts.append(guest)
+                return
+            except StanzaError as refusal:
+                if refusal.condition in USED_UP:
+                    return
+                self._expected(refusal)
+            await asyncio.sleep(EVERY)
+        raise AssertionError(f"{guest} was never told yes or no")
+
+    async def _ping(self, stream) -> None:
+        while not self._closing.is_set():
+            await stream.ask("get", f"<ping xmlns='{PING}'/>", self.server.domain, seconds=PING_SECONDS)
+            await asyncio.sleep(0.05)
+
+    def _expected(self, refusal: StanzaError) -> None:
+        temporary = (refusal.type, refusal.condition) == ("wait", "resource-constraint")
+        assert temporary and refusal.text in (*TEMPORARY, IN_PROGRESS), str(refusal)
+        self.refusals += refusal.text in TEMPORARY

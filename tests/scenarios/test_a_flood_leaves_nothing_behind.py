@@ -1,0 +1,150 @@
+"""Twenty clients ask for far more than they ever use: invites, forms that nobody fills in, tokens that are presented and
+no more, registrations that vanish in the middle. Meanwhile all is well, or the store, the daemon or Prosody fails. The
+daemon's memory does not grow from one flood to the next, and no thread, connection, task or reservation stays."""
+
+import asyncio
+import sqlite3
+import time
+
+import pytest
+
+from harness.process import Holdings
+from harness.server import password_of
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, eventually, generate, in_store, new_invite, register, used
+from harness.torture import UNLIMITED
+from harness.xmpp import ADHOC, REGISTER, AuthenticationError, StanzaError, StreamClosed, WaitTimeout, preauth_element
+
+CLIENTS = 20
+REQUESTS = 120  # of each client in each flood: 2400 in all
+FLOODS = 3
+PATIENCE = 3  # seconds for an answer; whoever floods does not mind when there is none
+FAILS_FOR = 6  # seconds: the daemon gives the store up after 4 or 5
+AT_ONCE = 5  # seconds: a round trip on a busy machine
+
+# The first flood fills what is there to be kept: buffers, connections to the store, the sessions of commands (the last 16
+# of an account, so after one flood as many as there ever are). The others ask for the same again, so what they add is
+# lost, but for one thing: the invites that they made are in the store, and SQLite keeps up to 2 MB of it in memory for
+# each of its two connections. One megabyte more is for what the allocator keeps in pieces. Whatever kept a kB of each
+# request would add 4.8 MB to those, over two floods.
+MOST_GROWTH = 5 * 1024  # kB
+
+MOST_CONNECTIONS = 16  # to PostgreSQL: kept, once made
+
+UNHINDERED = 'limits = { c2s = { rate = "10mb/s" } }'
+FLOOD_OVER = (StanzaError, StreamClosed, WaitTimeout, AuthenticationError, ConnectionError)
+
+
+class Fault:
+    """What fails while a flood comes."""
+
+    def __init__(self, server, postgres):
+        self.server, self.postgres = server, postgres
+
+    async def nothing(self):
+        """All is well."""
+
+    async def store_hangs(self):
+        """Another program holds SQLite's lock, or PostgreSQL does not move."""
+        if self.postgres:
+            self.postgres.pause()
+            await asyncio.sleep(FAILS_FOR)
+            self.postgres.resume()
+        else:
+            other = sqlite3.connect(self.server.daemon.folder / "easy-invite.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(FAILS_FOR)
+            other.execute("ROLLBACK")
+            other.close()
+
+    async def daemon_hangs(self):
+        """SIGSTOP, and then it goes on."""
+        self.server.daemon.pause()
+        await asyncio.sleep(FAILS_FOR)
+        self.server.daemon.resume()
+
+    async def prosody_is_killed(self):
+        """And comes back."""
+        before = times_connected(self.server)
+        self.server.prosody.kill()
+        await asyncio.sleep(1)
+        self.server.prosody.start()
+        await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again", 30)
+
+
+@pytest.mark.seconds(150)
+@pytest.mark.parametrize("fault", ["nothing", "store_hangs", "daemon_hangs", "prosody_is_killed"])
+async def test_again_and_again(make_server, setup, request, fault):
+    server = make_server(global_lines=UNHINDERED, settings=UNLIMITED)
+    postgres = request.getfixturevalue("postgres") if setup[1] == "postgres" else None
+    link = generate(server, "--uses", "unlimited")
+    before, after = Holdings.of(server.daemon.pid), []
+    for number in range(FLOODS):
+        flood = asyncio.create_task(flooded(server, link, number))
+        await asyncio.sleep(0.2)
+        await getattr(Fault(server, postgres), fault)()
+        await flood
+        await quiet(server)
+        after.append(Holdings.of(server.daemon.pid))
+    print(before, *after, sep="\n")
+    assert after[-1].memory - after[0].memory < MOST_GROWTH, after
+    assert after[-1].threads <= before.threads, (before, after)
+    assert after[-1].files <= before.files + (MOST_CONNECTIONS if postgres else 0), (before, after)
+
+
+def times_connected(server):
+    """How often the daemon and the module have introduced themselves."""
+    return server.daemon.log.count("the hook is there")
+
+
+async def flooded(server, link, number):
+    """One flood: all clients at once."""
+    await asyncio.gather(*[client(server, link, number, name) for name in range(CLIENTS)])
+
+
+async def client(server, link, flood, name):
+    """An admin who floods, or a stranger; each kind of request goes out without waiting for the answers to the others."""
+    for part in range(4):
+        try:
+            await asyncio.wait_for((ask_for_commands if name % 2 else ask_to_register)(server, link, f"{flood}-{name}-{part}"),
+                                   PATIENCE * 4)
+        except (*FLOOD_OVER, TimeoutError):
+            await asyncio.sleep(0.3)
+
+
+async def ask_for_commands(server, link, name):
+    """Invites, and forms that nobody fills in; the stream ends before the last answers come."""
+    stream = await server.login("admin", resource=f"flood-{name}", presence=False)
+    for number in range(REQUESTS // 4):
+        node = CREATE_ACCOUNT if number % 2 else NEW_INVITE
+        address = server.domain if number % 4 < 2 else server.component
+        stream.send(f"<iq type='set' id='{name}-{number}' to='{address}'><command xmlns='{ADHOC}' node='{node}'/></iq>")
+    await asyncio.sleep(0.3)
+    stream.abort()
+
+
+async def ask_to_register(server, link, name):
+    """Tokens that are presented and no more, and a registration that vanishes before its answer comes."""
+    stream = await server.connect()
+    for number in range(REQUESTS // 4 - 1):
+        stream.send(f"<iq type='set' id='{name}-{number}'>{preauth_element(link.token)}</iq>")
+    stream.send(f"<iq type='set' id='{name}-register'><query xmlns='{REGISTER}'><username>flood-{name}</username>"
+                f"<password>{password_of(name)}</password></query></iq>")
+    await asyncio.sleep(0.01)
+    stream.abort()
+
+
+async def quiet(server):
+    """No reservation is open any more, and no request is in flight; and then everybody is served at once."""
+    open_ones = "SELECT count(*) FROM invite_use WHERE redeemed_at IS NULL"
+    await eventually(lambda: in_store(server, open_ones) == [(0,)], "no reservation is open", 40)
+    assert in_store(server, "SELECT count(*) FROM invite WHERE taken <> uses") == [(0,)]
+    invites, made = 0, None
+    while invites != made:  # what was asked for while the store hung is still being made
+        invites, made = made, in_store(server, "SELECT count(*) FROM invite")
+        await asyncio.sleep(0.5)
+    started = time.monotonic()
+    async with await server.login("alice") as alice:
+        invite = await new_invite(alice)
+    await register(server, f"honest-{time.monotonic_ns()}", invite)
+    assert time.monotonic() - started < AT_ONCE
+    await used(server, invite)

@@ -1,0 +1,78 @@
+"""The connection between Prosody and the daemon is cut in the middle of a registration, at one byte after the other of
+all that passes, both ways. Each link makes one account in the end, with its contact, and no second one."""
+
+import asyncio
+
+import pytest
+
+from harness.relay import Relay
+from harness.stories import Invite, eventually, generate, has_account, in_store, register, show
+from harness.torture import UNLIMITED
+from harness.xmpp import StanzaError, StreamClosed, WaitTimeout
+
+CUTS = 40  # with each setup
+AT_ONCE = 4
+"""How many servers share them: a daemon that was cut off waits for a moment before it connects again."""
+HOOK_IS_THERE = "the hook is there"
+TOLD_WITHIN = 20  # seconds
+
+
+@pytest.mark.seconds(120)
+async def test_each_link_makes_one_account(make_server):
+    servers = [make_server(run_daemon=False, settings=UNLIMITED) for _ in range(AT_ONCE)]
+    async with asyncio.TaskGroup() as group:
+        for number, server in enumerate(servers):
+            group.create_task(cut_again_and_again(server, number))
+
+
+async def cut_again_and_again(server, number):
+    """Every AT_ONCE-th of the cuts. First one registration without any says how much passes."""
+    with Relay(server.prosody.component_port) as relay:
+        server.daemon.config["component"]["server"] = relay.address
+        server.daemon.start()
+        await eventually(lambda: HOOK_IS_THERE in server.daemon.log, "the two have introduced themselves")
+        invite = generate(server, "--contact", "alice@example.org")
+        begin = relay.passed
+        await register(server, "uncut-00", invite)
+        await eventually(lambda: in_store(server, "SELECT id FROM invite WHERE uses = 1"), "the use is counted")
+        length = relay.passed - begin
+        for cut in range(number, CUTS, AT_ONCE):
+            await cut_once(server, relay, length * cut // CUTS, f"guest-{cut}")
+        async with await server.login("alice") as alice:
+            contacts = await alice.roster()
+        for cut in range(number, CUTS, AT_ONCE):
+            guest = f"guest-{cut}"
+            assert await has_account(server, guest), guest
+            async with await server.login(guest) as stream:
+                theirs = await stream.roster()
+            for item in (contacts.get(f"{guest}@example.org"), theirs.get("alice@example.org")):
+                assert item is not None and item.subscription == "both", (guest, item)
+
+
+async def cut_once(server, relay, offset, guest):
+    """Somebody registers, and the wire is cut after so many bytes; they try again until they are told yes or no."""
+    invite = generate(server, "--contact", "alice@example.org")
+    before = len(server.daemon.log)
+    await asyncio.to_thread(server.daemon.restart)  # it waits the longer the oftener it is cut off
+    await eventually(lambda: HOOK_IS_THERE in server.daemon.log[before:], "the two have introduced themselves")
+    relay.cut_after(offset)
+    async with asyncio.timeout(TOLD_WITHIN):
+        while not await registered(server, guest, invite):
+            await asyncio.sleep(0.1)
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", f"the use is counted, cut at {offset}", TOLD_WITHIN)
+    assert await asyncio.to_thread(relay.struck.wait, 10), f"nothing was cut at {offset}"
+    await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+    with pytest.raises(StanzaError, match="item-not-found"):
+        await register(server, f"late-{guest}", invite)
+    assert not await has_account(server, f"late-{guest}")
+
+
+async def registered(server: object, guest: str, invite: Invite) -> bool:
+    """Whether the guest has an account, after one more try where there is none."""
+    try:
+        await register(server, guest, invite)
+    except StanzaError:
+        return await has_account(server, guest)
+    except (StreamClosed, WaitTimeout, ConnectionError):
+        return False
+    return True
