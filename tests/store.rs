@@ -34,6 +34,7 @@ on_both_engines! {
     counters_that_disagree_are_told,
     a_copy_is_whole_and_so_is_the_copy_of_the_copy,
     a_copy_that_was_cut_short_is_completed_by_the_next,
+    a_copy_never_makes_a_used_use_free_in_between,
     what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes,
 }
 
@@ -528,6 +529,8 @@ async fn filled(engine: Engine) -> Scratch {
         if number % 2 == 0 {
             let redeemed = scratch.reserve(&invite, &format!("r{number}@example.org")).await.unwrap();
             scratch.store.redeem(redeemed.id, at(2001)).await.unwrap();
+        }
+        if number % 2 == 0 || number % 5 == 1 {
             scratch.reserve(&invite, &format!("o{number}@example.org")).await.unwrap();
         }
         if number % 9 == 0 {
@@ -573,7 +576,7 @@ async fn a_copy_that_was_cut_short_is_completed_by_the_next(engine: Engine) {
         }
         // Meanwhile, reservations in the source come to an end.
         let open = source.place.query("SELECT id FROM invite_use WHERE redeemed_at IS NULL ORDER BY id").await;
-        for row in open.iter().take(20) {
+        for row in open.iter().step_by(7) {
             source.store.release(row[0].clone()).await.unwrap();
         }
         source.store.copy_into(&target.store, |_| ()).await.unwrap();
@@ -583,6 +586,45 @@ async fn a_copy_that_was_cut_short_is_completed_by_the_next(engine: Engine) {
             assert_eq!(copied.uses.to_string(), row[1]);
         }
     }
+}
+
+async fn a_copy_never_makes_a_used_use_free_in_between(engine: Engine) {
+    let (source, target) = (Scratch::new(engine).await, Scratch::new(engine).await);
+    let invites = [source.with(|i| i.max_uses = Some(400)).await, source.with(|i| i.max_uses = Some(400)).await];
+    for number in 0..800 {
+        let reserved = source.reserve(&invites[number % 2], &format!("u{number}@example.org")).await.unwrap();
+        source.store.redeem(reserved.id, at(2001)).await.unwrap();
+    }
+    // Somebody uses the target meanwhile.
+    let busy = target.with(|invite| invite.max_uses = None).await;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let using = async {
+        let (mut number, mut free) = (0, Vec::new());
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            number += 1;
+            let reserved = target.reserve(&busy, &format!("b{number}@example.org")).await.unwrap();
+            target.store.redeem(reserved.id, at(2001)).await.unwrap();
+            for invite in &invites {
+                match target.reserve(invite, "late@example.org").await {
+                    Ok(reserved) => free.push(reserved),
+                    Err(Claim::Gone | Claim::UsedUp) => (),
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        (number, free)
+    };
+    let copying = async {
+        for _ in 0..5 {
+            source.store.copy_into(&target.store, |_| ()).await.unwrap();
+            target.store.copy_into(&source.store, |_| ()).await.unwrap();
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let ((number, free), ()) = futures::join!(using, copying);
+    assert_eq!(free, []);
+    assert_eq!(target.uses(&busy).await, number);
+    target.store.verify().await.unwrap();
 }
 
 async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine: Engine) {
