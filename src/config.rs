@@ -120,10 +120,11 @@ impl Config {
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
         let source = Source { file, text: &read(file)? };
         let raw = source.parse()?;
-        let exposed = raw.component.get_ref().secret.is_some() && readable_by_everybody(file);
+        let secret = raw.component.get_ref().secret.is_some();
+        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
+        let exposed = (secret || config.store.has_password()) && readable_by_everybody(file);
         let warning =
             exposed.then(|| format!("{} holds a secret and can be read by everybody: chmod 600", file.display()));
-        let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
         Ok(Config { warning, ..config })
     }
 
@@ -302,7 +303,10 @@ impl Source<'_> {
                 _ if expected.starts_with("struct ") => "a table",
                 _ => expected,
             };
-            return self.problem(error.span(), format!("expected {expected}, found {}", quoteless(found)));
+            // In the place of a host's table there may be the secret, its key being in the wrong table.
+            let hidden = expected == "a table" && found.starts_with("string ");
+            let found = if hidden { "a string" } else { &quoteless(found) };
+            return self.problem(error.span(), format!("expected {expected}, found {found}"));
         }
         self.problem(error.span(), message)
     }
@@ -338,7 +342,8 @@ impl Source<'_> {
                 (key, format!("{key} = "))
             }
         };
-        (!key.is_empty() && EXAMPLE.contains(&known)).then(|| key.to_owned())
+        let readable = !key.is_empty() && !key.contains(char::is_control);
+        (readable && EXAMPLE.contains(&known)).then(|| key.to_owned())
     }
 
     /// The host in the header of a table, where each dot of its name begins another table.

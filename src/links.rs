@@ -43,15 +43,25 @@ impl LandingPage {
     /// The template in a text.
     ///
     /// # Errors
-    /// If it has no placeholder, or what it makes is no `http(s)` URL: clients throw such an invite away.
+    /// If it has no placeholder, or what it makes of an invite is no `http(s)` URL on that very site by which the invite is
+    /// known: clients throw away what is none.
     pub fn parse(text: &str) -> Result<Self, BadLandingPage> {
-        // The part before the placeholder says where the page is; the whole has to be an address with any invite in it.
+        const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+        // The part before the placeholder says where the page is.
         let place = text.find("{uri}").or(text.find("{token}")).ok_or(BadLandingPage)?;
         let site = text.get(..place).and_then(|site| Url::parse(site).ok()).ok_or(BadLandingPage)?;
         let page = LandingPage(text.to_owned());
-        let whole = Url::parse(&page.fill("user@example.org?register;preauth=x", "x"));
-        let web = matches!(site.scheme(), "http" | "https") && site.has_host() && whole.is_ok();
-        web.then_some(page).ok_or(BadLandingPage)
+        let link = page.fill(&format!("user@example.org?register;preauth={TOKEN}"), TOKEN);
+        let opened = Url::parse(&link).map_err(|_| BadLandingPage)?;
+        // An invite is nothing to look up in DNS, or to log in with.
+        let same_site = site.origin() == opened.origin() && site.username() == opened.username();
+        let web = matches!(site.scheme(), "http" | "https") && site.has_host() && same_site;
+        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        // As it is sent, and as a browser shows it.
+        let named = [link.as_str(), opened.as_str()]
+            .into_iter()
+            .all(|link| matches!(link.parse(), Ok(Reference::Token(token)) if token.reveal() == TOKEN));
+        (web && plain && named).then_some(page).ok_or(BadLandingPage)
     }
 
     /// The link for people of an invite.
@@ -78,6 +88,11 @@ pub enum Reference {
 #[error("that is neither an invite's id, nor its token, nor one of its links")]
 pub struct BadReference;
 
+/// What could be a token in a text, by its shape.
+fn tokens(text: &str) -> impl DoubleEndedIterator<Item = Token> {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(Token::parse)
+}
+
 impl std::str::FromStr for Reference {
     type Err = BadReference;
 
@@ -87,10 +102,8 @@ impl std::str::FromStr for Reference {
             return Ok(Reference::Id(id));
         }
         // In a link the token follows "preauth=" or is a whole part of the path, the query or the fragment.
-        let after_preauth = text.split("preauth=").nth(1);
-        let parts = after_preauth.unwrap_or(text).split(|c: char| !c.is_ascii_alphanumeric());
-        let mut tokens = parts.filter_map(Token::parse);
-        let found = if after_preauth.is_some() { tokens.next() } else { tokens.next_back() };
+        let found = text.split("preauth=").skip(1).find_map(|rest| tokens(rest).next());
+        let found = found.or_else(|| tokens(text).next_back());
         found.map(Reference::Token).ok_or(BadReference)
     }
 }
@@ -139,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn a_landing_page_is_one_site_for_every_invite_and_its_links_name_them() {
+        for bad in [
+            "https://join.{token}",
+            "https://join.example.org{uri}",
+            "https://join.example.org/join{token}",
+            "https://join.example.org/ {uri}",
+        ] {
+            assert_eq!(LandingPage::parse(bad), Err(BadLandingPage), "{bad}");
+        }
+    }
+
+    #[test]
     fn an_invite_is_named_by_id_token_or_link() {
         let by_token = Ok(Reference::Token(token()));
         for text in [
@@ -148,6 +173,7 @@ mod tests {
             "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX",
             "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX/register",
             "https://invite.example.org/?t=ABCDEFGHIJKLMNOPQRSTUVWX",
+            "https://preauth=example.org/ABCDEFGHIJKLMNOPQRSTUVWX?preauth=",
         ] {
             assert_eq!(text.parse(), by_token, "{text}");
         }

@@ -78,6 +78,11 @@ impl fmt::Display for StoreUrl {
 }
 
 impl StoreUrl {
+    /// Does it hold a password?
+    pub fn has_password(&self) -> bool {
+        matches!(self, StoreUrl::Postgres(url) if url.has_password())
+    }
+
     /// The same store, a relative path being relative to `folder`.
     pub fn relative_to(self, folder: &Path) -> Self {
         match self {
@@ -424,8 +429,8 @@ impl Store {
     ///
     /// # Errors
     /// If it is not durable.
-    pub async fn forget(&self, account: BareJid, now: Timestamp) -> Result<Forgotten> {
-        run!(self.write forget(account, now))
+    pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
+        run!(self.write forget(account))
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.

@@ -238,6 +238,11 @@ fn wrong_types_are_named() {
     );
     assert_refused(format!("hosts = 3\n{COMPONENT}"), "config.toml:1: hosts: expected a table, found integer 3");
     assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
+    // What stands in the place of a host's table may be the secret, its key being in the wrong table.
+    assert_refused(
+        format!("{COMPONENT}[hosts]\nsecret = \"hunter2\"\n"),
+        "config.toml:5: hosts.secret: expected a table, found a string",
+    );
 }
 
 #[test]
@@ -363,6 +368,11 @@ fn what_is_no_toml_is_named_with_its_line() {
         "config.toml:4: server: string values must be quoted, expected literal string",
     );
     assert_refused(format!("{COMPONENT}[hosts\n"), "config.toml:4: unclosed table, expected `]`");
+    // A name that a terminal would make something else of is not shown.
+    assert_refused(
+        format!("{COMPONENT}[hosts.\"\u{1b}[2J\"]\n"),
+        "config.toml:4: invalid basic string, expected non-double-quote visible characters, `\\`",
+    );
     assert_refused(b"[component]\njid = \"\xff\"\n", "config.toml:2: expected UTF-8 text, found a byte that is none");
 }
 

@@ -81,6 +81,11 @@ impl PostgresUrl {
         Ok(PostgresUrl { config, verification, root_certificate })
     }
 
+    /// Is the password in the URL itself?
+    pub(super) fn has_password(&self) -> bool {
+        self.config.get_password().is_some()
+    }
+
     /// How to connect, with the password from wherever it is.
     pub(super) fn config(&self) -> Config {
         let mut config = self.config.clone();

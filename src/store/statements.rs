@@ -328,7 +328,7 @@ pub async fn account_deleted(
     Ok(ended)
 }
 
-pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp) -> Result<Forgotten> {
+pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgotten> {
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str()).await?;
@@ -342,8 +342,8 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp)
     }
     let named = "DELETE FROM invite WHERE taken = uses AND (inviter = $1 OR (host = $2 AND username = $3))";
     let invites = session.execute(named, &[jid(), host.into(), username.into()]).await?;
-    let uses = "UPDATE invite_use SET account = $1 WHERE account = $2 AND redeemed_at <= $3";
-    let uses = session.execute(uses, &[FORGOTTEN.into(), jid(), now.into()]).await?;
+    let uses =
+        session.execute("UPDATE invite_use SET account = $1 WHERE account = $2", &[FORGOTTEN.into(), jid()]).await?;
     let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;
     let known = session.execute("DELETE FROM account WHERE jid = $1", &[jid()]).await?;
     Ok(Forgotten { open, invites, uses, invited, known: known > 0 })

@@ -5,8 +5,8 @@
 //! user's stanza must not do any of this to all the others, so such a stanza is replaced here by its bare start tag
 //! and a note (or by nothing, where the start tag itself is the problem).
 //!
-//! What is read is the output of a server's serialiser: no comments, no CDATA, no document type. Should one come, all
-//! goes to the parser as it is from there on, and the parser ends the stream, as RFC 6120 §11.1 wants it.
+//! What is read is the output of a server's serialiser: no comments, no document type. Should one come, all goes to the
+//! parser as it is from there on, and the parser ends the stream, as RFC 6120 §11.1 wants it.
 
 use std::io;
 use std::pin::Pin;
@@ -43,6 +43,10 @@ enum Place {
     Value(u8),
     /// In a processing instruction, such as the XML declaration.
     Instruction,
+    /// Behind a `<!`.
+    Declaration,
+    /// In a CDATA section, which is text.
+    Cdata,
     /// Somewhere that this does not understand: nothing is looked at any more.
     Beyond,
 }
@@ -55,7 +59,7 @@ struct Framing {
     depth: usize,
     /// The byte before.
     previous: u8,
-    /// Bytes of the name or value so far.
+    /// Bytes of the name or value so far, or `]` in a row in a CDATA section.
     token: usize,
     /// The stanza so far, or of a refused one as much as is kept.
     stanza: Vec<u8>,
@@ -88,10 +92,15 @@ impl Framing {
             (Place::Text, _) if self.depth < 2 => self.flush(out), // between stanzas: white space, to keep alive
             (Place::Text, _) => (),
             (Place::TagBegin, b'?') => self.place = Place::Instruction,
-            (Place::TagBegin, b'!') => {
+            (Place::TagBegin, b'!') => self.place = Place::Declaration,
+            (Place::Declaration, b'[') => self.begin_token(Place::Cdata),
+            (Place::Declaration, _) => {
                 self.place = Place::Beyond;
                 self.flush(out);
             }
+            (Place::Cdata, b']') => self.token += 1,
+            (Place::Cdata, b'>') if self.token >= 2 => self.place = Place::Text,
+            (Place::Cdata, _) => self.token = 0,
             (Place::TagBegin, b'/') => self.begin_token(Place::Tag(true)),
             (Place::TagBegin, _) => self.begin_token(Place::Tag(false)),
             (Place::Tag(false), b'"' | b'\'') => self.begin_token(Place::Value(byte)),
@@ -268,6 +277,7 @@ mod tests {
             "<iq/>",
             " \n<handshake/><iq a='>' b=\"'/>\"><x><y/>text &lt; <z>ü</z></x></iq><presence></presence> ",
             "<message><body>a > b</body></message></stream:stream>",
+            "<message><body><![CDATA[<a>]>]] ></b>]]]></body></message><iq/>",
         ] {
             assert_eq!(framed(text), text);
         }
@@ -290,6 +300,8 @@ mod tests {
         assert_eq!(framed(&large), format!("<iq id='2'>{}", note("too large")));
         let long = format!("<iq\nid='3'><x a='{}'/></iq><iq/>", "x".repeat(MAX_TOKEN + 1));
         assert_eq!(framed(&long), format!("<iq\nid='3'>{}", note("too large")));
+        let cdata = format!("<iq id='5'><![CDATA[<a>]]>{}{}</iq><iq/>", "<a>".repeat(99), "</a>".repeat(99));
+        assert_eq!(framed(&cdata), format!("<iq id='5'>{}", note("nested too deeply")));
         let name = format!("<iq id='4'><{0}></{0}></iq><iq/>", "x".repeat(MAX_TOKEN + 2));
         assert_eq!(framed(&name), format!("<iq id='4'>{}", note("too large")));
     }

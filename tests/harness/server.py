@@ -79,9 +79,10 @@ class Server:
         self.daemon.kill()
         self.prosody.kill()
 
-    async def connect(self, domain: str | None = None) -> Client:
-        """A client's stream that has not logged in."""
-        return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls)
+    async def connect(self, domain: str | None = None, *, source: str | None = None) -> Client:
+        """A client's stream that has not logged in, from this address of the machine."""
+        return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls,
+                                    source=source)
 
     async def login(self, username: str, password: str | None = None, *, domain: str | None = None,
                     resource: str | None = None, presence: bool = True) -> Client:

@@ -77,9 +77,9 @@ def revoke(server: Server, invite: Invite) -> None:
 
 
 async def register(server: Server, username: str, invite: Invite | None = None, *, password: str | None = None,
-                   domain: str | None = None) -> None:
+                   domain: str | None = None, source: str | None = None) -> None:
     """Somebody registers on a stream of their own, with or without an invite; raises StanzaError."""
-    async with await server.connect(domain) as stream:
+    async with await server.connect(domain, source=source) as stream:
         if invite is not None:
             await stream.preauth(invite.token)
         await stream.registration_set(username, password_of(username) if password is None else password)

@@ -475,9 +475,12 @@ class Client(Stream):
         self.on_request = self._answer_as_clients_do
 
     @classmethod
-    async def connect(cls, host: str, port: int, domain: str, *, tls: bool = False) -> "Client":
-        """Connects, opens the stream and reads its features; with `tls` encrypts it, believing any certificate."""
-        _, client = await asyncio.get_running_loop().create_connection(lambda: cls(domain), host, port)
+    async def connect(cls, host: str, port: int, domain: str, *, tls: bool = False,
+                      source: str | None = None) -> "Client":
+        """Connects, opens the stream and reads its features; with `tls` encrypts it, believing any certificate.
+        `source` is the address to connect from."""
+        _, client = await asyncio.get_running_loop().create_connection(
+            lambda: cls(domain), host, port, local_addr=(source, 0) if source else None)
         await client._open_and_read_features()
         if tls:
             await client.start_tls()

@@ -1,0 +1,107 @@
+//! What people type and links are made of: what is taken for an invite's name or a duration prints and reads again as itself,
+//! and every link that is made leads to its invite.
+//!
+//! An input has three lines: a host, a localpart, and any text, which is taken for everything that it may be.
+#![no_main]
+
+use easy_invite::config::domain;
+use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Token, username};
+use easy_invite::lifetime::Lifetime;
+use easy_invite::links::{LandingPage, Reference, uri};
+use easy_invite_fuzz::{clock, without_growth};
+use jid::BareJid;
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+/// The token with which landing pages are tried when the configuration is read.
+const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+
+/// What names an invite does so in its shortest form as well, and says nothing more.
+fn reads_again(text: &str) {
+    match text.parse::<Reference>() {
+        Err(_) => (),
+        Ok(Reference::Id(id)) => {
+            assert_eq!(id.as_str(), text.trim());
+            assert_eq!(id.to_string().parse(), Ok(Reference::Id(id)));
+        }
+        Ok(Reference::Token(token)) => {
+            assert!(text.contains(token.reveal()));
+            assert_eq!(token.reveal().parse(), Ok(Reference::Token(token.clone())));
+            assert!(!format!("{:?}", Reference::Token(token.clone())).contains(token.reveal()));
+        }
+    }
+    if let Ok(lifetime) = text.parse::<Lifetime>() {
+        assert_eq!(lifetime.to_string().parse(), Ok(lifetime));
+        assert!(lifetime.end(clock()).is_none_or(|end| end > clock()));
+    }
+}
+
+/// Every kind of link of an invite by, or for, this account leads there, and names the invite.
+fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
+    let token = Token::parse(TOKEN).unwrap();
+    let host = account.domain().to_owned();
+    let address = |uri: &str| {
+        let path = uri.strip_prefix("xmpp:").and_then(|uri| uri.split_once('?')).expect("a URI").0.to_owned();
+        percent_decode_str(&path).decode_utf8().expect("UTF-8").into_owned()
+    };
+    for (invite_type, pinned) in [
+        (InviteType::Account, false),
+        (InviteType::Account, true),
+        (InviteType::Contact, false),
+        (InviteType::AccountAndContact, false),
+        (InviteType::PasswordReset, true),
+    ] {
+        let uri = uri(
+            &Invite {
+                id: InviteId::parse("abcdefgh2345").unwrap(),
+                token_hash: token.hash(),
+                invite_type,
+                host: host.clone(),
+                username: account.node().filter(|_| pinned).map(|node| node.to_owned()),
+                inviter: Some(account.clone()),
+                issuer: Issuer::User,
+                roles: vec![],
+                groups: vec![],
+                note: None,
+                max_uses: Some(1),
+                uses: 0,
+                created_at: clock(),
+                expires_at: None,
+                revoked_at: None,
+            },
+            &token,
+        );
+        let named = if invite_type == InviteType::Account && !pinned { host.as_str() } else { account.as_str() };
+        assert_eq!(address(&uri), named);
+        assert!(!uri.contains(|c: char| c.is_whitespace() || c.is_control() || "\"<>'".contains(c)), "{uri}");
+        assert_eq!(uri.parse(), Ok(Reference::Token(token.clone())), "{uri}");
+        let Some(page) = landing_page else { continue };
+        let url = page.url(&uri, &token);
+        let opened = Url::parse(&url).expect("a URL");
+        assert!(matches!(opened.scheme(), "http" | "https"), "{url}");
+        assert!(!url.contains(|c: char| c.is_whitespace() || c.is_control()), "{url:?}");
+        // The site is the same whatever the invite: what stands in its name is shown to whoever resolves names.
+        let another = page.url("xmpp:b.example?register;preauth=x", &Token::parse(&TOKEN.to_lowercase()).unwrap());
+        assert_eq!(Url::parse(&another).expect("a URL").origin(), opened.origin(), "{url}");
+        // As it is written, and as a browser writes it.
+        for url in [url.as_str(), opened.as_str()] {
+            assert_eq!(url.parse(), Ok(Reference::Token(token.clone())), "{url}");
+        }
+    }
+}
+
+fuzz_target!(|input: &str| {
+    without_growth(|| {
+        let mut lines = input.splitn(3, '\n');
+        let [host, node, text] = [(); 3].map(|()| lines.next().unwrap_or_default());
+        reads_again(text);
+        // A page that has this very token in its own address deceives the trial.
+        let page = LandingPage::parse(text).ok().filter(|_| !text.contains(TOKEN));
+        let host =
+            domain(host).ok().filter(|host| host.as_str().chars().all(|c| c.is_alphanumeric() || "-.".contains(c)));
+        let host = host.unwrap_or_else(|| domain("example.org").unwrap());
+        let node = username(node).or(username("alice")).unwrap();
+        links(&BareJid::from_parts(Some(&node), &host), page.as_ref());
+    });
+});

@@ -1,0 +1,29 @@
+//! Bytes on the component's stream: the daemon answers every request once, lives on, and keeps nothing.
+//!
+//! An input is a number of lines, each sent when the one before is answered. In a line, `{token}` and `{session}` stand
+//! for what the daemon gave away last, and the words below for what goes beyond its bounds.
+#![no_main]
+
+use easy_invite_fuzz::{Server, without_growth};
+use libfuzzer_sys::fuzz_target;
+
+/// What the words stand for: too deep, too long an attribute, too large.
+fn expanded(line: &str) -> String {
+    let deep = || format!("{}{}", "<a>".repeat(2000), "</a>".repeat(2000));
+    let line = line.replacen("{deep}", &deep(), 1);
+    let line = line.replacen("{long}", &"x".repeat(5000), 2);
+    line.replacen("{large}", &"x".repeat(70_000), 2)
+}
+
+fuzz_target!(|input: &[u8]| {
+    without_growth(|| {
+        Server::run(async |server| {
+            for line in input.split(|byte| *byte == b'\n') {
+                match std::str::from_utf8(line) {
+                    Ok(text) => drop(server.send(&expanded(&server.filled_in(text))).await),
+                    Err(_) => server.send_bytes(line).await,
+                }
+            }
+        });
+    });
+});

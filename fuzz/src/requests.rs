@@ -1,0 +1,66 @@
+//! What has to be answered in a text that is sent: read from the text itself, beside the daemon.
+
+use rxml::{AttrMap, Event, Namespace, Parse, QName};
+
+const STANZAS: &str = "jabber:component:accept";
+
+/// A start tag up to this many bytes has no part that is out of the daemon's bounds.
+const SHORT: usize = 4096;
+
+/// An answer, by the name of its stanza, and its `to`, `from` and `id`.
+pub type Answer = (String, [Option<String>; 3]);
+
+/// A stanza that was sent, by what may come back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// A request: exactly one answer.
+    Request(Answer),
+    /// At most one error.
+    MayFail(Answer),
+    /// A presence: at most an error, or two presences.
+    Presence(Answer),
+}
+
+/// The stanzas in a text that ask for something. `None` if it is anything else than whole stanzas with white space between
+/// them, or if one has a start tag that the daemon may not take.
+pub fn sent(text: &str) -> Option<Vec<Sent>> {
+    let text = format!("<stream xmlns='{STANZAS}' xmlns:stream='http://etherx.jabber.org/streams'>{text}</stream>");
+    let (mut parser, mut left) = (rxml::Parser::new(), text.as_bytes());
+    let (mut depth, mut sent) = (0, Vec::new());
+    loop {
+        match parser.parse(&mut left, true).ok()? {
+            None => return Some(sent),
+            Some(Event::XmlDeclaration(..)) => return None,
+            Some(Event::Text(_, text)) if depth == 1 && !xso::is_xml_whitespace(text.as_bytes()) => return None,
+            Some(Event::Text(..)) => (),
+            Some(Event::EndElement(_)) => depth -= 1,
+            Some(Event::StartElement(metrics, name, attributes)) => {
+                if depth == 1 {
+                    // The daemon keeps nothing of a start tag with a reserved namespace in it.
+                    let reserved = attributes.iter().any(|(_, value)| value.starts_with("http://www.w3.org/"));
+                    let ends_stream = name.1 == "error" && name.0 != *STANZAS;
+                    if metrics.len() > SHORT || reserved || ends_stream {
+                        return None;
+                    }
+                    sent.extend(stanza(&name, &attributes));
+                }
+                depth += 1;
+            }
+        }
+    }
+}
+
+fn stanza(name: &QName, attributes: &AttrMap) -> Option<Sent> {
+    let attribute = |name: &str| attributes.get(&Namespace::NONE, name).cloned();
+    let addresses = [attribute("from"), attribute("to"), attribute("id")];
+    if name.0 != *STANZAS || matches!(attribute("type").as_deref(), Some("result" | "error")) {
+        return None;
+    }
+    let complete = addresses.iter().all(Option::is_some);
+    let answer = (name.1.to_string(), addresses);
+    match answer.0.as_str() {
+        "iq" if complete => Some(Sent::Request(answer)),
+        "presence" => Some(Sent::Presence(answer)),
+        _ => Some(Sent::MayFail(answer)),
+    }
+}

@@ -1,0 +1,68 @@
+"""A user makes so many invites a day and has so many pending, and hears when the next one can be made. Of many tries at
+once, no more succeed. Admins and the operator are exempt."""
+
+import asyncio
+import re
+
+import pytest
+
+from harness import clients
+from harness.server import password_of
+from harness.stories import generate, new_account_invite, new_invite, register, revoke, used
+from harness.xmpp import StanzaError
+
+MOST = 3
+WHEN = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
+
+
+@pytest.fixture
+def make(make_server):
+    return lambda **options: make_server(settings={"hosts": {"example.org": options}})
+
+
+async def test_a_day(make):
+    server = make(invites_per_day=MOST)
+    alice, bob = await server.login("alice"), await server.login("bob")
+    made = await asyncio.gather(*(new_invite(alice, to) for to in (None, server.component) * MOST), return_exceptions=True)
+    refused = [result for result in made if isinstance(result, StanzaError)]
+    assert len(made) - len(refused) == MOST
+    for refusal in refused:
+        assert (refusal.type, refusal.condition) == ("wait", "policy-violation")
+        assert re.fullmatch("You have made 3 invitations within a day, which is as many as this server allows. "
+                            f"You can make the next one after {WHEN}", refusal.text)
+    assert "urn:xmpp:invite#invite" in await alice.commands(server.domain)
+    await new_invite(bob)
+    revoke(server, next(result for result in made if result not in refused))
+    with pytest.raises(StanzaError, match="wait/policy-violation"):  # taken back, it was made all the same
+        await new_invite(alice)
+
+
+async def test_at_a_time(make):
+    server = make(pending_invites=1)
+    alice = await server.login("alice")
+    invite = await new_invite(alice)
+    with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used, which is as many "
+                       f"as this server allows. You can make the next one when .* at {WHEN}"):
+        await new_invite(alice)
+    await register(server, "carol", invite)
+    await used(server, invite)
+    await new_invite(alice)
+
+
+async def test_admins_are_exempt(make):
+    server = make(invites_per_day=1, pending_invites=1, inviter_age="4w")
+    admin = await server.login("admin")
+    for to in (server.domain, server.component) * 2:
+        await new_invite(admin, to)
+        await new_account_invite(admin, {}, to)
+    for _ in range(2):
+        generate(server, "--contact", "admin@example.org")
+
+
+@pytest.mark.parametrize("kind", [clients.ConversationsOld, clients.Cheogram, clients.Monal])
+async def test_apps_show_when_the_next_one_can_be_made(make, kind):
+    alice = kind(make(invites_per_day=1))
+    await alice.log_in("alice", password_of("alice"))
+    await alice.create_invite()
+    with pytest.raises(clients.ClientError, match=f"You have made 1 invitation within a day, .* after {WHEN}"):
+        await alice.create_invite()
