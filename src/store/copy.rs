@@ -149,10 +149,9 @@ async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) ->
         take_rows(session, &these, &invites).await?;
         let redeemed = "(SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)";
         let last = "(SELECT max(redeemed_at) FROM invite_use WHERE invite = invite.id)";
-        for (change, count) in [
-            ("taken", "(SELECT count(*) FROM invite_use WHERE invite = invite.id)"),
-            ("uses", redeemed),
-        ] {
+        for (change, count) in
+            [("taken", "(SELECT count(*) FROM invite_use WHERE invite = invite.id)"), ("uses", redeemed)]
+        {
             let sql = format!("UPDATE invite SET {change} = {count} WHERE {these} AND {change} < {count}");
             session.execute(&sql, &invites).await?;
         }
