@@ -245,7 +245,10 @@ impl Postgres {
     /// How many migrations the database has seen; `None` if there is nothing of ours, nor anything in our way.
     async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<Option<i64>> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        let there = "SELECT to_regclass('easy_invite_schema') IS NOT NULL, to_regclass('invite') IS NOT NULL";
+        // Not to_regclass(), which may answer from a cache that does not know yet what another daemon has just made.
+        let there = "SELECT count(*) FILTER (WHERE relname = 'easy_invite_schema') > 0, \
+             count(*) FILTER (WHERE relname = 'invite') > 0 FROM pg_class \
+             WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid)";
         let there = client.query_one(there, &[]).await.map_err(failed)?;
         match (there.try_get(0).map_err(failed)?, there.try_get(1).map_err(failed)?) {
             (false, true) => Err(StoreError::Foreign(self.name.clone())),
