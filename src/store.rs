@@ -474,7 +474,7 @@ impl Store {
     /// # Errors
     /// If it is damaged or cannot be read.
     pub async fn verify(&self) -> Result<()> {
-        run!(self.read verify())
+        run!(self.snapshot verify())
     }
 
     /// Copies everything into another store, as it is at this moment. Whatever is there already stays, and of two

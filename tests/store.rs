@@ -1,108 +1,60 @@
 //! The store's contract: what every engine has to keep, in one suite.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+mod engines;
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl};
-use jid::{BareJid, DomainPart, NodePart};
-use jiff::Timestamp;
+use easy_invite::store::{Claim, Copied, Filter, Forgotten, Insertion, Quota, StoreError};
+use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
+on_both_engines! {
+    what_is_kept_comes_back_whole,
+    it_is_there_after_opening_again,
+    a_use_is_reserved_then_redeemed_once,
+    a_released_use_can_be_taken_again,
+    an_account_in_the_making_stands_in_the_way_of_its_double,
+    racers_never_take_more_uses_than_there_are,
+    a_reservation_ends_once_whoever_ends_it,
+    of_two_who_want_a_name_at_once_one_gets_it,
+    a_quota_says_when_there_may_be_one_more,
+    a_quota_is_exact_whoever_else_inserts,
+    a_revoked_invite_gives_no_use_but_keeps_what_was_reserved,
+    a_username_is_reserved_while_its_invite_is_pending,
+    a_password_reset_reserves_no_username,
+    lists_are_filtered_and_the_newest_come_first,
+    an_inviters_pending_invites_are_revoked_together,
+    with_an_account_end_its_older_invites_and_its_origin_is_forgotten,
+    what_ended_long_ago_is_purged_but_not_who_invited_whom,
+    the_accounts_of_an_invite_are_those_that_registered_with_it,
+    reservations_with_an_open_fate_are_found,
+    what_cannot_be_settled_on_one_host_keeps_back_no_other,
+    many_writers_at_once_are_all_kept,
+    it_is_known_since_when_there_is_an_account,
+    a_store_is_empty_until_something_is_kept,
+    somebody_is_forgotten_when_nothing_of_theirs_is_open,
+    counters_that_disagree_are_told,
+    a_copy_is_whole_and_so_is_the_copy_of_the_copy,
+    a_copy_that_was_cut_short_is_completed_by_the_next,
+    a_copy_never_makes_a_used_use_free_in_between,
+    what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes,
 }
 
-fn jid(text: &str) -> BareJid {
-    BareJid::new(text).unwrap()
-}
-
-fn invite() -> Invite {
-    Invite {
-        id: InviteId::generate().unwrap(),
-        token_hash: Token::generate().unwrap().hash(),
-        invite_type: InviteType::AccountAndContact,
-        host: DomainPart::new("example.org").unwrap().into_owned(),
-        username: None,
-        inviter: Some(jid("alice@example.org")),
-        issuer: Issuer::User,
-        roles: vec!["prosody:member".into()],
-        groups: vec!["family".into(), "friends".into()],
-        note: Some("für Zoë 🎉".into()),
-        max_uses: Some(1),
-        uses: 0,
-        created_at: at(1000),
-        expires_at: Some(at(9000)),
-        revoked_at: None,
-    }
-}
-
-fn claim_of(invite: &Invite, purpose: Purpose, account: &str) -> Use {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let id = format!("reservation-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    Use { id, invite: invite.id.clone(), purpose, account: jid(account), server: String::new(), reserved_at: at(2000) }
-}
-
-/// A store of its own, with the folder that holds it.
-struct Scratch {
-    store: Store,
-    folder: tempfile::TempDir,
-}
-
-impl Scratch {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Scratch { store: open(folder.path()).await.unwrap(), folder }
-    }
-
-    async fn with(&self, change: impl FnOnce(&mut Invite)) -> Invite {
-        let mut invite = invite();
-        change(&mut invite);
-        assert!(self.store.insert(invite.clone(), Quota::default(), at(1000)).await.unwrap() == Insertion::Kept);
-        invite
-    }
-
-    async fn reserve(&self, invite: &Invite, account: &str) -> Result<Use, Claim> {
-        let wanted = claim_of(invite, Purpose::Register, account);
-        match self.store.reserve(wanted.clone()).await.unwrap() {
-            Claim::Reserved => Ok(wanted),
-            other => Err(other),
-        }
-    }
-
-    async fn uses(&self, invite: &Invite) -> u32 {
-        self.store.find_by_id(invite.id.clone()).await.unwrap().unwrap().uses
-    }
-}
-
-async fn open(folder: &Path) -> Result<Store, StoreError> {
-    Store::open(&url(folder)).await
-}
-
-fn url(folder: &Path) -> StoreUrl {
-    StoreUrl::Sqlite(folder.join("easy-invite.db"))
-}
-
-#[tokio::test]
-async fn what_is_kept_comes_back_whole() {
-    let scratch = Scratch::new().await;
+async fn what_is_kept_comes_back_whole(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|_| ()).await;
     assert_eq!(scratch.store.find(invite.token_hash).await.unwrap(), Some(invite.clone()));
     assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap(), Some(invite));
     assert_eq!(scratch.store.find(Token::generate().unwrap().hash()).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn it_is_there_after_opening_again() {
-    let scratch = Scratch::new().await;
+async fn it_is_there_after_opening_again(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|_| ()).await;
-    let again = open(scratch.folder.path()).await.unwrap();
+    let again = scratch.again().await;
     assert_eq!(again.find(invite.token_hash).await.unwrap(), Some(invite));
 }
 
-#[tokio::test]
-async fn a_use_is_reserved_then_redeemed_once() {
-    let scratch = Scratch::new().await;
+async fn a_use_is_reserved_then_redeemed_once(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|_| ()).await;
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     assert_eq!(scratch.uses(&invite).await, 0, "a reservation is no use yet");
@@ -119,9 +71,8 @@ async fn a_use_is_reserved_then_redeemed_once() {
     assert!(!scratch.store.redeemed_by(invite.id, jid("dave@example.org")).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_released_use_can_be_taken_again() {
-    let scratch = Scratch::new().await;
+async fn a_released_use_can_be_taken_again(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|_| ()).await;
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     match scratch.reserve(&invite, "dave@example.org").await {
@@ -134,9 +85,8 @@ async fn a_released_use_can_be_taken_again() {
     assert!(scratch.reserve(&invite, "dave@example.org").await.is_ok());
 }
 
-#[tokio::test]
-async fn an_account_in_the_making_stands_in_the_way_of_its_double() {
-    let scratch = Scratch::new().await;
+async fn an_account_in_the_making_stands_in_the_way_of_its_double(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let (one, other) = (scratch.with(|i| i.max_uses = None).await, scratch.with(|i| i.max_uses = Some(5)).await);
     let reserved = scratch.reserve(&one, "carol@example.org").await.unwrap();
     for invite in [&one, &other] {
@@ -148,28 +98,144 @@ async fn an_account_in_the_making_stands_in_the_way_of_its_double() {
     assert!(scratch.reserve(&other, "dave@example.org").await.is_ok());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn racers_never_take_more_uses_than_there_are() {
-    let scratch = Scratch::new().await;
-    // A second connection to the same file is a second process, as far as SQLite is concerned.
-    let stores = [scratch.store.clone(), open(scratch.folder.path()).await.unwrap()];
+async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    // A second store in the same place is a second process, as far as the engine is concerned.
+    let stores = [scratch.store.clone(), scratch.again().await];
     for uses in [1, 3] {
-        for round in 0..30 {
+        for round in 0..20 {
             let invite = scratch.with(|invite| invite.max_uses = Some(uses)).await;
-            let racers = (0..16).map(|racer| {
+            let racers = (0..32).map(|racer| {
                 let store = stores[racer % 2].clone();
                 let claim = claim_of(&invite, Purpose::Register, &format!("u{uses}-{round}-{racer}@example.org"));
-                tokio::spawn(async move { store.reserve(claim).await.unwrap() == Claim::Reserved })
+                tokio::spawn(async move {
+                    let won = store.reserve(claim.clone()).await.unwrap() == Claim::Reserved;
+                    match racer % 3 {
+                        // What is given back is somebody else's, which must not make two of it.
+                        0 if won => assert!(store.release(claim.id).await.unwrap()),
+                        _ if won => assert!(store.redeem(claim.id, at(2001)).await.unwrap().unwrap().1),
+                        _ => (),
+                    }
+                })
             });
-            let won = futures::future::join_all(racers).await.into_iter().filter(|won| *won.as_ref().unwrap()).count();
-            assert_eq!(won, uses as usize);
+            for racer in futures::future::join_all(racers).await {
+                racer.unwrap();
+            }
+            // Now there is a use for everybody who is left, until there is none.
+            for latecomer in 0..=uses {
+                if let Ok(reserved) =
+                    scratch.reserve(&invite, &format!("l{uses}-{round}-{latecomer}@example.org")).await
+                {
+                    scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+                }
+            }
+            assert_eq!(scratch.uses(&invite).await, uses);
+            assert_eq!(scratch.store.accounts_of(invite.id, 100).await.unwrap().len(), uses as usize);
         }
+    }
+    scratch.store.verify().await.unwrap();
+}
+
+async fn a_reservation_ends_once_whoever_ends_it(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    let invite = scratch.with(|invite| invite.max_uses = None).await;
+    for round in 0..40 {
+        let reserved = scratch.reserve(&invite, &format!("u{round}@example.org")).await.unwrap();
+        let ends = (0..8).map(|racer| {
+            let (store, id) = (stores[racer % 2].clone(), reserved.id.clone());
+            tokio::spawn(async move {
+                match racer < 4 {
+                    true => store.redeem(id, at(2001)).await.unwrap().map(|(_, now)| now),
+                    false => store.release(id).await.unwrap().then_some(true),
+                }
+            })
+        });
+        let ended = futures::future::join_all(ends).await.into_iter().map(Result::unwrap);
+        assert_eq!(ended.filter(|ended| *ended == Some(true)).count(), 1);
+    }
+    scratch.store.verify().await.unwrap();
+}
+
+async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    let open = scratch.with(|invite| invite.max_uses = None).await;
+    for round in 0..20 {
+        let name = format!("carol{round}");
+        let tries = (0..8).map(|racer| {
+            let store = stores[racer % 2].clone();
+            let pinned = Invite { username: username(&name), ..invite() };
+            let claim = claim_of(&open, Purpose::Register, &format!("{name}@example.org"));
+            tokio::spawn(async move {
+                match racer < 4 {
+                    true => store.insert(pinned, Quota::default(), at(2000)).await.unwrap() == Insertion::Kept,
+                    false => store.reserve(claim).await.unwrap() == Claim::Reserved,
+                }
+            })
+        });
+        let won: Vec<_> = futures::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
+        let (inserted, reserved) = won.split_at(4);
+        let count = |won: &[bool]| won.iter().filter(|won| **won).count();
+        // A reservation that was there first does not keep the name from being promised: its account is found to exist.
+        assert_eq!(count(inserted), 1, "{won:?}");
+        assert!(count(reserved) <= 1, "{won:?}");
+        let late = claim_of(&open, Purpose::Register, &format!("{name}@example.org"));
+        assert_eq!(stores[0].reserve(late).await.unwrap(), Claim::UsernameReserved);
     }
 }
 
-#[tokio::test]
-async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved() {
-    let scratch = Scratch::new().await;
+async fn a_quota_says_when_there_may_be_one_more(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let quota = Quota { per_day: Some(3), pending: Some(2) };
+    let insert = async |now: i64, expires_at: Option<i64>| {
+        let invite = Invite { created_at: at(now), expires_at: expires_at.map(at), ..invite() };
+        scratch.store.insert(invite, quota, at(now)).await.unwrap()
+    };
+    assert_eq!(insert(1000, Some(5000)).await, Insertion::Kept);
+    assert_eq!(insert(1010, Some(4000)).await, Insertion::Kept);
+    assert_eq!(insert(1020, None).await, Insertion::TooManyPending { again_at: Some(at(4000)) });
+    assert_eq!(insert(4000, None).await, Insertion::Kept, "one has expired");
+    let again_at = at(1000 + 86_400);
+    assert_eq!(insert(6000, None).await, Insertion::TooManyToday { again_at });
+    assert_eq!(insert(1000 + 86_399, None).await, Insertion::TooManyToday { again_at });
+    assert_eq!(insert(1000 + 86_400, None).await, Insertion::Kept);
+    assert_eq!(insert(200_000, None).await, Insertion::TooManyPending { again_at: None });
+    for exempt in [
+        Invite { issuer: Issuer::Admin, inviter: Some(jid("bob@example.org")), ..invite() },
+        Invite { inviter: Some(jid("bob@example.org")), ..invite() },
+        Invite { inviter: Some(jid("bob@example.org")), ..invite() },
+    ] {
+        assert_eq!(scratch.store.insert(exempt, quota, at(1000)).await, Ok(Insertion::Kept));
+    }
+    assert_eq!(scratch.store.list(Filter::default(), 100, at(0)).await.unwrap().len(), 7);
+}
+
+async fn a_quota_is_exact_whoever_else_inserts(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    for (number, quota) in [
+        Quota { per_day: Some(5), pending: None },
+        Quota { per_day: None, pending: Some(5) },
+        Quota { per_day: Some(5), pending: Some(5) },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let inviter = jid(&format!("alice{number}@example.org"));
+        let tries = (0..32).map(|racer| {
+            let (store, invite) = (stores[racer % 2].clone(), Invite { inviter: Some(inviter.clone()), ..invite() });
+            tokio::spawn(async move { store.insert(invite, quota, at(1000)).await.unwrap() == Insertion::Kept })
+        });
+        let kept = futures::future::join_all(tries).await.into_iter().filter(|kept| *kept.as_ref().unwrap()).count();
+        assert_eq!(kept, 5, "{quota:?}");
+        let filter = Filter { inviter: Some(inviter), ..Filter::default() };
+        assert_eq!(scratch.store.list(filter, 100, at(1000)).await.unwrap().len(), 5);
+    }
+}
+
+async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|invite| invite.max_uses = Some(2)).await;
     let before = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let revoked = scratch.store.revoke(invite.id.clone(), at(3000)).await.unwrap().unwrap();
@@ -182,10 +248,9 @@ async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved() {
     assert_eq!(scratch.store.revoke(InviteId::generate().unwrap(), at(1)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_username_is_reserved_while_its_invite_is_pending() {
-    let scratch = Scratch::new().await;
-    let carol = || Some(NodePart::new("carol").unwrap().into_owned());
+async fn a_username_is_reserved_while_its_invite_is_pending(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let carol = || username("carol");
     let pinned = scratch.with(|invite| invite.username = carol()).await;
     let reserved = |now| scratch.store.username_reserved(jid("carol@example.org"), at(now));
     assert!(reserved(8999).await.unwrap());
@@ -207,21 +272,19 @@ async fn a_username_is_reserved_while_its_invite_is_pending() {
     assert!(!scratch.store.username_reserved(jid("carol@example.net"), at(1000)).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_password_reset_reserves_no_username() {
-    let scratch = Scratch::new().await;
+async fn a_password_reset_reserves_no_username(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let reset = |invite: &mut Invite| {
         invite.invite_type = InviteType::PasswordReset;
-        invite.username = Some(NodePart::new("carol").unwrap().into_owned());
+        invite.username = username("carol");
     };
     scratch.with(reset).await;
     scratch.with(reset).await;
     assert!(!scratch.store.username_reserved(jid("carol@example.org"), at(1000)).await.unwrap());
 }
 
-#[tokio::test]
-async fn lists_are_filtered_and_the_newest_come_first() {
-    let scratch = Scratch::new().await;
+async fn lists_are_filtered_and_the_newest_come_first(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let pending = scratch.with(|invite| invite.created_at = at(1003)).await;
     let used = scratch.with(|invite| invite.created_at = at(1002)).await;
     let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
@@ -231,7 +294,7 @@ async fn lists_are_filtered_and_the_newest_come_first() {
     let expired = scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
     let elsewhere = scratch
         .with(|invite| {
-            invite.host = DomainPart::new("example.net").unwrap().into_owned();
+            invite.host = host("example.net");
             (invite.inviter, invite.expires_at, invite.max_uses) = (None, None, None);
         })
         .await;
@@ -256,9 +319,8 @@ async fn lists_are_filtered_and_the_newest_come_first() {
     assert_eq!(scratch.store.list(Filter::default(), 2, at(2000)).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn an_inviters_pending_invites_are_revoked_together() {
-    let scratch = Scratch::new().await;
+async fn an_inviters_pending_invites_are_revoked_together(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let (one, two) = (scratch.with(|_| ()).await, scratch.with(|_| ()).await);
     let bobs = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
     assert_eq!(scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2000)).await.unwrap(), 2);
@@ -268,16 +330,15 @@ async fn an_inviters_pending_invites_are_revoked_together() {
     }
 }
 
-#[tokio::test]
-async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten() {
-    let scratch = Scratch::new().await;
+async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let old = scratch.with(|_| ()).await;
     let new = scratch.with(|invite| invite.created_at = at(5000)).await;
     let reset = scratch
         .with(|invite| {
             invite.invite_type = InviteType::PasswordReset;
             invite.inviter = Some(jid("admin@example.org"));
-            invite.username = Some(NodePart::new("alice").unwrap().into_owned());
+            invite.username = username("alice");
         })
         .await;
     let made = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
@@ -291,9 +352,8 @@ async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten() {
     assert_eq!(scratch.store.accounts_of(made.id, 10).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn what_ended_long_ago_is_purged_but_not_who_invited_whom() {
-    let scratch = Scratch::new().await;
+async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let used = scratch.with(|_| ()).await;
     let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
     scratch.store.redeem(reserved.id, at(2000)).await.unwrap();
@@ -312,9 +372,8 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom() {
     assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), at(2000))]);
 }
 
-#[tokio::test]
-async fn the_accounts_of_an_invite_are_those_that_registered_with_it() {
-    let scratch = Scratch::new().await;
+async fn the_accounts_of_an_invite_are_those_that_registered_with_it(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let (invite, other) = (scratch.with(|i| i.max_uses = None).await, scratch.with(|_| ()).await);
     for (invite, purpose, account, redeemed_at) in [
         (&invite, Purpose::Register, "carol@example.org", Some(2001)),
@@ -334,9 +393,8 @@ async fn the_accounts_of_an_invite_are_those_that_registered_with_it() {
     assert_eq!(scratch.store.accounts_of(invite.id, 1).await.unwrap(), newest_first[..1]);
 }
 
-#[tokio::test]
-async fn reservations_with_an_open_fate_are_found() {
-    let scratch = Scratch::new().await;
+async fn reservations_with_an_open_fate_are_found(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let invite = scratch.with(|invite| invite.max_uses = Some(2)).await;
     let open = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let redeemed = scratch.reserve(&invite, "dave@example.org").await.unwrap();
@@ -347,10 +405,8 @@ async fn reservations_with_an_open_fate_are_found() {
     assert!(scratch.store.reserved_until(at(1999), at(5000), hooks(), 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_cannot_be_settled_on_one_host_keeps_back_no_other() {
-    let scratch = Scratch::new().await;
-    let host = |name: &str| DomainPart::new(name).unwrap().into_owned();
+async fn what_cannot_be_settled_on_one_host_keeps_back_no_other(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let mut made = Vec::new();
     for (name, second) in
         [("gone.example", 1001), ("stuck.example", 1002), ("stuck.example", 1003), ("b.example", 1004)]
@@ -371,9 +427,8 @@ async fn what_cannot_be_settled_on_one_host_keeps_back_no_other() {
     assert!(scratch.store.reserved_until(at(2000), at(5000), vec![], 10).await.unwrap().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_writers_at_once_are_all_kept() {
-    let scratch = Scratch::new().await;
+async fn many_writers_at_once_are_all_kept(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
     let writers = (0..500).map(|_| {
         let store = scratch.store.clone();
         tokio::spawn(async move { store.insert(invite(), Quota::default(), at(1000)).await })
@@ -384,154 +439,223 @@ async fn many_writers_at_once_are_all_kept() {
     assert_eq!(scratch.store.list(Filter::default(), 1000, at(1000)).await.unwrap().len(), 500);
 }
 
-#[tokio::test]
-async fn no_token_is_on_the_disk() {
-    let scratch = Scratch::new().await;
-    let token = Token::generate().unwrap();
-    scratch.with(|invite| invite.token_hash = token.hash()).await;
-    let mut files = 0;
-    for entry in std::fs::read_dir(scratch.folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        assert!(!bytes.windows(24).any(|window| window == token.reveal().as_bytes()));
-        files += 1;
+async fn it_is_known_since_when_there_is_an_account(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let invite = scratch.with(|_| ()).await;
+    let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    let registered = || scratch.store.registered_at(jid("carol@example.org"));
+    assert_eq!(registered().await.unwrap(), None);
+    scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+    assert_eq!(registered().await.unwrap(), Some(at(2001)));
+    scratch.store.account_deleted(jid("carol@example.org"), at(2000), at(2002)).await.unwrap();
+    assert_eq!(registered().await.unwrap(), Some(at(2001)), "that was another account, deleted before");
+    scratch.store.account_deleted(jid("carol@example.org"), at(2001), at(2002)).await.unwrap();
+    assert_eq!(registered().await.unwrap(), None);
+}
+
+async fn a_store_is_empty_until_something_is_kept(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    assert!(scratch.store.is_empty().await.unwrap());
+    let invite = scratch.with(|_| ()).await;
+    assert!(!scratch.store.is_empty().await.unwrap());
+    let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+    assert_eq!(scratch.store.purge(at(99_999), 10).await.unwrap(), 1);
+    assert!(!scratch.store.is_empty().await.unwrap(), "there is an account still");
+}
+
+async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let carol = || jid("carol@example.org");
+    let others = scratch.with(|invite| invite.max_uses = Some(2)).await;
+    let came = scratch.reserve(&others, "carol@example.org").await.unwrap();
+    scratch.store.redeem(came.id, at(2001)).await.unwrap();
+    let own = scratch.with(|invite| (invite.inviter, invite.max_uses) = (Some(carol()), None)).await;
+    let guest = scratch.reserve(&own, "dave@example.org").await.unwrap();
+    let named = scratch.with(|invite| invite.username = username("carol")).await;
+    let before = scratch.place.contents().await;
+    let forgotten = scratch.store.forget(carol()).await.unwrap();
+    assert_eq!(forgotten, Forgotten { open: 1, ..Forgotten::default() });
+    assert_eq!(scratch.place.contents().await, before, "nothing is erased while something is open");
+    scratch.store.redeem(guest.id, at(2002)).await.unwrap();
+    let forgotten = scratch.store.forget(carol()).await.unwrap();
+    assert_eq!(forgotten, Forgotten { open: 0, invites: 2, uses: 1, invited: 1, known: true });
+    let left = format!("{:?}", scratch.place.contents().await);
+    assert!(!left.contains("carol"), "{left}");
+    for invite in [own, named] {
+        assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap(), None);
     }
-    assert!(files >= 2, "the file and its write-ahead log");
+    assert_eq!(scratch.uses(&others).await, 1, "what was used stays used");
+    assert_eq!(scratch.store.registered_at(jid("dave@example.org")).await.unwrap(), Some(at(2002)));
+    assert_eq!(scratch.store.forget(carol()).await.unwrap(), Forgotten::default());
+    scratch.store.verify().await.unwrap();
 }
 
-#[tokio::test]
-async fn its_file_is_its_owners_alone() {
-    use std::os::unix::fs::PermissionsExt;
-    let scratch = Scratch::new().await;
-    scratch.with(|_| ()).await;
-    for entry in std::fs::read_dir(scratch.folder.path()).unwrap() {
-        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    }
-}
-
-#[tokio::test]
-async fn its_file_belongs_to_whom_the_folder_belongs() {
-    use std::os::unix::fs::{MetadataExt, chown};
-    let folder = tempfile::tempdir().unwrap();
-    // Only root can give a folder away; for anybody else, the folder and what is made in it are their own anyway.
-    let given_away = chown(folder.path(), Some(4321), Some(4321)).is_ok();
-    open(folder.path()).await.unwrap();
-    let owner = folder.path().join("easy-invite.db").metadata().unwrap().uid();
-    assert_eq!(owner, folder.path().metadata().unwrap().uid());
-    assert_eq!(owner == 4321, given_away);
-}
-
-#[tokio::test]
-async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged() {
-    let scratch = Scratch::new().await;
-    let other = rusqlite::Connection::open(scratch.folder.path().join("easy-invite.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let kept = invite();
-    let error = scratch.store.insert(kept.clone(), Quota::default(), at(1000)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Locked(_)), "{error}");
-    other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(scratch.store.find(kept.token_hash).await.unwrap(), None);
-    assert!(
-        scratch.store.insert(kept, Quota::default(), at(1000)).await.unwrap() == Insertion::Kept,
-        "and then it goes on"
-    );
-}
-
-#[tokio::test]
-async fn nobody_who_opens_and_reads_waits_for_a_writer() {
-    let scratch = Scratch::new().await;
-    let kept = scratch.with(|_| ()).await;
-    let other = rusqlite::Connection::open(scratch.folder.path().join("easy-invite.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for make in [true, false] {
-        let (started, url) = (Instant::now(), url(scratch.folder.path()));
-        let store = if make { Store::open(&url).await } else { Store::open_existing(&url).await }.unwrap();
-        assert_eq!(store.find(kept.token_hash).await.unwrap().as_ref(), Some(&kept));
-        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
-    }
-}
-
-#[tokio::test]
-async fn a_store_that_is_not_there_is_made_only_where_that_is_wanted() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("easy-invite.db");
-    let missing = async || Store::open_existing(&url(folder.path())).await.err().unwrap();
-    assert!(matches!(missing().await, StoreError::Missing(_)), "{}", missing().await);
-    assert!(!file.exists());
-    std::fs::write(&file, "").unwrap();
-    assert!(matches!(missing().await, StoreError::Missing(_)), "{}", missing().await);
-    assert_eq!(file.metadata().unwrap().len(), 0);
-    open(folder.path()).await.unwrap();
-    Store::open_existing(&url(folder.path())).await.unwrap();
-}
-
-#[tokio::test]
-async fn what_was_asked_before_the_end_is_done_and_nothing_but_the_file_stays() {
-    let scratch = Scratch::new().await;
-    let folder = scratch.folder;
-    let (first, second) = (invite(), invite());
-    // Nobody waits for the answers; the second is not even sent when the other clone is dropped.
-    let sent = scratch.store.clone();
-    drop(futures::poll!(Box::pin(scratch.store.insert(first.clone(), Quota::default(), at(1000)))));
-    drop(scratch.store);
-    drop(futures::poll!(Box::pin(sent.insert(second.clone(), Quota::default(), at(1000)))));
-    drop(sent);
-    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["easy-invite.db"]);
-    let again = open(folder.path()).await.unwrap();
-    for kept in [first, second] {
-        assert_eq!(again.find(kept.token_hash).await.unwrap(), Some(kept));
-    }
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused_with_both_numbers() {
-    let scratch = Scratch::new().await;
-    let path = scratch.folder.path().join("easy-invite.db");
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let error = open(scratch.folder.path()).await.err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
-}
-
-#[tokio::test]
-async fn what_is_no_store_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("easy-invite.db");
-    std::fs::write(&path, "certainly not a database, and longer than its header would have to be ".repeat(4)).unwrap();
-    assert!(matches!(open(folder.path()).await, Err(StoreError::Corrupt(..))));
-    std::fs::remove_file(&path).unwrap();
-    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    let before = std::fs::read(&path).unwrap();
-    assert!(matches!(open(folder.path()).await, Err(StoreError::Foreign(_))));
-    assert_eq!(std::fs::read(&path).unwrap(), before);
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_told() {
-    let scratch = Scratch::new().await;
-    for _ in 0..200 {
-        scratch.with(|_| ()).await;
-    }
-    let (folder, path) = (scratch.folder, "easy-invite.db");
-    drop(scratch.store);
-    let damage = || {
-        let connection = rusqlite::Connection::open(folder.path().join(path)).unwrap();
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-        drop(connection);
-        let mut bytes = std::fs::read(folder.path().join(path)).unwrap();
-        for byte in bytes.iter_mut().skip(8192).step_by(7) {
-            *byte ^= 0x55;
+async fn counters_that_disagree_are_told(engine: Engine) {
+    for damage in [
+        "UPDATE invite SET taken = 2",
+        "UPDATE invite SET uses = 0",
+        "UPDATE invite SET max_uses = 0",
+        "UPDATE invite_use SET redeemed_at = NULL",
+        "DELETE FROM invite_use",
+    ] {
+        let scratch = Scratch::new(engine).await;
+        let invite = scratch.with(|_| ()).await;
+        let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+        scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+        scratch.store.verify().await.unwrap();
+        scratch.place.run(damage).await;
+        match scratch.store.verify().await {
+            Err(StoreError::Corrupt(_, problem)) => assert!(problem.contains(invite.id.as_str()), "{problem}"),
+            other => panic!("{damage}: {other:?}"),
         }
-        std::fs::write(folder.path().join(path), bytes).unwrap();
-    };
-    damage();
-    let store = open(folder.path()).await.unwrap();
-    assert!(matches!(store.verify().await, Err(StoreError::Corrupt(..))));
+    }
 }
 
-#[tokio::test]
-async fn a_folder_that_is_not_there_is_named() {
-    let error = open(Path::new("/nonexistent/folder")).await.err().unwrap();
-    let expected =
-        "the store /nonexistent/folder/easy-invite.db cannot be opened: there is no folder /nonexistent/folder";
-    assert_eq!(error.to_string(), expected);
+/// A store with something of everything.
+async fn filled(engine: Engine) -> Scratch {
+    let scratch = Scratch::new(engine).await;
+    for number in 0..600 {
+        let invite = scratch
+            .with(|invite| {
+                invite.max_uses = Some(3);
+                invite.username = (number % 5 == 0).then(|| username(&format!("u{number}")).unwrap());
+                invite.inviter = (number % 7 > 0).then(|| jid("alice@example.org"));
+                invite.note = (number % 3 > 0).then(|| "ж'\"\\ \u{1f389}".to_owned());
+                invite.expires_at = (number % 4 > 0).then(|| at(9000));
+            })
+            .await;
+        if number % 2 == 0 {
+            let redeemed = scratch.reserve(&invite, &format!("r{number}@example.org")).await.unwrap();
+            scratch.store.redeem(redeemed.id, at(2001)).await.unwrap();
+        }
+        if number % 2 == 0 || number % 5 == 1 {
+            scratch.reserve(&invite, &format!("o{number}@example.org")).await.unwrap();
+        }
+        if number % 9 == 0 {
+            scratch.store.revoke(invite.id, at(3000)).await.unwrap();
+        }
+    }
+    scratch
+}
+
+async fn a_copy_is_whole_and_so_is_the_copy_of_the_copy(engine: Engine) {
+    let source = filled(engine).await;
+    let contents = source.place.contents().await;
+    let other = if engine == Engine::Sqlite { Engine::Postgres } else { Engine::Sqlite };
+    let (there, back) = (Scratch::new(other).await, Scratch::new(engine).await);
+    let mut told = Vec::new();
+    let rows = contents.len() as u64;
+    let copied = source.store.copy_into(&there.store, |copied| told.push(copied)).await.unwrap();
+    assert_eq!(copied, Copied { rows, of: rows });
+    assert_eq!((told[0], *told.last().unwrap()), (Copied { rows: 0, of: rows }, copied));
+    assert!(told.is_sorted_by(|one, next| one.rows <= next.rows) && told.len() > 3, "{told:?}");
+    assert_eq!(there.place.contents().await, contents);
+    there.store.copy_into(&back.store, |_| ()).await.unwrap();
+    assert_eq!(back.place.contents().await, contents);
+    source.store.copy_into(&there.store, |_| ()).await.unwrap();
+    assert_eq!(there.place.contents().await, contents, "again, and nothing has changed");
+    there.store.verify().await.unwrap();
+}
+
+async fn a_copy_that_was_cut_short_is_completed_by_the_next(engine: Engine) {
+    let source = filled(engine).await;
+    for pages in 1..4 {
+        let target = Scratch::new(engine).await;
+        {
+            let seen = std::cell::Cell::new(0);
+            let copying = source.store.copy_into(&target.store, |_| seen.set(seen.get() + 1));
+            let mut copying = std::pin::pin!(copying);
+            // It is dropped where it stands.
+            std::future::poll_fn(|context| {
+                let over = copying.as_mut().poll(context).is_ready() || seen.get() > pages;
+                if over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+        }
+        // Meanwhile, reservations in the source come to an end.
+        let open = source.place.query("SELECT id FROM invite_use WHERE redeemed_at IS NULL ORDER BY id").await;
+        for row in open.iter().step_by(7) {
+            source.store.release(row[0].clone()).await.unwrap();
+        }
+        source.store.copy_into(&target.store, |_| ()).await.unwrap();
+        target.store.verify().await.unwrap();
+        for row in source.place.query("SELECT id, uses FROM invite ORDER BY id").await {
+            let copied = target.store.find_by_id(InviteId::parse(&row[0]).unwrap()).await.unwrap().unwrap();
+            assert_eq!(copied.uses.to_string(), row[1]);
+        }
+    }
+}
+
+async fn a_copy_never_makes_a_used_use_free_in_between(engine: Engine) {
+    let (source, target) = (Scratch::new(engine).await, Scratch::new(engine).await);
+    let invites = [source.with(|i| i.max_uses = Some(400)).await, source.with(|i| i.max_uses = Some(400)).await];
+    for number in 0..800 {
+        let reserved = source.reserve(&invites[number % 2], &format!("u{number}@example.org")).await.unwrap();
+        source.store.redeem(reserved.id, at(2001)).await.unwrap();
+    }
+    // Somebody uses the target meanwhile.
+    let busy = target.with(|invite| invite.max_uses = None).await;
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let using = async {
+        let (mut number, mut free) = (0, Vec::new());
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            number += 1;
+            let reserved = target.reserve(&busy, &format!("b{number}@example.org")).await.unwrap();
+            target.store.redeem(reserved.id, at(2001)).await.unwrap();
+            for invite in &invites {
+                match target.reserve(invite, "late@example.org").await {
+                    Ok(reserved) => free.push(reserved),
+                    Err(Claim::Gone | Claim::UsedUp) => (),
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        (number, free)
+    };
+    let copying = async {
+        for _ in 0..5 {
+            source.store.copy_into(&target.store, |_| ()).await.unwrap();
+            target.store.copy_into(&source.store, |_| ()).await.unwrap();
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let ((number, free), ()) = futures::join!(using, copying);
+    assert_eq!(free, []);
+    assert_eq!(target.uses(&busy).await, number);
+    target.store.verify().await.unwrap();
+}
+
+async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine: Engine) {
+    let source = Scratch::new(engine).await;
+    let [used, taken, revoked, eternal] = [
+        source.with(|_| ()).await,
+        source.with(|_| ()).await,
+        source.with(|_| ()).await,
+        source.with(|invite| (invite.expires_at, invite.max_uses) = (None, Some(2))).await,
+    ];
+    let target = Scratch::new(engine).await;
+    source.store.copy_into(&target.store, |_| ()).await.unwrap();
+    let redeemed = target.reserve(&used, "carol@example.org").await.unwrap();
+    target.store.redeem(redeemed.id, at(2001)).await.unwrap();
+    target.reserve(&taken, "dave@example.org").await.unwrap();
+    target.store.revoke(revoked.id.clone(), at(2001)).await.unwrap();
+    let own = target.with(|_| ()).await;
+    let before = target.place.contents().await;
+    source.store.copy_into(&target.store, |_| ()).await.unwrap();
+    assert_eq!(target.place.contents().await, before);
+    // The source moves on as well: what it has used and revoked holds in both.
+    for (invite, account) in [(&eternal, "erin@example.org"), (&eternal, "frank@example.org")] {
+        let reserved = source.reserve(invite, account).await.unwrap();
+        source.store.redeem(reserved.id, at(2002)).await.unwrap();
+    }
+    source.store.revoke(taken.id.clone(), at(2003)).await.unwrap();
+    source.store.copy_into(&target.store, |_| ()).await.unwrap();
+    target.store.verify().await.unwrap();
+    assert_eq!(target.reserve(&eternal, "grace@example.org").await, Err(Claim::UsedUp));
+    assert_eq!(target.reserve(&taken, "grace@example.org").await, Err(Claim::Gone));
+    assert_eq!(target.store.registered_at(jid("frank@example.org")).await.unwrap(), Some(at(2002)));
+    assert!(target.store.find_by_id(own.id).await.unwrap().is_some());
+    target.store.purge(at(2003), 10).await.unwrap();
+    assert_eq!(target.store.find_by_id(eternal.id).await.unwrap(), None, "used up long ago, there as here");
 }

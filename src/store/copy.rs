@@ -94,7 +94,9 @@ pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copie
     // When writing fails, nobody takes what is read, and reading ends as well.
     let (read, written) = futures::join!(reading, writing.inspect(|_| ()));
     let copied = written?;
-    read.map(|()| copied)
+    read?;
+    target.write(|session| finish(session).boxed()).await?;
+    Ok(copied)
 }
 
 async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()> {
@@ -142,15 +144,38 @@ async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) ->
     let values: Vec<_> = page.iter().flat_map(|Row(values)| values.iter().cloned()).collect();
     session.execute(&sql, &values).await?;
     if table.name == "invite_use" {
-        // The other store may have had uses of its own of these invites.
+        // The other store may have had uses of its own of these invites. The counts only grow: the uses of an invite come
+        // on several pages, and it must not be usable in between.
         let invites: Vec<_> = page.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
         let numbers: Vec<_> = (1..=invites.len()).map(|number| format!("${number}")).collect();
-        let sql = format!(
-            "UPDATE invite SET taken = (SELECT count(*) FROM invite_use WHERE invite = invite.id), \
-             uses = (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id) WHERE id IN ({})",
-            numbers.join(", ")
-        );
+        let these = format!("id IN ({})", numbers.join(", "));
+        take_rows(session, &these, &invites).await?;
+        let redeemed = "(SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)";
+        let last = "(SELECT max(redeemed_at) FROM invite_use WHERE invite = invite.id)";
+        for (change, count) in
+            [("taken", "(SELECT count(*) FROM invite_use WHERE invite = invite.id)"), ("uses", redeemed)]
+        {
+            let sql = format!("UPDATE invite SET {change} = {count} WHERE {these} AND {change} < {count}");
+            session.execute(&sql, &invites).await?;
+        }
+        let sql = format!("UPDATE invite SET last_used_at = {last} WHERE {these} AND uses = {redeemed}");
         session.execute(&sql, &invites).await?;
     }
+    Ok(())
+}
+
+/// Gives back what was taken when an earlier copy was cut short, by reservations that have come to their end since.
+async fn finish(session: &mut Session<'_>) -> Result<()> {
+    take_rows(session, "taken > uses", &[]).await?;
+    let sql = "UPDATE invite SET taken = uses + \
+         (SELECT count(*) FROM invite_use WHERE invite = invite.id AND redeemed_at IS NULL) WHERE taken > uses";
+    session.execute(sql, &[]).await?;
+    Ok(())
+}
+
+/// Keeps others from these invites until the end of the transaction. PostgreSQL counts uses as of the beginning of a
+/// statement: one that began before the rows were taken would miss what somebody else just did.
+async fn take_rows(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<()> {
+    session.execute(&format!("UPDATE invite SET taken = taken WHERE {condition}"), values).await?;
     Ok(())
 }

@@ -4,8 +4,10 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use deadpool_postgres::{Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
-use tokio::time::sleep;
+use deadpool_postgres::{
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Transaction,
+};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -44,10 +46,11 @@ pub struct Postgres {
 }
 
 /// How an attempt ended that did not end in a result.
-struct Lost {
-    error: StoreError,
-    /// It may have been committed all the same.
-    in_doubt: bool,
+enum Lost<T> {
+    /// Nothing was done.
+    Undone(StoreError),
+    /// The connection was lost while this transaction was committed, which makes the value true.
+    InDoubt { transaction: String, value: T },
 }
 
 /// What a session may do.
@@ -99,63 +102,104 @@ impl Postgres {
         done.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
     }
 
-    /// Runs work until its outcome is known. When the connection was lost while the server committed, only running it
-    /// again tells: it finds what it did before, or does it now. There is no giving up then.
+    /// Runs work until its outcome is known: where the connection was lost while the server committed, the server is
+    /// asked whether it did.
     async fn until_known<T>(&self, mode: Mode, work: &Work<T>) -> Result<T> {
-        let (begin, mut in_doubt) = (Instant::now(), false);
+        let begin = Instant::now();
         loop {
             match self.attempt(mode, work).await {
                 Ok(result) => return result,
-                Err(lost) => {
-                    in_doubt |= lost.in_doubt;
-                    if !in_doubt && begin.elapsed() >= PATIENCE {
-                        return Err(lost.error);
+                Err(Lost::Undone(error)) if begin.elapsed() >= PATIENCE => return Err(error),
+                Err(Lost::Undone(error)) => tracing::debug!(%error, "trying again"),
+                Err(Lost::InDoubt { transaction, value }) => {
+                    if self.is_committed(&transaction).await {
+                        return Ok(value);
                     }
-                    tracing::debug!(error = %lost.error, in_doubt, "trying again");
                 }
             }
             sleep(PAUSE).await;
         }
     }
 
+    /// Whether a transaction was committed. There is no giving up before the server has said so.
+    async fn is_committed(&self, transaction: &str) -> bool {
+        loop {
+            let status = async {
+                let client = self.client().await.map_err(Some)?;
+                let asked = client.query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction]).await;
+                asked.and_then(|row| row.try_get::<_, Option<String>>(0)).map_err(|error| {
+                    match error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) {
+                        true => None, // a standby took over before it heard of that transaction
+                        false => Some(explain(&self.name, &error)),
+                    }
+                })
+            };
+            match status.await {
+                Ok(Some(status)) if status == "committed" => return true,
+                Ok(Some(status)) if status == "aborted" => return false,
+                Err(None) => return false,
+                status => tracing::debug!(?status, "it is not known yet what became of a transaction"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// Runs work once. The outer error: nobody knows, or nothing was done, and it can be tried again.
-    async fn attempt<T>(&self, mode: Mode, work: &Work<T>) -> std::result::Result<Result<T>, Lost> {
+    async fn attempt<T>(&self, mode: Mode, work: &Work<T>) -> std::result::Result<Result<T>, Lost<T>> {
         let harmless = |error: StoreError| match error {
-            StoreError::Unreachable(..) => Err(Lost { error, in_doubt: false }),
+            StoreError::Unreachable(..) => Err(Lost::Undone(error)),
             error => Ok(Err(error)),
         };
         let mut client = match self.client().await {
             Ok(client) => client,
             Err(error) => return harmless(error),
         };
+        // Whoever copies takes the time that it takes.
+        let limit = if let Mode::Snapshot = mode { Duration::MAX } else { SILENCE };
+        let Ok(worked) = timeout(limit, self.begin(&mut client, mode, work)).await else {
+            drop(Client::take(client)); // an answer may still come on it
+            let silent = format!("no answer within {} s", SILENCE.as_secs());
+            return harmless(StoreError::Unreachable(self.name.clone(), silent));
+        };
+        let (value, transaction) = match worked {
+            Ok(worked) => worked,
+            // What dropping a transaction does is not waited for; the next user of the connection comes after it.
+            Err(error) => return harmless(error),
+        };
+        let Some((transaction, id)) = transaction else { return Ok(Ok(value)) };
+        match transaction.commit().await.map_err(|error| explain(&self.name, &error)) {
+            Ok(()) => Ok(Ok(value)),
+            Err(StoreError::Unreachable(..)) if id.is_some() => {
+                Err(Lost::InDoubt { transaction: id.unwrap_or_default(), value })
+            }
+            Err(error) => harmless(error),
+        }
+    }
+
+    /// Runs work up to its commit: its value, and the transaction, where there is one, with its id, if it wrote.
+    async fn begin<'c, T>(
+        &self,
+        client: &'c mut Client,
+        mode: Mode,
+        work: &Work<T>,
+    ) -> Result<(T, Option<(Transaction<'c>, Option<String>)>)> {
         if let Mode::Read = mode {
-            let engine = Engine::Postgres(&client, &client.statement_cache);
-            return match work(&mut Session { name: &self.name, engine }).await {
-                Ok(value) => Ok(Ok(value)),
-                Err(error) => harmless(error),
-            };
+            let engine = Engine::Postgres(client, &client.statement_cache);
+            return Ok((work(&mut Session { name: &self.name, engine }).await?, None));
         }
         let builder = client.build_transaction();
         let builder = match mode {
             Mode::Snapshot => builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true),
             _ => builder.isolation_level(IsolationLevel::ReadCommitted),
         };
-        let transaction = match builder.start().await {
-            Ok(transaction) => transaction,
-            Err(error) => return harmless(explain(&self.name, &error)),
-        };
+        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
+        let transaction = builder.start().await.map_err(failed)?;
         let engine = Engine::Postgres(transaction.client(), &transaction.statement_cache);
-        match work(&mut Session { name: &self.name, engine }).await {
-            // What dropping a transaction does is not waited for; the next user of the connection comes after it.
-            Err(error) => harmless(error),
-            Ok(value) => match transaction.commit().await {
-                Ok(()) => Ok(Ok(value)),
-                Err(error) => match explain(&self.name, &error) {
-                    error @ StoreError::Unreachable(..) => Err(Lost { error, in_doubt: true }),
-                    error => Ok(Err(error)),
-                },
-            },
-        }
+        let value = work(&mut Session { name: &self.name, engine }).await?;
+        let id = "SELECT pg_current_xact_id_if_assigned()::text";
+        let id = transaction.query_one(&transaction.prepare_cached(id).await.map_err(failed)?, &[]).await;
+        let id = id.and_then(|row| row.try_get(0)).map_err(failed)?;
+        Ok((value, Some((transaction, id))))
     }
 
     async fn client(&self) -> Result<Client> {
@@ -201,7 +245,10 @@ impl Postgres {
     /// How many migrations the database has seen; `None` if there is nothing of ours, nor anything in our way.
     async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<Option<i64>> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        let there = "SELECT to_regclass('easy_invite_schema') IS NOT NULL, to_regclass('invite') IS NOT NULL";
+        // Not to_regclass(), which may answer from a cache that does not know yet what another daemon has just made.
+        let there = "SELECT count(*) FILTER (WHERE relname = 'easy_invite_schema') > 0, \
+             count(*) FILTER (WHERE relname = 'invite') > 0 FROM pg_class \
+             WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid)";
         let there = client.query_one(there, &[]).await.map_err(failed)?;
         match (there.try_get(0).map_err(failed)?, there.try_get(1).map_err(failed)?) {
             (false, true) => Err(StoreError::Foreign(self.name.clone())),

@@ -1,0 +1,94 @@
+//! A TCP relay between a store and its PostgreSQL server, which can misbehave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+/// What becomes of the next COMMIT. The connections after it are left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    None,
+    /// The server does it; the connection ends before its answer comes back.
+    CutAfterCommit,
+    /// The connection ends before the server hears of it.
+    CutBeforeCommit,
+    /// It is kept back, and the connection stays as it is.
+    HoldCommit,
+}
+
+const FAULTS: [Fault; 4] = [Fault::None, Fault::CutAfterCommit, Fault::CutBeforeCommit, Fault::HoldCommit];
+
+pub struct Relay {
+    port: u16,
+    fault: Arc<AtomicU8>,
+    /// Something was done to a COMMIT.
+    pub struck: Arc<Notify>,
+}
+
+impl Relay {
+    /// To the server at this port of this machine.
+    pub async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (fault, struck) = (Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
+        let relay = Relay { port, fault: fault.clone(), struck: struck.clone() };
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, server, fault.clone(), struck.clone()));
+            }
+        });
+        relay
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn set(&self, fault: Fault) {
+        self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.fault.load(Ordering::SeqCst) == Fault::None as u8
+    }
+}
+
+async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, struck: Arc<Notify>) {
+    let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+    let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                // A simple query: "Q", its length, its text and NUL.
+                let commit = asked[..length].windows(7).any(|bytes| bytes == b"COMMIT\0");
+                let fault = if commit { FAULTS[usize::from(fault.swap(0, Ordering::SeqCst))] } else { Fault::None };
+                match fault {
+                    Fault::None => (),
+                    Fault::CutBeforeCommit => return struck.notify_one(),
+                    Fault::HoldCommit => {
+                        struck.notify_one();
+                        // What the server says is passed on until it ends the session.
+                        drop(tokio::io::copy(&mut server, &mut client).await);
+                        return;
+                    }
+                    Fault::CutAfterCommit => {
+                        server.write_all(&asked[..length]).await.unwrap();
+                        // The answer says that it is done; nobody gets to see it.
+                        assert_ne!(server.read(&mut answered).await.unwrap(), 0);
+                        return struck.notify_one();
+                    }
+                }
+                if server.write_all(&asked[..length]).await.is_err() { return }
+            }
+            read = server.read(&mut answered) => {
+                let Ok(length @ 1..) = read else { return };
+                if client.write_all(&answered[..length]).await.is_err() { return }
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What is about the SQLite file itself: whose it is, who else holds it, what it was made by, and what damages it.
+
+mod engines;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use easy_invite::invite::Token;
+use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl};
+use engines::{Engine, Scratch, at, invite};
+
+fn url(folder: &Path) -> StoreUrl {
+    StoreUrl::Sqlite(folder.join("easy-invite.db"))
+}
+
+async fn open(folder: &Path) -> Result<Store, StoreError> {
+    Store::open(&url(folder)).await
+}
+
+#[tokio::test]
+async fn no_token_is_on_the_disk() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let token = Token::generate().unwrap();
+    scratch.with(|invite| invite.token_hash = token.hash()).await;
+    let mut files = 0;
+    for entry in std::fs::read_dir(scratch.place.folder()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(24).any(|window| window == token.reveal().as_bytes()));
+        files += 1;
+    }
+    assert!(files >= 2, "the file and its write-ahead log");
+}
+
+#[tokio::test]
+async fn its_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    scratch.with(|_| ()).await;
+    for entry in std::fs::read_dir(scratch.place.folder()).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn its_file_belongs_to_whom_the_folder_belongs() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let folder = tempfile::tempdir().unwrap();
+    // Only root can give a folder away; for anybody else, the folder and what is made in it are their own anyway.
+    let given_away = chown(folder.path(), Some(4321), Some(4321)).is_ok();
+    open(folder.path()).await.unwrap();
+    let owner = folder.path().join("easy-invite.db").metadata().unwrap().uid();
+    assert_eq!(owner, folder.path().metadata().unwrap().uid());
+    assert_eq!(owner == 4321, given_away);
+}
+
+#[tokio::test]
+async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let kept = invite();
+    let error = scratch.store.insert(kept.clone(), Quota::default(), at(1000)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Locked(_)), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(scratch.store.find(kept.token_hash).await.unwrap(), None);
+    assert!(
+        scratch.store.insert(kept, Quota::default(), at(1000)).await.unwrap() == Insertion::Kept,
+        "and then it goes on"
+    );
+}
+
+#[tokio::test]
+async fn nobody_who_opens_and_reads_waits_for_a_writer() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let kept = scratch.with(|_| ()).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for make in [true, false] {
+        let (started, url) = (Instant::now(), url(scratch.place.folder()));
+        let store = if make { Store::open(&url).await } else { Store::open_existing(&url).await }.unwrap();
+        assert_eq!(store.find(kept.token_hash).await.unwrap().as_ref(), Some(&kept));
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_there_is_made_only_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("easy-invite.db");
+    let missing = async || Store::open_existing(&url(folder.path())).await.err().unwrap();
+    assert!(matches!(missing().await, StoreError::Missing(_)), "{}", missing().await);
+    assert!(!file.exists());
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(missing().await, StoreError::Missing(_)), "{}", missing().await);
+    assert_eq!(file.metadata().unwrap().len(), 0);
+    open(folder.path()).await.unwrap();
+    Store::open_existing(&url(folder.path())).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_asked_before_the_end_is_done_and_nothing_but_the_file_stays() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let Scratch { store, place } = scratch;
+    let folder = place.folder();
+    let (first, second) = (invite(), invite());
+    // Nobody waits for the answers; the second is not even sent when the other clone is dropped.
+    let sent = store.clone();
+    drop(futures::poll!(Box::pin(store.insert(first.clone(), Quota::default(), at(1000)))));
+    drop(store);
+    drop(futures::poll!(Box::pin(sent.insert(second.clone(), Quota::default(), at(1000)))));
+    drop(sent);
+    let names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["easy-invite.db"]);
+    let again = open(folder).await.unwrap();
+    for kept in [first, second] {
+        assert_eq!(again.find(kept.token_hash).await.unwrap(), Some(kept));
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_with_both_numbers() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let path = scratch.place.folder().join("easy-invite.db");
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = open(scratch.place.folder()).await.err().unwrap();
+    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("easy-invite.db");
+    std::fs::write(&path, "certainly not a database, and longer than its header would have to be ".repeat(4)).unwrap();
+    assert!(matches!(open(folder.path()).await, Err(StoreError::Corrupt(..))));
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(open(folder.path()).await, Err(StoreError::Foreign(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    for _ in 0..200 {
+        scratch.with(|_| ()).await;
+    }
+    let Scratch { store, place } = scratch;
+    drop(store);
+    let (folder, path) = (place.folder(), "easy-invite.db");
+    let damage = || {
+        let connection = rusqlite::Connection::open(folder.join(path)).unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        drop(connection);
+        let mut bytes = std::fs::read(folder.join(path)).unwrap();
+        for byte in bytes.iter_mut().skip(8192).step_by(7) {
+            *byte ^= 0x55;
+        }
+        std::fs::write(folder.join(path), bytes).unwrap();
+    };
+    damage();
+    let store = open(folder).await.unwrap();
+    assert!(matches!(store.verify().await, Err(StoreError::Corrupt(..))));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named() {
+    let error = open(Path::new("/nonexistent/folder")).await.err().unwrap();
+    let expected =
+        "the store /nonexistent/folder/easy-invite.db cannot be opened: there is no folder /nonexistent/folder";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,500 @@
+//! The store against a model of it: random operations, by clocks that also go back, with crashes in between. After each
+//! step, store and model have to give the same answer. `PROPTEST_CASES` says how many histories are tried.
+
+mod engines;
+
+use std::collections::BTreeMap;
+
+use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
+use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store};
+use engines::{Engine, Place, at, host, jid, username};
+use jid::BareJid;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+const DAY: i64 = 86_400;
+
+/// What can be done. Invites and people are numbers, so that a failing history can be cut down to the few that matter.
+#[derive(Clone, Debug)]
+enum Step {
+    Insert {
+        number: u8,
+        kind: u8,
+        host: u8,
+        username: Option<u8>,
+        inviter: Option<u8>,
+        uses: Option<u32>,
+        life: Option<i64>,
+        quota: Quota,
+    },
+    Reserve {
+        invite: u8,
+        account: (u8, u8),
+        contact: bool,
+    },
+    /// The same reservation once more, as after an answer that was lost.
+    ReserveAgain(prop::sample::Index),
+    Redeem(prop::sample::Index),
+    Release(prop::sample::Index),
+    Revoke(u8),
+    RevokeOfInviter(u8),
+    AccountDeleted {
+        account: (u8, u8),
+        ago: i64,
+    },
+    Forget((u8, u8)),
+    Purge {
+        ago: i64,
+    },
+    Clock(i64),
+    Crash {
+        reopen: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (who, some) = ((0..3u8, 0..2u8), any::<prop::sample::Index>);
+    let quota = prop_oneof![
+        2 => Just(Quota::default()),
+        1 => (prop::option::of(0..4u32), prop::option::of(0..4u32)).prop_map(|(per_day, pending)| Quota { per_day, pending })
+    ];
+    let insert = (
+        (0..8u8, 0..6u8, 0..2u8, prop::option::weighted(0.3, 0..3u8)),
+        (prop::option::of(0..3u8), prop::option::of(1..4u32), prop::option::of(1..2 * DAY), quota),
+    );
+    prop_oneof![
+        6 => insert.prop_map(|((number, kind, host, username), (inviter, uses, life, quota))| {
+            Step::Insert { number, kind, host, username, inviter, uses, life, quota }
+        }),
+        8 => (0..8u8, who.clone(), prop::bool::weighted(0.2)).prop_map(|(invite, account, contact)| {
+            Step::Reserve { invite, account, contact }
+        }),
+        1 => some().prop_map(Step::ReserveAgain),
+        5 => some().prop_map(Step::Redeem),
+        3 => some().prop_map(Step::Release),
+        1 => (0..8u8).prop_map(Step::Revoke),
+        1 => (0..3u8).prop_map(Step::RevokeOfInviter),
+        1 => (who.clone(), -DAY..DAY).prop_map(|(account, ago)| Step::AccountDeleted { account, ago }),
+        1 => who.prop_map(Step::Forget),
+        1 => (-DAY..2 * DAY).prop_map(|ago| Step::Purge { ago }),
+        4 => (-DAY..2 * DAY).prop_map(Step::Clock),
+        1 => any::<bool>().prop_map(|reopen| Step::Crash { reopen }),
+    ]
+}
+
+fn id(number: u8) -> InviteId {
+    InviteId::parse(&format!("invite{number:06}")).unwrap()
+}
+
+fn host_of(number: u8) -> &'static str {
+    ["a.example", "b.example"][usize::from(number)]
+}
+
+fn person((name, host): (u8, u8)) -> BareJid {
+    jid(&format!("user{name}@{}", host_of(host)))
+}
+
+/// An invite, and when a use of it was redeemed last.
+#[derive(Clone)]
+struct Known {
+    invite: Invite,
+    last_used_at: Option<Timestamp>,
+}
+
+/// What the store promises, without anything that can fail.
+#[derive(Default)]
+struct Model {
+    invites: BTreeMap<InviteId, Known>,
+    /// Reservations and redeemed uses, and when they were redeemed.
+    uses: BTreeMap<String, (Use, Option<Timestamp>)>,
+    /// Who came by which invite: inviter, invite, since when.
+    accounts: BTreeMap<BareJid, (Option<BareJid>, InviteId, Timestamp)>,
+}
+
+impl Model {
+    fn invites(&self) -> impl Iterator<Item = &Invite> {
+        self.invites.values().map(|known| &known.invite)
+    }
+
+    fn open(&self, wanted: impl Fn(&Use) -> bool) -> Vec<(Use, Invite)> {
+        let open = self.uses.values().filter(|(used, redeemed_at)| redeemed_at.is_none() && wanted(used));
+        open.map(|(used, _)| (used.clone(), self.invites[&used.invite].invite.clone())).collect()
+    }
+
+    fn has_open(&self, id: &InviteId) -> bool {
+        !self.open(|used| used.invite == *id).is_empty()
+    }
+
+    fn username_reserved(&self, account: &BareJid, except: Option<&InviteId>, now: Timestamp) -> bool {
+        self.invites().any(|invite| {
+            invite.state(now) == State::Pending
+                && invite.invite_type != InviteType::PasswordReset
+                && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node())
+                && Some(&invite.id) != except
+        })
+    }
+
+    fn insert(&mut self, invite: Invite, quota: Quota, now: Timestamp) -> Insertion {
+        if self.invites.contains_key(&invite.id) {
+            return Insertion::Kept;
+        }
+        if let Some(name) = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset)
+            && self.username_reserved(&BareJid::from_parts(Some(name), &invite.host), None, now)
+        {
+            return Insertion::UsernameReserved;
+        }
+        if let Some(inviter) = &invite.inviter {
+            let day = SignedDuration::from_secs(DAY);
+            let own = |made: &&Invite| made.inviter.as_ref() == Some(inviter) && made.issuer == Issuer::User;
+            let mut today: Vec<_> = self.invites().filter(own).map(|made| made.created_at).collect();
+            today.retain(|made| *made > now - day);
+            today.sort_by(|one, other| other.cmp(one));
+            if let Some(most) = quota.per_day.filter(|most| today.len() >= *most as usize) {
+                let oldest = (most as usize).checked_sub(1).map(|last| today[last] + day);
+                return Insertion::TooManyToday { again_at: oldest.unwrap_or(now) };
+            }
+            let pending: Vec<_> = self.invites().filter(own).filter(|made| made.state(now) == State::Pending).collect();
+            if quota.pending.is_some_and(|most| pending.len() >= most as usize) {
+                let again_at = pending.iter().filter_map(|made| made.expires_at).min();
+                return Insertion::TooManyPending { again_at };
+            }
+        }
+        self.invites.insert(invite.id.clone(), Known { invite, last_used_at: None });
+        Insertion::Kept
+    }
+
+    /// `None`: the store refuses, since the name of the reservation was used for something else.
+    fn reserve(&mut self, wanted: Use) -> Option<Claim> {
+        let standing = self.open(|used| used.account == wanted.account);
+        if standing.iter().any(|(used, _)| used.id == wanted.id) {
+            return Some(Claim::Reserved);
+        }
+        let now = wanted.reserved_at;
+        if wanted.purpose == Purpose::Register && self.username_reserved(&wanted.account, Some(&wanted.invite), now) {
+            return Some(Claim::UsernameReserved);
+        }
+        if !standing.is_empty() {
+            return Some(Claim::Contended(standing));
+        }
+        let Some(Known { invite, .. }) = self.invites.get(&wanted.invite) else { return Some(Claim::Gone) };
+        if invite.revoked_at.is_some() {
+            return Some(Claim::Gone);
+        }
+        let standing = self.open(|used| used.invite == wanted.invite);
+        if invite.max_uses.is_some_and(|most| invite.uses as usize + standing.len() >= most as usize) {
+            return Some(if standing.is_empty() { Claim::UsedUp } else { Claim::Contended(standing) });
+        }
+        if self.uses.contains_key(&wanted.id) {
+            return None;
+        }
+        self.uses.insert(wanted.id.clone(), (wanted, None));
+        Some(Claim::Reserved)
+    }
+
+    fn redeem(&mut self, id: &str, now: Timestamp) -> Option<(Use, bool)> {
+        let (used, redeemed_at) = self.uses.get_mut(id)?;
+        if redeemed_at.is_some() {
+            return Some((used.clone(), false));
+        }
+        *redeemed_at = Some(now);
+        let known = self.invites.get_mut(&used.invite)?;
+        (known.invite.uses, known.last_used_at) = (known.invite.uses + 1, Some(now));
+        if used.purpose == Purpose::Register {
+            let origin = (known.invite.inviter.clone(), used.invite.clone(), now);
+            self.accounts.insert(used.account.clone(), origin);
+        }
+        Some((used.clone(), true))
+    }
+
+    fn release(&mut self, id: &str) -> bool {
+        self.uses.get(id).is_some_and(|(_, redeemed_at)| redeemed_at.is_none()) && self.uses.remove(id).is_some()
+    }
+
+    fn revoke(&mut self, now: Timestamp, which: impl Fn(&Invite) -> bool) -> u64 {
+        let chosen = self.invites.values_mut().map(|known| &mut known.invite);
+        let chosen = chosen.filter(|invite| invite.revoked_at.is_none() && which(invite));
+        chosen.map(|invite| invite.revoked_at = Some(now)).count() as u64
+    }
+
+    fn account_deleted(&mut self, account: &BareJid, deleted_at: Timestamp, now: Timestamp) -> u64 {
+        if self.accounts.get(account).is_some_and(|(_, _, since)| *since <= deleted_at) {
+            self.accounts.remove(account);
+        }
+        self.revoke(now, |invite| {
+            let reset = invite.invite_type == InviteType::PasswordReset
+                && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node());
+            invite.state(now) == State::Pending
+                && invite.created_at <= deleted_at
+                && (invite.inviter.as_ref() == Some(account) || reset)
+        })
+    }
+
+    /// Removes invites of which nothing is open, with their uses.
+    fn remove(&mut self, which: impl Fn(&Known) -> bool) -> u64 {
+        let gone: Vec<_> =
+            self.invites.values().filter(|known| which(known) && !self.has_open(&known.invite.id)).collect();
+        let gone: Vec<_> = gone.into_iter().map(|known| known.invite.id.clone()).collect();
+        self.invites.retain(|id, _| !gone.contains(id));
+        self.uses.retain(|_, (used, _)| !gone.contains(&used.invite));
+        gone.len() as u64
+    }
+
+    fn forget(&mut self, account: &BareJid) -> Forgotten {
+        let open = self.open(|used| {
+            used.account == *account || self.invites[&used.invite].invite.inviter.as_ref() == Some(account)
+        });
+        if !open.is_empty() {
+            return Forgotten { open: open.len() as u64, ..Forgotten::default() };
+        }
+        let invites = self.remove(|Known { invite, .. }| {
+            invite.inviter.as_ref() == Some(account)
+                || (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node())
+        });
+        let uses = self.uses.values_mut().filter(|(used, _)| used.account == *account);
+        let uses = uses.map(|(used, _)| used.account = jid("forgotten.invalid")).count() as u64;
+        let invited = self.accounts.values_mut().filter(|(inviter, ..)| inviter.as_ref() == Some(account));
+        let invited = invited.map(|(inviter, ..)| *inviter = None).count() as u64;
+        let known = self.accounts.remove(account).is_some();
+        Forgotten { open: 0, invites, uses, invited, known }
+    }
+
+    fn purge(&mut self, before: Timestamp) -> u64 {
+        self.remove(|Known { invite, last_used_at }| {
+            [invite.expires_at, invite.revoked_at].into_iter().flatten().any(|end| end < before)
+                || (invite.max_uses.is_some_and(|most| invite.uses >= most)
+                    && last_used_at.is_some_and(|last| last < before))
+        })
+    }
+}
+
+/// The store as it goes through a history.
+struct Run {
+    place: Place,
+    store: Store,
+    model: Model,
+    now: i64,
+    made: Vec<Use>,
+}
+
+/// In no order that is promised.
+fn sorted(mut uses: Vec<(Use, Invite)>) -> Vec<(Use, Invite)> {
+    uses.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+    uses
+}
+
+impl Run {
+    async fn step(&mut self, step: Step) {
+        let (now, store, model) = (at(self.now), &self.store, &mut self.model);
+        let chosen = |index: prop::sample::Index| (!self.made.is_empty()).then(|| index.get(&self.made).clone());
+        match step {
+            Step::Insert { number, kind, host: on, username: name, inviter, uses, life, quota } => {
+                let (invite_type, issuer) = [
+                    (InviteType::Account, Issuer::User),
+                    (InviteType::Contact, Issuer::User),
+                    (InviteType::AccountAndContact, Issuer::User),
+                    (InviteType::AccountAndContact, Issuer::Admin),
+                    (InviteType::PasswordReset, Issuer::Admin),
+                    (InviteType::Account, Issuer::Operator),
+                ][usize::from(kind)];
+                let invite = Invite {
+                    id: id(number),
+                    token_hash: TokenHash([number; 32]),
+                    invite_type,
+                    host: host(host_of(on)),
+                    username: name.and_then(|name| username(&format!("user{name}"))),
+                    inviter: inviter.map(|inviter| person((inviter, on))),
+                    issuer,
+                    max_uses: uses,
+                    created_at: now,
+                    expires_at: life.map(|life| at(self.now + life)),
+                    ..engines::invite()
+                };
+                let expected = model.insert(invite.clone(), quota, now);
+                assert_eq!(store.insert(invite, quota, now).await.unwrap(), expected);
+            }
+            Step::Reserve { invite, account, contact } => {
+                let purpose = if contact { Purpose::Contact } else { Purpose::Register };
+                let server = if contact { "one" } else { "" }.to_owned();
+                let id_of_use = format!("reservation-{}", self.made.len());
+                let wanted = Use {
+                    id: id_of_use,
+                    invite: id(invite),
+                    purpose,
+                    account: person(account),
+                    server,
+                    reserved_at: now,
+                };
+                self.made.push(wanted.clone());
+                self.reserve(wanted).await;
+            }
+            Step::ReserveAgain(index) => {
+                if let Some(wanted) = chosen(index) {
+                    self.reserve(wanted).await;
+                }
+            }
+            Step::Redeem(index) => {
+                if let Some(used) = chosen(index) {
+                    assert_eq!(store.redeem(used.id.clone(), now).await.unwrap(), model.redeem(&used.id, now));
+                }
+            }
+            Step::Release(index) => {
+                if let Some(used) = chosen(index) {
+                    assert_eq!(store.release(used.id.clone()).await.unwrap(), model.release(&used.id));
+                }
+            }
+            Step::Revoke(number) => {
+                model.revoke(now, |invite| invite.id == id(number));
+                let expected = model.invites.get(&id(number)).map(|known| known.invite.clone());
+                assert_eq!(store.revoke(id(number), now).await.unwrap(), expected);
+            }
+            Step::RevokeOfInviter(number) => {
+                let inviter = person((number, 0));
+                let expected = model.revoke(now, |invite| {
+                    invite.inviter.as_ref() == Some(&inviter) && invite.state(now) == State::Pending
+                });
+                assert_eq!(store.revoke_of_inviter(inviter, now).await.unwrap(), expected);
+            }
+            Step::AccountDeleted { account, ago } => {
+                let (account, deleted_at) = (person(account), at(self.now - ago));
+                let expected = model.account_deleted(&account, deleted_at, now);
+                assert_eq!(store.account_deleted(account, deleted_at, now).await.unwrap(), expected);
+            }
+            Step::Forget(account) => {
+                let expected = model.forget(&person(account));
+                assert_eq!(store.forget(person(account)).await.unwrap(), expected);
+            }
+            Step::Purge { ago } => {
+                let before = at(self.now - ago);
+                assert_eq!(store.purge(before, 100).await.unwrap(), model.purge(before));
+            }
+            Step::Clock(by) => self.now += by,
+            Step::Crash { reopen } => self.crash(reopen).await,
+        }
+        self.compare().await;
+    }
+
+    async fn reserve(&mut self, wanted: Use) {
+        let expected = self.model.reserve(wanted.clone());
+        let claim = self.store.reserve(wanted).await.ok().map(|claim| match claim {
+            Claim::Contended(standing) => Claim::Contended(sorted(standing)),
+            other => other,
+        });
+        assert_eq!(claim, expected);
+    }
+
+    /// Goes on with what `kill -9` leaves of the daemon, or without the connections to the server.
+    async fn crash(&mut self, reopen: bool) {
+        match &self.place {
+            Place::Folder(folder) => {
+                let left = tempfile::tempdir().unwrap();
+                for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+                    std::fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+                }
+                self.place = Place::Folder(left);
+                self.store = Store::open(&self.place.url()).await.unwrap();
+            }
+            Place::Database(database) => {
+                database.disconnect().await;
+                if reopen {
+                    self.store = Store::open(&self.place.url()).await.unwrap();
+                }
+            }
+        }
+    }
+
+    /// Asks everything that can be asked.
+    async fn compare(&self) {
+        let (now, store, model) = (at(self.now), &self.store, &self.model);
+        for state in [None, Some(State::Pending), Some(State::Redeemed), Some(State::Revoked), Some(State::Expired)] {
+            let filter = Filter { state, host: state.map(|_| host(host_of(0))), inviter: None };
+            let mut expected: Vec<_> = model.invites().cloned().collect();
+            expected.retain(|invite| {
+                state.is_none_or(|state| invite.state(now) == state && invite.host.as_str() == host_of(0))
+            });
+            expected.sort_by(|one, other| other.created_at.cmp(&one.created_at).then(one.id.cmp(&other.id)));
+            assert_eq!(store.list(filter, 100, now).await.unwrap(), expected);
+        }
+        for number in 0..8 {
+            let expected = model.invites.get(&id(number)).map(|known| known.invite.clone());
+            assert_eq!(store.find(TokenHash([number; 32])).await.unwrap(), expected);
+            assert_eq!(store.find_by_id(id(number)).await.unwrap(), expected);
+        }
+        for account in (0..3).flat_map(|name| (0..2).map(move |on| person((name, on)))) {
+            assert_eq!(
+                store.username_reserved(account.clone(), now).await.unwrap(),
+                model.username_reserved(&account, None, now)
+            );
+            let expected = model.accounts.get(&account).map(|(_, _, since)| *since);
+            assert_eq!(store.registered_at(account.clone()).await.unwrap(), expected);
+            let expected = model.open(|used| used.account == account && used.purpose == Purpose::Register);
+            assert_eq!(sorted(store.reserved_for(account).await.unwrap()), sorted(expected));
+        }
+        let until = at(self.now - DAY / 2);
+        let hooks = vec![(host(host_of(0)), "one".to_owned()), (host(host_of(1)), "two".to_owned())];
+        let expected = model.open(|used| {
+            let on_first = model.invites[&used.invite].invite.host.as_str() == host_of(0);
+            (used.reserved_at <= until || used.reserved_at > now) && (used.server.is_empty() || on_first)
+        });
+        assert_eq!(sorted(store.reserved_until(until, now, hooks, 100).await.unwrap()), sorted(expected));
+        assert_eq!(store.is_empty().await.unwrap(), model.invites.is_empty() && model.accounts.is_empty());
+    }
+}
+
+/// Runs random histories, each in a store that is empty at its beginning.
+fn check(engine: Engine, cases: u32) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut config = Config { failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = cases;
+    }
+    let database = (engine == Engine::Postgres).then(|| runtime.block_on(Place::new(engine)));
+    let database = std::cell::RefCell::new(database);
+    let histories = prop::collection::vec(step(), 1..60);
+    let result = TestRunner::new(config).run(&histories, |history| {
+        let place = database.borrow_mut().take();
+        let left = runtime.block_on(async {
+            let place = match place {
+                Some(place) => place,
+                None => Place::new(engine).await,
+            };
+            let store = Store::open(&place.url()).await.unwrap();
+            if engine == Engine::Postgres {
+                place.run("TRUNCATE invite, invite_use, account").await;
+            }
+            let run = Run { place, store, model: Model::default(), now: 10 * DAY, made: Vec::new() };
+            let run = tokio::sync::Mutex::new(run);
+            let told = std::panic::AssertUnwindSafe(async {
+                let mut run = run.lock().await;
+                for step in history {
+                    run.step(step).await;
+                }
+                run.store.verify().await.unwrap();
+            });
+            let told = futures::FutureExt::catch_unwind(told).await;
+            (told, run.into_inner().place)
+        });
+        let (told, place) = left;
+        if engine == Engine::Postgres {
+            *database.borrow_mut() = Some(place);
+        }
+        told.map_err(|panic| {
+            let words = panic.downcast_ref::<String>().cloned();
+            TestCaseError::fail(words.unwrap_or_else(|| "panicked".to_owned()))
+        })
+    });
+    runtime.block_on(async { drop(database) });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn sqlite_does_what_the_model_does() {
+    check(Engine::Sqlite, 32);
+}
+
+#[test]
+fn postgres_does_what_the_model_does() {
+    check(Engine::Postgres, 24);
+}
