@@ -50,10 +50,7 @@ const TABLES: [Table; 3] = [
             "revoked_at",
             "last_used_at",
         ],
-        // A use that was copied as taken may have been given back since, before it was itself copied.
-        merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at), \
-                taken = (SELECT count(*) FROM invite_use WHERE invite = invite.id), \
-                uses = (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)",
+        merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
     },
     Table {
         name: "invite_use",
