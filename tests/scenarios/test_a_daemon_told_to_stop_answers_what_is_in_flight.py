@@ -11,6 +11,7 @@ from harness.xmpp import ADHOC, PING, error_of, form_in, form_values
 
 ADDRESSES = ["example.org", "invite.example.org"]
 NO_LIMITS = 'limits = { c2s = { rate = "1gb/s" } }'
+UNLIMITED = {"hosts": {"example.org": {"invites_per_day": "unlimited", "pending_invites": "unlimited"}}}
 DEVICES = 10
 
 
@@ -38,7 +39,7 @@ async def test_requests_that_wait_for_the_store(make_server, address):
 
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_requests_that_are_just_arriving(make_server, address):
-    server = make_server(global_lines=NO_LIMITS)
+    server = make_server(global_lines=NO_LIMITS, settings=UNLIMITED)
     devices = [await server.login("alice") for _ in range(DEVICES)]
     for device in devices:
         ask_for_invites(device, address, 50)

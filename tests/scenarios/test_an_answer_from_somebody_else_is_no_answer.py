@@ -36,6 +36,8 @@ async def test_the_daemon_waits_for_the_hooks_answer(make_server):
     hook, rogue, alice = (await component(server, SILENT), await component(server, "rogue.example.org"),
                           await server.login("alice"))
     server.daemon.start()
+    hello = await hook.expect(lambda stanza: children(stanza, "hello"), what="the daemon's greeting")
+    hook.reply(hello, f"<hello xmlns='{GATE}' software='a test'/>")
     question = await hook.expect(lambda stanza: children(stanza, "settle"), what="the daemon's question")
     await answer_as_others(question, [rogue, alice], f"<fate xmlns='{GATE}' is='made'/>")
     hook.reply(question, f"<fate xmlns='{GATE}' is='not-made'/>")
