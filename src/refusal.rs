@@ -102,6 +102,15 @@ pub enum Refusal {
         /// When it is old enough.
         again_at: Timestamp,
     },
+    /// The password cannot be one, or is not good enough for the chat server; the text says why.
+    #[error("{0}")]
+    PasswordRefused(String),
+    /// The chat server's own limits keep the registration back for now; the text is its own.
+    #[error("{0}")]
+    RegistrationLimited(String),
+    /// The chat server has its own reasons against the registration; the text is its own.
+    #[error("{0}")]
+    RegistrationRefused(String),
     /// Parts of the wish contradict each other, or one is impossible; the text says which.
     #[error("{0}")]
     Impossible(String),
