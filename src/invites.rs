@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::{ChatServer, Fate, Hook, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
-use crate::limits::{Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
+use crate::limits::{self, Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
 use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
@@ -262,6 +262,23 @@ impl Invites {
             None => None,
         };
         Ok(found.ok_or_else(|| self.wrong_token(address))?)
+    }
+
+    /// Counts what an address asks of the web side.
+    ///
+    /// # Errors
+    /// When it may ask again, if it has asked too much, or guessed.
+    pub fn admit_request(&self, request: limits::Request, address: Address) -> std::result::Result<(), Timestamp> {
+        self.counts().request(request, address, Instant::now()).map_err(|left| self.after(left))
+    }
+
+    /// What an invite does now for whoever opens its page.
+    ///
+    /// # Errors
+    /// Why it does nothing.
+    pub fn purpose(&self, invite: &Invite) -> std::result::Result<Purpose, Refusal> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        policy::purpose(invite, policy, self.now())
     }
 
     /// Counts a token that no invite has.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use jiff::SignedDuration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -15,6 +17,7 @@ use crate::control::{self, Listener};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
 use crate::store::{Store, StoreError, StoreUrl};
+use crate::web;
 use crate::xmpp::{self, Link};
 
 /// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
@@ -55,6 +58,10 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let listener = Listener::bind(&config.control_socket).await?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
+    let pages = match &config.web {
+        Some(web) => Some(open_web_side(web, invites.clone()).await?),
+        None => None,
+    };
     announce(&config);
 
     let (link_sender, link) = watch::channel(Link::Connecting);
@@ -64,6 +71,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let retention = config.retention;
         async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
     });
+    let showing = pages.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
     let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
 
     // The component ends when it is told to; should it fail, the daemon is of no use any more.
@@ -71,6 +79,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
     serving.await?;
     keeping.await?;
+    if let Some(showing) = showing {
+        showing.await?;
+    }
     tracing::info!("easy-invite stopped");
     Ok(())
 }
@@ -84,6 +95,14 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;
     }
+}
+
+async fn open_web_side(config: &web::Config, invites: Invites) -> anyhow::Result<(TcpListener, web::Site)> {
+    let pages = web::Pages::load(config.look.clone(), config.public_url.clone())?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("the web side cannot listen on {}", config.listen))?;
+    tracing::info!(listen = %config.listen, "the web side is open");
+    Ok((listener, web::Site::new(invites, pages, config)))
 }
 
 fn announce(config: &Config) {
