@@ -813,7 +813,7 @@ local of_another_server = { type = "cancel", condition = "not-allowed", text = "
 local function reply_to_daemon(event, payload, err)
 	err = err or no_question;
 	if event.origin.destroyed then
-		return; -- it asks anew
+		return; -- Prosody would log what it cannot send
 	end
 	event.origin.send(payload and st.reply(event.stanza):add_child(payload)
 		or st.error_reply(event.stanza, err.type, err.condition, err.text));
@@ -1050,6 +1050,7 @@ module:hook("iq-set/host/"..xmlns_gate..":create", function (event)
 	end
 	return true;
 end);
+
 ---- Coming and going
 
 function module.unload()
