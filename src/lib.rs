@@ -2,6 +2,7 @@
 //!
 //! The map of the crate; knowledge runs downwards, and no room knows a later one:
 //!
+//! - [`texts`]: the texts for people, in their languages. No I/O.
 //! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`], [`limits`]: what an invite is and allows, and how much
 //!   may be tried. No I/O.
 //! - [`store`]: where invites are kept.
@@ -33,4 +34,5 @@ mod qr;
 pub mod refusal;
 pub mod secret;
 pub mod store;
+pub mod texts;
 pub mod xmpp;
