@@ -8,6 +8,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jid::{BareJid, DomainPart};
 use jiff::SignedDuration;
@@ -22,6 +23,7 @@ use crate::links::LandingPage;
 use crate::policy::HostPolicy;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
+use crate::texts::Languages;
 use crate::xmpp;
 
 /// The variable that names the file where the command line does not.
@@ -133,7 +135,13 @@ impl Config {
     /// # Errors
     /// If there is no secret.
     pub fn xmpp(&self) -> Result<xmpp::Config, ConfigError> {
-        Ok(xmpp::Config { jid: self.component.clone(), server: self.server.clone(), secret: self.secret.clone()? })
+        let languages = Arc::new(Languages::built_in());
+        Ok(xmpp::Config {
+            jid: self.component.clone(),
+            server: self.server.clone(),
+            secret: self.secret.clone()?,
+            languages,
+        })
     }
 }
 

@@ -192,6 +192,12 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
+/// What somebody wrote, so that it can be shown between quotation marks: with escapes for what would not be seen.
+pub fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted).to_owned()
+}
+
 /// What stands before the first placeholder, its name, and what stands behind it.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, behind) = text.split_once('{')?;
