@@ -1,6 +1,8 @@
 //! The service: everything that happens to invites, in terms of rules, store and chat server. The edges (the XMPP
 //! component, the command line) turn their own requests into these calls and the outcomes into their own answers.
 
+mod registration;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::{Claim, Filter, Insertion, Quota, Store, StoreError};
+pub use registration::BrowserRegistration;
 
 /// How many ended invites one transaction removes: short enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -238,8 +241,18 @@ impl Invites {
         Ok(found.filter(|invite| &invite.host == host).ok_or(Refusal::Unknown)?)
     }
 
-    /// The invite of a token that a stranger presents. It counts as a guess if there is no such invite at all.
+    /// The invite of a token that a stranger presents on a host.
     async fn of_presented(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
+        let invite = self.look(token, address).await?;
+        if &invite.host == host { Ok(invite) } else { Err(Refusal::Unknown.into()) }
+    }
+
+    /// The invite of a token that a stranger shows, whatever its type, its state and its host; `None`: what is shown
+    /// cannot be one. Changes nothing, but it counts as a guess if there is no such invite at all.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` where too much was guessed.
+    pub async fn look(&self, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
         if let Some(address) = address {
             let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
             self.counts().admit(address, Instant::now()).map_err(refused)?;
@@ -248,8 +261,7 @@ impl Invites {
             Some(token) => self.0.store.find(token.hash()).await?,
             None => None,
         };
-        let invite = found.ok_or_else(|| self.wrong_token(address))?;
-        if &invite.host == host { Ok(invite) } else { Err(Refusal::Unknown.into()) }
+        Ok(found.ok_or_else(|| self.wrong_token(address))?)
     }
 
     /// Counts a token that no invite has.
@@ -302,7 +314,7 @@ impl Invites {
         let (_, policy) = self.policy(host.as_str())?;
         let now = self.now();
         let account = BareJid::from_parts(Some(&registration.username), host);
-        let Some((token, presented)) = registration.grant else {
+        let Some((token, _)) = &registration.grant else {
             if policy.registration_invite_only {
                 return Err(Refusal::InvitationOnly.into());
             }
@@ -315,7 +327,16 @@ impl Invites {
             return Ok(Admission::Open);
         };
         let invite = self.of_presented(host, token.as_ref(), registration.address).await?;
-        let username = &registration.username;
+        let (used, invite) = self.reserve_use(invite, registration).await?;
+        Ok(Admission::Reserved(used.purpose, Box::new(invite)))
+    }
+
+    /// Reserves a use of an invite that was found already.
+    async fn reserve_use(&self, invite: Invite, registration: Registration) -> Result<(Use, Invite)> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        let (username, now) = (&registration.username, self.now());
+        let account = BareJid::from_parts(Some(username), &invite.host);
+        let presented = registration.grant.as_ref().and_then(|(_, presented)| *presented);
         let exists = registration.exists && self.exists_after_all(&account, true).await?;
         let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
         let reservation = registration.reservation;
@@ -324,11 +345,12 @@ impl Invites {
             self.counts().register(&reservation, address, &invite.id, Instant::now()).map_err(refused)?;
         }
         let (id, server, of) = (reservation.clone(), registration.server, invite.id.clone());
-        if let Err(error) = self.claim(Use { id, invite: of, purpose, account, server, reserved_at: now }).await {
+        let used = Use { id, invite: of, purpose, account, server, reserved_at: now };
+        if let Err(error) = self.claim(used.clone()).await {
             self.counts().registered(&reservation, false);
             return Err(error);
         }
-        Ok(Admission::Reserved(purpose, Box::new(invite)))
+        Ok((used, invite))
     }
 
     /// Does an account exist, of which the server just said so? What is left of a registration that was cut short does

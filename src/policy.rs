@@ -6,10 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
-use crate::refusal::{Mistake, Refusal};
+use crate::refusal::{BadPassword, Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
+
+/// The longest password, in bytes: more than anybody types, and little enough for every server's limit on stanzas.
+const LONGEST_PASSWORD: usize = 1024;
 
 /// The longest name of a role or a group, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -191,6 +194,24 @@ impl Wish {
 /// Could a role or a group have this name?
 pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+}
+
+/// May this be a password? The chat server may ask for more.
+///
+/// # Errors
+/// `PasswordRefused` if it may not.
+pub fn admit_password(password: &str) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::PasswordRefused(why));
+    if password.is_empty() {
+        return refused(BadPassword::Missing);
+    }
+    if password.len() > LONGEST_PASSWORD {
+        return refused(BadPassword::TooLong);
+    }
+    if password.chars().any(is_not_xml) {
+        return refused(BadPassword::NotText);
+    }
+    Ok(())
 }
 
 /// Characters that XML cannot carry, or that a list of invites should not.

@@ -74,8 +74,27 @@ pub enum Refusal {
         /// When it is old enough.
         again_at: Timestamp,
     },
+    /// The password cannot be one, or is not good enough for the chat server.
+    PasswordRefused(BadPassword),
+    /// The chat server's own limits keep the registration back for now; the text, if there is one, is its own.
+    RegistrationLimited(String),
+    /// The chat server has its own reasons against the registration; the text, if there is one, is its own.
+    RegistrationRefused(String),
     /// Parts of the wish contradict each other, or one is impossible.
     Impossible(Mistake),
+}
+
+/// What is wrong with a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadPassword {
+    /// There is none.
+    Missing,
+    /// It is too long.
+    TooLong,
+    /// It has characters that nobody can type.
+    NotText,
+    /// The chat server does not take it; the text, if there is one, is its own.
+    ByServer(String),
 }
 
 /// What is wrong with a wish for an invite.
@@ -131,6 +150,10 @@ impl Refusal {
     pub fn text(&self, texts: &Texts) -> String {
         let when = |text: &str, again_at: &Timestamp| fill(text, &[("when", &minute(again_at, texts))]);
         let own = &texts.refusal;
+        let because = |text: &str, reason: &str| match reason {
+            "" => own.registration_refused.clone(),
+            _ => fill(text, &[("reason", reason)]),
+        };
         match self {
             Refusal::Unknown => own.unknown.clone(),
             Refusal::Expired => own.expired.clone(),
@@ -160,6 +183,12 @@ impl Refusal {
                 fill(own.too_many_endless.of(*most), &[("most", &most.to_string())])
             }
             Refusal::TooNew { again_at } => when(&own.too_new, again_at),
+            Refusal::PasswordRefused(BadPassword::Missing) => own.password_missing.clone(),
+            Refusal::PasswordRefused(BadPassword::TooLong) => own.password_too_long.clone(),
+            Refusal::PasswordRefused(BadPassword::NotText) => own.password_not_text.clone(),
+            Refusal::PasswordRefused(BadPassword::ByServer(reason)) => because(&own.password_refused_because, reason),
+            Refusal::RegistrationLimited(reason) => because(&own.registration_limited_because, reason),
+            Refusal::RegistrationRefused(reason) => because(&own.registration_refused_because, reason),
             Refusal::Impossible(mistake) => mistake.text(texts),
         }
     }

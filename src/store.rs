@@ -395,6 +395,20 @@ impl Store {
         run!(self.read reserved_for(account))
     }
 
+    /// The use of an invite by an account under a reservation whose name begins like this, if there is one: redeemed, or
+    /// of open fate. `true`: it is redeemed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn used_under(
+        &self,
+        id: InviteId,
+        account: BareJid,
+        prefix: String,
+    ) -> Result<Option<((Use, Invite), bool)>> {
+        run!(self.read used_under(id, account, prefix))
+    }
+
     /// Does a pending invite reserve this username?
     ///
     /// # Errors

@@ -98,6 +98,13 @@ pub struct RefusalTexts {
     pub too_many_pending: Counted,
     pub too_many_endless: Counted,
     pub too_new: String,
+    pub password_missing: String,
+    pub password_too_long: String,
+    pub password_not_text: String,
+    pub password_refused_because: String,
+    pub registration_limited_because: String,
+    pub registration_refused_because: String,
+    pub registration_refused: String,
     pub away: String,
     pub busy: String,
 }

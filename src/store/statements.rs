@@ -281,15 +281,36 @@ pub async fn reserved_for(session: &mut Session<'_>, account: BareJid) -> Result
     reservations(session, condition, &[account.as_str().into()], CONTENDED).await
 }
 
-/// Uses with their invites, under a condition of our own.
+pub async fn used_under(
+    session: &mut Session<'_>,
+    id: InviteId,
+    account: BareJid,
+    prefix: String,
+) -> Result<Option<((Use, Invite), bool)>> {
+    let condition = "invite_use.invite = $1 AND account = $2 ORDER BY reserved_at DESC";
+    let uses = uses(session, condition, &[id.as_str().into(), account.as_str().into()], CONTENDED).await?;
+    Ok(uses.into_iter().find(|((used, _), _)| used.id.starts_with(&prefix)))
+}
+
+/// Reservations with their invites, under a condition of our own.
 async fn reservations(
     session: &mut Session<'_>,
     condition: &str,
     values: &[Value],
     limit: u32,
 ) -> Result<Vec<(Use, Invite)>> {
+    Ok(uses(session, condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
+}
+
+/// Uses with their invites, and whether they are redeemed, under a condition of our own.
+async fn uses(
+    session: &mut Session<'_>,
+    condition: &str,
+    values: &[Value],
+    limit: u32,
+) -> Result<Vec<((Use, Invite), bool)>> {
     let sql = format!(
-        "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at \
+        "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
          FROM invite_use JOIN invite ON invite.id = invite_use.invite WHERE {condition} LIMIT {limit}"
     );
     let rows = session.query(&sql, values).await?;
@@ -303,7 +324,7 @@ async fn reservations(
             server: row.text(18)?,
             reserved_at: row.since(19)?,
         };
-        Ok((used, invite))
+        Ok(((used, invite), row.instant(20)?.is_some()))
     })
 }
 

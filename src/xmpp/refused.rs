@@ -35,6 +35,8 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::WrongResetUsername
         | Refusal::NoSuchAccount(_)
         | Refusal::InvalidUsername(_)
+        | Refusal::PasswordRefused(_)
+        | Refusal::RegistrationRefused(_)
         | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
         // Clients let the user pick another name then. Whose the reservation is, is nobody's business.
         Refusal::UsernameTaken | Refusal::UsernameReserved => (ErrorType::Cancel, DefinedCondition::Conflict),
@@ -42,6 +44,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         Refusal::AddressRefused { .. }
         | Refusal::TooManyUnknown { .. }
         | Refusal::TooManyRegistrations { .. }
+        | Refusal::RegistrationLimited(_)
         | Refusal::TooManyToday { .. }
         | Refusal::TooManyPending { .. }
         | Refusal::TooNew { .. } => (ErrorType::Wait, DefinedCondition::PolicyViolation),
