@@ -265,6 +265,6 @@ mod tests {
         assert_eq!(refusal.to_string(), r#""o'brien \"{host}\"\n" is not a valid username"#);
         let languages = crate::texts::Languages::built_in();
         let text = Refusal::InvalidUsername("a b".into()).text(languages.preferred("de"));
-        assert_eq!(text, "„a b“ geht nicht als Benutzername");
+        assert_eq!(text, "„a b“ kann kein Benutzername sein");
     }
 }

@@ -360,7 +360,7 @@ mod tests {
         for (code, file) in FILES {
             languages = languages.with(code, file).unwrap_or_else(|error| panic!("languages/{error}"));
         }
-        assert!(languages.iter().count() >= 2);
+        assert!(languages.iter().count() >= 8);
     }
 
     #[test]
@@ -401,6 +401,10 @@ mod tests {
             ("de;q=0", "en"),
             ("nl, *;q=0.5, de;q=0.1", "en"),
             ("de ; q=1", "de"),
+            ("pt", "pt-BR"),
+            ("pt-PT,pt;q=0.9,en;q=0.8", "pt-BR"),
+            ("PT-br", "pt-BR"),
+            ("ru-Cyrl-UA", "ru"),
             ("", "en"),
             ("tlh", "en"),
             ("*", "en"),
@@ -433,6 +437,7 @@ mod tests {
             (texts.date(instant), texts.short_date(instant))
         };
         assert_eq!(written("en"), ("5 March 2026, 09:07 UTC".into(), "2026-03-05 09:07 UTC".into()));
+        assert_eq!(written("pl").0, "5 marca 2026, 09:07 (UTC)");
         assert_eq!(written("de"), ("5. März 2026, 09:07 Uhr (UTC)".into(), "05.03.2026, 09:07 Uhr (UTC)".into()));
     }
 }

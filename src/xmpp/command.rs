@@ -201,7 +201,7 @@ pub async fn execute(
     let new_id = || Sessions::new_id().map_err(|_| away(texts));
     let id = session.map_or_else(new_id, |id| Ok(id.to_owned()))?;
     if action == Action::Cancel {
-        return Ok(reply(command, &id, "canceled"));
+        return Ok(reply(command, &id, "canceled", texts));
     }
     let policy = requester.policy(invites).map_err(|refusal| stanza_error(&refusal.into(), texts))?;
     let (form, submission) = match (command.steps, Submission::of(payload)) {
@@ -209,39 +209,51 @@ pub async fn execute(
         (Steps::Form(form), Some(submission)) => (Some(form), submission),
         (Steps::Form(form), None) => {
             let form = form(policy, &Submission::default(), texts);
-            return ask(command, id, form, requester, sessions).ok_or_else(|| away(texts));
+            return ask(command, id, form, requester, sessions, texts);
         }
     };
     match (command.run(requester, &submission, invites).await, form) {
-        (Ok(issued), _) => Ok(with(reply(command, &id, "completed"), [new_invite::result(&issued, texts)])),
+        (Ok(issued), _) => Ok(with(reply(command, &id, "completed", texts), [new_invite::result(&issued, texts)])),
         (Err(Error::Refused(refusal)), Some(form)) => {
             let form = with_problem(form(policy, &submission, texts), &refusal.text(texts), texts);
-            ask(command, id, form, requester, sessions).ok_or_else(|| away(texts))
+            ask(command, id, form, requester, sessions, texts)
         }
         // Of interactive commands, some clients show a note but no stanza error.
         (Err(cause), Some(_)) => {
             let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
             let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
-            Ok(with(reply(command, &id, "completed"), [note]))
+            Ok(with(reply(command, &id, "completed", texts), [note]))
         }
         // Behind the built-in buttons it is the other way round.
         (Err(cause), None) => Err(stanza_error(&cause, texts)),
     }
 }
 
-fn reply(command: &Command, session: &str, status: &str) -> Element {
-    element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status)
+fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
+    let mut reply = element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status);
+    // Servers mark what names no language as English.
+    if texts.code != Texts::english().code {
+        reply.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
+    }
+    reply
 }
 
-/// Shows a form, and keeps the session open for its answer; `None` if there are too many.
-fn ask(command: &Command, id: String, form: Element, requester: &Requester, sessions: &Sessions) -> Option<Element> {
-    let reply = reply(command, &id, "executing");
+/// Shows a form, and keeps the session open for its answer.
+fn ask(
+    command: &Command,
+    id: String,
+    form: Element,
+    requester: &Requester,
+    sessions: &Sessions,
+    texts: &Texts,
+) -> Result<Element, StanzaError> {
+    let reply = reply(command, &id, "executing", texts);
     if !sessions.open(id, requester, command) {
-        return None;
+        return Err(away(texts));
     }
     // Without actions, one client shows no buttons.
     let actions = with(element!(ns::COMMANDS, "actions", "execute" = "complete"), [element!(ns::COMMANDS, "complete")]);
-    Some(with(reply, [actions, form]))
+    Ok(with(reply, [actions, form]))
 }
 
 /// The form once more, with what was wrong where every client shows it: in a first field.
