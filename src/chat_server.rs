@@ -61,9 +61,9 @@ pub enum Objection {
     NoSuchAccount,
     /// There can be no account of this name.
     UsernameImpossible,
-    /// The password cannot be one, or is not good enough, for this reason.
+    /// The password cannot be one, or is not good enough, for this reason, if it gives one.
     Password(String),
-    /// The server's limits keep it back for now, for this reason.
+    /// The server's limits keep it back for now, for this reason, if it gives one.
     Limited(String),
     /// The server has other reasons.
     Other(String),

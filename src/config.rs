@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jid::{BareJid, DomainPart};
@@ -25,6 +26,7 @@ use crate::links::{LandingPage, PublicUrl};
 use crate::policy::HostPolicy;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
+use crate::texts::Languages;
 use crate::{web, xmpp};
 
 /// The variable that names the file where the command line does not.
@@ -139,7 +141,13 @@ impl Config {
     /// # Errors
     /// If there is no secret.
     pub fn xmpp(&self) -> Result<xmpp::Config, ConfigError> {
-        Ok(xmpp::Config { jid: self.component.clone(), server: self.server.clone(), secret: self.secret.clone()? })
+        let languages = Arc::new(Languages::built_in());
+        Ok(xmpp::Config {
+            jid: self.component.clone(),
+            server: self.server.clone(),
+            secret: self.secret.clone()?,
+            languages,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
-use crate::refusal::Refusal;
+use crate::refusal::{BadPassword, Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
@@ -128,7 +128,7 @@ impl Wish {
     /// The invite that fulfils the wish.
     ///
     /// # Errors
-    /// `Impossible`, with words, where the parts of the wish contradict each other.
+    /// `Impossible` where the parts of the wish contradict each other.
     pub fn into_invite(
         self,
         policy: &HostPolicy,
@@ -136,39 +136,39 @@ impl Wish {
         token_hash: TokenHash,
         now: Timestamp,
     ) -> Result<Invite, Refusal> {
-        let impossible = |text: &str| Err(Refusal::Impossible(text.to_owned()));
+        let impossible = |mistake| Err(Refusal::Impossible(mistake));
         let reset = self.invite_type == InviteType::PasswordReset;
         let registers = matches!(self.invite_type, InviteType::Account | InviteType::AccountAndContact);
         let connects = matches!(self.invite_type, InviteType::Contact | InviteType::AccountAndContact);
         if reset && self.username.is_none() {
-            return impossible("A password reset needs the username of the account");
+            return impossible(Mistake::ResetWithoutUsername);
         }
         if self.username.is_some() && self.invite_type == InviteType::Contact {
-            return impossible("An invitation that registers nobody cannot reserve a username");
+            return impossible(Mistake::ContactWithUsername);
         }
         if self.username.is_some() && self.max_uses != Some(1) {
-            return impossible("An invitation for one username can be used exactly once");
+            return impossible(Mistake::UsernameForMany);
         }
         let equipped = !self.roles.is_empty() || !self.groups.is_empty();
         if equipped && !registers {
-            return impossible("Roles and groups are for invitations that register accounts");
+            return impossible(Mistake::EquipmentWithoutAccount);
         }
         if self.max_uses == Some(0) {
-            return impossible("An invitation needs at least one use");
+            return impossible(Mistake::NoUses);
         }
         let local_contact =
             self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
         if connects && !local_contact {
-            return Err(Refusal::Impossible(format!("The contact must be an account on {}", self.host)));
+            return impossible(Mistake::ContactElsewhere(self.host.to_string()));
         }
         if !self.roles.iter().chain(&self.groups).all(|name| is_name(name)) {
-            return impossible("A role or a group has 1 to 64 bytes, without spaces");
+            return impossible(Mistake::BadName { most: LONGEST_NAME });
         }
         if self.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-            return Err(Refusal::Impossible(format!("A note has at most {LONGEST_NOTE} characters")));
+            return impossible(Mistake::LongNote { most: LONGEST_NOTE });
         }
         if self.note.as_ref().is_some_and(|note| note.chars().any(is_not_xml)) {
-            return impossible("A note is plain text, without control characters");
+            return impossible(Mistake::NoteNotPlain);
         }
         let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
         Ok(Invite {
@@ -201,15 +201,15 @@ pub fn is_name(text: &str) -> bool {
 /// # Errors
 /// `PasswordRefused` if it may not.
 pub fn admit_password(password: &str) -> Result<(), Refusal> {
-    let refused = |text: &str| Err(Refusal::PasswordRefused(text.to_owned()));
+    let refused = |why| Err(Refusal::PasswordRefused(why));
     if password.is_empty() {
-        return refused("A password is needed");
+        return refused(BadPassword::Missing);
     }
     if password.len() > LONGEST_PASSWORD {
-        return refused("The password is too long");
+        return refused(BadPassword::TooLong);
     }
     if password.chars().any(is_not_xml) {
-        return refused("The password has characters that nobody can type");
+        return refused(BadPassword::NotText);
     }
     Ok(())
 }

@@ -100,6 +100,13 @@ pub struct RefusalTexts {
     pub too_many_pending: Counted,
     pub too_many_endless: Counted,
     pub too_new: String,
+    pub password_missing: String,
+    pub password_too_long: String,
+    pub password_not_text: String,
+    pub password_refused_because: String,
+    pub registration_limited_because: String,
+    pub registration_refused_because: String,
+    pub registration_refused: String,
     pub away: String,
     pub busy: String,
 }
@@ -232,7 +239,6 @@ pub struct WebTexts {
     pub password_is_username: String,
     pub password_spaces: String,
     pub password_characters: String,
-    pub refused: String,
     pub welcome: String,
     pub your_address: String,
     pub connected: String,
@@ -273,7 +279,7 @@ pub struct WebTexts {
     pub too_large_text: String,
     pub no_page: String,
     pub no_page_text: String,
-    pub not_for_registration: String,
+    pub not_possible: String,
     pub failed: String,
     pub failed_text: String,
     pub try_again: String,
@@ -317,6 +323,12 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     }
     filled.push_str(rest);
     filled
+}
+
+/// What somebody wrote, so that it can be shown between quotation marks: with escapes for what would not be seen.
+pub fn escaped(text: &str) -> String {
+    let quoted = format!("{text:?}");
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted).to_owned()
 }
 
 /// What stands before the first placeholder, its name, and what stands behind it.
@@ -474,7 +486,7 @@ mod tests {
         for (code, file) in FILES {
             languages = languages.with(code, file).unwrap_or_else(|error| panic!("languages/{error}"));
         }
-        assert!(languages.iter().count() >= 2);
+        assert!(languages.iter().count() >= 8);
     }
 
     #[test]
@@ -515,6 +527,10 @@ mod tests {
             ("de;q=0", "en"),
             ("nl, *;q=0.5, de;q=0.1", "en"),
             ("de ; q=1", "de"),
+            ("pt", "pt-BR"),
+            ("pt-PT,pt;q=0.9,en;q=0.8", "pt-BR"),
+            ("PT-br", "pt-BR"),
+            ("ru-Cyrl-UA", "ru"),
             ("", "en"),
             ("tlh", "en"),
             ("*", "en"),
@@ -547,6 +563,7 @@ mod tests {
             (texts.date(instant), texts.short_date(instant))
         };
         assert_eq!(written("en"), ("5 March 2026, 09:07 UTC".into(), "2026-03-05 09:07 UTC".into()));
+        assert_eq!(written("pl").0, "5 marca 2026, 09:07 (UTC)");
         assert_eq!(written("de"), ("5. März 2026, 09:07 Uhr (UTC)".into(), "05.03.2026, 09:07 Uhr (UTC)".into()));
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use easy_invite::chat_server::{ChatServer, Hook};
@@ -18,6 +19,7 @@ use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
 use easy_invite::store::{Store, StoreUrl};
+use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use jid::DomainPart;
 use jiff::Timestamp;
@@ -255,6 +257,7 @@ impl Component {
             jid: host("invite.example.org"),
             server: String::new(),
             secret: Secret::new("secret".to_owned()),
+            languages: Arc::new(Languages::built_in()),
         };
         let (serving, stopped) = (invites.clone(), stop.clone());
         let ended = tokio::spawn(async move {

@@ -177,9 +177,14 @@ end
 -- The error for a client that gets nothing else.
 local function error_reply(stanza, answer)
 	local err = answer.refusal or unavailable;
-	local reply = st.error_reply(stanza, err.type, err.condition, err.text);
-	local detail = err.extra and err.extra.tag;
-	return detail and reply:add_child(detail) or reply;
+	local told = err.context and err.context.stanza;
+	local tag = told and told:get_child("error");
+	if not tag then
+		return st.error_reply(stanza, err.type, err.condition, err.text);
+	end
+	local reply = st.reply(stanza); -- with the error as it came: its text says in which language it is
+	reply.attr.type = "error";
+	return reply:add_child(tag);
 end
 
 ---- The id of this server (§ "Several servers")
@@ -494,7 +499,8 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local token = stanza.tags[1].attr.token;
 	local answer = no_such_invite;
 	if is_token(token) then
-		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token, address = normal_address(session.ip) }));
+		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token,
+			address = normal_address(session.ip), lang = stanza.attr["xml:lang"] }));
 	end
 	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
 		note_deletion(jid.node(answer.payload.attr.inviter));
@@ -526,6 +532,8 @@ local function choose_role(event, promised)
 	if role and usermanager.set_user_role and knows_role(role) then event.role = role; end
 end
 
+local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
+
 local function refuse(event, err)
 	event.allowed, event.error = false, errors.new(err);
 	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
@@ -556,6 +564,7 @@ local function reserve(event)
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
 		exists = exists and "true" or "false", server = server_id;
 		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
+		lang = languages[session];
 	}));
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
@@ -618,6 +627,7 @@ end);
 
 -- Nobody tells when a registration has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
+	languages[event.origin] = event.stanza.attr["xml:lang"];
 	local result = handlers(name, event);
 	end_registration(event.origin, "release");
 	return result;

@@ -1,5 +1,6 @@
 //! `easy-invite run`: the daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -52,14 +53,18 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     if let Some(warning) = &config.warning {
         tracing::warn!("{warning}");
     }
-    let component = config.xmpp()?;
+    let mut component = config.xmpp()?;
     let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
     let store = store?;
     let listener = Listener::bind(&config.control_socket).await?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
-    let pages = match &config.web {
-        Some(web) => Some(open_web_side(web, invites.clone()).await?),
+    let web_side = match &config.web {
+        Some(web) => {
+            let pages = web::Pages::load(web.look.clone(), web.public_url.clone())?;
+            component.languages = Arc::clone(pages.languages());
+            Some(open_web_side(web, pages, invites.clone()).await?)
+        }
         None => None,
     };
     announce(&config);
@@ -71,7 +76,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let retention = config.retention;
         async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
     });
-    let showing = pages.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
+    let showing = web_side.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
     let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
 
     // The component ends when it is told to; should it fail, the daemon is of no use any more.
@@ -97,8 +102,11 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     }
 }
 
-async fn open_web_side(config: &web::Config, invites: Invites) -> anyhow::Result<(TcpListener, web::Site)> {
-    let pages = web::Pages::load(config.look.clone(), config.public_url.clone())?;
+async fn open_web_side(
+    config: &web::Config,
+    pages: web::Pages,
+    invites: Invites,
+) -> anyhow::Result<(TcpListener, web::Site)> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("the web side cannot listen on {}", config.listen))?;
     tracing::info!(listen = %config.listen, "the web side is open");

@@ -12,7 +12,7 @@ use crate::chat_server::{Creation, Objection, Unreachable};
 use crate::invite::{self, Invite, Token};
 use crate::limits::Address;
 use crate::policy;
-use crate::refusal::Refusal;
+use crate::refusal::{BadPassword, Refusal};
 use crate::secret::Secret;
 
 /// How long to wait for what becomes of a registration that goes on already, and how often to ask.
@@ -176,7 +176,7 @@ fn refused(objection: Objection, username: &NodePart) -> Error {
         Objection::UsernameTaken => Refusal::UsernameTaken.into(),
         Objection::NoSuchAccount => Refusal::NoSuchAccount(username.to_string()).into(),
         Objection::UsernameImpossible => Refusal::InvalidUsername(username.to_string()).into(),
-        Objection::Password(text) => Refusal::PasswordRefused(text).into(),
+        Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
         Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
         Objection::Other(text) => Refusal::RegistrationRefused(text).into(),
         Objection::Unable(text) => Unreachable(text).into(),

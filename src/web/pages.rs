@@ -1,6 +1,7 @@
 //! The pages: what each says and shows, made from templates, texts and data. Nothing is asked or changed here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -50,7 +51,7 @@ const LONGEST_LOGO: u64 = 512 * 1024;
 #[derive(Debug)]
 pub struct Pages {
     environment: Environment<'static>,
-    languages: Languages,
+    languages: Arc<Languages>,
     apps: Apps,
     style: String,
     style_hash: String,
@@ -147,8 +148,8 @@ pub enum Wrong {
     Username(Refusal),
     /// The password is not taken.
     Password(BadPassword),
-    /// The chat server does not take what was typed, and says why.
-    Refused(String),
+    /// The chat server does not take what was typed.
+    Refused(Refusal),
 }
 
 /// The other ends: pages that say one thing.
@@ -227,7 +228,7 @@ impl Pages {
         if style.contains("</") {
             return Err(BadLook { file: in_folder("style.css"), problem: "\"</\" would end the style".to_owned() });
         }
-        let languages = languages(folder)?;
+        let languages = Arc::new(languages(folder)?);
         let logo = look.logo.as_deref().map(Logo::read).transpose()?;
         let style_hash = BASE64_STANDARD.encode(Sha256::digest(style.as_bytes()));
         let pages = Pages { environment, languages, apps, style, style_hash, look, logo, public_url };
@@ -238,8 +239,8 @@ impl Pages {
         Ok(pages)
     }
 
-    /// The languages.
-    pub fn languages(&self) -> &Languages {
+    /// The languages, with those of the operator.
+    pub fn languages(&self) -> &Arc<Languages> {
         &self.languages
     }
 
@@ -377,11 +378,11 @@ impl Pages {
             Notice::NoPage => (StatusCode::NOT_FOUND, &texts.no_page, &texts.no_page_text),
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &texts.no_page, &texts.no_page_text),
             Notice::Failed => (StatusCode::INTERNAL_SERVER_ERROR, &texts.failed, &texts.failed_text),
-            Notice::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, &texts.failed, &texts.refused),
+            Notice::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, &texts.not_possible, &texts.failed_text),
         };
         let text = match notice {
             Notice::TooMany(until) => fill(text, &[("time", &reader.texts.date(*until))]),
-            Notice::Refused(refusal) => fill(text, &[("reason", &refusal.to_string())]),
+            Notice::Refused(refusal) => refusal.text(reader.texts),
             _ => text.clone(),
         };
         let ended = matches!(notice, Notice::Expired | Notice::Revoked | Notice::UsedUp);
@@ -593,7 +594,6 @@ fn name_of(device: Device, texts: &WebTexts) -> &str {
 fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String, Option<&'static str>) {
     let web = &texts.web;
     let of_username = |text: &str| fill(text, &[("username", username)]);
-    let refused = |reason: &str| fill(&web.refused, &[("reason", reason)]);
     match wrong {
         Wrong::UsernameMissing => (StatusCode::UNPROCESSABLE_ENTITY, web.username_missing.clone(), Some("username")),
         Wrong::Username(refusal) => {
@@ -601,7 +601,7 @@ fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String
                 Refusal::UsernameTaken => (StatusCode::CONFLICT, of_username(&web.username_taken)),
                 Refusal::UsernameReserved => (StatusCode::CONFLICT, of_username(&web.username_reserved)),
                 Refusal::InvalidUsername(_) => (StatusCode::UNPROCESSABLE_ENTITY, of_username(&web.username_invalid)),
-                other => (StatusCode::UNPROCESSABLE_ENTITY, refused(&other.to_string())),
+                other => (StatusCode::UNPROCESSABLE_ENTITY, other.text(texts)),
             };
             (status, text, Some("username"))
         }
@@ -616,7 +616,10 @@ fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String
             };
             (StatusCode::UNPROCESSABLE_ENTITY, text.clone(), Some("password"))
         }
-        Wrong::Refused(reason) => (StatusCode::UNPROCESSABLE_ENTITY, refused(reason), None),
+        Wrong::Refused(refusal) => {
+            let field = matches!(refusal, Refusal::PasswordRefused(_)).then_some("password");
+            (StatusCode::UNPROCESSABLE_ENTITY, refusal.text(texts), field)
+        }
     }
 }
 

@@ -265,10 +265,10 @@ impl Site {
                 wrong(Wrong::Username(refusal))
             }
             Err(Error::Refused(
-                Refusal::PasswordRefused(reason)
-                | Refusal::RegistrationLimited(reason)
-                | Refusal::RegistrationRefused(reason),
-            )) => wrong(Wrong::Refused(reason)),
+                refusal @ (Refusal::PasswordRefused(_)
+                | Refusal::RegistrationLimited(_)
+                | Refusal::RegistrationRefused(_)),
+            )) => wrong(Wrong::Refused(refusal)),
             Err(error) => Err(NotDone::Otherwise(notice_of(error, Some((invite.clone(), token.clone()))))),
         }
     }

@@ -175,16 +175,11 @@ fn objection(host: &str, error: ErrorAnswer) -> Objection {
         (_, "conflict") => Objection::UsernameTaken,
         (_, "item-not-found") => Objection::NoSuchAccount,
         (_, "jid-malformed") => Objection::UsernameImpossible,
-        ("modify", "policy-violation") => Objection::Password(in_words(error.text)),
-        ("wait", "policy-violation") => Objection::Limited(in_words(error.text)),
+        ("modify", "policy-violation") => Objection::Password(error.text),
+        ("wait", "policy-violation") => Objection::Limited(error.text),
         ("wait", _) | (_, "not-allowed" | "service-unavailable") => Objection::Unable(refused_by(host, &error)),
-        _ => Objection::Other(in_words(error.text)),
+        _ => Objection::Other(error.text),
     }
-}
-
-/// The text of an error that is for people, where there is one.
-fn in_words(text: String) -> String {
-    if text.is_empty() { "The server does not allow this registration".to_owned() } else { text }
 }
 
 /// What an error of the VirtualHost means for the operator.

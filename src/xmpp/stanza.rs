@@ -6,6 +6,7 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::framing::REFUSED;
+use crate::texts::Texts;
 
 /// Namespaces.
 pub mod ns {
@@ -71,6 +72,8 @@ pub struct Request {
     pub to: String,
     /// The sender's name for it.
     pub id: String,
+    /// The language of whoever sent it: the server stamps that of their stream on a stanza that names none. May be empty.
+    pub language: String,
     /// What it says.
     pub payload: Element,
 }
@@ -121,14 +124,23 @@ impl Stanza {
                     Some("error") => return Stanza::Answer { from, id, outcome: Err(ErrorAnswer::of(&element)) },
                     _ => return Stanza::Bad(Box::new(element)),
                 };
+                let own = language(&element).map(str::to_owned);
                 match (element.children().count(), first_child(&mut element)) {
-                    (1, Some(payload)) => Stanza::Request(Box::new(Request { kind, from, to, id, payload })),
+                    (1, Some(payload)) => {
+                        let language = language(&payload).map(str::to_owned).or(own).unwrap_or_default();
+                        Stanza::Request(Box::new(Request { kind, from, to, id, language, payload }))
+                    }
                     _ => Stanza::Bad(Box::new(element)),
                 }
             }
             _ => Stanza::Other,
         }
     }
+}
+
+/// The `xml:lang` of an element.
+pub fn language(element: &Element) -> Option<&str> {
+    element.attr_ns(&rxml::Namespace::XML, "lang")
 }
 
 fn first_child(element: &mut Element) -> Option<Element> {
@@ -205,7 +217,12 @@ pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     Some(with(reply, [Element::from(error)]))
 }
 
-/// A stanza error with an English text (RFC 6120 §8.3).
+/// A stanza error with a text in somebody's language (RFC 6120 §8.3).
+pub fn error_in(texts: &Texts, kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
+    StanzaError::new(kind, condition, texts.code.as_str(), text.into())
+}
+
+/// A stanza error whose English text is for those who write software.
 pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
     StanzaError::new(kind, condition, "en", text.into())
 }
