@@ -67,7 +67,7 @@ async def press(page: Page, text: str) -> None:
 async def fill_in(page: Page, *, username: str | None = None, password: str | None = None) -> str:
     """Fills in the form of an account and sends it; without a password, with the one that it offers, which is returned."""
     if username is not None:
-        await page.get_by_label("username").fill(username)
+        await page.locator("#username").fill(username)
     if password is None:
         made = page.locator("code")
         password = await made.inner_text()

@@ -1,19 +1,17 @@
 """Somebody who has forgotten their password opens a reset link in the browser."""
 
-from harness.chromium import chromium, fill_in, open_page, press, text_of
-from harness.process import free_port
-from harness.stories import has_account, password_of
-
 import pytest
+
+from harness.chromium import chromium, fill_in, open_page, press, text_of
+from harness.stories import has_account, password_of
+from harness.web import web_settings
 
 pytestmark = pytest.mark.seconds(120)
 
 
 async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_server) -> None:
     """The new password is good, the old one is not, who was logged in is logged out, and the link is over."""
-    port = free_port()
-    web = {"listen": f"127.0.0.1:{port}", "public_url": f"http://127.0.0.1:{port}"}
-    server = make_server(settings={"web": web, "hosts": {"example.org": {"landing_page": None}}})
+    server = make_server(settings=web_settings())
     url = server.daemon.cli("generate", "example.org", "--reset", "bob").stdout.strip().splitlines()[0]
     old_session = await server.login("bob")
     async with chromium() as browser:

@@ -7,9 +7,9 @@ import pytest
 
 from harness.chromium import chromium, fill_in, open_page, press, read_code, text_of
 from harness.clients import Conversations, Monal
-from harness.process import free_port
 from harness.server import Server
 from harness.stories import password_of
+from harness.web import web_settings
 
 pytestmark = pytest.mark.seconds(180)
 
@@ -17,11 +17,8 @@ pytestmark = pytest.mark.seconds(180)
 @pytest.fixture(scope="module")
 def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory):
     """A server whose invites lead to its own pages."""
-    port = free_port()
-    web = {"listen": f"127.0.0.1:{port}", "public_url": f"http://127.0.0.1:{port}/join"}
-    settings = {"web": web, "hosts": {"example.org": {"landing_page": None}}}
     folder = tmp_path_factory.mktemp("server")
-    with Server(prosody_version, folder, store_url=store_url(), settings=settings) as running:
+    with Server(prosody_version, folder, store_url=store_url(), settings=web_settings()) as running:
         yield running
 
 
