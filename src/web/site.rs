@@ -195,7 +195,7 @@ impl Site {
 
     async fn take_form(&self, visitor: &Visitor, token: &str, kind: Kind, body: Bytes) -> Outcome<Page> {
         let (invite, token) = self.for_form(visitor, token, kind).await?;
-        let sent = Sent::read(&body);
+        let sent = Sent::read(&body, &invite);
         if !visitor.sent_from_our_form(&sent.form) {
             return Err(Otherwise::Notice(Notice::Forged, Some(Box::new((invite, token)))));
         }
@@ -223,14 +223,10 @@ impl Site {
         let chosen = match &invite.username {
             Some(username) => username.clone(),
             None if sent.username.is_empty() => return wrong(Wrong::UsernameMissing),
-            // Some type the whole address.
-            None => {
-                let at_host = format!("@{}", invite.host);
-                match invite::username(sent.username.strip_suffix(&at_host).unwrap_or(&sent.username)) {
-                    Ok(username) => username,
-                    Err(refusal) => return wrong(Wrong::Username(refusal)),
-                }
-            }
+            None => match invite::username(&sent.username) {
+                Ok(username) => username,
+                Err(refusal) => return wrong(Wrong::Username(refusal)),
+            },
         };
         let secret = if sent.made_chosen { &sent.made } else { &sent.password };
         if let Err(problem) = password::check(secret, chosen.as_str()) {
@@ -352,7 +348,8 @@ struct Sent {
 }
 
 impl Sent {
-    fn read(body: &[u8]) -> Sent {
+    fn read(body: &[u8], invite: &Invite) -> Sent {
+        let at_host = format!("@{}", invite.host);
         let mut sent = Sent {
             username: String::new(),
             password: String::new(),
@@ -362,7 +359,8 @@ impl Sent {
         };
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
-                "username" => sent.username = value.trim().chars().take(1100).collect(),
+                // Some type the whole address.
+                "username" => sent.username = value.trim().trim_end_matches(&at_host).to_owned(),
                 "password" => sent.password = value.into_owned(),
                 "made" => sent.made = value.into_owned(),
                 "choice" => sent.made_chosen = value == "made",
