@@ -15,6 +15,7 @@ import pytest
 from harness import xmpp
 from harness.postgres import Postgres
 from harness.server import Server
+from harness.web import web_settings
 
 # Which Prosody, and where the invites are kept.
 SETUPS = {"prosody-0.12": ("0.12", "sqlite"), "prosody-13": ("13", "sqlite"), "prosody-13-postgres": ("13", "postgres")}
@@ -80,6 +81,17 @@ def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory:
            ) -> Iterator[Server]:
     """A running Prosody with mod_easy_invite and a running daemon, shared by the tests of a file."""
     with Server(prosody_version, tmp_path_factory.mktemp("server"), store_url=store_url()) as running:
+        _servers.append(running)
+        yield running
+        _servers.remove(running)
+
+
+@pytest.fixture(scope="module")
+def web_server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+               ) -> Iterator[Server]:
+    """The same, and the daemon shows web pages."""
+    folder = tmp_path_factory.mktemp("server")
+    with Server(prosody_version, folder, store_url=store_url(), settings=web_settings()) as running:
         _servers.append(running)
         yield running
         _servers.remove(running)

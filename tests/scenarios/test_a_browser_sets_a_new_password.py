@@ -1,0 +1,32 @@
+"""Somebody who has forgotten their password opens a reset link in the browser."""
+
+from harness.chromium import chromium, fill_in, open_page, press, text_of
+from harness.process import free_port
+from harness.stories import has_account, password_of
+
+import pytest
+
+pytestmark = pytest.mark.seconds(120)
+
+
+async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_server) -> None:
+    """The new password is good, the old one is not, who was logged in is logged out, and the link is over."""
+    port = free_port()
+    web = {"listen": f"127.0.0.1:{port}", "public_url": f"http://127.0.0.1:{port}"}
+    server = make_server(settings={"web": web, "hosts": {"example.org": {"landing_page": None}}})
+    url = server.daemon.cli("generate", "example.org", "--reset", "bob").stdout.strip().splitlines()[0]
+    old_session = await server.login("bob")
+    async with chromium() as browser:
+        page = await open_page(browser, f"{url}/register", device="windows")
+        assert page.url == f"{url}/reset", "the other form is meant"
+        await press(page, "Back to the invitation")
+        assert "A new password for bob@example.org" in await text_of(page)
+        await page.locator("a.button").click()
+        password = await fill_in(page)
+        assert "You have a new password" in await text_of(page)
+        await old_session.expect_end()
+        assert await has_account(server, "bob", password=password)
+        assert not await has_account(server, "bob", password=password_of("bob"))
+        page = await open_page(browser, url)
+        assert "This invitation has been used" in await text_of(page)
+    assert not await has_account(server, "bob2", password=password)
