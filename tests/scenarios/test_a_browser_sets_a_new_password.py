@@ -17,7 +17,7 @@ async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_serv
     async with chromium() as browser:
         page = await open_page(browser, f"{url}/register", device="windows")
         assert page.url == f"{url}/reset", "the other form is meant"
-        await press(page, "Back to the invitation")
+        await press(page, "Back")
         assert "A new password for bob@example.org" in await text_of(page)
         await page.locator("a.button").click()
         password = await fill_in(page)
@@ -26,5 +26,5 @@ async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_serv
         assert await has_account(server, "bob", password=password)
         assert not await has_account(server, "bob", password=password_of("bob"))
         page = await open_page(browser, url)
-        assert "This invitation has been used" in await text_of(page)
+        assert "This link has been used already" in await text_of(page)
     assert not await has_account(server, "bob2", password=password)

@@ -49,7 +49,7 @@ async def test_in_the_browser(server: Server, script: bool) -> None:
         password = await fill_in(page, username=username)
         welcome = await text_of(page)
         assert f"Welcome, {username}@example.org" in welcome
-        assert "You and alice@example.org are contacts already" in welcome
+        assert "You and alice@example.org are already contacts" in welcome
         assert password not in await page.content(), "the password is shown once more"
         assert await page.reload() and f"Welcome, {username}@example.org" in await text_of(page)
     newcomer = Conversations(server)
@@ -92,7 +92,7 @@ async def test_from_a_computer_to_the_phone(server: Server) -> None:
     async with chromium() as browser:
         page = await open_page(browser, url, device="windows")
         assert await read_code(page.locator(".qr").first) == url
-        await press(page, "Scan it from within a chat app")
+        await press(page, "Scan it with a chat app")
         invite = await read_code(page.locator("details .qr"))
     erin = Monal(server)
     await erin.join(invite, "erin", password_of("erin"))
@@ -105,7 +105,7 @@ async def test_a_taken_name_costs_nothing(server: Server) -> None:
     async with chromium() as browser:
         page = await open_page(browser, f"{url}/register")
         await fill_in(page, username="Bob", password="kites and lamps")
-        assert "Bob has an account already" in await text_of(page)
+        assert "The username Bob is taken already" in await text_of(page)
         assert "Still free: bob2, bob3, bob4" in await text_of(page)
         assert await page.get_by_label("username").input_value() == "bob2"
         for username, complaint in [("fr ank", "fr ank cannot be a username here"), ("frank\u202e", "cannot be a")]:
