@@ -57,6 +57,8 @@ pub enum Creation {
 pub enum Objection {
     /// There is an account of this name by now.
     UsernameTaken,
+    /// There is no account of this name any more, whose password could be set.
+    NoSuchAccount,
     /// There can be no account of this name.
     UsernameImpossible,
     /// The password cannot be one, or is not good enough, for this reason, if it gives one.

@@ -24,7 +24,7 @@ const ID_ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const PRESENTED_GRACE_SECONDS: i64 = 60 * 60;
 
 /// A text of random characters, evenly drawn from `alphabet` by the system's random source.
-fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
+pub(crate) fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
     // Bytes from here up would make the first characters of the alphabet likelier than the others.
     let even = 256 - 256 % alphabet.len();
     let mut text = String::with_capacity(length);

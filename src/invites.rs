@@ -3,7 +3,7 @@
 
 mod registration;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::{ChatServer, Fate, Hook, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
-use crate::limits::{Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
+use crate::limits::{self, Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
 use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
@@ -43,6 +43,8 @@ struct Inner {
     counts: Mutex<Counts>,
     /// The names of the reservations that were released last.
     given_up: Mutex<VecDeque<String>>,
+    /// The names of the reservations whose accounts the hook is being asked to make.
+    registering: Mutex<HashSet<String>>,
     /// The id of the chat server whose hook has answered for each host.
     servers: Mutex<BTreeMap<DomainPart, String>>,
 }
@@ -132,6 +134,7 @@ impl Invites {
             clock,
             counts: Mutex::new(Counts::new(limits)),
             given_up: Mutex::default(),
+            registering: Mutex::default(),
             servers: Mutex::default(),
         }))
     }
@@ -262,6 +265,23 @@ impl Invites {
             None => None,
         };
         Ok(found.ok_or_else(|| self.wrong_token(address))?)
+    }
+
+    /// Counts what an address asks of the web side.
+    ///
+    /// # Errors
+    /// When it may ask again, if it has asked too much, or guessed.
+    pub fn admit_request(&self, request: limits::Request, address: Address) -> std::result::Result<(), Timestamp> {
+        self.counts().request(request, address, Instant::now()).map_err(|left| self.after(left))
+    }
+
+    /// What an invite does now for whoever opens its page.
+    ///
+    /// # Errors
+    /// Why it does nothing.
+    pub fn purpose(&self, invite: &Invite) -> std::result::Result<Purpose, Refusal> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        policy::purpose(invite, policy, self.now())
     }
 
     /// Counts a token that no invite has.
@@ -398,13 +418,17 @@ impl Invites {
     }
 
     /// Asks what became of reservations, and redeems or releases those whose fate is known. Returns how many were. What
-    /// the hook of another server has reserved stays open: nobody else can tell.
+    /// the hook of another server has reserved stays open: nobody else can tell. So does what is going on here: the hook
+    /// may not even have heard of it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn settle(&self, mut standing: Vec<(Use, Invite)>) -> Result<u64> {
         let hooks = self.hooks();
-        standing.retain(|(used, invite)| used.server.is_empty() || hooks.get(&invite.host) == Some(&used.server));
+        standing.retain(|(used, invite)| {
+            let ours = used.server.is_empty() || hooks.get(&invite.host) == Some(&used.server);
+            ours && !self.is_registering(&used.id)
+        });
         let asked = standing.into_iter().map(|reserved| async move {
             let reservation = reserved.0.id.clone();
             (reservation, self.0.chat_server.settle(reserved).await)

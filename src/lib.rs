@@ -9,7 +9,7 @@
 //! - [`chat_server`]: what is asked of the chat server.
 //! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
 //! - [`invite_json`]: an invite as scripts see it.
-//! - [`xmpp`]: the component; [`control`]: the daemon's socket for the command line.
+//! - [`xmpp`]: the component; [`web`]: the pages; [`control`]: the daemon's socket for the command line.
 //! - [`config`], [`cli`]: what the operator writes and types.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -35,4 +35,5 @@ pub mod refusal;
 pub mod secret;
 pub mod store;
 pub mod texts;
+pub mod web;
 pub mod xmpp;

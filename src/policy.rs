@@ -235,6 +235,19 @@ pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) 
     }
 }
 
+/// What an invite does at an instant for whoever opens its page.
+///
+/// # Errors
+/// Why it does nothing.
+pub fn purpose(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<Purpose, Refusal> {
+    match admit_presentation(invite, policy, now) {
+        Ok(()) if invite.invite_type == InviteType::PasswordReset => Ok(Purpose::Reset),
+        Ok(()) => Ok(Purpose::Register),
+        Err(Refusal::NotForRegistration) => Ok(Purpose::Contact),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// May somebody who presented this invite register, or reset, `username`?
 ///
 /// `exists` says whether the server has an account of this name; `presented`, when the session showed the token.
@@ -310,6 +323,23 @@ mod tests {
         assert_eq!(policy.new_invite(true), Ok(InviteType::AccountAndContact));
         policy.allow_contact_invites = false;
         assert_eq!(policy.new_invite(false), Err(Refusal::NotAllowed));
+    }
+
+    #[test]
+    fn an_invites_page_is_about_what_the_invite_may_do() {
+        let (open, closed) = (HostPolicy::default(), HostPolicy { allow_user_invites: false, ..HostPolicy::default() });
+        for (invite_type, policy, purpose) in [
+            (InviteType::Account, &closed, Purpose::Register),
+            (InviteType::AccountAndContact, &open, Purpose::Register),
+            (InviteType::AccountAndContact, &closed, Purpose::Contact),
+            (InviteType::Contact, &open, Purpose::Contact),
+            (InviteType::PasswordReset, &closed, Purpose::Reset),
+        ] {
+            let mut invite = invite(invite_type);
+            invite.issuer = Issuer::User;
+            assert_eq!(super::purpose(&invite, policy, at(1000)), Ok(purpose));
+            assert_eq!(super::purpose(&invite, policy, at(2000)), Err(Refusal::Expired));
+        }
     }
 
     #[test]

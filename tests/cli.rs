@@ -202,6 +202,7 @@ impl ScriptedDaemon {
                         _ => Err(Unreachable("the chat server has no such host".to_owned())),
                     })),
                     Question::Settle { .. } => panic!("the command line settles nothing"),
+                    Question::Create { .. } => panic!("the command line registers nobody"),
                 }
             }
         });

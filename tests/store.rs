@@ -26,6 +26,7 @@ on_both_engines! {
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
+    a_use_is_found_by_how_its_name_begins,
     what_cannot_be_settled_on_one_host_keeps_back_no_other,
     many_writers_at_once_are_all_kept,
     it_is_known_since_when_there_is_an_account,
@@ -403,6 +404,33 @@ async fn reservations_with_an_open_fate_are_found(engine: Engine) {
     let found = scratch.store.reserved_until(at(2000), at(5000), hooks(), 10).await.unwrap();
     assert_eq!(found.into_iter().map(|(used, _)| used).collect::<Vec<_>>(), [open]);
     assert!(scratch.store.reserved_until(at(1999), at(5000), hooks(), 10).await.unwrap().is_empty());
+}
+
+async fn a_use_is_found_by_how_its_name_begins(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let invite = scratch.with(|invite| invite.max_uses = None).await;
+    let found = async |account: &str, prefix: &str| {
+        scratch.store.used_under(invite.id.clone(), jid(account), prefix.to_owned()).await.unwrap()
+    };
+    let reserve = async |id: &str, account: &str| {
+        let claim = Use { id: id.to_owned(), ..claim_of(&invite, Purpose::Register, account) };
+        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        claim
+    };
+    assert_eq!(found("carol@example.org", "form.").await, None);
+    let used = reserve("form.one", "carol@example.org").await;
+    assert_eq!(found("carol@example.org", "form.").await, Some(((used.clone(), invite.clone()), false)));
+    scratch.store.redeem(used.id.clone(), at(2001)).await.unwrap();
+    let (reserved, redeemed) = found("carol@example.org", "form.").await.unwrap();
+    assert_eq!((reserved.0, reserved.1.uses, redeemed), (used, 1, true));
+    for (account, prefix) in
+        [("carol@example.org", "form.two"), ("carol@example.org", "f%"), ("dave@example.org", "form.")]
+    {
+        assert_eq!(found(account, prefix).await, None, "{account} {prefix}");
+    }
+    let given_back = reserve("form.two", "dave@example.org").await;
+    scratch.store.release(given_back.id).await.unwrap();
+    assert_eq!(found("dave@example.org", "form.").await, None);
 }
 
 async fn what_cannot_be_settled_on_one_host_keeps_back_no_other(engine: Engine) {

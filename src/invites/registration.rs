@@ -1,6 +1,8 @@
 //! Registration in a browser: the daemon itself reserves a use, and then has the hook make the account.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jid::{BareJid, DomainPart, NodePart};
@@ -97,24 +99,26 @@ impl Invites {
         if known.impossible {
             return Err(Refusal::InvalidUsername(username.to_string()).into());
         }
+        // Each try has its own name: the hook does nothing more under one that it has given up.
+        let going = self.begin_registration(format!("{}.{}", wanted.form, invite::nonce()?));
         let away = || Unreachable(format!("the hook of {host} has not introduced itself"));
         let registration = Registration {
-            // Each try has its own name: the hook does nothing more under one that it has given up.
-            reservation: format!("{}.{}", wanted.form, invite::nonce()?),
+            reservation: going.reservation.clone(),
             server: self.hooks().remove(&host).ok_or_else(away)?,
             username: username.clone(),
             exists: known.exists,
-            grant: None,
+            grant: None, // the token is presented at this very moment
             address: wanted.address.map(Address::from),
         };
         let (used, invite) = self.reserve_use(invite, registration).await?;
-        let reservation = used.id.clone();
         let created =
             self.0.chat_server.create((used, invite.clone()), wanted.password.clone(), wanted.address).await?;
+        let reservation = going.reservation.clone();
         let (ended, outcome) = match created {
             Creation::Made => (self.redeem(reservation).await, Ok(account)),
             Creation::Unsettled => (Ok(true), Ok(account)),
             Creation::InFlight => {
+                drop(going);
                 let outcome = self.outcome_of(&invite, &username, &wanted.form).await?;
                 (Ok(true), outcome.ok_or(Refusal::InProgress.into()))
             }
@@ -124,6 +128,20 @@ impl Invites {
             tracing::error!(%error, "a reservation stays open, to be settled later");
         }
         outcome
+    }
+
+    fn begin_registration(&self, reservation: String) -> Registering<'_> {
+        self.registering().insert(reservation.clone());
+        Registering { invites: self, reservation }
+    }
+
+    fn registering(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.registering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Is the hook being asked at this moment to make the account of this reservation?
+    pub(super) fn is_registering(&self, reservation: &str) -> bool {
+        self.registering().contains(reservation)
     }
 
     /// Usernames like one that is taken, which nobody has at the moment. None where the chat server does not answer.
@@ -140,10 +158,23 @@ impl Invites {
     }
 }
 
+/// A registration that goes on, until this is dropped: nobody settles its reservation meanwhile.
+struct Registering<'a> {
+    invites: &'a Invites,
+    reservation: String,
+}
+
+impl Drop for Registering<'_> {
+    fn drop(&mut self) {
+        self.invites.registering().remove(&self.reservation);
+    }
+}
+
 /// Why the hook made no account, for whoever wanted it.
 fn refused(objection: Objection, username: &NodePart) -> Error {
     match objection {
         Objection::UsernameTaken => Refusal::UsernameTaken.into(),
+        Objection::NoSuchAccount => Refusal::NoSuchAccount(username.to_string()).into(),
         Objection::UsernameImpossible => Refusal::InvalidUsername(username.to_string()).into(),
         Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
         Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),

@@ -173,6 +173,7 @@ fn server_of(used: &Use) -> Option<&str> {
 fn objection(host: &str, error: ErrorAnswer) -> Objection {
     match (error.kind.as_str(), error.condition.as_str()) {
         (_, "conflict") => Objection::UsernameTaken,
+        (_, "item-not-found") => Objection::NoSuchAccount,
         (_, "jid-malformed") => Objection::UsernameImpossible,
         ("modify", "policy-violation") => Objection::Password(error.text),
         ("wait", "policy-violation") => Objection::Limited(error.text),
