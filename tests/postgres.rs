@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, Purpose};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl};
+use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
 use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
@@ -15,6 +15,9 @@ use tokio::time::{sleep, timeout};
 
 /// Longer than the store ever waits.
 const LONG: Duration = Duration::from_secs(60);
+
+const END_HALF: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5";
 
 fn url(text: &str) -> StoreUrl {
     text.parse().unwrap()
@@ -144,6 +147,35 @@ async fn a_server_that_stands_still_is_not_waited_for_without_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_is_not_begun() {
+    let cluster = Cluster::start();
+    let database = Database::new(&cluster.url()).await;
+    let store = Store::open(&url(&database.url)).await.unwrap();
+    join_all((0..64).map(|_| store.find(invite().token_hash))).await;
+    let processes = cluster.processes();
+    let signal = |name: &str| assert!(Command::new("kill").arg(name).args(&processes).status().unwrap().success());
+    signal("-STOP");
+    let started = Instant::now();
+    let inserts = (0..2000).map(|_| store.insert(invite(), Quota::default(), at(1000)));
+    let inserting = begun_by((started + Duration::from_secs(1)).into(), join_all(inserts));
+    let going_on = async {
+        sleep(Duration::from_secs(2)).await;
+        signal("-CONT");
+        // Whoever comes now does not wait for the others, of whom nobody waits.
+        let begin = Instant::now();
+        let inserted = store.insert(invite(), Quota::default(), at(1000)).await;
+        (inserted, begin.elapsed())
+    };
+    let (told, (inserted, took)) = timeout(LONG, futures::future::join(inserting, going_on)).await.unwrap();
+    assert_eq!(inserted, Ok(Insertion::Kept));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let kept = told.iter().filter(|told| **told == Ok(Insertion::Kept)).count();
+    assert!(kept <= 16, "those that had a connection: {kept}");
+    assert!(told.iter().all(|told| matches!(told, Ok(Insertion::Kept) | Err(StoreError::Unreachable(..)))), "{told:?}");
+    assert_eq!(query(&database.url, "SELECT count(*) FROM invite").await, [[(kept + 1).to_string()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_acknowledged_is_there_however_often_connections_end() {
     let scratch = Scratch::new(Engine::Postgres).await;
     let Place::Database(database) = &scratch.place else { unreachable!() };
@@ -173,8 +205,10 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
     let writing = join_all(writers);
     let ending = async {
         loop {
-            sleep(Duration::from_millis(40)).await;
-            database.disconnect().await;
+            // Each time half of them; and on a busy machine, too, there is time to do something in between.
+            let begin = Instant::now();
+            query(&database.url, END_HALF).await;
+            sleep(Duration::from_millis(40).max(begin.elapsed() * 3)).await;
         }
     };
     let told = tokio::select! { told = writing => told, () = ending => unreachable!() };

@@ -25,6 +25,7 @@ use super::stanza::{Stanza, element, error, error_reply, ns, reply, with};
 use super::wire::{Wire, stream_error};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
+use crate::store::begun_by;
 
 /// How many requests of users are worked on at a time: some kilobytes each.
 const FROM_USERS: usize = 1024;
@@ -34,6 +35,10 @@ const FROM_ONE_USER: usize = 256;
 
 /// How many requests of the hosts themselves are worked on at a time. A hook asks one question for each stream.
 const FROM_HOSTS: usize = 8192;
+
+/// How long what a request asks of the store may wait to be begun: a hook waits for five seconds, and what nobody waits for
+/// any more would only keep others waiting.
+const BEGIN_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long the chat server may take nothing of what is written before the connection is given up.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -211,8 +216,10 @@ fn receive(
                 return at_once(vec![reply(&request, Err(error))]);
             };
             let (component, invites, sessions) = (component.to_owned(), invites.clone(), sessions.clone());
+            let begin_by = tokio::time::Instant::now() + BEGIN_WITHIN;
             Some(Box::pin(async move {
-                let outcome = router::answer(&request, &component, &invites, &sessions).await;
+                let answer = router::answer(&request, &component, &invites, &sessions);
+                let outcome = begun_by(begin_by, answer).await;
                 (vec![reply(&request, outcome)], Some(sender))
             }))
         }
