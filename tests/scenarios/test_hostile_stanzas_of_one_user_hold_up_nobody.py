@@ -47,7 +47,7 @@ def unknown_sessions(to):
 
 
 def many_forms(to):
-    for _ in range(2000):
+    for _ in range(1000):
         yield iq(to, f"<command xmlns='{ADHOC}' node='{CREATE_ACCOUNT}' action='execute'/>")
 
 
