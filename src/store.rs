@@ -18,6 +18,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::invite::{Invite, InviteId, State, TokenHash, Use};
 pub use copy::Copied;
@@ -98,6 +99,9 @@ pub enum StoreError {
     /// Another program holds what is needed for longer than the store waits.
     #[error("the store {0} is locked by another program")]
     Locked(String),
+    /// Nothing was begun while somebody waited for it.
+    #[error("the store {0} did not begin in time: it is locked by another program, or its disk does not answer")]
+    Late(String),
     /// The file cannot be written.
     #[error("the store {0} is read-only: make the file and its folder writable for this user")]
     ReadOnly(String),
@@ -225,6 +229,22 @@ enum Backend {
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+tokio::task_local! {
+    /// See [`begun_by`].
+    static BEGIN_BY: Instant;
+}
+
+/// Runs something for somebody who waits until an instant: what it asks of a store is not done any more if it has not been
+/// begun by then. What has been begun is ended, and its outcome told, however long that takes.
+pub async fn begun_by<T>(instant: Instant, something: impl Future<Output = T>) -> T {
+    BEGIN_BY.scope(instant, something).await
+}
+
+/// Until when what is asked of a store here has to be begun; `None`: whoever asks has time.
+fn begin_by() -> Option<Instant> {
+    BEGIN_BY.try_with(|instant| *instant).ok()
+}
 
 /// What is to be done in a session; possibly more than once, where a connection is lost.
 type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;

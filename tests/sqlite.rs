@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::Token;
-use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl};
+use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::{Engine, Place, Scratch, at, invite};
+use futures::future::join_all;
 
 fn url(folder: &Path) -> StoreUrl {
     StoreUrl::Sqlite(folder.join("easy-invite.db"))
@@ -67,6 +68,21 @@ async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged
         scratch.store.insert(kept, Quota::default(), at(1000)).await.unwrap() == Insertion::Kept,
         "and then it goes on"
     );
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_begun() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let started = Instant::now();
+    let inserts = (0..2000).map(|_| scratch.store.insert(invite(), Quota::default(), at(1000)));
+    let told = begun_by((started + Duration::from_secs(1)).into(), join_all(inserts)).await;
+    assert!(started.elapsed() < Duration::from_secs(4), "each is told when its time is over: {:?}", started.elapsed());
+    assert!(told.iter().all(|told| matches!(told, Err(StoreError::Late(_)))), "{told:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    scratch.with(|_| ()).await;
+    assert_eq!(scratch.place.query("SELECT count(*) FROM invite").await, [["1"]]);
 }
 
 #[tokio::test]

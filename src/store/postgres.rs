@@ -1,13 +1,13 @@
 //! The store in PostgreSQL: a pool of connections, and an answer only when the outcome is known.
 
 use std::error::Error as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Transaction,
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Transaction,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::postgres_url::{PostgresUrl, with_cause};
 use super::session::{Engine, Row, Session, Value};
-use super::{Result, StoreError, Work};
+use super::{Result, StoreError, Work, begin_by};
 
 /// Every schema change since the first, in order.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
@@ -76,9 +76,6 @@ impl Postgres {
         });
         let pool = Pool::builder(Manager::from_config(config, tls, manager))
             .max_size(CONNECTIONS)
-            .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
-            .runtime(Runtime::Tokio1)
             .post_create(prepare)
             .build()
             .map_err(|error| unopenable(error.to_string()))?;
@@ -88,28 +85,28 @@ impl Postgres {
     }
 
     pub async fn read<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Read, &work).await
+        self.until_known(Mode::Read, &work, begin_by()).await
     }
 
     pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Snapshot, &work).await
+        self.until_known(Mode::Snapshot, &work, begin_by()).await
     }
 
     /// Whoever asked may go: what was begun is ended all the same.
     pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        let store = self.clone();
-        let done = tokio::spawn(async move { store.until_known(Mode::Write, &work).await }).await;
+        let (store, begin_by) = (self.clone(), begin_by());
+        let done = tokio::spawn(async move { store.until_known(Mode::Write, &work, begin_by).await }).await;
         done.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
     }
 
     /// Runs work until its outcome is known: where the connection was lost while the server committed, the server is
-    /// asked whether it did.
-    async fn until_known<T>(&self, mode: Mode, work: &Work<T>) -> Result<T> {
-        let begin = Instant::now();
+    /// asked whether it did. Work that came to nothing is not begun again after `begin_by`.
+    async fn until_known<T>(&self, mode: Mode, work: &Work<T>, begin_by: Option<Instant>) -> Result<T> {
+        let give_up_at = begin_by.unwrap_or(Instant::now() + PATIENCE);
         loop {
-            match self.attempt(mode, work).await {
+            match self.attempt(mode, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
                 Ok(result) => return result,
-                Err(Lost::Undone(error)) if begin.elapsed() >= PATIENCE => return Err(error),
+                Err(Lost::Undone(error)) if Instant::now() >= give_up_at => return Err(error),
                 Err(Lost::Undone(error)) => tracing::debug!(%error, "trying again"),
                 Err(Lost::InDoubt { transaction, value }) => {
                     if self.is_committed(&transaction).await {
@@ -125,7 +122,7 @@ impl Postgres {
     async fn is_committed(&self, transaction: &str) -> bool {
         loop {
             let status = async {
-                let client = self.client().await.map_err(Some)?;
+                let client = self.client(Instant::now() + PATIENCE).await.map_err(Some)?;
                 let asked = client.query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction]).await;
                 asked.and_then(|row| row.try_get::<_, Option<String>>(0)).map_err(|error| {
                     match error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) {
@@ -145,12 +142,17 @@ impl Postgres {
     }
 
     /// Runs work once. The outer error: nobody knows, or nothing was done, and it can be tried again.
-    async fn attempt<T>(&self, mode: Mode, work: &Work<T>) -> std::result::Result<Result<T>, Lost<T>> {
+    async fn attempt<T>(
+        &self,
+        mode: Mode,
+        work: &Work<T>,
+        begin_by: Instant,
+    ) -> std::result::Result<Result<T>, Lost<T>> {
         let harmless = |error: StoreError| match error {
             StoreError::Unreachable(..) => Err(Lost::Undone(error)),
             error => Ok(Err(error)),
         };
-        let mut client = match self.client().await {
+        let mut client = match self.client(begin_by).await {
             Ok(client) => client,
             Err(error) => return harmless(error),
         };
@@ -202,13 +204,15 @@ impl Postgres {
         Ok((value, Some((transaction, id))))
     }
 
-    async fn client(&self) -> Result<Client> {
+    /// A connection, if there is one by then.
+    async fn client(&self, by: Instant) -> Result<Client> {
         let unreachable = |problem: String| StoreError::Unreachable(self.name.clone(), problem);
-        self.pool.get().await.map_err(|error| match error {
+        let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
+        let got = got.ok_or_else(|| unreachable("no connection in time".to_owned()))?;
+        got.map_err(|error| match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 explain(&self.name, &error)
             }
-            PoolError::Timeout(_) => unreachable(format!("no connection within {} s", PATIENCE.as_secs())),
             error => unreachable(error.to_string()),
         })
     }
@@ -217,7 +221,7 @@ impl Postgres {
     async fn migrate(&self, make: bool) -> Result<()> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         let known = MIGRATIONS.len() as i64;
-        let mut client = self.client().await?;
+        let mut client = self.client(Instant::now() + PATIENCE).await?;
         match self.schema_of(&client).await? {
             Some(found) if found == known => return Ok(()),
             None if !make => return Err(StoreError::Missing(self.name.clone())),
