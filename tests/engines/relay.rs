@@ -1,7 +1,7 @@
 //! A TCP relay between a store and its PostgreSQL server, which can misbehave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,7 @@ const FAULTS: [Fault; 4] = [Fault::None, Fault::CutAfterCommit, Fault::CutBefore
 pub struct Relay {
     port: u16,
     fault: Arc<AtomicU8>,
+    barred: Arc<AtomicBool>,
     /// Something was done to a COMMIT.
     pub struck: Arc<Notify>,
 }
@@ -35,10 +36,13 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fault, struck) = (Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
-        let relay = Relay { port, fault: fault.clone(), struck: struck.clone() };
+        let barred = Arc::new(AtomicBool::new(false));
+        let relay = Relay { port, fault: fault.clone(), barred: barred.clone(), struck: struck.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, fault.clone(), struck.clone()));
+                if !barred.load(Ordering::SeqCst) {
+                    tokio::spawn(pass(client, server, fault.clone(), struck.clone()));
+                }
             }
         });
         relay
@@ -50,6 +54,11 @@ impl Relay {
 
     pub fn set(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::SeqCst);
+    }
+
+    /// Whether new connections end at once.
+    pub fn bar(&self, barred: bool) {
+        self.barred.store(barred, Ordering::SeqCst);
     }
 
     pub fn is_over(&self) -> bool {
