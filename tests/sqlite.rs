@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use easy_invite::invite::Token;
 use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl};
-use engines::{Engine, Place, Scratch, at, invite};
+use engines::{Engine, Scratch, at, invite};
 
 fn url(folder: &Path) -> StoreUrl {
     StoreUrl::Sqlite(folder.join("easy-invite.db"))
@@ -169,60 +169,4 @@ async fn a_folder_that_is_not_there_is_named() {
     let expected =
         "the store /nonexistent/folder/easy-invite.db cannot be opened: there is no folder /nonexistent/folder";
     assert_eq!(error.to_string(), expected);
-}
-
-/// How many migrations an engine has.
-fn migrations(engine: &str) -> usize {
-    std::fs::read_dir(Path::new("migrations").join(engine)).unwrap().count()
-}
-
-#[tokio::test]
-async fn a_store_of_every_schema_there_was_is_brought_to_the_present_one() {
-    let present = scratch_schema().await;
-    for version in 1..migrations("sqlite") {
-        let dump = format!("tests/stores/sqlite-schema-{version}.sql");
-        let dump = std::fs::read_to_string(&dump).unwrap_or_else(|error| {
-            panic!("{dump}: {error}: a migration needs a store of the schema before it (sqlite3 FILE .dump)")
-        });
-        let place = Place::new(Engine::Sqlite).await;
-        place.run(&dump).await;
-        let mut before = Vec::new();
-        for table in ["invite", "invite_use", "account"] {
-            let columns = place.query(&format!("SELECT name FROM pragma_table_info('{table}')")).await.concat();
-            let sql = format!("SELECT {} FROM {table} ORDER BY 1", columns.join(", "));
-            before.push((place.query(&sql).await, sql));
-        }
-        let store = Store::open_existing(&place.url()).await.unwrap();
-        for (rows, sql) in before {
-            assert!(rows.len() > 2);
-            assert_eq!(place.query(&sql).await, rows);
-        }
-        assert_eq!(place.query(SCHEMA).await, present);
-        store.verify().await.unwrap();
-        let host = |name: &str| (engines::host(name), "any".to_owned());
-        let hooks = vec![host("example.org"), host("example.net")];
-        let open = store.reserved_until(at(1_800_000_000), at(1_800_000_000), hooks, 10).await.unwrap();
-        assert_eq!(open.len(), 3, "whichever hook made them");
-        for (used, _) in open {
-            assert!(store.redeem(used.id, at(1_800_000_000)).await.unwrap().unwrap().1);
-        }
-        store.verify().await.unwrap();
-    }
-}
-
-/// The columns of all tables, and the indices.
-const SCHEMA: &str = "SELECT s.type, s.name, c.name, c.type, c.\"notnull\" FROM sqlite_schema AS s \
-     LEFT JOIN pragma_table_info(s.name) AS c ORDER BY 1, 2, 3";
-
-async fn scratch_schema() -> Vec<Vec<String>> {
-    Scratch::new(Engine::Sqlite).await.place.query(SCHEMA).await
-}
-
-#[test]
-fn a_postgresql_store_of_every_schema_there_was_is_kept() {
-    assert_eq!(
-        migrations("postgres"),
-        1,
-        "a migration needs a store of the schema before it, and a test that opens it"
-    );
 }
