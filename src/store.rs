@@ -165,6 +165,8 @@ pub enum Insertion {
     Kept,
     /// Another pending invite reserves its username.
     UsernameReserved,
+    /// An account of that name is in the making, or was made since this was asked.
+    UsernameInProgress,
     /// The inviter has made as many within 24 hours as the quota allows.
     TooManyToday {
         /// When the first of these is a day old.

@@ -49,6 +49,11 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     {
         return Ok(Insertion::UsernameReserved);
     }
+    if let Some(account) = &reserved
+        && being_registered(session, account, now).await?
+    {
+        return Ok(Insertion::UsernameInProgress);
+    }
     if let Some(inviter) = limited
         && let Some(refused) = over_quota(session, inviter, quota, now).await?
     {
@@ -150,6 +155,13 @@ async fn reserving_invite(
         except.map_or("", InviteId::as_str).into(),
     ];
     Ok(session.query_one(&sql, &values).await?.is_some())
+}
+
+/// Is an account in the making, or was it made since `now`, when somebody asked whether it exists?
+async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
+    Ok(!reserved_for(session, account.clone()).await?.is_empty()
+        || session.query_one(sql, &[account.as_str().into(), now.into()]).await?.is_some())
 }
 
 pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
