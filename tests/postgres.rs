@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, Purpose};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl};
+use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store, StoreError, StoreUrl};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
 use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
@@ -308,6 +308,25 @@ async fn what_is_noted_of_commits_does_not_grow() {
     timeout(LONG, alone).await.expect("nobody asks after so long any more");
     scratch.with(|_| ()).await;
     assert_eq!(notes().await, 2, "the others go on all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_not_forgotten_while_a_use_of_theirs_is_just_being_reserved() {
+    let (relay, store, scratch) = relayed().await;
+    let own = scratch.with(|_| ()).await;
+    relay.set(Fault::HoldCommit);
+    let claim = claim_of(&own, Purpose::Register, "carol@example.org");
+    let reserving = tokio::spawn(async move { store.reserve(claim).await });
+    relay.struck.notified().await;
+    let forgetting = scratch.store.forget(jid("alice@example.org"));
+    let going_on = async {
+        sleep(Duration::from_millis(500)).await;
+        relay.release();
+    };
+    let (forgotten, ()) = timeout(LONG, futures::future::join(forgetting, going_on)).await.unwrap();
+    assert_eq!(reserving.await.unwrap(), Ok(Claim::Reserved));
+    assert_eq!(forgotten, Ok(Forgotten { open: 1, ..Forgotten::default() }));
+    assert_eq!(scratch.store.find_by_id(own.id.clone()).await, Ok(Some(own)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

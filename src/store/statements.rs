@@ -8,6 +8,7 @@
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
+use super::copy::take_rows;
 use super::session::{Engine, Malformed, Row, Session, Value};
 use super::{Claim, Contents, Filter, Forgotten, Insertion, Quota, Result, StoreError};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
@@ -379,6 +380,10 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str()).await?;
+    // Whoever is reserving a use of one of these at this moment is counted.
+    let named = "(inviter = $1 OR (host = $2 AND username = $3))";
+    let names = || [jid(), host.into(), username.into()];
+    take_rows(session, named, &names()).await?;
     // Uses whose fate is open still need the names: they are settled first.
     let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
@@ -387,8 +392,7 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     if open > 0 {
         return Ok(Forgotten { open, ..Forgotten::default() });
     }
-    let named = "DELETE FROM invite WHERE taken = uses AND (inviter = $1 OR (host = $2 AND username = $3))";
-    let invites = session.execute(named, &[jid(), host.into(), username.into()]).await?;
+    let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
     let uses =
         session.execute("UPDATE invite_use SET account = $1 WHERE account = $2", &[FORGOTTEN.into(), jid()]).await?;
     let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;

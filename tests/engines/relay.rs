@@ -26,6 +26,7 @@ pub struct Relay {
     port: u16,
     fault: Arc<AtomicU8>,
     barred: Arc<AtomicBool>,
+    held: Arc<Notify>,
     /// Something was done to a COMMIT.
     pub struck: Arc<Notify>,
 }
@@ -36,12 +37,13 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fault, struck) = (Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
-        let barred = Arc::new(AtomicBool::new(false));
-        let relay = Relay { port, fault: fault.clone(), barred: barred.clone(), struck: struck.clone() };
+        let (barred, held) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let relay =
+            Relay { port, fault: fault.clone(), barred: barred.clone(), held: held.clone(), struck: struck.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if !barred.load(Ordering::SeqCst) {
-                    tokio::spawn(pass(client, server, fault.clone(), struck.clone()));
+                    tokio::spawn(pass(client, server, fault.clone(), held.clone(), struck.clone()));
                 }
             }
         });
@@ -56,6 +58,11 @@ impl Relay {
         self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
+    /// Lets the COMMIT that is kept back go on.
+    pub fn release(&self) {
+        self.held.notify_one();
+    }
+
     /// Whether new connections end at once.
     pub fn bar(&self, barred: bool) {
         self.barred.store(barred, Ordering::SeqCst);
@@ -66,8 +73,8 @@ impl Relay {
     }
 }
 
-async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, struck: Arc<Notify>) {
-    let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, held: Arc<Notify>, struck: Arc<Notify>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
     loop {
         tokio::select! {
@@ -81,9 +88,11 @@ async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, struck: 
                     Fault::CutBeforeCommit => return struck.notify_one(),
                     Fault::HoldCommit => {
                         struck.notify_one();
-                        // What the server says is passed on until it ends the session.
-                        drop(tokio::io::copy(&mut server, &mut client).await);
-                        return;
+                        tokio::select! {
+                            () = held.notified() => (),
+                            // What the server says is passed on until it ends the session.
+                            _ = tokio::io::copy(&mut server, &mut client) => return,
+                        }
                     }
                     Fault::CutAfterCommit => {
                         server.write_all(&asked[..length]).await.unwrap();
