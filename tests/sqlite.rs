@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::Token;
-use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl};
-use engines::{Engine, Scratch, at, invite};
+use easy_invite::store::{Filter, Insertion, Quota, Store, StoreError, StoreUrl};
+use engines::{Engine, Scratch, at, invite, jid};
 
 fn url(folder: &Path) -> StoreUrl {
     StoreUrl::Sqlite(folder.join("easy-invite.db"))
@@ -161,6 +161,50 @@ async fn a_damaged_file_is_told() {
     damage();
     let store = open(folder).await.unwrap();
     assert!(matches!(store.verify().await, Err(StoreError::Corrupt(..))));
+}
+
+#[tokio::test]
+async fn an_index_that_lacks_a_row_is_told() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    scratch.with(|_| ()).await;
+    let Scratch { store, place } = scratch;
+    drop(store);
+    place.run("PRAGMA writable_schema = on; UPDATE sqlite_schema SET sql = 'CREATE INDEX invite_by_host ON invite (host, expires_at)' \
+         WHERE name = 'invite_by_host'").await;
+    let verdict = open(place.folder()).await.unwrap().verify().await;
+    assert!(
+        matches!(&verdict, Err(StoreError::Corrupt(_, problem)) if problem.contains("invite_by_host")),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_was_forgotten_is_in_no_file_any_more() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let named = "the-name-to-forget";
+    let found = || {
+        let files = std::fs::read_dir(scratch.place.folder())
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files
+            .map(|bytes| bytes.windows(named.len()).filter(|window| *window == named.as_bytes()).count())
+            .sum::<usize>()
+    };
+    let them = jid(&format!("{named}@example.org"));
+    for number in 0..40 {
+        let invite = scratch
+            .with(|invite| invite.inviter = Some(if number % 2 == 0 { them.clone() } else { jid("alice@example.org") }))
+            .await;
+        if number % 4 == 1 {
+            let reserved = scratch.reserve(&invite, them.as_str()).await.unwrap();
+            scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+        }
+    }
+    assert!(found() > 40);
+    let other = scratch.again().await;
+    other.list(Filter::default(), 100, at(0)).await.unwrap();
+    assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
+    assert_eq!(found(), 0);
 }
 
 #[tokio::test]

@@ -477,7 +477,7 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
     if let Engine::Sqlite(_) = session.engine {
-        let rows = session.query("PRAGMA quick_check(1)", &[]).await?;
+        let rows = session.query("PRAGMA integrity_check(1)", &[]).await?;
         let problem = session.read(rows, |row| row.text(0))?.into_iter().find(|verdict| verdict != "ok");
         if let Some(problem) = problem {
             return corrupt(session, problem);
