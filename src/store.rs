@@ -169,6 +169,8 @@ pub enum Insertion {
     Kept,
     /// Another pending invite reserves its username.
     UsernameReserved,
+    /// An account of that name is in the making, or was made since this was asked.
+    UsernameInProgress,
     /// The inviter has made as many within 24 hours as the quota allows.
     TooManyToday {
         /// When the first of these is a day old.
@@ -487,12 +489,17 @@ impl Store {
     }
 
     /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
-    /// others. Nothing is erased while a use of theirs is open.
+    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left, unless somebody
+    /// reads it at this moment for so long that its log cannot be emptied.
     ///
     /// # Errors
     /// If it is not durable.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
-        run!(self.write forget(account))
+        let forgotten = run!(self.write forget(account))?;
+        if let Backend::Sqlite(sqlite) = &self.0 {
+            sqlite.empty_log().await?;
+        }
+        Ok(forgotten)
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.

@@ -95,6 +95,16 @@ impl Sqlite {
             .await
     }
 
+    /// Takes what was erased out of the write-ahead log as well, by emptying it into the file.
+    pub async fn empty_log(&self) -> Result<()> {
+        let file = self.file.clone();
+        let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+        // On the thread that is in no transaction.
+        let run =
+            move |connection: &mut Connection| query(connection, empty, &[]).map_err(|error| explain(&file, &error));
+        self.reader.run(run).await.map(drop)
+    }
+
     /// A thread has nothing else to do while the work waits, as that of a snapshot does.
     async fn run_on<T: Send + 'static>(&self, thread: &SqliteThread, work: Work<T>) -> Result<T> {
         let file = self.file.clone();
@@ -165,6 +175,8 @@ fn connect(path: &Path, file: &str) -> Result<Connection> {
     // In WAL mode anything less may lose the last commits when the power goes.
     connection.pragma_update(None, "synchronous", "FULL").map_err(explained)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(explained)?;
+    // What is erased is to be gone from the file.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(explained)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
