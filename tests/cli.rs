@@ -826,6 +826,17 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
 }
 
 #[test]
+fn a_store_is_one_file_whatever_its_name() {
+    for name in [":memory:", "file:x.db", "file::memory:", "a b#c%20d.db"] {
+        let scratch = Scratch::new();
+        scratch.use_store(&format!("sqlite:{name}"));
+        let made = scratch.made(&["example.org"]);
+        assert_eq!(scratch.json(&["show", text(&made, "uri")])[0]["id"], made["id"], "{name}");
+        scratch.holds_only(&[name]);
+    }
+}
+
+#[test]
 fn commands_that_need_a_store_make_none() {
     let scratch = Scratch::new();
     let missing = "there is no store at easy-invite.db yet: `easy-invite run` makes it; is store.url right?";
