@@ -1135,6 +1135,16 @@ fn a_daemon_that_does_not_answer_is_told_apart_from_none() {
     assert!(checked.stdout.contains("component                FAILED the daemon: easy-invite could not be asked"));
 }
 
+#[test]
+fn a_daemon_that_hangs_is_not_taken_for_a_wrong_port() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    daemon.signal("STOP");
+    let checked = scratch.run(&["check"]);
+    let line = "component                FAILED the daemon: easy-invite runs, but did not answer in time\n";
+    assert!(checked.code == 1 && checked.stdout.ends_with(line), "{checked:?}");
+}
+
 // looking after the data, in a store of either kind
 
 /// The variable that holds the URL of a PostgreSQL superuser, in whose server the tests make databases of their own.
