@@ -219,6 +219,10 @@ pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(file),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
         Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
+        // Linux makes a file system read-only when it finds it damaged, under whoever writes to it.
+        Some(ErrorCode::SystemIoFailure) => {
+            StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
+        }
         _ => StoreError::Other(file, text),
     }
 }
