@@ -3,6 +3,8 @@
 
 mod copy;
 mod postgres;
+mod postgres_connect;
+mod postgres_tls;
 mod postgres_url;
 mod session;
 mod sqlite;

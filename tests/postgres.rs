@@ -273,6 +273,30 @@ async fn the_server_may_restart_between_two_calls() {
     assert_eq!(store.reserve(claim_of(&kept, Purpose::Register, "carol@example.org")).await, Ok(Claim::Reserved));
 }
 
+#[tokio::test]
+async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_to_wait_for_it() {
+    let cluster = Cluster::start();
+    // Nothing but what a commit itself waits for is written within this test.
+    let database = Database::new(&cluster.url()).await;
+    for set in ["ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'"] {
+        query(&database.url, set).await;
+    }
+    query(&database.url, "SELECT pg_reload_conf()").await;
+    for options in ["", "?options=-csynchronous_commit%3Doff"] {
+        let store = Store::open(&url(&format!("{}{options}", database.url))).await.unwrap();
+        let mut told = Vec::new();
+        for _ in 0..10 {
+            let kept = invite();
+            assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+            told.push(kept);
+        }
+        cluster.restart(); // it does not end in order: what is in its memory alone is lost
+        for kept in told {
+            assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept)), "{options}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     let cluster = Cluster::start();

@@ -11,11 +11,11 @@ use deadpool_postgres::{
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::IsolationLevel;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Config, IsolationLevel};
 
+use super::postgres_connect::{Connector, of_tls};
 use super::postgres_url::{PostgresUrl, with_cause};
 use super::session::{Engine, Row, Session, Value};
 use super::{Result, StoreError, Work, begin_by};
@@ -96,15 +96,12 @@ impl Postgres {
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
         let name = url.to_string();
         let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
-        let mut config = url.config();
-        config.connect_timeout(PATIENCE).tcp_user_timeout(SILENCE);
-        config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 4).keepalives_retries(3);
-        let tls = MakeRustlsConnect::new(url.tls().map_err(unopenable)?);
+        let connector = Connector::new(url, PATIENCE, SILENCE).map_err(unopenable)?;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let prepare = Hook::async_fn(|client, _| {
             Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(Manager::from_config(config, tls, manager))
+        let pool = Pool::builder(Manager::from_connect(Config::new(), connector, manager))
             .max_size(CONNECTIONS)
             .post_create(prepare)
             .build()
@@ -370,6 +367,11 @@ pub fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres
     values.collect::<std::result::Result<_, _>>().map(Row)
 }
 
+/// It is not the network: whoever is at the other end has a certificate that is not taken.
+fn is_distrust(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::General(_))
+}
+
 /// PostgreSQL's error in words that say what to do. `Unreachable`: it can be tried again.
 pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
     let name = name.to_owned();
@@ -377,6 +379,7 @@ pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
         let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
         let text = with_cause(error);
         return match connection {
+            true if of_tls(error).is_some_and(is_distrust) => StoreError::Unopenable(name, text),
             true => StoreError::Unreachable(name, text),
             false if text.contains("server does not support TLS") => {
                 StoreError::Unopenable(name, format!("{text} (sslmode=prefer or disable does without)"))

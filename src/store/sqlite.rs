@@ -60,9 +60,11 @@ impl Sqlite {
         // Now: to close it later would take away the locks that SQLite holds on the file (POSIX: of the whole process).
         drop(opened);
         give_to_owner_of_folder(path);
-        let mut connection = connect(path, &file)?;
+        // What is no absolute path may be something else to SQLite: ":memory:" is no file, "file:x" is a URI.
+        let absolute = std::path::absolute(path).map_err(|error| unopenable(error.to_string()))?;
+        let mut connection = connect(&absolute, &file)?;
         migrate(&mut connection, &file)?;
-        let reading = connect(path, &file)?;
+        let reading = connect(&absolute, &file)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| explain(&file, &error))?;
         Ok(Sqlite {
             writer: SqliteThread::start(connection, path, true)?,
@@ -229,6 +231,10 @@ pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(file),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
         Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
+        // Linux makes a file system read-only when it finds it damaged, under whoever writes to it.
+        Some(ErrorCode::SystemIoFailure) => {
+            StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
+        }
         _ => StoreError::Other(file, text),
     }
 }
