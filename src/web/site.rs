@@ -533,7 +533,8 @@ async fn post_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind, body
     let outcome = match site.admit(visitor, Request::Form) {
         Ok(()) => match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES)).await {
             Ok(Ok(body)) => site.take_form(visitor, token, kind, body).await,
-            Ok(Err(_)) | Err(_) => Err(Otherwise::Notice(Notice::TooLarge, None)),
+            Ok(Err(_)) => Err(Otherwise::Notice(Notice::TooLarge, None)),
+            Err(_) => Err(Otherwise::Notice(Notice::TooSlow, None)),
         },
         Err(refused) => Err(refused),
     };
