@@ -5,6 +5,7 @@
 
 mod address;
 mod apps;
+mod connection;
 mod pages;
 mod password;
 mod server;

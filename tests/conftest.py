@@ -29,6 +29,7 @@ _servers: list[Server] = []
 def pytest_configure(config: pytest.Config) -> None:
     """Makes known the marks of tests that are about one engine's own ways, and of those that take long."""
     config.addinivalue_line("markers", "store(engine): the test is about this engine, sqlite or postgres")
+    config.addinivalue_line("markers", "one_setup: the test is about the daemon alone, so one setup will do")
     config.addinivalue_line("markers", f"seconds(number): the test may take so long, instead of {TEST_SECONDS}")
 
 
@@ -37,6 +38,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "setup" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("store")
         about = [name for name, (_, engine) in SETUPS.items() if mark is None or engine == mark.args[0]]
+        if metafunc.definition.get_closest_marker("one_setup"):
+            about = about[-1:]
         metafunc.parametrize("setup", about, indirect=True, scope="session")
 
 
@@ -89,9 +92,10 @@ def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory:
 @pytest.fixture(scope="module")
 def web_server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
                ) -> Iterator[Server]:
-    """The same, and the daemon shows web pages."""
+    """The same, and the daemon shows web pages, to everybody as many as they want."""
     folder = tmp_path_factory.mktemp("server")
-    with Server(prosody_version, folder, store_url=store_url(), settings=web_settings()) as running:
+    settings = {**web_settings(), "limits": {limit: "unlimited" for limit in ("wrong_tokens", "pages", "forms")}}
+    with Server(prosody_version, folder, store_url=store_url(), settings=settings) as running:
         _servers.append(running)
         yield running
         _servers.remove(running)

@@ -173,6 +173,8 @@ pub enum Notice {
     Forged,
     /// The body was too long.
     TooLarge,
+    /// The body did not come in time.
+    TooSlow,
     /// There is no such page.
     NoPage,
     /// The page cannot be had this way.
@@ -375,6 +377,7 @@ impl Pages {
             Notice::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, &texts.too_many, &texts.too_many_text),
             Notice::Forged => (StatusCode::FORBIDDEN, &texts.forged, &texts.forged_text),
             Notice::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, &texts.too_large, &texts.too_large_text),
+            Notice::TooSlow => (StatusCode::REQUEST_TIMEOUT, &texts.failed, &texts.failed_text),
             Notice::NoPage => (StatusCode::NOT_FOUND, &texts.no_page, &texts.no_page_text),
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &texts.no_page, &texts.no_page_text),
             Notice::Failed => (StatusCode::INTERNAL_SERVER_ERROR, &texts.failed, &texts.failed_text),

@@ -26,7 +26,7 @@ pub enum BadPassword {
     IsUsername,
     /// It begins or ends with a space, which nobody sees.
     Spaces,
-    /// It holds a control character, which cannot be typed everywhere.
+    /// It holds a control character, which cannot be typed everywhere, or bytes that were no text.
     Characters,
 }
 
@@ -42,7 +42,7 @@ pub fn check(password: &str, username: &str) -> Result<(), BadPassword> {
         Err(BadPassword::Short)
     } else if length > LONGEST {
         Err(BadPassword::Long)
-    } else if password.chars().any(char::is_control) {
+    } else if password.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
         Err(BadPassword::Characters)
     } else if password.trim() != password {
         Err(BadPassword::Spaces)
@@ -84,6 +84,7 @@ mod tests {
             ("kites and lamps\u{a0}", BadPassword::Spaces),
             ("kites\tand lamps", BadPassword::Characters),
             ("kites\u{0}and lamps", BadPassword::Characters),
+            ("kites\u{fffd}and lamps", BadPassword::Characters),
         ] {
             assert_eq!(check(password, "caroline"), Err(problem), "{password:?}");
         }

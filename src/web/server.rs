@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use super::connection::Connection;
 use super::site::{Peer, Site, router};
 
 /// How many connections there are at a time; further ones wait to be accepted. Each idle one takes a few kilobytes.
@@ -31,8 +32,14 @@ const OTHER_FILES: u64 = 256;
 /// How long a client may take for the head of its next request, idle connections included.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection lasts at most, whatever happens on it. A registration takes half a minute at the very worst.
+/// How long a client may take nothing of an answer.
+const TAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection takes requests, whatever happens on it.
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
+
+/// How long the last of them may take. A registration takes half a minute at the very worst.
+const LAST_REQUEST: Duration = Duration::from_secs(40);
 
 /// How long answers that are under way may take when it is time to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -102,12 +109,14 @@ async fn serve_connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Connection::new(stream, TAKE_PATIENCE)), service);
     tokio::pin!(connection);
-    tokio::select! {
-        served = &mut connection => return Ok(served?),
-        () = stop.cancelled() => (),
-        () = sleep(CONNECTION_LIFE) => (),
+    for life in [CONNECTION_LIFE, LAST_REQUEST] {
+        tokio::select! {
+            served = &mut connection => return Ok(served?),
+            () = stop.cancelled() => break,
+            () = sleep(life) => connection.as_mut().graceful_shutdown(),
+        }
     }
     connection.as_mut().graceful_shutdown();
     timeout(DRAIN, connection).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -447,6 +447,18 @@ impl FromRequestParts<Site> for Visitor {
     }
 }
 
+/// What stands in the place of a token. Bytes that are no text are found nowhere, as other guesses.
+struct Shown(String);
+
+impl FromRequestParts<Site> for Shown {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Self::Rejection> {
+        let token = Path::<String>::from_request_parts(parts, site).await;
+        Ok(Shown(token.map(|Path(token)| token).unwrap_or_default()))
+    }
+}
+
 /// What the page with the apps is asked for.
 #[derive(Default, Deserialize)]
 struct AppsWish {
@@ -471,7 +483,7 @@ pub fn router(site: Site) -> Router {
     all.with_state(site)
 }
 
-async fn landing(State(site): State<Site>, visitor: Visitor, Path(token): Path<String>) -> Response {
+async fn landing(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) -> Response {
     let outcome = match site.admit(&visitor, Request::Page) {
         Ok(()) => site.landing(&visitor, &token).await,
         Err(refused) => Err(refused),
@@ -482,7 +494,7 @@ async fn landing(State(site): State<Site>, visitor: Visitor, Path(token): Path<S
 async fn apps(
     State(site): State<Site>,
     visitor: Visitor,
-    Path(token): Path<String>,
+    Shown(token): Shown,
     wish: Result<Query<AppsWish>, QueryRejection>,
 ) -> Response {
     let wish = wish.map(|Query(wish)| wish).unwrap_or_default();
@@ -493,11 +505,11 @@ async fn apps(
     site.respond(&visitor, outcome.map(|page| (page, None)))
 }
 
-async fn register(State(site): State<Site>, visitor: Visitor, Path(token): Path<String>) -> Response {
+async fn register(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) -> Response {
     get_form(&site, &visitor, &token, Kind::Register).await
 }
 
-async fn reset(State(site): State<Site>, visitor: Visitor, Path(token): Path<String>) -> Response {
+async fn reset(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) -> Response {
     get_form(&site, &visitor, &token, Kind::Reset).await
 }
 
@@ -509,11 +521,11 @@ async fn get_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind) -> Re
     site.respond(visitor, outcome)
 }
 
-async fn post_register(State(site): State<Site>, visitor: Visitor, Path(token): Path<String>, body: Body) -> Response {
+async fn post_register(State(site): State<Site>, visitor: Visitor, Shown(token): Shown, body: Body) -> Response {
     post_form(&site, &visitor, &token, Kind::Register, body).await
 }
 
-async fn post_reset(State(site): State<Site>, visitor: Visitor, Path(token): Path<String>, body: Body) -> Response {
+async fn post_reset(State(site): State<Site>, visitor: Visitor, Shown(token): Shown, body: Body) -> Response {
     post_form(&site, &visitor, &token, Kind::Reset, body).await
 }
 
@@ -521,7 +533,8 @@ async fn post_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind, body
     let outcome = match site.admit(visitor, Request::Form) {
         Ok(()) => match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES)).await {
             Ok(Ok(body)) => site.take_form(visitor, token, kind, body).await,
-            Ok(Err(_)) | Err(_) => Err(Otherwise::Notice(Notice::TooLarge, None)),
+            Ok(Err(_)) => Err(Otherwise::Notice(Notice::TooLarge, None)),
+            Err(_) => Err(Otherwise::Notice(Notice::TooSlow, None)),
         },
         Err(refused) => Err(refused),
     };
