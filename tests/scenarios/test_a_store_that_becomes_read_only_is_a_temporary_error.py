@@ -35,9 +35,9 @@ async def test_until_it_is_writable_again(disk, make_server):
     done = server.daemon.cli("generate", "example.org")
     assert (done.returncode, done.stdout) == (1, "") and "read-only" in done.stderr
 
-    server.stop()  # Prosody as well: one that runs in a root of its own holds what was mounted when it started
+    server.daemon.stop()
     mend(disk)
-    server.start()
+    server.daemon.start()
     await register(server, "carol", invite)
     await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
     await register(server, "dave", made)
