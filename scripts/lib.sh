@@ -8,6 +8,7 @@
 #     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
 #     install_packages NAME...   installs the packages that are missing; no service is started
 #     python_environment         prints the path of a Python that has tests/requirements.txt installed
+#     node_packages              prints the path of a folder that has tests/package.json installed
 #     postgres_programs          prints the folder with PostgreSQL's server programs
 #     require_rust               makes sure that cargo can be called, and has a compiler for C beside it
 #     build_daemon               builds easy-invite (debug) and prints the path of the binary
@@ -93,6 +94,26 @@ make_python_environment() {
         cp "$wanted" "$folder/requirements.txt"
     fi
     printf '%s\n' "$folder/bin/python"
+}
+
+node_packages() {
+    command -v npm >/dev/null || install_packages nodejs npm
+    with_lock node make_node_packages
+}
+
+# Only for node_packages. The copy of the list is written last: a folder without it is half-made.
+make_node_packages() {
+    local folder wanted="$repository/tests/package.json"
+    folder="$(cache_folder)/node"
+    if ! cmp --silent "$wanted" "$folder/installed.json"; then
+        printf 'Installing what the tests need of npm\n' >&2
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp "$wanted" "$folder/package.json"
+        npm install --prefix "$folder" --no-audit --no-fund --no-package-lock --loglevel=error >&2
+        cp "$wanted" "$folder/installed.json"
+    fi
+    printf '%s\n' "$folder/node_modules"
 }
 
 # Debian keeps those of each major version apart. The newest that is there.

@@ -1,11 +1,14 @@
 //! What the daemon asks the chat server, through whatever connection there is to it.
 
+use std::net::IpAddr;
+
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::invite::{Invite, Use};
+use crate::secret::Secret;
 
 /// How many questions may wait to be sent before those who ask have to wait themselves.
 const WAITING_QUESTIONS: usize = 256;
@@ -34,6 +37,38 @@ pub enum Fate {
     Made,
     /// Its account was not made.
     NotMade,
+}
+
+/// What came of having an account made, or a password set, for a reserved use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is done, with all that the invite promises.
+    Made,
+    /// It is done, but not all that the invite promises: to settle the reservation has the rest done later.
+    Unsettled,
+    /// It cannot be told yet: to settle the reservation tells.
+    InFlight,
+    /// It was not done, and will not be under this reservation.
+    Refused(Objection),
+}
+
+/// Why the hook made no account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// There is an account of this name by now.
+    UsernameTaken,
+    /// There is no account of this name any more, whose password could be set.
+    NoSuchAccount,
+    /// There can be no account of this name.
+    UsernameImpossible,
+    /// The password cannot be one, or is not good enough, for this reason, if it gives one.
+    Password(String),
+    /// The server's limits keep it back for now, for this reason, if it gives one.
+    Limited(String),
+    /// The server has other reasons.
+    Other(String),
+    /// The server could not do it, or is not the one that was meant: no fault of whoever registers.
+    Unable(String),
 }
 
 /// The hook of a VirtualHost, as it introduces itself.
@@ -72,6 +107,17 @@ pub enum Question {
         reserved: Box<(Use, Invite)>,
         /// The way back.
         answer: oneshot::Sender<Answer<Fate>>,
+    },
+    /// Make the account of a reserved use, or set its password.
+    Create {
+        /// The reservation, of the hook's own server.
+        reserved: Box<(Use, Invite)>,
+        /// The account's password from then on.
+        password: Secret,
+        /// Where whoever registers connects from, for the server's own limits.
+        address: Option<IpAddr>,
+        /// The way back.
+        answer: oneshot::Sender<Answer<Creation>>,
     },
     /// Is the hook of this VirtualHost there?
     Hello {
@@ -112,6 +158,14 @@ impl ChatServer {
     /// If nobody answers.
     pub async fn settle(&self, reserved: (Use, Invite)) -> Answer<Fate> {
         self.ask(|answer| Question::Settle { reserved: Box::new(reserved), answer }).await
+    }
+
+    /// Has the account of a reserved use made, or its password set.
+    ///
+    /// # Errors
+    /// If nobody answers: it may have been done all the same, and to settle the reservation tells.
+    pub async fn create(&self, reserved: (Use, Invite), password: Secret, address: Option<IpAddr>) -> Answer<Creation> {
+        self.ask(|answer| Question::Create { reserved: Box::new(reserved), password, address, answer }).await
     }
 
     /// The hook of a VirtualHost.

@@ -5,24 +5,29 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use jid::{BareJid, DomainPart};
 use jiff::SignedDuration;
 use serde::Deserialize;
 use serde::de::{self, Unexpected, Visitor};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use url::Url;
 
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
-use crate::links::LandingPage;
+use crate::links::{LandingPage, PublicUrl};
 use crate::policy::HostPolicy;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
-use crate::xmpp;
+use crate::texts::Languages;
+use crate::{web, xmpp};
 
 /// The variable that names the file where the command line does not.
 pub const FILE_VARIABLE: &str = "EASY_INVITE_CONFIG";
@@ -39,8 +44,12 @@ pub const EXAMPLE: &str = include_str!("../config.example.toml");
 /// The longest file that is read: a thousand hosts fit, a disk image given by mistake is not loaded.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
+/// The longest file with a secret that is read.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
 const DEFAULT_SERVER: &str = "127.0.0.1:5347";
 const DEFAULT_STORE: &str = "easy-invite.db";
+const DEFAULT_TRUSTED_PROXIES: [&str; 2] = ["127.0.0.1", "::1"];
 const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
 /// The texts with which serde begins its complaints.
@@ -64,6 +73,8 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// What an address may do.
     pub limits: Limits,
+    /// The web side, where there is one.
+    pub web: Option<web::Config>,
     /// The served hosts.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What should be mended although it can be used.
@@ -133,7 +144,13 @@ impl Config {
     /// # Errors
     /// If there is no secret.
     pub fn xmpp(&self) -> Result<xmpp::Config, ConfigError> {
-        Ok(xmpp::Config { jid: self.component.clone(), server: self.server.clone(), secret: self.secret.clone()? })
+        let languages = Arc::new(Languages::built_in());
+        Ok(xmpp::Config {
+            jid: self.component.clone(),
+            server: self.server.clone(),
+            secret: self.secret.clone()?,
+            languages,
+        })
     }
 }
 
@@ -169,6 +186,7 @@ struct Raw {
     control: RawControl,
     #[serde(default)]
     limits: RawLimits,
+    web: Option<Spanned<RawWeb>>,
     #[serde(default)]
     hosts: BTreeMap<Spanned<String>, RawHost>,
 }
@@ -200,6 +218,22 @@ struct RawControl {
 struct RawLimits {
     wrong_tokens: Option<RawMost>,
     registrations: Option<RawMost>,
+    pages: Option<RawMost>,
+    forms: Option<RawMost>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWeb {
+    listen: Option<Spanned<String>>,
+    public_url: Spanned<String>,
+    trusted_proxies: Option<Vec<Spanned<String>>>,
+    name: Option<String>,
+    logo: Option<PathBuf>,
+    accent: Option<Spanned<String>>,
+    imprint: Option<Spanned<String>>,
+    terms: Option<Spanned<String>>,
+    templates: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Deserialize)]
@@ -275,6 +309,9 @@ impl Source<'_> {
             let key = quoteless(key);
             let expected = match key.as_str() {
                 "component" => "missing: expected a table [component] with jid and secret",
+                "public_url" => {
+                    "missing: expected where browsers find the pages, such as \"https://invite.example.org\""
+                }
                 "jid" => "missing: expected the name of the component, for example \"invite.example.org\"",
                 _ => "missing",
             };
@@ -289,7 +326,6 @@ impl Source<'_> {
                 complaint.problem = format!("a name with dots has to be quoted: write [hosts.\"{host}\"]");
             }
             complaint.problem += match complaint.key.as_deref() {
-                Some("web") => ". This version has no web side yet: a host's landing_page can link to another page",
                 Some("metrics") => ". This version has no metrics yet",
                 _ => "",
             };
@@ -381,6 +417,8 @@ impl Source<'_> {
         let jid = self.read(&component.jid, domain)?;
         let server = self.read_or(component.server, DEFAULT_SERVER.to_owned(), server)?;
         let secret = self.secret(span, component.secret, component.secret_file, environment_secret)?;
+        let web = raw.web.map(|web| self.web(web.into_inner())).transpose()?;
+        let pages = web.as_ref().map(|(_, pages)| pages);
         let mut hosts = BTreeMap::new();
         for (name, host) in raw.hosts {
             let host_name = self.read(&name, domain)?;
@@ -388,7 +426,7 @@ impl Source<'_> {
                 let problem = "the component's own JID: expected a VirtualHost of the chat server";
                 return Err(self.problem(Some(name.span()), problem));
             }
-            let policy = self.host(&host_name, host)?;
+            let policy = self.host(&host_name, host, pages.cloned())?;
             if hosts.insert(host_name, policy).is_some() {
                 return Err(self.problem(Some(name.span()), "the same host has another table"));
             }
@@ -412,8 +450,52 @@ impl Source<'_> {
         let limits = Limits {
             wrong_tokens: raw.limits.wrong_tokens.map_or(default.wrong_tokens, |most| most.0),
             registrations: raw.limits.registrations.map_or(default.registrations, |most| most.0),
+            pages: raw.limits.pages.map_or(default.pages, |most| most.0),
+            forms: raw.limits.forms.map_or(default.forms, |most| most.0),
         };
-        Ok(Config { component: jid, server, secret, store, retention, control_socket, limits, hosts, warning: None })
+        let (component, web, warning) = (jid, web.map(|(web, _)| web), None);
+        Ok(Config { component, server, secret, store, retention, control_socket, limits, web, hosts, warning })
+    }
+
+    /// The web side, and where its pages are.
+    fn web(&self, raw: RawWeb) -> Result<(web::Config, LandingPage), ConfigError> {
+        let in_words = |error: crate::links::BadPublicUrl| error.to_string();
+        let (public_url, landing_page) = self.read(&raw.public_url, |text| {
+            let url = PublicUrl::parse(text).map_err(in_words)?;
+            let landing_page = url.landing_page().map_err(in_words)?;
+            Ok((url, landing_page))
+        })?;
+        let trusted_proxies = match &raw.trusted_proxies {
+            None => DEFAULT_TRUSTED_PROXIES.iter().filter_map(|proxy| network(proxy).ok()).collect(),
+            Some(proxies) => proxies.iter().map(|proxy| self.read(proxy, network)).collect::<Result<_, _>>()?,
+        };
+        let read_url = |value: Option<Spanned<String>>| self.read_or(value, None, |text| web_url(text).map(Some));
+        let accent = |text: &str| {
+            let expected = || format!("expected a colour such as \"#2b5f8a\", found {text:?}");
+            web::Accent::parse(text).map(Some).ok_or_else(expected)
+        };
+        let templates = match raw.templates {
+            None => None,
+            Some(folder) => {
+                let path = self.folder().join(folder.get_ref());
+                if !path.is_dir() {
+                    let problem = format!("{} is no folder: expected one with templates", path.display());
+                    return Err(self.problem(Some(folder.span()), problem));
+                }
+                Some(path)
+            }
+        };
+        let look = web::Look {
+            name: raw.name.filter(|name| !name.trim().is_empty()),
+            logo: raw.logo.map(|logo| self.folder().join(logo)),
+            accent: self.read_or(raw.accent, None, accent)?,
+            imprint: read_url(raw.imprint)?,
+            terms: read_url(raw.terms)?,
+            templates,
+        };
+        let default_listen = SocketAddr::from(([127, 0, 0, 1], 5380));
+        let listen = self.read_or(raw.listen, default_listen, listen)?;
+        Ok((web::Config { listen, public_url, trusted_proxies, look }, landing_page))
     }
 
     fn secret(
@@ -442,8 +524,16 @@ impl Source<'_> {
                 let path = self.folder().join(file.get_ref());
                 let unreadable =
                     |error| self.problem(Some(file.span()), format!("{} cannot be read: {error}", path.display()));
-                let text = std::fs::read_to_string(&path).map_err(unreadable);
-                text.and_then(|text| checked(text.trim_end_matches(['\r', '\n']).to_owned(), file.span()))
+                let mut text = String::new();
+                let read = File::open(&path).and_then(|file| file.take(LONGEST_SECRET + 1).read_to_string(&mut text));
+                match read.map_err(unreadable) {
+                    Ok(read) if read as u64 > LONGEST_SECRET => {
+                        let problem = format!("{} is longer than {LONGEST_SECRET} bytes: no secret is", path.display());
+                        Err(self.problem(Some(file.span()), problem))
+                    }
+                    Ok(_) => checked(text.trim_end_matches(['\r', '\n']).to_owned(), file.span()),
+                    Err(error) => Err(error),
+                }
             }
             (None, None) => {
                 let mut missing = self.problem(
@@ -466,7 +556,7 @@ impl Source<'_> {
         })
     }
 
-    fn host(&self, host: &DomainPart, raw: RawHost) -> Result<HostPolicy, ConfigError> {
+    fn host(&self, host: &DomainPart, raw: RawHost, pages: Option<LandingPage>) -> Result<HostPolicy, ConfigError> {
         let default = HostPolicy::default();
         let admins = raw.admins.iter().map(|admin| self.read(admin, |text| admin_of(host, text)));
         let landing_page = |text: &str| LandingPage::parse(text).map(Some).map_err(|error| error.to_string());
@@ -477,7 +567,7 @@ impl Source<'_> {
             admins: admins.collect::<Result<_, _>>()?,
             expire_after: self.read_or(raw.expire_after, default.expire_after, lifetime)?,
             reset_expire_after: self.read_or(raw.reset_expire_after, default.reset_expire_after, lifetime)?,
-            landing_page: self.read_or(raw.landing_page, default.landing_page, landing_page)?,
+            landing_page: self.read_or(raw.landing_page, pages, landing_page)?,
             invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
             pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
             inviter_age: self.read_or(raw.inviter_age, default.inviter_age, age)?,
@@ -568,6 +658,24 @@ fn server(text: &str) -> Result<String, String> {
         Ok(1..) if digits => Ok(text.to_owned()),
         _ => expected("no port between 1 and 65535"),
     }
+}
+
+/// Where the web side listens: an address of this machine, and a port.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+    address.ok_or_else(|| format!("expected an IP address and a port, such as \"127.0.0.1:5380\", found {text:?}"))
+}
+
+/// An address, or a network as `10.0.0.0/8`.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    let network = address.or_else(|_| text.parse::<IpNet>());
+    network.map_err(|_| format!("expected an IP address or a network such as \"10.0.0.0/8\", found {text:?}"))
+}
+
+fn web_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
+    url.ok_or_else(|| format!("expected an address such as \"https://example.org/imprint\", found {text:?}"))
 }
 
 fn store_url(text: &str) -> Result<StoreUrl, String> {

@@ -261,6 +261,10 @@ impl From<NoAnswer> for Unreachable {
     }
 }
 
+fn left_to_the_daemon() -> Unreachable {
+    Unreachable("left to the daemon".to_owned())
+}
+
 async fn forward(daemon: Daemon, mut questions: Questions) {
     let places = Arc::new(Semaphore::new(CLIENT_CONNECTIONS));
     while let Some(question) = questions.recv().await {
@@ -272,9 +276,8 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
                     drop(answer.send(daemon.account(host, username).await));
                 }
                 Question::Hello { host, answer } => drop(answer.send(daemon.hello(host).await)),
-                Question::Settle { answer, .. } => {
-                    drop(answer.send(Err(Unreachable("left to the daemon".to_owned()))));
-                }
+                Question::Settle { answer, .. } => drop(answer.send(Err(left_to_the_daemon()))),
+                Question::Create { answer, .. } => drop(answer.send(Err(left_to_the_daemon()))),
             }
             drop(place);
         });

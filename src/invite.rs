@@ -16,12 +16,15 @@ pub const TOKEN_LENGTH: usize = 24;
 /// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely collide.
 const ID_LENGTH: usize = 12;
 
+/// The characters of an id: no 0, 1, l or o, which are misread.
+const ID_ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
 /// How long a session that presented a token before its expiry may take to register (XEP-0445 §5 judges expiry
 /// when the token is presented). Servers close unauthenticated streams long before.
 const PRESENTED_GRACE_SECONDS: i64 = 60 * 60;
 
 /// A text of random characters, evenly drawn from `alphabet` by the system's random source.
-fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
+pub(crate) fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
     // Bytes from here up would make the first characters of the alphabet likelier than the others.
     let even = 256 - 256 % alphabet.len();
     let mut text = String::with_capacity(length);
@@ -33,6 +36,11 @@ fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRandomness> {
         text.extend(characters.take(length - text.len()).map(|byte| char::from(*byte)));
     }
     Ok(text)
+}
+
+/// A short text that nobody has come up with before, and nobody else will.
+pub fn nonce() -> Result<String, NoRandomness> {
+    random_text(ID_ALPHABET, ID_LENGTH)
 }
 
 /// The system's random source failed, so no secret can be made.
@@ -85,8 +93,7 @@ pub struct InviteId(String);
 impl InviteId {
     /// A new id from the system's random source.
     pub fn generate() -> Result<Self, NoRandomness> {
-        // No 0, 1, l or o, which are misread.
-        random_text(b"abcdefghijkmnpqrstuvwxyz23456789", ID_LENGTH).map(InviteId)
+        random_text(ID_ALPHABET, ID_LENGTH).map(InviteId)
     }
 
     /// The id in a text of any origin; `None` if its shape says that it is none.

@@ -1,7 +1,9 @@
 //! The service: everything that happens to invites, in terms of rules, store and chat server. The edges (the XMPP
 //! component, the command line) turn their own requests into these calls and the outcomes into their own answers.
 
-use std::collections::{BTreeMap, VecDeque};
+mod registration;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,11 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::{ChatServer, Fate, Hook, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Purpose, Token, Use};
-use crate::limits::{Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
+use crate::limits::{self, Address, Counts, GUESSING, Limits, MOST_WRONG_IN_ALL, Wrong};
 use crate::links::{self, Reference};
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::{Claim, Filter, Insertion, Quota, Store, StoreError};
+pub use registration::BrowserRegistration;
 
 /// How many ended invites one transaction removes: short enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -40,6 +43,8 @@ struct Inner {
     counts: Mutex<Counts>,
     /// The names of the reservations that were released last.
     given_up: Mutex<VecDeque<String>>,
+    /// The names of the reservations whose accounts the hook is being asked to make.
+    registering: Mutex<HashSet<String>>,
     /// The id of the chat server whose hook has answered for each host.
     servers: Mutex<BTreeMap<DomainPart, String>>,
 }
@@ -129,6 +134,7 @@ impl Invites {
             clock,
             counts: Mutex::new(Counts::new(limits)),
             given_up: Mutex::default(),
+            registering: Mutex::default(),
             servers: Mutex::default(),
         }))
     }
@@ -182,6 +188,7 @@ impl Invites {
         match self.0.store.insert(invite.clone(), quota, now).await? {
             Insertion::Kept => (),
             Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+            Insertion::UsernameInProgress => return Err(Refusal::InProgress.into()),
             Insertion::TooManyToday { again_at } => {
                 let most = quota.per_day.unwrap_or_default();
                 return Err(Refusal::TooManyToday { most, again_at }.into());
@@ -238,8 +245,18 @@ impl Invites {
         Ok(found.filter(|invite| &invite.host == host).ok_or(Refusal::Unknown)?)
     }
 
-    /// The invite of a token that a stranger presents. It counts as a guess if there is no such invite at all.
+    /// The invite of a token that a stranger presents on a host.
     async fn of_presented(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
+        let invite = self.look(token, address).await?;
+        if &invite.host == host { Ok(invite) } else { Err(Refusal::Unknown.into()) }
+    }
+
+    /// The invite of a token that a stranger shows, whatever its type, its state and its host; `None`: what is shown
+    /// cannot be one. Changes nothing, but it counts as a guess if there is no such invite at all.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` where too much was guessed.
+    pub async fn look(&self, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
         if let Some(address) = address {
             let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
             self.counts().admit(address, Instant::now()).map_err(refused)?;
@@ -248,8 +265,24 @@ impl Invites {
             Some(token) => self.0.store.find(token.hash()).await?,
             None => None,
         };
-        let invite = found.ok_or_else(|| self.wrong_token(address))?;
-        if &invite.host == host { Ok(invite) } else { Err(Refusal::Unknown.into()) }
+        Ok(found.ok_or_else(|| self.wrong_token(address))?)
+    }
+
+    /// Counts what an address asks of the web side.
+    ///
+    /// # Errors
+    /// When it may ask again, if it has asked too much, or guessed.
+    pub fn admit_request(&self, request: limits::Request, address: Address) -> std::result::Result<(), Timestamp> {
+        self.counts().request(request, address, Instant::now()).map_err(|left| self.after(left))
+    }
+
+    /// What an invite does now for whoever opens its page.
+    ///
+    /// # Errors
+    /// Why it does nothing.
+    pub fn purpose(&self, invite: &Invite) -> std::result::Result<Purpose, Refusal> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        policy::purpose(invite, policy, self.now())
     }
 
     /// Counts a token that no invite has.
@@ -302,7 +335,7 @@ impl Invites {
         let (_, policy) = self.policy(host.as_str())?;
         let now = self.now();
         let account = BareJid::from_parts(Some(&registration.username), host);
-        let Some((token, presented)) = registration.grant else {
+        let Some((token, _)) = &registration.grant else {
             if policy.registration_invite_only {
                 return Err(Refusal::InvitationOnly.into());
             }
@@ -315,7 +348,16 @@ impl Invites {
             return Ok(Admission::Open);
         };
         let invite = self.of_presented(host, token.as_ref(), registration.address).await?;
-        let username = &registration.username;
+        let (used, invite) = self.reserve_use(invite, registration).await?;
+        Ok(Admission::Reserved(used.purpose, Box::new(invite)))
+    }
+
+    /// Reserves a use of an invite that was found already.
+    async fn reserve_use(&self, invite: Invite, registration: Registration) -> Result<(Use, Invite)> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        let (username, now) = (&registration.username, self.now());
+        let account = BareJid::from_parts(Some(username), &invite.host);
+        let presented = registration.grant.as_ref().and_then(|(_, presented)| *presented);
         let exists = registration.exists && self.exists_after_all(&account, true).await?;
         let purpose = policy::admit_registration(&invite, policy, username, exists, presented, now)?;
         let reservation = registration.reservation;
@@ -324,11 +366,12 @@ impl Invites {
             self.counts().register(&reservation, address, &invite.id, Instant::now()).map_err(refused)?;
         }
         let (id, server, of) = (reservation.clone(), registration.server, invite.id.clone());
-        if let Err(error) = self.claim(Use { id, invite: of, purpose, account, server, reserved_at: now }).await {
+        let used = Use { id, invite: of, purpose, account, server, reserved_at: now };
+        if let Err(error) = self.claim(used.clone()).await {
             self.counts().registered(&reservation, false);
             return Err(error);
         }
-        Ok(Admission::Reserved(purpose, Box::new(invite)))
+        Ok((used, invite))
     }
 
     /// Does an account exist, of which the server just said so? What is left of a registration that was cut short does
@@ -376,13 +419,17 @@ impl Invites {
     }
 
     /// Asks what became of reservations, and redeems or releases those whose fate is known. Returns how many were. What
-    /// the hook of another server has reserved stays open: nobody else can tell.
+    /// the hook of another server has reserved stays open: nobody else can tell. So does what is going on here: the hook
+    /// may not even have heard of it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn settle(&self, mut standing: Vec<(Use, Invite)>) -> Result<u64> {
         let hooks = self.hooks();
-        standing.retain(|(used, invite)| used.server.is_empty() || hooks.get(&invite.host) == Some(&used.server));
+        standing.retain(|(used, invite)| {
+            let ours = used.server.is_empty() || hooks.get(&invite.host) == Some(&used.server);
+            ours && !self.is_registering(&used.id)
+        });
         let asked = standing.into_iter().map(|reserved| async move {
             let reservation = reserved.0.id.clone();
             (reservation, self.0.chat_server.settle(reserved).await)

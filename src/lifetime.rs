@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::texts::{Texts, escaped, fill};
+
 /// The longest life that can be asked for, in seconds: ten years. Whoever means longer means `never`.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 
@@ -35,9 +37,24 @@ impl Lifetime {
 }
 
 /// Why a text is not a [`Lifetime`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadLifetime(String);
+
+impl BadLifetime {
+    /// What people read.
+    pub fn text(&self, texts: &Texts) -> String {
+        fill(&texts.mistake.bad_lifetime, &[("written", &escaped(&self.0))])
+    }
+}
+
+/// In English, for the configuration and the command line.
+impl fmt::Display for BadLifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(Texts::english()))
+    }
+}
+
+impl std::error::Error for BadLifetime {}
 
 impl FromStr for Lifetime {
     type Err = BadLifetime;

@@ -34,11 +34,24 @@ pub struct Limits {
     pub wrong_tokens: Option<u32>,
     /// An invite with more than one use makes so many accounts a day from one address. `None`: any number.
     pub registrations: Option<u32>,
+    /// So many web pages within [`GUESSING`] are shown to one address. `None`: any number.
+    pub pages: Option<u32>,
+    /// So many web forms are taken from one address within [`GUESSING`]. `None`: any number.
+    pub forms: Option<u32>,
+}
+
+/// What an address asks of the web side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To see a page.
+    Page,
+    /// To have a form taken: an account to be made, a password to be set.
+    Form,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { wrong_tokens: Some(20), registrations: Some(50) }
+        Limits { wrong_tokens: Some(20), registrations: Some(50), pages: Some(600), forms: Some(60) }
     }
 }
 
@@ -104,6 +117,8 @@ pub struct Counts {
     registrations: Tallies<(Address, InviteId)>,
     /// The registrations that have not ended, by the names of their reservations.
     registering: VecDeque<(String, (Address, InviteId))>,
+    pages: Tallies<Address>,
+    forms: Tallies<Address>,
 }
 
 impl Counts {
@@ -117,6 +132,8 @@ impl Counts {
             told: Tallies::lasting(TELL_EVERY),
             registrations: Tallies::lasting(DAY),
             registering: VecDeque::new(),
+            pages: Tallies::lasting(GUESSING),
+            forms: Tallies::lasting(GUESSING),
         }
     }
 
@@ -126,6 +143,22 @@ impl Counts {
     /// For how long it may not.
     pub fn admit(&mut self, address: Address, now: Instant) -> Result<(), Duration> {
         self.refused.left(&address, now).map_or(Ok(()), Err)
+    }
+
+    /// An address asks something of the web side, where those are refused as well that guess.
+    ///
+    /// # Errors
+    /// For how long it may not.
+    pub fn request(&mut self, request: Request, address: Address, now: Instant) -> Result<(), Duration> {
+        self.admit(address, now)?;
+        let (tallies, most) = match request {
+            Request::Page => (&mut self.pages, self.limits.pages),
+            Request::Form => (&mut self.forms, self.limits.forms),
+        };
+        match most {
+            Some(most) if tallies.count(address, now) > most => Err(tallies.left(&address, now).unwrap_or_default()),
+            _ => Ok(()),
+        }
     }
 
     /// A token was wrong.
@@ -254,7 +287,8 @@ mod tests {
     }
 
     fn counts(wrong_tokens: u32, registrations: u32) -> Counts {
-        Counts::new(Limits { wrong_tokens: Some(wrong_tokens), registrations: Some(registrations) })
+        let (wrong_tokens, registrations) = (Some(wrong_tokens), Some(registrations));
+        Counts::new(Limits { wrong_tokens, registrations, pages: Some(3), forms: Some(1) })
     }
 
     #[test]
@@ -305,7 +339,7 @@ mod tests {
 
     #[test]
     fn too_many_wrong_tokens_in_all_are_refused_and_it_is_said_once_a_minute() {
-        let mut counts = Counts::new(Limits { wrong_tokens: None, registrations: None });
+        let mut counts = Counts::new(Limits { wrong_tokens: None, ..Limits::default() });
         let start = Instant::now();
         for number in 0..MOST_WRONG_IN_ALL {
             let from = (number % 2 == 0).then(|| address("203.0.113.7"));
@@ -336,6 +370,22 @@ mod tests {
         assert_eq!(counts.register("r5", school, &one, start + SECOND), Ok(()));
         assert_eq!(counts.register("r6", school, &one, start + SECOND), Err(DAY - SECOND));
         assert_eq!(counts.register("r6", school, &one, start + DAY), Ok(()));
+    }
+
+    #[test]
+    fn pages_and_forms_are_counted_apart_for_ten_minutes_and_guessers_get_neither() {
+        let mut counts = counts(1, 1);
+        let (home, school, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
+        assert_eq!(counts.request(Request::Form, home, start), Ok(()));
+        assert_eq!(counts.request(Request::Form, home, start + SECOND), Err(GUESSING - SECOND));
+        for _ in 0..3 {
+            assert_eq!(counts.request(Request::Page, home, start + SECOND), Ok(()));
+        }
+        assert_eq!(counts.request(Request::Page, home, start + SECOND), Err(GUESSING));
+        assert_eq!(counts.request(Request::Page, home, start + SECOND + GUESSING), Ok(()));
+        assert_eq!(counts.request(Request::Page, school, start), Ok(()));
+        counts.wrong_token(Some(school), start);
+        assert_eq!(counts.request(Request::Page, school, start), Err(GUESSING));
     }
 
     #[test]

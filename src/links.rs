@@ -74,6 +74,58 @@ impl LandingPage {
     }
 }
 
+/// Where the web side is seen from outside: an `http(s)` URL, with a path or without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(Url);
+
+/// Why a text is not a [`PublicUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an http:// or https:// address without query and fragment, such as \"https://invite.example.org\"")]
+pub struct BadPublicUrl;
+
+impl PublicUrl {
+    /// The URL in a text.
+    ///
+    /// # Errors
+    /// If it is none, or could not be followed by a path.
+    pub fn parse(text: &str) -> Result<Self, BadPublicUrl> {
+        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}'));
+        let url = Url::parse(text).ok().filter(|_| plain).ok_or(BadPublicUrl)?;
+        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        (web && bare && url.password().is_none()).then_some(PublicUrl(url)).ok_or(BadPublicUrl)
+    }
+
+    /// Whether browsers reach it by HTTPS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Its host, for people.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Its path, without a slash at the end: what every path of the web side begins with.
+    pub fn path(&self) -> &str {
+        self.0.path().trim_end_matches('/')
+    }
+
+    /// The page of an invite (`{public_url}/i/TOKEN`).
+    pub fn page(&self, token: &Token) -> String {
+        format!("{}/i/{}", self.0.as_str().trim_end_matches('/'), token.reveal())
+    }
+
+    /// The pages of invites, as a [`LandingPage`].
+    ///
+    /// # Errors
+    /// If links of this kind would not name their invites.
+    pub fn landing_page(&self) -> Result<LandingPage, BadPublicUrl> {
+        let template = format!("{}/i/{{token}}", self.0.as_str().trim_end_matches('/'));
+        LandingPage::parse(&template).map_err(|BadLandingPage| BadPublicUrl)
+    }
+}
+
 /// What somebody names an invite by: its id, its token or any of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
@@ -160,6 +212,24 @@ mod tests {
             "https://join.example.org/ {uri}",
         ] {
             assert_eq!(LandingPage::parse(bad), Err(BadLandingPage), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_web_side_is_reached_with_a_path_or_without() {
+        for (text, path, page) in [
+            ("https://invite.example.org", "", "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX"),
+            ("https://example.org/join/", "/join", "https://example.org/join/i/ABCDEFGHIJKLMNOPQRSTUVWX"),
+            ("http://[::1]:5380/a/b", "/a/b", "http://[::1]:5380/a/b/i/ABCDEFGHIJKLMNOPQRSTUVWX"),
+        ] {
+            let url = PublicUrl::parse(text).unwrap();
+            assert_eq!((url.path(), url.page(&token()).as_str()), (path, page));
+            assert_eq!(url.landing_page().unwrap().url("xmpp:x", &token()), page);
+        }
+        for bad in
+            ["invite.example.org", "ftp://x", "https://x/?a", "https://x/#a", "https://me@x", "https://x/{token}"]
+        {
+            assert_eq!(PublicUrl::parse(bad), Err(BadPublicUrl), "{bad}");
         }
     }
 

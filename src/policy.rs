@@ -6,10 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
-use crate::refusal::Refusal;
+use crate::refusal::{BadPassword, Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
+
+/// The longest password, in bytes: more than anybody types, and little enough for every server's limit on stanzas.
+const LONGEST_PASSWORD: usize = 1024;
 
 /// The longest name of a role or a group, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -125,7 +128,7 @@ impl Wish {
     /// The invite that fulfils the wish.
     ///
     /// # Errors
-    /// `Impossible`, with words, where the parts of the wish contradict each other.
+    /// `Impossible` where the parts of the wish contradict each other.
     pub fn into_invite(
         self,
         policy: &HostPolicy,
@@ -133,39 +136,39 @@ impl Wish {
         token_hash: TokenHash,
         now: Timestamp,
     ) -> Result<Invite, Refusal> {
-        let impossible = |text: &str| Err(Refusal::Impossible(text.to_owned()));
+        let impossible = |mistake| Err(Refusal::Impossible(mistake));
         let reset = self.invite_type == InviteType::PasswordReset;
         let registers = matches!(self.invite_type, InviteType::Account | InviteType::AccountAndContact);
         let connects = matches!(self.invite_type, InviteType::Contact | InviteType::AccountAndContact);
         if reset && self.username.is_none() {
-            return impossible("A password reset needs the username of the account");
+            return impossible(Mistake::ResetWithoutUsername);
         }
         if self.username.is_some() && self.invite_type == InviteType::Contact {
-            return impossible("An invitation that registers nobody cannot reserve a username");
+            return impossible(Mistake::ContactWithUsername);
         }
         if self.username.is_some() && self.max_uses != Some(1) {
-            return impossible("An invitation for one username can be used exactly once");
+            return impossible(Mistake::UsernameForMany);
         }
         let equipped = !self.roles.is_empty() || !self.groups.is_empty();
         if equipped && !registers {
-            return impossible("Roles and groups are for invitations that register accounts");
+            return impossible(Mistake::EquipmentWithoutAccount);
         }
         if self.max_uses == Some(0) {
-            return impossible("An invitation needs at least one use");
+            return impossible(Mistake::NoUses);
         }
         let local_contact =
             self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
         if connects && !local_contact {
-            return Err(Refusal::Impossible(format!("The contact must be an account on {}", self.host)));
+            return impossible(Mistake::ContactElsewhere(self.host.to_string()));
         }
         if !self.roles.iter().chain(&self.groups).all(|name| is_name(name)) {
-            return impossible("A role or a group has 1 to 64 bytes, without spaces");
+            return impossible(Mistake::BadName { most: LONGEST_NAME });
         }
         if self.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-            return Err(Refusal::Impossible(format!("A note has at most {LONGEST_NOTE} characters")));
+            return impossible(Mistake::LongNote { most: LONGEST_NOTE });
         }
         if self.note.as_ref().is_some_and(|note| note.chars().any(is_not_xml)) {
-            return impossible("A note is plain text, without control characters");
+            return impossible(Mistake::NoteNotPlain);
         }
         let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
         Ok(Invite {
@@ -193,6 +196,24 @@ pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
+/// May this be a password? The chat server may ask for more.
+///
+/// # Errors
+/// `PasswordRefused` if it may not.
+pub fn admit_password(password: &str) -> Result<(), Refusal> {
+    let refused = |why| Err(Refusal::PasswordRefused(why));
+    if password.is_empty() {
+        return refused(BadPassword::Missing);
+    }
+    if password.len() > LONGEST_PASSWORD {
+        return refused(BadPassword::TooLong);
+    }
+    if password.chars().any(is_not_xml) {
+        return refused(BadPassword::NotText);
+    }
+    Ok(())
+}
+
 /// Characters that XML cannot carry, or that a list of invites should not.
 fn is_not_xml(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
@@ -211,6 +232,19 @@ pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) 
         }
         InviteType::AccountAndContact => Ok(()),
         InviteType::Contact => Err(Refusal::NotForRegistration),
+    }
+}
+
+/// What an invite does at an instant for whoever opens its page.
+///
+/// # Errors
+/// Why it does nothing.
+pub fn purpose(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<Purpose, Refusal> {
+    match admit_presentation(invite, policy, now) {
+        Ok(()) if invite.invite_type == InviteType::PasswordReset => Ok(Purpose::Reset),
+        Ok(()) => Ok(Purpose::Register),
+        Err(Refusal::NotForRegistration) => Ok(Purpose::Contact),
+        Err(refusal) => Err(refusal),
     }
 }
 
@@ -289,6 +323,23 @@ mod tests {
         assert_eq!(policy.new_invite(true), Ok(InviteType::AccountAndContact));
         policy.allow_contact_invites = false;
         assert_eq!(policy.new_invite(false), Err(Refusal::NotAllowed));
+    }
+
+    #[test]
+    fn an_invites_page_is_about_what_the_invite_may_do() {
+        let (open, closed) = (HostPolicy::default(), HostPolicy { allow_user_invites: false, ..HostPolicy::default() });
+        for (invite_type, policy, purpose) in [
+            (InviteType::Account, &closed, Purpose::Register),
+            (InviteType::AccountAndContact, &open, Purpose::Register),
+            (InviteType::AccountAndContact, &closed, Purpose::Contact),
+            (InviteType::Contact, &open, Purpose::Contact),
+            (InviteType::PasswordReset, &closed, Purpose::Reset),
+        ] {
+            let mut invite = invite(invite_type);
+            invite.issuer = Issuer::User;
+            assert_eq!(super::purpose(&invite, policy, at(1000)), Ok(purpose));
+            assert_eq!(super::purpose(&invite, policy, at(2000)), Err(Refusal::Expired));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! QR codes for the terminal.
+//! QR codes, for the terminal and for web pages.
 
 use std::io::IsTerminal;
 
@@ -49,6 +49,29 @@ pub fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
     Ok(drawing)
 }
 
+/// The QR code of a text as an SVG image, black on white, which a page embeds. It has no size of its own.
+///
+/// # Errors
+/// If the text does not fit one.
+pub fn svg(text: &str) -> Result<String, TooLong> {
+    let code = QrCode::encode_text(text, QrCodeEcc::Medium).map_err(|_| TooLong)?;
+    let whole = code.size() + 2 * QUIET_ZONE;
+    let mut path = String::new();
+    for y in 0..code.size() {
+        let mut x = 0;
+        while x < code.size() {
+            let run = (x..code.size()).take_while(|x| code.get_module(*x, y)).count() as i32;
+            if run > 0 {
+                path.push_str(&format!("M{} {}h{run}", x + QUIET_ZONE, y + QUIET_ZONE));
+            }
+            x += run.max(1);
+        }
+    }
+    Ok(format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" shape-rendering="crispEdges" aria-hidden="true"><path fill="white" d="M0 0h{whole}v{whole}h-{whole}z"/><path stroke="black" transform="translate(0 .5)" d="{path}"/></svg>"#
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +99,21 @@ mod tests {
     }
 
     #[test]
+    fn the_image_has_the_modules_of_the_drawing() {
+        let text = "xmpp:example.org?register;preauth=ABCDEFGHIJKLMNOPQRSTUVWX";
+        let image = svg(text).unwrap();
+        let code = QrCode::encode_text(text, QrCodeEcc::Medium).unwrap();
+        assert!(image.starts_with(r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37""#), "{image}");
+        let (_, path) = image.split_once(r#"(0 .5)" d=""#).unwrap();
+        let runs = path.split('h').skip(1).filter_map(|part| part.split(['M', '"']).next());
+        let dark: usize = runs.map(|run| run.parse::<usize>().unwrap()).sum();
+        let modules = (0..code.size()).flat_map(|y| (0..code.size()).map(move |x| (x, y)));
+        assert_eq!(dark, modules.filter(|(x, y)| code.get_module(*x, *y)).count());
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
+        assert_eq!(svg(&"x".repeat(3000)), Err(TooLong));
         assert_eq!(half_blocks(&"x".repeat(3000), false), Err(TooLong));
     }
 }

@@ -1,82 +1,61 @@
 //! Why a request is refused: expected answers, each with a text for people. The edges add their own codes.
 
+use std::fmt;
+
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
+use crate::lifetime::BadLifetime;
+use crate::texts::{Texts, escaped, fill};
+
 /// An expected "no". Every edge has words for each one, so a new one does not compile until they do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.
-    #[error("The invitation is not known here")]
     Unknown,
     /// The invite's time is over.
-    #[error("The invitation has expired")]
     Expired,
     /// The invite was taken back.
-    #[error("The invitation was taken back")]
     Revoked,
     /// No use is left.
-    #[error("The invitation has been used already")]
     UsedUp,
     /// The last use is reserved by somebody who is registering at this moment.
-    #[error("The invitation is being used at this very moment. Please try again in a minute")]
     InProgress,
     /// The invite makes contacts, not accounts.
-    #[error("This invitation makes a contact, it does not register accounts")]
     NotForRegistration,
     /// Registration without an invite is closed.
-    #[error("Registration on this server is through invitation only")]
     InvitationOnly,
     /// The invite is for another username, or the username is reserved by another invite.
-    #[error("The chosen username is not valid with this invitation")]
     WrongUsername,
     /// The password reset is for another account.
-    #[error("Incorrect username for password reset")]
     WrongResetUsername,
     /// The account to reset is no longer there.
-    #[error("{0} has no account here")]
     NoSuchAccount(String),
     /// The username has an account.
-    #[error("The requested username already exists.")]
     UsernameTaken,
     /// The username is reserved by a pending invite.
-    #[error("The requested username is reserved by another invitation")]
     UsernameReserved,
     /// The username is none (nodeprep refuses it).
-    #[error("{0:?} is not a valid username")]
     InvalidUsername(String),
     /// Whoever asks may not make this kind of invite.
-    #[error("You are not allowed to make this kind of invitation here")]
     NotAllowed,
     /// The host is not served.
-    #[error("{0} is not a host that this service serves")]
     UnknownHost(String),
     /// Too many tokens that are not known were tried from this address.
-    #[error("Too many unknown invitations were tried from your address. Please try again after {}", minute(.again_at))]
     AddressRefused {
         /// When it is no longer refused.
         again_at: Timestamp,
     },
     /// No invite has this token, and too many such tokens are tried at the moment, from whatever addresses.
-    #[error("The invitation is not known here, and too many such are tried. Please try again after {}", minute(.again_at))]
     TooManyUnknown {
         /// When they count no longer.
         again_at: Timestamp,
     },
     /// The invite made as many accounts from this address as it may within a day.
-    #[error(
-        "Many accounts were made with this invitation from your address within a day. Please try again after {}",
-        minute(.again_at)
-    )]
     TooManyRegistrations {
         /// When it makes more.
         again_at: Timestamp,
     },
     /// A user made as many invites as one may within a day.
-    #[error(
-        "You have made {most} {} within a day, which is as many as this server allows. You can make the next one after {}",
-        invitations(*.most),
-        minute(.again_at)
-    )]
     TooManyToday {
         /// How many that is.
         most: u32,
@@ -84,12 +63,6 @@ pub enum Refusal {
         again_at: Timestamp,
     },
     /// A user has as many pending invites as one may have.
-    #[error(
-        "You have {most} {} that can still be used, which is as many as this server allows. You can make the next one \
-         when one of them is used{}",
-        invitations(*.most),
-        again_at.as_ref().map_or_else(String::new, |end| format!(" or expires, as the first one does at {}", minute(end)))
-    )]
     TooManyPending {
         /// How many that is.
         most: u32,
@@ -97,14 +70,74 @@ pub enum Refusal {
         again_at: Option<Timestamp>,
     },
     /// The account is not old enough to invite.
-    #[error("Your account is too new to make invitations. You can make the first one after {}", minute(.again_at))]
     TooNew {
         /// When it is old enough.
         again_at: Timestamp,
     },
-    /// Parts of the wish contradict each other, or one is impossible; the text says which.
-    #[error("{0}")]
-    Impossible(String),
+    /// The password cannot be one, or is not good enough for the chat server.
+    PasswordRefused(BadPassword),
+    /// The chat server's own limits keep the registration back for now; the text, if there is one, is its own.
+    RegistrationLimited(String),
+    /// The chat server has its own reasons against the registration; the text, if there is one, is its own.
+    RegistrationRefused(String),
+    /// Parts of the wish contradict each other, or one is impossible.
+    Impossible(Mistake),
+}
+
+/// What is wrong with a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadPassword {
+    /// There is none.
+    Missing,
+    /// It is too long.
+    TooLong,
+    /// It has characters that nobody can type.
+    NotText,
+    /// The chat server does not take it; the text, if there is one, is its own.
+    ByServer(String),
+}
+
+/// What is wrong with a wish for an invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// It does not say whose password is to be reset.
+    ResetWithoutUsername,
+    /// It registers nobody, and reserves a username.
+    ContactWithUsername,
+    /// It is for one username, and for more or less than one use.
+    UsernameForMany,
+    /// It registers nobody, and gives roles or groups.
+    EquipmentWithoutAccount,
+    /// It could never be used.
+    NoUses,
+    /// The contact is no account on this host.
+    ContactElsewhere(String),
+    /// A role or a group cannot be called so.
+    BadName {
+        /// How many bytes it may have.
+        most: usize,
+    },
+    /// The note is too long.
+    LongNote {
+        /// How many characters it may have.
+        most: usize,
+    },
+    /// The note has characters that are not for reading.
+    NoteNotPlain,
+    /// The lifetime is none.
+    BadLifetime(BadLifetime),
+    /// The number of uses is none.
+    BadUses,
+    /// "Become contacts at once" is neither yes nor no.
+    NotYesOrNo,
+    /// The account is missing; it would be one on this host.
+    NoAccount(String),
+}
+
+impl From<Mistake> for Refusal {
+    fn from(mistake: Mistake) -> Self {
+        Refusal::Impossible(mistake)
+    }
 }
 
 impl Refusal {
@@ -112,16 +145,89 @@ impl Refusal {
     pub fn is_limit_of_users(&self) -> bool {
         matches!(self, Refusal::TooManyToday { .. } | Refusal::TooManyPending { .. } | Refusal::TooNew { .. })
     }
+
+    /// What people read.
+    pub fn text(&self, texts: &Texts) -> String {
+        let when = |text: &str, again_at: &Timestamp| fill(text, &[("when", &minute(again_at, texts))]);
+        let own = &texts.refusal;
+        let because = |text: &str, reason: &str| match reason {
+            "" => own.registration_refused.clone(),
+            _ => fill(text, &[("reason", reason)]),
+        };
+        match self {
+            Refusal::Unknown => own.unknown.clone(),
+            Refusal::Expired => own.expired.clone(),
+            Refusal::Revoked => own.revoked.clone(),
+            Refusal::UsedUp => own.used_up.clone(),
+            Refusal::InProgress => own.in_progress.clone(),
+            Refusal::NotForRegistration => own.not_for_registration.clone(),
+            Refusal::InvitationOnly => own.invitation_only.clone(),
+            Refusal::WrongUsername => own.wrong_username.clone(),
+            Refusal::WrongResetUsername => own.wrong_reset_username.clone(),
+            Refusal::NoSuchAccount(account) => fill(&own.no_such_account, &[("account", account)]),
+            Refusal::UsernameTaken => own.username_taken.clone(),
+            Refusal::UsernameReserved => own.username_reserved.clone(),
+            Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
+            Refusal::NotAllowed => own.not_allowed.clone(),
+            Refusal::UnknownHost(host) => fill(&own.unknown_host, &[("host", host)]),
+            Refusal::AddressRefused { again_at } => when(&own.address_refused, again_at),
+            Refusal::TooManyUnknown { again_at } => when(&own.too_many_unknown, again_at),
+            Refusal::TooManyRegistrations { again_at } => when(&own.too_many_registrations, again_at),
+            Refusal::TooManyToday { most, again_at } => {
+                fill(own.too_many_today.of(*most), &[("most", &most.to_string()), ("when", &minute(again_at, texts))])
+            }
+            Refusal::TooManyPending { most, again_at: Some(end) } => {
+                fill(own.too_many_pending.of(*most), &[("most", &most.to_string()), ("when", &minute(end, texts))])
+            }
+            Refusal::TooManyPending { most, again_at: None } => {
+                fill(own.too_many_endless.of(*most), &[("most", &most.to_string())])
+            }
+            Refusal::TooNew { again_at } => when(&own.too_new, again_at),
+            Refusal::PasswordRefused(BadPassword::Missing) => own.password_missing.clone(),
+            Refusal::PasswordRefused(BadPassword::TooLong) => own.password_too_long.clone(),
+            Refusal::PasswordRefused(BadPassword::NotText) => own.password_not_text.clone(),
+            Refusal::PasswordRefused(BadPassword::ByServer(reason)) => because(&own.password_refused_because, reason),
+            Refusal::RegistrationLimited(reason) => because(&own.registration_limited_because, reason),
+            Refusal::RegistrationRefused(reason) => because(&own.registration_refused_because, reason),
+            Refusal::Impossible(mistake) => mistake.text(texts),
+        }
+    }
 }
 
-fn invitations(count: u32) -> &'static str {
-    if count == 1 { "invitation" } else { "invitations" }
+impl Mistake {
+    fn text(&self, texts: &Texts) -> String {
+        let own = &texts.mistake;
+        match self {
+            Mistake::ResetWithoutUsername => own.reset_without_username.clone(),
+            Mistake::ContactWithUsername => own.contact_with_username.clone(),
+            Mistake::UsernameForMany => own.username_for_many.clone(),
+            Mistake::EquipmentWithoutAccount => own.equipment_without_account.clone(),
+            Mistake::NoUses => own.no_uses.clone(),
+            Mistake::ContactElsewhere(host) => fill(&own.contact_elsewhere, &[("host", host)]),
+            Mistake::BadName { most } => fill(&own.bad_name, &[("most", &most.to_string())]),
+            Mistake::LongNote { most } => fill(&own.long_note, &[("most", &most.to_string())]),
+            Mistake::NoteNotPlain => own.note_not_plain.clone(),
+            Mistake::BadLifetime(error) => error.text(texts),
+            Mistake::BadUses => own.bad_uses.clone(),
+            Mistake::NotYesOrNo => fill(&own.not_yes_or_no, &[("field", &texts.command.become_contacts)]),
+            Mistake::NoAccount(host) => fill(&own.no_account, &[("host", host)]),
+        }
+    }
 }
+
+/// In English, for logs and the command line.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(Texts::english()))
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 /// An instant for people, in whole minutes: not before it.
-fn minute(instant: &Timestamp) -> String {
+fn minute(instant: &Timestamp, texts: &Texts) -> String {
     let rounded = instant.round(TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil));
-    rounded.unwrap_or(*instant).strftime("%Y-%m-%d %H:%M UTC").to_string()
+    texts.short_date(rounded.unwrap_or(*instant))
 }
 
 #[cfg(test)]
@@ -151,6 +257,51 @@ mod tests {
             assert_eq!(refusal.to_string(), text);
         }
         let on_the_minute = "2026-11-25T10:00:00Z".parse().unwrap();
-        assert_eq!(minute(&on_the_minute), "2026-11-25 10:00 UTC");
+        assert_eq!(minute(&on_the_minute, Texts::english()), "2026-11-25 10:00 UTC");
+    }
+    #[test]
+    fn what_was_written_is_quoted_and_shown_as_text() {
+        let refusal = Refusal::InvalidUsername("o'brien \"{host}\"\n".into());
+        assert_eq!(refusal.to_string(), r#""o'brien \"{host}\"\n" is not a valid username"#);
+        let languages = crate::texts::Languages::built_in();
+        let text = Refusal::InvalidUsername("a b".into()).text(languages.preferred("de"));
+        assert_eq!(text, "„a b“ kann kein Benutzername sein");
+    }
+    #[test]
+    fn every_refusal_fills_in_its_text_in_every_language() {
+        let (again_at, text) = ("2026-11-25T10:00:00Z".parse().unwrap(), || "x".to_owned());
+        let refusals = [
+            Refusal::NoSuchAccount(text()),
+            Refusal::InvalidUsername(text()),
+            Refusal::UnknownHost(text()),
+            Refusal::AddressRefused { again_at },
+            Refusal::TooManyUnknown { again_at },
+            Refusal::TooManyRegistrations { again_at },
+            Refusal::TooManyToday { most: 1, again_at },
+            Refusal::TooManyToday { most: 2, again_at },
+            Refusal::TooManyPending { most: 1, again_at: Some(again_at) },
+            Refusal::TooManyPending { most: 2, again_at: Some(again_at) },
+            Refusal::TooManyPending { most: 1, again_at: None },
+            Refusal::TooManyPending { most: 2, again_at: None },
+            Refusal::TooNew { again_at },
+            Refusal::PasswordRefused(BadPassword::ByServer(text())),
+            Refusal::PasswordRefused(BadPassword::ByServer(String::new())),
+            Refusal::RegistrationLimited(text()),
+            Refusal::RegistrationRefused(text()),
+        ];
+        let mistakes = [
+            Mistake::ContactElsewhere(text()),
+            Mistake::BadName { most: 64 },
+            Mistake::LongNote { most: 500 },
+            Mistake::BadLifetime("x".parse::<crate::lifetime::Lifetime>().unwrap_err()),
+            Mistake::NotYesOrNo,
+            Mistake::NoAccount(text()),
+        ];
+        for texts in crate::texts::Languages::built_in().iter() {
+            for refusal in refusals.iter().cloned().chain(mistakes.iter().cloned().map(Refusal::from)) {
+                let said = refusal.text(texts);
+                assert!(!said.is_empty() && !said.contains(['{', '}']), "{}: {said}", texts.code);
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A secret of the configuration. `Debug` does not reveal it, and there is no `Display`.
+/// A secret: of the configuration, or a password that somebody typed. `Debug` does not reveal it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -3,6 +3,8 @@
 
 mod copy;
 mod postgres;
+mod postgres_connect;
+mod postgres_tls;
 mod postgres_url;
 mod session;
 mod sqlite;
@@ -169,6 +171,8 @@ pub enum Insertion {
     Kept,
     /// Another pending invite reserves its username.
     UsernameReserved,
+    /// An account of that name is in the making, or was made since this was asked.
+    UsernameInProgress,
     /// The inviter has made as many within 24 hours as the quota allows.
     TooManyToday {
         /// When the first of these is a day old.
@@ -415,6 +419,20 @@ impl Store {
         run!(self.read reserved_for(account))
     }
 
+    /// The use of an invite by an account under a reservation whose name begins like this, if there is one: redeemed, or
+    /// of open fate. `true`: it is redeemed.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn used_under(
+        &self,
+        id: InviteId,
+        account: BareJid,
+        prefix: String,
+    ) -> Result<Option<((Use, Invite), bool)>> {
+        run!(self.read used_under(id, account, prefix))
+    }
+
     /// Does a pending invite reserve this username?
     ///
     /// # Errors
@@ -473,12 +491,17 @@ impl Store {
     }
 
     /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
-    /// others. Nothing is erased while a use of theirs is open.
+    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left, unless somebody
+    /// reads it at this moment for so long that its log cannot be emptied.
     ///
     /// # Errors
     /// If it is not durable.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
-        run!(self.write forget(account))
+        let forgotten = run!(self.write forget(account))?;
+        if let Backend::Sqlite(sqlite) = &self.0 {
+            sqlite.empty_log().await?;
+        }
+        Ok(forgotten)
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.

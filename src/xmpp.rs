@@ -28,6 +28,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
 use crate::secret::Secret;
+use crate::texts::Languages;
 use command::Sessions;
 use session::Ended;
 use wire::LoginError;
@@ -50,6 +51,8 @@ pub struct Config {
     pub server: String,
     /// The secret that both share.
     pub secret: Secret,
+    /// The languages in which people are answered.
+    pub languages: Arc<Languages>,
 }
 
 /// How the connection to the chat server stands.
@@ -71,7 +74,7 @@ pub async fn run(
     link: watch::Sender<Link>,
     stop: CancellationToken,
 ) {
-    let sessions = Arc::new(Sessions::default());
+    let (config, sessions) = (Arc::new(config), Arc::new(Sessions::default()));
     let component = config.jid.as_str();
     let mut wait = FIRST_WAIT;
     loop {
@@ -84,7 +87,7 @@ pub async fn run(
                 link.send_replace(Link::Connected);
                 greet(&invites);
                 let since = Instant::now();
-                match session::serve(wire, component, &invites, &sessions, &mut questions, &stop).await {
+                match session::serve(wire, &config, &invites, &sessions, &mut questions, &stop).await {
                     Ended::Stopped => return,
                     Ended::Lost(reason) => {
                         if since.elapsed() >= GOOD_SESSION {
@@ -117,8 +120,8 @@ pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
     match wire::login(io, config.jid.as_str(), config.secret.reveal()).await {
         Err(error) => what_to_change(&error, config),
         Ok(wire) => {
-            let sessions = Arc::new(Sessions::default());
-            match session::serve(wire, config.jid.as_str(), invites, &sessions, questions, stop).await {
+            let (config, sessions) = (Arc::new(config.clone()), Arc::new(Sessions::default()));
+            match session::serve(wire, &config, invites, &sessions, questions, stop).await {
                 Ended::Stopped => "stopped".to_owned(),
                 Ended::Lost(reason) => reason,
             }

@@ -5,7 +5,6 @@ What a test needs and is not there (Prosody, the built daemon, root) makes it fa
 
 import asyncio
 import inspect
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness import xmpp
+from harness.disk import small
 from harness.postgres import Postgres
 from harness.server import Server
+from harness.web import web_settings
 
 # Which Prosody, and where the invites are kept.
 SETUPS = {"prosody-0.12": ("0.12", "sqlite"), "prosody-13": ("13", "sqlite"), "prosody-13-postgres": ("13", "postgres")}
@@ -28,6 +29,7 @@ _servers: list[Server] = []
 def pytest_configure(config: pytest.Config) -> None:
     """Makes known the marks of tests that are about one engine's own ways, and of those that take long."""
     config.addinivalue_line("markers", "store(engine): the test is about this engine, sqlite or postgres")
+    config.addinivalue_line("markers", "one_setup: the test is about the daemon alone, so one setup will do")
     config.addinivalue_line("markers", f"seconds(number): the test may take so long, instead of {TEST_SECONDS}")
 
 
@@ -36,6 +38,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "setup" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("store")
         about = [name for name, (_, engine) in SETUPS.items() if mark is None or engine == mark.args[0]]
+        if metafunc.definition.get_closest_marker("one_setup"):
+            about = about[-1:]
         metafunc.parametrize("setup", about, indirect=True, scope="session")
 
 
@@ -80,6 +84,18 @@ def server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory:
            ) -> Iterator[Server]:
     """A running Prosody with mod_easy_invite and a running daemon, shared by the tests of a file."""
     with Server(prosody_version, tmp_path_factory.mktemp("server"), store_url=store_url()) as running:
+        _servers.append(running)
+        yield running
+        _servers.remove(running)
+
+
+@pytest.fixture(scope="module")
+def web_server(prosody_version: str, store_url: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+               ) -> Iterator[Server]:
+    """The same, and the daemon shows web pages, to everybody as many as they want."""
+    folder = tmp_path_factory.mktemp("server")
+    settings = {**web_settings(), "limits": {limit: "unlimited" for limit in ("wrong_tokens", "pages", "forms")}}
+    with Server(prosody_version, folder, store_url=store_url(), settings=settings) as running:
         _servers.append(running)
         yield running
         _servers.remove(running)
@@ -139,8 +155,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 @pytest.fixture
 def disk(tmp_path):
     """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small(tmp_path / "disk", "4m") as folder:
+        yield folder

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, Purpose};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
+use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
 use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
@@ -83,7 +83,7 @@ async fn several_daemons_may_make_the_store_at_the_same_moment() {
         for opened in join_all(opening).await {
             opened.unwrap().unwrap();
         }
-        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["1"]]);
+        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["2"]]);
     }
 }
 
@@ -273,6 +273,30 @@ async fn the_server_may_restart_between_two_calls() {
     assert_eq!(store.reserve(claim_of(&kept, Purpose::Register, "carol@example.org")).await, Ok(Claim::Reserved));
 }
 
+#[tokio::test]
+async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_to_wait_for_it() {
+    let cluster = Cluster::start();
+    // Nothing but what a commit itself waits for is written within this test.
+    let database = Database::new(&cluster.url()).await;
+    for set in ["ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'"] {
+        query(&database.url, set).await;
+    }
+    query(&database.url, "SELECT pg_reload_conf()").await;
+    for options in ["", "?options=-csynchronous_commit%3Doff"] {
+        let store = Store::open(&url(&format!("{}{options}", database.url))).await.unwrap();
+        let mut told = Vec::new();
+        for _ in 0..10 {
+            let kept = invite();
+            assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+            told.push(kept);
+        }
+        cluster.restart(); // it does not end in order: what is in its memory alone is lost
+        for kept in told {
+            assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept)), "{options}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     let cluster = Cluster::start();
@@ -412,6 +436,105 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
         struck("purge");
         scratch.store.verify().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then() {
+    let cluster = Cluster::start();
+    // Nothing but a commit brings anything to the disk.
+    cluster.configure("wal_writer_delay = '10s'\n");
+    cluster.restart();
+    let database = Database::new(&cluster.url()).await;
+    let relay = Relay::to(cluster.port).await;
+    let through = format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", relay.port(), database.name);
+    let (store, direct) = (Store::open(&url(&through)).await.unwrap(), Store::open(&url(&database.url)).await.unwrap());
+    let kept = invite();
+    let claim = claim_of(&kept, Purpose::Register, "carol@example.org");
+    for step in ["insert", "reserve", "redeem", "revoke"] {
+        store.find(kept.token_hash).await.unwrap();
+        relay.set(Fault::CutBeforeCommit);
+        relay.bar(true);
+        let crash = async {
+            relay.struck.notified().await;
+            cluster.restart();
+            // Others are quicker, and have the numbers of what was lost.
+            let others = "DO $$ BEGIN FOR i IN 1..50 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+            query(&database.url, others).await;
+            relay.bar(false);
+        };
+        let work = async {
+            match step {
+                "insert" => {
+                    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept))
+                }
+                "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
+                "redeem" => {
+                    assert_eq!(store.redeem(claim.id.clone(), at(2001)).await, Ok(Some((claim.clone(), true))));
+                }
+                _ => assert!(store.revoke(kept.id.clone(), at(3000)).await.unwrap().unwrap().revoked_at.is_some()),
+            }
+        };
+        timeout(LONG, futures::future::join(work, crash)).await.unwrap();
+        let found = direct.find(kept.token_hash).await.unwrap().expect("it was acknowledged");
+        let open = direct.reserved_for(jid("carol@example.org")).await.unwrap().len();
+        let expected = match step {
+            "insert" => (0, 0, None),
+            "reserve" => (1, 0, None),
+            "redeem" => (0, 1, None),
+            _ => (0, 1, Some(at(3000))),
+        };
+        assert_eq!((open, found.uses, found.revoked_at), expected, "{step}");
+    }
+    direct.verify().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_noted_of_commits_does_not_grow() {
+    let scratch = Scratch::new(Engine::Postgres).await;
+    let shared = scratch.with(|invite| invite.max_uses = None).await;
+    let notes = async || scratch.place.query("SELECT count(*) FROM last_commit").await[0][0].parse::<u32>().unwrap();
+    join_all((0..200).map(|number| {
+        let (store, claim) =
+            (scratch.store.clone(), claim_of(&shared, Purpose::Register, &format!("u{number}@example.org")));
+        async move { assert_eq!(store.reserve(claim).await, Ok(Claim::Reserved)) }
+    }))
+    .await;
+    let before = notes().await;
+    assert!((1..=200).contains(&before), "{before}");
+    for _ in 0..50 {
+        scratch.with(|_| ()).await;
+    }
+    assert_eq!(notes().await, before, "whoever writes later writes in the place of those before");
+    scratch.place.run("UPDATE last_commit SET at = at - 31 * 86400").await;
+    let newcomer = scratch.again().await;
+    assert_eq!(newcomer.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+    let alone = async {
+        while notes().await > 1 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, alone).await.expect("nobody asks after so long any more");
+    scratch.with(|_| ()).await;
+    assert_eq!(notes().await, 2, "the others go on all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_not_forgotten_while_a_use_of_theirs_is_just_being_reserved() {
+    let (relay, store, scratch) = relayed().await;
+    let own = scratch.with(|_| ()).await;
+    relay.set(Fault::HoldCommit);
+    let claim = claim_of(&own, Purpose::Register, "carol@example.org");
+    let reserving = tokio::spawn(async move { store.reserve(claim).await });
+    relay.struck.notified().await;
+    let forgetting = scratch.store.forget(jid("alice@example.org"));
+    let going_on = async {
+        sleep(Duration::from_millis(500)).await;
+        relay.release();
+    };
+    let (forgotten, ()) = timeout(LONG, futures::future::join(forgetting, going_on)).await.unwrap();
+    assert_eq!(reserving.await.unwrap(), Ok(Claim::Reserved));
+    assert_eq!(forgotten, Ok(Forgotten { open: 1, ..Forgotten::default() }));
+    assert_eq!(scratch.store.find_by_id(own.id.clone()).await, Ok(Some(own)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

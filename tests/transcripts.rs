@@ -1,21 +1,25 @@
 //! Protocol transcripts: `tests/transcripts/*.xml`, one behaviour a file, played against the component over a pipe.
 //!
 //! Lines that begin with `S:` are what the chat server sends, with `C:` what the component must send next. `{name}` in a
-//! `C:` line takes what stands there, in later lines it stands for that; `…` matches anything. Lines with `#` are
-//! comments, but `# policy:` sets fields of the policy of example.org, and `# limits:` limits. Every transcript ends with a
-//! ping that must be answered next: nothing else was sent, and the stream lives.
+//! `C:` line takes what stands there, in later lines it stands for that; `…` matches anything. `B:` is what a browser wants
+//! of the service, which goes on beside the rest; `E:` is how the oldest of these ends. Lines with `#` are comments, but
+//! `# policy:` sets fields of the policy of example.org, `# limits:` limits, and `# hook:` the id of its server. Every
+//! transcript ends with a ping that must be answered next: nothing else was sent, and the stream lives.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use easy_invite::chat_server::ChatServer;
-use easy_invite::invites::Invites;
+use easy_invite::chat_server::{ChatServer, Hook};
+use easy_invite::invite::{Token, username};
+use easy_invite::invites::{BrowserRegistration, Invites};
 use easy_invite::limits::{Limits, MOST_WRONG_IN_ALL};
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
 use easy_invite::store::{Store, StoreUrl};
+use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use jid::DomainPart;
 use jiff::Timestamp;
@@ -180,24 +184,59 @@ fn limits(transcript: &str) -> Limits {
     limits
 }
 
-/// `S:` and `C:` steps; a step goes on over lines that begin with a space.
-fn steps(transcript: &str) -> Vec<(bool, String)> {
-    let mut steps: Vec<(bool, String)> = Vec::new();
+/// Who does the next step of a transcript.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Server,
+    Component,
+    Browser,
+    Ended,
+}
+
+/// The steps; one goes on over lines that begin with a space.
+fn steps(transcript: &str) -> Vec<(Step, String)> {
+    const MARKS: [(&str, Step); 4] =
+        [("S: ", Step::Server), ("C: ", Step::Component), ("B: ", Step::Browser), ("E: ", Step::Ended)];
+    let mut steps: Vec<(Step, String)> = Vec::new();
     for line in transcript.lines() {
-        match (line.strip_prefix("S: "), line.strip_prefix("C: ")) {
-            (Some(text), _) => steps.push((true, text.to_owned())),
-            (_, Some(text)) => steps.push((false, text.to_owned())),
-            _ if line.starts_with(' ') => steps.last_mut().expect("a step").1.push_str(line.trim()),
-            _ => assert!(line.is_empty() || line.starts_with('#'), "{line}"),
+        let marked = MARKS.iter().find_map(|(mark, step)| Some((*step, line.strip_prefix(mark)?)));
+        match marked {
+            Some((step, text)) => steps.push((step, text.to_owned())),
+            None if line.starts_with(' ') => steps.last_mut().expect("a step").1.push_str(line.trim()),
+            None => assert!(line.is_empty() || line.starts_with('#'), "{line}"),
         }
     }
-    steps.extend([(true, PING.to_owned()), (false, PONG.to_owned())]);
+    steps.extend([(Step::Server, PING.to_owned()), (Step::Component, PONG.to_owned())]);
     steps
+}
+
+/// What a browser wants: `register token=… username=… password=… form=… address=…`, of which all but the token may be left
+/// out, or `suggest USERNAME`. How it ends, in words.
+async fn browse(invites: Invites, wanted: String) -> String {
+    let mut words = wanted.split(' ');
+    if words.next() == Some("suggest") {
+        let taken = username(words.next().unwrap()).unwrap();
+        let names = invites.suggest_usernames(&DomainPart::new("example.org").unwrap().into_owned(), &taken).await;
+        return names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    }
+    let fields: HashMap<_, _> = words.map(|word| word.split_once('=').expect("a field")).collect();
+    let registration = BrowserRegistration {
+        token: Token::parse(fields["token"]).expect("a token"),
+        username: fields.get("username").map(|name| username(name).unwrap()),
+        password: Secret::new(fields.get("password").copied().unwrap_or("secret").to_owned()),
+        form: fields.get("form").copied().unwrap_or("form").to_owned(),
+        address: fields.get("address").map(|address| address.parse().unwrap()),
+    };
+    match invites.register(registration).await {
+        Ok(account) => account.to_string(),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// The component, running over a pipe whose other end is the test's.
 struct Component {
     server: Server,
+    invites: Invites,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<String>,
     _folder: tempfile::TempDir,
@@ -218,14 +257,15 @@ impl Component {
             jid: host("invite.example.org"),
             server: String::new(),
             secret: Secret::new("secret".to_owned()),
+            languages: Arc::new(Languages::built_in()),
         };
-        let stopped = stop.clone();
+        let (serving, stopped) = (invites.clone(), stop.clone());
         let ended = tokio::spawn(async move {
-            xmpp::serve_connection(BufStream::new(theirs), &config, &invites, &mut questions, &stopped).await
+            xmpp::serve_connection(BufStream::new(theirs), &config, &serving, &mut questions, &stopped).await
         });
         let mut server = Server::new(ours);
         server.send(HEADER).await;
-        Component { server, stop, ended, _folder: folder }
+        Component { server, invites, stop, ended, _folder: folder }
     }
 
     /// The same, logged in.
@@ -247,26 +287,41 @@ impl Component {
 async fn play(path: &Path) {
     let transcript = std::fs::read_to_string(path).unwrap();
     let mut component = Component::logged_in(policy(&transcript), limits(&transcript)).await;
+    for id in transcript.lines().filter_map(|line| line.strip_prefix("# hook: ")) {
+        let hook = Hook { software: "a transcript".to_owned(), server: id.to_owned() };
+        component.invites.met(DomainPart::new("example.org").unwrap().into_owned(), &hook);
+    }
     let server = &mut component.server;
     let mut values = HashMap::new();
-    for (from_server, text) in steps(&transcript) {
-        if from_server {
-            let text = values
-                .iter()
-                .fold(text, |text, (name, value): (&String, &String)| text.replace(&format!("{{{name}}}"), value));
-            server.send(&text).await;
-        } else {
-            let expected = stanza(&text);
-            let found = tokio::time::timeout(Duration::from_secs(20), server.next()).await;
-            let found = found.unwrap_or_else(|_| panic!("nothing came, expected {text}")).expect("the stream ended");
-            assert!(
-                element_matches(&expected, &found, &mut values),
-                "{}\nexpected {text}\n   found {}",
-                path.display(),
-                String::from(&found)
-            );
+    let mut browsers = VecDeque::new();
+    for (step, text) in steps(&transcript) {
+        let known = values
+            .iter()
+            .fold(text.clone(), |text, (name, value): (&String, &String)| text.replace(&format!("{{{name}}}"), value));
+        match step {
+            Step::Server => server.send(&known).await,
+            Step::Component => {
+                let expected = stanza(&text);
+                let found = tokio::time::timeout(Duration::from_secs(20), server.next()).await;
+                let found =
+                    found.unwrap_or_else(|_| panic!("nothing came, expected {text}")).expect("the stream ended");
+                assert!(
+                    element_matches(&expected, &found, &mut values),
+                    "{}\nexpected {text}\n   found {}",
+                    path.display(),
+                    String::from(&found)
+                );
+            }
+            Step::Browser => browsers.push_back(tokio::spawn(browse(component.invites.clone(), known))),
+            Step::Ended => {
+                let browser = browsers.pop_front().expect("a browser");
+                let ended = tokio::time::timeout(Duration::from_secs(20), browser).await;
+                let ended = ended.unwrap_or_else(|_| panic!("it does not end, expected {text}")).unwrap();
+                assert!(text_matches(&known, &ended, &mut values), "expected {known}\n   found {ended}");
+            }
         }
     }
+    assert!(browsers.is_empty(), "{}: a browser is left", path.display());
     component.stop.cancel();
     assert!(server.next().await.is_none(), "and closes its stream");
     assert_eq!(component.end().await, "stopped");
@@ -440,7 +495,7 @@ async fn too_many_wrong_tokens_in_all_are_refused_and_right_ones_are_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_takes_nothing_does_not_keep_the_daemon_from_stopping() {
-    let Component { server, stop, ended, _folder } =
+    let Component { server, stop, ended, _folder, .. } =
         Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let (mut reading, mut writing) = tokio::io::split(server.pipe);
     let flood = tokio::spawn(async move { while writing.write_all(PING.as_bytes()).await.is_ok() {} });

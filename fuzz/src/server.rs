@@ -1,7 +1,7 @@
 //! The chat server's end of the component's stream, with a hook that answers every question of the daemon at once.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use easy_invite::chat_server::ChatServer;
@@ -11,6 +11,7 @@ use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
 use easy_invite::store::{Store, StoreUrl};
+use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
@@ -117,7 +118,8 @@ impl Server {
         let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
         let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
         let secret = Secret::new("secret".to_owned());
-        let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret };
+        let languages = Arc::new(Languages::built_in());
+        let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret, languages };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
         let daemons = invites.clone();
         let daemon = tokio::spawn(async move {

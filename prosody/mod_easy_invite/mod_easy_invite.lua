@@ -18,8 +18,10 @@ local promise = require "util.promise";
 local st = require "util.stanza";
 local timer = require "util.timer";
 local now = require "util.time".monotonic; -- whatever is done to the clock
-local nodeprep = require "util.encodings".stringprep.nodeprep;
+local stringprep = require "util.encodings".stringprep;
 local uuid = require "util.uuid".generate;
+
+local nodeprep, saslprep = stringprep.nodeprep, stringprep.saslprep;
 
 local xmlns_commands = "http://jabber.org/protocol/commands";
 local xmlns_gate = "urn:easy-invite:gate:1";
@@ -174,9 +176,14 @@ end
 -- The error for a client that gets nothing else.
 local function error_reply(stanza, answer)
 	local err = answer.refusal or unavailable;
-	local reply = st.error_reply(stanza, err.type, err.condition, err.text);
-	local detail = err.extra and err.extra.tag;
-	return detail and reply:add_child(detail) or reply;
+	local told = err.context and err.context.stanza;
+	local tag = told and told:get_child("error");
+	if not tag then
+		return st.error_reply(stanza, err.type, err.condition, err.text);
+	end
+	local reply = st.reply(stanza); -- with the error as it came: its text says in which language it is
+	reply.attr.type = "error";
+	return reply:add_child(tag);
 end
 
 ---- The id of this server (§ "Several servers")
@@ -207,19 +214,21 @@ local in_flight = {}; -- [name] = { name, since; and of a registration: username
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = the reservation that it registers under
 local cleaned = 0; -- when in_flight was
 local given_up = cache.new(1000); -- the names of those that came to nothing, in case the daemon does not get to know
+local made = cache.new(1000); -- and of those that did not, as far as the daemon named them
+local by_daemon = setmetatable({}, { __mode = "k" }); -- [event of a registration] = true: the daemon wants it, and reserved a use
 
 local function is_in_flight(name)
 	return in_flight[name] and now() - in_flight[name].since < longest_flight;
 end
 
-local function begin()
+local function begin(name)
 	if now() - cleaned >= longest_flight then -- of those that nobody ended, since something raised an error
 		cleaned = now();
-		for name in pairs(in_flight) do
-			if not is_in_flight(name) then in_flight[name] = nil; end
+		for old in pairs(in_flight) do
+			if not is_in_flight(old) then in_flight[old] = nil; end
 		end
 	end
-	local name = uuid();
+	name = name or uuid();
 	in_flight[name] = { name = name, since = now() };
 	return in_flight[name];
 end
@@ -489,7 +498,8 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local token = stanza.tags[1].attr.token;
 	local answer = no_such_invite;
 	if is_token(token) then
-		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token, address = normal_address(session.ip) }));
+		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token,
+			address = normal_address(session.ip), lang = stanza.attr["xml:lang"] }));
 	end
 	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
 		note_deletion(jid.node(answer.payload.attr.inviter));
@@ -514,6 +524,14 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 end);
 
 ---- Somebody registers (§ 2, § 3)
+
+-- Prosody 13 creates the account with its role.
+local function choose_role(event, promised)
+	local role = promised.roles[1];
+	if role and usermanager.set_user_role and knows_role(role) then event.role = role; end
+end
+
+local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
 
 local function refuse(event, err)
 	event.allowed, event.error = false, errors.new(err);
@@ -545,6 +563,7 @@ local function reserve(event)
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
 		exists = exists and "true" or "false", server = server_id;
 		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
+		lang = languages[session];
 	}));
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
@@ -554,10 +573,7 @@ local function reserve(event)
 		event.allow_reset = username;
 	elseif purpose == "register" then
 		reservation.promised = read_promise(answer.payload);
-		local role = reservation.promised.roles[1];
-		if role and usermanager.set_user_role and knows_role(role) then
-			event.role = role; -- Prosody 13 creates the account with it
-		end
+		choose_role(event, reservation.promised);
 	else
 		purpose = nil;
 	end
@@ -572,7 +588,7 @@ end
 -- A wrapper, since this must come last, and whatever the handlers return.
 module:wrap_event("user-registering", function (handlers, name, event)
 	local result = handlers(name, event);
-	if event.allowed ~= false then reserve(event); end
+	if event.allowed ~= false and not by_daemon[event] then reserve(event); end
 	return result;
 end);
 
@@ -601,13 +617,16 @@ end);
 
 module:wrap_event("user-password-reset", function (handlers, name, event)
 	succeed(event, "reset");
-	-- mod_register_ibr does not tell the others: mod_c2s ends the sessions of those who knew the old password.
-	prosody.events.fire_event("user-password-changed", { username = event.username, host = host });
+	if not by_daemon[event] then
+		-- mod_register_ibr does not tell the others: mod_c2s ends the sessions of those who knew the old password.
+		prosody.events.fire_event("user-password-changed", { username = event.username, host = host });
+	end
 	return handlers(name, event);
 end);
 
 -- Nobody tells when a registration has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
+	languages[event.origin] = event.stanza.attr["xml:lang"];
 	local result = handlers(name, event);
 	end_registration(event.origin, "release");
 	return result;
@@ -800,6 +819,15 @@ local no_question = { type = "modify", condition = "bad-request" };
 local nobody_can_tell = { type = "wait", condition = "internal-server-error", text = "The accounts cannot be read, or not be written" };
 local of_another_server = { type = "cancel", condition = "not-allowed", text = "Another server made this reservation" };
 
+local function reply_to_daemon(event, payload, err)
+	err = err or no_question;
+	if event.origin.destroyed then
+		return; -- Prosody would log what it cannot send
+	end
+	event.origin.send(payload and st.reply(event.stanza):add_child(payload)
+		or st.error_reply(event.stanza, err.type, err.condition, err.text));
+end
+
 -- `answer` returns the payload of the result, or nil and the error, which is `no_question` if it does not say.
 local function answer_daemon(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
@@ -807,15 +835,11 @@ local function answer_daemon(kind, name, answer)
 			return; -- and nobody else answers it either
 		end
 		local ok, payload, err = pcall(answer, event.stanza.tags[1]);
-		if ok and payload then
-			event.origin.send(st.reply(event.stanza):add_child(payload));
-			return true;
-		elseif not ok then
+		if not ok then
 			module:log("error", "Could not answer %s about %s: %s", component, name, payload);
-			err = nobody_can_tell;
+			payload, err = nil, nobody_can_tell;
 		end
-		err = err or no_question;
-		event.origin.send(st.error_reply(event.stanza, err.type, err.condition, err.text));
+		reply_to_daemon(event, payload, err);
 		return true;
 	end);
 end
@@ -892,7 +916,150 @@ answer_daemon("set", "settle", function (question)
 		return nil, nobody_can_tell;
 	end
 	fate = fate or exists and "made" or "not-made";
+	if fate ~= "in-flight" then -- and stays so, should a `create` still be on its way
+		(fate == "made" and made or given_up):set(name, true);
+	end
 	return st.stanza("fate", { xmlns = xmlns_gate, is = fate });
+end);
+
+---- Somebody registers in a browser (§ "create")
+
+local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered"); -- of Prosody 13
+
+local ask_later = st.stanza("fate", { xmlns = xmlns_gate, is = "in-flight" });
+local was_given_up = { type = "wait", condition = "resource-constraint", text = "This registration was given up. Please try again." };
+local not_stored = { type = "wait", condition = "internal-server-error", text = "The account cannot be stored. Please try again later." };
+local name_is_none = { type = "modify", condition = "jid-malformed", text = "The requested username is invalid." };
+local name_is_taken = { type = "cancel", condition = "conflict", text = "The requested username already exists." };
+local nobody_to_reset = { type = "cancel", condition = "item-not-found", text = "There is no such account any more" };
+
+-- Other modules want to know whose registration it is. Whoever has only a browser has no stream.
+local function stand_in(address)
+	local function nothing() end
+	return { type = "c2s_unauthed", host = host, ip = address, secure = true, log = module._log, send = nothing, close = nothing };
+end
+
+local function refused_password(username, password)
+	local policy = modulemanager.get_module(host, "password_policy");
+	local ok, text = saslprep(password), "There are characters in the password that cannot be used";
+	if ok and policy and policy.check_password then
+		ok, text = policy.check_password(password, { username = username });
+	end
+	return not ok and { type = "modify", condition = "policy-violation", text = text } or nil;
+end
+
+-- Stores the account or the password of a registration that everybody has allowed, as mod_register_ibr would. Returns whether
+-- that is done, or nil where it cannot be told.
+local function store(event, purpose)
+	local username, password = event.username, event.password;
+	local ok, err;
+	if purpose == "reset" then
+		ok, err = usermanager.set_password(username, password, host); -- which ends the sessions of those who knew the old one
+	elseif usermanager.create_user_with_role then -- Prosody 13
+		ok, err = usermanager.create_user_with_role(username, password, host, event.role);
+	else
+		ok, err = usermanager.create_user(username, password, host);
+	end
+	if ok and purpose == "register" then
+		event.additional.registered = os.time();
+		ok, err = account_details:set(username, event.additional);
+		if not ok then usermanager.delete_user(username, host); end
+	end
+	if ok then
+		return true;
+	end
+	module:log("error", "Could not store the account %s: %s", username, err);
+	if purpose == "reset" then
+		return false;
+	end
+	finish_creation(username);
+	if account_exists(username, host) == false then
+		return false;
+	end
+end
+
+-- Returns the payload of the answer, or nil and the error. Runs where it can wait, as other modules may want to.
+local function create(reservation, question)
+	local username, purpose, promised = reservation.username, reservation.purpose, reservation.promised;
+	local event = {
+		username = username, password = question:get_child_text("password"), host = host, additional = {}, allowed = true;
+		ip = question.attr.address, session = stand_in(question.attr.address);
+		allow_reset = purpose == "reset" and username or nil, role = role_of_newcomers;
+	};
+	by_daemon[event] = true;
+	local err = refused_password(username, event.password);
+	if err then
+		return nil, err;
+	end
+	module:fire_event("user-registering", event);
+	if not event.allowed then
+		err = event.error or { type = event.error_type, condition = event.error_condition, text = event.reason };
+		return nil, { type = err.type or "modify", condition = err.condition or "not-acceptable", text = err.text };
+	elseif unloaded or not is_in_flight(reservation.name) then -- the daemon may have been told otherwise meanwhile
+		return nil, was_given_up;
+	end
+	local exists = account_exists(username, host);
+	if exists == nil then
+		return nil, nobody_can_tell;
+	elseif exists ~= (purpose == "reset") then
+		return nil, exists and name_is_taken or nobody_to_reset;
+	end
+
+	choose_role(event, promised);
+	reservation.may_be_made = true; -- whatever raises an error from here on
+	local stored = store(event, purpose);
+	if not stored then
+		return stored == nil and ask_later or nil, not_stored;
+	end
+	module:log("info", "By invitation, %s has %s in a browser", username, purpose == "register" and "registered" or "set a new password");
+	local answer = st.stanza("created", { xmlns = xmlns_gate });
+	if purpose == "reset" then
+		module:fire_event("user-password-reset", event);
+		return answer;
+	end
+	local ok, problem = pcall(fulfil, username, promised);
+	if not ok then
+		module:log("error", "%s has registered, and not all that the invitation promises is done yet: %s", username, problem);
+		answer.attr.settled = "false";
+	end
+	module:fire_event("user-registered", { username = username, host = host, source = "mod_"..module.name;
+		ip = event.ip, session = event.session });
+	return answer;
+end
+
+module:hook("iq-set/host/"..xmlns_gate..":create", function (event)
+	if not is_from_daemon(event) then
+		return;
+	end
+	local question = event.stanza.tags[1];
+	local name, username, purpose = question.attr.reservation, question.attr.username, question.attr.purpose;
+	if not name or not username or not (purpose == "register" or purpose == "reset") or not question:get_child("password") then
+		reply_to_daemon(event);
+	elseif question.attr.server ~= server_id then
+		reply_to_daemon(event, nil, of_another_server);
+	elseif given_up:get(name) then
+		reply_to_daemon(event, nil, was_given_up);
+	elseif in_flight[name] or made:get(name) then
+		reply_to_daemon(event, ask_later);
+	elseif username == "" or nodeprep(username, true) ~= username then
+		given_up:set(name, true);
+		reply_to_daemon(event, nil, name_is_none);
+	else
+		local reservation = begin(name);
+		reservation.username, reservation.purpose, reservation.promised = username, purpose, read_promise(question);
+		local function conclude(payload, err)
+			in_flight[name] = nil;
+			(payload and made or given_up):set(name, true);
+			reply_to_daemon(event, payload, err);
+		end
+		async.runner(function ()
+			conclude(create(reservation, question));
+		end, { error = function (_, problem)
+			module:log("error", "Could not create %s: %s", username, problem);
+			conclude(reservation.may_be_made and ask_later or nil, nobody_can_tell);
+		end }):run(true);
+	end
+	return true;
 end);
 
 ---- Coming and going
@@ -971,7 +1138,6 @@ function module.command(words)
 		print(usage);
 		return 0;
 	end
-	local stringprep = require "util.encodings".stringprep;
 	local wish = read_wish(words);
 	local asked_host, asked_name = wish.attr.host, wish.attr.username;
 	wish.attr.host = stringprep.nameprep(asked_host);

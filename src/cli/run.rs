@@ -1,8 +1,11 @@
 //! `easy-invite run`: the daemon.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use jiff::SignedDuration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -15,6 +18,7 @@ use crate::control::{self, Listener};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
 use crate::store::{Store, StoreError, StoreUrl};
+use crate::web;
 use crate::xmpp::{self, Link};
 
 /// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
@@ -49,12 +53,20 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     if let Some(warning) = &config.warning {
         tracing::warn!("{warning}");
     }
-    let component = config.xmpp()?;
+    let mut component = config.xmpp()?;
     let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
     let store = store?;
     let listener = Listener::bind(&config.control_socket).await?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
+    let web_side = match &config.web {
+        Some(web) => {
+            let pages = web::Pages::load(web.look.clone(), web.public_url.clone())?;
+            component.languages = Arc::clone(pages.languages());
+            Some(open_web_side(web, pages, invites.clone()).await?)
+        }
+        None => None,
+    };
     announce(&config);
 
     let (link_sender, link) = watch::channel(Link::Connecting);
@@ -64,6 +76,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let retention = config.retention;
         async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
     });
+    let showing = web_side.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
     let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
 
     // The component ends when it is told to; should it fail, the daemon is of no use any more.
@@ -71,6 +84,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
     serving.await?;
     keeping.await?;
+    if let Some(showing) = showing {
+        showing.await?;
+    }
     tracing::info!("easy-invite stopped");
     Ok(())
 }
@@ -84,6 +100,17 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;
     }
+}
+
+async fn open_web_side(
+    config: &web::Config,
+    pages: web::Pages,
+    invites: Invites,
+) -> anyhow::Result<(TcpListener, web::Site)> {
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("the web side cannot listen on {}", config.listen))?;
+    tracing::info!(listen = %config.listen, "the web side is open");
+    Ok((listener, web::Site::new(invites, pages, config)))
 }
 
 fn announce(config: &Config) {

@@ -10,12 +10,13 @@ use tokio::sync::OnceCell;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::form::Submission;
-use super::refused::{TRY_AGAIN, stanza_error};
-use super::stanza::{element, error, ns, with, with_text};
+use super::refused::{away, stanza_error};
+use super::stanza::{element, error_in, ns, with, with_text};
 use super::{create_account, new_invite, password_reset};
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::HostPolicy;
 use crate::refusal::Refusal;
+use crate::texts::{CommandTexts, Texts};
 
 /// How long a form may stay unanswered. Some clients never cancel, so forms end by themselves.
 const SESSION_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -90,8 +91,7 @@ enum Audience {
 pub struct Command {
     /// Its node, by which clients know it.
     pub node: &'static str,
-    /// Its name, which people see.
-    pub name: &'static str,
+    name: fn(&CommandTexts) -> &str,
     audience: Audience,
     steps: Steps,
 }
@@ -102,21 +102,26 @@ enum Steps {
     /// It completes at once: the built-in buttons of mobile clients show no form.
     AtOnce,
     /// One form, then it completes. After a mistake the form comes again, with what was filled in.
-    Form(fn(&HostPolicy, &Submission) -> Element),
+    Form(fn(&HostPolicy, &Submission, &Texts) -> Element),
 }
 
 /// Every command there is; discovery is derived from this table.
 pub const COMMANDS: [Command; 3] = [
-    Command { node: new_invite::NODE, name: "New Invite", audience: Audience::Inviters, steps: Steps::AtOnce },
+    Command {
+        node: new_invite::NODE,
+        name: |texts| &texts.new_invite,
+        audience: Audience::Inviters,
+        steps: Steps::AtOnce,
+    },
     Command {
         node: create_account::NODE,
-        name: "New Account Invite",
+        name: |texts| &texts.new_account_invite,
         audience: Audience::Admins,
         steps: Steps::Form(create_account::form),
     },
     Command {
         node: password_reset::NODE,
-        name: "Password Reset Link",
+        name: |texts| &texts.password_reset_link,
         audience: Audience::Admins,
         steps: Steps::Form(password_reset::form),
     },
@@ -127,9 +132,15 @@ impl Command {
     ///
     /// # Errors
     /// `item-not-found` if there is none.
-    pub fn of(node: &str) -> Result<&'static Command, StanzaError> {
+    pub fn of(node: &str, texts: &Texts) -> Result<&'static Command, StanzaError> {
         let found = COMMANDS.iter().find(|command| command.node == node);
-        found.ok_or_else(|| error(ErrorType::Cancel, DefinedCondition::ItemNotFound, "There is no such command"))
+        let unknown = || error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, &texts.command.unknown);
+        found.ok_or_else(unknown)
+    }
+
+    /// Its name, which people see.
+    pub fn name<'a>(&self, texts: &'a Texts) -> &'a str {
+        (self.name)(&texts.command)
     }
 
     /// May somebody run it? What they may not run is not listed either.
@@ -166,62 +177,65 @@ pub async fn execute(
     requester: &Requester,
     invites: &Invites,
     sessions: &Sessions,
+    texts: &Texts,
 ) -> Result<Element, StanzaError> {
-    let malformed = || wrong(Some("malformed-action"), "That is no command: it has no node, or an unknown action");
-    let command = Command::of(payload.attr("node").ok_or_else(malformed)?)?;
+    let malformed =
+        || wrong("malformed-action", Texts::english(), "That is no command: it has no node, or an unknown action");
+    let command = Command::of(payload.attr("node").ok_or_else(malformed)?, texts)?;
     let action = match payload.attr("action") {
         None | Some("execute" | "next" | "complete") => Action::Go,
         Some("cancel") => Action::Cancel,
-        Some("prev") => return Err(wrong(Some("bad-action"), "There is no step to go back to")),
+        Some("prev") => return Err(wrong("bad-action", texts, &texts.command.no_step_back)),
         Some(_) => return Err(malformed()),
     };
     if !command.open_to(requester, invites).await {
-        let text = "You do not have permission to run this command";
-        return Err(error(ErrorType::Auth, DefinedCondition::Forbidden, text));
+        return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, &texts.command.forbidden));
     }
     // Taking the session before anything is made of it: of two submissions at once, one finds none.
     let session = payload.attr("sessionid");
     if let Some(id) = session
         && !sessions.take(id, requester, command)
     {
-        return Err(wrong(
-            Some("bad-sessionid"),
-            "This dialog is finished or has expired. Please start the command again",
-        ));
+        return Err(wrong("bad-sessionid", texts, &texts.command.finished));
     }
-    let new_id =
-        || Sessions::new_id().map_err(|_| error(ErrorType::Wait, DefinedCondition::ResourceConstraint, TRY_AGAIN));
+    let new_id = || Sessions::new_id().map_err(|_| away(texts));
     let id = session.map_or_else(new_id, |id| Ok(id.to_owned()))?;
     if action == Action::Cancel {
-        return Ok(reply(command, &id, "canceled"));
+        return Ok(reply(command, &id, "canceled", texts));
     }
-    let policy = requester.policy(invites).map_err(|refusal| stanza_error(&refusal.into()))?;
+    let policy = requester.policy(invites).map_err(|refusal| stanza_error(&refusal.into(), texts))?;
     let (form, submission) = match (command.steps, Submission::of(payload)) {
         (Steps::AtOnce, _) => (None, Submission::default()),
         (Steps::Form(form), Some(submission)) => (Some(form), submission),
         (Steps::Form(form), None) => {
-            return ask(command, id, form(policy, &Submission::default()), requester, sessions);
+            let form = form(policy, &Submission::default(), texts);
+            return ask(command, id, form, requester, sessions, texts);
         }
     };
     match (command.run(requester, &submission, invites).await, form) {
-        (Ok(issued), _) => Ok(with(reply(command, &id, "completed"), [new_invite::result(&issued)])),
+        (Ok(issued), _) => Ok(with(reply(command, &id, "completed", texts), [new_invite::result(&issued, texts)])),
         (Err(Error::Refused(refusal)), Some(form)) => {
-            let form = with_problem(form(policy, &submission), &refusal.to_string());
-            ask(command, id, form, requester, sessions)
+            let form = with_problem(form(policy, &submission, texts), &refusal.text(texts), texts);
+            ask(command, id, form, requester, sessions, texts)
         }
         // Of interactive commands, some clients show a note but no stanza error.
         (Err(cause), Some(_)) => {
-            let text = stanza_error(&cause).texts.into_values().next().unwrap_or_default();
+            let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
             let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
-            Ok(with(reply(command, &id, "completed"), [note]))
+            Ok(with(reply(command, &id, "completed", texts), [note]))
         }
         // Behind the built-in buttons it is the other way round.
-        (Err(cause), None) => Err(stanza_error(&cause)),
+        (Err(cause), None) => Err(stanza_error(&cause, texts)),
     }
 }
 
-fn reply(command: &Command, session: &str, status: &str) -> Element {
-    element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status)
+fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
+    let mut reply = element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status);
+    // Servers mark what names no language as English.
+    if texts.code != Texts::english().code {
+        reply.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
+    }
+    reply
 }
 
 /// Shows a form, and keeps the session open for its answer.
@@ -231,10 +245,11 @@ fn ask(
     form: Element,
     requester: &Requester,
     sessions: &Sessions,
+    texts: &Texts,
 ) -> Result<Element, StanzaError> {
-    let reply = reply(command, &id, "executing");
+    let reply = reply(command, &id, "executing", texts);
     if !sessions.open(id, requester, command) {
-        return Err(error(ErrorType::Wait, DefinedCondition::ResourceConstraint, TRY_AGAIN));
+        return Err(away(texts));
     }
     // Without actions, one client shows no buttons.
     let actions = with(element!(ns::COMMANDS, "actions", "execute" = "complete"), [element!(ns::COMMANDS, "complete")]);
@@ -242,10 +257,11 @@ fn ask(
 }
 
 /// The form once more, with what was wrong where every client shows it: in a first field.
-fn with_problem(form: Element, problem: &str) -> Element {
+fn with_problem(form: Element, problem: &str, texts: &Texts) -> Element {
+    let label = texts.command.please_correct.as_str();
     let mut marked = element!(ns::DATA_FORMS, "x", "type" = "form");
     let mut problem = Some(with(
-        element!(ns::DATA_FORMS, "field", "var" = "error", "type" = "fixed", "label" = "Please correct"),
+        element!(ns::DATA_FORMS, "field", "var" = "error", "type" = "fixed", "label" = label),
         [with_text(element!(ns::DATA_FORMS, "value"), problem)],
     ));
     for child in form.children() {
@@ -258,9 +274,9 @@ fn with_problem(form: Element, problem: &str) -> Element {
 }
 
 /// A `bad-request` with the condition that XEP-0050 §4 adds to it.
-fn wrong(condition: Option<&str>, text: &str) -> StanzaError {
-    let mut error = error(ErrorType::Modify, DefinedCondition::BadRequest, text);
-    error.other = condition.map(|name| Element::bare(name, ns::COMMANDS));
+fn wrong(condition: &str, texts: &Texts, text: &str) -> StanzaError {
+    let mut error = error_in(texts, ErrorType::Modify, DefinedCondition::BadRequest, text);
+    error.other = Some(Element::bare(condition, ns::COMMANDS));
     error
 }
 

@@ -7,8 +7,9 @@ use xmpp_parsers::hashes::Algo;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::command::{COMMANDS, Command, Requester};
-use super::stanza::{element, error, ns, with};
+use super::stanza::{element, error_in, ns, with};
 use crate::invites::Invites;
+use crate::texts::Texts;
 
 /// The name of the component in people's service lists.
 const NAME: &str = "Invitations";
@@ -41,6 +42,7 @@ pub async fn node_info(
     own: DiscoInfoResult,
     requester: Option<&Requester>,
     invites: &Invites,
+    texts: &Texts,
 ) -> Result<Element, StanzaError> {
     let node = query.attr("node").unwrap_or_default();
     if node.is_empty()
@@ -55,17 +57,18 @@ pub async fn node_info(
     let feature = |var: &str| element!(ns::DISCO_INFO, "feature", "var" = var);
     let answer = element!(ns::DISCO_INFO, "query", "node" = node);
     if node == ns::COMMANDS {
-        return Ok(with(answer, [identity("Commands", "command-list"), feature(ns::COMMANDS)]));
+        return Ok(with(answer, [identity(&texts.command.commands, "command-list"), feature(ns::COMMANDS)]));
     }
-    let command = Command::of(node)?;
+    let command = Command::of(node, texts)?;
     let allowed = match requester {
         Some(requester) => command.open_to(requester, invites).await,
         None => false,
     };
     if !allowed {
-        return Err(error(ErrorType::Auth, DefinedCondition::Forbidden, "This command is not available to you"));
+        let text = &texts.command.not_available;
+        return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, text));
     }
-    let children = [identity(command.name, "command-node"), feature(ns::COMMANDS), feature(ns::DATA_FORMS)];
+    let children = [identity(command.name(texts), "command-node"), feature(ns::COMMANDS), feature(ns::DATA_FORMS)];
     Ok(with(answer, children))
 }
 
@@ -78,6 +81,7 @@ pub async fn items(
     responder: &str,
     requester: Option<&Requester>,
     invites: &Invites,
+    texts: &Texts,
 ) -> Result<Element, StanzaError> {
     let node = query.attr("node").filter(|node| !node.is_empty());
     let mut answer = element!(ns::DISCO_ITEMS, "query", "node" = node);
@@ -85,7 +89,7 @@ pub async fn items(
         (Some(ns::COMMANDS), Some(requester)) => {
             for command in &COMMANDS {
                 if command.open_to(requester, invites).await {
-                    let (node, name) = (command.node, command.name);
+                    let (node, name) = (command.node, command.name(texts));
                     answer.append_child(element!(
                         ns::DISCO_ITEMS,
                         "item",
@@ -98,6 +102,6 @@ pub async fn items(
             Ok(answer)
         }
         (Some(ns::COMMANDS) | None, _) => Ok(answer),
-        (Some(node), _) => Command::of(node).map(|_| answer), // a command has no items of its own
+        (Some(node), _) => Command::of(node, texts).map(|_| answer), // a command has no items of its own
     }
 }

@@ -8,13 +8,14 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 use super::command::{Requester, Sessions, execute};
 use super::new_invite::date_time;
 use super::refused::{not_valid, stanza_error};
-use super::stanza::{Kind, Outcome, Request, element, error, ns, with, with_text};
+use super::stanza::{Kind, Outcome, Request, element, error, language, ns, with, with_text};
 use super::{disco, router};
 use crate::invite::{Invite, InviteType, Issuer, Token};
 use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::Address;
 use crate::policy::Wish;
 use crate::refusal::Refusal;
+use crate::texts::{Languages, Texts};
 
 /// The longest name of a reservation, and the longest id of a server: a UUID has 36 bytes.
 const LONGEST_RESERVATION: usize = 128;
@@ -23,24 +24,25 @@ const LONGEST_RESERVATION: usize = 128;
 ///
 /// # Errors
 /// A stanza error that says why not; the hook passes it on to its client.
-pub async fn answer(request: &Request, invites: &Invites, sessions: &Sessions) -> Outcome {
+pub async fn answer(request: &Request, languages: &Languages, invites: &Invites, sessions: &Sessions) -> Outcome {
+    let payload = &request.payload;
+    let texts = languages.preferred(payload.attr("lang").unwrap_or_default());
     let Ok(host) = invites.policy(&request.from).map(|(host, _)| host.clone()) else {
         // A VirtualHost that the operator forgot deserves to hear it; nobody else needs to know of the gate.
         return Err(match DomainPart::new(&request.from) {
-            Ok(_) => stanza_error(&Refusal::UnknownHost(request.from.clone()).into()),
+            Ok(_) => stanza_error(&Refusal::UnknownHost(request.from.clone()).into(), texts),
             Err(_) => super::not_for_you(),
         });
     };
-    let payload = &request.payload;
     match (request.kind, payload.name()) {
-        (Kind::Get, "check") => check(payload, &host, invites).await.map(Some),
-        (Kind::Set, "reserve") => reserve(payload, &host, invites).await.map(Some),
-        (Kind::Set, "redeem") => finished(invites.redeem(reservation(payload)?).await),
-        (Kind::Set, "release") => finished(invites.release(reservation(payload)?).await),
-        (Kind::Set, "contact") => contact(payload, &host, invites).await.map(Some),
-        (_, "relay") => relay(payload, request.kind, &host, invites, sessions).await.map(Some),
-        (Kind::Set, "generate") => generate(payload, &host, invites).await.map(Some),
-        (Kind::Set, "deleted") => deleted(payload, &host, invites).await,
+        (Kind::Get, "check") => check(payload, &host, invites, texts).await.map(Some),
+        (Kind::Set, "reserve") => reserve(payload, &host, invites, texts).await.map(Some),
+        (Kind::Set, "redeem") => finished(invites.redeem(reservation(payload)?).await, texts),
+        (Kind::Set, "release") => finished(invites.release(reservation(payload)?).await, texts),
+        (Kind::Set, "contact") => contact(payload, &host, invites, texts).await.map(Some),
+        (_, "relay") => relay(request, &host, languages, invites, sessions).await.map(Some),
+        (Kind::Set, "generate") => generate(payload, &host, invites, texts).await.map(Some),
+        (Kind::Set, "deleted") => deleted(payload, &host, invites, texts).await,
         _ => Err(super::not_for_you()),
     }
 }
@@ -60,9 +62,9 @@ fn server(payload: &Element) -> Result<String, StanzaError> {
     if id.len() <= LONGEST_RESERVATION { Ok(id.to_owned()) } else { Err(bad("a shorter id of the server")) }
 }
 
-fn username(payload: &Element) -> Result<Option<NodePart>, StanzaError> {
+fn username(payload: &Element, texts: &Texts) -> Result<Option<NodePart>, StanzaError> {
     let Some(text) = payload.attr("username") else { return Ok(None) };
-    crate::invite::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into()))
+    crate::invite::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into(), texts))
 }
 
 fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
@@ -74,16 +76,16 @@ fn address(payload: &Element) -> Option<Address> {
     payload.attr("address").and_then(Address::parse)
 }
 
-fn texts<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = String> + 'a {
+fn names<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = String> + 'a {
     payload.children().filter(move |child| child.is(name, ns::GATE)).map(Element::text)
 }
 
 /// An empty result if there was such a reservation.
-fn finished(found: Result<bool, Error>) -> Outcome {
+fn finished(found: Result<bool, Error>, texts: &Texts) -> Outcome {
     match found {
         Ok(true) => Ok(None),
         Ok(false) => Err(error(ErrorType::Cancel, DefinedCondition::ItemNotFound, "There is no such reservation")),
-        Err(cause) => Err(stanza_error(&cause)),
+        Err(cause) => Err(stanza_error(&cause, texts)),
     }
 }
 
@@ -101,9 +103,10 @@ pub fn contact_of(invite: &Invite) -> Option<&str> {
     invite.inviter.as_ref().filter(|_| connects).map(|jid| jid.as_str())
 }
 
-async fn check(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+async fn check(payload: &Element, host: &DomainPart, invites: &Invites, texts: &Texts) -> Result<Element, StanzaError> {
     let token = payload.attr("token").and_then(Token::parse);
-    let presented = invites.check(host, token.as_ref(), address(payload)).await.map_err(|cause| not_valid(&cause))?;
+    let presented =
+        invites.check(host, token.as_ref(), address(payload)).await.map_err(|cause| not_valid(&cause, texts))?;
     let invite = &presented.invite;
     Ok(element!(
         ns::GATE,
@@ -116,11 +119,16 @@ async fn check(payload: &Element, host: &DomainPart, invites: &Invites) -> Resul
     ))
 }
 
-async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+async fn reserve(
+    payload: &Element,
+    host: &DomainPart,
+    invites: &Invites,
+    texts: &Texts,
+) -> Result<Element, StanzaError> {
     let registration = Registration {
         reservation: reservation(payload)?,
         server: server(payload)?,
-        username: username(payload)?.ok_or_else(|| bad("a username"))?,
+        username: username(payload, texts)?.ok_or_else(|| bad("a username"))?,
         exists: match payload.attr("exists") {
             Some("true" | "1") => true,
             Some("false" | "0") => false,
@@ -129,7 +137,7 @@ async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
         grant: payload.attr("token").map(|token| (Token::parse(token), instant(payload, "presented-at"))),
         address: address(payload),
     };
-    match invites.reserve(host, registration).await.map_err(|cause| stanza_error(&cause))? {
+    match invites.reserve(host, registration).await.map_err(|cause| stanza_error(&cause, texts))? {
         Admission::Open => Ok(element!(ns::GATE, "open")),
         Admission::Reserved(purpose, invite) => {
             let inviter = contact_of(&invite);
@@ -139,55 +147,69 @@ async fn reserve(payload: &Element, host: &DomainPart, invites: &Invites) -> Res
     }
 }
 
-async fn contact(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+async fn contact(
+    payload: &Element,
+    host: &DomainPart,
+    invites: &Invites,
+    texts: &Texts,
+) -> Result<Element, StanzaError> {
     let jid = |attribute| payload.attr(attribute).and_then(|text| BareJid::new(text).ok());
     let (Some(inviter), Some(contact)) = (jid("inviter"), jid("contact")) else {
         return Err(bad("the bare JIDs of inviter and contact"));
     };
     let token = payload.attr("token").and_then(Token::parse);
-    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into()))?;
+    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into(), texts))?;
     let (reservation, server) = (reservation(payload)?, server(payload)?);
     let reserved = invites.contact(host, reservation, server, &token, &inviter, &contact).await;
-    reserved.map_err(|cause| not_valid(&cause))?;
+    reserved.map_err(|cause| not_valid(&cause, texts))?;
     Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
 }
 
 /// A user's own request, sent to the VirtualHost: answered as if it had come to the component.
 async fn relay(
-    payload: &Element,
-    kind: Kind,
+    request: &Request,
     host: &DomainPart,
+    languages: &Languages,
     invites: &Invites,
     sessions: &Sessions,
 ) -> Result<Element, StanzaError> {
+    let payload = &request.payload;
     let admin = matches!(payload.attr("admin"), Some("true" | "1"));
     let requester = payload.attr("from").and_then(|from| Requester::new(from, Some(admin), invites).ok());
     // The server vouches for its own users, not for those of another host.
     let requester = requester.filter(|requester| requester.host() == *host).ok_or_else(super::not_for_you)?;
     let relayed = payload.children().next().ok_or_else(|| bad("a payload to relay"))?;
-    match (kind, relayed.name()) {
-        (Kind::Set, "command") if relayed.ns() == ns::COMMANDS => execute(relayed, &requester, invites, sessions).await,
+    let texts = languages.preferred(language(relayed).or(payload.attr("lang")).unwrap_or_default());
+    match (request.kind, relayed.name()) {
+        (Kind::Set, "command") if relayed.ns() == ns::COMMANDS => {
+            execute(relayed, &requester, invites, sessions, texts).await
+        }
         (Kind::Get, "query") if relayed.ns() == ns::DISCO_ITEMS => {
-            disco::items(relayed, host.as_str(), Some(&requester), invites).await
+            disco::items(relayed, host.as_str(), Some(&requester), invites, texts).await
         }
         (Kind::Get, "query") if relayed.ns() == ns::DISCO_INFO => {
-            disco::node_info(relayed, disco::info(router::features()), Some(&requester), invites).await
+            disco::node_info(relayed, disco::info(router::features()), Some(&requester), invites, texts).await
         }
         _ => Err(super::not_for_you()),
     }
 }
 
-async fn generate(payload: &Element, host: &DomainPart, invites: &Invites) -> Result<Element, StanzaError> {
+async fn generate(
+    payload: &Element,
+    host: &DomainPart,
+    invites: &Invites,
+    texts: &Texts,
+) -> Result<Element, StanzaError> {
     let invite_type = match payload.attr("type") {
         Some("account") => InviteType::Account,
         Some("password-reset") => InviteType::PasswordReset,
         _ => return Err(bad("type='account' or type='password-reset'")),
     };
     let mut wish = Wish::new(invite_type, host.clone(), Issuer::Operator);
-    wish.username = username(payload)?;
-    wish.roles = texts(payload, "role").collect();
-    wish.groups = texts(payload, "group").collect();
-    let issued = invites.create(wish).await.map_err(|cause| stanza_error(&cause))?;
+    wish.username = username(payload, texts)?;
+    wish.roles = names(payload, "role").collect();
+    wish.groups = names(payload, "group").collect();
+    let issued = invites.create(wish).await.map_err(|cause| stanza_error(&cause, texts))?;
     Ok(element!(
         ns::GATE,
         "generated",
@@ -198,10 +220,10 @@ async fn generate(payload: &Element, host: &DomainPart, invites: &Invites) -> Re
     ))
 }
 
-async fn deleted(payload: &Element, host: &DomainPart, invites: &Invites) -> Outcome {
-    let username = username(payload)?.ok_or_else(|| bad("a username"))?;
+async fn deleted(payload: &Element, host: &DomainPart, invites: &Invites, texts: &Texts) -> Outcome {
+    let username = username(payload, texts)?.ok_or_else(|| bad("a username"))?;
     let deleted_at = instant(payload, "deleted-at").unwrap_or_else(|| invites.now());
     let account = BareJid::from_parts(Some(&username), host);
-    invites.account_deleted(account, deleted_at).await.map_err(|cause| stanza_error(&cause))?;
+    invites.account_deleted(account, deleted_at).await.map_err(|cause| stanza_error(&cause, texts))?;
     Ok(None)
 }

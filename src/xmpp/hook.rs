@@ -8,12 +8,15 @@ use tokio::sync::oneshot;
 
 use super::gate::{contact_of, with_bounty};
 use super::new_invite::date_time;
-use super::stanza::{element, ns, with};
-use crate::chat_server::{Account, Answer, Fate, Hook, Question, Unreachable};
-use crate::invite::Purpose;
+use super::stanza::{ErrorAnswer, element, ns, with, with_text};
+use crate::chat_server::{Account, Answer, Creation, Fate, Hook, Objection, Question, Unreachable};
+use crate::invite::{Invite, Purpose, Use};
 
 /// How long the hook may take. It answers from memory and its own storage.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take to make an account: other modules of the server have a say, and may ask others themselves.
+const CREATION_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The questions that wait for an answer on this connection.
 #[derive(Default)]
@@ -25,6 +28,7 @@ pub struct Asked {
 struct Waiting {
     host: String,
     until: Instant,
+    patience: Duration,
     back: Back,
 }
 
@@ -32,6 +36,7 @@ struct Waiting {
 enum Back {
     Account(oneshot::Sender<Answer<Account>>),
     Settle(oneshot::Sender<Answer<Fate>>),
+    Create(oneshot::Sender<Answer<Creation>>),
     Hello(oneshot::Sender<Answer<Hook>>),
 }
 
@@ -41,6 +46,7 @@ impl Back {
         match self {
             Back::Account(back) => drop(back.send(Err(Unreachable(why)))),
             Back::Settle(back) => drop(back.send(Err(Unreachable(why)))),
+            Back::Create(back) => drop(back.send(Err(Unreachable(why)))),
             Back::Hello(back) => drop(back.send(Err(Unreachable(why)))),
         }
     }
@@ -62,34 +68,52 @@ impl Asked {
                 let payload = element!(
                     ns::GATE,
                     "settle",
-                    "reservation" = used.id,
+                    "reservation" = used.id.as_str(),
                     "purpose" = used.purpose.as_str(),
                     "account" = used.account.as_str(),
                     "inviter" = contact_of(&invite),
-                    "server" = Some(used.server.as_str()).filter(|server| !server.is_empty()),
+                    "server" = server_of(&used),
                     "reserved-at" = date_time(used.reserved_at),
                 );
-                let payload = if used.purpose == Purpose::Register { with_bounty(payload, &invite) } else { payload };
-                ("set", invite.host, payload, Back::Settle(answer))
+                ("set", invite.host.clone(), with_promise(payload, &used, &invite), Back::Settle(answer))
+            }
+            Question::Create { reserved, password, address, answer } => {
+                let (used, invite) = *reserved;
+                let payload = element!(
+                    ns::GATE,
+                    "create",
+                    "reservation" = used.id.as_str(),
+                    "server" = server_of(&used),
+                    "purpose" = used.purpose.as_str(),
+                    "username" = used.account.node().map(|node| node.as_str()),
+                    "inviter" = contact_of(&invite),
+                    "reserved-at" = date_time(used.reserved_at),
+                    "address" = address.map(|address| address.to_canonical().to_string()),
+                );
+                let password = with_text(element!(ns::GATE, "password"), password.reveal());
+                let payload = with(with_promise(payload, &used, &invite), [password]);
+                ("set", invite.host.clone(), payload, Back::Create(answer))
             }
         };
         let host = host.to_string();
         let iq =
             element!(ns::COMPONENT, "iq", "type" = kind, "from" = component, "to" = host.as_str(), "id" = id.as_str());
-        self.waiting.insert(id, Waiting { host, until: Instant::now() + PATIENCE, back });
+        let patience = if matches!(back, Back::Create(_)) { CREATION_PATIENCE } else { PATIENCE };
+        self.waiting.insert(id, Waiting { host, until: Instant::now() + patience, patience, back });
         with(iq, [payload])
     }
 
     /// An answer arrived. One from somebody else than was asked is passed over.
-    pub fn answered(&mut self, from: &str, id: &str, outcome: Result<Option<Element>, String>) {
+    pub fn answered(&mut self, from: &str, id: &str, outcome: Result<Option<Element>, ErrorAnswer>) {
         if self.waiting.get(id).is_none_or(|waiting| waiting.host != from) {
             return;
         }
         let Some(waiting) = self.waiting.remove(id) else { return };
-        let payload = match outcome {
-            Ok(Some(payload)) if payload.ns() == ns::GATE => payload,
-            Ok(_) => return waiting.back.unreachable(format!("{from} answered something else")),
-            Err(text) => return waiting.back.unreachable(refused_by(from, &text)),
+        let (payload, back) = match (outcome, waiting.back) {
+            (Ok(Some(payload)), back) if payload.ns() == ns::GATE => (payload, back),
+            (Ok(_), back) => return back.unreachable(format!("{from} answered something else")),
+            (Err(error), Back::Create(back)) => return drop(back.send(Ok(Creation::Refused(objection(from, error))))),
+            (Err(error), back) => return back.unreachable(refused_by(from, &error)),
         };
         let misunderstood = || Unreachable(format!("{from} answered something else"));
         let yes = |attribute: &str| match payload.attr(attribute) {
@@ -97,7 +121,7 @@ impl Asked {
             Some("false" | "0") => Ok(false),
             _ => Err(misunderstood()),
         };
-        match waiting.back {
+        match back {
             Back::Account(back) => drop(back.send(yes("exists").and_then(|exists| {
                 let impossible = yes("impossible").unwrap_or(false);
                 let created_at = payload.attr("created-at").and_then(|text| text.parse().ok());
@@ -109,6 +133,14 @@ impl Asked {
                 Some("not-made") => Ok(Fate::NotMade),
                 _ => Err(misunderstood()),
             })),
+            Back::Create(back) => {
+                drop(back.send(match (payload.name(), payload.attr("settled"), payload.attr("is")) {
+                    ("created", Some("false" | "0"), _) => Ok(Creation::Unsettled),
+                    ("created", _, _) => Ok(Creation::Made),
+                    ("fate", _, Some("in-flight")) => Ok(Creation::InFlight),
+                    _ => Err(misunderstood()),
+                }))
+            }
             Back::Hello(back) => {
                 let software = payload.attr("software").unwrap_or("an unknown server").to_owned();
                 let server = payload.attr("server").unwrap_or_default().to_owned();
@@ -121,21 +153,45 @@ impl Asked {
     pub fn give_up(&mut self, now: Instant) {
         let late = self.waiting.extract_if(|_, waiting| waiting.until <= now);
         for (_, waiting) in late {
-            waiting.back.unreachable(format!("{} did not answer within {} s", waiting.host, PATIENCE.as_secs()));
+            let Waiting { host, patience, back, .. } = waiting;
+            back.unreachable(format!("{host} did not answer within {} s", patience.as_secs()));
         }
     }
 }
 
+/// Adds what the hook has to give the account of a use.
+fn with_promise(payload: Element, used: &Use, invite: &Invite) -> Element {
+    if used.purpose == Purpose::Register { with_bounty(payload, invite) } else { payload }
+}
+
+/// The server that a use is reserved by, where it is known.
+fn server_of(used: &Use) -> Option<&str> {
+    Some(used.server.as_str()).filter(|server| !server.is_empty())
+}
+
+/// Why the hook made no account.
+fn objection(host: &str, error: ErrorAnswer) -> Objection {
+    match (error.kind.as_str(), error.condition.as_str()) {
+        (_, "conflict") => Objection::UsernameTaken,
+        (_, "item-not-found") => Objection::NoSuchAccount,
+        (_, "jid-malformed") => Objection::UsernameImpossible,
+        ("modify", "policy-violation") => Objection::Password(error.text),
+        ("wait", "policy-violation") => Objection::Limited(error.text),
+        ("wait", _) | (_, "not-allowed" | "service-unavailable") => Objection::Unable(refused_by(host, &error)),
+        _ => Objection::Other(error.text),
+    }
+}
+
 /// What an error of the VirtualHost means for the operator.
-fn refused_by(host: &str, text: &str) -> String {
-    match text.split(':').next() {
-        Some("service-unavailable") => {
+fn refused_by(host: &str, error: &ErrorAnswer) -> String {
+    match error.condition.as_str() {
+        "service-unavailable" => {
             format!("{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled)")
         }
-        Some("remote-server-not-found" | "remote-server-timeout" | "not-allowed") => {
-            format!("{host} is not a VirtualHost of the connected server ({text})")
+        "remote-server-not-found" | "remote-server-timeout" | "not-allowed" => {
+            format!("{host} is not a VirtualHost of the connected server ({error})")
         }
-        _ => format!("{host} answered {text}"),
+        _ => format!("{host} answered {error}"),
     }
 }
 
@@ -144,6 +200,7 @@ pub fn nobody(question: Question, why: &str) {
     match question {
         Question::Account { answer, .. } => Back::Account(answer),
         Question::Settle { answer, .. } => Back::Settle(answer),
+        Question::Create { answer, .. } => Back::Create(answer),
         Question::Hello { answer, .. } => Back::Hello(answer),
     }
     .unreachable(why.to_owned());

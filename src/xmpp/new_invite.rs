@@ -8,6 +8,7 @@ use super::form::{field, form, form_type};
 use crate::invite::Issuer;
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::Wish;
+use crate::texts::Texts;
 
 /// The node by which clients know the command.
 pub const NODE: &str = "urn:xmpp:invite#invite";
@@ -38,12 +39,16 @@ async fn make(admin: bool, requester: &Requester, invites: &Invites) -> Result<I
 }
 
 /// The result of every command that makes an invite (XEP-0401 §3.1.1).
-pub fn result(issued: &Issued) -> Element {
+pub fn result(issued: &Issued, texts: &Texts) -> Element {
+    let texts = &texts.command;
     let mut fields = vec![form_type("urn:xmpp:invite#invitation")];
-    fields.extend(issued.landing_url.as_deref().map(|url| field("landing-url", "text-single", "Link to send", url)));
-    fields.push(field("uri", "text-single", "Link for XMPP apps", &issued.uri));
-    fields.extend(issued.invite.expires_at.map(|end| field("expire", "text-single", "Valid until", &date_time(end))));
-    form("result", "Your invitation", "Send this link to the person whom you invite.", fields)
+    fields
+        .extend(issued.landing_url.as_deref().map(|url| field("landing-url", "text-single", &texts.landing_url, url)));
+    fields.push(field("uri", "text-single", &texts.uri, &issued.uri));
+    fields.extend(
+        issued.invite.expires_at.map(|end| field("expire", "text-single", &texts.valid_until, &date_time(end))),
+    );
+    form("result", &texts.result, &texts.result_instructions, fields)
 }
 
 /// An instant as `YYYY-MM-DDThh:mm:ssZ` (XEP-0082 §3.2): one client's parser takes no fractions.

@@ -8,17 +8,18 @@ use super::form::{Submission, field, form as data_form, form_type};
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::{HostPolicy, Wish};
-use crate::refusal::Refusal;
+use crate::refusal::{Mistake, Refusal};
+use crate::texts::Texts;
 
 /// The node by which clients know the command.
 pub const NODE: &str = "xmpp:prosody.im/mod_invites_adhoc#password-reset";
 
 /// Asks for the account.
-pub fn form(_: &HostPolicy, submission: &Submission) -> Element {
+pub fn form(_: &HostPolicy, submission: &Submission, texts: &Texts) -> Element {
+    let texts = &texts.command;
     let typed = submission.text("accountjid").unwrap_or_default();
-    let fields = [form_type(NODE), field("accountjid", "text-single", "Address of the account", typed)];
-    let instructions = "The link lets its holder choose a new password for this account, once.";
-    data_form("form", "Password Reset Link", instructions, fields)
+    let fields = [form_type(NODE), field("accountjid", "text-single", &texts.account, typed)];
+    data_form("form", &texts.password_reset_link, &texts.reset_instructions, fields)
 }
 
 /// Makes the link.
@@ -27,7 +28,7 @@ pub fn form(_: &HostPolicy, submission: &Submission) -> Element {
 /// If the account is not one of this host's, or the link is not stored.
 pub async fn run(requester: &Requester, submission: &Submission, invites: &Invites) -> Result<Issued, Error> {
     let host = requester.host();
-    let missing = || Refusal::Impossible(format!("Enter the address of the account, such as alice@{host}"));
+    let missing = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
     let typed = submission.text("accountjid").ok_or_else(missing)?;
     let account = match typed.contains('@') {
         true => BareJid::new(typed).map_err(|_| Refusal::InvalidUsername(typed.chars().take(50).collect()))?,

@@ -5,7 +5,7 @@ use xmpp_parsers::version::VersionResult;
 
 use super::command::{Requester, Sessions, execute};
 use super::stanza::{Kind, Outcome, Request, element, ns, with};
-use super::{disco, gate, not_for_you};
+use super::{Config, disco, gate, not_for_you};
 use crate::invites::Invites;
 
 /// What kinds of request are answered.
@@ -40,7 +40,8 @@ pub fn features() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 /// The stanza error to answer it with.
-pub async fn answer(request: &Request, component: &str, invites: &Invites, sessions: &Sessions) -> Outcome {
+pub async fn answer(request: &Request, config: &Config, invites: &Invites, sessions: &Sessions) -> Outcome {
+    let component = config.jid.as_str();
     let (namespace, name) = (request.payload.ns(), request.payload.name());
     let found = ROUTES.into_iter().find(|(kind, route_namespace, route_name, _)| {
         *kind == request.kind && *route_namespace == namespace && (route_name.is_empty() || *route_name == name)
@@ -48,8 +49,9 @@ pub async fn answer(request: &Request, component: &str, invites: &Invites, sessi
     // There is nothing but the component itself: no users and no nodes of theirs.
     let Some((.., route)) = found.filter(|_| request.to == component) else { return Err(not_for_you()) };
     let requester = || Requester::new(&request.from, None, invites);
+    let texts = config.languages.preferred(&request.language);
     match route {
-        Route::Gate => gate::answer(request, invites, sessions).await,
+        Route::Gate => gate::answer(request, &config.languages, invites, sessions).await,
         Route::Ping => Ok(None),
         Route::Version => {
             let os = None;
@@ -58,15 +60,16 @@ pub async fn answer(request: &Request, component: &str, invites: &Invites, sessi
         }
         Route::DiscoInfo => {
             let requester = requester().ok();
-            disco::node_info(&request.payload, disco::info(features()), requester.as_ref(), invites).await.map(Some)
+            let info = disco::info(features());
+            disco::node_info(&request.payload, info, requester.as_ref(), invites, texts).await.map(Some)
         }
         Route::DiscoItems => {
             let requester = requester().ok();
-            disco::items(&request.payload, component, requester.as_ref(), invites).await.map(Some)
+            disco::items(&request.payload, component, requester.as_ref(), invites, texts).await.map(Some)
         }
         Route::Command => {
-            let requester = requester().map_err(|refusal| super::refused::stanza_error(&refusal.into()))?;
-            execute(&request.payload, &requester, invites, sessions).await.map(Some)
+            let requester = requester().map_err(|refusal| super::refused::stanza_error(&refusal.into(), texts))?;
+            execute(&request.payload, &requester, invites, sessions, texts).await.map(Some)
         }
     }
 }

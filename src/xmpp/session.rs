@@ -20,9 +20,9 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType};
 
 use super::command::Sessions;
 use super::hook::Asked;
-use super::router;
-use super::stanza::{Stanza, element, error, error_reply, ns, reply, with};
+use super::stanza::{Stanza, element, error, error_in, error_reply, ns, reply, with};
 use super::wire::{Wire, stream_error};
+use super::{Config, router};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
 use crate::store::begun_by;
@@ -119,12 +119,13 @@ impl InFlight {
 /// Serves until `stop` or until the connection is lost.
 pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     mut wire: Wire<Io>,
-    component: &str,
+    config: &Arc<Config>,
     invites: &Invites,
     sessions: &Arc<Sessions>,
     questions: &mut Questions,
     stop: &CancellationToken,
 ) -> Ended {
+    let component = config.jid.as_str();
     let mut in_flight: FuturesUnordered<Reply> = FuturesUnordered::new();
     let mut admitted = InFlight::default();
     let mut asked = Asked::default();
@@ -166,7 +167,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                     }
                     Some(Ok(stanza)) => {
                         heard = Instant::now();
-                        let received = receive(stanza, component, invites, sessions, &mut asked, &mut admitted);
+                        let received = receive(stanza, config, invites, sessions, &mut asked, &mut admitted);
                         in_flight.extend(received);
                         Ok(())
                     }
@@ -209,7 +210,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
 /// Takes what arrived: answers go to whoever asked; what there is to answer comes back.
 fn receive(
     stanza: Element,
-    component: &str,
+    config: &Arc<Config>,
     invites: &Invites,
     sessions: &Arc<Sessions>,
     asked: &mut Asked,
@@ -219,14 +220,15 @@ fn receive(
     match Stanza::of(stanza) {
         Stanza::Request(request) => {
             let Some(sender) = admitted.admit(Sender::of(&request.from, invites)) else {
-                let text = "Too many requests are being worked on. Please try again in a moment";
-                let error = error(ErrorType::Wait, DefinedCondition::ResourceConstraint, text);
+                let texts = config.languages.preferred(&request.language);
+                let text = &texts.refusal.busy;
+                let error = error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, text);
                 return at_once(vec![reply(&request, Err(error))]);
             };
-            let (component, invites, sessions) = (component.to_owned(), invites.clone(), sessions.clone());
+            let (config, invites, sessions) = (config.clone(), invites.clone(), sessions.clone());
             let begin_by = tokio::time::Instant::now() + BEGIN_WITHIN;
             Some(Box::pin(async move {
-                let answer = router::answer(&request, &component, &invites, &sessions);
+                let answer = router::answer(&request, &config, &invites, &sessions);
                 let outcome = begun_by(begin_by, answer).await;
                 (vec![reply(&request, outcome)], Some(sender))
             }))
@@ -235,7 +237,7 @@ fn receive(
             asked.answered(&from, &id, outcome);
             None
         }
-        Stanza::Presence(presence) => at_once(router::presence(&presence, component, invites)),
+        Stanza::Presence(presence) => at_once(router::presence(&presence, config.jid.as_str(), invites)),
         Stanza::Refused(stanza, why) => {
             tracing::debug!(from = stanza.attr("from"), why, "a stanza was refused");
             let error = error(ErrorType::Modify, DefinedCondition::PolicyViolation, format!("This stanza is {why}"));

@@ -1,9 +1,12 @@
 //! Stanzas as the component sees them: addresses as the server wrote them, payloads as elements.
 
+use std::fmt;
+
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::framing::REFUSED;
+use crate::texts::Texts;
 
 /// Namespaces.
 pub mod ns {
@@ -69,6 +72,8 @@ pub struct Request {
     pub to: String,
     /// The sender's name for it.
     pub id: String,
+    /// The language of whoever sent it: the server stamps that of their stream on a stanza that names none. May be empty.
+    pub language: String,
     /// What it says.
     pub payload: Element,
 }
@@ -78,14 +83,14 @@ pub struct Request {
 pub enum Stanza {
     /// A request.
     Request(Box<Request>),
-    /// The answer to a request of ours: its payload, or the text of its error.
+    /// The answer to a request of ours.
     Answer {
         /// Who answers.
         from: String,
         /// Our name for the request.
         id: String,
-        /// The payload, if there is one, or an error's text.
-        outcome: Result<Option<Element>, String>,
+        /// The payload, if there is one, or the error.
+        outcome: Result<Option<Element>, ErrorAnswer>,
     },
     /// A presence.
     Presence(Box<Element>),
@@ -116,11 +121,15 @@ impl Stanza {
                     Some("get") => Kind::Get,
                     Some("set") => Kind::Set,
                     Some("result") => return Stanza::Answer { from, id, outcome: Ok(first_child(&mut element)) },
-                    Some("error") => return Stanza::Answer { from, id, outcome: Err(error_text(&element)) },
+                    Some("error") => return Stanza::Answer { from, id, outcome: Err(ErrorAnswer::of(&element)) },
                     _ => return Stanza::Bad(Box::new(element)),
                 };
+                let own = language(&element).map(str::to_owned);
                 match (element.children().count(), first_child(&mut element)) {
-                    (1, Some(payload)) => Stanza::Request(Box::new(Request { kind, from, to, id, payload })),
+                    (1, Some(payload)) => {
+                        let language = language(&payload).map(str::to_owned).or(own).unwrap_or_default();
+                        Stanza::Request(Box::new(Request { kind, from, to, id, language, payload }))
+                    }
                     _ => Stanza::Bad(Box::new(element)),
                 }
             }
@@ -129,18 +138,45 @@ impl Stanza {
     }
 }
 
+/// The `xml:lang` of an element.
+pub fn language(element: &Element) -> Option<&str> {
+    element.attr_ns(&rxml::Namespace::XML, "lang")
+}
+
 fn first_child(element: &mut Element) -> Option<Element> {
     element.unshift_child()
 }
 
-fn error_text(iq: &Element) -> String {
-    let error = iq.children().find(|child| child.name() == "error");
-    let text = error.and_then(|error| error.children().find(|child| child.name() == "text"));
-    let condition = error.and_then(|error| error.children().find(|child| child.name() != "text"));
-    match (condition, text) {
-        (Some(condition), Some(text)) => format!("{}: {}", condition.name(), text.text()),
-        (Some(condition), None) => condition.name().to_owned(),
-        _ => "an error without a condition".to_owned(),
+/// An error that somebody answers with, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    /// Its type.
+    pub kind: String,
+    /// Its condition; empty if it has none.
+    pub condition: String,
+    /// Its text for people; empty if it has none.
+    pub text: String,
+}
+
+impl ErrorAnswer {
+    fn of(iq: &Element) -> Self {
+        let Some(error) = iq.children().find(|child| child.name() == "error") else { return ErrorAnswer::default() };
+        let (texts, conditions): (Vec<_>, Vec<_>) = error.children().partition(|child| child.name() == "text");
+        ErrorAnswer {
+            kind: error.attr("type").unwrap_or_default().to_owned(),
+            condition: conditions.first().map_or("", |condition| condition.name()).to_owned(),
+            text: texts.first().map(|text| text.text()).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Display for ErrorAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.condition.as_str(), self.text.as_str()) {
+            ("", _) => f.write_str("an error without a condition"),
+            (condition, "") => f.write_str(condition),
+            (condition, text) => write!(f, "{condition}: {text}"),
+        }
     }
 }
 
@@ -181,7 +217,12 @@ pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     Some(with(reply, [Element::from(error)]))
 }
 
-/// A stanza error with an English text (RFC 6120 §8.3).
+/// A stanza error with a text in somebody's language (RFC 6120 §8.3).
+pub fn error_in(texts: &Texts, kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
+    StanzaError::new(kind, condition, texts.code.as_str(), text.into())
+}
+
+/// A stanza error whose English text is for those who write software.
 pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
     StanzaError::new(kind, condition, "en", text.into())
 }

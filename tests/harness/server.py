@@ -83,15 +83,16 @@ class Server:
         self.daemon.kill()
         self.prosody.kill()
 
-    async def connect(self, domain: str | None = None, *, source: str | None = None) -> Client:
-        """A client's stream that has not logged in, from this address of the machine."""
+    async def connect(self, domain: str | None = None, *, source: str | None = None,
+                      language: str | None = None) -> Client:
+        """A client's stream that has not logged in, from this address of the machine, in this language."""
         return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls,
-                                    source=source)
+                                    source=source, language=language)
 
     async def login(self, username: str, password: str | None = None, *, domain: str | None = None,
-                    resource: str | None = None, presence: bool = True) -> Client:
+                    resource: str | None = None, presence: bool = True, language: str | None = None) -> Client:
         """A user's stream, logged in and available."""
-        client = await self.connect(domain)
+        client = await self.connect(domain, language=language)
         return await client.login(username, password_of(username) if password is None else password,
                                   resource=resource, presence=presence)
 

@@ -215,6 +215,7 @@ class Stream(asyncio.Protocol):
         self.inbox: list[Element] = []
         self.end: str | None = None
         self.jid = ""
+        self.language: str | None = None
         self.on_request: Callable[[Element], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._stream_header: Element | None = None
@@ -407,11 +408,14 @@ class Stream(asyncio.Protocol):
         """Opens the stream, or opens it anew, and returns the server's header."""
         self._forget_parsed()
         self.send(f"<?xml version='1.0'?><stream:stream xmlns='{self.content_namespace}' xmlns:stream='{STREAM}' "
-                  f"to={quoteattr(self.domain)}{self._stream_version()}>")
+                  f"to={quoteattr(self.domain)}{self._stream_version()}{self._stream_language()}>")
         return await self._until(lambda: self._stream_header, REPLY_SECONDS, "the server's stream header")
 
     def _stream_version(self) -> str:
         return " version='1.0'"
+
+    def _stream_language(self) -> str:
+        return f" xml:lang={quoteattr(self.language)}" if self.language else ""
 
     def _received(self, element: Element) -> None:
         if element.tag == f"{{{STREAM}}}error":
@@ -476,11 +480,12 @@ class Client(Stream):
 
     @classmethod
     async def connect(cls, host: str, port: int, domain: str, *, tls: bool = False,
-                      source: str | None = None) -> "Client":
-        """Connects, opens the stream and reads its features; with `tls` encrypts it, believing any certificate.
-        `source` is the address to connect from."""
+                      source: str | None = None, language: str | None = None) -> "Client":
+        """Connects, opens the stream in this language (`xml:lang`) and reads its features; with `tls` encrypts it,
+        believing any certificate. `source` is the address to connect from."""
         _, client = await asyncio.get_running_loop().create_connection(
             lambda: cls(domain), host, port, local_addr=(source, 0) if source else None)
+        client.language = language
         await client._open_and_read_features()
         if tls:
             await client.start_tls()

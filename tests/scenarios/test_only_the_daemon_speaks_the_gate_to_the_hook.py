@@ -4,7 +4,8 @@ changes. The same stanzas from the daemon's component are answered."""
 import pytest
 
 from harness.prosody import COMPONENT_SECRET, INVITE_HOST
-from harness.xmpp import Component, StanzaError
+from harness.stories import has_account
+from harness.xmpp import Component, StanzaError, child
 
 GATE = "urn:easy-invite:gate:1"
 REQUESTS = [
@@ -14,6 +15,10 @@ REQUESTS = [
             "inviter='alice@example.org'/>"),
     ("set", f"<settle xmlns='{GATE}' reservation='forged-2' purpose='register' account='bob@example.org' "
             "inviter='admin@example.org'><role>prosody:admin</role></settle>"),
+    ("set", f"<create xmlns='{GATE}' reservation='forged-3' server='SERVER' purpose='register' username='carol' "
+            "inviter='alice@example.org'><role>prosody:admin</role><password>forged</password></create>"),
+    ("set", f"<create xmlns='{GATE}' reservation='forged-4' server='SERVER' purpose='reset' username='admin'>"
+            "<password>forged</password></create>"),
     ("set", f"<generate xmlns='{GATE}' type='account' host='example.org'/>"),
     ("set", f"<generate xmlns='{GATE}' type='password-reset' username='admin'/>"),
 ]
@@ -31,20 +36,31 @@ async def test_others_are_refused(server):
     daemon, alice = await component(server, "invite.example.org"), await server.login("alice")
     speakers = [alice, await server.login("admin"), await server.login("mallory", domain="example.net"),
                 await component(server, "rogue.example.org")]
+    id = await id_of_server(daemon)
     for speaker in speakers:
         for type, payload in REQUESTS:
             with pytest.raises(StanzaError):
-                await speaker.ask(type, payload, "example.org")
+                await speaker.ask(type, payload.replace("SERVER", id), "example.org")
     assert await alice.roster() == {}
     assert daemon.inbox == []  # nothing of it went through to the daemon
+    assert not await has_account(server, "carol", password="forged")
+    assert not await has_account(server, "admin", password="forged")
 
 
 async def test_the_daemon_is_answered(server):
     daemon, alice = await component(server, "invite.example.org"), await server.login("alice")
+    id = await id_of_server(daemon)
     for type, payload in REQUESTS:
         if "generate" not in payload:
-            await daemon.ask(type, payload, "example.org")
+            await daemon.ask(type, payload.replace("SERVER", id), "example.org")
     await alice.roster_push("bob@example.org", "both")
+    await alice.roster_push("carol@example.org", "both")
+    assert await has_account(server, "carol", password="forged")
+    assert await has_account(server, "admin", password="forged")
+
+
+async def id_of_server(daemon):
+    return child(await daemon.ask("get", f"<hello xmlns='{GATE}'/>", "example.org"), "hello").get("server")
 
 
 async def component(server, jid):

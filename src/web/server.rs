@@ -1,0 +1,124 @@
+//! Connections: so many, for so long, and nobody holds one up.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+use super::connection::Connection;
+use super::site::{Peer, Site, router};
+
+/// How many connections there are at a time; further ones wait to be accepted. Each idle one takes a few kilobytes.
+const CONNECTIONS: usize = 4096;
+
+/// What the program needs besides connections: files, the store, the chat server.
+const OTHER_FILES: u64 = 256;
+
+/// How long a client may take for the head of its next request, idle connections included.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer.
+const TAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection takes requests, whatever happens on it.
+const CONNECTION_LIFE: Duration = Duration::from_secs(120);
+
+/// How long the last of them may take. A registration takes half a minute at the very worst.
+const LAST_REQUEST: Duration = Duration::from_secs(40);
+
+/// How long answers that are under way may take when it is time to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The longest head of a request.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// Serves until `stop`.
+pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(connections()));
+    let router = router(site);
+    let serving = TaskTracker::new();
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (listener.accept().await, place)
+        };
+        let Some((accepted, place)) = stop.run_until_cancelled(accepted).await else { break };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                serving.spawn(async move {
+                    if let Err(error) = serve_connection(stream, peer, router, stop).await {
+                        tracing::debug!(%error, "a web connection failed");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: trying again at once would only spin.
+                tracing::warn!(%error, "the web side accepts no connection");
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    serving.close();
+    if timeout(DRAIN, serving.wait()).await.is_err() {
+        tracing::debug!("web connections are cut off");
+    }
+}
+
+/// As many connections as are wanted and the system lets the program have.
+fn connections() -> usize {
+    let raised = rlimit::increase_nofile_limit(CONNECTIONS as u64 + OTHER_FILES);
+    // Where the system forbids to raise the limit, it stays what it is.
+    let files = raised.or_else(|_| rlimit::Resource::NOFILE.get_soft()).unwrap_or(1024);
+    let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS);
+    if room < CONNECTIONS {
+        tracing::info!(connections = room, "the web side takes fewer connections, for want of file descriptors");
+    }
+    room.clamp(16, CONNECTIONS)
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        let mut router = router.clone();
+        async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(Connection::new(stream, TAKE_PATIENCE)), service);
+    tokio::pin!(connection);
+    for life in [CONNECTION_LIFE, LAST_REQUEST] {
+        tokio::select! {
+            served = &mut connection => return Ok(served?),
+            () = stop.cancelled() => break,
+            () = sleep(life) => connection.as_mut().graceful_shutdown(),
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    timeout(DRAIN, connection).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+"""The daemon, Prosody, both or the wire between them fail while a form is dealt with, just before one of its stanzas arrives.
+Sent again as soon as they are back, the form ends with the one account that it is for; nobody else gets one with that use, and
+the use is not lost."""
+
+import asyncio
+
+import pytest
+
+from harness.relay import Relay
+from harness.stories import eventually, generate, has_account, used
+from harness.web import ANSWER_SECONDS, Visitor, web_settings
+
+STANZAS = {"account": "<account ", "known": "<account [^>]*exists=", "create": "<create ", "created": "<created"}
+FAULTS = {
+    "the-daemon-is-killed": lambda server, relay: server.daemon.kill(),
+    "prosody-is-killed": lambda server, relay: server.prosody.kill(),
+    "both-are-killed": lambda server, relay: server.kill(),
+    "the-wire-is-cut": lambda server, relay: relay.cut(),
+}
+PASSWORD = "kites and lamps"
+BACK_WITHIN = 40  # seconds
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("stanza", STANZAS)
+@pytest.mark.seconds(120)
+async def test_at_any_stanza(make_server, stanza, fault):
+    server = make_server(run_daemon=False, settings=web_settings())
+    with Relay(server.prosody.component_port) as relay:
+        server.daemon.config["component"]["server"] = relay.address
+        server.daemon.start()
+        invite, visitor = generate(server, "--contact", "alice@example.org"), Visitor(server)
+        form = await visitor.filled_in(invite, "carol", PASSWORD)
+        relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
+        first = asyncio.create_task(sent(visitor, invite, form))
+        assert await asyncio.to_thread(relay.struck.wait, 10)
+        assert await first in (None, 503), "nobody is told yes or no"
+        if server.prosody.pid is None:
+            server.prosody.start()
+        if server.daemon.pid is None:
+            server.daemon.start(wait=False)
+
+        async def welcomed():
+            return await sent(visitor, invite, form) == 200
+
+        await eventually(welcomed, "the form ends with the account", BACK_WITHIN)
+        assert await sent(visitor, invite, form) == 200
+        await used(server, invite)
+        assert await has_account(server, "carol", password=PASSWORD)
+        other = Visitor(server)
+        assert (await other.get(other.path(invite, "register"))).status == 410
+        assert await sent(visitor, invite, {**form, "username": "dave"}) == 410
+        assert not await has_account(server, "dave", password=PASSWORD)
+        async with await server.login("alice") as alice:
+            assert (await alice.roster())["carol@example.org"].subscription == "both"
+
+
+async def sent(visitor, invite, form):
+    """The status of the answer to a form, or None if there is none."""
+    try:
+        return (await asyncio.wait_for(visitor.post(visitor.path(invite, "register"), form), ANSWER_SECONDS)).status
+    except (OSError, EOFError, ValueError):
+        return None

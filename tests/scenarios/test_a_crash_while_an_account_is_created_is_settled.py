@@ -1,0 +1,53 @@
+"""Prosody is killed before its first write to disk while it creates an account for a browser, then, with another, before its
+second, and so on. Asked afterwards, the hook tells the truth: the account is there, with its contact and for whoever
+knows its password, or it is not, and can be created."""
+
+import itertools
+
+from harness.daemon import REPOSITORY
+from harness.gate import PlayedDaemon
+from harness.prosody import INVITE_HOST
+from harness.server import password_of
+from harness.stories import has_account
+
+MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
+FEWEST_WRITES = 4  # the account, its details, and two contact lists
+WITH_CONTACT = {"inviter": "alice@example.org"}
+
+
+async def test_at_every_write(make_server):
+    server = make_server(run_daemon=False, plugin_folders=[MODULES])
+    fates = set()
+    for write in itertools.count(1):
+        restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
+        username = f"guest-{write}"
+        if await created(server, f"r{write}", username):
+            break
+        restart(server, INVITE_HOST)
+        daemon = await PlayedDaemon.connect(server)
+        fate = await daemon.settle(f"r{write}", username, **WITH_CONTACT)
+        fates.add(fate)
+        if fate == "not-made":
+            assert not await has_account(server, username)
+            assert await daemon.create(f"r{write}-again", username, password_of(username), **WITH_CONTACT) == "created"
+        for one, other in (("alice", username), (username, "alice")):
+            async with await server.login(one) as user:
+                assert (await user.roster())[f"{other}@example.org"].subscription == "both", f"write {write}"
+    assert write > FEWEST_WRITES
+    assert fates == {"made", "not-made"}
+
+
+def restart(server, host_lines):
+    """Starts Prosody anew, which may be dead already."""
+    server.prosody.kill()
+    server.prosody.hosts["example.org"] = host_lines
+    server.prosody.start()
+
+
+async def created(server, reservation, username):
+    """Whether the hook lived to say that it has created the account."""
+    daemon = await PlayedDaemon.connect(server)
+    try:
+        return await daemon.create(reservation, username, password_of(username), **WITH_CONTACT) == "created"
+    except ConnectionError:
+        return False

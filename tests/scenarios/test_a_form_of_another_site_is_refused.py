@@ -1,0 +1,76 @@
+"""Only the form that a browser was shown here may come back from it: what another site has it send, in whichever way, makes no
+account and sets no password."""
+
+import pytest
+
+from harness.stories import generate, has_account, in_store, reset_link, show
+from harness.web import FORM_COOKIE, Visitor
+
+pytestmark = pytest.mark.one_setup
+
+PASSWORD = "mallory's choice"
+OTHER = "A" * 24
+
+
+@pytest.mark.parametrize("how", ["no cookie", "no field", "another cookie", "another field", "an empty pair", "cross-site",
+                                 "same-site", "by its address", "not as a form", "as parts", "as JSON"])
+async def test_however_it_is_sent(web_server, how):
+    invite, visitor = generate(web_server), Visitor(web_server)
+    username = how.replace(" ", "-")
+    path, answers = visitor.path(invite, "register"), await visitor.filled_in(invite, username, PASSWORD)
+    headers, content = {}, answers
+    match how:
+        case "no cookie":
+            visitor.cookies.clear()
+        case "no field":
+            del answers["form"]
+        case "another cookie":
+            visitor.cookies[FORM_COOKIE] = OTHER
+        case "another field":
+            answers["form"] = OTHER
+        case "an empty pair":
+            visitor.cookies[FORM_COOKIE] = answers["form"] = ""
+        case "cross-site" | "same-site":
+            headers = {"Sec-Fetch-Site": how}
+        case "by its address":
+            path = f"{path}?form={answers['form']}&username=x&password={PASSWORD.replace(' ', '+')}"
+            content = b""
+        case "not as a form":
+            content = "\r\n".join(f"{name}={value}" for name, value in answers.items()).encode()
+            headers = {"Content-Type": "text/plain"}
+        case "as parts":
+            content = "".join(f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+                              for name, value in answers.items()).encode() + b"--x--\r\n"
+            headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        case "as JSON":
+            content = repr(answers).replace("'", '"').encode()
+            headers = {"Content-Type": "application/json"}
+    refused = await visitor.post(path, content, headers)
+    assert (refused.status, refused.heading) == (403, "Please open the form once more")
+    assert f'href="{visitor.path(invite)}"' in refused.body.replace("&#x2f;", "/")
+    assert not await has_account(web_server, username, password=PASSWORD)
+    assert show(web_server, invite)["uses"] == 0
+    assert in_store(web_server, "SELECT count(*) FROM invite_use WHERE invite = ?", show(web_server, invite)["id"]) == [(0,)]
+
+
+async def test_nor_is_a_password_set_for_another_site(web_server):
+    async with await web_server.login("admin") as admin:
+        link = await reset_link(admin, "bob@example.org")
+    visitor = Visitor(web_server)
+    answers = await visitor.filled_in(link, None, PASSWORD, page="reset")
+    refused = await visitor.post(visitor.path(link, "reset"), answers, {"Sec-Fetch-Site": "cross-site"})
+    assert refused.status == 403
+    assert await has_account(web_server, "bob") and not await has_account(web_server, "bob", password=PASSWORD)
+    done = await visitor.post(visitor.path(link, "reset"), answers, {"Sec-Fetch-Site": "same-origin"})
+    assert (done.status, done.heading) == (200, "You have a new password")
+    assert await has_account(web_server, "bob", password=PASSWORD) and not await has_account(web_server, "bob")
+
+
+async def test_a_form_is_for_whoever_opened_it(web_server):
+    """Each browser has a secret of its own, and keeps it from form to form."""
+    invite, one, other = generate(web_server), Visitor(web_server), Visitor(web_server)
+    first, second = [await one.filled_in(invite, "carol") for _ in range(2)]
+    assert first["form"] == second["form"] == one.cookies[FORM_COOKIE] != (await other.filled_in(invite, "carol"))["form"]
+    assert first["made"] != second["made"]
+    refused = await other.post(other.path(invite, "register"), first)
+    assert refused.status == 403

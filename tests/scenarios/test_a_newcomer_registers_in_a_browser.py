@@ -1,0 +1,21 @@
+"""Somebody who has nothing but the link opens it in a browser, fills in the form, and has an account; the one who invited
+them is their contact."""
+
+from harness.stories import has_account, new_invite, show, used
+from harness.web import Visitor
+
+
+async def test_and_is_a_contact_of_the_inviter(web_server):
+    async with await web_server.login("alice") as alice:
+        invite = await new_invite(alice)
+    visitor = Visitor(web_server)
+    landing = await visitor.get(visitor.path(invite))
+    assert (landing.status, landing.heading) == (200, "alice@example.org invites you to chat")
+    welcome = await visitor.register(invite, "carol", "correct horse battery")
+    assert (welcome.status, welcome.heading) == (200, "Welcome, carol@example.org")
+    assert "correct horse battery" not in welcome.body
+    await used(web_server, invite)
+    assert show(web_server, invite)["state"] == "redeemed"
+    assert await has_account(web_server, "carol", password="correct horse battery")
+    async with await web_server.login("carol", "correct horse battery") as carol:
+        assert {jid: item.subscription for jid, item in (await carol.roster()).items()} == {"alice@example.org": "both"}

@@ -1,0 +1,53 @@
+"""What somebody types as their password goes to Prosody, and nowhere else: no page says it again, whatever comes of the form, and
+no log has it, however much is logged."""
+
+import pytest
+
+from harness.stories import eventually, generate, has_account, in_store, reset_link
+from harness.web import Visitor, web_settings
+
+PASSWORD = "Unmistakable-Pass-4711"
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(settings=web_settings(), environment={"EASY_INVITE_LOG": "trace"})
+
+
+async def test_whatever_comes_of_the_form(server):
+    visitor, invite = Visitor(server), generate(server)
+    async with await server.login("admin") as admin:
+        link = await reset_link(admin, "bob@example.org")
+    answers = [await visitor.register(invite, "alice", PASSWORD)]
+    assert answers[0].status == 409
+    filled = await visitor.filled_in(invite, "carol", PASSWORD)
+    path = visitor.path(invite, "register")
+    answers += [await visitor.post(path, {**filled, "form": "x"}), await visitor.post(path, {**filled, "username": "not one"}),
+                await visitor.post(path, filled), await visitor.post(path, filled), await visitor.register(generate(server), "dave", PASSWORD),
+                await visitor.reset(link, PASSWORD)]
+    assert [answer.status for answer in answers] == [409, 403, 422, 200, 200, 200, 200]
+    late = await visitor.filled_in(generate(server), "erin", PASSWORD)
+    server.prosody.kill()
+    answers.append(await visitor.post(visitor.path(invite, "register"), late))
+    server.prosody.start()
+    await eventually(lambda: server.daemon.log.count("the hook is there") == 2, "the daemon is connected again", 30)
+    for username in ("bob", "carol", "dave"):
+        assert await has_account(server, username, password=PASSWORD)
+    for answer in answers:
+        assert PASSWORD not in answer.raw.decode()
+    for log in (server.daemon.log, server.prosody.log):
+        assert PASSWORD not in log
+    stored = repr([in_store(server, f"SELECT * FROM {table}") for table in ("invite", "invite_use")])
+    assert PASSWORD not in stored and invite.token not in stored
+
+
+async def test_a_password_that_is_offered_is_shown_while_it_can_be_noted_down(server):
+    visitor, invite = Visitor(server), generate(server)
+    filled = await visitor.filled_in(invite, "alice", "")
+    made = filled["made"]
+    again = await visitor.post(visitor.path(invite, "register"), {**filled, "choice": "made"})
+    assert again.status == 409 and again.fields["made"] == made and again.fields["choice"] == "made"
+    welcome = await visitor.post(visitor.path(invite, "register"), {**again.fields, "username": "carol"})
+    assert welcome.status == 200 and made not in welcome.body
+    assert await has_account(server, "carol", password=made)
+    assert made not in server.daemon.log + server.prosody.log

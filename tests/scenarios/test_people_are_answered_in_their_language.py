@@ -1,0 +1,68 @@
+"""Whoever opens their stream in German reads German: the commands on the server's own address and the component's, their
+forms, what is wrong with what was filled in, and why a registration is refused. Everybody else reads English."""
+
+import pytest
+
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
+from harness.xmpp import STANZA_ERRORS, XML, StanzaError, child, children, field_value, form_fields, form_in
+
+GERMAN = {NEW_INVITE: "Neue Einladung", CREATE_ACCOUNT: "Einladung für ein neues Konto",
+          PASSWORD_RESET: "Link für ein neues Passwort"}
+ENGLISH = {NEW_INVITE: "New Invite", CREATE_ACCOUNT: "New Account Invite", PASSWORD_RESET: "Password Reset Link"}
+
+
+@pytest.mark.parametrize(("language", "names"), [("de-AT", GERMAN), ("en", ENGLISH), (None, ENGLISH), ("tlh", ENGLISH)])
+async def test_the_names_of_the_commands(server, language, names):
+    admin = await server.login("admin", language=language)
+    for address in (server.domain, server.component):
+        listed = await admin.commands(address)
+        assert {node: listed[node].name for node in names} == names
+        info = await admin.disco_info(address, CREATE_ACCOUNT)
+        assert ("automation", "command-node", names[CREATE_ACCOUNT]) in info.identities
+
+
+async def test_a_form_that_is_filled_in_wrongly_and_then_rightly(server):
+    admin = await server.login("admin", language="de")
+    shown = await admin.execute(server.domain, CREATE_ACCOUNT)
+    assert texts(shown)[:2] == ("Einladung für ein neues Konto",
+                                "Wähle, was die Einladung erlaubt. Jedes Feld kann so bleiben, wie es ist.")
+    assert form_fields(form_in(shown))["note"].get("label") == "Notiz für dich"
+    session = shown.get("sessionid")
+    again = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", session=session,
+                                form={"username": "carol", "uses": "2"})
+    wrong = form_fields(form_in(again))["error"]
+    assert wrong.get("label") == "Bitte ändern"
+    assert field_value(wrong) == "Eine Einladung für einen bestimmten Benutzernamen gilt genau einmal"
+    done = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", session=session,
+                               form={"username": "carol", "uses": "1"})
+    assert texts(done) == ("Deine Einladung", "Schick diesen Link der Person, die du einlädst.",
+                           "Link zum Verschicken", "Link für XMPP-Apps", "Gültig bis")
+    assert {command.get(f"{{{XML}}}lang") for command in (shown, again, done)} == {"de"}
+
+
+async def test_an_error_says_its_language(server):
+    admin = await server.login("admin", language="de")
+    for address in (server.domain, server.component):
+        with pytest.raises(StanzaError, match="modify/bad-request: Dieser Vorgang ist schon beendet") as refused:
+            await admin.execute(address, CREATE_ACCOUNT, action="complete", session="none")
+        error = child(refused.value.stanza, "error")
+        assert error.find(f"{{{STANZA_ERRORS}}}text").get(f"{{{XML}}}lang") == "de"
+        assert children(error, "bad-sessionid")
+
+
+async def test_a_registration_that_is_refused(server):
+    stream = await server.connect(language="de")
+    with pytest.raises(StanzaError, match="cancel/item-not-found: Diese Einladung ist hier nicht bekannt"):
+        await stream.preauth("noSuchTokenNoSuchTokenNo")
+    with pytest.raises(StanzaError, match="not-acceptable: Auf diesem Server kannst du nur mit einer Einladung"):
+        await stream.registration_set("dora", "a password")
+    stranger = await server.connect()
+    with pytest.raises(StanzaError, match="not-acceptable: Registration on this server is through invitation only"):
+        await stranger.registration_set("dora", "a password")
+
+
+def texts(command):
+    """A form's title, its instructions and, of a result, the labels."""
+    form = form_in(command)
+    labels = [field.get("label") for field in form_fields(form).values() if form.get("type") == "result"]
+    return (child(form, "title").text, child(form, "instructions").text, *filter(None, labels))

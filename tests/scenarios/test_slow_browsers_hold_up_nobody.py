@@ -1,0 +1,149 @@
+"""Browsers, or whatever says that it is one, that send a byte a second, never finish, take no answer, or connect by the thousand
+and say nothing: they are cut off within seconds, others are served meanwhile, and nothing of them stays."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+
+import pytest
+
+from harness.process import Holdings
+from harness.server import password_of
+from harness.stories import eventually, generate, has_account, new_invite, register, used
+from harness.web import FORM_COOKIE, Visitor, parse, web_settings
+
+IDLE = 2000
+SLOW = 50
+PATIENCE = 10  # seconds that the daemon waits for a request, its body, or somebody to take an answer
+CUT_OFF_WITHIN = PATIENCE + 10
+SERVED_WITHIN = 5  # on a busy machine
+STOPPED_WITHIN = 10
+MOST_GROWTH = 8 * 1024  # kB of memory, from one flood to the next
+PIPELINED = 300  # pages: more than the kernel keeps for somebody who takes nothing
+
+pytestmark = pytest.mark.one_setup
+
+
+@pytest.fixture(autouse=True)
+def many_files():
+    """Lets this process have as many connections as the tests need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * IDLE)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def server(make_server):
+    limits = {limit: "unlimited" for limit in ("wrong_tokens", "pages", "forms")}
+    return make_server(settings={**web_settings(), "limits": limits})
+
+
+def connect(server, source="127.0.0.1", buffer=None):
+    """A connection of a browser; `buffer` is how many bytes the kernel takes for it."""
+    connection = socket.socket()
+    if buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.bind((source, 0))
+    connection.connect(("127.0.0.1", Visitor(server).to_port))
+    connection.setblocking(False)
+    return connection
+
+
+def send(connection, content):
+    with contextlib.suppress(OSError):
+        connection.send(content)
+
+
+def nothing(server, connection, invite, second):
+    """Connects, and says nothing."""
+
+
+def half_a_head(server, connection, invite, second):
+    """Sends the head of a request, a byte a second."""
+    send(connection, f"GET {Visitor(server).path(invite)} HTTP/1.1\r\nHost: x\r\n".encode()[second:second + 1])
+
+
+def half_a_body(server, connection, invite, second):
+    """Announces a form, and sends it a byte a second."""
+    head = f"POST {Visitor(server).path(invite, 'register')} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+    send(connection, b"x" if second else head.encode())
+
+
+def no_answer(server, connection, invite, second):
+    """Asks for pages, and takes none."""
+    if second == 0:
+        send(connection, f"GET {Visitor(server).path(invite)} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * PIPELINED)
+
+
+KINDS = {nothing: IDLE, half_a_head: SLOW, half_a_body: SLOW, no_answer: SLOW}
+
+
+@pytest.mark.parametrize("behaves", KINDS, ids=lambda behaves: behaves.__name__)
+@pytest.mark.seconds(180)
+async def test_they_are_cut_off_and_leave_nothing(server, behaves):
+    invite = generate(server)
+    await honest_guests(server, "first")
+    before, after = Holdings.of(server.daemon.pid), []
+    for flood in range(2):
+        connections = [connect(server, f"127.0.{flood + 1}.{1 + number % 250}", buffer=4096) for number in range(KINDS[behaves])]
+        slow = asyncio.create_task(go_on(behaves, server, connections, invite))
+        await asyncio.sleep(1)
+        assert Holdings.of(server.daemon.pid).files >= before.files + len(connections), "all are connected"
+        await honest_guests(server, f"during-{flood}")
+        await eventually(lambda: Holdings.of(server.daemon.pid).files <= before.files + 2, "all are cut off", CUT_OFF_WITHIN)
+        slow.cancel()
+        for connection in connections:
+            connection.close()
+        after.append(Holdings.of(server.daemon.pid))
+    print(before, *after, sep="\n")
+    assert after[1].memory - after[0].memory < MOST_GROWTH
+    assert after[1].threads <= before.threads
+    await honest_guests(server, "last")
+
+
+async def test_whoever_is_late_with_a_form_is_told_so(server):
+    visitor, invite = Visitor(server), generate(server)
+    form = await visitor.filled_in(invite, "carol")
+    head = (f"POST {visitor.path(invite, 'register')} HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n"
+            f"Cookie: {FORM_COOKIE}={form['form']}\r\n\r\n")
+    answer = parse(await visitor.send(head.encode() + b"username=carol"), "POST")
+    assert (answer.status, answer.heading) == (408, "Something went wrong here")
+    assert not await has_account(server, "carol")
+
+
+async def test_the_daemon_stops_all_the_same(server):
+    invite = generate(server)
+    connections = {behaves: [connect(server, buffer=4096) for _ in range(SLOW)] for behaves in KINDS}
+    slow = [asyncio.create_task(go_on(behaves, server, of, invite)) for behaves, of in connections.items()]
+    await asyncio.sleep(2)
+    began = time.monotonic()
+    assert await asyncio.to_thread(server.daemon.stop) == 0
+    assert time.monotonic() - began < STOPPED_WITHIN
+    for task in slow:
+        task.cancel()
+    for connection in sum(connections.values(), []):
+        connection.close()
+
+
+async def go_on(behaves, server, connections, invite):
+    """Every connection does what its kind does, a step a second."""
+    for second in range(600):
+        for connection in connections:
+            behaves(server, connection, invite, second)
+        await asyncio.sleep(1)
+
+
+async def honest_guests(server, name):
+    """Somebody in a browser and somebody in a client are served at once."""
+    began = time.monotonic()
+    async with await server.login("alice") as alice:
+        invites = [await new_invite(alice) for _ in range(2)]
+    visitor = Visitor(server, "127.0.0.9")
+    assert (await visitor.get(visitor.path(invites[0]))).status == 200
+    assert (await visitor.register(invites[0], f"browser-{name}")).status == 200
+    await register(server, f"client-{name}", invites[1], password=password_of(name))
+    assert time.monotonic() - began < SERVED_WITHIN
+    await used(server, invites[1])

@@ -1,0 +1,71 @@
+"""What registers in a browser has no stream: the daemon reserves the use and has the hook make the account, with all that
+the invite promises, or set the password. Other modules hear of it as of every registration."""
+
+import pytest
+
+from harness.daemon import REPOSITORY
+from harness.gate import PlayedDaemon
+from harness.prosody import INVITE_HOST, USUAL_MODULES
+from harness.server import password_of
+from harness.stories import has_account
+from harness.xmpp import child, children, local_name
+
+MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
+TOO_DEEP = "<a>" * 200 + "</a>" * 200
+
+
+@pytest.fixture
+def server(make_server):
+    with_groups = INVITE_HOST.replace("{ ", '{ "groups_internal", ')
+    return make_server(run_daemon=False, plugin_folders=[MODULES], hosts={"example.org": with_groups},
+                       modules=[*USUAL_MODULES, "watchregistrations", "welcome"])
+
+
+async def test_with_all_that_the_invite_promises(server):
+    daemon, alice = await PlayedDaemon.connect(server), await server.login("alice")
+    made = await daemon.create("r1", "carol", "correct <horse> & 'battery'", inviter="alice@example.org",
+                               roles=["prosody:admin"], groups=["family", "choir"], address="203.0.113.7")
+    assert made == "created"
+    await alice.roster_push("carol@example.org", "both")
+    assert "Members of choir: carol" in server.prosody.log
+    known = await daemon.account("carol")
+    assert known.get("admin") == "true" and known.get("created-at")
+    carol = await server.login("carol", "correct <horse> & 'battery'")
+    assert (await carol.roster())["alice@example.org"].subscription == "both"
+    assert "battery" not in server.prosody.log
+    assert not [stanza for stanza in daemon.stream.inbox if local_name(stanza) == "iq"]  # the hook tells nothing by itself
+
+
+async def test_others_hear_of_it(server):
+    daemon, admin = await PlayedDaemon.connect(server), await server.login("admin")
+    await daemon.create("r1", "carol", "password", address="203.0.113.7")
+    notice = await admin.expect(lambda stanza: children(stanza, "body"), what="the notice to admins")
+    assert child(notice, "body").text == "User carol just registered on example.org from 203.0.113.7"
+    carol = await server.login("carol", "password")
+    welcome = await carol.expect(lambda stanza: children(stanza, "body"), what="the welcome")
+    assert child(welcome, "body").text == "Hello carol, welcome to the example.org IM server!"
+
+
+async def test_what_cannot_be_done_at_once_is_done_when_the_daemon_asks(server):
+    daemon, alice, mallory = await PlayedDaemon.connect(server), await server.login("alice"), await server.login("bob")
+    mallory.send(f"<presence type='subscribe' to='alice@example.org'>{TOO_DEEP}</presence>")
+    await mallory.roster()  # Prosody cannot keep that, and alice's contact list is stuck until it is restarted
+    made = await daemon.create("r1", "carol", password_of("carol"), inviter="alice@example.org")
+    assert made == "created, not settled"
+    assert await has_account(server, "carol")
+    assert "carol@example.org" not in await alice.roster()
+
+    server.prosody.restart()
+    daemon = await PlayedDaemon.connect(server)
+    assert await daemon.settle("r1", "carol", inviter="alice@example.org") == "made"
+    alice = await server.login("alice")
+    assert (await alice.roster())["carol@example.org"].subscription == "both"
+
+
+async def test_a_reset_sets_the_password_and_ends_old_sessions(server):
+    daemon, phone, alice = await PlayedDaemon.connect(server), await server.login("bob"), await server.login("alice")
+    assert await daemon.create("r1", "bob", "new", purpose="reset", address="203.0.113.7") == "created"
+    await phone.expect_end()
+    assert not await has_account(server, "bob", password=password_of("bob"))
+    await server.login("bob", "new")
+    await alice.roster()

@@ -1,0 +1,37 @@
+"""Somebody registers in a browser and somebody else with a client, both the same name at the same moment: there is one
+account, with the password of whoever was told so."""
+
+import asyncio
+
+import pytest
+
+from harness.daemon import REPOSITORY
+from harness.gate import GATE, PlayedDaemon
+from harness.prosody import USUAL_MODULES
+from harness.stories import has_account
+from harness.xmpp import StanzaError, children
+
+
+@pytest.mark.parametrize("first", ["browser", "client"])
+async def test_whoever_was_first_has_the_name(make_server, first):
+    server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "slow_registrations"],
+                         plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"])
+    daemon, stream = await PlayedDaemon.connect(server), await server.connect()
+
+    def let_both_in(request):
+        if children(request, "reserve"):
+            daemon.stream.reply(request, f"<reserved xmlns='{GATE}' purpose='register'/>")
+        else:
+            daemon.stream.reply(request)
+
+    daemon.stream.on_request = let_both_in
+    doors = {"browser": lambda: daemon.create("r1", "carol", "the browser's"),
+             "client": lambda: stream.registration_set("carol", "the client's")}
+    second = "client" if first == "browser" else "browser"
+    winner = asyncio.create_task(doors[first]())
+    await asyncio.sleep(0.3)
+    with pytest.raises(StanzaError, match="cancel/conflict: The requested username already exists."):
+        await doors[second]()
+    await winner
+    assert await has_account(server, "carol", password=f"the {first}'s")
+    assert not await has_account(server, "carol", password=f"the {second}'s")

@@ -1,0 +1,140 @@
+"""The hook makes no account for a name that is taken or cannot be, with a password that cannot be, under a reservation
+that came to nothing, that it has had before, or that is another server's. Nothing is left of what it refuses."""
+
+import asyncio
+
+import pytest
+
+from harness.daemon import REPOSITORY
+from harness.gate import GATE, PlayedDaemon
+from harness.prosody import INVITE_HOST, USUAL_MODULES
+from harness.server import password_of
+from harness.stories import has_account
+from harness.xmpp import StanzaError
+
+SLOW = {"plugin_folders": [REPOSITORY / "tests" / "harness" / "prosody_modules"],
+        "modules": [*USUAL_MODULES, "slow_registrations"]}
+GIVEN_UP = "wait/resource-constraint: This registration was given up"
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(run_daemon=False)
+
+
+@pytest.mark.parametrize("username, password, error", [
+    ("bob", "password", "cancel/conflict: The requested username already exists."),
+    ("Carol", "password", "modify/jid-malformed"),
+    ("ca rol", "password", "modify/jid-malformed"),
+    ("carol", "\ue000", "modify/policy-violation"),  # SASLprep refuses what is for private use
+], ids=["taken", "not-folded", "impossible", "password"])
+async def test_names_and_passwords(server, username, password, error):
+    daemon = await PlayedDaemon.connect(server)
+    with pytest.raises(StanzaError, match=error):
+        await daemon.create("r1", username, password)
+    assert await has_account(server, "bob")
+    with pytest.raises(StanzaError, match=GIVEN_UP):  # each try has a reservation of its own
+        await daemon.create("r1", "dave", "password")
+    assert await daemon.settle("r1", "bob") == "not-made"
+    assert not await daemon.account_exists("dave")
+    assert await daemon.create("r2", "dave", "password") == "created"
+
+
+async def test_a_reset_of_nobody(server):
+    daemon = await PlayedDaemon.connect(server)
+    with pytest.raises(StanzaError, match="cancel/item-not-found"):
+        await daemon.create("r1", "carol", "password", purpose="reset")
+    assert not await daemon.account_exists("carol")
+
+
+async def test_what_makes_no_sense(server):
+    daemon = await PlayedDaemon.connect(server)
+    for attributes in ({"purpose": "contact"}, {"purpose": ""}):
+        with pytest.raises(StanzaError, match="modify/bad-request"):
+            await daemon.create("r1", "carol", "password", **attributes)
+    with pytest.raises(StanzaError, match="modify/bad-request"):
+        await daemon.stream.ask("set", f"<create xmlns='{GATE}' reservation='r1' server='{daemon.server_id}' "
+                                       "username='carol' purpose='register'/>", "example.org")
+    assert not await daemon.account_exists("carol")
+
+
+async def test_another_servers_reservation(server):
+    daemon = await PlayedDaemon.connect(server)
+    for other in ("0b0f0c4e-0000-0000-0000-000000000000", ""):
+        with pytest.raises(StanzaError, match="cancel/not-allowed: Another server"):
+            await daemon.create("r1", "carol", "password", server=other)
+    assert not await daemon.account_exists("carol")
+
+
+async def test_a_reservation_that_came_to_nothing(server):
+    daemon = await PlayedDaemon.connect(server)
+    assert await daemon.settle("r1", "carol") == "not-made"
+    with pytest.raises(StanzaError, match=GIVEN_UP):
+        await daemon.create("r1", "carol", "password")
+    assert not await daemon.account_exists("carol")
+
+
+async def test_the_same_reservation_twice(make_server):
+    daemon = await PlayedDaemon.connect(make_server(run_daemon=False, **SLOW))
+    first = asyncio.create_task(daemon.create("r1", "carol", "password"))
+    await asyncio.sleep(0)
+    assert await daemon.create("r1", "dave", "password") == "in-flight"
+    assert await daemon.settle("r1", "carol") == "in-flight"
+    assert not await daemon.account_exists("carol")
+    assert await first == "created"
+    assert await daemon.create("r1", "dave", "password") == "in-flight"  # to settle it tells
+    assert await daemon.settle("r1", "carol") == "made"
+    assert not await daemon.account_exists("dave")
+
+
+async def test_a_connection_lost_in_the_middle_leaves_it_to_settle(make_server):
+    server = make_server(run_daemon=False, **SLOW)
+    daemon = await PlayedDaemon.connect(server)
+    lost = asyncio.create_task(daemon.create("r1", "carol", "password"))
+    await asyncio.sleep(0.2)
+    daemon.stream.abort()
+    with pytest.raises(ConnectionError):
+        await lost
+    daemon = await PlayedDaemon.connect(server)
+    while await daemon.settle("r1", "carol") == "in-flight":
+        await asyncio.sleep(0.1)
+    assert await daemon.settle("r1", "carol") == "made"
+    assert await has_account(server, "carol", password="password")
+
+
+async def test_a_disk_that_says_no(server):
+    daemon = await PlayedDaemon.connect(server)
+    in_the_way = server.prosody.data_folder / "example%2eorg" / "accounts" / "carol.dat"
+    in_the_way.mkdir()
+    for reservation in ("r1", "r2"):
+        with pytest.raises(StanzaError, match="wait/internal-server-error"):
+            await daemon.create(reservation, "carol", password_of("carol"))
+    in_the_way.rmdir()
+    assert await daemon.create("r3", "carol", password_of("carol")) == "created"
+    assert await has_account(server, "carol")
+
+
+async def test_details_that_cannot_be_stored(server):
+    daemon = await PlayedDaemon.connect(server)
+    details = server.prosody.data_folder / "example%2eorg" / "account_details"
+    (details / "carol.dat").mkdir(parents=True)
+    with pytest.raises(StanzaError, match="wait/internal-server-error"):
+        await daemon.create("r1", "carol", password_of("carol"))
+    assert not await daemon.account_exists("carol")
+
+
+@pytest.mark.parametrize("stuck", ["before", "after"])
+async def test_other_modules_that_fail(make_server, tmp_path, stuck):
+    event = {"before": "user-registering", "after": "user-registered"}[stuck]
+    (tmp_path / "mod_broken.lua").write_text(f'module:hook("{event}", function () error("broken") end);')
+    server = make_server(run_daemon=False, plugin_folders=[tmp_path], hosts={"example.org": INVITE_HOST.replace(
+        "{ ", '{ "broken", ')})
+    daemon = await PlayedDaemon.connect(server)
+    if stuck == "before":
+        with pytest.raises(StanzaError, match="wait/internal-server-error"):
+            await daemon.create("r1", "carol", "password", inviter="alice@example.org")
+        assert await daemon.settle("r1", "carol") == "not-made"
+    else:
+        assert await daemon.create("r1", "carol", "password", inviter="alice@example.org") == "in-flight"
+        assert await daemon.settle("r1", "carol", inviter="alice@example.org") == "made"
+    assert await daemon.account_exists("carol") == (stuck == "after")
