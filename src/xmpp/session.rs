@@ -49,7 +49,7 @@ const LOOK_OVER: Duration = Duration::from_millis(200);
 /// How long a clean end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long a clean end goes on taking requests: what the chat server has written by then is read and answered.
+/// How long nothing has to come in before a clean end: what the chat server is still writing is read and answered.
 const LINGER: Duration = Duration::from_millis(300);
 
 /// How a session ended.
@@ -132,9 +132,10 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     let mut clock = tokio::time::interval(LOOK_OVER);
     let mut stopping: Option<Instant> = None;
     let mut pinged = false;
+    let mut heard = Instant::now();
     loop {
         if let Some(since) = stopping
-            && (since.elapsed() > LINGER && in_flight.is_empty() || since.elapsed() > DRAIN)
+            && (heard.max(since).elapsed() > LINGER && in_flight.is_empty() || since.elapsed() > DRAIN)
         {
             // The other side may be gone already; there is nothing left to tell it.
             let close = async {
@@ -165,6 +166,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                         return Ended::Lost(stream_error(&stanza).to_string());
                     }
                     Some(Ok(stanza)) => {
+                        heard = Instant::now();
                         let received = receive(stanza, config, invites, sessions, &mut asked, &mut admitted);
                         in_flight.extend(received);
                         Ok(())
