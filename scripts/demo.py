@@ -22,10 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from harness.clients import NEW_INVITE, Conversations, Link  # noqa: E402
 from harness.prosody import INSTALLED  # noqa: E402
 from harness.server import Server  # noqa: E402
+from harness.stories import Invite  # noqa: E402
+from harness.web import Visitor, web_settings  # noqa: E402
 from harness.xmpp import AuthenticationError, StanzaError, close_all, form_in, form_values  # noqa: E402
 
 DOMAIN = "example.org"
-PASSWORDS = {"alice": "wonderland", "carol": "fireside", "admin": "lighthouse"}
+PASSWORDS = {"alice": "wonderland", "carol": "fireside", "erin": "kites and lamps", "admin": "lighthouse"}
 
 WIDTH = 80
 TEXT = " " * 3
@@ -46,7 +48,7 @@ class DemoServer(Server):
 
     def __init__(self, folder: Path):
         """Describes the two."""
-        super().__init__(INSTALLED, folder, tls=True, settings={"hosts": {DOMAIN: {"landing_page": None}}})
+        super().__init__(INSTALLED, folder, tls=True, settings=web_settings(path=""))
 
     def start(self) -> None:
         """Makes the users and starts Prosody and the daemon."""
@@ -148,7 +150,10 @@ async def tell(page: Page, server: DemoServer) -> None:
     page.next_step("alice and carol are contacts, and online")
     await see_each_other(page, alice, carol)
 
-    page.next_step("dave opens the same link")
+    page.next_step("erin has no chat app, and opens her invite in the browser")
+    await join_in_browser(page, server, alice)
+
+    page.next_step("dave opens carol's link")
     await use_it_again(page, server, alice.read_link(link))
 
     page.next_step("eve has no invite")
@@ -168,6 +173,8 @@ async def new_invite(page: Page, alice: Conversations) -> str:
     if address != DOMAIN:
         raise StoryFailed(f"New Invite is at {address}, not on the server's own address")
     answer = form_values(form_in(await alice.stream.execute(address, NEW_INVITE)))
+    page.show([answer["landing-url"]])
+    page.say("Whoever opens it sees a page that explains what to do. A chat app opens the same invite by its own address:")
     page.show([answer["uri"]])
     page.say(f"It makes one account, until {as_date(answer['expire'])}.")
     return answer["uri"]
@@ -194,6 +201,23 @@ async def join(page: Page, server: DemoServer, link: str) -> Conversations:
                ("registers", f"{jid} is hers"),
                ("logs in", "online"))
     return carol
+
+
+async def join_in_browser(page: Page, server: DemoServer, alice: Conversations) -> None:
+    """alice makes another invite, and erin registers on its page as her browser would."""
+    invite = Invite((await alice.create_invite()).uri)
+    erin = Visitor(server, headers={"User-Agent": "Mozilla/5.0 (Windows NT 10.0; Win64; x64)"})
+    landing = await erin.get(erin.path(invite))
+    welcome = await erin.register(invite, "erin", PASSWORDS["erin"])
+    if welcome.status != 200 or f"erin@{DOMAIN}" not in welcome.text:
+        raise StoryFailed(f"erin should be welcome; the page says: {welcome.heading}")
+    page.say("She registers there, and logs in with any app afterwards:")
+    page.table(("the page says", f'"{landing.heading}"'),
+               ("she fills in the form", f'"{welcome.heading}"'))
+    contact = (await alice.stream.roster()).get(f"erin@{DOMAIN}")
+    if contact is None or contact.subscription != "both":
+        raise StoryFailed(f"erin should be a contact of alice, subscribed both ways; it is {contact}")
+    page.say("She and alice are contacts already.")
 
 
 async def see_each_other(page: Page, alice: Conversations, carol: Conversations) -> None:
@@ -263,7 +287,12 @@ def invite_to_try(page: Page, server: DemoServer) -> None:
     """How to go on with a chat client of one's own."""
     port = server.prosody.c2s_port
     page.heading("Now you")
-    page.say("Log in with your own chat client, on this machine:")
+    made = server.daemon.cli("generate", DOMAIN, "--contact", f"alice@{DOMAIN}", "--uses", "20")
+    if made.returncode != 0:
+        raise StoryFailed(f"no invite could be made: {made.stderr}")
+    page.say("Open alice's invite in the browser of this machine, as a newcomer:")
+    page.show([made.stdout.split()[0]])
+    page.say("Then, or with one of the users below, log in with your own chat client, on this machine:")
     page.table(("server", f"127.0.0.1, port {port}"),
                ("encryption", "STARTTLS; trust the certificate, which is self-made"),
                *((f"{username}@{DOMAIN}", f"password {password}") for username, password in PASSWORDS.items()))

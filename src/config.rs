@@ -44,6 +44,9 @@ pub const EXAMPLE: &str = include_str!("../config.example.toml");
 /// The longest file that is read: a thousand hosts fit, a disk image given by mistake is not loaded.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
+/// The longest file with a secret that is read.
+const LONGEST_SECRET: u64 = 64 * 1024;
+
 const DEFAULT_SERVER: &str = "127.0.0.1:5347";
 const DEFAULT_STORE: &str = "easy-invite.db";
 const DEFAULT_TRUSTED_PROXIES: [&str; 2] = ["127.0.0.1", "::1"];
@@ -521,8 +524,16 @@ impl Source<'_> {
                 let path = self.folder().join(file.get_ref());
                 let unreadable =
                     |error| self.problem(Some(file.span()), format!("{} cannot be read: {error}", path.display()));
-                let text = std::fs::read_to_string(&path).map_err(unreadable);
-                text.and_then(|text| checked(text.trim_end_matches(['\r', '\n']).to_owned(), file.span()))
+                let mut text = String::new();
+                let read = File::open(&path).and_then(|file| file.take(LONGEST_SECRET + 1).read_to_string(&mut text));
+                match read.map_err(unreadable) {
+                    Ok(read) if read as u64 > LONGEST_SECRET => {
+                        let problem = format!("{} is longer than {LONGEST_SECRET} bytes: no secret is", path.display());
+                        Err(self.problem(Some(file.span()), problem))
+                    }
+                    Ok(_) => checked(text.trim_end_matches(['\r', '\n']).to_owned(), file.span()),
+                    Err(error) => Err(error),
+                }
             }
             (None, None) => {
                 let mut missing = self.problem(

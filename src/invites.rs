@@ -188,6 +188,7 @@ impl Invites {
         match self.0.store.insert(invite.clone(), quota, now).await? {
             Insertion::Kept => (),
             Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+            Insertion::UsernameInProgress => return Err(Refusal::InProgress.into()),
             Insertion::TooManyToday { again_at } => {
                 let most = quota.per_day.unwrap_or_default();
                 return Err(Refusal::TooManyToday { most, again_at }.into());

@@ -267,4 +267,41 @@ mod tests {
         let text = Refusal::InvalidUsername("a b".into()).text(languages.preferred("de"));
         assert_eq!(text, "„a b“ kann kein Benutzername sein");
     }
+    #[test]
+    fn every_refusal_fills_in_its_text_in_every_language() {
+        let (again_at, text) = ("2026-11-25T10:00:00Z".parse().unwrap(), || "x".to_owned());
+        let refusals = [
+            Refusal::NoSuchAccount(text()),
+            Refusal::InvalidUsername(text()),
+            Refusal::UnknownHost(text()),
+            Refusal::AddressRefused { again_at },
+            Refusal::TooManyUnknown { again_at },
+            Refusal::TooManyRegistrations { again_at },
+            Refusal::TooManyToday { most: 1, again_at },
+            Refusal::TooManyToday { most: 2, again_at },
+            Refusal::TooManyPending { most: 1, again_at: Some(again_at) },
+            Refusal::TooManyPending { most: 2, again_at: Some(again_at) },
+            Refusal::TooManyPending { most: 1, again_at: None },
+            Refusal::TooManyPending { most: 2, again_at: None },
+            Refusal::TooNew { again_at },
+            Refusal::PasswordRefused(BadPassword::ByServer(text())),
+            Refusal::PasswordRefused(BadPassword::ByServer(String::new())),
+            Refusal::RegistrationLimited(text()),
+            Refusal::RegistrationRefused(text()),
+        ];
+        let mistakes = [
+            Mistake::ContactElsewhere(text()),
+            Mistake::BadName { most: 64 },
+            Mistake::LongNote { most: 500 },
+            Mistake::BadLifetime("x".parse::<crate::lifetime::Lifetime>().unwrap_err()),
+            Mistake::NotYesOrNo,
+            Mistake::NoAccount(text()),
+        ];
+        for texts in crate::texts::Languages::built_in().iter() {
+            for refusal in refusals.iter().cloned().chain(mistakes.iter().cloned().map(Refusal::from)) {
+                let said = refusal.text(texts);
+                assert!(!said.is_empty() && !said.contains(['{', '}']), "{}: {said}", texts.code);
+            }
+        }
+    }
 }

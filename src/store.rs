@@ -3,6 +3,8 @@
 
 mod copy;
 mod postgres;
+mod postgres_connect;
+mod postgres_tls;
 mod postgres_url;
 mod session;
 mod sqlite;
@@ -18,6 +20,7 @@ use futures::future::{BoxFuture, FutureExt};
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::invite::{Invite, InviteId, State, TokenHash, Use};
 pub use copy::Copied;
@@ -98,6 +101,9 @@ pub enum StoreError {
     /// Another program holds what is needed for longer than the store waits.
     #[error("the store {0} is locked by another program")]
     Locked(String),
+    /// Nothing was begun while somebody waited for it.
+    #[error("the store {0} did not begin in time: it is locked by another program, or its disk does not answer")]
+    Late(String),
     /// The file cannot be written.
     #[error("the store {0} is read-only: make the file and its folder writable for this user")]
     ReadOnly(String),
@@ -165,6 +171,8 @@ pub enum Insertion {
     Kept,
     /// Another pending invite reserves its username.
     UsernameReserved,
+    /// An account of that name is in the making, or was made since this was asked.
+    UsernameInProgress,
     /// The inviter has made as many within 24 hours as the quota allows.
     TooManyToday {
         /// When the first of these is a day old.
@@ -225,6 +233,22 @@ enum Backend {
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
+
+tokio::task_local! {
+    /// See [`begun_by`].
+    static BEGIN_BY: Instant;
+}
+
+/// Runs something for somebody who waits until an instant: what it asks of a store is not done any more if it has not been
+/// begun by then. What has been begun is ended, and its outcome told, however long that takes.
+pub async fn begun_by<T>(instant: Instant, something: impl Future<Output = T>) -> T {
+    BEGIN_BY.scope(instant, something).await
+}
+
+/// Until when what is asked of a store here has to be begun; `None`: whoever asks has time.
+fn begin_by() -> Option<Instant> {
+    BEGIN_BY.try_with(|instant| *instant).ok()
+}
 
 /// What is to be done in a session; possibly more than once, where a connection is lost.
 type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
@@ -467,12 +491,17 @@ impl Store {
     }
 
     /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
-    /// others. Nothing is erased while a use of theirs is open.
+    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left, unless somebody
+    /// reads it at this moment for so long that its log cannot be emptied.
     ///
     /// # Errors
     /// If it is not durable.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
-        run!(self.write forget(account))
+        let forgotten = run!(self.write forget(account))?;
+        if let Backend::Sqlite(sqlite) = &self.0 {
+            sqlite.empty_log().await?;
+        }
+        Ok(forgotten)
     }
 
     /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.

@@ -827,6 +827,17 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
 }
 
 #[test]
+fn a_store_is_one_file_whatever_its_name() {
+    for name in [":memory:", "file:x.db", "file::memory:", "a b#c%20d.db"] {
+        let scratch = Scratch::new();
+        scratch.use_store(&format!("sqlite:{name}"));
+        let made = scratch.made(&["example.org"]);
+        assert_eq!(scratch.json(&["show", text(&made, "uri")])[0]["id"], made["id"], "{name}");
+        scratch.holds_only(&[name]);
+    }
+}
+
+#[test]
 fn commands_that_need_a_store_make_none() {
     let scratch = Scratch::new();
     let missing = "there is no store at easy-invite.db yet: `easy-invite run` makes it; is store.url right?";
@@ -1125,6 +1136,16 @@ fn a_daemon_that_does_not_answer_is_told_apart_from_none() {
     assert!(checked.stdout.contains("component                FAILED the daemon: easy-invite could not be asked"));
 }
 
+#[test]
+fn a_daemon_that_hangs_is_not_taken_for_a_wrong_port() {
+    let scratch = Scratch::new();
+    let daemon = scratch.daemon();
+    daemon.signal("STOP");
+    let checked = scratch.run(&["check"]);
+    let line = "component                FAILED the daemon: easy-invite runs, but did not answer in time\n";
+    assert!(checked.code == 1 && checked.stdout.ends_with(line), "{checked:?}");
+}
+
 // looking after the data, in a store of either kind
 
 /// The variable that holds the URL of a PostgreSQL superuser, in whose server the tests make databases of their own.
@@ -1173,6 +1194,10 @@ fn execute(url: &str, sql: &str) -> Option<String> {
 #[expect(clippy::disallowed_methods, reason = "the commands go by this clock")]
 fn now() -> Timestamp {
     Timestamp::now()
+}
+
+fn jid(text: &str) -> BareJid {
+    BareJid::new(text).unwrap()
 }
 
 fn within<T>(work: impl Future<Output = T>) -> T {
@@ -1483,15 +1508,40 @@ fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
 fn a_store_that_was_used_between_two_tries_of_moving_it_is_moved_all_the_same() {
     for to in Stored::of_each_kind() {
         let from = Stored::sqlite();
-        let used = from.reserve("carol@example.org", "s1", HOUR);
+        let [given_back, used_by_another, of_many, goes_on] =
+            ["carol", "dave", "erin", "frank"].map(|name| from.reserve(&format!("{name}@example.org"), "s1", HOUR));
+        from.sql(&format!("UPDATE invite SET max_uses = 3 WHERE id = '{}'", of_many.invite));
+        let own = to.reserve("grace@example.org", "s2", HOUR);
         from.scratch.prints(&["migrate-store", &from.url, &to.url]);
-        to.sql("DELETE FROM invite_use"); // it came no further than the invites
-        from.with(async |store| store.release(used.id).await.unwrap());
+        // The daemon runs again: tries come to nothing, and others use the links.
+        from.with(async |store| {
+            for ended in [&given_back, &used_by_another, &of_many] {
+                assert!(store.release(ended.id.clone()).await.unwrap());
+            }
+            let another =
+                Use { id: "another".to_owned(), account: jid("heidi@example.org"), ..used_by_another.clone() };
+            assert_eq!(store.reserve(another.clone()).await.unwrap(), Claim::Reserved);
+            store.redeem(another.id, now()).await.unwrap();
+        });
         from.scratch.prints(&["generate", "example.org", "--count", "10"]);
-        from.scratch.prints(&["revoke", used.invite.as_str()]);
-        from.scratch.prints(&["migrate-store", &from.url, &to.url]);
-        to.scratch.store_is_well();
-        assert_eq!(to.scratch.invites(), from.scratch.invites());
+        from.scratch.prints(&["revoke", given_back.invite.as_str()]);
+        for _ in 0..2 {
+            from.scratch.prints(&["migrate-store", &from.url, &to.url]);
+            to.scratch.store_is_well();
+        }
+        let mut moved = to.scratch.invites();
+        moved.retain(|invite| invite["id"] != own.invite.as_str());
+        assert_eq!(moved, from.scratch.invites());
+        to.with(async |store| {
+            for (number, left) in (0..4).zip([true, true, true, false]) {
+                let account = jid(&format!("u{number}@example.org"));
+                let next = Use { id: number.to_string(), account, ..of_many.clone() };
+                assert_eq!(store.reserve(next).await.unwrap() == Claim::Reserved, left, "{number}");
+            }
+            for open in [goes_on.id, own.id] {
+                assert!(store.release(open).await.unwrap(), "what is open in one of the two is open still");
+            }
+        });
     }
 }
 
@@ -1534,6 +1584,10 @@ fn a_running_daemon_is_found_by_its_configuration() {
     stored.scratch.fails(
         &["migrate-store", &stored.url, "sqlite:x.db"],
         "easy-invite runs (it has easy-invite.sock): stop it first, what it changes meanwhile would be lost",
+    );
+    stored.scratch.fails(
+        &["migrate-store", "sqlite:x.db", &stored.url],
+        "easy-invite runs (it has easy-invite.sock): stop it first, what it is just doing there would be undone",
     );
     drop(daemon);
     assert_eq!(stored.scratch.run(&["migrate-store", &stored.url, "sqlite:x.db"]).code, 0);

@@ -438,6 +438,11 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
     fs::write(&secret, "\n").unwrap();
     let problem = "the secret is empty: expected the component_secret of the chat server";
     assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
+    // What has no end is not read to its end.
+    fs::remove_file(&secret).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &secret).unwrap();
+    let problem = format!("{} is longer than 65536 bytes: no secret is", secret.display());
+    assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
 }
 
 #[test]

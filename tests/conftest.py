@@ -5,7 +5,6 @@ What a test needs and is not there (Prosody, the built daemon, root) makes it fa
 
 import asyncio
 import inspect
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import xmpp
+from harness.disk import small
 from harness.postgres import Postgres
 from harness.server import Server
 from harness.web import web_settings
@@ -155,8 +155,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 @pytest.fixture
 def disk(tmp_path):
     """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small(tmp_path / "disk", "4m") as folder:
+        yield folder

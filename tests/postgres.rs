@@ -2,11 +2,14 @@
 
 mod engines;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, Purpose};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl};
+use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
 use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
@@ -15,6 +18,9 @@ use tokio::time::{sleep, timeout};
 
 /// Longer than the store ever waits.
 const LONG: Duration = Duration::from_secs(60);
+
+const END_HALF: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5";
 
 fn url(text: &str) -> StoreUrl {
     text.parse().unwrap()
@@ -77,7 +83,7 @@ async fn several_daemons_may_make_the_store_at_the_same_moment() {
         for opened in join_all(opening).await {
             opened.unwrap().unwrap();
         }
-        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["1"]]);
+        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["2"]]);
     }
 }
 
@@ -107,6 +113,153 @@ async fn what_keeps_us_out_is_said_without_secrets() {
     assert_eq!(store.list(Filter::default(), 1, at(0)).await.unwrap(), [], "what only reads goes on");
 }
 
+/// A certificate authority `ca.crt` in a folder, and a certificate of it for the name that is given.
+fn make_certificates(folder: &Path, name: &str) {
+    let script = "set -e; cd \"$1\"; \
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
+            -keyout ca.key -out ca.crt; \
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout server.key \
+            -out server.csr; \
+        printf 'subjectAltName=DNS:%s' \"$2\" >names; \
+        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -days 2 -extfile names -out server.crt";
+    let made = Command::new("sh").args(["-c", script, "sh"]).arg(folder).arg(name).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[tokio::test]
+async fn sslmode_means_what_it_means_to_libpq() {
+    let (cluster, folder, other) = (Cluster::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    make_certificates(folder.path(), "localhost");
+    make_certificates(other.path(), "localhost");
+    for file in ["server.crt", "server.key"] {
+        cluster.place(file, &folder.path().join(file));
+    }
+    cluster.configure("ssl = on\n");
+    cluster.restart();
+    let database = Database::new(&cluster.url()).await;
+    let (authority, another) = (folder.path().join("ca.crt"), other.path().join("ca.crt"));
+    let (authority, another) = (authority.display(), another.display());
+    for (host, options, refused_with) in [
+        ("127.0.0.1", "sslmode=disable".to_owned(), None),
+        ("127.0.0.1", "sslmode=require".to_owned(), None),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={authority}"), None),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={authority}"), None),
+        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={authority}"), Some("certificate")),
+        ("localhost", format!("sslmode=verify-full&sslrootcert={another}"), Some("certificate")),
+        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={another}"), Some("certificate")),
+        ("localhost", "sslmode=verify-full&sslrootcert=system".to_owned(), Some("certificate")),
+    ] {
+        let through = format!("postgres://postgres@{host}:{}/{}?{options}", cluster.port, database.name);
+        match refused_with {
+            Some(words) => {
+                let error = refused(&through).await.to_string();
+                assert!(error.contains(words), "{options}: {error}");
+            }
+            None => {
+                let store = Store::open(&url(&through)).await.unwrap_or_else(|error| panic!("{options}: {error}"));
+                let encrypted = "SELECT count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE ssl AND pid <> pg_backend_pid()";
+                let expected = if options == "sslmode=disable" { "f" } else { "t" };
+                assert_eq!(query(&database.url, encrypted).await, [[expected]], "{options}");
+                drop(store);
+                database.disconnect().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_password_comes_from_where_libpq_takes_it() {
+    let (cluster, home) = (Cluster::start(), tempfile::tempdir().unwrap());
+    let database = Database::new(&cluster.url()).await;
+    let name = &database.name;
+    query(&database.url, &format!("CREATE ROLE einv LOGIN PASSWORD 'hunter2'; ALTER DATABASE {name} OWNER TO einv"))
+        .await;
+    let at = |who: &str| format!("postgres://{who}@127.0.0.1:{}/{name}", cluster.port);
+    Store::open(&url(&at("einv:hunter2"))).await.unwrap();
+    let config = home.path().join("config.toml");
+    let hosts = "[component]\njid = \"invite.example.org\"\n[hosts.\"example.org\"]\n";
+    fs::write(&config, format!("{hosts}[store]\nurl = \"{}\"\n", at("einv"))).unwrap();
+    let lists = |variable: (&str, &str)| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        command.arg("--config").arg(&config).arg("list").env("HOME", home.path());
+        let done =
+            command.env_remove("PGPASSWORD").env_remove("PGPASSFILE").env(variable.0, variable.1).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(!said.contains("hunter2"), "{said}");
+        done.status.success()
+    };
+    let place = |file: &str, mode| {
+        fs::write(home.path().join(file), format!("127.0.0.1:{}:{name}:einv:hunter2\n", cluster.port)).unwrap();
+        fs::set_permissions(home.path().join(file), fs::Permissions::from_mode(mode)).unwrap();
+        home.path().join(file).display().to_string()
+    };
+    let nothing = ("UNRELATED", "");
+    assert!(!lists(nothing));
+    assert!(lists(("PGPASSWORD", "hunter2")) && !lists(("PGPASSWORD", "wrong")));
+    assert!(lists(("PGPASSFILE", &place("passwords", 0o600))));
+    place(".pgpass", 0o644);
+    assert!(!lists(nothing), "others may read it");
+    place(".pgpass", 0o600);
+    assert!(lists(nothing));
+}
+
+#[tokio::test]
+async fn several_servers_are_tried_in_their_order() {
+    let database = Database::new(&server()).await;
+    let port = port_of(&server());
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let several = format!(
+        "postgres://postgres@127.0.0.1:{nobody},127.0.0.1:{port}/{}?target_session_attrs=read-write&sslmode=disable",
+        database.name
+    );
+    let store = Store::open(&url(&several)).await.unwrap();
+    assert_eq!(store.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_step_of_a_registration_reads_a_whole_table() {
+    let scratch = Scratch::new(Engine::Postgres).await;
+    let Place::Database(database) = &scratch.place else { unreachable!() };
+    let fill = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, max_uses, \
+             taken, uses, created_at, expires_at) \
+         SELECT 'filler' || n, sha256(n::text::bytea), 'account', 'example.org', 'user' || n, \
+             'inviter' || n % 100 || '@example.org', 'user', '[]', '[]', 1, 1, 1, n, 900000 FROM generate_series(1, 20000) n; \
+         INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at, redeemed_at) \
+         SELECT 'use' || n, 'filler' || n, 'register', 'user' || n || '@example.org', '', n, n FROM generate_series(1, 20000) n; \
+         INSERT INTO account (jid, inviter, invite, registered_at) \
+         SELECT 'user' || n || '@example.org', 'inviter' || n % 100 || '@example.org', 'filler' || n, n \
+         FROM generate_series(1, 20000) n; ANALYZE";
+    query(&database.url, fill).await;
+    // What a connection has counted is there for others when it ends.
+    let whole = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname <> 'easy_invite_schema'";
+    database.disconnect().await;
+    sleep(Duration::from_secs(1)).await;
+    let before = query(&database.url, whole).await;
+
+    let store = scratch.again().await;
+    let kept = invite();
+    let quota = Quota { per_day: Some(10), pending: Some(10) };
+    assert_eq!(store.insert(kept.clone(), quota, at(1000)).await, Ok(Insertion::Kept));
+    assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept.clone())));
+    for account in ["carol@example.org", "dave@example.org"] {
+        let claim = claim_of(&kept, Purpose::Register, account);
+        assert_eq!(store.reserved_for(jid(account)).await.unwrap(), []);
+        assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved));
+        if account == "carol@example.org" {
+            assert!(store.release(claim.id).await.unwrap());
+        } else {
+            assert!(store.redeem(claim.id, at(2001)).await.unwrap().unwrap().1);
+        }
+    }
+    let hooks = vec![(engines::host("example.org"), String::new())];
+    assert_eq!(store.reserved_until(at(5000), at(5000), hooks, 10).await.unwrap(), []);
+    drop(store);
+    database.disconnect().await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(query(&database.url, whole).await, before);
+}
+
 #[tokio::test]
 async fn the_server_may_restart_between_two_calls() {
     let cluster = Cluster::start();
@@ -118,6 +271,30 @@ async fn the_server_may_restart_between_two_calls() {
     assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept.clone())));
     cluster.restart();
     assert_eq!(store.reserve(claim_of(&kept, Purpose::Register, "carol@example.org")).await, Ok(Claim::Reserved));
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_to_wait_for_it() {
+    let cluster = Cluster::start();
+    // Nothing but what a commit itself waits for is written within this test.
+    let database = Database::new(&cluster.url()).await;
+    for set in ["ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'"] {
+        query(&database.url, set).await;
+    }
+    query(&database.url, "SELECT pg_reload_conf()").await;
+    for options in ["", "?options=-csynchronous_commit%3Doff"] {
+        let store = Store::open(&url(&format!("{}{options}", database.url))).await.unwrap();
+        let mut told = Vec::new();
+        for _ in 0..10 {
+            let kept = invite();
+            assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+            told.push(kept);
+        }
+        cluster.restart(); // it does not end in order: what is in its memory alone is lost
+        for kept in told {
+            assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept)), "{options}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,6 +318,35 @@ async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     assert_eq!(store.reserved_for(jid("carol@example.org")).await.unwrap(), [], "nothing was done");
     assert_eq!(store.reserve(claim).await.unwrap(), Claim::Reserved);
     store.verify().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_is_not_begun() {
+    let cluster = Cluster::start();
+    let database = Database::new(&cluster.url()).await;
+    let store = Store::open(&url(&database.url)).await.unwrap();
+    join_all((0..64).map(|_| store.find(invite().token_hash))).await;
+    let processes = cluster.processes();
+    let signal = |name: &str| assert!(Command::new("kill").arg(name).args(&processes).status().unwrap().success());
+    signal("-STOP");
+    let started = Instant::now();
+    let inserts = (0..2000).map(|_| store.insert(invite(), Quota::default(), at(1000)));
+    let inserting = begun_by((started + Duration::from_secs(1)).into(), join_all(inserts));
+    let going_on = async {
+        sleep(Duration::from_secs(2)).await;
+        signal("-CONT");
+        // Whoever comes now does not wait for the others, of whom nobody waits.
+        let begin = Instant::now();
+        let inserted = store.insert(invite(), Quota::default(), at(1000)).await;
+        (inserted, begin.elapsed())
+    };
+    let (told, (inserted, took)) = timeout(LONG, futures::future::join(inserting, going_on)).await.unwrap();
+    assert_eq!(inserted, Ok(Insertion::Kept));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let kept = told.iter().filter(|told| **told == Ok(Insertion::Kept)).count();
+    assert!(kept <= 16, "those that had a connection: {kept}");
+    assert!(told.iter().all(|told| matches!(told, Ok(Insertion::Kept) | Err(StoreError::Unreachable(..)))), "{told:?}");
+    assert_eq!(query(&database.url, "SELECT count(*) FROM invite").await, [[(kept + 1).to_string()]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,8 +379,10 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
     let writing = join_all(writers);
     let ending = async {
         loop {
-            sleep(Duration::from_millis(40)).await;
-            database.disconnect().await;
+            // Each time half of them; and on a busy machine, too, there is time to do something in between.
+            let begin = Instant::now();
+            query(&database.url, END_HALF).await;
+            sleep(Duration::from_millis(40).max(begin.elapsed() * 3)).await;
         }
     };
     let told = tokio::select! { told = writing => told, () = ending => unreachable!() };
@@ -228,6 +436,105 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
         struck("purge");
         scratch.store.verify().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then() {
+    let cluster = Cluster::start();
+    // Nothing but a commit brings anything to the disk.
+    cluster.configure("wal_writer_delay = '10s'\n");
+    cluster.restart();
+    let database = Database::new(&cluster.url()).await;
+    let relay = Relay::to(cluster.port).await;
+    let through = format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", relay.port(), database.name);
+    let (store, direct) = (Store::open(&url(&through)).await.unwrap(), Store::open(&url(&database.url)).await.unwrap());
+    let kept = invite();
+    let claim = claim_of(&kept, Purpose::Register, "carol@example.org");
+    for step in ["insert", "reserve", "redeem", "revoke"] {
+        store.find(kept.token_hash).await.unwrap();
+        relay.set(Fault::CutBeforeCommit);
+        relay.bar(true);
+        let crash = async {
+            relay.struck.notified().await;
+            cluster.restart();
+            // Others are quicker, and have the numbers of what was lost.
+            let others = "DO $$ BEGIN FOR i IN 1..50 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$";
+            query(&database.url, others).await;
+            relay.bar(false);
+        };
+        let work = async {
+            match step {
+                "insert" => {
+                    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept))
+                }
+                "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
+                "redeem" => {
+                    assert_eq!(store.redeem(claim.id.clone(), at(2001)).await, Ok(Some((claim.clone(), true))));
+                }
+                _ => assert!(store.revoke(kept.id.clone(), at(3000)).await.unwrap().unwrap().revoked_at.is_some()),
+            }
+        };
+        timeout(LONG, futures::future::join(work, crash)).await.unwrap();
+        let found = direct.find(kept.token_hash).await.unwrap().expect("it was acknowledged");
+        let open = direct.reserved_for(jid("carol@example.org")).await.unwrap().len();
+        let expected = match step {
+            "insert" => (0, 0, None),
+            "reserve" => (1, 0, None),
+            "redeem" => (0, 1, None),
+            _ => (0, 1, Some(at(3000))),
+        };
+        assert_eq!((open, found.uses, found.revoked_at), expected, "{step}");
+    }
+    direct.verify().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_noted_of_commits_does_not_grow() {
+    let scratch = Scratch::new(Engine::Postgres).await;
+    let shared = scratch.with(|invite| invite.max_uses = None).await;
+    let notes = async || scratch.place.query("SELECT count(*) FROM last_commit").await[0][0].parse::<u32>().unwrap();
+    join_all((0..200).map(|number| {
+        let (store, claim) =
+            (scratch.store.clone(), claim_of(&shared, Purpose::Register, &format!("u{number}@example.org")));
+        async move { assert_eq!(store.reserve(claim).await, Ok(Claim::Reserved)) }
+    }))
+    .await;
+    let before = notes().await;
+    assert!((1..=200).contains(&before), "{before}");
+    for _ in 0..50 {
+        scratch.with(|_| ()).await;
+    }
+    assert_eq!(notes().await, before, "whoever writes later writes in the place of those before");
+    scratch.place.run("UPDATE last_commit SET at = at - 31 * 86400").await;
+    let newcomer = scratch.again().await;
+    assert_eq!(newcomer.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+    let alone = async {
+        while notes().await > 1 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, alone).await.expect("nobody asks after so long any more");
+    scratch.with(|_| ()).await;
+    assert_eq!(notes().await, 2, "the others go on all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_is_not_forgotten_while_a_use_of_theirs_is_just_being_reserved() {
+    let (relay, store, scratch) = relayed().await;
+    let own = scratch.with(|_| ()).await;
+    relay.set(Fault::HoldCommit);
+    let claim = claim_of(&own, Purpose::Register, "carol@example.org");
+    let reserving = tokio::spawn(async move { store.reserve(claim).await });
+    relay.struck.notified().await;
+    let forgetting = scratch.store.forget(jid("alice@example.org"));
+    let going_on = async {
+        sleep(Duration::from_millis(500)).await;
+        relay.release();
+    };
+    let (forgotten, ()) = timeout(LONG, futures::future::join(forgetting, going_on)).await.unwrap();
+    assert_eq!(reserving.await.unwrap(), Ok(Claim::Reserved));
+    assert_eq!(forgotten, Ok(Forgotten { open: 1, ..Forgotten::default() }));
+    assert_eq!(scratch.store.find_by_id(own.id.clone()).await, Ok(Some(own)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

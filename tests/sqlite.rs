@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::Token;
-use easy_invite::store::{Insertion, Quota, Store, StoreError, StoreUrl};
-use engines::{Engine, Place, Scratch, at, invite};
+use easy_invite::store::{Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
+use engines::{Engine, Scratch, at, invite, jid};
+use futures::future::join_all;
 
 fn url(folder: &Path) -> StoreUrl {
     StoreUrl::Sqlite(folder.join("easy-invite.db"))
@@ -67,6 +68,21 @@ async fn another_writer_that_holds_the_file_is_named_and_nothing_is_acknowledged
         scratch.store.insert(kept, Quota::default(), at(1000)).await.unwrap() == Insertion::Kept,
         "and then it goes on"
     );
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_begun() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let started = Instant::now();
+    let inserts = (0..2000).map(|_| scratch.store.insert(invite(), Quota::default(), at(1000)));
+    let told = begun_by((started + Duration::from_secs(1)).into(), join_all(inserts)).await;
+    assert!(started.elapsed() < Duration::from_secs(4), "each is told when its time is over: {:?}", started.elapsed());
+    assert!(told.iter().all(|told| matches!(told, Err(StoreError::Late(_)))), "{told:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    scratch.with(|_| ()).await;
+    assert_eq!(scratch.place.query("SELECT count(*) FROM invite").await, [["1"]]);
 }
 
 #[tokio::test]
@@ -164,65 +180,53 @@ async fn a_damaged_file_is_told() {
 }
 
 #[tokio::test]
+async fn an_index_that_lacks_a_row_is_told() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    scratch.with(|_| ()).await;
+    let Scratch { store, place } = scratch;
+    drop(store);
+    place.run("PRAGMA writable_schema = on; UPDATE sqlite_schema SET sql = 'CREATE INDEX invite_by_host ON invite (host, expires_at)' \
+         WHERE name = 'invite_by_host'").await;
+    let verdict = open(place.folder()).await.unwrap().verify().await;
+    assert!(
+        matches!(&verdict, Err(StoreError::Corrupt(_, problem)) if problem.contains("invite_by_host")),
+        "{verdict:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_was_forgotten_is_in_no_file_any_more() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let named = "the-name-to-forget";
+    let found = || {
+        let files = std::fs::read_dir(scratch.place.folder())
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        files
+            .map(|bytes| bytes.windows(named.len()).filter(|window| *window == named.as_bytes()).count())
+            .sum::<usize>()
+    };
+    let them = jid(&format!("{named}@example.org"));
+    for number in 0..40 {
+        let invite = scratch
+            .with(|invite| invite.inviter = Some(if number % 2 == 0 { them.clone() } else { jid("alice@example.org") }))
+            .await;
+        if number % 4 == 1 {
+            let reserved = scratch.reserve(&invite, them.as_str()).await.unwrap();
+            scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+        }
+    }
+    assert!(found() > 40);
+    let other = scratch.again().await;
+    other.list(Filter::default(), 100, at(0)).await.unwrap();
+    assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
+    assert_eq!(found(), 0);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_not_there_is_named() {
     let error = open(Path::new("/nonexistent/folder")).await.err().unwrap();
     let expected =
         "the store /nonexistent/folder/easy-invite.db cannot be opened: there is no folder /nonexistent/folder";
     assert_eq!(error.to_string(), expected);
-}
-
-/// How many migrations an engine has.
-fn migrations(engine: &str) -> usize {
-    std::fs::read_dir(Path::new("migrations").join(engine)).unwrap().count()
-}
-
-#[tokio::test]
-async fn a_store_of_every_schema_there_was_is_brought_to_the_present_one() {
-    let present = scratch_schema().await;
-    for version in 1..migrations("sqlite") {
-        let dump = format!("tests/stores/sqlite-schema-{version}.sql");
-        let dump = std::fs::read_to_string(&dump).unwrap_or_else(|error| {
-            panic!("{dump}: {error}: a migration needs a store of the schema before it (sqlite3 FILE .dump)")
-        });
-        let place = Place::new(Engine::Sqlite).await;
-        place.run(&dump).await;
-        let mut before = Vec::new();
-        for table in ["invite", "invite_use", "account"] {
-            let columns = place.query(&format!("SELECT name FROM pragma_table_info('{table}')")).await.concat();
-            let sql = format!("SELECT {} FROM {table} ORDER BY 1", columns.join(", "));
-            before.push((place.query(&sql).await, sql));
-        }
-        let store = Store::open_existing(&place.url()).await.unwrap();
-        for (rows, sql) in before {
-            assert!(rows.len() > 2);
-            assert_eq!(place.query(&sql).await, rows);
-        }
-        assert_eq!(place.query(SCHEMA).await, present);
-        store.verify().await.unwrap();
-        let host = |name: &str| (engines::host(name), "any".to_owned());
-        let hooks = vec![host("example.org"), host("example.net")];
-        let open = store.reserved_until(at(1_800_000_000), at(1_800_000_000), hooks, 10).await.unwrap();
-        assert_eq!(open.len(), 3, "whichever hook made them");
-        for (used, _) in open {
-            assert!(store.redeem(used.id, at(1_800_000_000)).await.unwrap().unwrap().1);
-        }
-        store.verify().await.unwrap();
-    }
-}
-
-/// The columns of all tables, and the indices.
-const SCHEMA: &str = "SELECT s.type, s.name, c.name, c.type, c.\"notnull\" FROM sqlite_schema AS s \
-     LEFT JOIN pragma_table_info(s.name) AS c ORDER BY 1, 2, 3";
-
-async fn scratch_schema() -> Vec<Vec<String>> {
-    Scratch::new(Engine::Sqlite).await.place.query(SCHEMA).await
-}
-
-#[test]
-fn a_postgresql_store_of_every_schema_there_was_is_kept() {
-    assert_eq!(
-        migrations("postgres"),
-        1,
-        "a migration needs a store of the schema before it, and a test that opens it"
-    );
 }

@@ -15,6 +15,9 @@ use proptest::test_runner::{Config, TestRunner};
 
 const DAY: i64 = 86_400;
 
+/// Whose hooks make reservations: of nobody knows whom, and of a server.
+const SERVERS: [&str; 2] = ["", "one"];
+
 /// What can be done. Invites and people are numbers, so that a failing history can be cut down to the few that matter.
 #[derive(Clone, Debug)]
 enum Step {
@@ -43,11 +46,14 @@ enum Step {
         account: (u8, u8),
         ago: i64,
     },
+    ReleaseOfServer(u8),
     Forget((u8, u8)),
     Purge {
         ago: i64,
     },
     Clock(i64),
+    /// Goes on in a copy of the store.
+    Copy,
     Crash {
         reopen: bool,
     },
@@ -76,9 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..8u8).prop_map(Step::Revoke),
         1 => (0..3u8).prop_map(Step::RevokeOfInviter),
         1 => (who.clone(), -DAY..DAY).prop_map(|(account, ago)| Step::AccountDeleted { account, ago }),
+        1 => (0..2u8).prop_map(Step::ReleaseOfServer),
         1 => who.prop_map(Step::Forget),
         1 => (-DAY..2 * DAY).prop_map(|ago| Step::Purge { ago }),
         4 => (-DAY..2 * DAY).prop_map(Step::Clock),
+        1 => Just(Step::Copy),
         1 => any::<bool>().prop_map(|reopen| Step::Crash { reopen }),
     ]
 }
@@ -139,10 +147,15 @@ impl Model {
         if self.invites.contains_key(&invite.id) {
             return Insertion::Kept;
         }
-        if let Some(name) = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset)
-            && self.username_reserved(&BareJid::from_parts(Some(name), &invite.host), None, now)
-        {
-            return Insertion::UsernameReserved;
+        if let Some(name) = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset) {
+            let account = BareJid::from_parts(Some(name), &invite.host);
+            if self.username_reserved(&account, None, now) {
+                return Insertion::UsernameReserved;
+            }
+            let open = self.open(|used| used.account == account && used.purpose == Purpose::Register);
+            if !open.is_empty() || self.accounts.get(&account).is_some_and(|(_, _, since)| *since >= now) {
+                return Insertion::UsernameInProgress;
+            }
         }
         if let Some(inviter) = &invite.inviter {
             let day = SignedDuration::from_secs(DAY);
@@ -209,6 +222,24 @@ impl Model {
 
     fn release(&mut self, id: &str) -> bool {
         self.uses.get(id).is_some_and(|(_, redeemed_at)| redeemed_at.is_none()) && self.uses.remove(id).is_some()
+    }
+
+    fn release_of_server(&mut self, server: &str) -> u64 {
+        let open = self.open(|used| used.server == server);
+        open.iter().filter(|(used, _)| self.release(&used.id)).count() as u64
+    }
+
+    fn redeemed_by(&self, id: &InviteId, account: &BareJid) -> bool {
+        let standing = self.invites.get(id).is_some_and(|known| known.invite.revoked_at.is_none());
+        let by = |(used, at): &(Use, Option<Timestamp>)| used.invite == *id && used.account == *account && at.is_some();
+        standing && self.uses.values().any(by)
+    }
+
+    fn accounts_of(&self, id: &InviteId) -> Vec<(BareJid, Timestamp)> {
+        let of = self.accounts.iter().filter(|(_, (_, invite, _))| invite == id);
+        let mut accounts: Vec<_> = of.map(|(account, (.., since))| (account.clone(), *since)).collect();
+        accounts.sort_by(|(one, first), (other, second)| second.cmp(first).then(one.cmp(other)));
+        accounts
     }
 
     fn revoke(&mut self, now: Timestamp, which: impl Fn(&Invite) -> bool) -> u64 {
@@ -315,7 +346,7 @@ impl Run {
             }
             Step::Reserve { invite, account, contact } => {
                 let purpose = if contact { Purpose::Contact } else { Purpose::Register };
-                let server = if contact { "one" } else { "" }.to_owned();
+                let server = SERVERS[usize::from(contact)].to_owned();
                 let id_of_use = format!("reservation-{}", self.made.len());
                 let wanted = Use {
                     id: id_of_use,
@@ -360,6 +391,11 @@ impl Run {
                 let expected = model.account_deleted(&account, deleted_at, now);
                 assert_eq!(store.account_deleted(account, deleted_at, now).await.unwrap(), expected);
             }
+            Step::ReleaseOfServer(number) => {
+                let server = SERVERS[usize::from(number)];
+                let expected = model.release_of_server(server);
+                assert_eq!(store.release_of_server(server.to_owned()).await.unwrap(), expected);
+            }
             Step::Forget(account) => {
                 let expected = model.forget(&person(account));
                 assert_eq!(store.forget(person(account)).await.unwrap(), expected);
@@ -369,6 +405,7 @@ impl Run {
                 assert_eq!(store.purge(before, 100).await.unwrap(), model.purge(before));
             }
             Step::Clock(by) => self.now += by,
+            Step::Copy => self.copy().await,
             Step::Crash { reopen } => self.crash(reopen).await,
         }
         self.compare().await;
@@ -381,6 +418,21 @@ impl Run {
             other => other,
         });
         assert_eq!(claim, expected);
+    }
+
+    /// Goes on in a copy, which has come about in two tries.
+    async fn copy(&mut self) {
+        let engine = match self.place {
+            Place::Folder(_) => Engine::Sqlite,
+            Place::Database(_) => Engine::Postgres,
+        };
+        let place = Place::new(engine).await;
+        let store = Store::open(&place.url()).await.unwrap();
+        for _ in 0..2 {
+            self.store.copy_into(&store, |_| ()).await.unwrap();
+        }
+        assert_eq!(place.contents().await, self.place.contents().await);
+        (self.store, self.place) = (store, place);
     }
 
     /// Goes on with what `kill -9` leaves of the daemon, or without the connections to the server.
@@ -419,12 +471,17 @@ impl Run {
             let expected = model.invites.get(&id(number)).map(|known| known.invite.clone());
             assert_eq!(store.find(TokenHash([number; 32])).await.unwrap(), expected);
             assert_eq!(store.find_by_id(id(number)).await.unwrap(), expected);
+            assert_eq!(store.accounts_of(id(number), 100).await.unwrap(), model.accounts_of(&id(number)));
         }
         for account in (0..3).flat_map(|name| (0..2).map(move |on| person((name, on)))) {
             assert_eq!(
                 store.username_reserved(account.clone(), now).await.unwrap(),
                 model.username_reserved(&account, None, now)
             );
+            for number in 0..8 {
+                let by = store.redeemed_by(id(number), account.clone()).await.unwrap();
+                assert_eq!(by, model.redeemed_by(&id(number), &account));
+            }
             let expected = model.accounts.get(&account).map(|(_, _, since)| *since);
             assert_eq!(store.registered_at(account.clone()).await.unwrap(), expected);
             let expected = model.open(|used| used.account == account && used.purpose == Purpose::Register);

@@ -11,7 +11,6 @@ local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
 local async = require "util.async";
 local cache = require "util.cache";
-local datetime = require "util.datetime";
 local errors = require "util.error";
 local ip_address = require "util.ip".new_ip;
 local jid = require "util.jid";
@@ -874,15 +873,17 @@ answer_daemon("get", "account", function (question)
 end);
 
 -- Prosody 13 creates an account in steps: without a password and disabled, then the password, then enabled. A crash in
--- between leaves something that exists, in which nobody can log in.
-local function finish_creation(username, reserved_at)
+-- between leaves something that exists, in which nobody can log in. It is told from an account that somebody has disabled
+-- since by what it says itself of when it was made and when it was changed: the clock may have been set before or after.
+local function finish_creation(username)
 	local account = accounts:get(username);
 	if not account or not account.disabled then
 		return;
 	elseif not (account.stored_key or account.password) then
 		module:log("info", "Removing %s, the rest of a registration that was cut short", username);
 		usermanager.get_provider(host).delete_user(username); -- without the event: nobody has ever used it
-	elseif usermanager.enable_user and account.created and reserved_at and account.created >= reserved_at then
+	elseif usermanager.enable_user and account.created and account.updated
+	and math.abs(account.updated - account.created) < longest_flight then
 		usermanager.enable_user(username, host);
 	end
 end
@@ -902,7 +903,7 @@ answer_daemon("set", "settle", function (question)
 	elseif purpose == "reset" then
 		fate = "made"; -- nobody can tell, and a link must not reset twice
 	elseif purpose == "register" and jid.host(account) == host then
-		finish_creation(jid.node(account), datetime.parse(question.attr["reserved-at"] or ""));
+		finish_creation(jid.node(account));
 		exists = account_exists(jid.split(account));
 		if exists then fulfil(jid.node(account), read_promise(question)); end
 	elseif purpose == "contact" and jid.host(inviter) == host then

@@ -65,8 +65,15 @@ async fn make(store: &Store, unfinished: &Path, file: &Path) -> anyhow::Result<C
 /// As renaming would, but for a file that has the name already.
 fn give_name(unfinished: &Path, file: &Path) -> io::Result<()> {
     File::open(unfinished)?.sync_all()?;
-    fs::hard_link(unfinished, file)?;
-    fs::remove_file(unfinished)?;
+    match fs::hard_link(unfinished, file) {
+        Ok(()) => fs::remove_file(unfinished)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // Not every file system has hard links (FAT, many of the network). Then the name is taken first, by nothing.
+        Err(_) => {
+            File::create_new(file)?;
+            fs::rename(unfinished, file).inspect_err(|_| drop(fs::remove_file(file)))?;
+        }
+    }
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }

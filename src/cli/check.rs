@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Reported, now, service, text};
@@ -223,15 +223,14 @@ async fn report_hooks(
 
 /// The link of the daemon, if one runs, once the chat server accepted the component or refused it.
 async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
-    let settled = async {
-        loop {
-            match daemon.link().await {
-                Ok(Some(Link::Connecting)) => sleep(ASK_AGAIN).await,
-                answer => return answer,
-            }
+    let begin = Instant::now();
+    loop {
+        // One that hangs is not one that is connecting: the time for its answer runs out by itself.
+        match daemon.link().await {
+            Ok(Some(Link::Connecting)) if begin.elapsed() < LINK_TIMEOUT => sleep(ASK_AGAIN).await,
+            answer => return answer,
         }
-    };
-    timeout(LINK_TIMEOUT, settled).await.unwrap_or(Ok(Some(Link::Connecting)))
+    }
 }
 
 /// The component, run for the moment of the check.

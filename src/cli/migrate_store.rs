@@ -36,6 +36,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     for socket in sockets(&from, context) {
         copying::ensure_no_daemon(&socket, "stop it first, what it changes meanwhile would be lost").await?;
     }
+    for socket in sockets(&to, context) {
+        copying::ensure_no_daemon(&socket, "stop it first, what it is just doing there would be undone").await?;
+    }
     let source = copying::open_source(&from).await?;
     let target = Store::open(&to).await?;
     let (contents, mut stdout) = (copying::copy(&source, &target).await?, io::stdout().lock());

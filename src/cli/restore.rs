@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::{Context, complain, copying};
-use crate::store::{Store, StoreUrl};
+use crate::store::{Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
@@ -25,7 +25,12 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     let config = context.config()?;
     copying::ensure_no_daemon(&config.control_socket, "stop it first, it would work on what is half restored").await?;
     let name = file.display().to_string();
-    let opened = copying::open_source(&StoreUrl::Sqlite(file)).await;
+    let opened = copying::open_source(&StoreUrl::Sqlite(file)).await.map_err(|error| match error.downcast_ref() {
+        Some(StoreError::ReadOnly(_)) => anyhow::anyhow!(
+            "nothing can be written where it lies, as reading it takes: copy it to another folder, and restore the copy"
+        ),
+        _ => error,
+    });
     let backup = opened.with_context(|| format!("{name} cannot be restored"))?;
     backup.verify().await.with_context(|| format!("{name} cannot be restored"))?;
     let store = Store::open(&config.store).await?;

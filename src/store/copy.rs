@@ -1,5 +1,6 @@
 //! Copying one store into another, of whichever kind: for moving, for backups, and for coming back from them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -68,6 +69,8 @@ const TABLES: [Table; 3] = [
 /// What is sent from the one store to the other.
 enum Part {
     Count(u64),
+    /// The ids of all uses that are being made.
+    Open(Arc<HashSet<String>>),
     Page(&'static Table, Arc<Vec<Row>>),
 }
 
@@ -75,13 +78,15 @@ pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copie
     let (sender, mut parts) = mpsc::channel(2);
     let reading = source.snapshot(move |session| read(session, sender.clone()).boxed());
     let writing = async {
-        let mut copied = Copied::default();
+        let (mut copied, mut open) = (Copied::default(), Arc::default());
         while let Some(part) = parts.recv().await {
             match part {
                 Part::Count(of) => copied = Copied { rows: 0, of },
+                Part::Open(ids) => open = ids,
                 Part::Page(table, page) => {
                     copied.rows += page.len() as u64;
-                    target.write(move |session| merge(session, table, page.clone()).boxed()).await?;
+                    let open = Arc::clone(&open);
+                    target.write(move |session| merge(session, table, page.clone(), open.clone()).boxed()).await?;
                 }
             }
             progress(copied);
@@ -102,6 +107,9 @@ async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()
     let rows = session.query(sql, &[]).await?;
     let count = session.read(rows, |row| row.count::<u64>(0))?.into_iter().sum();
     drop(parts.send(Part::Count(count)).await);
+    let rows = session.query("SELECT id FROM invite_use WHERE redeemed_at IS NULL", &[]).await?;
+    let open = session.read(rows, |row| row.text(0))?;
+    drop(parts.send(Part::Open(Arc::new(open.into_iter().collect()))).await);
     for table in &TABLES {
         let [key, ..] = table.columns else { continue };
         let sql = format!(
@@ -122,7 +130,12 @@ async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()
     Ok(())
 }
 
-async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) -> Result<()> {
+async fn merge(
+    session: &mut Session<'_>,
+    table: &Table,
+    page: Arc<Vec<Row>>,
+    open: Arc<HashSet<String>>,
+) -> Result<()> {
     let width = table.columns.len();
     let rows: Vec<_> = (0..page.len())
         .map(|row| {
@@ -140,12 +153,15 @@ async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) ->
     );
     let values: Vec<_> = page.iter().flat_map(|Row(values)| values.iter().cloned()).collect();
     session.execute(&sql, &values).await?;
+    if table.name == "invite" {
+        let invites: Vec<_> = page.iter().filter_map(|Row(values)| values.first().cloned()).collect();
+        end_uses(session, &invites, &open).await?;
+    }
     if table.name == "invite_use" {
         // The other store may have had uses of its own of these invites. The counts only grow: the uses of an invite come
         // on several pages, and it must not be usable in between.
         let invites: Vec<_> = page.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
-        let numbers: Vec<_> = (1..=invites.len()).map(|number| format!("${number}")).collect();
-        let these = format!("id IN ({})", numbers.join(", "));
+        let these = format!("id IN ({})", numbers_to(invites.len()));
         take_rows(session, &these, &invites).await?;
         let redeemed = "(SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)";
         let last = "(SELECT max(redeemed_at) FROM invite_use WHERE invite = invite.id)";
@@ -161,6 +177,24 @@ async fn merge(session: &mut Session<'_>, table: &Table, page: Arc<Vec<Row>>) ->
     Ok(())
 }
 
+/// Ends those uses of invites that an earlier copy found open, and that came to nothing since: `open` are those that did
+/// not. Finishing gives them back.
+async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
+    let these = numbers_to(invites.len());
+    let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND invite IN ({these})");
+    let rows = session.query(&sql, invites).await?;
+    for id in session.read(rows, |row| row.text(0))?.into_iter().filter(|id| !open.contains(id)) {
+        let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL";
+        session.execute(sql, &[id.as_str().into()]).await?;
+    }
+    Ok(())
+}
+
+/// `$1, $2, …`
+fn numbers_to(last: usize) -> String {
+    (1..=last).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
 /// Gives back what was taken when an earlier copy was cut short, by reservations that have come to their end since.
 async fn finish(session: &mut Session<'_>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
@@ -172,7 +206,7 @@ async fn finish(session: &mut Session<'_>) -> Result<()> {
 
 /// Keeps others from these invites until the end of the transaction. PostgreSQL counts uses as of the beginning of a
 /// statement: one that began before the rows were taken would miss what somebody else just did.
-async fn take_rows(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<()> {
+pub async fn take_rows(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<()> {
     session.execute(&format!("UPDATE invite SET taken = taken WHERE {condition}"), values).await?;
     Ok(())
 }

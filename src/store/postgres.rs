@@ -1,24 +1,30 @@
 //! The store in PostgreSQL: a pool of connections, and an answer only when the outcome is known.
 
 use std::error::Error as _;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Transaction,
+    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Transaction,
 };
-use tokio::time::{sleep, timeout};
-use tokio_postgres::IsolationLevel;
-use tokio_postgres::error::SqlState;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Config, IsolationLevel};
 
+use super::postgres_connect::{Connector, of_tls};
 use super::postgres_url::{PostgresUrl, with_cause};
 use super::session::{Engine, Row, Session, Value};
-use super::{Result, StoreError, Work};
+use super::{Result, StoreError, Work, begin_by};
 
 /// Every schema change since the first, in order.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/postgres/0001_invites.sql"),
+    include_str!("../../migrations/postgres/0002_last_commit.sql"),
+];
 
 /// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.
 const CONNECTIONS: usize = 16;
@@ -38,27 +44,51 @@ const PREPARE_CONNECTION: &str = "SET lock_timeout = '4s'; SET idle_in_transacti
      SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
+/// The last thing that a transaction writes, if it writes anything: whose it is, and which of theirs. A transaction's id
+/// would say less: after a crash the server gives the same one to somebody else, as it knows nothing of what had not
+/// reached the disk.
+const NOTE_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
+     SELECT $1, $2, extract(epoch FROM now())::bigint WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
+     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at";
+
+/// What a writer committed last. This waits for a transaction of the writer that is still open, since both change the
+/// same row; and as it writes as well, it is not done before the standbys know what it says.
+const LAST_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) VALUES ($1, 0, extract(epoch FROM now())::bigint) \
+     ON CONFLICT (writer) DO UPDATE SET at = excluded.at RETURNING number";
+
+/// Takes away what nobody asks for any more: a daemon asks until it knows, but no server is away for a month.
+const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch FROM now() - interval '30 days')";
+
 /// A store on a PostgreSQL server.
 #[derive(Clone)]
 pub struct Postgres {
     name: String,
     pool: Pool,
+    /// Those that nobody has.
+    writers: Arc<Mutex<Vec<Writer>>>,
+}
+
+/// A name for the transactions of which one at a time is open.
+struct Writer {
+    id: [u8; 16],
+    /// Which transaction it is, however often it is tried.
+    number: i64,
 }
 
 /// How an attempt ended that did not end in a result.
 enum Lost<T> {
     /// Nothing was done.
     Undone(StoreError),
-    /// The connection was lost while this transaction was committed, which makes the value true.
-    InDoubt { transaction: String, value: T },
+    /// The connection was lost while the transaction was committed, which makes the value true.
+    InDoubt(T),
 }
 
 /// What a session may do.
 #[derive(Clone, Copy)]
-enum Mode {
+enum Mode<'w> {
     Read,
     Snapshot,
-    Write,
+    Write(&'w Writer),
 }
 
 impl Postgres {
@@ -66,53 +96,65 @@ impl Postgres {
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
         let name = url.to_string();
         let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
-        let mut config = url.config();
-        config.connect_timeout(PATIENCE).tcp_user_timeout(SILENCE);
-        config.keepalives_idle(SILENCE).keepalives_interval(SILENCE / 4).keepalives_retries(3);
-        let tls = MakeRustlsConnect::new(url.tls().map_err(unopenable)?);
+        let connector = Connector::new(url, PATIENCE, SILENCE).map_err(unopenable)?;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let prepare = Hook::async_fn(|client, _| {
             Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(Manager::from_config(config, tls, manager))
+        let pool = Pool::builder(Manager::from_connect(Config::new(), connector, manager))
             .max_size(CONNECTIONS)
-            .wait_timeout(Some(PATIENCE))
-            .create_timeout(Some(PATIENCE))
-            .runtime(Runtime::Tokio1)
             .post_create(prepare)
             .build()
             .map_err(|error| unopenable(error.to_string()))?;
-        let store = Postgres { name, pool };
+        let store = Postgres { name, pool, writers: Arc::default() };
         store.migrate(make).await?;
         Ok(store)
     }
 
     pub async fn read<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Read, &work).await
+        self.until_known(Mode::Read, &work, begin_by()).await
     }
 
     pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Snapshot, &work).await
+        self.until_known(Mode::Snapshot, &work, begin_by()).await
     }
 
     /// Whoever asked may go: what was begun is ended all the same.
     pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        let store = self.clone();
-        let done = tokio::spawn(async move { store.until_known(Mode::Write, &work).await }).await;
-        done.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
+        let (store, begin_by) = (self.clone(), begin_by());
+        let done = tokio::spawn(async move {
+            let writer = store.writer()?;
+            let result = store.until_known(Mode::Write(&writer), &work, begin_by).await;
+            // Whoever adds a row makes room for it, and lets nobody wait for that.
+            if writer.number == 1 {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let client = store.client(Instant::now() + PATIENCE).await?;
+                    client.execute(REMOVE_OLD_NOTES, &[]).await.map_err(|error| explain(&store.name, &error))
+                });
+            }
+            // What failed may be open on the server for some seconds more, and hold the writer's row.
+            if result.is_ok() {
+                store.free_writers().push(writer);
+            }
+            result
+        });
+        done.await.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
     }
 
     /// Runs work until its outcome is known: where the connection was lost while the server committed, the server is
-    /// asked whether it did.
-    async fn until_known<T>(&self, mode: Mode, work: &Work<T>) -> Result<T> {
-        let begin = Instant::now();
+    /// asked whether it did. Work that came to nothing is not begun again after `begin_by`.
+    async fn until_known<T>(&self, mode: Mode<'_>, work: &Work<T>, begin_by: Option<Instant>) -> Result<T> {
+        let give_up_at = begin_by.unwrap_or(Instant::now() + PATIENCE);
         loop {
-            match self.attempt(mode, work).await {
+            match self.attempt(mode, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
                 Ok(result) => return result,
-                Err(Lost::Undone(error)) if begin.elapsed() >= PATIENCE => return Err(error),
+                Err(Lost::Undone(error)) if Instant::now() >= give_up_at => return Err(error),
                 Err(Lost::Undone(error)) => tracing::debug!(%error, "trying again"),
-                Err(Lost::InDoubt { transaction, value }) => {
-                    if self.is_committed(&transaction).await {
+                Err(Lost::InDoubt(value)) => {
+                    if let Mode::Write(writer) = mode
+                        && self.has_committed(writer).await
+                    {
                         return Ok(value);
                     }
                 }
@@ -121,36 +163,54 @@ impl Postgres {
         }
     }
 
-    /// Whether a transaction was committed. There is no giving up before the server has said so.
-    async fn is_committed(&self, transaction: &str) -> bool {
+    /// Whether the writer's transaction was committed; if not, it never will be. There is no giving up before the server
+    /// has said so.
+    async fn has_committed(&self, writer: &Writer) -> bool {
         loop {
-            let status = async {
-                let client = self.client().await.map_err(Some)?;
-                let asked = client.query_one("SELECT pg_xact_status($1::text::xid8)", &[&transaction]).await;
-                asked.and_then(|row| row.try_get::<_, Option<String>>(0)).map_err(|error| {
-                    match error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) {
-                        true => None, // a standby took over before it heard of that transaction
-                        false => Some(explain(&self.name, &error)),
-                    }
-                })
+            let last = async {
+                let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
+                let mut client = self.client(Instant::now() + PATIENCE).await?;
+                let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+                let transaction = builder.start().await.map_err(failed)?;
+                let row = transaction.query_one(LAST_COMMIT, &[&writer.id.as_slice()]).await.map_err(failed)?;
+                transaction.commit().await.map_err(failed)?;
+                row.try_get::<_, i64>(0).map_err(failed)
             };
-            match status.await {
-                Ok(Some(status)) if status == "committed" => return true,
-                Ok(Some(status)) if status == "aborted" => return false,
-                Err(None) => return false,
-                status => tracing::debug!(?status, "it is not known yet what became of a transaction"),
+            match last.await {
+                Ok(last) => return last == writer.number,
+                Err(error) => tracing::debug!(%error, "it is not known yet what became of a transaction"),
             }
             sleep(PAUSE).await;
         }
     }
 
+    /// A writer that nobody else has, for its next transaction.
+    fn writer(&self) -> Result<Writer> {
+        if let Some(Writer { id, number }) = self.free_writers().pop() {
+            return Ok(Writer { id, number: number + 1 });
+        }
+        let mut id = [0; 16];
+        let failed = |_| StoreError::Other(self.name.clone(), "the system's random source failed".to_owned());
+        SysRng.try_fill_bytes(&mut id).map_err(failed)?;
+        Ok(Writer { id, number: 1 })
+    }
+
+    fn free_writers(&self) -> MutexGuard<'_, Vec<Writer>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs work once. The outer error: nobody knows, or nothing was done, and it can be tried again.
-    async fn attempt<T>(&self, mode: Mode, work: &Work<T>) -> std::result::Result<Result<T>, Lost<T>> {
+    async fn attempt<T>(
+        &self,
+        mode: Mode<'_>,
+        work: &Work<T>,
+        begin_by: Instant,
+    ) -> std::result::Result<Result<T>, Lost<T>> {
         let harmless = |error: StoreError| match error {
             StoreError::Unreachable(..) => Err(Lost::Undone(error)),
             error => Ok(Err(error)),
         };
-        let mut client = match self.client().await {
+        let mut client = match self.client(begin_by).await {
             Ok(client) => client,
             Err(error) => return harmless(error),
         };
@@ -166,23 +226,20 @@ impl Postgres {
             // What dropping a transaction does is not waited for; the next user of the connection comes after it.
             Err(error) => return harmless(error),
         };
-        let Some((transaction, id)) = transaction else { return Ok(Ok(value)) };
-        match transaction.commit().await.map_err(|error| explain(&self.name, &error)) {
-            Ok(()) => Ok(Ok(value)),
-            Err(StoreError::Unreachable(..)) if id.is_some() => {
-                Err(Lost::InDoubt { transaction: id.unwrap_or_default(), value })
-            }
-            Err(error) => harmless(error),
-        }
+        let Some((transaction, wrote)) = transaction else { return Ok(Ok(value)) };
+        let Err(error) = transaction.commit().await else { return Ok(Ok(value)) };
+        // An error undoes the transaction. What ends the session, or the server, leaves open what became of it.
+        let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
+        if undone || !wrote { harmless(explain(&self.name, &error)) } else { Err(Lost::InDoubt(value)) }
     }
 
-    /// Runs work up to its commit: its value, and the transaction, where there is one, with its id, if it wrote.
+    /// Runs work up to its commit: its value, and the transaction, where there is one, and whether it wrote.
     async fn begin<'c, T>(
         &self,
         client: &'c mut Client,
-        mode: Mode,
+        mode: Mode<'_>,
         work: &Work<T>,
-    ) -> Result<(T, Option<(Transaction<'c>, Option<String>)>)> {
+    ) -> Result<(T, Option<(Transaction<'c>, bool)>)> {
         if let Mode::Read = mode {
             let engine = Engine::Postgres(client, &client.statement_cache);
             return Ok((work(&mut Session { name: &self.name, engine }).await?, None));
@@ -196,19 +253,25 @@ impl Postgres {
         let transaction = builder.start().await.map_err(failed)?;
         let engine = Engine::Postgres(transaction.client(), &transaction.statement_cache);
         let value = work(&mut Session { name: &self.name, engine }).await?;
-        let id = "SELECT pg_current_xact_id_if_assigned()::text";
-        let id = transaction.query_one(&transaction.prepare_cached(id).await.map_err(failed)?, &[]).await;
-        let id = id.and_then(|row| row.try_get(0)).map_err(failed)?;
-        Ok((value, Some((transaction, id))))
+        let wrote = match mode {
+            Mode::Write(writer) => {
+                let note = transaction.prepare_cached(NOTE_COMMIT).await.map_err(failed)?;
+                transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await.map_err(failed)? > 0
+            }
+            _ => false,
+        };
+        Ok((value, Some((transaction, wrote))))
     }
 
-    async fn client(&self) -> Result<Client> {
+    /// A connection, if there is one by then.
+    async fn client(&self, by: Instant) -> Result<Client> {
         let unreachable = |problem: String| StoreError::Unreachable(self.name.clone(), problem);
-        self.pool.get().await.map_err(|error| match error {
+        let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
+        let got = got.ok_or_else(|| unreachable("no connection in time".to_owned()))?;
+        got.map_err(|error| match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 explain(&self.name, &error)
             }
-            PoolError::Timeout(_) => unreachable(format!("no connection within {} s", PATIENCE.as_secs())),
             error => unreachable(error.to_string()),
         })
     }
@@ -217,7 +280,7 @@ impl Postgres {
     async fn migrate(&self, make: bool) -> Result<()> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         let known = MIGRATIONS.len() as i64;
-        let mut client = self.client().await?;
+        let mut client = self.client(Instant::now() + PATIENCE).await?;
         match self.schema_of(&client).await? {
             Some(found) if found == known => return Ok(()),
             None if !make => return Err(StoreError::Missing(self.name.clone())),
@@ -304,6 +367,11 @@ pub fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres
     values.collect::<std::result::Result<_, _>>().map(Row)
 }
 
+/// It is not the network: whoever is at the other end has a certificate that is not taken.
+fn is_distrust(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::General(_))
+}
+
 /// PostgreSQL's error in words that say what to do. `Unreachable`: it can be tried again.
 pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
     let name = name.to_owned();
@@ -311,6 +379,7 @@ pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
         let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
         let text = with_cause(error);
         return match connection {
+            true if of_tls(error).is_some_and(is_distrust) => StoreError::Unopenable(name, text),
             true => StoreError::Unreachable(name, text),
             false if text.contains("server does not support TLS") => {
                 StoreError::Unopenable(name, format!("{text} (sslmode=prefer or disable does without)"))

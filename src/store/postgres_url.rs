@@ -6,20 +6,21 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::Host;
+
+use super::postgres_tls::Tls;
 
 /// The variable that holds the password, where the URL does not.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";
+
+/// What the server shows to its operator, where the URL says nothing else.
+const APPLICATION: &str = "easy-invite";
+
+/// PostgreSQL's port, where the URL does not say.
+const USUAL_PORT: u16 = 5432;
 
 /// The longest password file that is read.
 const LONGEST_PASSFILE: u64 = 1024 * 1024;
@@ -28,19 +29,7 @@ const LONGEST_PASSFILE: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresUrl {
     config: Config,
-    verification: Verification,
-    root_certificate: Option<String>,
-}
-
-/// What is asked of the server's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verification {
-    /// Nothing: the connection is encrypted, and who is at the other end is not known.
-    None,
-    /// That an authority we know has signed it.
-    Authority,
-    /// That it is the one of the host we connect to, besides.
-    Host,
+    tls: Tls,
 }
 
 impl PostgresUrl {
@@ -51,38 +40,30 @@ impl PostgresUrl {
         if address.matches('@').count() > 1 {
             return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
         }
-        let (mut mode, mut root_certificate, mut others) = ("prefer".to_owned(), None, Vec::new());
+        let (mut of_tls, mut others) = ([const { None }; 4], Vec::new());
+        let [mode, root_certificate, certificate, key] = &mut of_tls;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
-            let decoded = || percent_decode_str(value).decode_utf8_lossy().into_owned();
-            match key {
-                "sslmode" => mode = decoded(),
-                "sslrootcert" => root_certificate = Some(decoded()),
-                _ => others.push(pair),
-            }
+            let (name, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
+            let place = match name {
+                "sslmode" => &mut *mode,
+                "sslrootcert" => &mut *root_certificate,
+                "sslcert" => &mut *certificate,
+                "sslkey" => &mut *key,
+                _ => {
+                    others.push(pair);
+                    continue;
+                }
+            };
+            *place = Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
         }
-        let mut config: Config = format!("{address}?{}", others.join("&"))
+        let tls = Tls::parse(of_tls)?;
+        let config: Config = format!("{address}?{}", others.join("&"))
             .parse()
             .map_err(|error: tokio_postgres::Error| with_cause(&error))?;
-        let (ssl_mode, verification) = match mode.as_str() {
-            "disable" => (SslMode::Disable, Verification::None),
-            "allow" | "prefer" => (SslMode::Prefer, Verification::None),
-            "require" => (SslMode::Require, Verification::None),
-            "verify-ca" => (SslMode::Require, Verification::Authority),
-            "verify-full" => (SslMode::Require, Verification::Host),
-            other => {
-                let known = "disable, allow, prefer, require, verify-ca, verify-full";
-                return Err(format!("there is no sslmode {other:?}: expected one of {known}"));
-            }
-        };
         if config.get_hosts().is_empty() {
             return Err("the host is missing".to_owned());
         }
-        config.ssl_mode(ssl_mode);
-        if config.get_application_name().is_none() {
-            config.application_name("easy-invite");
-        }
-        Ok(PostgresUrl { config, verification, root_certificate })
+        Ok(PostgresUrl { config, tls })
     }
 
     /// Is the password in the URL itself?
@@ -90,86 +71,52 @@ impl PostgresUrl {
         self.config.get_password().is_some()
     }
 
-    /// How to connect, with the password from wherever it is.
-    pub(super) fn config(&self) -> Config {
-        let mut config = self.config.clone();
-        if config.get_password().is_none()
-            && let Some(password) = std::env::var(PASSWORD_VARIABLE).ok().or_else(|| self.in_password_file())
-        {
-            config.password(password);
-        }
-        config
+    /// What is said of TLS.
+    pub(super) fn tls(&self) -> &Tls {
+        &self.tls
     }
 
-    /// How the connection is encrypted.
-    pub(super) fn tls(&self) -> Result<ClientConfig, String> {
-        let provider = Arc::new(ring::default_provider());
-        // As with libpq, a file with the authority's certificate makes `require` mean `verify-ca`.
-        let usual = home(".postgresql/root.crt").filter(|file| file.exists());
-        let required = self.config.get_ssl_mode() == SslMode::Require;
-        let verification = match self.verification {
-            Verification::None if required && (self.root_certificate.is_some() || usual.is_some()) => {
-                Verification::Authority
-            }
-            verification => verification,
+    /// How to connect to each of the hosts, with the password that is for it, from wherever that is.
+    pub(super) fn of_each_host(&self) -> Vec<Config> {
+        let (whole, variable) = (&self.config, std::env::var(PASSWORD_VARIABLE).ok());
+        let file = match whole.get_password().is_none() && variable.is_none() {
+            true => password_file().unwrap_or_default(),
+            false => String::new(),
         };
-        let verifier: Arc<dyn ServerCertVerifier> = if verification == Verification::None {
-            Arc::new(Anybody(provider.clone()))
-        } else {
-            let roots = Arc::new(self.roots(usual)?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build();
-            let verifier = verifier.map_err(|error| format!("the root certificates cannot be used: {error}"))?;
-            match verification {
-                Verification::Host => verifier,
-                _ => Arc::new(AnyHost(verifier)),
+        let each = self.hosts().into_iter().zip(whole.get_hosts()).enumerate().map(|(number, ((name, port), host))| {
+            let mut config = Config::new();
+            match host {
+                Host::Tcp(name) => config.host(name),
+                Host::Unix(folder) => config.host_path(folder),
+            };
+            if let Some(address) = whole.get_hostaddrs().get(number) {
+                config.hostaddr(*address);
             }
-        };
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| error.to_string())?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-    }
-
-    fn roots(&self, usual: Option<PathBuf>) -> Result<RootCertStore, String> {
-        let mut roots = RootCertStore::empty();
-        let file = match self.root_certificate.as_deref() {
-            Some("system") => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                return match roots.is_empty() {
-                    true => Err("this system has no root certificates (Debian: ca-certificates)".to_owned()),
-                    false => Ok(roots),
-                };
+            config.port(port.parse().unwrap_or(USUAL_PORT));
+            let user = whole.get_user().unwrap_or_default();
+            let database = whole.get_dbname().unwrap_or(user);
+            if let Some(user) = whole.get_user() {
+                config.user(user);
             }
-            Some(file) => PathBuf::from(file),
-            None => usual.ok_or_else(|| {
-                "sslmode=verify-ca and verify-full need the authority's certificate: add &sslrootcert=FILE, or \
-                 &sslrootcert=system, to store.url, or put it into ~/.postgresql/root.crt"
-                    .to_owned()
-            })?,
-        };
-        let unusable = |problem: String| format!("{} cannot be used as root certificate: {problem}", file.display());
-        for certificate in CertificateDer::pem_file_iter(&file).map_err(|error| unusable(error.to_string()))? {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-        }
-        if roots.is_empty() { Err(unusable("there is no certificate in it".to_owned())) } else { Ok(roots) }
-    }
-
-    fn in_password_file(&self) -> Option<String> {
-        let named = std::env::var_os("PGPASSFILE").map(PathBuf::from);
-        let path = named.or_else(|| home(".pgpass"))?;
-        let file = File::open(&path).ok()?;
-        let mode = file.metadata().ok()?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!("{} is not used, since others may read it: chmod 600", path.display());
-            return None;
-        }
-        let mut text = String::new();
-        file.take(LONGEST_PASSFILE).read_to_string(&mut text).ok()?;
-        let (hosts, user) = (self.hosts(), self.config.get_user()?);
-        let (host, port) = hosts.first()?;
-        let database = self.config.get_dbname().unwrap_or(user);
-        text.lines().find_map(|line| password_in(line, [host, port, database, user]))
+            if let Some(database) = whole.get_dbname() {
+                config.dbname(database);
+            }
+            if let Some(options) = whole.get_options() {
+                config.options(options);
+            }
+            config.application_name(whole.get_application_name().unwrap_or(APPLICATION));
+            config.ssl_negotiation(whole.get_ssl_negotiation()).channel_binding(whole.get_channel_binding());
+            config.target_session_attrs(whole.get_target_session_attrs());
+            config.load_balance_hosts(whole.get_load_balance_hosts());
+            let for_host = || file.lines().find_map(|line| password_in(line, [&name, &port, database, user]));
+            if let Some(password) = whole.get_password() {
+                config.password(password);
+            } else if let Some(password) = variable.clone().or_else(for_host) {
+                config.password(password);
+            }
+            config
+        });
+        each.collect()
     }
 
     /// Hosts and ports, as text.
@@ -181,7 +128,7 @@ impl PostgresUrl {
                 Host::Tcp(name) => name.clone(),
                 Host::Unix(folder) => folder.display().to_string(),
             };
-            (host, ports.get(number).or(ports.first()).unwrap_or(&5432).to_string())
+            (host, ports.get(number).or(ports.first()).unwrap_or(&USUAL_PORT).to_string())
         });
         named.collect()
     }
@@ -197,8 +144,29 @@ impl fmt::Display for PostgresUrl {
     }
 }
 
-fn home(file: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(std::env::var_os("HOME")?).join(file))
+/// A file of the user's. Services may have no $HOME.
+pub(super) fn home(file: &str) -> Option<PathBuf> {
+    std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).map(|home| home.join(file))
+}
+
+/// The password file, if it is there and fit for use.
+fn password_file() -> Option<String> {
+    let path = std::env::var_os("PGPASSFILE").map(PathBuf::from).or_else(|| home(".pgpass"))?;
+    let file = File::open(&path).ok()?;
+    let metadata = file.metadata().ok()?;
+    // Commands show what is logged under this name, and else nothing of the store.
+    let unused = |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", path.display());
+    if !metadata.is_file() {
+        unused("it is no file");
+        return None;
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        unused("others may read it: chmod 600");
+        return None;
+    }
+    let mut text = String::new();
+    file.take(LONGEST_PASSFILE).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// The library's errors keep what they are about to themselves.
@@ -232,92 +200,6 @@ fn password_in(line: &str, wanted: [&str; 4]) -> Option<String> {
     fits.then_some(password)
 }
 
-/// Takes every certificate: sslmode=prefer and require ask for encryption alone.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes every certificate that a known authority has signed, whoever's it is: sslmode=verify-ca.
-#[derive(Debug)]
-struct AnyHost(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyHost {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            // The name is the last thing that is looked at.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +220,7 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslmode=maybe", "there is no sslmode \"maybe\""),
             ("postgres://u:hunter2@h/d?sslmode", "expected KEY=VALUE"),
             ("postgres://u:hunter2@h/d?colour=red", "unknown option `colour`"),
+            ("postgres://u:hunter2@h/d?sslrootcert=system&sslmode=require", "sslmode=verify-full alone"),
             ("postgres:///d", "the host is missing"),
             ("postgres://u:hunter2@h:port/d", "port"),
             ("postgres://u:x@hunter2@h/d", "more than one \"@\""),

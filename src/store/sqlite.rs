@@ -60,9 +60,11 @@ impl Sqlite {
         // Now: to close it later would take away the locks that SQLite holds on the file (POSIX: of the whole process).
         drop(opened);
         give_to_owner_of_folder(path);
-        let mut connection = connect(path, &file)?;
+        // What is no absolute path may be something else to SQLite: ":memory:" is no file, "file:x" is a URI.
+        let absolute = std::path::absolute(path).map_err(|error| unopenable(error.to_string()))?;
+        let mut connection = connect(&absolute, &file)?;
         migrate(&mut connection, &file)?;
-        let reading = connect(path, &file)?;
+        let reading = connect(&absolute, &file)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| explain(&file, &error))?;
         Ok(Sqlite {
             writer: SqliteThread::start(connection, path, true)?,
@@ -93,6 +95,16 @@ impl Sqlite {
                 result
             })
             .await
+    }
+
+    /// Takes what was erased out of the write-ahead log as well, by emptying it into the file.
+    pub async fn empty_log(&self) -> Result<()> {
+        let file = self.file.clone();
+        let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
+        // On the thread that is in no transaction.
+        let run =
+            move |connection: &mut Connection| query(connection, empty, &[]).map_err(|error| explain(&file, &error));
+        self.reader.run(run).await.map(drop)
     }
 
     /// A thread has nothing else to do while the work waits, as that of a snapshot does.
@@ -165,6 +177,8 @@ fn connect(path: &Path, file: &str) -> Result<Connection> {
     // In WAL mode anything less may lose the last commits when the power goes.
     connection.pragma_update(None, "synchronous", "FULL").map_err(explained)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(explained)?;
+    // What is erased is to be gone from the file.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(explained)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -217,6 +231,10 @@ pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(file),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
         Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
+        // Linux makes a file system read-only when it finds it damaged, under whoever writes to it.
+        Some(ErrorCode::SystemIoFailure) => {
+            StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
+        }
         _ => StoreError::Other(file, text),
     }
 }

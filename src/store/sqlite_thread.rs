@@ -4,14 +4,15 @@
 //! caller hears of its result after the commit, never before. One sync of the disk serves them all.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
 
 use super::sqlite::explain;
-use crate::store::StoreError;
+use super::{StoreError, begin_by};
 
 /// How many jobs may wait before callers have to wait themselves.
 const WAITING_JOBS: usize = 1024;
@@ -29,7 +30,8 @@ trait Job: Send {
 }
 
 struct Task<T, W> {
-    work: Option<W>,
+    /// Whoever asks takes it back when it has not been begun in time.
+    work: Arc<Mutex<Option<W>>>,
     result: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
     file: String,
@@ -37,7 +39,7 @@ struct Task<T, W> {
 
 impl<T: Send, W: FnOnce(&mut Connection) -> Result<T, StoreError> + Send> Job for Task<T, W> {
     fn run(&mut self, connection: &mut Connection) {
-        self.result = self.work.take().map(|work| in_savepoint(connection, &self.file, work));
+        self.result = take(&self.work).map(|work| in_savepoint(connection, &self.file, work));
     }
 
     fn report(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -89,12 +91,29 @@ impl SqliteThread {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (caller, answer) = oneshot::channel();
-        let job = Box::new(Task { work: Some(work), result: None, caller, file: self.file.clone() });
+        let (caller, mut answer) = oneshot::channel();
+        let work = Arc::new(Mutex::new(Some(work)));
+        let job = Box::new(Task { work: work.clone(), result: None, caller, file: self.file.clone() });
         let stopped = || StoreError::Other(self.file.clone(), "its thread has stopped".to_owned());
-        self.jobs.send(job).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let done = async {
+            self.jobs.send(job).await.map_err(|_| stopped())?;
+            (&mut answer).await.map_err(|_| stopped())?
+        };
+        let Some(begin_by) = begin_by() else { return done.await };
+        tokio::select! {
+            biased;
+            done = done => return done,
+            () = sleep_until(begin_by) => (),
+        }
+        match take(&work) {
+            Some(_) => Err(StoreError::Late(self.file.clone())),
+            None => answer.await.map_err(|_| stopped())?,
+        }
     }
+}
+
+fn take<W>(work: &Mutex<Option<W>>) -> Option<W> {
+    work.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Runs `work` so that an error in it undoes what it did and nothing of what others did in the same transaction.

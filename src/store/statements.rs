@@ -8,6 +8,7 @@
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
+use super::copy::take_rows;
 use super::session::{Engine, Malformed, Row, Session, Value};
 use super::{Claim, Contents, Filter, Forgotten, Insertion, Quota, Result, StoreError};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
@@ -48,6 +49,11 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
         && reserving_invite(session, account, None, now).await?
     {
         return Ok(Insertion::UsernameReserved);
+    }
+    if let Some(account) = &reserved
+        && being_registered(session, account, now).await?
+    {
+        return Ok(Insertion::UsernameInProgress);
     }
     if let Some(inviter) = limited
         && let Some(refused) = over_quota(session, inviter, quota, now).await?
@@ -150,6 +156,13 @@ async fn reserving_invite(
         except.map_or("", InviteId::as_str).into(),
     ];
     Ok(session.query_one(&sql, &values).await?.is_some())
+}
+
+/// Is an account in the making, or was it made since `now`, when somebody asked whether it exists?
+async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
+    Ok(!reserved_for(session, account.clone()).await?.is_empty()
+        || session.query_one(sql, &[account.as_str().into(), now.into()]).await?.is_some())
 }
 
 pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
@@ -367,6 +380,10 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str()).await?;
+    // Whoever is reserving a use of one of these at this moment is counted.
+    let named = "(inviter = $1 OR (host = $2 AND username = $3))";
+    let names = || [jid(), host.into(), username.into()];
+    take_rows(session, named, &names()).await?;
     // Uses whose fate is open still need the names: they are settled first.
     let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
@@ -375,8 +392,7 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     if open > 0 {
         return Ok(Forgotten { open, ..Forgotten::default() });
     }
-    let named = "DELETE FROM invite WHERE taken = uses AND (inviter = $1 OR (host = $2 AND username = $3))";
-    let invites = session.execute(named, &[jid(), host.into(), username.into()]).await?;
+    let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
     let uses =
         session.execute("UPDATE invite_use SET account = $1 WHERE account = $2", &[FORGOTTEN.into(), jid()]).await?;
     let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;
@@ -461,7 +477,7 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
     if let Engine::Sqlite(_) = session.engine {
-        let rows = session.query("PRAGMA quick_check(1)", &[]).await?;
+        let rows = session.query("PRAGMA integrity_check(1)", &[]).await?;
         let problem = session.read(rows, |row| row.text(0))?.into_iter().find(|verdict| verdict != "ok");
         if let Some(problem) = problem {
             return corrupt(session, problem);

@@ -620,8 +620,12 @@ fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String
             (StatusCode::UNPROCESSABLE_ENTITY, text.clone(), Some("password"))
         }
         Wrong::Refused(refusal) => {
-            let field = matches!(refusal, Refusal::PasswordRefused(_)).then_some("password");
-            (StatusCode::UNPROCESSABLE_ENTITY, refusal.text(texts), field)
+            let (status, field) = match refusal {
+                Refusal::PasswordRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("password")),
+                Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None),
+                _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
+            };
+            (status, refusal.text(texts), field)
         }
     }
 }

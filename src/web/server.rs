@@ -83,7 +83,9 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
 
 /// As many connections as are wanted and the system lets the program have.
 fn connections() -> usize {
-    let files = rlimit::increase_nofile_limit(CONNECTIONS as u64 + OTHER_FILES).unwrap_or(1024);
+    let raised = rlimit::increase_nofile_limit(CONNECTIONS as u64 + OTHER_FILES);
+    // Where the system forbids to raise the limit, it stays what it is.
+    let files = raised.or_else(|_| rlimit::Resource::NOFILE.get_soft()).unwrap_or(1024);
     let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS);
     if room < CONNECTIONS {
         tracing::info!(connections = room, "the web side takes fewer connections, for want of file descriptors");

@@ -25,15 +25,20 @@ use super::wire::{Wire, stream_error};
 use super::{Config, router};
 use crate::chat_server::Questions;
 use crate::invites::Invites;
+use crate::store::begun_by;
 
 /// How many requests of users are worked on at a time: some kilobytes each.
 const FROM_USERS: usize = 1024;
 
-/// How many of them may be one account's.
-const FROM_ONE_USER: usize = 256;
+/// How many of them may be one account's: others wait behind them for the store. No app has more than a few.
+const FROM_ONE_USER: usize = 64;
 
 /// How many requests of the hosts themselves are worked on at a time. A hook asks one question for each stream.
 const FROM_HOSTS: usize = 8192;
+
+/// How long what a request asks of the store may wait to be begun: a hook waits for five seconds, and what nobody waits for
+/// any more would only keep others waiting.
+const BEGIN_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long the chat server may take nothing of what is written before the connection is given up.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +49,7 @@ const LOOK_OVER: Duration = Duration::from_millis(200);
 /// How long a clean end waits for what is in flight.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long a clean end goes on taking requests: what the chat server has written by then is read and answered.
+/// How long nothing has to come in before a clean end: what the chat server is still writing is read and answered.
 const LINGER: Duration = Duration::from_millis(300);
 
 /// How a session ended.
@@ -75,13 +80,19 @@ struct InFlight {
     from_users: usize,
 }
 
-impl InFlight {
-    /// Counts one more request; `None` if there are too many.
-    fn admit(&mut self, from: &str, invites: &Invites) -> Option<Sender> {
-        let sender = match invites.policy(from) {
+impl Sender {
+    /// Whoever has this address.
+    fn of(from: &str, invites: &Invites) -> Self {
+        match invites.policy(from) {
             Ok(_) => Sender::Host,
             Err(_) => Sender::User(from.split('/').next().unwrap_or_default().to_owned()),
-        };
+        }
+    }
+}
+
+impl InFlight {
+    /// Counts one more request; `None` if there are too many.
+    fn admit(&mut self, sender: Sender) -> Option<Sender> {
         let own = self.by_sender.get(&sender).copied().unwrap_or_default();
         let room = match sender {
             Sender::Host => own < FROM_HOSTS,
@@ -121,9 +132,10 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     let mut clock = tokio::time::interval(LOOK_OVER);
     let mut stopping: Option<Instant> = None;
     let mut pinged = false;
+    let mut heard = Instant::now();
     loop {
         if let Some(since) = stopping
-            && (since.elapsed() > LINGER && in_flight.is_empty() || since.elapsed() > DRAIN)
+            && (heard.max(since).elapsed() > LINGER && in_flight.is_empty() || since.elapsed() > DRAIN)
         {
             // The other side may be gone already; there is nothing left to tell it.
             let close = async {
@@ -154,6 +166,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                         return Ended::Lost(stream_error(&stanza).to_string());
                     }
                     Some(Ok(stanza)) => {
+                        heard = Instant::now();
                         let received = receive(stanza, config, invites, sessions, &mut asked, &mut admitted);
                         in_flight.extend(received);
                         Ok(())
@@ -206,15 +219,17 @@ fn receive(
     let at_once = |replies: Vec<Element>| -> Option<Reply> { Some(Box::pin(ready((replies, None)))) };
     match Stanza::of(stanza) {
         Stanza::Request(request) => {
-            let Some(sender) = admitted.admit(&request.from, invites) else {
+            let Some(sender) = admitted.admit(Sender::of(&request.from, invites)) else {
                 let texts = config.languages.preferred(&request.language);
                 let text = &texts.refusal.busy;
                 let error = error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, text);
                 return at_once(vec![reply(&request, Err(error))]);
             };
             let (config, invites, sessions) = (config.clone(), invites.clone(), sessions.clone());
+            let begin_by = tokio::time::Instant::now() + BEGIN_WITHIN;
             Some(Box::pin(async move {
-                let outcome = router::answer(&request, &config, &invites, &sessions).await;
+                let answer = router::answer(&request, &config, &invites, &sessions);
+                let outcome = begun_by(begin_by, answer).await;
                 (vec![reply(&request, outcome)], Some(sender))
             }))
         }
@@ -264,5 +279,44 @@ async fn send<Io: AsyncBufRead + AsyncWrite + Unpin>(
         written = write => written,
         () = tokio::time::sleep(WRITE_PATIENCE) => Err(io::Error::other("the chat server takes nothing any more")),
         () = stopped => Err(io::Error::other("the chat server took nothing, and it was time to stop")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: usize) -> Sender {
+        Sender::User(format!("user-{number}@example.org"))
+    }
+
+    /// How many of `tries` requests are let in.
+    fn admitted(in_flight: &mut InFlight, sender: &Sender, tries: usize) -> usize {
+        (0..tries).filter(|_| in_flight.admit(sender.clone()).is_some()).count()
+    }
+
+    #[test]
+    fn so_many_are_in_flight_and_no_more() {
+        let mut in_flight = InFlight::default();
+        let users = FROM_USERS / FROM_ONE_USER;
+        for number in 0..users {
+            assert_eq!(admitted(&mut in_flight, &user(number), 10_000), FROM_ONE_USER);
+        }
+        assert_eq!(admitted(&mut in_flight, &user(users), 10_000), 0, "of users in all");
+        assert_eq!(admitted(&mut in_flight, &Sender::Host, 10_000), FROM_HOSTS, "whatever users do");
+        in_flight.answered(user(0));
+        assert_eq!(admitted(&mut in_flight, &user(users), 10_000), 1);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_has_been_answered() {
+        let mut in_flight = InFlight::default();
+        for round in 0..3 {
+            for number in 0..10_000 {
+                let sender = in_flight.admit(user(round * 10_000 + number)).unwrap();
+                in_flight.answered(sender);
+            }
+        }
+        assert_eq!((in_flight.by_sender.len(), in_flight.from_users), (0, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! A TCP relay between a store and its PostgreSQL server, which can misbehave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,8 @@ const FAULTS: [Fault; 4] = [Fault::None, Fault::CutAfterCommit, Fault::CutBefore
 pub struct Relay {
     port: u16,
     fault: Arc<AtomicU8>,
+    barred: Arc<AtomicBool>,
+    held: Arc<Notify>,
     /// Something was done to a COMMIT.
     pub struck: Arc<Notify>,
 }
@@ -35,10 +37,14 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (fault, struck) = (Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
-        let relay = Relay { port, fault: fault.clone(), struck: struck.clone() };
+        let (barred, held) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let relay =
+            Relay { port, fault: fault.clone(), barred: barred.clone(), held: held.clone(), struck: struck.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, fault.clone(), struck.clone()));
+                if !barred.load(Ordering::SeqCst) {
+                    tokio::spawn(pass(client, server, fault.clone(), held.clone(), struck.clone()));
+                }
             }
         });
         relay
@@ -52,13 +58,23 @@ impl Relay {
         self.fault.store(fault as u8, Ordering::SeqCst);
     }
 
+    /// Lets the COMMIT that is kept back go on.
+    pub fn release(&self) {
+        self.held.notify_one();
+    }
+
+    /// Whether new connections end at once.
+    pub fn bar(&self, barred: bool) {
+        self.barred.store(barred, Ordering::SeqCst);
+    }
+
     pub fn is_over(&self) -> bool {
         self.fault.load(Ordering::SeqCst) == Fault::None as u8
     }
 }
 
-async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, struck: Arc<Notify>) {
-    let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, held: Arc<Notify>, struck: Arc<Notify>) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
     loop {
         tokio::select! {
@@ -72,9 +88,11 @@ async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, struck: 
                     Fault::CutBeforeCommit => return struck.notify_one(),
                     Fault::HoldCommit => {
                         struck.notify_one();
-                        // What the server says is passed on until it ends the session.
-                        drop(tokio::io::copy(&mut server, &mut client).await);
-                        return;
+                        tokio::select! {
+                            () = held.notified() => (),
+                            // What the server says is passed on until it ends the session.
+                            _ = tokio::io::copy(&mut server, &mut client) => return,
+                        }
                     }
                     Fault::CutAfterCommit => {
                         server.write_all(&asked[..length]).await.unwrap();

@@ -98,6 +98,8 @@ class Holdings:
 
     memory: int
     """Resident memory in KiB."""
+    peak: int
+    """The most of it that there ever was."""
     threads: int
     files: int
     """Open files and connections."""
@@ -106,7 +108,7 @@ class Holdings:
     def of(cls, pid: int) -> "Holdings":
         """Of a process that runs now."""
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-        return cls(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")))
+        return cls(int(status["VmRSS"].split()[0]), int(status["VmHWM"].split()[0]), int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")))
 
 
 class Service:

@@ -9,8 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import psycopg
-
 from .server import Server, password_of
 from .xmpp import AuthenticationError, Client, form_in, form_values, local_name
 
@@ -123,6 +121,7 @@ def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
     if url.startswith("sqlite:"):
         with sqlite3.connect(server.daemon.folder / url.removeprefix("sqlite:")) as store:
             return store.execute(statement, values).fetchall()
+    import psycopg  # here, so that the demo, whose store is SQLite, goes without it
     with psycopg.connect(url) as store:
         done = store.execute(statement.replace("?", "%s"), values)
         return done.fetchall() if done.description else []

@@ -1,19 +1,25 @@
 """Promise 2, inside Prosody: it is killed before its first write to disk in a registration, then, in another, before
-its second, and so on. Each link makes one account in the end, which somebody can use, with its contact."""
+its second, and so on. Each link makes one account in the end, which somebody can use, with its contact; also where the
+clock was set back an hour between the reservation and the account."""
 
 import asyncio
 import itertools
 
+import pytest
+
 from harness.daemon import REPOSITORY
 from harness.prosody import INVITE_HOST
-from harness.stories import eventually, generate, has_account, register, show
+from harness.stories import eventually, generate, has_account, in_store, register, show
 from harness.xmpp import StanzaError, StreamClosed
 
 MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
 FEWEST_WRITES = 4  # the account, its details, and two contact lists
+SET_BACK = "UPDATE invite_use SET reserved_at = reserved_at + ? WHERE redeemed_at IS NULL"
 
 
-async def test_at_every_write(make_server):
+@pytest.mark.seconds(120)
+@pytest.mark.parametrize("set_back", [0, 3600], ids=["", "the-clock-set-back"])
+async def test_at_every_write(make_server, set_back):
     server = make_server(run_daemon=False, plugin_folders=[MODULES])
     for write in itertools.count(1):
         restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
@@ -21,6 +27,7 @@ async def test_at_every_write(make_server):
         if await tried(server, username, invite):
             break
         server.prosody.kill()  # dead already; this is to tell the harness
+        in_store(server, SET_BACK, set_back)
         server.prosody.hosts["example.org"] = INVITE_HOST
         server.prosody.start()
         await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)

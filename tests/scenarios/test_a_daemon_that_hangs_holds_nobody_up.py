@@ -7,10 +7,13 @@ import time
 import pytest
 
 from harness.stories import eventually, generate, has_account, show
+from harness.watch import Watch
 from harness.xmpp import PING, StanzaError
 
 REFUSED_WITHIN = 7  # seconds: the module waits for 5
 AT_ONCE = 1
+MOST_GROWTH = 4 * 1024  # kB
+MOST_CONNECTIONS = 16  # to PostgreSQL
 
 
 @pytest.fixture
@@ -25,19 +28,21 @@ async def test_registration_is_refused_others_are_served_and_the_token_stays_goo
     await stream.preauth(invite.token)
     hanging.pause()
 
-    refused = asyncio.create_task(assert_refused(stream))
-    uninvited = asyncio.create_task(assert_refused(await server.connect()))
-    while not (refused.done() and uninvited.done()):
-        started = time.monotonic()
-        await bob.ask("get", f"<ping xmlns='{PING}'/>", "example.org")
-        async with await server.login("alice"):
-            assert time.monotonic() - started < AT_ONCE
-    await asyncio.gather(refused, uninvited)
-    assert not await has_account(server, "carol")
+    with Watch(server) as watch:
+        refused = asyncio.create_task(assert_refused(stream))
+        uninvited = asyncio.create_task(assert_refused(await server.connect()))
+        while not (refused.done() and uninvited.done()):
+            started = time.monotonic()
+            await bob.ask("get", f"<ping xmlns='{PING}'/>", "example.org")
+            async with await server.login("alice"):
+                assert time.monotonic() - started < AT_ONCE
+        await asyncio.gather(refused, uninvited)
+        assert not await has_account(server, "carol")
 
-    hanging.resume()
-    await stream.registration_set("carol", "carol's password")
-    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the invite is used")
+        hanging.resume()
+        await stream.registration_set("carol", "carol's password")
+        await eventually(lambda: show(server, invite)["state"] == "redeemed", "the invite is used")
+    watch.assert_bounded(growth=MOST_GROWTH, files=MOST_CONNECTIONS, open_uses=1)
     assert server.daemon.logins == 1
 
 

@@ -3,6 +3,7 @@ there; and when there is room again, the daemon works on."""
 
 import pytest
 
+from harness.disk import fill
 from harness.stories import eventually, generate, has_account, new_invite, register, show
 from harness.xmpp import StanzaError
 
@@ -35,13 +36,3 @@ async def test_until_there_is_room_again(server, disk):
     assert {show(server, known)["state"] for known in made} == {"pending"}
     await register(server, "dave", made[-1])
     assert server.daemon.logins == 1
-
-
-def fill(file):
-    """Leaves no byte free."""
-    with file.open("wb", buffering=0) as ballast:
-        try:
-            while True:
-                ballast.write(bytes(4096))
-        except OSError:
-            pass

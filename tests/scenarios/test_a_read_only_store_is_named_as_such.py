@@ -1,10 +1,11 @@
 """The store is on a file system that was mounted read-only: the daemon does not start, the command line makes nothing,
-and both say why. Mounted for writing again, everything is there."""
+and both say why. Mounted for writing again, everything is there. A backup that lies there is restored from a copy."""
 
-import subprocess
+import shutil
 
 import pytest
 
+from harness.disk import remount
 from harness.stories import generate, register, show
 
 pytestmark = pytest.mark.store("sqlite")
@@ -33,5 +34,15 @@ async def test_until_it_is_writable_again(server, disk):
     assert show(server, invite)["uses"] == 1
 
 
-def remount(disk, mode):
-    subprocess.run(["mount", "-o", f"remount,{mode}", disk], check=True)
+async def test_a_backup_is_restored_from_a_copy(server, disk):
+    backup, copy = disk / "backup.db", server.daemon.folder / "copy.db"
+    invite = generate(server)
+    assert server.daemon.cli("backup", str(backup)).returncode == 0
+    server.daemon.stop()
+    server.daemon.config["store"]["url"] = "sqlite:easy-invite.db"
+    remount(disk, "ro")
+    refused = server.daemon.cli("restore", str(backup))
+    assert refused.returncode == 1 and "copy it to another folder, and restore the copy" in refused.stderr
+    shutil.copy(backup, copy)
+    assert server.daemon.cli("restore", str(copy)).returncode == 0
+    assert show(server, invite)["state"] == "pending"

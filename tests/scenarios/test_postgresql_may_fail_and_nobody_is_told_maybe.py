@@ -1,5 +1,6 @@
 """PostgreSQL is restarted, crashes, ends its connections or hangs while people invite and register. Whoever needs it then
-is told to try again later; whoever was told yes has what they were told of, once; and all goes on by itself afterwards."""
+is told to try again later; whoever was told yes has what they were told of, once; and all goes on by itself afterwards.
+The daemon holds little more meanwhile than before."""
 
 import asyncio
 
@@ -8,12 +9,15 @@ import pytest
 from harness.crowd import Crowd
 from harness.relay import Relay
 from harness.torture import UNLIMITED
+from harness.watch import Watch
 
 pytestmark = pytest.mark.store("postgres")
 
 HANGS_FOR = 8  # seconds: the daemon gives up after 4, the module after 5
 AWAY_FOR = 6
 LOST_COMMITS = 10
+MOST_GROWTH = 8 * 1024  # kB, at any moment
+MOST_CONNECTIONS = 16
 
 
 @pytest.fixture
@@ -58,8 +62,10 @@ async def hang(postgres):
                                             (lose_connections, False), (hang, True)])
 async def test_while_people_invite_and_register(make_server, failing, fault, refuses):
     server = make_server(settings=UNLIMITED)
-    async with Crowd(server) as crowd:
-        await fault(failing)
+    with Watch(server) as watch:
+        async with Crowd(server) as crowd:
+            await fault(failing)
+    watch.assert_bounded(growth=MOST_GROWTH, files=MOST_CONNECTIONS, open_uses=len(crowd.links))
     assert not refuses or crowd.refusals, "somebody was refused meanwhile, or it was no fault"
     await crowd.count()
     assert server.daemon.logins == 1

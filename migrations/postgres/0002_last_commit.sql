@@ -1,0 +1,7 @@
+-- What each writer committed last, written in the same transaction: when a connection is lost while the server commits,
+-- this says whether it did. A writer is a random name that one transaction at a time has. None of this is copied.
+CREATE TABLE last_commit (
+    writer BYTEA PRIMARY KEY,
+    number BIGINT NOT NULL,
+    at     BIGINT NOT NULL
+) WITH (fillfactor = 50); -- A row changes all the time, and finds room beside itself.

@@ -1,0 +1,86 @@
+"""Debian's Chromium, driven as a person drives it: what they see, type and press on a page."""
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import zxingcpp
+from PIL import Image
+from playwright.async_api import Browser, Locator, Page, async_playwright
+
+# What browsers call themselves on each device.
+USER_AGENTS = {
+    "android": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
+               "Mobile Safari/537.36",
+    "ios": "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+           "Version/17.5 Mobile/15E148 Safari/604.1",
+    "windows": "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
+               "Safari/537.36",
+    "macos": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 "
+             "Safari/605.1.15",
+    "linux": "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+}
+
+# It asks nobody but the pages' own server: this machine has no other network, and the tests want none.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]
+
+PHONE, SMALL_PHONE, DESKTOP = (360, 740), (320, 600), (1280, 800)
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """A browser of its own, which ends with the block."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+async def open_page(browser: Browser, url: str, *, device: str = "android", language: str = "en",
+                    scheme: str = "light", size: tuple[int, int] | None = None, script: bool = False) -> Page:
+    """A page in a window of its own, with cookies of its own, as somebody opens it from a chat message.
+
+    Without `script`, the browser runs no JavaScript. `script` also lets a test put its own into the page.
+    """
+    width, height = size or (PHONE if device in ("android", "ios") else DESKTOP)
+    window = await browser.new_context(user_agent=USER_AGENTS[device], locale=language, color_scheme=scheme,
+                                       viewport={"width": width, "height": height}, java_script_enabled=script,
+                                       bypass_csp=script)
+    page = await window.new_page()
+    await page.goto(url)
+    return page
+
+
+async def text_of(page: Page) -> str:
+    """What a person reads on the page, in one line."""
+    return " ".join((await page.inner_text("body")).split())
+
+
+async def press(page: Page, text: str) -> None:
+    """Presses the link or button with this text."""
+    await page.locator("a, button, summary").filter(has_text=text).first.click()
+
+
+async def fill_in(page: Page, *, username: str | None = None, password: str | None = None) -> str:
+    """Fills in the form of an account and sends it; without a password, with the one that it offers, which is returned."""
+    if username is not None:
+        await page.locator("#username").fill(username)
+    if password is None:
+        made = page.locator("code")
+        password = await made.inner_text()
+        await page.locator("input[type=radio][value=made]").check()
+    else:
+        await page.locator("input[type=password]").fill(password)
+    await page.locator("button[type=submit]").click()
+    return password
+
+
+async def read_code(code: Locator) -> str:
+    """The text of a QR code, as a camera reads it off the screen."""
+    image = Image.open(io.BytesIO(await code.screenshot(scale="css")))
+    read = zxingcpp.read_barcodes(image)
+    assert len(read) == 1, f"{len(read)} codes in the picture"
+    return read[0].text

@@ -1,0 +1,43 @@
+"""Pictures of the pages for the docs: `python -m harness.screenshots FOLDER`. See scripts/screenshots."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from .chromium import DESKTOP, PHONE, chromium, fill_in, open_page
+from .prosody import INSTALLED
+from .server import Server
+from .web import web_settings
+
+
+async def take(server: Server, folder: Path) -> None:
+    """Takes a picture of each page, on a phone and on a computer, in light and in dark."""
+    made = server.daemon.cli("generate", "example.org", "--contact", "alice@example.org", "--uses", "10")
+    url = made.stdout.split()[0]
+    async with chromium() as browser:
+        for name, device, size in (("phone", "android", PHONE), ("computer", "windows", DESKTOP)):
+            for scheme in ("light", "dark"):
+                async def show(what: str, page) -> None:
+                    await page.screenshot(path=folder / f"{what}-{name}-{scheme}.png", full_page=name == "phone")
+
+                window = {"device": device, "size": size, "scheme": scheme}
+                await show("landing", await open_page(browser, url, **window))
+                page = await open_page(browser, f"{url}/register", **window)
+                await show("register", page)
+                username = f"carol-{name}-{scheme}".removesuffix("-phone-light")
+                await fill_in(page, username=username, password="kites and lamps")
+                await show("welcome", page)
+
+
+def main() -> None:
+    """Starts a server and takes the pictures."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        with Server(INSTALLED, Path(scratch), settings=web_settings(path="", name="Example Chat")) as server:
+            asyncio.run(take(server, folder))
+
+
+if __name__ == "__main__":
+    main()

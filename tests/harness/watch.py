@@ -1,0 +1,81 @@
+"""What a daemon holds while something happens to it: of the machine, and of uses in its store."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+
+import psycopg
+
+from .process import Holdings
+from .server import Server
+from .stories import in_store
+
+EVERY = 0.05  # seconds between two looks
+OPEN_USES = "SELECT count(*) FROM invite_use WHERE redeemed_at IS NULL"
+LAST_LOOK = 10  # seconds for the store to answer at the end
+
+
+class Watch:
+    """Looks at a running daemon again and again, and keeps the most it has seen. A context manager: it looks within `with`.
+
+    A look into a store that hangs takes as long as that; one into a store that is away is passed over.
+    """
+
+    def __init__(self, server: Server):
+        """Of the server's daemon as it runs now."""
+        self._server = server
+        self._pid = server.daemon.pid
+        self._ended = threading.Event()
+        self.before = self._last = Holdings.of(self._pid)
+        self.threads = self.before.threads
+        self.files = self.before.files
+        self.open_uses = 0
+        """How many uses were reserved and neither redeemed nor released, at the most."""
+        self._looking = [threading.Thread(target=self._again_and_again, args=(look,), daemon=True)
+                         for look in (self._look_at_process, self._look_into_store)]
+
+    def __enter__(self) -> "Watch":
+        for thread in self._looking:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._looking:
+            thread.join(LAST_LOOK)
+
+    @property
+    def growth(self) -> int:
+        """How much more memory than at the beginning it held at some time, in KiB: the kernel keeps the peak, so no look
+        comes too late."""
+        return self._last.peak - self.before.memory
+
+    def __str__(self) -> str:
+        return (f"{self.before.memory} kB and at the most {self.growth} more, {self.threads} threads, {self.files} files, "
+                f"{self.open_uses} open uses")
+
+    def assert_bounded(self, *, growth: int, files: int, open_uses: int, threads: int = 0) -> None:
+        """It never held more than this: in KiB, open files, threads beyond those at the beginning, and uses."""
+        print(self)
+        assert self.growth < growth, str(self)
+        assert self.threads <= self.before.threads + threads, str(self)
+        assert self.files <= self.before.files + files, str(self)
+        assert self.open_uses <= open_uses, str(self)
+
+    def _again_and_again(self, look: Callable[[], None]) -> None:
+        while True:
+            ended = self._ended.wait(EVERY)
+            look()
+            if ended:
+                return
+
+    def _look_at_process(self) -> None:
+        self._last = Holdings.of(self._pid)
+        self.threads = max(self.threads, self._last.threads)
+        self.files = max(self.files, self._last.files)
+
+    def _look_into_store(self) -> None:
+        try:
+            self.open_uses = max(self.open_uses, in_store(self._server, OPEN_USES)[0][0])
+        except (sqlite3.Error, psycopg.Error):
+            pass

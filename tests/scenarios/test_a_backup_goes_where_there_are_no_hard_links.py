@@ -1,0 +1,36 @@
+"""A backup is written to a file system without hard links, such as the FAT of a USB stick, and overwrites nothing there
+either."""
+
+import subprocess
+
+import pytest
+
+from harness.stories import generate, show
+
+pytestmark = pytest.mark.store("sqlite")
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(run_daemon=False)
+
+
+def test_and_is_whole(server):
+    invite = generate(server)
+    backup = server.daemon.folder / "kept.db"
+    done = make(server, backup)
+    assert done.returncode == 0, done.stderr
+    left = {file.name for file in server.daemon.folder.iterdir() if "kept" in file.name}
+    assert left == {"kept.db"}
+    again = make(server, backup)
+    assert again.returncode == 1 and "exists already and is left as it is" in again.stderr
+    server.daemon.config["store"]["url"] = "sqlite:kept.db"
+    assert show(server, invite)["state"] == "pending"
+
+
+def make(server, backup):
+    """Here, the kernel answers what it would answer there."""
+    server.daemon.write_config()
+    return subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=link,linkat", "-e", "inject=link,linkat:error=EPERM",
+                           server.daemon.binary, "--config", server.daemon.config_file, "backup", backup],
+                          cwd=server.daemon.folder, capture_output=True, text=True)

@@ -1,0 +1,61 @@
+"""PostgreSQL crashes in the very moment in which one of two machines commits, again and again, and is up again at once. The
+other machine is the first to write then, so what the crash undid has no trace: a transaction of the other may have its
+number. Whoever was told yes has what they were told of, once."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from harness.crowd import Crowd
+from harness.relay import Relay
+from harness.stories import in_store, new_invite
+from harness.torture import UNLIMITED
+from harness.xmpp import StanzaError
+
+pytestmark = pytest.mark.store("postgres")
+
+CRASHES = 8
+BUSY = ("alice", "bob", "admin")
+
+
+@pytest.fixture
+def crashing(postgres):
+    """The PostgreSQL that other tests need afterwards. One that another thread has started ends with that thread."""
+    yield postgres
+    postgres.kill()
+    postgres.start()
+
+
+@pytest.mark.seconds(150)
+async def test_at_a_commit_of_one_of_two(make_server, store_url, crashing):
+    url = store_url()
+    with Relay(crashing.port) as relay:
+        through = url.replace(f"127.0.0.1:{crashing.port}", relay.address)
+        here = make_server(version="0.12", store_url=through, settings=UNLIMITED)
+        there = make_server(version="13", store_url=url, settings=UNLIMITED)
+        closing, made = asyncio.Event(), []
+        others = [asyncio.create_task(invite(there, username, closing, made)) for username in BUSY]
+        async with Crowd(here) as crowd:
+            for _ in range(CRASHES):
+                await asyncio.sleep(1)
+                relay.before("(?s)Q....COMMIT", crashing.kill)
+                assert await asyncio.to_thread(relay.struck.wait, 10)
+                await asyncio.to_thread(crashing.start)
+        closing.set()
+        await asyncio.gather(*others)
+        await crowd.count()
+        kept = {bytes(token_hash) for token_hash, in in_store(there, "SELECT token_hash FROM invite")}
+        assert {hashlib.sha256(link.token.encode()).digest() for link in made} <= kept
+    assert len(made) > CRASHES
+
+
+async def invite(server, username, closing, made):
+    """Makes one invite after the other, as fast as it goes."""
+    stream = await server.login(username, resource="busy")
+    while not closing.is_set():
+        try:
+            made.append(await new_invite(stream))
+        except StanzaError as refusal:
+            assert (refusal.type, refusal.condition) == ("wait", "resource-constraint"), str(refusal)
+            await asyncio.sleep(0.05)

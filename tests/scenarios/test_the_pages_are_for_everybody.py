@@ -1,0 +1,172 @@
+"""The pages can be read and used by everybody: on small and large screens, by keyboard and screen reader, in light and
+dark, in languages that are written from right to left, on a bad connection."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.chromium import DESKTOP, PHONE, SMALL_PHONE, chromium, fill_in, open_page, text_of
+from harness.daemon import REPOSITORY
+from harness.prosody import INSTALLED
+from harness.server import Server
+from harness.web import web_settings
+
+pytestmark = pytest.mark.seconds(300)
+
+PAGE_BYTES = 50_000
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose operator has a logo, and a language from right to left. What pages look like does not depend on
+    Prosody or the store."""
+    folder = tmp_path_factory.mktemp("look")
+    english = (REPOSITORY / "languages" / "en.toml").read_text()
+    (folder / "languages").mkdir()
+    (folder / "languages" / "ar.toml").write_text(english.replace('direction = "ltr"', 'direction = "rtl"'))
+    (folder / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>')
+    look = {"name": "Example Chat", "logo": str(folder / "logo.svg"), "templates": str(folder),
+            "imprint": "https://example.org/imprint", "terms": "https://example.org/terms"}
+    with Server(INSTALLED, tmp_path_factory.mktemp("server"), settings=web_settings(**look)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages(server: Server) -> dict[str, str]:
+    """The address of each kind of page."""
+    def link(*arguments: str) -> str:
+        made = server.daemon.cli("generate", "example.org", *arguments)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.split()[0]
+
+    both, revoked = link("--contact", "alice@example.org", "--uses", "50"), link()
+    assert server.daemon.cli("revoke", revoked).returncode == 0
+    contact, reset = link("--contact", "alice@example.org", "--contact-only"), link("--reset", "bob")
+    return {"landing": both, "apps": f"{both}/apps", "login": f"{both}/apps?have=account",
+            "register": f"{both}/register", "contact": contact, "landing-reset": reset, "reset": f"{reset}/reset",
+            "account": link(), "revoked": revoked, "unknown": both[:-24] + 24 * "x"}
+
+
+async def every_page(browser, pages: dict[str, str], check: Callable, **window: object) -> None:
+    """Opens each page in a window like this, the form with a mistake and the welcome among them, and checks it."""
+    for name, url in pages.items():
+        page = await open_page(browser, url, script=True, **window)
+        await check(name, page)
+        if name == "register":
+            await fill_in(page, username="bob", password="kites and lamps")
+            assert await page.get_attribute("#username", "aria-invalid") is not None
+            await check("mistake", page)
+            await fill_in(page, username=f"guest{os.urandom(4).hex()}")
+            assert await page.locator(".account").count() == 1, await text_of(page)
+            await check("welcome", page)
+        await page.context.close()
+
+
+@pytest.mark.parametrize(("device", "size", "scheme"), [
+    ("android", PHONE, "light"), ("android", PHONE, "dark"), ("windows", DESKTOP, "light"), ("windows", DESKTOP, "dark")])
+async def test_no_page_has_a_barrier(pages: dict[str, str], device: str, size: tuple[int, int], scheme: str) -> None:
+    """axe finds nothing to complain about, by WCAG 2.2 AA or its own best practice."""
+    axe = (Path(os.environ["EASY_INVITE_NODE_PACKAGES"]) / "axe-core" / "axe.min.js").read_text()
+    complaints: list[str] = []
+
+    async def look(name: str, page) -> None:
+        await page.add_script_tag(content=axe)
+        found = await page.evaluate("tags => axe.run({runOnly: tags})", STANDARDS)
+        assert found["passes"], "axe looked at nothing"
+        for violation in found["violations"]:
+            where = [node["html"][:120] for node in violation["nodes"]]
+            complaints.append(f"{name}: {violation['id']}: {violation['help']}: {where}")
+
+    async with chromium() as browser:
+        await every_page(browser, pages, look, device=device, size=size, scheme=scheme)
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "ru", "ar"])
+async def test_no_page_is_wider_than_a_small_screen(pages: dict[str, str], language: str) -> None:
+    """Nothing has to be scrolled sideways at 320 px."""
+    async def look(name: str, page) -> None:
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= SMALL_PHONE[0], f"{name} is {width} px wide"
+        assert (await page.get_attribute("html", "dir") == "rtl") == (language == "ar")
+
+    async with chromium() as browser:
+        await every_page(browser, pages, look, device="android", size=SMALL_PHONE, language=language)
+
+
+async def test_what_is_written_from_right_to_left_is_laid_out_so(pages: dict[str, str]) -> None:
+    """The number of a step stands to the right of its text."""
+    async with chromium() as browser:
+        sides = {}
+        for language in ("en", "ar"):
+            page = await open_page(browser, pages["landing"], language=language)
+            step, heading = page.locator(".steps > li").first, page.locator(".steps h2").first
+            outer, inner = await step.bounding_box(), await heading.bounding_box()
+            sides[language] = inner["x"] - outer["x"], outer["x"] + outer["width"] - inner["x"] - inner["width"]
+        assert sides["en"][0] > 30 > sides["en"][1] and sides["ar"][1] > 30 > sides["ar"][0], sides
+
+
+async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str]) -> None:
+    """Nothing but the operator's own logo is fetched besides, and nothing from anywhere else."""
+    asked: list[str] = []
+
+    async def look(name: str, page) -> None:
+        size = len((await page.content()).encode())
+        assert size < PAGE_BYTES, f"{name} has {size} bytes"
+
+    async with chromium() as browser:
+        for name, url in pages.items():
+            page = await open_page(browser, "about:blank", device="windows")
+            page.on("request", lambda request: asked.append(request.url))
+            await page.goto(url)
+            await look(name, page)
+            assert [one for one in asked if not one.startswith("data:")] == [url, f"{url.split('/i/')[0]}/logo"], name
+            asked.clear()
+
+
+async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
+    """Tab leads to the next step first, where it is can be seen, and Enter goes on; so through the form to the account."""
+    async def focused(page) -> str:
+        seen = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert seen != "none", "nobody sees where the focus is"
+        return await page.evaluate("document.activeElement.name || document.activeElement.innerText")
+
+    async with chromium() as browser:
+        page = await open_page(browser, pages["landing"], device="windows", script=True)
+        await page.keyboard.press("Tab")
+        assert "Create my account" in await focused(page)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/register")
+        await page.keyboard.press("Tab")
+        assert await focused(page) == "username"
+        await page.keyboard.type("henry")
+        await page.keyboard.press("Tab")
+        assert await focused(page) == "choice"
+        await page.keyboard.press("Tab")
+        assert await focused(page) == "password"
+        await page.keyboard.type("kites and lamps")
+        async with page.expect_navigation():
+            await page.keyboard.press("Enter")
+        assert "Welcome, henry@example.org" in await text_of(page)
+
+
+async def test_the_pages_are_valid_html(pages: dict[str, str], tmp_path: Path) -> None:
+    """As the standard has it."""
+    async def keep(name: str, page) -> None:
+        answer = await page.request.get(page.url) if name not in ("mistake", "welcome") else None
+        text = await answer.text() if answer else await page.content()
+        (tmp_path / f"{name}.html").write_text(text)
+
+    async with chromium() as browser:
+        await every_page(browser, pages, keep, device="windows")
+    (tmp_path / ".htmlvalidate.json").write_text(json.dumps({"root": True, "extends": ["html-validate:standard"]}))
+    program = Path(os.environ["EASY_INVITE_NODE_PACKAGES"]) / ".bin" / "html-validate"
+    files = sorted(map(str, tmp_path.glob("*.html")))
+    assert len(files) == len(pages) + 2
+    checked = subprocess.run([program, "--formatter", "text", *files], capture_output=True, text=True, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
