@@ -1,6 +1,7 @@
 //! Who asks for what: requests become calls of the service, and outcomes become pages.
 
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use axum::routing::get;
 use ipnet::IpNet;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
 use super::address::client_address;
@@ -55,6 +57,8 @@ struct Inner {
     public_url: PublicUrl,
     trusted_proxies: Vec<IpNet>,
     security_policy: HeaderValue,
+    /// How many pages may be made at a time.
+    turns: Semaphore,
 }
 
 /// Somebody who asks for a page.
@@ -95,11 +99,20 @@ impl Site {
         );
         let security_policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
         let (public_url, trusted_proxies) = (config.public_url.clone(), config.trusted_proxies.clone());
-        Site(Arc::new(Inner { invites, pages, public_url, trusted_proxies, security_policy }))
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let turns = Semaphore::new(processors.saturating_sub(1).max(1));
+        Site(Arc::new(Inner { invites, pages, public_url, trusted_proxies, security_policy, turns }))
     }
 
     fn reader(&self, visitor: &Visitor) -> Reader<'_> {
         Reader { texts: self.texts(visitor), device: visitor.device() }
+    }
+
+    /// Makes a page: so many at a time that there is a processor left, and away from the threads on which the chat server
+    /// is answered.
+    async fn make<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
+        let _turn = self.0.turns.acquire().await;
+        tokio::task::block_in_place(|| page(&self.0.pages))
     }
 
     fn texts(&self, visitor: &Visitor) -> &Texts {
@@ -136,7 +149,8 @@ impl Site {
     async fn landing(&self, visitor: &Visitor, token: &str) -> Outcome<Page> {
         let (invite, token) = self.invite(visitor, token).await?;
         let kind = self.kind(&invite, &token)?;
-        Ok(self.0.pages.landing(self.reader(visitor), Subject { invite: &invite, token: &token, kind })?)
+        let subject = Subject { invite: &invite, token: &token, kind };
+        Ok(self.make(|pages| pages.landing(self.reader(visitor), subject)).await?)
     }
 
     async fn apps(&self, visitor: &Visitor, token: &str, wish: &AppsWish) -> Outcome<Page> {
@@ -150,7 +164,8 @@ impl Site {
         };
         let chosen = wish.on.as_deref().and_then(Device::parse);
         let reader = Reader { device: chosen.or(visitor.device()), ..self.reader(visitor) };
-        Ok(self.0.pages.apps(reader, Subject { invite: &invite, token: &token, kind }, logging_in)?)
+        let subject = Subject { invite: &invite, token: &token, kind };
+        Ok(self.make(|pages| pages.apps(reader, subject, logging_in)).await?)
     }
 
     /// The invite that a form is for; the page that was meant if it is not for this form.
@@ -183,7 +198,7 @@ impl Site {
         let made = password::make().map_err(|error| notice_of(error.into(), None))?;
         let filled = Filled { form, made, ..Filled::default() };
         let subject = Subject { invite: &invite, token: &token, kind };
-        Ok((self.0.pages.form(self.reader(visitor), subject, &filled)?, cookie))
+        Ok((self.make(|pages| pages.form(self.reader(visitor), subject, &filled)).await?, cookie))
     }
 
     fn cookie(&self, form: &str) -> HeaderValue {
@@ -202,7 +217,7 @@ impl Site {
         let subject = Subject { invite: &invite, token: &token, kind };
         let reader = self.reader(visitor);
         let (wrong, suggestions) = match self.carry_out(visitor, subject, &sent).await {
-            Ok(account) => return Ok(self.0.pages.done(reader, subject, &account)?),
+            Ok(account) => return Ok(self.make(|pages| pages.done(reader, subject, &account)).await?),
             Err(NotDone::Otherwise(otherwise)) => return Err(otherwise),
             Err(NotDone::Wrong(wrong, suggestions)) => (wrong, suggestions),
         };
@@ -213,7 +228,7 @@ impl Site {
         };
         let Sent { username, made_chosen, form, .. } = sent;
         let filled = Filled { username, made_chosen, made, form, wrong: Some(wrong), suggestions };
-        Ok(self.0.pages.form(reader, subject, &filled)?)
+        Ok(self.make(|pages| pages.form(reader, subject, &filled)).await?)
     }
 
     /// Makes the account, or sets the password; returns the account.
@@ -270,7 +285,7 @@ impl Site {
     }
 
     /// What is sent: the page that was asked for, or the one that says why not.
-    fn respond(&self, visitor: &Visitor, outcome: Outcome<(Page, Option<HeaderValue>)>) -> Response {
+    async fn respond(&self, visitor: &Visitor, outcome: Outcome<(Page, Option<HeaderValue>)>) -> Response {
         let (page, cookie) = match outcome {
             Ok(page) => page,
             Err(Otherwise::Redirect(to)) => {
@@ -279,7 +294,8 @@ impl Site {
             }
             Err(Otherwise::Notice(notice, of)) => {
                 let of = of.as_deref().map(|(invite, token)| (invite, token));
-                match self.0.pages.notice(self.reader(visitor), &notice, of, self.0.invites.now()) {
+                let (reader, now) = (self.reader(visitor), self.0.invites.now());
+                match self.make(|pages| pages.notice(reader, &notice, of, now)).await {
                     Ok(page) => (page, None),
                     Err(error) => return self.broken(visitor, &error),
                 }
@@ -488,7 +504,7 @@ async fn landing(State(site): State<Site>, visitor: Visitor, Shown(token): Shown
         Ok(()) => site.landing(&visitor, &token).await,
         Err(refused) => Err(refused),
     };
-    site.respond(&visitor, outcome.map(|page| (page, None)))
+    site.respond(&visitor, outcome.map(|page| (page, None))).await
 }
 
 async fn apps(
@@ -502,7 +518,7 @@ async fn apps(
         Ok(()) => site.apps(&visitor, &token, &wish).await,
         Err(refused) => Err(refused),
     };
-    site.respond(&visitor, outcome.map(|page| (page, None)))
+    site.respond(&visitor, outcome.map(|page| (page, None))).await
 }
 
 async fn register(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) -> Response {
@@ -518,7 +534,7 @@ async fn get_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind) -> Re
         Ok(()) => site.show_form(visitor, token, kind).await,
         Err(refused) => Err(refused),
     };
-    site.respond(visitor, outcome)
+    site.respond(visitor, outcome).await
 }
 
 async fn post_register(State(site): State<Site>, visitor: Visitor, Shown(token): Shown, body: Body) -> Response {
@@ -538,7 +554,7 @@ async fn post_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind, body
         },
         Err(refused) => Err(refused),
     };
-    site.respond(visitor, outcome.map(|page| (page, None)))
+    site.respond(visitor, outcome.map(|page| (page, None))).await
 }
 
 async fn logo(State(site): State<Site>, visitor: Visitor) -> Response {
@@ -551,9 +567,9 @@ async fn logo(State(site): State<Site>, visitor: Visitor) -> Response {
 }
 
 async fn no_page(State(site): State<Site>, visitor: Visitor) -> Response {
-    site.respond(&visitor, Err(Otherwise::Notice(Notice::NoPage, None)))
+    site.respond(&visitor, Err(Otherwise::Notice(Notice::NoPage, None))).await
 }
 
 async fn wrong_method(State(site): State<Site>, visitor: Visitor) -> Response {
-    site.respond(&visitor, Err(Otherwise::Notice(Notice::WrongMethod, None)))
+    site.respond(&visitor, Err(Otherwise::Notice(Notice::WrongMethod, None))).await
 }
