@@ -232,7 +232,9 @@ async fn no_step_of_a_registration_reads_a_whole_table() {
          FROM generate_series(1, 20000) n; ANALYZE";
     query(&database.url, fill).await;
     // What a connection has counted is there for others when it ends.
-    let whole = "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname <> 'easy_invite_schema'";
+    // The notes of commits are few, and a new writer looks through them for old ones.
+    let whole =
+        "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname NOT IN ('easy_invite_schema', 'last_commit')";
     database.disconnect().await;
     sleep(Duration::from_secs(1)).await;
     let before = query(&database.url, whole).await;
