@@ -26,6 +26,8 @@ struct Table {
     name: &'static str,
     /// The key first.
     columns: &'static [&'static str],
+    /// What stands in further columns of a row that is copied: their names, and their values.
+    marks: [&'static str; 2],
     merge: &'static str,
 }
 
@@ -51,16 +53,19 @@ const TABLES: [Table; 3] = [
             "revoked_at",
             "last_used_at",
         ],
+        marks: ["", ""],
         merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
     },
     Table {
         name: "invite_use",
         columns: &["id", "invite", "purpose", "account", "server", "reserved_at", "redeemed_at"],
+        marks: [", copied", ", 1"],
         merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at)",
     },
     Table {
         name: "account",
         columns: &["jid", "inviter", "invite", "registered_at"],
+        marks: ["", ""],
         merge: "inviter = excluded.inviter, invite = excluded.invite, registered_at = excluded.registered_at \
                 WHERE excluded.registered_at > account.registered_at",
     },
@@ -140,14 +145,15 @@ async fn merge(
     let rows: Vec<_> = (0..page.len())
         .map(|row| {
             let numbers: Vec<_> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
-            format!("({})", numbers.join(", "))
+            format!("({}{})", numbers.join(", "), table.marks[1])
         })
         .collect();
     let key = table.columns.first().copied().unwrap_or_default();
     let sql = format!(
-        "INSERT INTO {} ({}) VALUES {} ON CONFLICT ({key}) DO UPDATE SET {}",
+        "INSERT INTO {} ({}{}) VALUES {} ON CONFLICT ({key}) DO UPDATE SET {}",
         table.name,
         table.columns.join(", "),
+        table.marks[0],
         rows.join(", "),
         table.merge
     );
@@ -177,11 +183,11 @@ async fn merge(
     Ok(())
 }
 
-/// Ends those uses of invites that an earlier copy found open, and that came to nothing since: `open` are those that did
-/// not. Finishing gives them back.
+/// Ends those uses of invites that an earlier copy brought open, and that came to nothing since: `open` are those that did
+/// not. What the other store has reserved itself stays. Finishing gives them back.
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
     let these = numbers_to(invites.len());
-    let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND invite IN ({these})");
+    let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
     let rows = session.query(&sql, invites).await?;
     for id in session.read(rows, |row| row.text(0))?.into_iter().filter(|id| !open.contains(id)) {
         let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL";

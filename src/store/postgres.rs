@@ -23,7 +23,7 @@ use super::{Result, StoreError, Work, begin_by};
 /// Every schema change since the first, in order.
 const MIGRATIONS: [&str; 2] = [
     include_str!("../../migrations/postgres/0001_invites.sql"),
-    include_str!("../../migrations/postgres/0002_last_commit.sql"),
+    include_str!("../../migrations/postgres/0002_commits_and_copies.sql"),
 ];
 
 /// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.

@@ -15,9 +15,10 @@ use super::sqlite_thread::SqliteThread;
 use super::{Result, StoreError, Work};
 
 /// Every schema change since the first, in order; `user_version` counts those that a file has seen.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_invites.sql"),
     include_str!("../../migrations/sqlite/0002_servers.sql"),
+    include_str!("../../migrations/sqlite/0003_copied.sql"),
 ];
 
 /// Marks a file as a store of easy-invite ("einv"), so that another program's database is not written to.

@@ -5,3 +5,6 @@ CREATE TABLE last_commit (
     number BIGINT NOT NULL,
     at     BIGINT NOT NULL
 ) WITH (fillfactor = 50); -- A row changes all the time, and finds room beside itself.
+
+-- Whether a use came from another store by copying: when that store is copied again, those that came to nothing there end here.
+ALTER TABLE invite_use ADD COLUMN copied BIGINT NOT NULL DEFAULT 0;
