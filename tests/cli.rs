@@ -983,7 +983,7 @@ fn check_says_what_is_wrong_with_the_configuration() {
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     assert_eq!(
         ran.stdout,
-        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, limits, hosts\n"
+        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, limits, web, hosts\n"
     );
 }
 
