@@ -42,6 +42,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// A session that lived this long was a good one: after it, connecting again does not wait.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
+/// How long after a hook has not answered it is greeted again.
+const GREET_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How to reach the chat server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -85,9 +88,11 @@ pub async fn run(
             Some(Ok(wire)) => {
                 tracing::info!(jid = component, server = config.server, "component session established");
                 link.send_replace(Link::Connected);
-                greet(&invites);
+                let greeting = tokio::spawn(greet(invites.clone()));
                 let since = Instant::now();
-                match session::serve(wire, &config, &invites, &sessions, &mut questions, &stop).await {
+                let ended = session::serve(wire, &config, &invites, &sessions, &mut questions, &stop).await;
+                greeting.abort();
+                match ended {
                     Ended::Stopped => return,
                     Ended::Lost(reason) => {
                         if since.elapsed() >= GOOD_SESSION {
@@ -146,24 +151,31 @@ async fn unanswered<T>(
     }
 }
 
-/// After connecting: says hello to the hooks, and asks what became of everything that was left open.
-fn greet(invites: &Invites) {
-    let invites = invites.clone();
-    tokio::spawn(async move {
-        let greeted = invites.hosts().map(async |host| match invites.chat_server().hello(host.clone()).await {
-            Ok(hook) => {
-                tracing::info!(%host, software = hook.software, "the hook is there");
-                invites.met(host.clone(), &hook);
-            }
-            Err(reason) => tracing::warn!(%host, "the hook does not answer: {reason}"),
-        });
-        join_all(greeted).await;
-        match invites.settle_open(jiff::SignedDuration::ZERO).await {
-            Ok(0) => (),
-            Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
-            Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
+/// After connecting: says hello to the hooks, and asks what became of everything that was left open. A hook that does not
+/// answer yet is greeted again and again: without its id, nothing that it has reserved can be settled.
+async fn greet(invites: Invites) {
+    let meet = async |host| match invites.chat_server().hello(DomainPart::clone(host)).await {
+        Ok(hook) => {
+            tracing::info!(%host, software = hook.software, "the hook is there");
+            invites.met(host.clone(), &hook);
+            Ok(())
         }
-    });
+        Err(reason) => Err((host, reason)),
+    };
+    let mut missing: Vec<_> = join_all(invites.hosts().map(meet)).await.into_iter().filter_map(Result::err).collect();
+    for (host, reason) in &missing {
+        tracing::warn!(%host, "the hook does not answer: {reason}");
+    }
+    match invites.settle_open(jiff::SignedDuration::ZERO).await {
+        Ok(0) => (),
+        Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
+        Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
+    }
+    while !missing.is_empty() {
+        tokio::time::sleep(GREET_AGAIN_AFTER).await;
+        let greeted = join_all(missing.into_iter().map(|(host, _)| meet(host))).await;
+        missing = greeted.into_iter().filter_map(Result::err).collect();
+    }
 }
 
 /// A failed login in words that say what to change.

@@ -2,11 +2,15 @@
 asks Prosody what became of it. If it was used, it is counted and what was lost is made good; if not, it is free
 again."""
 
+import re
+
 import pytest
 
 from harness.server import password_of
-from harness.stories import CREATE_ACCOUNT, eventually, generate, leave_open, register, show, uses_taken
+from harness.stories import CREATE_ACCOUNT, eventually, generate, in_store, leave_open, register, show, uses_taken
 from harness.xmpp import StanzaError
+
+SETTLED_WITHIN = 40  # seconds: a hook that is away is greeted every ten, and what is open is looked into every ten
 
 
 @pytest.fixture
@@ -37,6 +41,21 @@ async def test_no_account_was_made(crashed):
     crashed.daemon.start()
     await eventually(lambda: uses_taken(crashed, invite) == 0, "the use is free again")
     await register(crashed, "dave", invite)
+
+
+async def test_a_hook_that_answers_late_is_asked_then(crashed):
+    """Only the hook that reserved the use can tell, and it says who it is when it is greeted."""
+    invite = generate(crashed)
+    leave_open(crashed, invite, "carol@example.org")
+    kept = crashed.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat"
+    server_id = re.search(r'\["id"\] = "([^"]+)"', kept.read_text())[1]
+    in_store(crashed, "UPDATE invite_use SET server = ?", server_id)
+    crashed.prosody.shell('module:unload("easy_invite", "example.org")')
+    crashed.daemon.start()
+    await eventually(lambda: "the hook does not answer" in crashed.daemon.log, "the hook is away")
+    crashed.prosody.shell('module:load("easy_invite", "example.org")')
+    await eventually(lambda: uses_taken(crashed, invite) == 0, "the use is free again", seconds=SETTLED_WITHIN)
+    assert crashed.daemon.logins == 1
 
 
 async def test_a_contact_was_made(crashed):
