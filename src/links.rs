@@ -87,7 +87,7 @@ pub struct BadPublicUrl;
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.as_str())
+        f.write_str(self.0.as_str().trim_end_matches('/'))
     }
 }
 
@@ -123,7 +123,7 @@ impl PublicUrl {
 
     /// The page of an invite (`{public_url}/i/TOKEN`).
     pub fn page(&self, token: &Token) -> String {
-        format!("{}/i/{}", self.0.as_str().trim_end_matches('/'), token.reveal())
+        format!("{self}/i/{}", token.reveal())
     }
 
     /// The pages of invites, as a [`LandingPage`].
@@ -131,7 +131,7 @@ impl PublicUrl {
     /// # Errors
     /// If links of this kind would not name their invites.
     pub fn landing_page(&self) -> Result<LandingPage, BadPublicUrl> {
-        let template = format!("{}/i/{{token}}", self.0.as_str().trim_end_matches('/'));
+        let template = format!("{self}/i/{{token}}");
         LandingPage::parse(&template).map_err(|BadLandingPage| BadPublicUrl)
     }
 }
