@@ -1,5 +1,7 @@
 //! The links of an invite: the `xmpp:` URI for clients and the link for people.
 
+use std::fmt;
+
 use jid::NodePart;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
@@ -83,6 +85,12 @@ pub struct PublicUrl(Url);
 #[error("expected an http:// or https:// address without query and fragment, such as \"https://invite.example.org\"")]
 pub struct BadPublicUrl;
 
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
 impl PublicUrl {
     /// The URL in a text.
     ///
@@ -93,7 +101,9 @@ impl PublicUrl {
         let url = Url::parse(text).ok().filter(|_| plain).ok_or(BadPublicUrl)?;
         let web = matches!(url.scheme(), "http" | "https") && url.has_host();
         let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        (web && bare && url.password().is_none()).then_some(PublicUrl(url)).ok_or(BadPublicUrl)
+        // The web side could not tell such a path from a pattern.
+        let literal = !["/:", "/*"].iter().any(|placeholder| url.path().contains(placeholder));
+        (web && bare && literal && url.password().is_none()).then_some(PublicUrl(url)).ok_or(BadPublicUrl)
     }
 
     /// Whether browsers reach it by HTTPS.
@@ -113,7 +123,7 @@ impl PublicUrl {
 
     /// The page of an invite (`{public_url}/i/TOKEN`).
     pub fn page(&self, token: &Token) -> String {
-        format!("{}/i/{}", self.0.as_str().trim_end_matches('/'), token.reveal())
+        format!("{self}/i/{}", token.reveal())
     }
 
     /// The pages of invites, as a [`LandingPage`].
@@ -121,7 +131,7 @@ impl PublicUrl {
     /// # Errors
     /// If links of this kind would not name their invites.
     pub fn landing_page(&self) -> Result<LandingPage, BadPublicUrl> {
-        let template = format!("{}/i/{{token}}", self.0.as_str().trim_end_matches('/'));
+        let template = format!("{self}/i/{{token}}");
         LandingPage::parse(&template).map_err(|BadLandingPage| BadPublicUrl)
     }
 }

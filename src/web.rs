@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use url::Url;
 
 pub use pages::{BadLook, Pages};
-pub use server::serve;
+pub use server::{answers, open, serve};
 pub use site::Site;
 
 use crate::links::PublicUrl;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,8 +10,10 @@ use std::process::{Command, Output};
 use easy_invite::config::{self, Config};
 use easy_invite::lifetime::Lifetime;
 use easy_invite::limits::Limits;
+use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::store::StoreUrl;
+use easy_invite::web::Accent;
 use jid::DomainPart;
 use jiff::SignedDuration;
 use tempfile::TempDir;
@@ -20,6 +23,9 @@ const COMPONENT: &str = "[component]\njid = \"invite.example.org\"\nsecret = \"h
 
 /// One more line, which makes it complete.
 const HOST: &str = "[hosts.\"example.org\"]\n";
+
+/// Two more, for the web side.
+const WEB: &str = "[web]\npublic_url = \"https://example.org/join\"\n";
 
 fn host(name: &str) -> DomainPart {
     DomainPart::new(name).unwrap().into_owned()
@@ -75,7 +81,9 @@ fn the_example_is_a_configuration_with_the_defaults() {
     assert_eq!(config.store, StoreUrl::Sqlite(folder.path().join("easy-invite.db")));
     assert_eq!(config.retention, Lifetime::Seconds(90 * 24 * 60 * 60));
     assert_eq!(config.control_socket, folder.path().join("easy-invite.db.sock"));
-    assert_eq!(config.limits, Limits::default());
+    let limits = Limits { wrong_tokens: Some(20), registrations: Some(50), pages: Some(600), forms: Some(60) };
+    assert_eq!(config.limits, limits);
+    assert_eq!(config.web, None);
     assert_eq!(config.hosts, [(host("example.org"), HostPolicy::default())].into());
 }
 
@@ -95,7 +103,7 @@ fn every_commented_default_of_the_example_is_the_default() {
     let text = lines.collect::<Vec<_>>().join("\n");
     fs::write(&file, &text).unwrap();
     assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
-    assert_eq!(uncommented, 15);
+    assert_eq!(uncommented, 17);
 }
 
 #[test]
@@ -106,6 +114,7 @@ fn every_key_that_the_program_knows_stands_in_the_example() {
         "[component]\njid = \"a\"\n[store]\nx = 1",
         "[control]\nx = 1",
         "[limits]\nx = 1",
+        "[web]\npublic_url = \"https://a\"\nx = 1",
         "[hosts.a]\nx = 1",
     ] {
         let folder = folder_with(table);
@@ -133,6 +142,8 @@ fn every_key_can_be_set() {
         [limits]
         wrong_tokens = 5
         registrations = "unlimited"
+        pages = "unlimited"
+        forms = 7
         [hosts."Example.ORG"]
         registration_invite_only = false
         allow_user_invites = false
@@ -160,7 +171,7 @@ fn every_key_can_be_set() {
     assert!(policy.landing_page.is_some());
     assert_eq!((policy.invites_per_day, policy.pending_invites), (Some(1), None));
     assert_eq!(policy.inviter_age, SignedDuration::from_hours(48));
-    assert_eq!(config.limits, Limits { wrong_tokens: Some(5), registrations: None, ..Limits::default() });
+    assert_eq!(config.limits, Limits { wrong_tokens: Some(5), registrations: None, pages: None, forms: Some(7) });
 }
 
 #[test]
@@ -208,13 +219,13 @@ fn unknown_keys_are_named_with_the_known_ones() {
         "config.toml:5: control.sock: unknown key, expected socket",
     );
     assert_refused(
-        format!("{COMPONENT}{HOST}[web]\nlisten = \"127.0.0.1:5380\"\n"),
-        "config.toml:5: web: unknown key, expected one of component, store, control, limits, hosts. This version has no web \
-         side yet: a host's landing_page can link to another page",
+        format!("{COMPONENT}{HOST}{WEB}proxies = []\n"),
+        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, logo, accent, \
+         imprint, terms, templates",
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[metrics]\n"),
-        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, hosts. This version has no \
+        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, web, hosts. This version has no \
          metrics yet",
     );
 }
@@ -305,6 +316,135 @@ fn impossible_values_are_named() {
         format!("{COMPONENT}{HOST}[control]\nsocket = \"\"\n"),
         "config.toml:6: control.socket: expected the path of a socket, found nothing",
     );
+}
+
+#[test]
+fn the_web_side_can_be_set_in_all_its_keys() {
+    let folder = folder_with(format!(
+        "{COMPONENT}{HOST}{WEB}listen = \"[::1]:8080\"\ntrusted_proxies = [\"::ffff:192.0.2.1\", \"10.0.0.0/8\"]\n\
+         name = \"Our chat\"\nlogo = \"logo.svg\"\naccent = \"#2B5f8a\"\nimprint = \"https://example.org/imprint\"\n\
+         terms = \"mailto:us@example.org\"\ntemplates = \".\"\n"
+    ));
+    let web = Config::load(&folder.path().join("config.toml")).unwrap().web.unwrap();
+    assert_eq!(web.public_url.to_string(), "https://example.org/join");
+    assert_eq!(web.listen.to_string(), "[::1]:8080");
+    assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1/32", "10.0.0.0/8"]);
+    assert_eq!(web.look.name.as_deref(), Some("Our chat"));
+    assert_eq!(web.look.logo, Some(folder.path().join("logo.svg")));
+    assert_eq!(web.look.accent, Accent::parse("#2b5f8a"));
+    assert_eq!(web.look.imprint.unwrap().as_str(), "https://example.org/imprint");
+    assert_eq!(web.look.terms.unwrap().as_str(), "mailto:us@example.org");
+    assert_eq!(web.look.templates, Some(folder.path().join(".")));
+}
+
+#[test]
+fn the_web_side_needs_its_public_address_alone() {
+    let config = loaded(&format!("{COMPONENT}{HOST}{WEB}name = \" \"\n"));
+    let web = config.web.unwrap();
+    assert_eq!((web.listen.to_string().as_str(), web.look.name.as_deref()), ("127.0.0.1:5380", None));
+    assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1/32", "::1/128"]);
+    // Links lead there, but for hosts that have a page of their own.
+    let page = |text| Some(LandingPage::parse(text).unwrap());
+    assert_eq!(config.hosts[&host("example.org")].landing_page, page("https://example.org/join/i/{token}"));
+    let own = "https://example.org/#{uri}";
+    let config = loaded(&format!("{COMPONENT}{HOST}landing_page = \"{own}\"\n{WEB}"));
+    assert_eq!(config.hosts[&host("example.org")].landing_page, page(own));
+}
+
+#[test]
+fn what_the_web_side_cannot_use_is_named() {
+    let public_url = "expected an http:// or https:// address without query and fragment, such as \
+                      \"https://invite.example.org\"";
+    assert_refused(
+        format!("{COMPONENT}{HOST}[web]\nlisten = \"127.0.0.1:5380\"\n"),
+        "config.toml:5: web.public_url: missing: expected where browsers find the pages, such as \
+         \"https://invite.example.org\"",
+    );
+    for url in [
+        "",
+        "example.org",
+        "ftp://example.org",
+        "https://",
+        "https://example.org/join?x=1",
+        "https://example.org/#join",
+        "https://user:pass@example.org/",
+        "https://example.org/{token}",
+        "https://example.org/a b",
+        "https://example.org/:join",
+        "https://example.org/join/*",
+    ] {
+        let text = format!("{COMPONENT}{HOST}[web]\npublic_url = {url:?}\n");
+        assert_refused(text, &format!("config.toml:6: web.public_url: {public_url}"));
+    }
+    let listen = "expected an IP address and a port, such as \"127.0.0.1:5380\", found";
+    let proxy = "expected an IP address or a network such as \"10.0.0.0/8\", found";
+    let colour = "expected a colour such as \"#2b5f8a\", found";
+    let address = "expected an address such as \"https://example.org/imprint\", found";
+    for (line, problem) in [
+        ("listen = \"localhost:5380\"", format!("listen: {listen} \"localhost:5380\"")),
+        ("listen = \"127.0.0.1\"", format!("listen: {listen} \"127.0.0.1\"")),
+        ("listen = \"127.0.0.1:0\"", format!("listen: {listen} \"127.0.0.1:0\"")),
+        ("listen = \"::1:5380\"", format!("listen: {listen} \"::1:5380\"")),
+        ("listen = 5380", "listen: expected a string, found integer 5380".to_owned()),
+        ("trusted_proxies = [\"::1\", \"proxy\"]", format!("trusted_proxies: {proxy} \"proxy\"")),
+        ("trusted_proxies = [\"10.0.0.0/33\"]", format!("trusted_proxies: {proxy} \"10.0.0.0/33\"")),
+        ("trusted_proxies = \"::1\"", "trusted_proxies: expected a list, found string \"::1\"".to_owned()),
+        ("accent = \"blue\"", format!("accent: {colour} \"blue\"")),
+        ("accent = \"#fff\"", format!("accent: {colour} \"#fff\"")),
+        ("imprint = \"example.org/imprint\"", format!("imprint: {address} \"example.org/imprint\"")),
+        ("terms = \"javascript:alert(1)\"", format!("terms: {address} \"javascript:alert(1)\"")),
+        ("name = 5", "name: expected a string, found integer 5".to_owned()),
+    ] {
+        assert_refused(format!("{COMPONENT}{HOST}{WEB}{line}\n"), &format!("config.toml:7: web.{problem}"));
+    }
+    for limit in ["pages", "forms"] {
+        assert_refused(
+            format!("{COMPONENT}{HOST}[limits]\n{limit} = 0\n"),
+            &format!("config.toml:6: limits.{limit}: expected a number from 1, or \"unlimited\", found integer 0"),
+        );
+    }
+    let folder = folder_with(format!("{COMPONENT}{HOST}{WEB}templates = \"nowhere\"\n"));
+    let error = Config::load(&folder.path().join("config.toml")).unwrap_err().to_string();
+    let nowhere = folder.path().join("nowhere");
+    let problem = format!("web.templates: {} is no folder: expected one with templates", nowhere.display());
+    assert!(error.ends_with(&format!("config.toml:7: {problem}")), "{error}");
+}
+
+#[test]
+fn run_and_check_say_what_is_wrong_with_the_web_side() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let no_chat_server = COMPONENT.replace("secret =", "server = \"127.0.0.1:1\"\nsecret =");
+    for (line, files, problem) in [
+        ("templates = \"own\"", &[("own/landing.html", "{% if %}")][..], "own/landing.html: line 1: "),
+        ("templates = \"own\"", &[("own/apps.toml", "app = 1")], "own/apps.toml: line 1: "),
+        ("templates = \"own\"", &[("own/style.css", "</style>")], "own/style.css: \"</\" would end the style"),
+        ("templates = \"own\"", &[("own/languages/xx.toml", "x = 1")], "own/languages/xx.toml: "),
+        ("logo = \"own/logo.svg\"", &[], "own/logo.svg: there is no such file"),
+        ("logo = \"own/logo.gif\"", &[("own/logo.gif", "GIF")], "own/logo.gif: expected a file that ends in .svg, "),
+        (&format!("listen = \"127.0.0.1:{port}\""), &[], &format!("ss -tlnp sport = :{port}")),
+        ("listen = \"192.0.2.1:5380\"", &[], "write an address of this machine into [web] listen"),
+    ] {
+        let folder = folder_with(format!("{no_chat_server}{HOST}{WEB}{line}\n"));
+        fs::create_dir_all(folder.path().join("own/languages")).unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let ran = easy_invite(folder.path(), &["run"]).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{line}");
+        let told = said.lines().find(|told| told.starts_with("easy-invite: ")).unwrap_or_default();
+        assert!(told.contains(problem), "{line}: {said}");
+        let checked = easy_invite(folder.path(), &["check"]).output().unwrap();
+        let lines = String::from_utf8(checked.stdout).unwrap();
+        let web = lines.lines().find(|told| told.starts_with("web ")).unwrap_or_default();
+        assert!(web.starts_with("web                      FAILED ") && web.contains(problem), "{line}: {lines}");
+    }
+    drop(taken);
+    let folder = folder_with(format!("{no_chat_server}{HOST}{WEB}listen = \"127.0.0.1:{port}\"\n"));
+    let checked = easy_invite(folder.path(), &["check"]).output().unwrap();
+    let good = format!("\nweb                      ok     https://example.org/join on 127.0.0.1:{port}\n");
+    assert!(String::from_utf8(checked.stdout).unwrap().contains(&good));
 }
 
 #[test]
@@ -501,7 +641,7 @@ fn the_file_is_the_named_one_or_else_a_usual_one() {
     let here = folder_with("here = 1\n");
     fs::write(here.path().join("b.toml"), "b = 1\n").unwrap();
     fs::write(here.path().join("c.toml"), "c = 1\n").unwrap();
-    let problem = "unknown key, expected one of component, store, control, limits, hosts";
+    let problem = "unknown key, expected one of component, store, control, limits, web, hosts";
     let list = |arguments: &[&str]| easy_invite(here.path(), &[&["list"], arguments].concat());
     assert_failed(&list(&[]).output().unwrap(), &format!("config.toml:1: here: {problem}"));
     let variable = |arguments| list(arguments).env(config::FILE_VARIABLE, "b.toml").output().unwrap();

@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invites::Invites;
 use crate::store::Store;
+use crate::web;
 use crate::xmpp::{self, Link};
 
 /// How long to wait for the chat server to accept the component or to refuse it.
@@ -36,10 +37,10 @@ const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
 /// How many of these are named at the most, the oldest first.
 const OPEN_USES_NAMED: u32 = 20;
 
-/// Check configuration, store, component and hooks
+/// Check configuration, store, web side, component and hooks
 ///
-/// Prints a line for each of: the configuration, the store (which is read as a whole), the connection of the component to the
-/// chat server, and the hook of each host. A line that says FAILED says what to do; then the exit code is 1. One that says
+/// Prints a line for each of: the configuration, the store (which is read as a whole), the web side (whose every page is made
+/// once), the connection of the component to the chat server, and the hook of each host. A line that says FAILED says what to do; then the exit code is 1. One that says
 /// WARN tells what works, but should be mended: a PostgreSQL server that does not sync its disk, uses that have been open
 /// for more than an hour. If the daemon runs, it is asked; otherwise this connects for the moment.
 #[derive(Debug, clap::Args)]
@@ -136,6 +137,10 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         report_warnings(&mut report, store).await?;
     }
 
+    if let Some(web) = &config.web {
+        report.line("web", None, web_found(web, matches!(running, Ok(None))).await)?;
+    }
+
     match running {
         Ok(Some(link)) => {
             report.line("component", None, component_found(&config, &link, "the running daemon"))?;
@@ -181,6 +186,20 @@ async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<(
         report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
     }
     Ok(())
+}
+
+/// The pages are made once each, and the door is there; `closed` says that no daemon holds it.
+async fn web_found(config: &web::Config, closed: bool) -> Result<String, String> {
+    web::Pages::load(config.look.clone(), config.public_url.clone()).map_err(|error| error.to_string())?;
+    if closed {
+        web::open(config.listen).await.map_err(|error| error.to_string())?;
+    } else if !web::answers(config.listen).await {
+        return Err(format!(
+            "the daemon runs, and does not answer on {}: restart it, if [web] was changed since it started",
+            config.listen
+        ));
+    }
+    Ok(format!("{} on {}", config.public_url, config.listen))
 }
 
 fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, String> {

@@ -95,6 +95,8 @@ VirtualHost "{host}"
 
 Component "invite.{host}"
     component_secret = "{secret}"
+
+-- For pages that explain an invite and register people in the browser, see [web] in the configuration, and docs/web.md.
 "#
     )
 }

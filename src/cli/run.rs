@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -107,8 +106,7 @@ async fn open_web_side(
     pages: web::Pages,
     invites: Invites,
 ) -> anyhow::Result<(TcpListener, web::Site)> {
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("the web side cannot listen on {}", config.listen))?;
+    let listener = web::open(config.listen).await?;
     tracing::info!(listen = %config.listen, "the web side is open");
     Ok((listener, web::Site::new(invites, pages, config)))
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -44,8 +45,58 @@ const LAST_REQUEST: Duration = Duration::from_secs(40);
 /// How long answers that are under way may take when it is time to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long to wait for an answer of one's own web side.
+const KNOCK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The longest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// Why the web side cannot be opened, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("the web side cannot listen on {listen} ({error}): {}", advice(.error, .listen))]
+pub struct CannotListen {
+    listen: SocketAddr,
+    error: io::Error,
+}
+
+fn advice(error: &io::Error, listen: &SocketAddr) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let port = listen.port();
+            format!(
+                "`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [web] listen and for the proxy"
+            )
+        }
+        io::ErrorKind::AddrNotAvailable => "write an address of this machine into [web] listen".to_owned(),
+        io::ErrorKind::PermissionDenied => "write a port from 1024 on into [web] listen".to_owned(),
+        _ => "see [web] listen".to_owned(),
+    }
+}
+
+/// Opens the door.
+///
+/// # Errors
+/// If somebody else is there, or the address is none of this machine.
+pub async fn open(listen: SocketAddr) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(listen).await.map_err(|error| CannotListen { listen, error })
+}
+
+/// Whether somebody on this machine who knocks is answered by this program.
+pub async fn answers(listen: SocketAddr) -> bool {
+    let address = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let asked = async {
+        let mut stream = TcpStream::connect((address, listen.port())).await?;
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(HEAD_BYTES as u64).read_to_end(&mut answer).await?;
+        io::Result::Ok(String::from_utf8_lossy(&answer).contains("x-robots-tag: noindex"))
+    };
+    timeout(KNOCK_PATIENCE, asked).await.is_ok_and(|answered| answered.unwrap_or(false))
+}
 
 /// Serves until `stop`.
 pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {

@@ -8,12 +8,14 @@ import asyncio
 import http.client
 import io
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
+from .daemon import REPOSITORY
 from .process import free_port
 from .server import Server, password_of
 from .stories import Invite
@@ -23,6 +25,12 @@ PATH = "/join"
 FORM_COOKIE = "easy-invite-form"
 ANSWER_SECONDS = 20
 HTML_FORM = "application/x-www-form-urlencoded"
+
+
+def text(key: str, *, language: str = "en", **filled: str) -> str:
+    """A text of the pages, with its placeholders filled in."""
+    texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())["web"]
+    return texts[key].format(**filled)
 
 
 def web_settings(*, path: str = PATH, host: str = "example.org", **web: object) -> dict:

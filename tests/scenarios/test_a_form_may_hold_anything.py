@@ -5,7 +5,7 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from harness.stories import generate, has_account, new_invite, show
-from harness.web import Visitor
+from harness.web import Visitor, text
 
 pytestmark = pytest.mark.one_setup
 
@@ -67,7 +67,7 @@ async def test_names_of_others_are_text(web_server):
         invite = await new_invite(mallory)
     visitor = Visitor(web_server)
     landing = await visitor.get(visitor.path(invite))
-    assert landing.heading == f"{inviter}@example.org invites you to chat"
+    assert landing.heading == text("invited_by", inviter=f"{inviter}@example.org")
     assert landing.header("Link") == f'<{invite.uri}>; rel="alternate"'
     welcome = await visitor.register(invite, "dora")
-    assert f"You and {inviter}@example.org are contacts already." in welcome.text
+    assert text("connected", inviter=f"{inviter}@example.org") in welcome.text

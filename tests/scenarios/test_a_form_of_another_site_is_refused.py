@@ -4,7 +4,7 @@ account and sets no password."""
 import pytest
 
 from harness.stories import generate, has_account, in_store, reset_link, show
-from harness.web import FORM_COOKIE, Visitor
+from harness.web import FORM_COOKIE, Visitor, text
 
 pytestmark = pytest.mark.one_setup
 
@@ -46,7 +46,7 @@ async def test_however_it_is_sent(web_server, how):
             content = repr(answers).replace("'", '"').encode()
             headers = {"Content-Type": "application/json"}
     refused = await visitor.post(path, content, headers)
-    assert (refused.status, refused.heading) == (403, "Please open the form once more")
+    assert (refused.status, refused.heading) == (403, text("forged"))
     assert f'href="{visitor.path(invite)}"' in refused.body.replace("&#x2f;", "/")
     assert not await has_account(web_server, username, password=PASSWORD)
     assert show(web_server, invite)["uses"] == 0
@@ -62,7 +62,7 @@ async def test_nor_is_a_password_set_for_another_site(web_server):
     assert refused.status == 403
     assert await has_account(web_server, "bob") and not await has_account(web_server, "bob", password=PASSWORD)
     done = await visitor.post(visitor.path(link, "reset"), answers, {"Sec-Fetch-Site": "same-origin"})
-    assert (done.status, done.heading) == (200, "You have a new password")
+    assert (done.status, done.heading) == (200, text("reset_done"))
     assert await has_account(web_server, "bob", password=PASSWORD) and not await has_account(web_server, "bob")
 
 

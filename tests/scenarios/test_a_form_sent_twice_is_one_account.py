@@ -8,11 +8,11 @@ import pytest
 from harness.daemon import REPOSITORY
 from harness.prosody import USUAL_MODULES
 from harness.stories import generate, has_account, in_store, reset_link, show, used
-from harness.web import Visitor, web_settings
+from harness.web import Visitor, text, web_settings
 
 TAPS = 5
 PASSWORD = "kites and lamps"
-WELCOME = (200, "Welcome, carol@example.org")
+WELCOME = (200, text("welcome", account="carol@example.org"))
 
 
 @pytest.mark.parametrize("uses", ["1", "10"])
@@ -65,9 +65,9 @@ async def test_a_password_is_set_once(make_server):
     form, path = await visitor.filled_in(link, None, PASSWORD, page="reset"), visitor.path(link, "reset")
     answers = await asyncio.gather(*[visitor.post(path, form) for _ in range(TAPS)])
     answers.append(await visitor.post(path, form))
-    assert {(answer.status, answer.heading) for answer in answers} == {(200, "You have a new password")}
+    assert {(answer.status, answer.heading) for answer in answers} == {(200, text("reset_done"))}
     other = await visitor.post(path, {**form, "password": "another password"})
-    assert (other.status, other.heading) == (410, "This invitation has been used")
+    assert (other.status, other.heading) == (410, text("used"))
     assert await has_account(server, "bob", password=PASSWORD)
     await used(server, link)
     assert in_store(server, "SELECT count(*) FROM invite_use WHERE invite = ?", show(server, link)["id"]) == [(1,)]

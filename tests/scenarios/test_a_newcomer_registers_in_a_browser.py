@@ -2,7 +2,7 @@
 them is their contact."""
 
 from harness.stories import has_account, new_invite, show, used
-from harness.web import Visitor
+from harness.web import Visitor, text
 
 
 async def test_and_is_a_contact_of_the_inviter(web_server):
@@ -10,9 +10,9 @@ async def test_and_is_a_contact_of_the_inviter(web_server):
         invite = await new_invite(alice)
     visitor = Visitor(web_server)
     landing = await visitor.get(visitor.path(invite))
-    assert (landing.status, landing.heading) == (200, "alice@example.org invites you to chat")
+    assert (landing.status, landing.heading) == (200, text("invited_by", inviter="alice@example.org"))
     welcome = await visitor.register(invite, "carol", "correct horse battery")
-    assert (welcome.status, welcome.heading) == (200, "Welcome, carol@example.org")
+    assert (welcome.status, welcome.heading) == (200, text("welcome", account="carol@example.org"))
     assert "correct horse battery" not in welcome.body
     await used(web_server, invite)
     assert show(web_server, invite)["state"] == "redeemed"

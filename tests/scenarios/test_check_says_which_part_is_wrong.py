@@ -1,18 +1,20 @@
-"""`easy-invite check` has a line for the configuration, the store, the component and the hook. Where something is
+"""`easy-invite check` has a line for the configuration, the store, the web side, the component and the hook. Where something is
 wrong, its line says what to do, and the exit code is 1; beside a running daemon and without one."""
 
 import json
+import socket
 
 import pytest
 
 from harness.stories import eventually
+from harness.web import web_settings
 
-PARTS = ["config", "store", "component", "hook"]
+PARTS = ["config", "store", "web", "component", "hook"]
 
 
 @pytest.fixture(params=[True, False], ids=["daemon-runs", "no-daemon"])
 def server(request, make_server):
-    made = make_server()
+    made = make_server(settings=web_settings())
     made.daemon.stop()  # it has made the store
     made.with_daemon = request.param
     return made
@@ -36,9 +38,11 @@ def checked(server):
 async def test_all_is_well(server):
     await start(server)
     code, parts = checked(server)
-    assert (code, [ok for ok, _ in parts.values()]) == (0, [True] * 4), parts
+    assert (code, [ok for ok, _ in parts.values()]) == (0, [True] * 5), parts
     assert f"Prosody {server.prosody.version}" in parts["hook"][1]
-    assert server.daemon.cli("check").stdout.count(" ok ") == 4
+    web = server.daemon.config["web"]
+    assert parts["web"][1] == f"{web['public_url']} on {web['listen']}"
+    assert server.daemon.cli("check").stdout.count(" ok ") == 5
     if server.with_daemon:
         assert server.daemon.logins == 1  # it was asked, not pushed aside
 
@@ -67,6 +71,21 @@ async def test_the_module_is_missing(server):
     server.prosody.restart()
     await start(server)
     assert_wrong(server, "hook", '"easy_invite"')
+
+
+async def test_the_web_side_is_not_where_it_should_be(server):
+    await start(server)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        server.daemon.config["web"]["listen"] = f"127.0.0.1:{other.getsockname()[1]}"
+        assert_wrong(server, "web", "restart it" if server.with_daemon else "ss -tlnp")
+
+
+async def test_the_pages_cannot_be_made(server):
+    await start(server)
+    server.daemon.config["web"]["templates"] = "own"
+    (server.daemon.folder / "own").mkdir()
+    (server.daemon.folder / "own" / "landing.html").write_text("{% extends 'layout.html' %}\n{{ nothing }}")
+    assert_wrong(server, "web", "own/landing.html: line 2: ")
 
 
 @pytest.mark.store("sqlite")

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from harness.stories import eventually, generate, has_account, in_store, new_invite, register, revoke, show, used
-from harness.web import Visitor, web_settings
+from harness.web import Visitor, text, web_settings
 
 
 async def test_an_invite_that_is_over(web_server):
@@ -18,20 +18,21 @@ async def test_an_invite_that_is_over(web_server):
     await register(web_server, "dave", used_up)
     await used(web_server, used_up)
     visitor = Visitor(web_server)
-    for invite, status, heading in [(unknown, 404, "This invitation is not known here"),
-                                    ("short", 404, "This invitation is not known here"),
-                                    (expired, 410, "This invitation has expired"),
-                                    (revoked, 410, "This invitation was taken back"),
-                                    (used_up, 410, "This invitation has been used")]:
+    for invite, status, heading in [(unknown, 404, text("unknown")),
+                                    ("short", 404, text("unknown")),
+                                    (expired, 410, text("expired")),
+                                    (revoked, 410, text("revoked")),
+                                    (used_up, 410, text("used"))]:
         for page in ("", "register", "reset", "apps"):
             answer = await visitor.get(visitor.path(invite, page))
             assert (answer.status, answer.heading) == (status, heading), page
         posted = await visitor.post(visitor.path(invite, "register"), {"username": "mallory", "password": "mallory's own"})
         assert posted.status in (status, 403)
     page = await visitor.get(visitor.path(used_up))
-    assert "Was that you?" in page.text
-    log_in = await visitor.get(unescape(re.search('href="([^"]*)">How to log in', page.body).group(1)))
-    assert log_in.status == 200 and "then @example.org" in log_in.text
+    assert text("was_it_you") in page.text
+    [log_in] = [link for link in map(unescape, re.findall('href="([^"]*)"', page.body)) if "have=account" in link]
+    log_in = await visitor.get(log_in)
+    assert log_in.status == 200 and "@example.org" in log_in.text
 
 
 async def test_what_is_no_page(web_server):
@@ -51,7 +52,7 @@ async def test_what_is_too_much(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
     answers = await visitor.filled_in(invite, "erin", "x" * 20_000)
     answer = await visitor.post(visitor.path(invite, "register"), answers)
-    assert (answer.status, answer.heading) == (413, "That is too much")
+    assert (answer.status, answer.heading) == (413, text("too_large"))
     head = await visitor.get(visitor.path(invite), {"X-Long": "x" * 100_000})
     assert head.status == 431
     assert show(web_server, invite)["uses"] == 0
@@ -64,12 +65,12 @@ async def test_prosody_is_away_for_a_moment(make_server):
     server.prosody.kill()
     assert (await visitor.get(visitor.path(invite))).status == 200, "the page itself needs no Prosody"
     away = await visitor.post(visitor.path(invite, "register"), filled)
-    assert (away.status, away.heading) == (503, "This does not work at the moment")
+    assert (away.status, away.heading) == (503, text("away"))
     assert 0 < int(away.header("Retry-After")) <= 60
     server.prosody.start()
     await eventually(lambda: server.daemon.log.count("the hook is there") == 2, "the daemon is connected again", 30)
     welcome = await visitor.post(visitor.path(invite, "register"), filled)
-    assert (welcome.status, welcome.heading) == (200, "Welcome, carol@example.org")
+    assert (welcome.status, welcome.heading) == (200, text("welcome", account="carol@example.org"))
     await used(server, invite)
 
 
@@ -113,5 +114,5 @@ async def test_the_store_cannot_be_asked(make_server, postgres):
         postgres.resume()
     for away in (shown, sent):
         assert (away.status, away.header("Retry-After")) == (503, "60")
-        assert away.heading == "This does not work at the moment"
+        assert away.heading == text("away")
     assert (await visitor.post(visitor.path(invite, "register"), filled)).status == 200

@@ -4,7 +4,7 @@ there is none of it."""
 import pytest
 
 from harness.stories import generate
-from harness.web import Visitor
+from harness.web import Visitor, text
 
 pytestmark = pytest.mark.one_setup
 
@@ -26,5 +26,5 @@ async def test_as_the_browser_asks(web_server, asked, spoken):
 async def test_what_is_wrong_with_a_form_too(web_server):
     visitor, invite = Visitor(web_server, headers={"Accept-Language": "de"}), generate(web_server)
     taken = await visitor.register(invite, "alice", "ein langes Passwort")
-    assert taken.status == 409 and "alice hat schon ein Konto" in taken.text, taken.text
+    assert taken.status == 409 and text("username_taken", language="de", username="alice") in taken.text, taken.text
     assert taken.header("Content-Language") == "de"
