@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from harness.stories import eventually, generate, has_account, in_store, new_invite, register, revoke, show, used
+from harness.stories import eventually, generate, has_account, in_store, register, revoke, show, used
 from harness.web import Visitor, text, web_settings
 
 

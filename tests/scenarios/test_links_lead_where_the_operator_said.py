@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from harness.stories import Invite, generate, new_invite
+from harness.stories import generate, new_invite
 from harness.web import Visitor, web_settings
 
 pytestmark = pytest.mark.one_setup

@@ -1,5 +1,6 @@
-"""What docs/web.md says to write for nginx and Caddy works as it stands there, with a name of its own and below a path: people register
-through it, limits see them and not the proxy, whatever they say of themselves, and no log of the proxy has the link."""
+"""What docs/web.md says to write for nginx and Caddy works as it stands there, with a name of its own and below a path:
+people register through it, limits see them and not the proxy, whatever they say of themselves, and no log of the proxy has
+the link."""
 
 import asyncio
 import re
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.one_setup
 
 
 class Proxy:
-    """A proxy with a sample of the docs as its configuration: the own name, or the path of a site. Only its ports and certificate are
-    the test's. A context manager."""
+    """A proxy with a sample of the docs as its configuration: the own name, or the path of a site. Only its ports and
+    certificate are the test's. A context manager."""
 
     def __init__(self, folder, path, upstream):
         self.folder, self.path = folder, path
@@ -76,7 +77,8 @@ class Caddy(Proxy):
         site = (below_a_path if self.path else own_name).replace("127.0.0.1:5380", self.upstream)
         site = site.replace(f"{self.name} {{", f"https://{self.name}:{self.port} {{\n\tbind 127.0.0.1\n\t"
                             f"tls {self.folder}/certificate.pem {self.folder}/key.pem", 1)
-        top = top.replace("{\n", f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {self.folder}/storage\n", 1)
+        apart = f"admin off\n\tauto_https disable_redirects\n\tstorage file_system {self.folder}/storage"
+        top = top.replace("{\n", f"{{\n\t{apart}\n", 1)
         (self.folder / "Caddyfile").write_text(top + "\n" + site)
         return ["caddy", "run", "--adapter", "caddyfile", "--config", self.folder / "Caddyfile"]
 
