@@ -43,6 +43,8 @@ struct Inner {
     counts: Mutex<Counts>,
     /// The names of the reservations that were released last.
     given_up: Mutex<VecDeque<String>>,
+    /// The forms by which passwords were set last, in a browser.
+    reset_forms: Mutex<VecDeque<String>>,
     /// The names of the reservations whose accounts the hook is being asked to make.
     registering: Mutex<HashSet<String>>,
     /// The id of the chat server whose hook has answered for each host.
@@ -134,6 +136,7 @@ impl Invites {
             clock,
             counts: Mutex::new(Counts::new(limits)),
             given_up: Mutex::default(),
+            reset_forms: Mutex::default(),
             registering: Mutex::default(),
             servers: Mutex::default(),
         }))

@@ -9,7 +9,7 @@ use jid::{BareJid, DomainPart, NodePart};
 
 use super::{Error, Invites, Registration, Result};
 use crate::chat_server::{Creation, Objection, Unreachable};
-use crate::invite::{self, Invite, Token};
+use crate::invite::{self, Invite, InviteType, Purpose, Token, Use};
 use crate::limits::Address;
 use crate::policy;
 use crate::refusal::{BadPassword, Refusal};
@@ -18,6 +18,9 @@ use crate::secret::Secret;
 /// How long to wait for what becomes of a registration that goes on already, and how often to ask.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How many forms are remembered by which a password was set.
+const RESET_FORMS: usize = 256;
 
 /// How many usernames are suggested, and of how many is asked.
 const SUGGESTIONS: usize = 3;
@@ -52,28 +55,54 @@ impl Invites {
     /// have been made, or may be made yet, and posting the form again tells.
     pub async fn register(&self, wanted: BrowserRegistration) -> Result<BareJid> {
         policy::admit_password(wanted.password.reveal())?;
+        let invites = self.clone();
+        // Whoever asked may go: what was begun is ended all the same.
+        let ended = tokio::spawn(async move { invites.register_to_the_end(wanted).await }).await;
+        ended.unwrap_or_else(|_| Err(Unreachable("the registration came to no end".to_owned()).into()))
+    }
+
+    async fn register_to_the_end(&self, wanted: BrowserRegistration) -> Result<BareJid> {
         let invite = self.look(Some(&wanted.token), wanted.address.map(Address::from)).await?;
         let username = wanted.username.clone().or_else(|| invite.username.clone());
         let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
-        if let Some(account) = self.outcome_of(&invite, &username, &wanted.form).await? {
+        if let Some(account) = self.outcome_of(&invite, &username, &wanted).await? {
             return Ok(account);
         }
         match self.try_to_register(invite.clone(), username.clone(), &wanted).await {
             // What stands in the way may be the same form, posted a moment earlier.
-            Err(refused @ Error::Refused(_)) => self.outcome_of(&invite, &username, &wanted.form).await?.ok_or(refused),
+            Err(refused @ Error::Refused(_)) => self.outcome_of(&invite, &username, &wanted).await?.ok_or(refused),
             outcome => outcome,
         }
     }
 
     /// The account of a registration that was tried before with this form; `None` if it never was, or has failed.
-    async fn outcome_of(&self, invite: &Invite, username: &NodePart, form: &str) -> Result<Option<BareJid>> {
+    async fn outcome_of(
+        &self,
+        invite: &Invite,
+        username: &NodePart,
+        wanted: &BrowserRegistration,
+    ) -> Result<Option<BareJid>> {
         let account = BareJid::from_parts(Some(username), &invite.host);
         let learn = async {
             loop {
                 let (id, account) = (invite.id.clone(), account.clone());
-                match self.0.store.used_under(id, account, format!("{form}.")).await? {
+                match self.0.store.used_under(id, account, format!("{}.", wanted.form)).await? {
                     None => return Ok(None),
+                    // A reset of which nobody can tell counts as made, but whoever asks is not told that it was.
+                    Some(((used, _), true)) if used.purpose == Purpose::Reset && !self.has_reset(&wanted.form) => {
+                        return Err(Refusal::UsedUp.into());
+                    }
                     Some(((used, _), true)) => return Ok(Some(used.account)),
+                    // The form has the same password: to set it once more changes nothing.
+                    Some((reserved, false))
+                        if reserved.0.purpose == Purpose::Reset && !self.registering().contains(&reserved.0.id) =>
+                    {
+                        let going = self.begin_registration(reserved.0.id.clone());
+                        if let Some(outcome) = self.have_created(reserved, wanted, going).await {
+                            return outcome.map(Some);
+                        }
+                        tokio::time::sleep(OUTCOME_INTERVAL).await;
+                    }
                     Some((reserved, false)) => {
                         if self.settle(vec![reserved]).await? == 0 {
                             tokio::time::sleep(OUTCOME_INTERVAL).await;
@@ -99,6 +128,18 @@ impl Invites {
         if known.impossible {
             return Err(Refusal::InvalidUsername(username.to_string()).into());
         }
+        // The chat server may not have heard of deletions behind its back: what goes with an account ends now.
+        if invite.invite_type == InviteType::PasswordReset && !known.exists {
+            self.account_deleted(account, self.now()).await?;
+            return Err(Refusal::Revoked.into());
+        }
+        if let Some(inviter) = invite.inviter.as_ref().filter(|_| invite.invite_type == InviteType::AccountAndContact)
+            && inviter.domain() == &*host
+            && !self.0.chat_server.account(inviter).await?.exists
+        {
+            self.account_deleted(inviter.clone(), self.now()).await?;
+            return Err(Refusal::Revoked.into());
+        }
         // Each try has its own name: the hook does nothing more under one that it has given up.
         let going = self.begin_registration(format!("{}.{}", wanted.form, invite::nonce()?));
         let away = || Unreachable(format!("the hook of {host} has not introduced itself"));
@@ -110,24 +151,53 @@ impl Invites {
             grant: None, // the token is presented at this very moment
             address: wanted.address.map(Address::from),
         };
-        let (used, invite) = self.reserve_use(invite, registration).await?;
-        let created =
-            self.0.chat_server.create((used, invite.clone()), wanted.password.clone(), wanted.address).await?;
-        let reservation = going.reservation.clone();
-        let (ended, outcome) = match created {
-            Creation::Made => (self.redeem(reservation).await, Ok(account)),
-            Creation::Unsettled => (Ok(true), Ok(account)),
-            Creation::InFlight => {
-                drop(going);
-                let outcome = self.outcome_of(&invite, &username, &wanted.form).await?;
-                (Ok(true), outcome.ok_or(Refusal::InProgress.into()))
+        let reserved = self.reserve_use(invite.clone(), registration).await?;
+        match self.have_created(reserved, wanted, going).await {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = Box::pin(self.outcome_of(&invite, &username, wanted)).await?;
+                outcome.ok_or(Refusal::InProgress.into())
             }
-            Creation::Refused(objection) => (self.release(reservation).await, Err(refused(objection, &username))),
+        }
+    }
+
+    /// Has the hook make the account of a reserved use, or set its password; `None` while it is at it already.
+    async fn have_created(
+        &self,
+        reserved: (Use, Invite),
+        wanted: &BrowserRegistration,
+        going: Registering<'_>,
+    ) -> Option<Result<BareJid>> {
+        let (reservation, account, purpose) = (reserved.0.id.clone(), reserved.0.account.clone(), reserved.0.purpose);
+        let username = account.node().map(ToString::to_string).unwrap_or_default();
+        let created = self.0.chat_server.create(reserved, wanted.password.clone(), wanted.address).await;
+        if purpose == Purpose::Reset && matches!(created, Ok(Creation::Made | Creation::Unsettled)) {
+            self.note_reset(wanted.form.clone());
+        }
+        let (ended, outcome) = match created {
+            Ok(Creation::Made) => (self.redeem(reservation).await, Ok(account)),
+            Ok(Creation::Unsettled) => (Ok(true), Ok(account)),
+            Ok(Creation::InFlight) => return None,
+            Ok(Creation::Refused(objection)) => (self.release(reservation).await, Err(refused(objection, username))),
+            Err(unreachable) => return Some(Err(unreachable.into())),
         };
         if let Err(error) = ended {
             tracing::error!(%error, "a reservation stays open, to be settled later");
         }
-        outcome
+        drop(going);
+        Some(outcome)
+    }
+
+    fn note_reset(&self, form: String) {
+        let mut forms = self.0.reset_forms.lock().unwrap_or_else(PoisonError::into_inner);
+        forms.push_back(form);
+        if forms.len() > RESET_FORMS {
+            forms.pop_front();
+        }
+    }
+
+    fn has_reset(&self, form: &String) -> bool {
+        self.0.reset_forms.lock().unwrap_or_else(PoisonError::into_inner).contains(form)
     }
 
     fn begin_registration(&self, reservation: String) -> Registering<'_> {
@@ -171,11 +241,11 @@ impl Drop for Registering<'_> {
 }
 
 /// Why the hook made no account, for whoever wanted it.
-fn refused(objection: Objection, username: &NodePart) -> Error {
+fn refused(objection: Objection, username: String) -> Error {
     match objection {
         Objection::UsernameTaken => Refusal::UsernameTaken.into(),
-        Objection::NoSuchAccount => Refusal::NoSuchAccount(username.to_string()).into(),
-        Objection::UsernameImpossible => Refusal::InvalidUsername(username.to_string()).into(),
+        Objection::NoSuchAccount => Refusal::NoSuchAccount(username).into(),
+        Objection::UsernameImpossible => Refusal::InvalidUsername(username).into(),
         Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
         Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
         Objection::Other(text) => Refusal::RegistrationRefused(text).into(),

@@ -6,15 +6,15 @@ use axum::http::HeaderMap;
 use ipnet::IpNet;
 
 /// The client's address: the peer's own, or what the trusted proxies say of whom they ask for, in `X-Forwarded-For` or,
-/// where there is none, in `Forwarded` (RFC 7239). `None` if they hide it.
+/// where there is none, in `Forwarded` (RFC 7239). A proxy that hides it stands for its clients.
 ///
 /// Each proxy adds the address that it sees at the end, and everything before it may be made up. So the last one that no
 /// trusted proxy has is the client's.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     if !is_proxy(&peer) {
-        return Some(peer);
+        return peer;
     }
     let lines = |name| headers.get_all(name).into_iter().map(|value| value.to_str().unwrap_or_default());
     let mut hops: Vec<Option<IpAddr>> = if headers.contains_key("x-forwarded-for") {
@@ -22,12 +22,11 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> O
     } else {
         lines("forwarded").flat_map(|line| split_outside_quotes(line, ',')).map(forwarded_for).collect()
     };
-    let mut client = Some(peer);
-    while let Some(hop) = hops.pop() {
+    let mut client = peer;
+    while is_proxy(&client)
+        && let Some(Some(hop)) = hops.pop()
+    {
         client = hop;
-        if !hop.is_some_and(|address| is_proxy(&address)) {
-            break;
-        }
     }
     client
 }
@@ -63,14 +62,14 @@ mod tests {
     use super::*;
     use axum::http::HeaderName;
 
-    fn from(peer: &str, headers: &[(&str, &str)], trusted: &[&str]) -> Option<String> {
+    fn from(peer: &str, headers: &[(&str, &str)], trusted: &[&str]) -> String {
         let named = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         let mut map = HeaderMap::new();
         for (name, value) in headers.iter().map(named) {
             map.append(name, value);
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        client_address(peer.parse().unwrap(), &map, &trusted).map(|address| address.to_string())
+        client_address(peer.parse().unwrap(), &map, &trusted).to_string()
     }
 
     const PROXY: &[&str] = &["127.0.0.1/32", "10.0.0.0/8"];
@@ -78,23 +77,23 @@ mod tests {
     #[test]
     fn nobody_but_a_trusted_proxy_speaks_for_somebody_else() {
         let forged = [("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.1")];
-        assert_eq!(from("203.0.113.7", &forged, PROXY).unwrap(), "203.0.113.7");
-        assert_eq!(from("127.0.0.1", &forged, &[]).unwrap(), "127.0.0.1");
-        assert_eq!(from("127.0.0.1", &forged, PROXY).unwrap(), "192.0.2.1");
-        assert_eq!(from("::ffff:127.0.0.1", &forged, PROXY).unwrap(), "192.0.2.1");
-        assert_eq!(from("127.0.0.1", &[], PROXY).unwrap(), "127.0.0.1", "for itself");
+        assert_eq!(from("203.0.113.7", &forged, PROXY), "203.0.113.7");
+        assert_eq!(from("127.0.0.1", &forged, &[]), "127.0.0.1");
+        assert_eq!(from("127.0.0.1", &forged, PROXY), "192.0.2.1");
+        assert_eq!(from("::ffff:127.0.0.1", &forged, PROXY), "192.0.2.1");
+        assert_eq!(from("127.0.0.1", &[], PROXY), "127.0.0.1", "for itself");
     }
 
     #[test]
     fn what_a_client_makes_up_stands_before_what_the_proxies_add() {
         let chain = [("x-forwarded-for", "198.51.100.1, 203.0.113.7, 10.1.2.3")];
-        assert_eq!(from("127.0.0.1", &chain, PROXY).unwrap(), "203.0.113.7");
+        assert_eq!(from("127.0.0.1", &chain, PROXY), "203.0.113.7");
         let lines = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
-        assert_eq!(from("127.0.0.1", &lines, PROXY).unwrap(), "203.0.113.7");
+        assert_eq!(from("127.0.0.1", &lines, PROXY), "203.0.113.7");
         let inside = [("x-forwarded-for", "10.9.9.9, 10.1.2.3")];
-        assert_eq!(from("127.0.0.1", &inside, PROXY).unwrap(), "10.9.9.9", "somebody in the proxies' own network");
+        assert_eq!(from("127.0.0.1", &inside, PROXY), "10.9.9.9", "somebody in the proxies' own network");
         let both = [("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
-        assert_eq!(from("127.0.0.1", &both, PROXY).unwrap(), "203.0.113.7");
+        assert_eq!(from("127.0.0.1", &both, PROXY), "203.0.113.7");
     }
 
     #[test]
@@ -112,7 +111,7 @@ mod tests {
             ("x-forwarded-for", "198.51.100.1, <script>", None),
             ("x-forwarded-for", "", None),
         ] {
-            assert_eq!(from("127.0.0.1", &[(name, value)], PROXY).as_deref(), address, "{name}: {value}");
+            assert_eq!(from("127.0.0.1", &[(name, value)], PROXY), address.unwrap_or("127.0.0.1"), "{name}: {value}");
         }
     }
 }

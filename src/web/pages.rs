@@ -41,6 +41,9 @@ const STYLE: &str = include_str!("../../templates/style.css");
 
 const SAMPLE_TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
+/// When it is worth another try, if nothing else is known.
+const TRY_AGAIN_SECONDS: u64 = 60;
+
 /// The longest file that is read from the operator's folder.
 const LONGEST_FILE: u64 = 256 * 1024;
 
@@ -113,6 +116,19 @@ pub struct Subject<'a> {
     pub kind: Kind,
 }
 
+impl Subject<'_> {
+    /// The `xmpp:` address, which promises no account where none can be made (XEP-0401 §5).
+    fn uri(&self) -> String {
+        match (self.kind, self.invite.invite_type) {
+            (Kind::Contact, InviteType::AccountAndContact) => {
+                let contact = Invite { invite_type: InviteType::Contact, ..self.invite.clone() };
+                links::uri(&contact, self.token)
+            }
+            _ => links::uri(self.invite, self.token),
+        }
+    }
+}
+
 /// Who reads the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -150,6 +166,11 @@ pub enum Wrong {
     Password(BadPassword),
     /// The chat server does not take what was typed.
     Refused(Refusal),
+    /// It cannot be told at the moment what becomes of it: the same form may be sent again.
+    Later {
+        /// Somebody else is using the invite.
+        busy: bool,
+    },
 }
 
 /// The other ends: pages that say one thing.
@@ -261,10 +282,9 @@ impl Pages {
     /// # Errors
     /// As every page: if a template fails after all, with data that no try had.
     pub fn landing(&self, reader: Reader<'_>, subject: Subject<'_>) -> Result<Page> {
-        let app =
-            self.apps.of(reader.device, true, Some(&links::uri(subject.invite, subject.token))).into_iter().next();
+        let app = self.apps.of(reader.device, true, Some(&subject.uri())).into_iter().next();
         let mobile = reader.device.is_some_and(Device::is_mobile);
-        let uri = links::uri(subject.invite, subject.token);
+        let uri = subject.uri();
         let page = context! {
             device => context! { mobile, app => data(app.filter(|_| mobile)) },
             qr => context! { page => svg(&self.public_url.page(subject.token)), uri => svg(&uri) },
@@ -280,7 +300,7 @@ impl Pages {
     /// See `landing`.
     pub fn apps(&self, reader: Reader<'_>, subject: Subject<'_>, logging_in: bool) -> Result<Page> {
         let texts = &reader.texts.web;
-        let uri = links::uri(subject.invite, subject.token);
+        let uri = subject.uri();
         let [that_redeem, others] = [true, false].map(|invites| {
             let uri = (!logging_in).then_some(uri.as_str());
             self.apps.of(reader.device, invites, uri)
@@ -334,7 +354,9 @@ impl Pages {
             links => context! { self => own, ..data(&links) },
             ..self.about(reader, subject)
         };
-        self.page(reader, status, "form.html", subject.invite.host.as_str(), page)
+        let retry_after = matches!(filled.wrong, Some(Wrong::Later { .. })).then_some(TRY_AGAIN_SECONDS);
+        let page = self.page(reader, status, "form.html", subject.invite.host.as_str(), page)?;
+        Ok(Page { retry_after, ..page })
     }
 
     /// The account was made, or the password set.
@@ -392,7 +414,7 @@ impl Pages {
         let inviter = of.and_then(|(invite, _)| invite.inviter.as_ref()).filter(|_| ended);
         let used = of.filter(|(invite, _)| *notice == Notice::UsedUp && invite.invite_type != InviteType::Contact);
         let retry_after = match notice {
-            Notice::Busy | Notice::Away => Some(60),
+            Notice::Busy | Notice::Away => Some(TRY_AGAIN_SECONDS),
             Notice::TooMany(until) => u64::try_from(until.duration_since(now).as_secs()).ok(),
             _ => None,
         };
@@ -411,7 +433,8 @@ impl Pages {
         Ok(Page { retry_after, ..self.page(reader, status, "notice.html", host, page)? })
     }
 
-    fn links(&self, Subject { invite, token, .. }: Subject<'_>) -> Links {
+    fn links(&self, subject: Subject<'_>) -> Links {
+        let token = subject.token;
         let path = |rest: &str| format!("{}/i/{}{rest}", self.public_url.path(), token.reveal());
         Links {
             landing: path(""),
@@ -419,7 +442,7 @@ impl Pages {
             register: path("/register"),
             reset: path("/reset"),
             login: path("/apps?have=account"),
-            uri: links::uri(invite, token),
+            uri: subject.uri(),
         }
     }
 
@@ -618,6 +641,10 @@ fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String
                 BadPassword::Characters => &web.password_characters,
             };
             (StatusCode::UNPROCESSABLE_ENTITY, text.clone(), Some("password"))
+        }
+        Wrong::Later { busy } => {
+            let text = if *busy { &web.busy_text } else { &web.away_text };
+            (StatusCode::SERVICE_UNAVAILABLE, text.clone(), None)
         }
         Wrong::Refused(refusal) => {
             let (status, field) = match refusal {

@@ -14,6 +14,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ipnet::IpNet;
+use jid::NodePart;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -39,6 +41,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The cookie that has to come back with a form: another site cannot send it along.
 const FORM_COOKIE: &str = "easy-invite-form";
+
+/// The longest username, as chat servers name files after it (bytes, with most characters escaped).
+const LONGEST_FILE_NAME: usize = 200;
 
 /// How long browsers keep the logo, in seconds.
 const LOGO_LIFE: u32 = 60 * 60;
@@ -119,7 +124,7 @@ impl Site {
         self.0.pages.languages().preferred(visitor.header(header::ACCEPT_LANGUAGE))
     }
 
-    /// Counts a request; not where a proxy hides for whom it asks.
+    /// Counts a request.
     fn admit(&self, visitor: &Visitor, request: Request) -> Outcome<()> {
         let Some(address) = visitor.address else { return Ok(()) };
         let refused = |until| Otherwise::Notice(Notice::TooMany(until), None);
@@ -172,8 +177,8 @@ impl Site {
     async fn for_form(&self, visitor: &Visitor, token: &str, form: Kind) -> Outcome<(Invite, Token)> {
         let (invite, token) = self.invite(visitor, token).await?;
         let kind = match self.kind(&invite, &token) {
-            // One that is used up may have been used by this very form.
-            Err(Otherwise::Notice(Notice::UsedUp, _)) if visitor.posts => form,
+            // One that has ended may have been used by this very form before.
+            Err(Otherwise::Notice(Notice::UsedUp | Notice::Expired | Notice::Revoked, _)) if visitor.posts => form,
             kind => kind?,
         };
         let base = format!("{}/i/{}", self.0.public_url.path(), token.reveal());
@@ -239,6 +244,9 @@ impl Site {
             Some(username) => username.clone(),
             None if sent.username.is_empty() => return wrong(Wrong::UsernameMissing),
             None => match invite::username(&sent.username) {
+                Ok(username) if file_name_bytes(&username) > LONGEST_FILE_NAME => {
+                    return wrong(Wrong::Username(Refusal::InvalidUsername(username.to_string())));
+                }
                 Ok(username) => username,
                 Err(refusal) => return wrong(Wrong::Username(refusal)),
             },
@@ -264,11 +272,15 @@ impl Site {
         });
         match registered.await {
             Ok(account) => Ok(account.to_string()),
+            // There is nothing to correct in a name that is not asked for.
+            Err(Error::Refused(
+                refusal @ (Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::InvalidUsername(_)),
+            )) if invite.username.is_some() => {
+                let of = Some(Box::new((invite.clone(), token.clone())));
+                Err(NotDone::Otherwise(Otherwise::Notice(Notice::Refused(refusal), of)))
+            }
             Err(Error::Refused(refusal @ (Refusal::UsernameTaken | Refusal::UsernameReserved))) => {
-                let free = match invite.username {
-                    None => self.0.invites.suggest_usernames(&invite.host, &chosen).await,
-                    Some(_) => Vec::new(),
-                };
+                let free = self.0.invites.suggest_usernames(&invite.host, &chosen).await;
                 let free = free.into_iter().map(|username| username.to_string()).collect();
                 Err(NotDone::Wrong(Wrong::Username(refusal), free))
             }
@@ -280,6 +292,12 @@ impl Site {
                 | Refusal::RegistrationLimited(_)
                 | Refusal::RegistrationRefused(_)),
             )) => wrong(Wrong::Refused(refusal)),
+            // To send the same form again tells what became of it: it stays, with the password that was noted down.
+            Err(Error::Refused(Refusal::InProgress)) => wrong(Wrong::Later { busy: true }),
+            Err(error @ (Error::Store(_) | Error::Unreachable(_))) => {
+                tracing::error!(%error, "a form could not be taken");
+                wrong(Wrong::Later { busy: false })
+            }
             Err(error) => Err(NotDone::Otherwise(notice_of(error, Some((invite.clone(), token.clone()))))),
         }
     }
@@ -354,6 +372,11 @@ enum NotDone {
     Otherwise(Otherwise),
 }
 
+/// How long the name of a file is that a chat server names after an account.
+fn file_name_bytes(username: &NodePart) -> usize {
+    utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC).map(str::len).sum()
+}
+
 /// What a form brings.
 struct Sent {
     username: String,
@@ -365,7 +388,6 @@ struct Sent {
 
 impl Sent {
     fn read(body: &[u8], invite: &Invite) -> Sent {
-        let at_host = format!("@{}", invite.host);
         let mut sent = Sent {
             username: String::new(),
             password: String::new(),
@@ -376,7 +398,14 @@ impl Sent {
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
                 // Some type the whole address.
-                "username" => sent.username = value.trim().trim_end_matches(&at_host).to_owned(),
+                "username" => {
+                    sent.username = match value.trim().rsplit_once('@') {
+                        Some((username, host)) if host.eq_ignore_ascii_case(invite.host.as_str()) => {
+                            username.to_owned()
+                        }
+                        _ => value.trim().to_owned(),
+                    }
+                }
                 "password" => sent.password = value.into_owned(),
                 "made" => sent.made = value.into_owned(),
                 "choice" => sent.made_chosen = value == "made",
@@ -458,7 +487,7 @@ impl FromRequestParts<Site> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Self::Rejection> {
         let peer = parts.extensions.get::<Peer>();
-        let address = peer.and_then(|Peer(peer)| client_address(*peer, &parts.headers, &site.0.trusted_proxies));
+        let address = peer.map(|Peer(peer)| client_address(*peer, &parts.headers, &site.0.trusted_proxies));
         Ok(Visitor { address, posts: parts.method == Method::POST, headers: parts.headers.clone() })
     }
 }

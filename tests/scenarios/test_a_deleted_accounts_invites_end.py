@@ -4,6 +4,7 @@ password too; everybody else's stay. If the daemon was away at that moment, it i
 import pytest
 
 from harness.stories import eventually, generate, has_account, new_invite, register, show
+from harness.web import Visitor, web_settings
 from harness.xmpp import REGISTER, StanzaError
 
 
@@ -57,6 +58,20 @@ async def test_behind_the_servers_back(make_server):
     assert code == 0, output + errors
     await assert_of_no_use(server, ending)
     await assert_ended(server, ending, staying)
+
+
+async def test_behind_the_servers_back_in_a_browser(make_server):
+    server = make_server(settings=web_settings())
+    for arguments in (("--contact", "bob@example.org"), ("--reset", "bob")):
+        invite, visitor = generate(server, *arguments), Visitor(server)
+        page = "reset" if "--reset" in arguments else "register"
+        form = await visitor.filled_in(invite, None if page == "reset" else "carol", "kites and lamps", page=page)
+        code, output, errors = server.prosody.prosodyctl("deluser", "bob@example.org")
+        assert code == 0, output + errors
+        assert (await visitor.post(visitor.path(invite, page), form)).status == 410
+        assert show(server, invite)["state"] == "revoked"
+        server.prosody.adduser("bob@example.org", "another bob")
+    assert not await has_account(server, "carol", password="kites and lamps")
 
 
 async def test_a_new_account_of_that_name_keeps_its_invites(make_server):

@@ -7,7 +7,7 @@ import pytest
 
 from harness.daemon import REPOSITORY
 from harness.prosody import USUAL_MODULES
-from harness.stories import generate, has_account, in_store, reset_link, show, used
+from harness.stories import generate, has_account, in_store, reset_link, revoke, show, used
 from harness.web import Visitor, text, web_settings
 
 TAPS = 5
@@ -54,6 +54,18 @@ async def test_but_another_form_is_another_registration(make_server):
         taken = await browser.post(path, sent)
         assert (taken.status, PASSWORD in taken.body) == (409, False)
     assert await has_account(server, "carol", password=PASSWORD)
+    await used(server, invite)
+
+
+async def test_also_when_the_invite_has_ended_since(make_server):
+    server = make_server(settings=web_settings())
+    invite, visitor = generate(server, "--uses", "5"), Visitor(server)
+    form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
+    assert (await visitor.post(path, form)).status == 200
+    revoke(server, invite)
+    again = await visitor.post(path, form)
+    assert (again.status, again.heading) == (200, text("welcome", account="carol@example.org"))
+    assert (await visitor.post(path, {**form, "username": "dave"})).status == 410
     await used(server, invite)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from harness.clients import ALL_THAT_REDEEM, ClientError
 from harness.stories import has_account, new_invite, register
+from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
 
@@ -54,6 +55,18 @@ async def test_links_from_before_register_nobody_any_more(make_server):
     with pytest.raises(StanzaError, match="modify/not-acceptable"):
         await stream.registration_set("carol", "carol's password")
     assert not await has_account(server, "carol")
+
+
+async def test_their_pages_speak_of_a_contact_alone(make_server):
+    server = make_server(settings=web_settings())
+    invite, visitor = await new_invite(await server.login("alice")), Visitor(server)
+    assert "ibr=y" in (await visitor.get(visitor.path(invite))).body
+    server.daemon.config["hosts"]["example.org"]["allow_user_invites"] = False
+    server.daemon.restart()
+    for page in ("", "apps"):
+        shown = await visitor.get(visitor.path(invite, page))
+        assert shown.status == 200 and "roster;preauth=" in shown.body
+        assert "ibr=y" not in shown.body + str(shown.headers) and "/register" not in shown.body
 
 
 async def test_an_admins_link_registers(strict):

@@ -1,0 +1,67 @@
+"""Whoever is told that they have a new password has it, also where the browser went away, or a part failed, before the answer."""
+
+import asyncio
+from urllib.parse import urlencode
+
+import pytest
+
+from harness.relay import Relay
+from harness.stories import generate, has_account, password_of
+from harness.web import ANSWER_SECONDS, HTML_FORM, Visitor, web_settings
+
+TRIES = 12
+BACK_WITHIN = 40  # seconds
+
+
+@pytest.mark.seconds(120)
+async def test_the_browser_goes_away_and_comes_back(make_server):
+    server = make_server(settings=web_settings())
+    for number in range(TRIES):
+        link, password, visitor = generate(server, "--reset", "bob"), f"kites and lamps {number}", Visitor(server)
+        form, path = await visitor.filled_in(link, None, password, page="reset"), visitor.path(link, "reset")
+        body = urlencode(form).encode()
+        cookie = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        _, writer = await visitor.connect()
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nContent-Type: {HTML_FORM}\r\n"
+                     f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        await asyncio.sleep(number * 0.003)
+        writer.transport.abort()
+        assert (await visitor.post(path, form)).status == 200
+        assert await has_account(server, "bob", password=password), "it says that this is the password now"
+
+
+@pytest.mark.parametrize("fault", ["the-daemon-is-killed", "prosody-is-killed", "the-wire-is-cut"])
+@pytest.mark.seconds(120)
+async def test_something_fails_before_the_password_is_set(make_server, fault):
+    server = make_server(run_daemon=False, settings=web_settings())
+    with Relay(server.prosody.component_port) as relay:
+        strike = {"the-daemon-is-killed": server.daemon.kill, "prosody-is-killed": server.prosody.kill,
+                  "the-wire-is-cut": relay.cut}[fault]
+        server.daemon.config["component"]["server"] = relay.address
+        server.daemon.start()
+        link, visitor, password = generate(server, "--reset", "bob"), Visitor(server), "kites and lamps"
+        form, path = await visitor.filled_in(link, None, password, page="reset"), visitor.path(link, "reset")
+        relay.before("<create ", strike)
+        first = asyncio.create_task(status_of(visitor, path, form))
+        assert await asyncio.to_thread(relay.struck.wait, 10)
+        assert await first in (None, 503), "nobody is told yes or no"
+        if server.prosody.pid is None:
+            server.prosody.start()
+        if server.daemon.pid is None:
+            server.daemon.start(wait=False)
+        deadline = asyncio.get_running_loop().time() + BACK_WITHIN
+        while (told := await status_of(visitor, path, form)) in (None, 503):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.1)
+        # Of a reset of which nobody can tell, the link counts as used, and that is what the page says.
+        assert told in (200, 410)
+        assert await has_account(server, "bob", password=password if told == 200 else password_of("bob"))
+
+
+async def status_of(visitor, path, form):
+    """The status of the answer to a form, or None if there is none."""
+    try:
+        return (await asyncio.wait_for(visitor.post(path, form), ANSWER_SECONDS)).status
+    except (OSError, EOFError, ValueError):
+        return None
