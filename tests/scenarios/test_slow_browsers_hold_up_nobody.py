@@ -17,13 +17,13 @@ from harness.web import FORM_COOKIE, Visitor, parse, text, web_settings
 IDLE = 2000
 SLOW = 50
 PATIENCE = 10  # seconds that the daemon waits for a request, its body, or somebody to take an answer
-CUT_OFF_WITHIN = PATIENCE + 10
-SERVED_WITHIN = 5  # on a busy machine
-STOPPED_WITHIN = 10
+CUT_OFF_WITHIN = PATIENCE + 30
+SERVED_WITHIN = 30  # on a busy machine, where a hold-up would be without end
+STOPPED_WITHIN = 20
 
 # The allocator keeps what the first floods took, in pieces, and less of each further one: what is lost of every connection
 # shows from the third to the fourth. A connection takes some 10 kB, 20 MB in all.
-MOST_GROWTH = 10 * 1024  # kB
+MOST_GROWTH = 15 * 1024  # kB
 LOGO = b"<svg>" + b" " * 400_000
 PIPELINED = 50  # logos: more than the kernel keeps for somebody who takes nothing
 PAGES = 50  # of each of so many, where they are all asked for at once
