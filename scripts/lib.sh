@@ -7,7 +7,7 @@
 #     fail MESSAGE               says why the script ends, and ends it with 1
 #     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
 #     install_packages NAME...   installs the packages that are missing; no service is started
-#     python_environment         prints the path of a Python that has tests/requirements.txt installed
+#     python_environment [NAME]  prints the path of a Python with requirements.txt of tests, or of NAME, installed
 #     node_packages              prints the path of a folder that has tests/package.json installed
 #     postgres_programs          prints the folder with PostgreSQL's server programs
 #     require_rust               makes sure that cargo can be called, and has a compiler for C beside it
@@ -79,15 +79,15 @@ install_missing_packages() (
 )
 
 python_environment() {
-    with_lock python make_python_environment
+    with_lock "python${1:+-$1}" make_python_environment "$@"
 }
 
 # Only for python_environment. The copy of the requirements is written last: an environment without it is half-made.
 make_python_environment() {
-    local folder wanted="$repository/tests/requirements.txt"
-    folder="$(cache_folder)/python"
+    local folder wanted="$repository/${1:-tests}/requirements.txt"
+    folder="$(cache_folder)/python${1:+-$1}"
     if ! cmp --silent "$wanted" "$folder/requirements.txt"; then
-        printf 'Installing what the tests need of Python\n' >&2
+        printf 'Installing what the %s need of Python\n' "${1:-tests}" >&2
         rm -rf "$folder"
         python3 -m venv "$folder" >&2
         "$folder/bin/python" -m pip install --quiet --requirement "$wanted" >&2

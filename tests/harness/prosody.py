@@ -68,7 +68,8 @@ def prosody_13_root() -> Path:
 class Prosody(Service):
     """One throw-away Prosody. A context manager: it runs within `with`, and is stopped at the end.
 
-    `c2s_port` and `component_port` are always there; `s2s_port` and `http_port` are None unless asked for.
+    `c2s_port` and `component_port` are always there; `s2s_port` and `http_port` are None unless asked for. It has
+    `start_seconds` to answer.
     """
 
     def __init__(self, version: str, folder: Path, *,
@@ -79,6 +80,7 @@ class Prosody(Service):
                  s2s: bool = False,
                  http: bool = False,
                  storage: str = "internal",
+                 log_level: str = "debug",
                  modules: Iterable[str] = USUAL_MODULES,
                  plugin_folders: Iterable[Path] = (),
                  global_lines: str = "",
@@ -93,6 +95,7 @@ class Prosody(Service):
         - `tls`: clients must encrypt; the certificate is self-made. Without it, passwords travel in the clear.
         - `s2s`, `http`: open these ports as well (HTTP with BOSH and WebSocket).
         - `storage`: "internal" (files) or "sql" (SQLite).
+        - `log_level`: the least that is logged.
         - `modules`: the global `modules_enabled`.
         - `plugin_folders`: where Prosody looks for modules, besides its own folder and this repository's.
         - `global_lines`: more Lua before the first host, with options that are not set here.
@@ -108,6 +111,8 @@ class Prosody(Service):
         self.admins = list(admins)
         self.tls = tls
         self.storage = storage
+        self.log_level = log_level
+        self.start_seconds = START_SECONDS
         self.modules = list(modules)
         self.plugin_folders = [REPOSITORY / "prosody", *plugin_folders]
         self.global_lines = global_lines
@@ -138,7 +143,7 @@ class Prosody(Service):
 
     @property
     def log(self) -> str:
-        """The log so far, at debug level, with what the process wrote to stdout and stderr."""
+        """The log so far, with what the process wrote to stdout and stderr."""
         return _text_of(self.log_file) + _text_of(self.output_file)
 
     def start(self) -> None:
@@ -150,7 +155,7 @@ class Prosody(Service):
         self._process = Process(f"Prosody ({self.version})", command, self.output_file,
                                 environment=self.environment)
         try:
-            self._process.wait_until(self._answers, START_SECONDS, "answer on its ports")
+            self._process.wait_until(self._answers, self.start_seconds, "answer on its ports")
             if self.version in VERSIONS and f"Prosody version {self.version}." not in self.log:
                 raise ProcessFailed(f"this is not Prosody {self.version}")
         except ProcessFailed as failure:
@@ -269,7 +274,7 @@ class Prosody(Service):
             lines.append(f"{service}_interfaces = {interface}")
         for service in ("c2s_direct_tls", "s2s_direct_tls", "https"):
             lines.append(f"{service}_ports = {{ }}")
-        lines.append(f"log = {{ debug = {lua(self.log_file)} }}")
+        lines.append(f"log = {{ {self.log_level} = {lua(self.log_file)} }}")
         if self.storage == "sql":
             lines.append(f"sql = {{ driver = 'SQLite3'; database = {lua(self.data_folder / 'prosody.sqlite')} }}")
         if self.tls:

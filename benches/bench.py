@@ -1,0 +1,362 @@
+"""`scripts/bench`: easy-invite beside Prosody's own invites and beside a component that does nothing, on real servers.
+
+What is compared is measured in turn, round after round, in one run; a ratio is the median of the rounds' own ratios.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from harness.daemon import Daemon, binary_path
+from harness.process import Process
+from harness.prosody import VERSIONS
+
+import report
+from report import Row
+from servers import (COMPONENT, HOST, NO_INVITES, OUR_INVITES, OWN_INVITES, Load, Postgres, Side, daemon, fill, free_port,
+                     measure, megabytes, prosody)
+
+NOTHING = "a component that stores nothing"
+TO_COMPONENT = "easy-invite"
+TO_HOST = "easy-invite, through the host"
+ON_POSTGRES = "easy-invite on PostgreSQL"
+OWN_FILES = "Prosody's own, default storage"
+OWN_SQLITE = "Prosody's own, SQLite"
+SIZES = (0, 1_000, 100_000, 1_000_000, 10_000_000)
+WARM_UP = 0.5
+
+
+class Bench:
+    """The rows, the servers that they need, and what was measured so far."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path):
+        self.options = options
+        self.folder = folder
+        self.load = Load(Path(os.environ["EASY_INVITE_LOAD"]), folder)
+        self.rows: list[Row] = []
+        self._names = 0
+
+    def turns(self, row: Row, sides: list[Side], what: str, prepare: Callable[[Side], None] = lambda side: None,
+              seconds: float | None = None, **options: object) -> None:
+        """Measures the sides one after the other, round after round."""
+        for number in range(self.options.rounds):
+            for side in sides if number % 2 == 0 else sides[::-1]:
+                prepare(side)
+                row.add(side.name, measure(self.load, side, what, seconds=seconds or self.options.seconds, **options))
+        self.done(row)
+
+    def done(self, row: Row) -> None:
+        """A row is complete."""
+        self.rows.append(row)
+        print(f"\n{row.text()}", flush=True)
+
+    def place(self, name: str) -> Path:
+        """A folder of its own."""
+        self._names += 1
+        folder = self.folder / f"{self._names}-{name}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def ours(self, stack: ExitStack, version: str, *, storage: str = "internal", store_url: str = "sqlite:easy-invite.db",
+             name: str = TO_HOST, store: Path | None = None, waiting: int = 0) -> Side:
+        """A Prosody with a daemon, whose commands go to the host."""
+        place = self.place("ours")
+        server = stack.enter_context(prosody(version, place / "prosody", OUR_INVITES, storage=storage))
+        program = daemon(store or place / "daemon", server.component_port, store_url)
+        fill(program, waiting)
+        stack.enter_context(program)
+        return Side(name, server, program)
+
+    def own(self, stack: ExitStack, version: str, storage: str, name: str, waiting: int = 0) -> Side:
+        """A Prosody with its own invites."""
+        place = self.place("own") / "prosody"
+        server = prosody(version, place, OWN_INVITES, storage=storage, waiting=waiting)
+        return Side(name, stack.enter_context(server))
+
+    def with_tokens(self, side: Side, count: int) -> None:
+        """Lets users make so many invites on a side, to be presented or redeemed."""
+        side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
+        self.load.run("new-invite", side.server.c2s_port, to=side.to, at_once=8, count=count, seconds=120, warm_up=0,
+                      keep=side.tokens)
+
+    def filled_tokens(self, side: Side, begin: int, count: int) -> None:
+        """Those of the invites that mod_bench_fill made."""
+        side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
+        side.tokens.write_text("\n".join(f"fill-{number:019}" for number in range(begin, begin + count)) + "\n")
+
+    # What can be measured, by name. Each takes the version of Prosody, or none.
+
+    def generator(self) -> None:
+        """The load generator against a server that answers at once, to show that it is not the limit."""
+        row = Row("generator", "The load generator by itself: a server that answers at once, in place of all others")
+        for number in range(self.options.rounds):
+            port = free_port()
+            with self.load.beside("server", str(port)):
+                for what, at_once in (("new-invite", 1), ("new-invite", 64), ("new-invite", 256), ("present", 8)):
+                    tokens = self.folder / "any-token"
+                    tokens.write_text("A" * 24 + "\n" + "B" * 24 + "\n")
+                    extra = {"tokens": tokens} if what == "present" else {}
+                    measured = self.load.run(what, port, at_once=at_once, seconds=1, **extra)
+                    row.add(f"{what}, {at_once} at once", measured)
+        self.done(row)
+
+    def new_invite(self, version: str) -> None:
+        """New Invite: by the component, through the host, on both stores, beside Prosody's own and beside nothing."""
+        with ExitStack() as stack:
+            empty = stack.enter_context(prosody(version, self.place("nothing") / "prosody", NO_INVITES))
+            stack.enter_context(self.load.nothing(empty))
+            ours = self.ours(stack, version)
+            database = stack.enter_context(Postgres(self.place("postgres")))
+            on_postgres = self.ours(stack, version, store_url=database.create_database())
+            sides = [
+                Side(NOTHING, empty, to=COMPONENT),
+                Side(TO_COMPONENT, ours.server, ours.program, to=COMPONENT),
+                ours,
+                Side(ON_POSTGRES, on_postgres.server, on_postgres.program, to=COMPONENT),
+                self.own(stack, version, "sql", OWN_SQLITE),
+            ]
+            for at_once in (1, 8, 64, 256):
+                row = Row(f"new-invite/{version}/{at_once}", f"New Invite, {at_once} at once, Prosody {version}")
+                if at_once == 64:
+                    row.goals = {TO_COMPONENT: (NOTHING, "at least", 0.9), TO_HOST: (NOTHING, "at least", 0.5)}
+                if at_once == 8:
+                    row.goals = {TO_COMPONENT: (OWN_SQLITE, "at least", 5)}
+                self.turns(row, sides, "new-invite", at_once=at_once)
+
+    def ten_thousand(self, version: str) -> None:
+        """New Invite with 10,000 waiting, beside Prosody's own on both of its storages."""
+        with ExitStack() as stack:
+            ours = self.ours(stack, version, waiting=10_000)
+            sides = [
+                self.own(stack, version, "internal", OWN_FILES, waiting=10_000),
+                self.own(stack, version, "sql", OWN_SQLITE, waiting=10_000),
+                ours,
+                Side(TO_COMPONENT, ours.server, ours.program, to=COMPONENT),
+            ]
+            row = Row(f"ten-thousand/{version}", f"New Invite, 8 at once, 10,000 waiting, Prosody {version}")
+            row.goals = {TO_COMPONENT: (OWN_FILES, "at least", 500)}
+            self.turns(row, sides, "new-invite", at_once=8)
+
+    def present(self, version: str) -> None:
+        """Presenting a token, on new connections and on old ones; and tokens that nobody has."""
+        with ExitStack() as stack:
+            sides = [self.own(stack, version, "sql", OWN_SQLITE), self.ours(stack, version, name=TO_COMPONENT)]
+            for side in sides:
+                self.with_tokens(side, 1000)
+            files = self.own(stack, version, "internal", OWN_FILES, waiting=1000)
+            self.filled_tokens(files, 0, 1000)
+            row = Row(f"present/{version}", f"A token presented on a new connection, 8 at once, 1,000 waiting, Prosody {version}")
+            row.goals = {TO_COMPONENT: (OWN_SQLITE, "at least", 0.95)}
+            self.turns(row, [*sides, files], "present", at_once=8)
+            for at_once in (1, 8):
+                row = Row(f"present-again/{version}/{at_once}",
+                          f"A token presented on a connection that is there, {at_once} at once, Prosody {version}")
+                self.turns(row, sides, "present-again", at_once=at_once)
+            row = Row(f"guess/{version}", f"A token that nobody has, on a new connection, 8 at once, Prosody {version}")
+            self.turns(row, sides, "guess", at_once=8, seconds=min(self.options.seconds, 2))
+
+    def redeem(self, version: str) -> None:
+        """Connect, present, register: with the same account storage on both sides."""
+        for storage, own_name, waiting in (("internal", OWN_FILES, 0), ("sql", OWN_SQLITE, 0), ("internal", OWN_FILES, 10_000)):
+            with ExitStack() as stack:
+                ours = self.ours(stack, version, storage=storage, waiting=waiting, name=TO_COMPONENT)
+                own = self.own(stack, version, storage, own_name, waiting=waiting)
+                rounds = iter(range(1000))
+                own_count = 60 if waiting else 250
+
+                def prepare(side: Side) -> None:
+                    number = next(rounds)
+                    if side is own and waiting:
+                        self.filled_tokens(side, number * own_count, own_count)
+                    else:
+                        self.with_tokens(side, 1000 if side is ours else own_count)
+
+                row = Row(f"redeem/{version}/{storage}/{waiting}",
+                          f"Redeem (connect, present, register), 4 at once, {waiting:,} waiting, accounts in "
+                          f"{'files' if storage == 'internal' else 'SQLite'}, Prosody {version}")
+                row.goals = {TO_COMPONENT: (own_name, "at least", 30 if waiting else 1.0)}
+                for number in range(self.options.rounds):
+                    for side in [own, ours] if number % 2 == 0 else [ours, own]:
+                        prepare(side)
+                        row.add(side.name, measure(self.load, side, "redeem", at_once=4, seconds=self.options.seconds,
+                                                   name=f"guest-{next(rounds)}", warm_up=0))
+                self.done(row)
+
+    def bystander(self, version: str) -> None:
+        """How long Prosody takes for somebody else's stanza, with nobody redeeming and while 256 do."""
+        with ExitStack() as stack:
+            without = stack.enter_context(prosody(version, self.place("without") / "prosody", NO_INVITES))
+            ours = self.ours(stack, version, name=TO_COMPONENT)
+            own = self.own(stack, version, "internal", OWN_FILES)
+            row = Row(f"bystander/{version}/idle", f"Somebody's stanzas, one after the other, nobody redeems, Prosody {version}")
+            row.goals = {"with the module": ("without any module", "at least", 1 / 1.1)}
+            self.turns(row, [Side("without any module", without), Side("with the module", ours.server, ours.program)], "ping")
+            row = Row(f"bystander/{version}/256", f"Somebody's stanzas, one after the other, while 256 redeem, Prosody {version}")
+            row.goals = {TO_COMPONENT: (OWN_FILES, "at least", 1 / 1.1)}
+            for number in range(self.options.rounds):
+                for side in [own, ours] if number % 2 == 0 else [ours, own]:
+                    self.with_tokens(side, 500 if side is own else 1500)
+                    command = self.load.command("redeem", side.server.c2s_port, tokens=side.tokens, at_once=256, warm_up=0,
+                                                seconds=WARM_UP + self.options.seconds, name=f"crowd-{number}")
+                    crowd = Process("a crowd", command, self.folder / f"crowd-{time.monotonic_ns()}.log")
+                    side = Side(side.name, side.server, side.program)
+                    row.add(side.name, measure(self.load, side, "ping", seconds=self.options.seconds, warm_up=WARM_UP))
+                    if crowd.wait(120) != 0:
+                        raise RuntimeError(crowd.log)
+            self.done(row)
+
+    def waiting(self) -> None:
+        """The same with more and more invites waiting."""
+        sizes = [size for size in SIZES if size <= self.options.largest]
+        version = VERSIONS[-1]
+        for engine in ("SQLite", "PostgreSQL"):
+            with ExitStack() as stack:
+                database = stack.enter_context(Postgres(self.place("postgres"))) if engine == "PostgreSQL" else None
+                sides = []
+                for size in sizes if database is None else [sizes[0], sizes[-1]]:
+                    url = database.create_database() if database else "sqlite:easy-invite.db"
+                    sides.append(self.ours(stack, version, store_url=url, waiting=size, name=f"easy-invite on {engine}, {size:,} waiting"))
+                    sides[-1].to = COMPONENT
+                goals = {side.name: (sides[0].name, "at least", 0.95) for side in sides[1:]}
+                row = Row(f"waiting/{engine}/new-invite", f"New Invite, 8 at once, on {engine}, Prosody {version}", goals=goals)
+                self.turns(row, sides, "new-invite", at_once=8)
+                row = Row(f"many/{engine}/new-invite", f"New Invite, 64 at once, on {engine}, Prosody {version}", goals=goals)
+                self.turns(row, sides, "new-invite", at_once=64)
+                row = Row(f"many/{engine}/present", f"A token presented on a new connection, 8 at once, on {engine}, Prosody {version}",
+                          goals=goals)
+                self.turns(row, sides, "present", lambda side: self.with_tokens(side, 1000), at_once=8)
+                row = Row(f"many/{engine}/redeem", f"Redeem, 4 at once, on {engine}, Prosody {version}", goals=goals)
+                rounds = iter(range(1000))
+                for number in range(self.options.rounds):
+                    for side in sides if number % 2 == 0 else sides[::-1]:
+                        self.with_tokens(side, 1000)
+                        row.add(side.name, measure(self.load, side, "redeem", at_once=4, seconds=self.options.seconds,
+                                                   name=f"guest-{next(rounds)}", warm_up=0))
+                self.done(row)
+                for words in (("list", HOST, "--limit", "50"), ("revoke", "-")):
+                    row = Row(f"many/{engine}/{words[0]}", f"easy-invite {' '.join(words)}, on {engine}", goals=goals)
+                    for number in range(self.options.rounds):
+                        for side in sides:
+                            row.add(side.name, self.command(side, *words))
+                    self.done(row)
+        with ExitStack() as stack:
+            for storage, name, most in (("internal", OWN_FILES, 10_000), ("sql", OWN_SQLITE, 100_000)):
+                sides = [self.own(stack, version, storage, f"{name}, {size:,} waiting", waiting=size)
+                         for size in (0, 1_000, 10_000, 100_000) if size <= most]
+                row = Row(f"waiting/own/{storage}", f"New Invite, 8 at once, {name}, Prosody {version}")
+                self.turns(row, sides, "new-invite", at_once=8)
+
+    def command(self, side: Side, *words: str) -> dict:
+        """The command line, for some thirty times, or for as long as a measurement takes."""
+        if words[0] == "revoke":
+            self.with_tokens(side, 100)
+        tokens = side.tokens.read_text().split() if words[0] == "revoke" else [""] * 100
+        since, times = time.monotonic(), []
+        while len(times) < 30 and (not times or time.monotonic() - since < self.options.seconds):
+            begun = time.monotonic()
+            done = side.program.cli(*words, input=tokens[len(times)] + "\n")
+            times.append(time.monotonic() - begun)
+            if done.returncode != 0:
+                raise RuntimeError(done.stderr)
+        return {"count": len(times), "per_second": 1 / statistics.median(times), "median_ms": statistics.median(times) * 1e3}
+
+    def footprint(self) -> None:
+        """Memory, start after a crash, size of the binary; the daemon against a scripted stream."""
+        memory = Row("memory", "Memory of the daemon (the lower the better)", unit="MiB")
+        start = Row("start", "From the start of the process to the answer, after kill -9 (the lower the better)", unit="seconds")
+        stream = Row("stream", "The daemon against a scripted stream, 128 at once, durable")
+        size = Row("size", "The release binary, stripped (the lower the better)", unit="MiB")
+        size.add("easy-invite", {"per_second": binary_path().stat().st_size / 2**20})
+        for name, waiting in (("none waiting", 0), (f"{self.options.largest:,} waiting", self.options.largest)):
+            port = free_port()
+            program = daemon(self.place("footprint"), port, "sqlite:easy-invite.db")
+            fill(program, waiting)
+            with self.load.beside("stream", str(port), "1", "1"), program:
+                time.sleep(2)
+                memory.add(f"idle, {name}", {"per_second": megabytes(program.pid)})
+            count = 100_000 if waiting else min(1_000_000, self.options.largest)
+            for number in range(self.options.rounds if not waiting else 1):
+                with self.load.beside("stream", str(port), "128", str(count)) as server, program:
+                    server.wait_until(lambda: "per_second" in server.log, 600, "the end")
+                    stream.add(name, {"per_second": float(re.findall(r'"per_second":([\d.]+)', server.log)[-1])})
+                    time.sleep(1)
+                    memory.add(f"after {count:,} more, {name}", {"per_second": megabytes(program.pid)})
+                    program.kill()
+            for number in range(self.options.rounds):
+                with self.load.beside("stream", str(port), "1", "1") as server:
+                    since = time.monotonic()
+                    program.start(wait=False)
+                    while "per_second" not in server.log:
+                        if time.monotonic() - since > 60:
+                            raise RuntimeError(program.log)
+                        time.sleep(0.002)
+                    start.add(name, {"per_second": time.monotonic() - since})
+                    program.kill()
+            shutil.rmtree(program.folder)
+        for row in (memory, start, stream, size):
+            self.done(row)
+
+
+PER_VERSION = ("new_invite", "ten_thousand", "present", "redeem", "bystander")
+ONCE = ("generator", "waiting", "footprint")
+
+
+def machine() -> dict:
+    """What it was measured on."""
+    model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) // 2**20
+    version = subprocess.run([binary_path(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return {"processors": f"{os.cpu_count()} x {model}", "memory": f"{memory} GiB", "kernel": platform.release(),
+            "version": version, "load when it began": f"{os.getloadavg()[0]:.2f}"}
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder on the disk: some systems keep /tmp in memory."""
+    with tempfile.TemporaryDirectory(prefix="easy-invite-bench.", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user
+        yield Path(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=[*ONCE, *PER_VERSION, []], help="only these (default: everything)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn (default: 3)")
+    parser.add_argument("--seconds", type=float, default=3, help="how long each turn is measured (default: 3)")
+    parser.add_argument("--largest", type=int, default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
+    parser.add_argument("--prosody", choices=VERSIONS, help="only this version (default: both)")
+    parser.add_argument("--output", type=Path, default=Path("target/bench"), help="where bench.txt, bench.json and bench.svg go")
+    options = parser.parse_args()
+    output = Path(os.environ["EASY_INVITE_REPOSITORY"]) / options.output
+    output.mkdir(parents=True, exist_ok=True)
+    facts = machine()
+    print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
+    with scratch() as folder:
+        bench = Bench(options, folder)
+        for name in ONCE + PER_VERSION:
+            if options.what and name not in options.what:
+                continue
+            for version in VERSIONS if name in PER_VERSION else (None,):
+                if version is None:
+                    getattr(bench, name)()
+                elif options.prosody in (None, version):
+                    getattr(bench, name)(version)
+            report.write(bench.rows, facts, output)
+    if any(row.key.startswith("waiting/") for row in bench.rows):
+        report.chart(bench.rows, output / "bench.svg")
+    print(f"\nAll of it is in {output}: bench.txt, bench.json" + (", bench.svg" if (output / "bench.svg").exists() else ""))
+
+
+if __name__ == "__main__":
+    main()

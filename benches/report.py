@@ -1,0 +1,101 @@
+"""What was measured, as text, as JSON and as a chart."""
+
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NUMBERS = ("per_second", "median_ms", "p99_ms", "generator_busy", "prosody_busy", "easy-invite_busy")
+
+
+@dataclass
+class Row:
+    """Several sides that did the same thing, in turn."""
+
+    key: str
+    title: str
+    unit: str = "per second"
+    """What the figures are; the higher is the better unless it says so."""
+    sides: dict[str, list[dict]] = field(default_factory=dict)
+    """By the side's name, what each round measured."""
+    goals: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    """By the side's name: against which other it is held, how (at least, at most), and the ratio that is wanted."""
+
+    def add(self, side: str, measured: dict) -> None:
+        """One more round of a side."""
+        self.sides.setdefault(side, []).append(measured)
+
+    def median(self, side: str, number: str = "per_second") -> float | None:
+        """The median of a side's rounds."""
+        values = [measured[number] for measured in self.sides[side] if number in measured]
+        return statistics.median(values) if values else None
+
+    def ratio(self, side: str, other: str) -> float:
+        """The median of the rounds' own ratios: what disturbs the machine for a while disturbs both."""
+        pairs = zip(self.sides[side], self.sides[other])
+        return statistics.median(one["per_second"] / another["per_second"] for one, another in pairs)
+
+    def text(self) -> str:
+        """A table."""
+        width = max(map(len, self.sides))
+        first = next(iter(self.sides))
+        lines = [self.title, f"  {'':{width}}  {self.unit:>12}  {'ratio':>7}  {'median ms':>9}  {'p99 ms':>8}  "
+                             "busy: load, Prosody, easy-invite"]
+        for side in self.sides:
+            load, *servers = (self.median(side, name) for name in NUMBERS[3:])
+            shares = " ".join("   -" if share is None else f"{share:4.0%}" for share in (load, *servers))
+            times = [self.median(side, name) for name in ("median_ms", "p99_ms")]
+            median, p99 = ("-" if value is None else f"{value:.2f}" for value in times)
+            line = (f"  {side:{width}}  {shown(self.median(side)):>12}  {self.ratio(side, first):7.3g}  {median:>9}  {p99:>8}  "
+                    f"{shares}")
+            if side in self.goals:
+                other, bound, wanted = self.goals[side]
+                line += f"  [{self.ratio(side, other):.3g} of {other}; wanted: {bound} {wanted:g}]"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def data(self) -> dict:
+        """Everything, for programs."""
+        goals = {side: {"against": other, "bound": bound, "wanted": wanted, "reached": self.ratio(side, other)}
+                 for side, (other, bound, wanted) in self.goals.items()}
+        medians = {side: {name: value for name in NUMBERS if (value := self.median(side, name)) is not None}
+                   for side in self.sides}
+        return {"key": self.key, "title": self.title, "unit": self.unit, "medians": medians, "goals": goals,
+                "rounds": self.sides}
+
+
+def shown(value: float) -> str:
+    """A figure with as many digits as mean something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def write(rows: list[Row], machine: dict, folder: Path) -> None:
+    """bench.json and bench.txt."""
+    data = {"machine": machine, "rows": [row.data() for row in rows]}
+    (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
+    facts = "\n".join(f"{name}: {value}" for name, value in machine.items())
+    (folder / "bench.txt").write_text(facts + "\n\n" + "\n\n".join(row.text() for row in rows) + "\n")
+
+
+def chart(rows: list[Row], file: Path) -> None:
+    """New Invite per second by how many wait already: ours and Prosody's own, on axes where a step is a factor."""
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update({"svg.hashsalt": "easy-invite", "font.family": "sans-serif", "axes.spines.top": False,
+                            "axes.spines.right": False})
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        if row.key.startswith("waiting/"):
+            for side in row.sides:
+                name, _, waiting = side.rpartition(", ")
+                lines.setdefault(name, []).append((int(waiting.replace(",", "").split()[0]), row.median(side)))
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for name, points in lines.items():
+        points.sort()
+        axes.plot([max(waiting, 1) for waiting, _ in points], [rate for _, rate in points], marker="o", label=name)
+    axes.set(xscale="log", yscale="log", xlabel="invites waiting already", ylabel="New Invite per second, 8 at once")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(file, metadata={"Date": None})

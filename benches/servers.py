@@ -1,0 +1,164 @@
+"""The servers that are measured, and the load on them."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.daemon import Daemon, default_config
+from harness.postgres import Postgres
+from harness.process import Holdings, Process, free_port
+from harness.prosody import COMPONENT_SECRET, USUAL_MODULES, Prosody, lua
+
+HERE = Path(__file__).resolve().parent
+HOST = "example.org"
+COMPONENT = "invite.example.org"
+USERS = 32
+"""As many as benches/load.rs logs in; of one, the hook has no more than eight commands in flight."""
+INVITERS = 4
+"""Of the invites that wait."""
+PASSWORD = "a password for a benchmark"
+NO_INVITES = """\
+    allow_registration = false
+    modules_enabled = { "bench" }
+"""
+OUR_INVITES = """\
+    allow_registration = true
+    modules_enabled = { "easy_invite", "bench" }
+"""
+OWN_INVITES = """\
+    allow_registration = true
+    registration_invite_only = true
+    allow_user_invites = true
+    modules_enabled = { "invites", "invites_adhoc", "invites_register", "bench" }
+"""
+UNLIMITED = {"limits": {"registrations": "unlimited", "wrong_tokens": "unlimited"}}
+FILL_SECONDS = 3600
+RUN_SECONDS = 600
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def prosody(version: str, folder: Path, host_lines: str, *, storage: str = "internal", waiting: int = 0) -> Prosody:
+    """A Prosody as an operator has it: at the log level that is usual, and without the limit on how fast clients may send.
+
+    So many invites of Prosody's own wait in it.
+    """
+    settings = {"bench_users": USERS, "bench_password": PASSWORD, "bench_waiting": waiting}
+    lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
+    server = Prosody(
+        version, folder, hosts={HOST: host_lines}, components={COMPONENT: COMPONENT_SECRET},
+        storage=storage, log_level="info", modules=[module for module in USUAL_MODULES if module != "limits"],
+        plugin_folders=[HERE / "prosody"], global_lines="\n".join(lines))
+    server.start_seconds = FILL_SECONDS
+    return server
+
+
+def daemon(folder: Path, component_port: int, store_url: str) -> Daemon:
+    """A daemon whose users may make as many invites as they like."""
+    config = default_config(component_port, COMPONENT_SECRET, jid=COMPONENT, hosts=[HOST])
+    config["store"]["url"] = store_url
+    config["hosts"][HOST] |= {"invites_per_day": "unlimited", "pending_invites": "unlimited"}
+    return Daemon(folder, config | UNLIMITED)
+
+
+def fill(program: Daemon, waiting: int) -> None:
+    """Lets the command line make invites until so many wait, with its progress. A store that was filled is left alone."""
+    program.write_config()
+    for number in range(INVITERS):
+        share = waiting // INVITERS
+        marker = program.folder / f"filled-{number}-{share}"
+        if share == 0 or marker.exists():
+            continue
+        command = [str(program.binary), "--config", str(program.config_file), "generate", HOST, "--contact",
+                   f"user-{number}@{HOST}", "--count", str(share), "--expires", "52w"]
+        subprocess.run(command, cwd=program.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+                       timeout=FILL_SECONDS)
+        marker.touch()
+
+
+class Load:
+    """benches/load.rs, which is the clients and the components that are measured against."""
+
+    def __init__(self, binary: Path, folder: Path):
+        """The program, and a folder for what it leaves."""
+        self._binary = binary
+        self._folder = folder
+
+    def command(self, what: str, port: int, **options: object) -> list[str]:
+        """The command line for clients that do `what`."""
+        words = [str(self._binary), "run", what, "--server", f"127.0.0.1:{port}"]
+        for name, value in options.items():
+            if value is not None:
+                words += [f"--{name.replace('_', '-')}", str(value)]
+        return words
+
+    def run(self, what: str, port: int, **options: object) -> dict:
+        """Clients do `what` on the server at this port: what they measured."""
+        done = subprocess.run(self.command(what, port, **options), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=RUN_SECONDS)
+        if done.returncode != 0:
+            raise RuntimeError(f"{what} failed: {done.stderr}")
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def beside(self, *words: str) -> Iterator[Process]:
+        """The program does something until the end of `with`; begins when it says that it is ready."""
+        output = self._folder / f"load-{words[0]}-{time.monotonic_ns()}.log"
+        process = Process(f"load {words[0]}", [self._binary, *words], output)
+        try:
+            process.wait_until(lambda: "ready" in process.log, 20, "ready")
+            yield process
+        finally:
+            process.kill()
+
+    def nothing(self, server: Prosody):
+        """A component that answers at once and stores nothing, connected to the server."""
+        secret = self._folder / "secret"
+        secret.write_text(COMPONENT_SECRET)
+        return self.beside("nothing", f"127.0.0.1:{server.component_port}", COMPONENT, str(secret))
+
+
+@dataclass
+class Side:
+    """One of those that are compared: a server, and what serves its invites."""
+
+    name: str
+    server: Prosody
+    program: Daemon | None = None
+    to: str | None = None
+    """Where commands go, if not to the host."""
+    tokens: Path | None = None
+    """What is presented, or redeemed."""
+
+
+def busy(pids: Iterable[int]) -> list[float]:
+    """The processor time in seconds that these processes have taken so far."""
+    taken = []
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        taken.append((int(fields[11]) + int(fields[12])) / TICKS)
+    return taken
+
+
+def measure(load: Load, side: Side, what: str, **options: object) -> dict:
+    """One measurement, with the share of a processor that each part took meanwhile."""
+    parts = {"prosody": side.server.pid} | ({"easy-invite": side.program.pid} if side.program else {})
+    before, since = busy(parts.values()), time.monotonic()
+    result = load.run(what, side.server.c2s_port, to=side.to, tokens=side.tokens, **options)
+    elapsed = time.monotonic() - since
+    for name, first, last in zip(parts, before, busy(parts.values())):
+        result[f"{name}_busy"] = (last - first) / elapsed
+    return result
+
+
+def megabytes(pid: int) -> float:
+    """The resident memory of a process in MiB."""
+    return Holdings.of(pid).memory / 1024
+
+
+__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OUR_INVITES", "OWN_INVITES", "Postgres", "Side", "daemon", "fill",
+           "free_port", "measure", "megabytes", "prosody"]
