@@ -5,7 +5,6 @@ What a test needs and is not there (Prosody, the built daemon, root) makes it fa
 
 import asyncio
 import inspect
-import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,21 +59,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("setup", about, indirect=True, scope="session")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # the groups before xdist looks for them, the order after pytest has found its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Lets tests that share a server, those of a file with the same setup, run in one process; what takes long first."""
-    groups = {}
+    seconds: dict[str, int] = {}
     for item in items:
         setup = item.callspec.params.get("setup") if hasattr(item, "callspec") else None
-        group = f"{item.path.stem}@{setup}"
+        group = f"{item.path.stem}-{setup}"  # without "@": xdist takes what comes after the last one for the group
         item.add_marker(pytest.mark.xdist_group(group))
-        groups.setdefault(group, []).append(item)
-
-    def seconds(group: list[pytest.Item]) -> int:
-        marks = [item.get_closest_marker("seconds") for item in group]
-        return sum(mark.args[0] if mark else TYPICAL_SECONDS for mark in marks)
-
-    items[:] = itertools.chain.from_iterable(sorted(groups.values(), key=seconds, reverse=True))
+        mark = item.get_closest_marker("seconds")
+        seconds[group] = seconds.get(group, 0) + (mark.args[0] if mark else TYPICAL_SECONDS)
+    yield
+    groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
+    items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
 
 
 @pytest.fixture(scope="session")
