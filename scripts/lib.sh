@@ -131,9 +131,11 @@ require_rust() {
     command -v cc >/dev/null || install_packages gcc libc6-dev
 }
 
+# There are no examples. But what could be asked for with them makes cargo build the dependencies as `cargo test` does,
+# which wants more of some of them: without, it builds these and all that stands on them once more.
 build_daemon() {
     local messages
-    messages="$(cargo build --manifest-path "$repository/Cargo.toml" --locked --bin easy-invite \
+    messages="$(cargo build --manifest-path "$repository/Cargo.toml" --locked --bin easy-invite --examples \
         --message-format json-render-diagnostics)"
     sed --quiet 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages"
 }

@@ -20,36 +20,58 @@ from harness.web import web_settings
 # Which Prosody, and where the invites are kept.
 SETUPS = {"prosody-0.12": ("0.12", "sqlite"), "prosody-13": ("13", "sqlite"), "prosody-13-postgres": ("13", "postgres")}
 
+# A test runs with each Prosody and with each store, and two setups have them all: Prosody knows nothing of the store, and
+# what the daemon is asked for does not tell it which Prosody asks. Two kinds of tests have less to find in a second setup,
+# and one has more in a third:
+# - `one_setup`: it is about what the daemon does by itself, such as its pages, texts, limits and command line. Which
+#   Prosody is beside it makes no difference, and tests/store.rs holds both engines to the same contract.
+# - `store(engine)`: it is about that engine's own ways, such as a lock on SQLite's file.
+# - `every_setup`: it is about what happens at the same moment, such as races and crashes. There, how long each part takes
+#   matters, and that depends on both.
+USUAL_SETUPS = ("prosody-0.12", "prosody-13-postgres")
+ONE_SETUP = "prosody-13-postgres"
+
 TEST_SECONDS = 60
+TYPICAL_SECONDS = 2  # that a test takes of them
 LOG_LINES_SHOWN = 80
 
 _servers: list[Server] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes known the marks of tests that are about one engine's own ways, and of those that take long."""
+    """Makes known the marks of tests that run with other setups than the usual ones, and of those that take long."""
     config.addinivalue_line("markers", "store(engine): the test is about this engine, sqlite or postgres")
     config.addinivalue_line("markers", "one_setup: the test is about the daemon alone, so one setup will do")
+    config.addinivalue_line("markers", "every_setup: the test is about what happens at the same moment")
     config.addinivalue_line("markers", f"seconds(number): the test may take so long, instead of {TEST_SECONDS}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs every test that needs a server with each setup that it is about."""
     if "setup" in metafunc.fixturenames:
-        mark = metafunc.definition.get_closest_marker("store")
-        about = [name for name, (_, engine) in SETUPS.items() if mark is None or engine == mark.args[0]]
-        if metafunc.definition.get_closest_marker("one_setup"):
-            about = about[-1:]
+        marked = metafunc.definition.get_closest_marker
+        if mark := marked("store"):
+            about = [name for name, (_, engine) in SETUPS.items() if engine == mark.args[0]][-1:]
+        elif marked("one_setup"):
+            about = [ONE_SETUP]
+        else:
+            about = list(SETUPS if marked("every_setup") else USUAL_SETUPS)
         metafunc.parametrize("setup", about, indirect=True, scope="session")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # the groups before xdist looks for them, the order after pytest has found its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Lets tests that share a server, those of a file with the same setup, run in one process; what takes long first."""
+    seconds: dict[str, int] = {}
     for item in items:
         setup = item.callspec.params.get("setup") if hasattr(item, "callspec") else None
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}@{setup}"))
-    items.sort(key=lambda item: item.get_closest_marker("seconds") is None)
+        group = f"{item.path.stem}-{setup}"  # without "@": xdist takes what comes after the last one for the group
+        item.add_marker(pytest.mark.xdist_group(group))
+        mark = item.get_closest_marker("seconds")
+        seconds[group] = seconds.get(group, 0) + (mark.args[0] if mark else TYPICAL_SECONDS)
+    yield
+    groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
+    items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +89,11 @@ def prosody_version(setup: tuple[str, str]) -> str:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A running PostgreSQL, shared by all tests of this process."""
-    with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as running:
+    with tempfile.TemporaryDirectory() as folder:
+        running = Postgres(Path(folder))
+        running.start()
         yield running
+        running.kill()  # it would write much to a disk that goes with the folder
 
 
 @pytest.fixture(scope="session")

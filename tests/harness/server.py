@@ -10,6 +10,9 @@ from .xmpp import Client
 
 USERS = ("alice", "bob", "admin")
 
+# The files that a Prosody of a version has made for the users of a host: every other one gets the same.
+_files_of_users: dict[tuple[str, str], dict[Path, bytes]] = {}
+
 
 def password_of(username: str) -> str:
     """The password that a user of these servers has."""
@@ -67,9 +70,19 @@ class Server:
             raise
 
     def make_users(self) -> None:
-        """Makes the users, before Prosody starts."""
+        """Makes the users, before Prosody starts for the first time."""
+        data = self.prosody.data_folder
+        kind = (self.prosody.version, self.domain)
+        if self.prosody.storage == "internal" and kind in _files_of_users:
+            for path, content in _files_of_users[kind].items():
+                (data / path).parent.mkdir(parents=True, exist_ok=True)
+                (data / path).write_bytes(content)
+            return
         for username in USERS:
             self.prosody.adduser(f"{username}@{self.domain}", password_of(username))
+        if self.prosody.storage == "internal":
+            files = [path for path in data.rglob("*") if path.is_file()]
+            _files_of_users[kind] = {path.relative_to(data): path.read_bytes() for path in files}
 
     def stop(self) -> None:
         """Stops both."""

@@ -5,6 +5,8 @@ import pytest
 from harness.stories import new_invite, register, used
 from harness.xmpp import StanzaError
 
+pytestmark = pytest.mark.every_setup
+
 
 @pytest.mark.parametrize("address", ["example.org", "invite.example.org"])
 async def test_a_friend_joins_by_invite(server, address):

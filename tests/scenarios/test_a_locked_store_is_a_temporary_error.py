@@ -3,7 +3,6 @@ served meanwhile, and afterwards all is as before."""
 
 import asyncio
 import sqlite3
-import time
 
 import pytest
 
@@ -12,21 +11,20 @@ from harness.xmpp import PING, StanzaError
 
 pytestmark = pytest.mark.store("sqlite")
 
-TOLD_WITHIN = 6  # seconds: the daemon begins within 4, or not at all
+MEANWHILE = 10  # others who are answered, one after the other, while the daemon waits for 4 seconds
 
 
 async def test_until_the_lock_is_released(server):
     alice, bob, invite = await server.login("alice"), await server.login("bob"), generate(server)
     with sqlite3.connect(server.daemon.folder / "easy-invite.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        started = time.monotonic()
         command = asyncio.create_task(asyncio.to_thread(server.daemon.cli, "generate", "example.org"))
         refused = [asyncio.create_task(work) for work in (new_invite(alice), register(server, "carol", invite))]
-        while not all(work.done() for work in refused):
-            before = time.monotonic()
+        answered = 0
+        while not any(work.done() for work in refused):
             await bob.ask("get", f"<ping xmlns='{PING}'/>", "invite.example.org")
-            assert time.monotonic() - before < 1
-        assert time.monotonic() - started < TOLD_WITHIN
+            answered += 1
+        assert answered >= MEANWHILE
         for work in refused:
             with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
                 await work

@@ -57,6 +57,7 @@ async def test_in_the_browser(server: Server, script: bool) -> None:
     await become_contacts(alice, newcomer)
 
 
+@pytest.mark.one_setup
 async def test_with_an_app(server: Server) -> None:
     """They get the app from its store, come back to the page and press one button; the app does the rest."""
     alice, url = await invited_by_alice(server)
@@ -71,6 +72,7 @@ async def test_with_an_app(server: Server) -> None:
     await become_contacts(alice, dora)
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize(("device", "first"), [
     ("android", "play.google.com"), ("ios", "apps.apple.com"), ("windows", None), ("linux", None)])
 async def test_there_is_one_obvious_next_step(server: Server, device: str, first: str | None) -> None:
@@ -86,6 +88,7 @@ async def test_there_is_one_obvious_next_step(server: Server, device: str, first
         assert others and all(urlsplit(other).scheme == "https" for other in others)
 
 
+@pytest.mark.one_setup
 async def test_from_a_computer_to_the_phone(server: Server) -> None:
     """One code is the page itself, for cameras; the other is the invite, for the scanners of apps."""
     alice, url = await invited_by_alice(server)
@@ -99,6 +102,7 @@ async def test_from_a_computer_to_the_phone(server: Server) -> None:
     await become_contacts(alice, erin)
 
 
+@pytest.mark.one_setup
 async def test_a_taken_name_costs_nothing(server: Server) -> None:
     """Names that are taken, or none at all, are said at once, with others that are free; then it goes on."""
     _, url = await invited_by_alice(server)
@@ -117,6 +121,7 @@ async def test_a_taken_name_costs_nothing(server: Server) -> None:
         assert "Welcome, frank@example.org" in await text_of(page)
 
 
+@pytest.mark.one_setup
 async def test_a_reserved_name_is_shown_and_not_asked(server: Server) -> None:
     """The page says the address that is waiting for them."""
     made = server.daemon.cli("generate", "example.org", "--username", "grace", "--contact", "alice@example.org")

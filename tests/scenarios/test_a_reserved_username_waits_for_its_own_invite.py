@@ -67,6 +67,7 @@ async def test_it_is_free_when_its_invite_is_revoked(reserved):
     assert await has_account(server, "carol")
 
 
+@pytest.mark.one_setup
 async def test_it_is_free_when_its_invite_has_expired(make_server):
     server = make_server()
     invite = generate(server, "--username", "carol", "--expires", "1s")
@@ -86,6 +87,7 @@ async def test_it_is_reserved_against_the_uninvited_where_registration_is_open(m
     assert await has_account(server, "carol")
 
 
+@pytest.mark.one_setup
 async def test_two_invites_do_not_reserve_the_same(reserved):
     server, _ = reserved
     refused = server.daemon.cli("generate", "example.org", "--username", "CAROL")
@@ -96,6 +98,7 @@ async def test_two_invites_do_not_reserve_the_same(reserved):
     assert "The requested username already exists." in refused.stderr
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("name", ["two words", "a/b", "\u0221x", "\U00020000\u0234"], ids=ascii)
 async def test_a_name_that_prosody_refuses_is_not_reserved(reserved, name):
     server, _ = reserved
@@ -113,6 +116,7 @@ async def test_a_name_is_reserved_as_the_server_folds_it(reserved):
     await register(server, "Alison", invite)
 
 
+@pytest.mark.one_setup
 async def test_an_admin_reserves_by_the_form(make_server):
     server = make_server()
     invite = await new_account_invite(await server.login("admin"), {"username": "Carol"})

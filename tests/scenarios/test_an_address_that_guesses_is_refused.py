@@ -42,6 +42,7 @@ async def test_it_is_refused_and_others_register(server):
         f"too many unknown invitations from {GUESSER}: refused for 10 minutes"]
 
 
+@pytest.mark.one_setup
 async def test_links_that_were_real_are_no_guesses(server):
     used = generate(server)
     await register(server, "dave", used, source=GUESSER)
@@ -53,6 +54,7 @@ async def test_links_that_were_real_are_no_guesses(server):
     assert not refusals_in(server.daemon.log)
 
 
+@pytest.mark.one_setup
 async def test_fail2ban_reads_the_line(server, tmp_path):
     await guess(server)
     await eventually(lambda: refusals_in(server.daemon.log), "the log tells")

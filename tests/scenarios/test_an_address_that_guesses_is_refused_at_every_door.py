@@ -7,6 +7,8 @@ from harness.stories import generate, has_account, register, show
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
+pytestmark = pytest.mark.one_setup
+
 GUESSER, OTHER = "127.0.0.2", "127.0.0.3"
 UNKNOWN = "A" * 24
 MOST = 20  # wrong tokens, if nothing else is configured

@@ -10,6 +10,8 @@ from harness.stories import generate, has_account, in_store, show, used
 from harness.web import Visitor
 from harness.xmpp import StanzaError
 
+pytestmark = pytest.mark.every_setup
+
 EACH = 8
 
 

@@ -73,6 +73,7 @@ async def test_the_module_is_missing(server):
     assert_wrong(server, "hook", '"easy_invite"')
 
 
+@pytest.mark.one_setup
 async def test_the_web_side_is_not_where_it_should_be(server):
     await start(server)
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -80,6 +81,7 @@ async def test_the_web_side_is_not_where_it_should_be(server):
         assert_wrong(server, "web", "restart it" if server.with_daemon else "ss -tlnp")
 
 
+@pytest.mark.one_setup
 async def test_the_pages_cannot_be_made(server):
     await start(server)
     server.daemon.config["web"]["templates"] = "own"

@@ -9,6 +9,8 @@ import pytest
 from harness.server import Server
 from harness.torture import UNLIMITED, torture
 
+pytestmark = pytest.mark.every_setup
+
 KILLS = 70  # with each of the three setups
 
 

@@ -21,6 +21,7 @@ async def test_the_button_makes_an_invite(server, kind):
     assert show(server, invite)["inviter"] == "alice@example.org"
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("kind", [clients.Conversations, clients.ConversationsOld, clients.Cheogram, clients.Monal])
 async def test_without_a_landing_page_the_link_itself_is_shared(make_server, kind):
     server = make_server(settings=NO_LANDING_PAGE)

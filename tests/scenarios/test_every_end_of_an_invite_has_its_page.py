@@ -10,6 +10,8 @@ import pytest
 from harness.stories import eventually, generate, has_account, in_store, register, revoke, show, used
 from harness.web import Visitor, text, web_settings
 
+pytestmark = pytest.mark.one_setup
+
 
 async def test_an_invite_that_is_over(web_server):
     unknown, expired, revoked, used_up = ("B" * 24, *[generate(web_server) for _ in range(3)])

@@ -5,6 +5,8 @@ import pytest
 
 from harness.stories import generate
 
+pytestmark = pytest.mark.one_setup
+
 
 @pytest.mark.parametrize("arguments, words", [
     (["example.org", "--username", "alice"], "already exists"),

@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.store("sqlite"), pytest.mark.seconds(120)]
 MOST_IN_ALL = 1000
 A_STREAM = 3  # from then on, answers take their time
 AT_A_TIME = 8
+SERVED_WITHIN = 20  # seconds, on a busy machine: far less than the ten minutes of whoever is refused
 HONEST = "127.0.0.3"
 UNKNOWN = "A" * 24
 REFUSED = "wait/policy-violation: The invitation is not known here, and too many such are tried. Please try again after 20"
@@ -25,7 +26,7 @@ async def test_and_whoever_has_an_invite_registers(server):
     guessing = asyncio.gather(*(guess(server, number) for number in range(AT_A_TIME)))
     registered = 0
     while not guessing.done():
-        await asyncio.wait_for(register(server, f"honest{registered}", invites.pop(), source=HONEST), 5)
+        await asyncio.wait_for(register(server, f"honest{registered}", invites.pop(), source=HONEST), SERVED_WITHIN)
         registered += 1
     wrong, barred = map(sum, zip(*guessing.result()))
     assert wrong == MOST_IN_ALL and barred >= AT_A_TIME

@@ -13,7 +13,7 @@ from harness.watch import Watch
 from harness.xmpp import ADHOC, DISCO_INFO, PING
 
 ADDRESSES = ("invite.example.org", "example.org")
-AT_ONCE = 5  # seconds: long before the flood is over, on a machine where other tests run as well
+SERVED_WITHIN = 20  # seconds: on a busy machine
 MOST_GROWTH = 8 * 1024  # kB, at any moment
 MOST_CONNECTIONS = 16  # to PostgreSQL
 NO_LIMITS = 'c2s_stanza_size_limit = 10000000; limits = { c2s = { rate = "1gb/s" } }'  # Prosody's would protect us
@@ -89,6 +89,7 @@ def presence(to):
                 yield f"<presence type='{type}' to='{recipient}'>{content}</presence>"
 
 
+@pytest.mark.seconds(120)
 @pytest.mark.parametrize("hostile", [deep, large, odd, unknown_sessions, many_forms, malformed, presence])
 async def test_others_are_served(make_server, hostile):
     server = make_server(global_lines=NO_LIMITS, settings=UNLIMITED)
@@ -103,7 +104,7 @@ async def test_others_are_served(make_server, hostile):
                 if len(stanza) > SHORT:
                     mallory.send(" " * 2 * len(stanza))
             asked = set(re.findall("id='(hostile-[0-9]+)'", "".join(stanzas)))
-            await eventually(lambda: asked <= {stanza.get("id") for stanza in mallory.inbox}, "each is answered", 20)
+            await eventually(lambda: asked <= {stanza.get("id") for stanza in mallory.inbox}, "each is answered", 60)
             answered.set()
     watch.assert_bounded(growth=MOST_GROWTH, files=MOST_CONNECTIONS, open_uses=0)
     assert server.daemon.logins == 1
@@ -115,4 +116,4 @@ async def make_invites_until(end, user):
     while not end.is_set():
         started = time.monotonic()
         await new_invite(user)
-        assert time.monotonic() - started < AT_ONCE
+        assert time.monotonic() - started < SERVED_WITHIN

@@ -8,6 +8,8 @@ from harness.stories import generate, has_account, register, show, used
 from harness.server import password_of
 from harness.xmpp import StanzaError
 
+pytestmark = pytest.mark.every_setup
+
 SESSIONS = 8
 
 

@@ -32,6 +32,7 @@ async def test_new_invite(server, tmp_path, address):
     assert show(server, Invite(link))["inviter"] == "alice@example.org"
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_the_whole_account_form(server, tmp_path, address):
     with Profanity(server, tmp_path) as profanity:
@@ -65,6 +66,7 @@ async def test_the_whole_account_form(server, tmp_path, address):
     assert await has_account(server, "carol")
 
 
+@pytest.mark.one_setup
 async def test_a_user_who_may_not_is_told(server, tmp_path):
     with Profanity(server, tmp_path) as profanity:
         await profanity.log_in("alice")

@@ -54,6 +54,7 @@ async def test_what_was_open_is_settled(server, change, made):
         assert await has_account(server, "carol") == made
 
 
+@pytest.mark.one_setup
 async def test_what_was_open_is_settled_without_a_new_login(server):
     """As when an answer was lost: what was reserved "in an hour" does not wait for that hour."""
     invite = generate(server)
@@ -64,6 +65,7 @@ async def test_what_was_open_is_settled_without_a_new_login(server):
     assert server.daemon.logins == 1
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_is_in_flight_goes_on(server, change):
     """The daemon hangs while somebody registers, and the clock is set; whoever else wants the use does not get it too."""
@@ -81,6 +83,7 @@ async def test_what_is_in_flight_goes_on(server, change):
     assert await has_account(server, "carol") and not await has_account(server, "dave")
 
 
+@pytest.mark.one_setup
 async def test_invites_end_by_the_clock_as_it_goes(server):
     short, long = generate(server, "--expires", "2h"), generate(server, "--expires", "2d")
     server.clock.set(DAY)
@@ -93,6 +96,7 @@ async def test_invites_end_by_the_clock_as_it_goes(server):
     await used(server, long)
 
 
+@pytest.mark.one_setup
 async def test_what_ended_is_kept_as_long_as_ever(make_server):
     """Three hours, here: a clock that is an hour wrong, either way, brings nobody's end so near."""
     server = make_server(movable_clock=True, settings={"store": {"retention": "3h"}})

@@ -54,8 +54,9 @@ def pages(server: Server) -> dict[str, str]:
 
 async def every_page(browser, pages: dict[str, str], check: Callable, **window: object) -> None:
     """Opens each page in a window like this, the form with a mistake and the welcome among them, and checks it."""
+    page = await open_page(browser, "about:blank", script=True, **window)
     for name, url in pages.items():
-        page = await open_page(browser, url, script=True, **window)
+        await page.goto(url)
         await check(name, page)
         if name == "register":
             await fill_in(page, username="bob", password="kites and lamps")
@@ -64,7 +65,6 @@ async def every_page(browser, pages: dict[str, str], check: Callable, **window: 
             await fill_in(page, username=f"guest{os.urandom(4).hex()}")
             assert await page.locator(".account").count() == 1, await text_of(page)
             await check("welcome", page)
-        await page.context.close()
 
 
 @pytest.mark.parametrize(("device", "size", "scheme"), [

@@ -5,8 +5,6 @@ import pytest
 from harness.prosody import COMPONENT_SECRET, Prosody
 from harness.xmpp import AuthenticationError, Client, Component, DISCO_INFO
 
-pytestmark = pytest.mark.store("sqlite")
-
 
 @pytest.fixture(params=[False, True], ids=["plain", "tls"])
 def prosody(request, prosody_version, tmp_path_factory):

@@ -50,6 +50,7 @@ async def test_at_a_time(make):
     await new_invite(alice)
 
 
+@pytest.mark.one_setup
 async def test_admins_are_exempt(make):
     server = make(invites_per_day=1, pending_invites=1, inviter_age="4w")
     admin = await server.login("admin")
@@ -60,6 +61,7 @@ async def test_admins_are_exempt(make):
         generate(server, "--contact", "admin@example.org")
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("kind", [clients.ConversationsOld, clients.Cheogram, clients.Monal])
 async def test_apps_show_when_the_next_one_can_be_made(make, kind):
     alice = kind(make(invites_per_day=1))

@@ -23,6 +23,7 @@ async def test_it_is_not_listed_and_forbidden(strict, address):
         await alice.disco_info(address, NEW_INVITE)
 
 
+@pytest.mark.one_setup
 @pytest.mark.parametrize("client", ALL_WITH_A_BUTTON, ids=lambda client: client.__name__)
 async def test_clients_tell_their_users(strict, client):
     alice = client(strict)
@@ -31,6 +32,7 @@ async def test_clients_tell_their_users(strict, client):
         await alice.create_invite()
 
 
+@pytest.mark.one_setup
 async def test_admins_may(strict):
     admin = await strict.login("admin")
     assert NEW_INVITE in await admin.commands("example.org")

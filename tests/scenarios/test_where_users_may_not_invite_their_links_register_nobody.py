@@ -41,6 +41,7 @@ async def test_the_contact_is_made(strict):
     await bob.roster_push("alice@example.org", "both")
 
 
+@pytest.mark.one_setup
 async def test_links_from_before_register_nobody_any_more(make_server):
     server = make_server()
     alice = await server.login("alice")
@@ -57,6 +58,7 @@ async def test_links_from_before_register_nobody_any_more(make_server):
     assert not await has_account(server, "carol")
 
 
+@pytest.mark.one_setup
 async def test_their_pages_speak_of_a_contact_alone(make_server):
     server = make_server(settings=web_settings())
     invite, visitor = await new_invite(await server.login("alice")), Visitor(server)
@@ -69,6 +71,7 @@ async def test_their_pages_speak_of_a_contact_alone(make_server):
         assert "ibr=y" not in shown.body + str(shown.headers) and "/register" not in shown.body
 
 
+@pytest.mark.one_setup
 async def test_an_admins_link_registers(strict):
     invite = await new_invite(await strict.login("admin"))
     await register(strict, "carol", invite)
