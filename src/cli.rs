@@ -23,13 +23,14 @@ mod text;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use jid::DomainPart;
 use jiff::Timestamp;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -207,8 +208,7 @@ fn log(daemon: bool) -> anyhow::Result<()> {
     let chosen = std::env::var(LOG_VARIABLE).ok().filter(|chosen| !chosen.trim().is_empty());
     // The commands say themselves what they did and what failed; the daemon has nothing but its log.
     let usual = if daemon { "warn,easy_invite=info" } else { "warn,easy_invite::store=off,easy_invite::xmpp=off" };
-    let filter = EnvFilter::builder()
-        .parse(chosen.as_deref().unwrap_or(usual))
+    let filter = Targets::from_str(chosen.as_deref().unwrap_or(usual))
         .with_context(|| format!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\""))?;
     // At TRACE, tokio_xmpp logs whole stanzas, and with them tokens.
     let no_stanzas =

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use super::sqlite::explain;
+use super::sqlite::{execute, explain};
 use super::{StoreError, begin_by};
 
 /// How many jobs may wait before callers have to wait themselves.
@@ -125,12 +125,15 @@ fn in_savepoint<T>(
     if connection.is_autocommit() {
         return work(connection); // a reader: nothing to undo
     }
-    let run = |connection: &Connection, sql| connection.execute_batch(sql).map_err(|error| explain(file, &error));
+    let run = |connection: &Connection, sql| execute(connection, sql, &[]).map_err(|error| explain(file, &error));
     run(connection, "SAVEPOINT job")?;
     let result = work(connection);
     // Some errors (a full disk) end the whole transaction; then there is no savepoint to go back to.
     if !connection.is_autocommit() {
-        run(connection, if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        if result.is_err() {
+            run(connection, "ROLLBACK TO job")?;
+        }
+        run(connection, "RELEASE job")?;
     }
     result
 }
@@ -154,7 +157,7 @@ fn commit(
     group: &mut Vec<Box<dyn Job>>,
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
 ) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+    execute(connection, "BEGIN IMMEDIATE", &[])?;
     let mut done = 0;
     while let Some(job) = group.get_mut(done) {
         job.run(connection);
@@ -164,7 +167,7 @@ fn commit(
             group.extend(jobs.try_recv());
         }
     }
-    let committed = connection.execute_batch("COMMIT");
+    let committed = execute(connection, "COMMIT", &[]).map(drop);
     if committed.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }

@@ -42,7 +42,8 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     // It may be there already, when this is run again. It must not stand in its own way then.
     let kept = "SELECT 1 FROM invite WHERE id = $1 AND token_hash = $2";
     let kept_values = [invite.id.as_str().into(), Value::Bytes(invite.token_hash.0.into())];
-    if session.query_one(kept, &kept_values).await?.is_some() {
+    let may_be_refused = reserved.is_some() || limited.is_some();
+    if may_be_refused && session.query_one(kept, &kept_values).await?.is_some() {
         return Ok(Insertion::Kept);
     }
     if let Some(account) = &reserved
@@ -106,10 +107,14 @@ async fn over_quota(
         }
     }
     if let Some(pending) = quota.pending {
+        // Which index this reads is said by how it is written: none of what has ended.
+        let pending_of = "SELECT expires_at FROM invite WHERE issuer = 'user' AND revoked_at IS NULL \
+             AND (max_uses IS NULL OR uses < max_uses) AND inviter = $1";
         let sql = format!(
-            "SELECT count(*), min(expires_at) FROM invite WHERE {PENDING} AND inviter = $2 AND issuer = 'user'"
+            "SELECT count(*), min(expires_at) FROM ( \
+             {pending_of} AND expires_at > $2 UNION ALL {pending_of} AND expires_at IS NULL) AS pending"
         );
-        let rows = session.query(&sql, &[now.into(), inviter.as_str().into()]).await?;
+        let rows = session.query(&sql, &[inviter.as_str().into(), now.into()]).await?;
         let counted = session.read(rows, |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))?;
         if let Some((_, again_at)) = counted.into_iter().find(|(count, _)| *count >= u64::from(pending)) {
             return Ok(Some(Insertion::TooManyPending { again_at }));
@@ -401,6 +406,30 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
 }
 
 pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
+    if filter.host.is_some() || filter.inviter.is_some() {
+        return list_of(session, &filter, limit, now).await;
+    }
+    // Invites are found in order for each host; of ten million, no more is read than is listed.
+    let mut found = Vec::new();
+    for host in hosts(session).await? {
+        found.extend(list_of(session, &Filter { host: Some(host), ..filter.clone() }, limit, now).await?);
+    }
+    found.sort_by(|one, other| (other.created_at, &one.id).cmp(&(one.created_at, &other.id)));
+    found.truncate(limit as usize);
+    Ok(found)
+}
+
+/// The hosts to which there are invites: one step in an index for each.
+async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
+    let sql = "WITH RECURSIVE hosts (host) AS ( \
+             SELECT min(host) FROM invite \
+             UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts WHERE host IS NOT NULL) \
+         SELECT host FROM hosts WHERE host IS NOT NULL";
+    let rows = session.query(sql, &[]).await?;
+    session.read(rows, |row| row.required(0, host_of))
+}
+
+async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
     let unused = "(max_uses IS NULL OR uses < max_uses)";
     let mut values = Vec::new();
     let mut conditions = vec![match filter.state {
@@ -442,12 +471,12 @@ pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Resul
 
 pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u32) -> Result<u64> {
     // A use whose fate is open keeps its invite: it may still have to be redeemed or given back.
+    // Each part ends by itself: of millions that ended, no more is read than is removed.
     let sql = "DELETE FROM invite WHERE taken = uses AND id IN ( \
-             SELECT id FROM ( \
-                 SELECT id FROM invite WHERE expires_at < $1 AND taken = uses \
-                 UNION SELECT id FROM invite WHERE revoked_at < $1 AND taken = uses \
-                 UNION SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses \
-             ) AS ended LIMIT $2)";
+             SELECT id FROM (SELECT id FROM invite WHERE expires_at < $1 AND taken = uses LIMIT $2) AS expired \
+             UNION SELECT id FROM (SELECT id FROM invite WHERE revoked_at < $1 AND taken = uses LIMIT $2) AS revoked \
+             UNION SELECT id FROM (SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses LIMIT $2) AS used \
+             LIMIT $2)";
     session.execute(sql, &[ended_before.into(), limit.into()]).await
 }
 
@@ -500,7 +529,7 @@ fn invite_of(row: &Row) -> std::result::Result<Invite, Malformed> {
         id: row.required(0, InviteId::parse)?,
         token_hash: TokenHash(row.bytes(1)?),
         invite_type: row.required(2, InviteType::parse)?,
-        host: row.required(3, |text| DomainPart::new(text).ok().map(|host| host.into_owned()))?,
+        host: row.required(3, host_of)?,
         username: row.parsed(4, |text| NodePart::new(text).ok().map(|node| node.into_owned()))?,
         inviter: row.parsed(5, jid_of)?,
         issuer: row.required(6, Issuer::parse)?,
@@ -513,6 +542,10 @@ fn invite_of(row: &Row) -> std::result::Result<Invite, Malformed> {
         expires_at: row.instant(13)?,
         revoked_at: row.instant(14)?,
     })
+}
+
+fn host_of(text: &str) -> Option<DomainPart> {
+    DomainPart::new(text).ok().map(|host| host.into_owned())
 }
 
 fn jid_of(text: &str) -> Option<BareJid> {
