@@ -212,7 +212,7 @@ impl Model {
         }
         *redeemed_at = Some(now);
         let known = self.invites.get_mut(&used.invite)?;
-        (known.invite.uses, known.last_used_at) = (known.invite.uses + 1, Some(now));
+        (known.invite.uses, known.last_used_at) = (known.invite.uses + 1, known.last_used_at.max(Some(now)));
         if used.purpose == Purpose::Register {
             let origin = (known.invite.inviter.clone(), used.invite.clone(), now);
             self.accounts.insert(used.account.clone(), origin);

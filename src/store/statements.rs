@@ -228,7 +228,9 @@ pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timesta
         let still = session.query_one("SELECT 1 FROM invite_use WHERE id = $1", &[reservation.as_str().into()]).await?;
         return Ok(still.map(|_| (used, false)));
     }
-    let sql = "UPDATE invite SET uses = uses + 1, last_used_at = $1 WHERE id = $2";
+    // The clock may have been set back since the use before this one.
+    let sql = "UPDATE invite SET uses = uses + 1, \
+             last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
     session.execute(sql, &[now.into(), used.invite.as_str().into()]).await?;
     if used.purpose == Purpose::Register {
         let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES ($1, $2, $3, $4) \
