@@ -48,22 +48,31 @@ impl LandingPage {
     /// If it has no placeholder, or what it makes of an invite is no `http(s)` URL on that very site by which the invite is
     /// known: clients throw away what is none.
     pub fn parse(text: &str) -> Result<Self, BadLandingPage> {
-        const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+        // Two, since one could stand in the text itself.
+        const TOKENS: [&str; 2] = ["ABCDEFGHIJKLMNOPQRSTUVWX", "zyxwvutsrqponmlkjihgfedc"];
         // The part before the placeholder says where the page is.
         let place = text.find("{uri}").or(text.find("{token}")).ok_or(BadLandingPage)?;
         let site = text.get(..place).and_then(|site| Url::parse(site).ok()).ok_or(BadLandingPage)?;
         let page = LandingPage(text.to_owned());
-        let link = page.fill(&format!("user@example.org?register;preauth={TOKEN}"), TOKEN);
-        let opened = Url::parse(&link).map_err(|_| BadLandingPage)?;
+        let web = matches!(site.scheme(), "http" | "https") && site.has_host();
+        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        (web && plain && TOKENS.iter().all(|token| page.leads_to(&site, token))).then_some(page).ok_or(BadLandingPage)
+    }
+
+    /// Whether the link of the invite with this token is on the site, and names the invite, whoever is named beside it.
+    fn leads_to(&self, site: &Url, token: &str) -> bool {
+        let link = self.fill(&format!("user@example.org?register;preauth={token}"), token);
+        let Ok(opened) = Url::parse(&link) else { return false };
         // An invite is nothing to look up in DNS, or to log in with.
         let same_site = site.origin() == opened.origin() && site.username() == opened.username();
-        let web = matches!(site.scheme(), "http" | "https") && site.has_host() && same_site;
-        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        // The URI's own token has to end where the URI does: else what counts could be a part of some name.
+        let template = self.0.replace("{token}", token);
+        let whole = template.split("{uri}").skip(1).all(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
         // As it is sent, and as a browser shows it.
         let named = [link.as_str(), opened.as_str()]
             .into_iter()
-            .all(|link| matches!(link.parse(), Ok(Reference::Token(token)) if token.reveal() == TOKEN));
-        (web && plain && named).then_some(page).ok_or(BadLandingPage)
+            .all(|link| matches!(link.parse(), Ok(Reference::Token(named)) if named.reveal() == token));
+        same_site && whole && named
     }
 
     /// The link for people of an invite.
@@ -150,9 +159,9 @@ pub enum Reference {
 #[error("that is neither an invite's id, nor its token, nor one of its links")]
 pub struct BadReference;
 
-/// What could be a token in a text, by its shape.
-fn tokens(text: &str) -> impl DoubleEndedIterator<Item = Token> {
-    text.split(|c: char| !c.is_ascii_alphanumeric()).filter_map(Token::parse)
+/// The parts of a text that could be tokens, if they have the shape of one.
+fn parts(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
 }
 
 impl std::str::FromStr for Reference {
@@ -163,9 +172,10 @@ impl std::str::FromStr for Reference {
         if let Some(id) = InviteId::parse(text) {
             return Ok(Reference::Id(id));
         }
-        // In a link the token follows "preauth=" or is a whole part of the path, the query or the fragment.
-        let found = text.split("preauth=").skip(1).find_map(|rest| tokens(rest).next());
-        let found = found.or_else(|| tokens(text).next_back());
+        // In a link the token stands right behind "preauth=", or is a whole part of the path, the query or the fragment. A
+        // name may look like a token, but all names stand before it.
+        let found = text.split("preauth=").skip(1).filter_map(|rest| Token::parse(parts(rest).next()?)).last();
+        let found = found.or_else(|| parts(text).filter_map(Token::parse).next_back());
         found.map(Reference::Token).ok_or(BadReference)
     }
 }
@@ -220,6 +230,27 @@ mod tests {
             "https://join.example.org{uri}",
             "https://join.example.org/join{token}",
             "https://join.example.org/ {uri}",
+            // The trial's own tokens.
+            "https://join.example.org/join{token}/ABCDEFGHIJKLMNOPQRSTUVWX",
+            "https://join.example.org/join{token}/zyxwvutsrqponmlkjihgfedc",
+        ] {
+            assert_eq!(LandingPage::parse(bad), Err(BadLandingPage), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_a_link_is_never_taken_for_the_token() {
+        let mut contact = invite(InviteType::Contact);
+        contact.inviter = Some(BareJid::new("abcdefghijklmnopqrstuvwx@example.org").unwrap());
+        for page in ["https://join.example.org/?preauth={uri}", "https://join.example.org/{token}?from={uri}"] {
+            let link = LandingPage::parse(page).unwrap().url(&uri(&contact, &token()), &token());
+            assert_eq!(link.parse(), Ok(Reference::Token(token())), "{link}");
+        }
+        // A name could make a token of "Join", or be one, and the URI's own is spoilt.
+        for bad in [
+            "https://join.example.org/{token}/Join{uri}0",
+            "https://join.example.org/{token}?preauth={uri}0",
+            "https://join.example.org/{token}?{uri}{token}",
         ] {
             assert_eq!(LandingPage::parse(bad), Err(BadLandingPage), "{bad}");
         }
