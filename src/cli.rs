@@ -39,6 +39,7 @@ use crate::control::Daemon;
 use crate::invite::Token;
 use crate::invites::Invites;
 use crate::store::Store;
+use crate::texts::printable;
 
 /// The variable that says what is logged, in the notation of `RUST_LOG`.
 const LOG_VARIABLE: &str = "EASY_INVITE_LOG";
@@ -162,7 +163,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 
 /// A message to the operator. That nobody may read it is no reason to fail.
 fn complain(message: impl std::fmt::Display) {
-    drop(writeln!(io::stderr(), "easy-invite: {}", text::printable(&without_secrets(&message.to_string()))));
+    drop(writeln!(io::stderr(), "easy-invite: {}", printable(without_secrets(&message.to_string()))));
 }
 
 /// Takes out what looks like a token among the arguments, and the passwords of URLs: messages are pasted into chats and

@@ -26,7 +26,7 @@ use crate::links::{LandingPage, PublicUrl};
 use crate::policy::HostPolicy;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
-use crate::texts::Languages;
+use crate::texts::{Languages, printable};
 use crate::{web, xmpp};
 
 /// The variable that names the file where the command line does not.
@@ -81,7 +81,7 @@ pub struct Config {
     pub warning: Option<String>,
 }
 
-/// Why a configuration cannot be used: one line.
+/// Why a configuration cannot be used: one line, without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError {
     file: PathBuf,
@@ -92,14 +92,10 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        if let Some(key) = &self.key {
-            write!(f, ": {key}")?;
-        }
-        write!(f, ": {}", self.problem)
+        let line = self.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let key = self.key.as_ref().map(|key| format!(": {key}")).unwrap_or_default();
+        // A path may hold any character.
+        f.write_str(&printable(format_args!("{}{line}{key}: {}", self.file.display(), self.problem)))
     }
 }
 
@@ -134,8 +130,8 @@ impl Config {
         let secret = raw.component.get_ref().secret.is_some();
         let config = source.check(raw, std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty()))?;
         let exposed = (secret || config.store.has_password()) && readable_by_everybody(file);
-        let warning =
-            exposed.then(|| format!("{} holds a secret and can be read by everybody: chmod 600", file.display()));
+        let shown = printable(file.display());
+        let warning = exposed.then(|| format!("{shown} holds a secret and can be read by everybody: chmod 600"));
         Ok(Config { warning, ..config })
     }
 

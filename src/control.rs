@@ -20,6 +20,7 @@ use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
 use crate::chat_server::{Account, Answer, ChatServer, Hook, Question, Questions, Unreachable};
+use crate::texts::printable;
 use crate::xmpp::Link;
 
 /// The longest line: two names of 1,023 bytes each, with every byte escaped, and some words.
@@ -68,16 +69,19 @@ struct LinkLine(#[serde(with = "LinkOnLine")] Link);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another daemon listens on it.
-    #[error("easy-invite is already running: it answers on {}", .0.display())]
+    #[error("easy-invite is already running: it answers on {}", printable(.0.display()))]
     AlreadyRunning(PathBuf),
     /// The path is something else, which is left alone.
-    #[error("{} is no socket: remove it, or set [control] socket to another path", .0.display())]
+    #[error("{} is no socket: remove it, or set [control] socket to another path", printable(.0.display()))]
     NoSocket(PathBuf),
     /// The system takes no socket path that long.
-    #[error("{} is too long for a socket: set [control] socket to a path of at most {LONGEST_PATH} bytes", .0.display())]
+    #[error(
+        "{} is too long for a socket: set [control] socket to a path of at most {LONGEST_PATH} bytes",
+        printable(.0.display())
+    )]
     TooLong(PathBuf),
     /// Anything else.
-    #[error("the socket {} cannot be made: {}", .0.display(), .1)]
+    #[error("the socket {} cannot be made: {}", printable(.0.display()), .1)]
     Failed(PathBuf, io::Error),
 }
 

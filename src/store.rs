@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::invite::{Invite, InviteId, State, TokenHash, Use};
+use crate::texts::printable;
 pub use copy::Copied;
 pub use postgres_url::PostgresUrl;
 use session::Session;
@@ -70,11 +71,11 @@ impl FromStr for StoreUrl {
     }
 }
 
-/// For people: without a password.
+/// For people: in one line, without a password.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreUrl::Sqlite(path) => path.display().fmt(f),
+            StoreUrl::Sqlite(path) => f.write_str(&printable(path.display())),
             StoreUrl::Postgres(url) => url.fmt(f),
         }
     }

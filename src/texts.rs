@@ -4,6 +4,7 @@
 //! `{placeholders}` than its English.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
@@ -331,6 +332,24 @@ pub fn escaped(text: &str) -> String {
     quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted).to_owned()
 }
 
+/// A text of any origin, such as a path, safe to print and in one line: what would steer the terminal, or turn the reading
+/// direction around, is shown instead of obeyed.
+pub fn printable(text: impl fmt::Display) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+            || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.to_string().chars().fold(String::new(), |mut shown, c| {
+        if steers(c) {
+            shown.extend(c.escape_unicode())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}
+
 /// What stands before the first placeholder, its name, and what stands behind it.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, behind) = text.split_once('{')?;
@@ -478,6 +497,12 @@ mod tests {
 
     fn chosen(header: &str) -> String {
         Languages::built_in().preferred(header).code.clone()
+    }
+
+    #[test]
+    fn what_steers_the_terminal_is_shown_instead() {
+        assert_eq!(printable("a\u{1b}[31mb\u{202e}c\td"), "a\\u{1b}[31mb\\u{202e}c\\u{9}d");
+        assert_eq!(printable("Jürgen 🎉 \"x\""), "Jürgen 🎉 \"x\"");
     }
 
     #[test]

@@ -586,6 +586,44 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
 }
 
 #[test]
+fn a_complaint_is_one_line_whatever_a_path_holds() {
+    let component = |rest: &str| format!("[component]\njid = \"invite.example.org\"\n{rest}\n{HOST}");
+    let (secret, templates) = ("secret_file = \"a\\tb\\u009b\"", "templates = \"a\\r\\nb\"\n");
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str, text: String| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        Config::load(&file).and_then(|config| config.secret).unwrap_err().to_string()
+    };
+    let shown = |name: &str| folder.path().join(name).display().to_string();
+    assert_eq!(
+        load("config.toml", component(secret)),
+        format!(
+            "{}:3: component.secret_file: {} cannot be read: No such file or directory (os error 2)",
+            shown("config.toml"),
+            shown("a\\u{9}b\\u{9b}")
+        )
+    );
+    assert_eq!(
+        load("config\n.toml", format!("{COMPONENT}{HOST}{WEB}{templates}")),
+        format!(
+            "{}:7: web.templates: {} is no folder: expected one with templates",
+            shown("config\\u{a}.toml"),
+            shown("a\\u{d}\\u{a}b")
+        )
+    );
+    // What is found out later, by those who use it.
+    let config = loaded(&format!("{COMPONENT}{HOST}{WEB}logo = \"a\\tb.png\"\n"));
+    let web = config.web.unwrap();
+    let error = easy_invite::web::Pages::load(web.look, web.public_url).unwrap_err().to_string();
+    assert!(error.ends_with("/a\\u{9}b.png: there is no such file"), "{error}");
+    for url in ["sqlite:a\tb.db", "postgres://a%09b:x@%09/c%09"] {
+        let shown = url.parse::<StoreUrl>().unwrap().to_string();
+        assert!(shown.contains("\\u{9}") && !shown.contains(char::is_control), "{shown:?}");
+    }
+}
+
+#[test]
 fn without_a_secret_the_store_can_be_used_but_the_daemon_does_not_start() {
     let folder = folder_with(format!("[component]\njid = \"invite.example.org\"\n{HOST}"));
     let made = easy_invite(folder.path(), &["generate", "example.org"]).output().unwrap();

@@ -13,12 +13,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Reported, now, service, text};
+use super::{Context, Reported, now, service};
 use crate::chat_server::{Answer, ChatServer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invites::Invites;
 use crate::store::Store;
+use crate::texts::printable;
 use crate::web;
 use crate::xmpp::{self, Link};
 
@@ -89,7 +90,7 @@ impl Report {
             writeln!(stdout, "{}", serde_json::to_string(&Line { part, host, ok, warning, detail: &detail })?)?;
         } else {
             let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
-            writeln!(stdout, "{name:<24} {verdict:<6} {}", text::printable(&detail))?;
+            writeln!(stdout, "{name:<24} {verdict:<6} {}", printable(&detail))?;
         }
         Ok(())
     }

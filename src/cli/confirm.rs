@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context as _;
 
-use super::{text, usage};
+use super::usage;
+use crate::texts::printable;
 
 /// Asks the operator, unless they have said yes already.
 ///
@@ -17,7 +18,7 @@ pub fn confirm(command: &str, yes: bool, question: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
         return Err(usage(command, "--yes is needed where nobody can be asked"));
     }
-    write!(io::stderr(), "{} [y/N] ", text::printable(question)).context("stderr")?;
+    write!(io::stderr(), "{} [y/N] ", printable(question)).context("stderr")?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("stdin")?;
     let agreed = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());

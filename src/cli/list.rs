@@ -9,6 +9,7 @@ use crate::config;
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::store::Filter;
+use crate::texts::printable;
 
 /// The longest note in the table; `show` and `--json` have all of it.
 const NOTE_LENGTH: usize = 40;
@@ -114,15 +115,15 @@ fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 fn row(invite: &Invite, state: State) -> Vec<String> {
     let nothing = || text::NOTHING.to_owned();
-    let note = invite.note.as_deref().map(|note| text::printable(&text::shortened(note, NOTE_LENGTH)));
+    let note = invite.note.as_deref().map(|note| printable(text::shortened(note, NOTE_LENGTH)));
     vec![
         invite.id.to_string(),
         invite.invite_type.to_string(),
         state.to_string(),
         text::uses(invite),
         text::expiry(invite.expires_at),
-        invite.inviter.as_ref().map_or_else(nothing, |jid| text::printable(jid.as_str())),
-        invite.username.as_ref().map_or_else(nothing, |name| text::printable(name.as_str())),
+        invite.inviter.as_ref().map_or_else(nothing, |jid| printable(jid.as_str())),
+        invite.username.as_ref().map_or_else(nothing, |name| printable(name.as_str())),
         note.unwrap_or_else(nothing),
     ]
 }

@@ -10,6 +10,7 @@ use crate::invite::Invite;
 use crate::invite_json::InviteJson;
 use crate::links::Reference;
 use crate::qr;
+use crate::texts::printable;
 
 /// The longest link that is read from stdin, in bytes.
 const LONGEST_REFERENCE: u64 = 8 * 1024;
@@ -81,6 +82,6 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
         accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| Some(format!("{account} since {since}")));
     let accounts = accounts.chain([more]).map(|account| ("account", account));
     let rows = rows.into_iter().chain(accounts);
-    let rows = rows.filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), text::printable(&value)]));
+    let rows = rows.filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), printable(value)]));
     text::table(&rows.collect::<Vec<_>>())
 }

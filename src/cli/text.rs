@@ -7,24 +7,6 @@ use crate::invite::{Invite, InviteType};
 /// What stands in a list where there is nothing.
 pub const NOTHING: &str = "-";
 
-/// A text of any origin, safe to print: what would steer the terminal, or turn the reading direction around, is shown
-/// instead of obeyed.
-pub fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
-            || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if steers(c) {
-            shown.extend(c.escape_unicode())
-        } else {
-            shown.push(c)
-        }
-        shown
-    })
-}
-
 /// An instant, or "never".
 pub fn expiry(expires_at: Option<Timestamp>) -> String {
     expires_at.map_or_else(|| "never".to_owned(), |instant| instant.to_string())
@@ -73,12 +55,6 @@ pub fn table(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_steers_the_terminal_is_shown_instead() {
-        assert_eq!(printable("a\u{1b}[31mb\u{202e}c\td"), "a\\u{1b}[31mb\\u{202e}c\\u{9}d");
-        assert_eq!(printable("Jürgen 🎉 \"x\""), "Jürgen 🎉 \"x\"");
-    }
 
     #[test]
     fn columns_are_aligned() {

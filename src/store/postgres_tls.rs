@@ -24,6 +24,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::SubjectAltName;
 
 use super::postgres_url::home;
+use crate::texts::printable;
 
 /// Instead of a file: the authorities that the system knows.
 const SYSTEM: &str = "system";
@@ -156,8 +157,9 @@ impl Tls {
             return Ok(None);
         };
         let key = self.key.as_ref().map(PathBuf::from).or_else(|| usual("postgresql.key"));
-        let key =
-            key.ok_or_else(|| format!("there is no key for {}: add &sslkey=FILE to store.url", file.display()))?;
+        let key = key.ok_or_else(|| {
+            format!("there is no key for {}: add &sslkey=FILE to store.url", printable(file.display()))
+        })?;
         let what = "as key";
         let metadata = key.metadata().map_err(|error| unusable(&key, what, &error))?;
         // Root's may be for a group, as with libpq: that of the daemon.
@@ -172,7 +174,7 @@ impl Tls {
 }
 
 fn unusable(file: &Path, what: &str, problem: &dyn std::fmt::Display) -> String {
-    format!("{} cannot be used {what}: {problem}", file.display())
+    format!("{} cannot be used {what}: {problem}", printable(file.display()))
 }
 
 fn read(file: &Path) -> std::io::Result<Vec<u8>> {

@@ -12,6 +12,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
 use super::postgres_tls::Tls;
+use crate::texts::printable;
 
 /// The variable that holds the password, where the URL does not.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";
@@ -134,13 +135,13 @@ impl PostgresUrl {
     }
 }
 
-/// For people: without password and options.
+/// For people: in one line, without password and options.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<_> = self.hosts().into_iter().map(|(host, port)| format!("{host}:{port}")).collect();
         let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
-        write!(f, "postgres://{user}{}/{database}", hosts.join(","))
+        f.write_str(&printable(format_args!("postgres://{user}{}/{database}", hosts.join(","))))
     }
 }
 
@@ -155,7 +156,8 @@ fn password_file() -> Option<String> {
     let file = File::open(&path).ok()?;
     let metadata = file.metadata().ok()?;
     // Commands show what is logged under this name, and else nothing of the store.
-    let unused = |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", path.display());
+    let unused =
+        |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", printable(path.display()));
     if !metadata.is_file() {
         unused("it is no file");
         return None;

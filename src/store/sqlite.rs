@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
 use super::session::{Engine, Row, Session, Value};
 use super::sqlite_thread::SqliteThread;
 use super::{Result, StoreError, Work};
+use crate::texts::printable;
 
 /// Every schema change since the first, in order; `user_version` counts those that a file has seen.
 const MIGRATIONS: [&str; 3] = [
@@ -41,7 +42,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file; with `make`, makes it where there is none.
     pub fn open(path: &Path, make: bool) -> Result<Self> {
-        let file = path.display().to_string();
+        let file = printable(path.display());
         let unopenable = |problem: String| StoreError::Unopenable(file.clone(), problem);
         // Only its owner may read it: it says who invites whom. SQLite gives its -wal and -shm files the same mode.
         let opened = OpenOptions::new().append(true).create(make).mode(0o600).open(path);
@@ -49,7 +50,7 @@ impl Sqlite {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(file.clone()),
             ErrorKind::StorageFull => StoreError::Full(file.clone()),
             ErrorKind::NotFound if !folder_of(path).exists() => {
-                unopenable(format!("there is no folder {}", folder_of(path).display()))
+                unopenable(format!("there is no folder {}", printable(folder_of(path).display())))
             }
             ErrorKind::NotFound if !make => StoreError::Missing(file.clone()),
             _ => unopenable(error.to_string()),
@@ -225,7 +226,7 @@ fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
 /// SQLite's error in words that say what to do.
 pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
     let file = file.to_owned();
-    let text = error.to_string();
+    let text = printable(error); // it may repeat the path
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(file),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(file),

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 
 use super::sqlite::explain;
 use super::{StoreError, begin_by};
+use crate::texts::printable;
 
 /// How many jobs may wait before callers have to wait themselves.
 const WAITING_JOBS: usize = 1024;
@@ -73,7 +74,7 @@ impl SqliteThread {
     /// Starts the thread. With `commit`, jobs run in transactions that they share.
     pub fn start(connection: Connection, file: &Path, commit: bool) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(WAITING_JOBS);
-        let file = file.display().to_string();
+        let file = printable(file.display());
         let name = if commit { "store-writer" } else { "store-reader" };
         let thread_file = file.clone();
         let thread = thread::Builder::new()

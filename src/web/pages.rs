@@ -21,7 +21,7 @@ use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links::{self, PublicUrl};
 use crate::qr;
 use crate::refusal::Refusal;
-use crate::texts::{Languages, Texts, WebTexts, fill};
+use crate::texts::{Languages, Texts, WebTexts, fill, printable};
 
 type Result<T> = std::result::Result<T, minijinja::Error>;
 type Loaded<T> = std::result::Result<T, BadLook>;
@@ -87,7 +87,7 @@ pub struct Page {
 
 /// Why the web side cannot look as it should: one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {problem}", .file.display())]
+#[error("{}", printable(format_args!("{}: {problem}", .file.display())))]
 pub struct BadLook {
     file: PathBuf,
     problem: String,
