@@ -56,6 +56,9 @@ static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(file).unwrap()
 });
 
+/// Reading them takes longer than most inputs do.
+static LANGUAGES: LazyLock<Arc<Languages>> = LazyLock::new(|| Arc::new(Languages::built_in()));
+
 /// The instant at which everything happens.
 pub fn clock() -> Timestamp {
     Timestamp::constant(1_795_341_600, 0)
@@ -118,7 +121,7 @@ impl Server {
         let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
         let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
         let secret = Secret::new("secret".to_owned());
-        let languages = Arc::new(Languages::built_in());
+        let languages = LANGUAGES.clone();
         let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret, languages };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
         let daemons = invites.clone();

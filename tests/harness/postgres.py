@@ -15,8 +15,10 @@ import psycopg
 
 from .process import Process, ProcessFailed, Service, free_port
 
-START_SECONDS = 30
-SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB", "log_line_prefix": "%d "}
+START_SECONDS = 60
+# After a crash it would sync each file of each database by itself before it answers: thousands, where many tests have theirs.
+SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB", "log_line_prefix": "%d ",
+            "recovery_init_sync_method": "syncfs"}
 
 
 class Postgres(Service):

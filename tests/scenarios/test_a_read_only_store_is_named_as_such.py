@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from harness.disk import remount
-from harness.stories import generate, register, show
+from harness.stories import generate, register, show, used
 
 pytestmark = pytest.mark.store("sqlite")
 
@@ -31,7 +31,7 @@ async def test_until_it_is_writable_again(server, disk):
     remount(disk, "rw")
     server.daemon.start()
     await register(server, "carol", invite)
-    assert show(server, invite)["uses"] == 1
+    await used(server, invite)
 
 
 async def test_a_backup_is_restored_from_a_copy(server, disk):

@@ -33,8 +33,11 @@ async def test_the_id_outlives_the_process(server):
 
 async def test_servers_that_share_their_accounts_have_different_ids(make_server, tmp_path):
     shared = f"{INVITE_HOST}    sql = {{ driver = 'SQLite3'; database = {lua(tmp_path / 'shared.sqlite')} }}"
-    one, other = (make_server(run_daemon=False, storage="sql", hosts={"example.org": shared}) for _ in range(2))
+    one = make_server(run_daemon=False, storage="sql", hosts={"example.org": shared})
+    one.prosody.stop()  # Prosody does not wait for another's lock on the file, and prosodyctl would fail
     one.prosody.adduser("carol@example.org", "carol's password")
+    other = make_server(run_daemon=False, storage="sql", hosts={"example.org": shared})
+    one.prosody.start()
     await other.login("carol")  # they do share them
     assert await id_of(one) != await id_of(other)
 

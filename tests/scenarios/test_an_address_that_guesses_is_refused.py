@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from harness.daemon import REPOSITORY
-from harness.stories import eventually, generate, has_account, register
+from harness.stories import eventually, generate, has_account, register, used
 from harness.xmpp import StanzaError
 
 FAIL2BAN = REPOSITORY / "contrib" / "fail2ban"
@@ -44,12 +44,13 @@ async def test_it_is_refused_and_others_register(server):
 
 @pytest.mark.one_setup
 async def test_links_that_were_real_are_no_guesses(server):
-    used = generate(server)
-    await register(server, "dave", used, source=GUESSER)
+    real = generate(server)
+    await register(server, "dave", real, source=GUESSER)
+    await used(server, real)
     for _ in range(2 * MOST):
         stream = await server.connect(source=GUESSER)
         with pytest.raises(StanzaError, match="cancel/item-not-found"):
-            await stream.preauth(used.token)
+            await stream.preauth(real.token)
     await register(server, "erin", generate(server), source=GUESSER)
     assert not refusals_in(server.daemon.log)
 
