@@ -31,6 +31,9 @@ const PASSWORD: &str = "a password for a benchmark";
 /// How many users there are, by the names `user-0`, `user-1` …
 const USERS: usize = 32;
 
+/// The command that completes at once with an invite (XEP-0401 §3.1).
+const NEW_INVITE: &str = "urn:xmpp:invite#invite";
+
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -58,7 +61,7 @@ enum Command {
         /// The port of 127.0.0.1
         port: u16,
     },
-    /// A chat server without users that has a component make invites as fast as it does
+    /// A chat server without users that has a component answer commands as fast as it does
     Stream {
         /// The port of 127.0.0.1 on which the component is waited for
         port: u16,
@@ -66,6 +69,9 @@ enum Command {
         at_once: usize,
         /// How many in all
         count: usize,
+        /// The command that is executed
+        #[arg(default_value = NEW_INVITE)]
+        node: String,
     },
 }
 
@@ -127,7 +133,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Run(run) => tokio::task::LocalSet::new().run_until(measure(run)).await,
         Command::Nothing { server, jid, secret } => do_nothing(server, &jid, fs::read_to_string(secret)?.trim()).await,
         Command::Server { port } => tokio::task::LocalSet::new().run_until(serve(port)).await,
-        Command::Stream { port, at_once, count } => drive(port, at_once, count).await,
+        Command::Stream { port, at_once, count, node } => drive(port, at_once, count, &node).await,
     }
 }
 
@@ -409,7 +415,7 @@ async fn make_invites(mut stream: Stream, each: usize, shared: &Shared) -> anyho
         while room > 0
             && let Some(id) = shared.next()
         {
-            text += &new_invite(id, "", to);
+            text += &execute(id, "", to, NEW_INVITE);
             since.push_back((id, Instant::now()));
             room -= 1;
         }
@@ -434,10 +440,10 @@ async fn make_invites(mut stream: Stream, each: usize, shared: &Shared) -> anyho
     }
 }
 
-fn new_invite(id: usize, from: &str, to: &str) -> String {
+fn execute(id: usize, from: &str, to: &str, node: &str) -> String {
     format!(
-        "<iq type='set' id='{id}'{from} to='{to}'><command xmlns='http://jabber.org/protocol/commands' \
-         node='urn:xmpp:invite#invite' action='execute'/></iq>"
+        "<iq type='set' id='{id}'{from} to='{to}'><command xmlns='http://jabber.org/protocol/commands' node='{node}' \
+         action='execute'/></iq>"
     )
 }
 
@@ -574,7 +580,7 @@ async fn serve(port: u16) -> anyhow::Result<()> {
     }
 }
 
-async fn drive(port: u16, at_once: usize, count: usize) -> anyhow::Result<()> {
+async fn drive(port: u16, at_once: usize, count: usize, node: &str) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("ready");
     let mut stream = Stream::of(listener.accept().await?.0)?;
@@ -591,7 +597,7 @@ async fn drive(port: u16, at_once: usize, count: usize) -> anyhow::Result<()> {
         let mut text = String::new();
         while in_flight < at_once && begun < count {
             let from = format!(" from='user-{}@example.org/bench'", begun % USERS);
-            text += &new_invite(begun, &from, "invite.example.org");
+            text += &execute(begun, &from, "invite.example.org", node);
             begun += 1;
             in_flight += 1;
         }
@@ -601,7 +607,7 @@ async fn drive(port: u16, at_once: usize, count: usize) -> anyhow::Result<()> {
             if matches!(iq.attribute("type"), "get" | "set") {
                 stream.write(&refusal(&iq)).await?;
             } else {
-                iq.token()?;
+                iq.result()?;
                 done += 1;
                 in_flight -= 1;
                 if done == 1 {

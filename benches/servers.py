@@ -57,11 +57,12 @@ def prosody(version: str, folder: Path, host_lines: str, *, storage: str = "inte
     return server
 
 
-def daemon(folder: Path, component_port: int, store_url: str) -> Daemon:
+def daemon(folder: Path, component_port: int, store_url: str, *, users_are_admins: bool = False) -> Daemon:
     """A daemon whose users may make as many invites as they like."""
     config = default_config(component_port, COMPONENT_SECRET, jid=COMPONENT, hosts=[HOST])
     config["store"]["url"] = store_url
-    config["hosts"][HOST] |= {"invites_per_day": "unlimited", "pending_invites": "unlimited"}
+    admins = [f"user-{number}@{HOST}" for number in range(USERS)] if users_are_admins else []
+    config["hosts"][HOST] |= {"invites_per_day": "unlimited", "pending_invites": "unlimited", "admins": admins}
     return Daemon(folder, config | UNLIMITED)
 
 
