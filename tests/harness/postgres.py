@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,10 +65,10 @@ class Postgres(Service):
         return process.wait()
 
     def kill(self) -> None:
-        """Ends all its processes as a crash of the machine does (SIGKILL)."""
-        if self._process and self._process.exit_code is None:
-            self._signal_all(signal.SIGKILL)
+        """Ends all its processes as a crash of the machine does (SIGKILL). Returns when none is left, so that it can start."""
         super().kill()
+        while self._signal_all(signal.SIGKILL):
+            time.sleep(0.01)
 
     def pause(self) -> None:
         """Makes it hang (SIGSTOP) until `resume`."""
@@ -111,15 +112,17 @@ class Postgres(Service):
         except psycopg.OperationalError:
             return False
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        """To the server and the processes that it has started; each of these is in a session of its own."""
-        server = self._process.pid
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        for pid in [server, *map(int, children)]:
+    def _signal_all(self, number: signal.Signals) -> int:
+        """To the server and the processes that it has started, each in a session of its own; returns how many there are."""
+        signalled = 0
+        for folder in Path("/proc").glob("[0-9]*/cwd"):
             try:
-                os.kill(pid, number)
-            except ProcessLookupError:
+                if folder.readlink() == self._data:
+                    os.kill(int(folder.parent.name), number)
+                    signalled += 1
+            except OSError:  # it has ended, or it is none of ours
                 pass
+        return signalled
 
 
 def _program(name: str) -> Path:
