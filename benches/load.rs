@@ -25,6 +25,9 @@ use xmpp_parsers::component::Handshake;
 /// How long one answer may take before the measurement fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a connection is tried again.
+const TRIES: u32 = 5;
+
 /// The password of every account, those of the users who are there and those that are made.
 const PASSWORD: &str = "a password for a benchmark";
 
@@ -318,6 +321,19 @@ impl Shared {
         now > self.span.1 && self.latencies.borrow().len() >= self.run.at_once
     }
 
+    /// A new connection with an open stream. A server that is busy may reset it before that; then people try again.
+    async fn connect(&self, from: Ipv4Addr) -> anyhow::Result<Stream> {
+        let mut tries = 0;
+        loop {
+            let mut stream = Stream::connect(self.run.server, Some(from)).await?;
+            match stream.open(&self.run.host).await {
+                Ok(_) => return Ok(stream),
+                Err(error) if tries == TRIES => return Err(error),
+                Err(_) => tries += 1,
+            }
+        }
+    }
+
     fn done(&self, since: Instant) {
         let now = Instant::now();
         if self.span.0 <= now && !self.is_over(now) {
@@ -482,8 +498,7 @@ async fn connect_again(number: usize, shared: &Shared) -> anyhow::Result<()> {
         // Nobody does so much from one address.
         let [_, high, middle, low] = u32::try_from(id)?.to_be_bytes();
         let from = Ipv4Addr::new(127, 1 + high % 250, middle, low.max(1));
-        let mut stream = Stream::connect(shared.run.server, Some(from)).await?;
-        stream.open(host).await?;
+        let mut stream = shared.connect(from).await?;
         let answer = stream.ask(&preauth(host, &token)).await?;
         match what {
             What::Guess => ensure!(answer.attribute("type") == "error", "a token that nobody made was taken"),
