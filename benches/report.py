@@ -94,8 +94,14 @@ def chart(rows: list[Row], file: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     for name, points in lines.items():
         points.sort()
-        axes.plot([max(waiting, 1) for waiting, _ in points], [rate for _, rate in points], marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel="invites waiting already", ylabel="New Invite per second, 8 at once")
+        axes.plot([waiting for waiting, _ in points], [rate for _, rate in points], marker="o", label=name)
+    axes.set(yscale="log", xlabel="invites waiting already", ylabel="New Invite per second, 8 at once")
+    axes.set_xscale("symlog", linthresh=1000, linscale=0.5)
+    sizes = sorted({waiting for points in lines.values() for waiting, _ in points})
+    axes.set_xticks(sizes)
+    axes.set_xlim(-100, 1.3 * sizes[-1])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(file, metadata={"Date": None})
