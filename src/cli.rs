@@ -210,7 +210,10 @@ fn log(daemon: bool) -> anyhow::Result<()> {
     // The commands say themselves what they did and what failed; the daemon has nothing but its log.
     let usual = if daemon { "warn,easy_invite=info" } else { "warn,easy_invite::store=off,easy_invite::xmpp=off" };
     let filter = Targets::from_str(chosen.as_deref().unwrap_or(usual))
-        .with_context(|| format!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\""))?;
+        // The error's text has its cause in it already.
+        .map_err(|error| {
+            anyhow::anyhow!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\": {error}")
+        })?;
     // At TRACE, tokio_xmpp logs whole stanzas, and with them tokens.
     let no_stanzas =
         filter_fn(|metadata| metadata.level() <= &LevelFilter::DEBUG || !metadata.target().starts_with("tokio_xmpp"));

@@ -38,7 +38,9 @@ pub struct LandingPage(String);
 
 /// Why a text is not a [`LandingPage`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a landing page is an http:// or https:// address with {{uri}} or {{token}} in it")]
+#[error(
+    "a landing page is an http:// or https:// address with {{uri}} or {{token}} behind the host's name, and no letter or digit beside it"
+)]
 pub struct BadLandingPage;
 
 impl LandingPage {

@@ -277,7 +277,9 @@ fn impossible_values_are_named() {
         ),
         (
             "landing_page = \"https://example.org/\"",
-            "landing_page: a landing page is an http:// or https:// address with {uri} or {token} in it".to_owned(),
+            "landing_page: a landing page is an http:// or https:// address with {uri} or {token} behind the host's name, \
+             and no letter or digit beside it"
+                .to_owned(),
         ),
         ("invites_per_day = 0", format!("invites_per_day: {count}, found integer 0")),
         ("invites_per_day = \"100\"", format!("invites_per_day: {count}, found string \"100\"")),
