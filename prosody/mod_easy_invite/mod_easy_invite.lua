@@ -14,7 +14,6 @@ local cache = require "util.cache";
 local errors = require "util.error";
 local ip_address = require "util.ip".new_ip;
 local jid = require "util.jid";
-local promise = require "util.promise";
 local st = require "util.stanza";
 local timer = require "util.timer";
 local now = require "util.time".monotonic; -- whatever is done to the clock
@@ -34,6 +33,7 @@ local listing_within = 2; -- seconds: a list without our commands is better than
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local refusals_at_once, most_refusals = 3, 10; -- of tokens on one stream: more are guesses
 local longest_delay = 2; -- seconds: of the answer to a guess
+local seen_within = 1; -- seconds: for as long, an inviter who was there is taken to be there
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local most_relayed = 8; -- questions of one session that wait for the daemon at a time
 local longest_flight = 60; -- seconds: no registration that still goes on takes nearly as long
@@ -71,6 +71,7 @@ local unavailable = errors.new({ type = "wait", condition = "resource-constraint
 	text = "Invitations cannot be checked at the moment. Please try again later." });
 
 local waiting = {}; -- [iq id] = what takes the daemon's answer, or nothing when there will be none
+local asked, id_prefix = 0, uuid().."-"; -- how often, and what is in front of that in the ids
 local watched; -- the events of the component's host
 local unloaded = false;
 local daemon_answers, daemon_serves_us = true, true;
@@ -109,9 +110,9 @@ local function note(answer)
 end
 
 local function end_waiting()
-	for _, take in pairs(waiting) do
-		take();
-	end
+	local takes = {}; -- what has no answer may ask anew
+	for _, take in pairs(waiting) do table.insert(takes, take); end
+	for _, take in ipairs(takes) do take(); end
 end
 
 -- The component's host may be loaded after this module, and anew.
@@ -125,34 +126,39 @@ local function watch_connection()
 	end
 end
 
--- A promise that is always kept: { payload = ... }, { refusal = the daemon's error }, or {} when there is no answer.
--- Not by module:send_iq, which gives up the oldest question when it has 256: one user could take the answers from others.
-local function ask(kind, question, seconds)
-	return promise.new(function (resolve)
-		if unloaded or not is_connected() then
-			return resolve({});
+-- The server itself answers at once when it cannot deliver a question.
+local questioner = setmetatable({
+	send = function (reply)
+		local take = waiting[reply.attr.id];
+		if take then take(); end
+	end;
+}, { __index = function (_, key) return prosody.hosts[host][key]; end });
+
+-- `take` gets the answer, once: { payload = ... }, { refusal = the daemon's error }, or {} when there is none; at once if nobody
+-- is connected. Not by module:send_iq, which gives up the oldest question when it has 256 (one user could take the answers from
+-- others), and not by promises, each of which lets the server's other work pass first.
+local function ask(kind, question, take, seconds)
+	if unloaded or not is_connected() then
+		if not unloaded then note({}); end
+		return take({});
+	end
+	watch_connection();
+	asked = asked + 1;
+	local id = id_prefix..asked;
+	local timeout = module:add_timer(seconds or answer_within, function () waiting[id](); end);
+	waiting[id] = function (reply)
+		waiting[id] = nil;
+		timeout:stop();
+		local answer = {};
+		if reply and reply.attr.type == "error" then
+			answer.refusal = errors.from_stanza(reply);
+		elseif reply then
+			answer.payload = reply.tags[1] or st.stanza("nothing");
 		end
-		watch_connection();
-		local id = uuid();
-		local timeout = module:add_timer(seconds or answer_within, function () waiting[id](); end);
-		waiting[id] = function (answer)
-			waiting[id] = nil;
-			timeout:stop();
-			if not answer then
-				resolve({});
-			elseif answer.attr.type == "error" then
-				resolve({ refusal = errors.from_stanza(answer) });
-			else
-				resolve({ payload = answer.tags[1] or st.stanza("nothing") });
-			end
-		end
-		local iq = st.iq({ type = kind, from = host, to = component, id = id }):add_child(question);
-		-- The server itself answers at once when it cannot deliver.
-		module:send(iq, setmetatable({ send = function () if waiting[id] then waiting[id](); end end }, { __index = prosody.hosts[host] }));
-	end):next(function (answer)
 		if not unloaded then note(answer); end
-		return answer;
-	end);
+		take(answer);
+	end
+	module:send(st.iq({ type = kind, from = host, to = component, id = id }):add_child(question), questioner);
 end
 
 module:hook("iq/host", function (event)
@@ -164,8 +170,18 @@ module:hook("iq/host", function (event)
 end, 1); -- before mod_iq
 
 -- Waits for the answer, while the server goes on serving everybody else. Where nothing can wait, there is no answer.
-local function ask_and_wait(...)
-	return async.ready() and async.wait_for(ask(...)) or {};
+local function ask_and_wait(kind, question)
+	if not async.ready() then
+		return {};
+	end
+	local answer;
+	local wait, done = async.waiter();
+	ask(kind, question, function (given)
+		answer = given;
+		done();
+	end);
+	wait();
+	return answer;
 end
 
 local function says(answer, name, xmlns)
@@ -240,7 +256,7 @@ local function finish(reservation, outcome) -- "redeem", "release", or nil when 
 	elseif outcome == "release" then
 		given_up:set(reservation.name, true);
 	end
-	ask("set", st.stanza(outcome, { xmlns = xmlns_gate, reservation = reservation.name })):next(function (answer)
+	ask("set", st.stanza(outcome, { xmlns = xmlns_gate, reservation = reservation.name }), function (answer)
 		if outcome == "redeem" and not answer.payload then
 			module:log("warn", "Could not redeem reservation %s; the daemon will ask about it", reservation.name);
 		end
@@ -421,7 +437,7 @@ local function tell_of_deletions()
 		return;
 	end
 	telling = true;
-	ask("set", st.stanza("deleted", { xmlns = xmlns_gate, username = username, ["deleted-at"] = time })):next(function (answer)
+	ask("set", st.stanza("deleted", { xmlns = xmlns_gate, username = username, ["deleted-at"] = time }), function (answer)
 		telling = false;
 		if not answer.payload and not (answer.refusal and answer.refusal.type ~= "wait") then
 			return keep_untold(); -- again at the next hello
@@ -445,7 +461,8 @@ end);
 
 ---- A client presents a token (§ 1)
 
-local streams = setmetatable({}, { __mode = "k" }); -- [session] = { token, presented_at, refusals }
+-- [session] = { token, presented_at, refusals; is_presenting: the answer to a token has not gone out; go_on: ends the wait for that }
+local streams = setmetatable({}, { __mode = "k" });
 
 -- As the daemon counts them: one way to write each, and those of IPv4 as such where they come in through IPv6. Nothing for
 -- what is no address, as a proxy may pass it on.
@@ -454,22 +471,72 @@ local function normal_address(ip)
 	return address and (address.normal:match("^::ffff:([%d.]+)$") or address.normal);
 end
 
+local seen = cache.new(1000); -- [inviter] = when they were there
+
 local no_such_invite = { refusal = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" } };
 
--- Prosody 0.12 does not hear of `prosodyctl deluser`.
+-- Prosody 0.12 does not hear of `prosodyctl deluser`. It reads a file for each look.
 local function inviter_is_gone(inviter)
-	return inviter and has_accounts(jid.host(inviter)) and account_exists(jid.split(inviter)) == false;
+	local username, its_host = jid.split(inviter);
+	if not inviter or not has_accounts(its_host) or now() - (seen:get(inviter) or -seen_within) < seen_within then
+		return false;
+	end
+	local exists = account_exists(username, its_host);
+	seen:set(inviter, exists and now() or nil);
+	return exists == false;
 end
 
 local function is_token(token)
 	return token and token ~= "" and #token <= longest_token;
 end
 
--- Whoever guesses gets answers more and more slowly, and nobody else does. What the stream sends meanwhile waits its turn.
-local function slow_down(refusals)
-	if refusals > refusals_at_once and async.ready() then
-		async.sleep(math.min(2 ^ (refusals - refusals_at_once - 2), longest_delay)); -- 0.5, 1, 2, 2, ... seconds
+-- Whoever guesses gets answers more and more slowly, and nobody else does: 0, 0, 0, 0.5, 1, 2, 2, ... seconds.
+local function delay_of(refusals)
+	return refusals > refusals_at_once and math.min(2 ^ (refusals - refusals_at_once - 2), longest_delay) or 0;
+end
+
+-- What a stream sends after a token waits its turn, where that matters. Returns false where nothing can wait.
+local function wait_for_presented(stream)
+	if stream.is_presenting and not async.ready() then
+		return false;
+	elseif stream.is_presenting then
+		local wait, done = async.waiter();
+		stream.go_on = done;
+		wait();
 	end
+	return true;
+end
+
+-- The daemon has answered about a token; the client is told.
+local function conclude_presenting(session, stanza, answer)
+	local stream, reply = streams[session];
+	local invite = says(answer, "invite") and answer.payload.attr;
+	if invite and inviter_is_gone(invite.inviter) then
+		note_deletion(jid.node(invite.inviter));
+		invite, answer = nil, no_such_invite;
+	end
+	local refusal = not invite and answer.refusal or nil;
+	if invite then
+		stream.token, stream.presented_at = stanza.tags[1].attr.token, invite["checked-at"];
+		reply = st.reply(stanza);
+	else
+		reply = error_reply(stanza, answer);
+	end
+	local is_refused = refusal and refusal.type ~= "wait";
+	if is_refused then stream.refusals = stream.refusals + 1; end
+	local function tell()
+		stream.is_presenting = nil;
+		if not session.destroyed then
+			session.send(reply);
+			-- The daemon bars an address for what came by other streams.
+			if refusal and refusal.condition == "policy-violation" or stream.refusals >= most_refusals then
+				session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
+			end
+		end
+		if stream.go_on then stream.go_on(); end
+	end
+	local delay = is_refused and delay_of(stream.refusals) or 0;
+	if delay > 0 then timer.add_task(delay, tell); else tell(); end
 end
 
 module:hook("stream-features", function (event)
@@ -494,32 +561,20 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 
 	local stream = streams[session] or { refusals = 0 };
 	streams[session] = stream;
-	stream.token, stream.presented_at = nil, nil;
-	local token = stanza.tags[1].attr.token;
-	local answer = no_such_invite;
-	if is_token(token) then
-		answer = ask_and_wait("get", st.stanza("check", { xmlns = xmlns_gate, token = token,
-			address = normal_address(session.ip), lang = stanza.attr["xml:lang"] }));
-	end
-	if says(answer, "invite") and inviter_is_gone(answer.payload.attr.inviter) then
-		note_deletion(jid.node(answer.payload.attr.inviter));
-		answer = no_such_invite;
-	end
-	if says(answer, "invite") then
-		stream.token, stream.presented_at = token, answer.payload.attr["checked-at"];
-		session.send(st.reply(stanza));
+	if not wait_for_presented(stream) then
+		session.send(error_reply(stanza, {}));
 		return true;
 	end
-	local refusal = answer.refusal;
-	local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
-	if refusal and refusal.type ~= "wait" then
-		stream.refusals = stream.refusals + 1;
-		slow_down(stream.refusals);
+	stream.token, stream.presented_at, stream.go_on, stream.is_presenting = nil, nil, nil, true;
+	local token = stanza.tags[1].attr.token;
+	if not is_token(token) then
+		conclude_presenting(session, stanza, no_such_invite);
+		return true;
 	end
-	session.send(error_reply(stanza, answer));
-	if is_barred or stream.refusals >= most_refusals then
-		session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
-	end
+	ask("get", st.stanza("check", { xmlns = xmlns_gate, token = token;
+		address = normal_address(session.ip), lang = stanza.attr["xml:lang"] }), function (answer)
+		conclude_presenting(session, stanza, answer);
+	end);
 	return true;
 end);
 
@@ -549,14 +604,14 @@ local function reserve(event)
 	if session and session.host and session.host ~= host then
 		return refuse(event, { type = "cancel", condition = "not-allowed", text = "This stream is not one to "..host });
 	end
-	local exists = account_exists(username, host);
+	local stream = session and streams[session] or {}; -- who comes by another door than a stream has no token
+	local exists;
+	if wait_for_presented(stream) then exists = account_exists(username, host); end
 	if exists == nil or not async.ready() then
 		return refuse(event, unavailable);
 	end
-	local stream = {}; -- who comes by another door than a stream has no token
 	if session then
 		end_registration(session); -- left over from a try on which something raised an error: it may have made an account
-		stream = streams[session] or stream;
 	end
 	local reservation = begin();
 	local answer = ask_and_wait("set", st.stanza("reserve", {
@@ -659,20 +714,20 @@ module:hook("presence/bare", function (event)
 	local reservation = begin();
 	requests, requests_of[contact] = requests + 1, (requests_of[contact] or 0) + 1;
 	ask("set", st.stanza("contact", { xmlns = xmlns_gate, reservation = reservation.name, server = server_id, token = token;
-		inviter = username.."@"..host, contact = contact })):next(function (answer)
+		inviter = username.."@"..host, contact = contact }), function (answer)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
 		local sender = not origin.destroyed and origin or nil;
 		if is_reserved then
 			local ok, err = pcall(approve, username, contact, presence, sender);
 			finish(reservation, ok and "redeem" or nil);
-			if not ok then error(err, 0); end
+			if not ok then
+				module:log("error", "Could not deal with the request of %s to become a contact of %s: %s", contact, username, err);
+			end
 		else
 			give_back(reservation, answer);
 			module:send(presence, sender); -- the user is asked; the token may be one that the user's client made
 		end
-	end):catch(function (err)
-		module:log("error", "Could not deal with the request of %s to become a contact of %s: %s", contact, username, err);
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
@@ -717,12 +772,10 @@ local function relay(event, kind, seconds, take)
 		return;
 	end
 	relaying[origin] = (relaying[origin] or 0) + 1;
-	ask(kind, relayed(event, event.stanza.tags[1]), seconds):next(function (answer)
+	ask(kind, relayed(event, event.stanza.tags[1]), function (answer)
 		relaying[origin] = relaying[origin] - 1;
 		if not origin.destroyed then take(answer); end -- Prosody would log what it cannot send: an invite
-	end):catch(function (err)
-		module:log("error", "Could not answer %s: %s", event.stanza.attr.from, err);
-	end);
+	end, seconds);
 end
 
 module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
@@ -797,7 +850,7 @@ module:hook_global("admin/"..xmlns_gate..":generate", function (event)
 		return;
 	end
 	wish.attr.host = nil;
-	ask("set", wish):next(function (answer)
+	ask("set", wish, function (answer)
 		local refusal = answer.refusal;
 		local reply, text = "refused", component.." is not connected or does not answer: does easy-invite run?";
 		if says(answer, "generated") then
