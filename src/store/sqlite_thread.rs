@@ -1,7 +1,9 @@
 //! A thread that owns an SQLite connection and does what is sent to it.
 //!
 //! The writing one commits in groups: whatever waits when it starts a transaction goes into that transaction, and every
-//! caller hears of its result after the commit, never before. One sync of the disk serves them all.
+//! caller hears of its result after the commit, never before. One sync of the disk serves them all. Where one of a group
+//! fails, which is rare, nothing of that transaction is kept, and each is done once more in a transaction of its own:
+//! savepoints would cost all others a copy of every page that they change.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,24 +25,33 @@ const GROUP: usize = 512;
 
 /// Something to do with the connection, and somebody who waits for it.
 trait Job: Send {
-    /// Does it.
+    /// Does it, or does it once more.
     fn run(&mut self, connection: &mut Connection);
+
+    /// Whether that ended in an error: what it did must not be kept.
+    fn has_failed(&self) -> bool;
 
     /// Tells whoever waits how it ended, once the transaction is committed (`Ok`) or lost (`Err`).
     fn report(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 struct Task<T, W> {
-    /// Whoever asks takes it back when it has not been begun in time.
-    work: Arc<Mutex<Option<W>>>,
+    /// What has not been begun: whoever asks takes it back when that takes too long.
+    offered: Arc<Mutex<Option<W>>>,
+    begun: Option<W>,
     result: Option<Result<T, StoreError>>,
     caller: oneshot::Sender<Result<T, StoreError>>,
     file: String,
 }
 
-impl<T: Send, W: FnOnce(&mut Connection) -> Result<T, StoreError> + Send> Job for Task<T, W> {
+impl<T: Send, W: Fn(&mut Connection) -> Result<T, StoreError> + Send> Job for Task<T, W> {
     fn run(&mut self, connection: &mut Connection) {
-        self.result = take(&self.work).map(|work| in_savepoint(connection, &self.file, work));
+        self.begun = self.begun.take().or_else(|| take(&self.offered));
+        self.result = self.begun.as_ref().map(|work| work(connection));
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.result, Some(Err(_)))
     }
 
     fn report(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -90,14 +101,14 @@ impl SqliteThread {
     /// Runs `work` on the thread and returns its result once that is durable.
     pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (caller, mut answer) = oneshot::channel();
-        let work = Arc::new(Mutex::new(Some(work)));
-        let job = Box::new(Task { work: work.clone(), result: None, caller, file: self.file.clone() });
+        let offered = Arc::new(Mutex::new(Some(work)));
+        let job = Task { offered: offered.clone(), begun: None, result: None, caller, file: self.file.clone() };
         let stopped = || StoreError::Other(self.file.clone(), "its thread has stopped".to_owned());
         let done = async {
-            self.jobs.send(job).await.map_err(|_| stopped())?;
+            self.jobs.send(Box::new(job)).await.map_err(|_| stopped())?;
             (&mut answer).await.map_err(|_| stopped())?
         };
         let Some(begin_by) = begin_by() else { return done.await };
@@ -106,73 +117,79 @@ impl SqliteThread {
             done = done => return done,
             () = sleep_until(begin_by) => (),
         }
-        match take(&work) {
+        match take(&offered) {
             Some(_) => Err(StoreError::Late(self.file.clone())),
             None => answer.await.map_err(|_| stopped())?,
         }
     }
 }
 
-fn take<W>(work: &Mutex<Option<W>>) -> Option<W> {
-    work.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Runs `work` so that an error in it undoes what it did and nothing of what others did in the same transaction.
-fn in_savepoint<T>(
-    connection: &mut Connection,
-    file: &str,
-    work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    if connection.is_autocommit() {
-        return work(connection); // a reader: nothing to undo
-    }
-    let run = |connection: &Connection, sql| execute(connection, sql, &[]).map_err(|error| explain(file, &error));
-    run(connection, "SAVEPOINT job")?;
-    let result = work(connection);
-    // Some errors (a full disk) end the whole transaction; then there is no savepoint to go back to.
-    if !connection.is_autocommit() {
-        if result.is_err() {
-            run(connection, "ROLLBACK TO job")?;
-        }
-        run(connection, "RELEASE job")?;
-    }
-    result
+fn take<W>(offered: &Mutex<Option<W>>) -> Option<W> {
+    offered.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, file: &str) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
-        let committed = commit(&mut connection, &mut group, &mut jobs).map_err(|error| explain(file, &error));
-        if let Err(error) = &committed {
-            tracing::error!(%error, "nothing was stored");
-        }
-        for job in group {
-            job.report(committed.clone());
+        let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
+        if committed == Ok(Committed::Nothing) && group.len() > 1 {
+            for job in group {
+                let mut alone = vec![job];
+                let committed = commit(&mut connection, &mut alone, &mut |_| ());
+                report(alone, committed, file);
+            }
+        } else {
+            report(group, committed, file);
         }
     }
 }
 
-/// Runs the jobs of `group`, and those that arrive meanwhile, in one transaction.
+/// Tells those who wait for the jobs of a group how it ended.
+fn report(group: Vec<Box<dyn Job>>, committed: rusqlite::Result<Committed>, file: &str) {
+    let committed = committed.map(drop).map_err(|error| explain(file, &error));
+    if let Err(error) = &committed {
+        tracing::error!(%error, "nothing was stored");
+    }
+    for job in group {
+        job.report(committed.clone());
+    }
+}
+
+/// How much of what a group did is kept.
+#[derive(Debug, PartialEq)]
+enum Committed {
+    All,
+    /// One of them has failed.
+    Nothing,
+}
+
+/// Runs the jobs of `group` in one transaction, up to the first that fails. When all are done, `more` may add some.
 fn commit(
     connection: &mut Connection,
     group: &mut Vec<Box<dyn Job>>,
-    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
-) -> rusqlite::Result<()> {
+    more: &mut dyn FnMut(&mut Vec<Box<dyn Job>>),
+) -> rusqlite::Result<Committed> {
     execute(connection, "BEGIN IMMEDIATE", &[])?;
     let mut done = 0;
     while let Some(job) = group.get_mut(done) {
         job.run(connection);
+        if job.has_failed() {
+            // Some errors (a full disk) have ended the transaction.
+            if !connection.is_autocommit() {
+                execute(connection, "ROLLBACK", &[])?;
+            }
+            return Ok(Committed::Nothing);
+        }
         done += 1;
-        // Some errors end the transaction; what arrives after them needs a new one.
-        if done == group.len() && done < GROUP && !connection.is_autocommit() {
-            group.extend(jobs.try_recv());
+        if done == group.len() && done < GROUP {
+            more(group);
         }
     }
-    let committed = execute(connection, "COMMIT", &[]).map(drop);
+    let committed = execute(connection, "COMMIT", &[]);
     if committed.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
+        execute(connection, "ROLLBACK", &[])?;
     }
-    committed
+    committed.map(|_| Committed::All)
 }
 
 fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
