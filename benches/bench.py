@@ -4,11 +4,11 @@ What is compared is measured in turn, round after round, in one run; a ratio is 
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -24,7 +24,7 @@ from harness.prosody import VERSIONS
 
 import report
 from report import Row
-from servers import (COMPONENT, HOST, NO_INVITES, OUR_INVITES, OWN_INVITES, Load, Postgres, Side, daemon, fill, free_port,
+from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, Load, Postgres, Side, daemon, fill, free_port,
                      measure, megabytes, prosody)
 
 NOTHING = "a component that stores nothing"
@@ -47,25 +47,42 @@ class Bench:
         self.rows: list[Row] = []
         self._names = 0
 
-    def turns(self, row: Row, sides: list[Side], what: str, prepare: Callable[[Side], None] = lambda side: None,
-              seconds: float | None = None, **options: object) -> None:
+    def turns(self, row: Row, sides: list[Side], measure_one: Callable[[Side], dict]) -> None:
         """Measures the sides one after the other, round after round."""
         for number in range(self.options.rounds):
             for side in sides if number % 2 == 0 else sides[::-1]:
-                prepare(side)
-                row.add(side.name, measure(self.load, side, what, seconds=seconds or self.options.seconds, **options))
+                row.add(side.name, measure_one(side))
         self.done(row)
+
+    def loads(self, row: Row, sides: list[Side], what: str, prepare: Callable[[Side], None] = lambda side: None,
+              **options: object) -> None:
+        """Measures the sides under the same load."""
+        def measure_one(side: Side) -> dict:
+            prepare(side)
+            return measure(self.load, side, what, **{"seconds": self.options.seconds, "name": self.new_name()} | options)
+
+        self.turns(row, sides, measure_one)
 
     def done(self, row: Row) -> None:
         """A row is complete."""
         self.rows.append(row)
         print(f"\n{row.text()}", flush=True)
 
+    def new_name(self) -> str:
+        """What nothing else here is called, and nobody."""
+        self._names += 1
+        return f"n{self._names}"
+
     def place(self, name: str) -> Path:
         """A folder of its own."""
-        self._names += 1
-        folder = self.folder / f"{self._names}-{name}"
+        folder = self.folder / f"{self.new_name()}-{name}"
         folder.mkdir(parents=True)
+        return folder
+
+    def filled(self, waiting: int) -> Path:
+        """The folder of the SQLite store in which so many wait: to fill it with millions takes a while."""
+        folder = self.folder / f"{waiting}-waiting"
+        folder.mkdir(exist_ok=True)
         return folder
 
     def ours(self, stack: ExitStack, version: str, *, storage: str = "internal", store_url: str = "sqlite:easy-invite.db",
@@ -132,7 +149,7 @@ class Bench:
                     row.goals = {TO_COMPONENT: (NOTHING, "at least", 0.9), TO_HOST: (NOTHING, "at least", 0.5)}
                 if at_once == 8:
                     row.goals = {TO_COMPONENT: (OWN_SQLITE, "at least", 5)}
-                self.turns(row, sides, "new-invite", at_once=at_once)
+                self.loads(row, sides, "new-invite", at_once=at_once)
 
     def ten_thousand(self, version: str) -> None:
         """New Invite with 10,000 waiting, beside Prosody's own on both of its storages."""
@@ -146,7 +163,7 @@ class Bench:
             ]
             row = Row(f"ten-thousand/{version}", f"New Invite, 8 at once, 10,000 waiting, Prosody {version}")
             row.goals = {TO_COMPONENT: (OWN_FILES, "at least", 500)}
-            self.turns(row, sides, "new-invite", at_once=8)
+            self.loads(row, sides, "new-invite", at_once=8)
 
     def present(self, version: str) -> None:
         """Presenting a token, on new connections and on old ones; and tokens that nobody has."""
@@ -158,13 +175,13 @@ class Bench:
             self.filled_tokens(files, 0, 1000)
             row = Row(f"present/{version}", f"A token presented on a new connection, 8 at once, 1,000 waiting, Prosody {version}")
             row.goals = {TO_COMPONENT: (OWN_SQLITE, "at least", 0.95)}
-            self.turns(row, [*sides, files], "present", at_once=8)
+            self.loads(row, [*sides, files], "present", at_once=8)
             for at_once in (1, 8):
                 row = Row(f"present-again/{version}/{at_once}",
                           f"A token presented on a connection that is there, {at_once} at once, Prosody {version}")
-                self.turns(row, sides, "present-again", at_once=at_once)
+                self.loads(row, sides, "present-again", at_once=at_once)
             row = Row(f"guess/{version}", f"A token that nobody has, on a new connection, 8 at once, Prosody {version}")
-            self.turns(row, sides, "guess", at_once=8, seconds=min(self.options.seconds, 2))
+            self.loads(row, sides, "guess", at_once=8, seconds=min(self.options.seconds, 2))
 
     def redeem(self, version: str) -> None:
         """Connect, present, register: with the same account storage on both sides."""
@@ -172,13 +189,12 @@ class Bench:
             with ExitStack() as stack:
                 ours = self.ours(stack, version, storage=storage, waiting=waiting, name=TO_COMPONENT)
                 own = self.own(stack, version, storage, own_name, waiting=waiting)
-                rounds = iter(range(1000))
                 own_count = 60 if waiting else 250
+                used = itertools.count(step=own_count)
 
                 def prepare(side: Side) -> None:
-                    number = next(rounds)
                     if side is own and waiting:
-                        self.filled_tokens(side, number * own_count, own_count)
+                        self.filled_tokens(side, next(used), own_count)
                     else:
                         self.with_tokens(side, 1000 if side is ours else own_count)
 
@@ -186,35 +202,36 @@ class Bench:
                           f"Redeem (connect, present, register), 4 at once, {waiting:,} waiting, accounts in "
                           f"{'files' if storage == 'internal' else 'SQLite'}, Prosody {version}")
                 row.goals = {TO_COMPONENT: (own_name, "at least", 30 if waiting else 1.0)}
-                for number in range(self.options.rounds):
-                    for side in [own, ours] if number % 2 == 0 else [ours, own]:
-                        prepare(side)
-                        row.add(side.name, measure(self.load, side, "redeem", at_once=4, seconds=self.options.seconds,
-                                                   name=f"guest-{next(rounds)}", warm_up=0))
-                self.done(row)
+                self.loads(row, [own, ours], "redeem", prepare, at_once=4, warm_up=0)
 
     def bystander(self, version: str) -> None:
         """How long Prosody takes for somebody else's stanza, with nobody redeeming and while 256 do."""
         with ExitStack() as stack:
-            without = stack.enter_context(prosody(version, self.place("without") / "prosody", NO_INVITES))
+            without = Side("without any module", stack.enter_context(
+                prosody(version, self.place("without") / "prosody", OPEN_TO_ALL)))
             ours = self.ours(stack, version, name=TO_COMPONENT)
             own = self.own(stack, version, "internal", OWN_FILES)
             row = Row(f"bystander/{version}/idle", f"Somebody's stanzas, one after the other, nobody redeems, Prosody {version}")
-            row.goals = {"with the module": ("without any module", "at least", 1 / 1.1)}
-            self.turns(row, [Side("without any module", without), Side("with the module", ours.server, ours.program)], "ping")
-            row = Row(f"bystander/{version}/256", f"Somebody's stanzas, one after the other, while 256 redeem, Prosody {version}")
-            row.goals = {TO_COMPONENT: (OWN_FILES, "at least", 1 / 1.1)}
-            for number in range(self.options.rounds):
-                for side in [own, ours] if number % 2 == 0 else [ours, own]:
+            row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
+            self.loads(row, [without, ours], "ping")
+
+            def among_a_crowd(side: Side) -> dict:
+                if side is not without:
                     self.with_tokens(side, 500 if side is own else 1500)
-                    command = self.load.command("redeem", side.server.c2s_port, tokens=side.tokens, at_once=256, warm_up=0,
-                                                seconds=WARM_UP + self.options.seconds, name=f"crowd-{number}")
-                    crowd = Process("a crowd", command, self.folder / f"crowd-{time.monotonic_ns()}.log")
-                    side = Side(side.name, side.server, side.program)
-                    row.add(side.name, measure(self.load, side, "ping", seconds=self.options.seconds, warm_up=WARM_UP))
-                    if crowd.wait(120) != 0:
-                        raise RuntimeError(crowd.log)
-            self.done(row)
+                name = self.new_name()
+                command = self.load.command("register" if side is without else "redeem", side.server.c2s_port,
+                                            tokens=side.tokens, at_once=256, warm_up=0,
+                                            seconds=WARM_UP + self.options.seconds, name=name)
+                crowd = Process("a crowd", command, self.folder / f"crowd-{name}.log")
+                measured = measure(self.load, side, "ping", seconds=self.options.seconds, warm_up=WARM_UP)
+                if crowd.wait(120) != 0:
+                    raise RuntimeError(crowd.log)
+                return measured
+
+            row = Row(f"bystander/{version}/256",
+                      f"Somebody's stanzas, one after the other, while 256 redeem (without any module: register), Prosody {version}")
+            row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
+            self.turns(row, [without, own, ours], among_a_crowd)
 
     def waiting(self) -> None:
         """The same with more and more invites waiting."""
@@ -225,37 +242,28 @@ class Bench:
                 database = stack.enter_context(Postgres(self.place("postgres"))) if engine == "PostgreSQL" else None
                 sides = []
                 for size in sizes if database is None else [sizes[0], sizes[-1]]:
-                    url = database.create_database() if database else "sqlite:easy-invite.db"
-                    sides.append(self.ours(stack, version, store_url=url, waiting=size, name=f"easy-invite on {engine}, {size:,} waiting"))
+                    where = {"store_url": database.create_database()} if database else {"store": self.filled(size)}
+                    sides.append(self.ours(stack, version, waiting=size, name=f"easy-invite on {engine}, {size:,} waiting", **where))
                     sides[-1].to = COMPONENT
                 goals = {side.name: (sides[0].name, "at least", 0.95) for side in sides[1:]}
                 row = Row(f"waiting/{engine}/new-invite", f"New Invite, 8 at once, on {engine}, Prosody {version}", goals=goals)
-                self.turns(row, sides, "new-invite", at_once=8)
+                self.loads(row, sides, "new-invite", at_once=8)
                 row = Row(f"many/{engine}/new-invite", f"New Invite, 64 at once, on {engine}, Prosody {version}", goals=goals)
-                self.turns(row, sides, "new-invite", at_once=64)
+                self.loads(row, sides, "new-invite", at_once=64)
                 row = Row(f"many/{engine}/present", f"A token presented on a new connection, 8 at once, on {engine}, Prosody {version}",
                           goals=goals)
-                self.turns(row, sides, "present", lambda side: self.with_tokens(side, 1000), at_once=8)
+                self.loads(row, sides, "present", lambda side: self.with_tokens(side, 1000), at_once=8)
                 row = Row(f"many/{engine}/redeem", f"Redeem, 4 at once, on {engine}, Prosody {version}", goals=goals)
-                rounds = iter(range(1000))
-                for number in range(self.options.rounds):
-                    for side in sides if number % 2 == 0 else sides[::-1]:
-                        self.with_tokens(side, 1000)
-                        row.add(side.name, measure(self.load, side, "redeem", at_once=4, seconds=self.options.seconds,
-                                                   name=f"guest-{next(rounds)}", warm_up=0))
-                self.done(row)
+                self.loads(row, sides, "redeem", lambda side: self.with_tokens(side, 1000), at_once=4, warm_up=0)
                 for words in (("list", HOST, "--limit", "50"), ("revoke", "-")):
                     row = Row(f"many/{engine}/{words[0]}", f"easy-invite {' '.join(words)}, on {engine}", goals=goals)
-                    for number in range(self.options.rounds):
-                        for side in sides:
-                            row.add(side.name, self.command(side, *words))
-                    self.done(row)
+                    self.turns(row, sides, lambda side: self.command(side, *words))
         with ExitStack() as stack:
             for storage, name, most in (("internal", OWN_FILES, 10_000), ("sql", OWN_SQLITE, 100_000)):
                 sides = [self.own(stack, version, storage, f"{name}, {size:,} waiting", waiting=size)
                          for size in (0, 1_000, 10_000, 100_000) if size <= most]
                 row = Row(f"waiting/own/{storage}", f"New Invite, 8 at once, {name}, Prosody {version}")
-                self.turns(row, sides, "new-invite", at_once=8)
+                self.loads(row, sides, "new-invite", at_once=8)
 
     def command(self, side: Side, *words: str) -> dict:
         """The command line, for some thirty times, or for as long as a measurement takes."""
@@ -273,17 +281,17 @@ class Bench:
 
     def footprint(self) -> None:
         """Memory, start after a crash, size of the binary; and the daemon against a scripted stream."""
-        memory = Row("memory", "Memory of the daemon (the lower the better)", unit="MiB")
-        start = Row("start", "From the start of the process to the answer, after kill -9 (the lower the better)", unit="seconds")
-        size = Row("size", "The release binary, stripped (the lower the better)", unit="MiB")
-        size.add("easy-invite", {"per_second": binary_path().stat().st_size / 2**20})
+        memory = Row("memory", "Memory of the daemon (the lower the better)", figure="MiB")
+        start = Row("start", "From the start of the process to the answer, after kill -9 (the lower the better)", figure="seconds")
+        size = Row("size", "The release binary, stripped (the lower the better)", figure="MiB")
+        size.add("easy-invite", {"MiB": binary_path().stat().st_size / 2**20})
         for waiting in (0, self.options.largest):
             port, name = free_port(), f"{waiting:,} waiting"
-            program = daemon(self.place("footprint"), port, "sqlite:easy-invite.db")
+            program = daemon(self.filled(waiting), port, "sqlite:easy-invite.db")
             fill(program, waiting)
             with self.load.beside("stream", str(port), "1", "1"), program:
                 time.sleep(2)
-                memory.add(f"idle, {name}", {"per_second": megabytes(program.pid)})
+                memory.add(f"idle, {name}", {"MiB": megabytes(program.pid)})
             count = 100_000 if waiting else min(1_000_000, self.options.largest)
             memory.add(f"after {count:,} more, {name}", self.stream(program, port, count)[1])
             for number in range(self.options.rounds + 1):
@@ -292,9 +300,8 @@ class Bench:
                     program.start(wait=False)
                     server.wait_until(lambda: "per_second" in server.log, 60, "answer")
                     if number > 0:  # the one before was killed
-                        start.add(name, {"per_second": time.monotonic() - since})
+                        start.add(name, {"seconds": time.monotonic() - since})
                     program.kill()
-            shutil.rmtree(program.folder)
         for row in (memory, start, size):
             self.done(row)
 
@@ -316,7 +323,7 @@ class Bench:
             server.wait_until(lambda: "per_second" in server.log, 600, "end")
             measured = json.loads(server.log.splitlines()[-1])
             time.sleep(1)
-            return measured, {"per_second": megabytes(program.pid)}
+            return measured, {"MiB": megabytes(program.pid)}
 
 
 PER_VERSION = ("new_invite", "ten_thousand", "present", "redeem", "bystander")

@@ -124,6 +124,8 @@ enum What {
     PresentAgain,
     /// A new connection presents a token and registers
     Redeem,
+    /// A new connection registers, where that is open to everybody
+    Register,
     /// A token that nobody has is presented on a new connection, each from an address of its own
     Guess,
     /// A user asks the server for a sign of life, on a connection that is there
@@ -365,7 +367,7 @@ async fn measure(run: Run) -> anyhow::Result<()> {
                 stream.open(&run.host).await?;
                 Some(stream)
             }
-            What::Present | What::Redeem | What::Guess => None,
+            What::Present | What::Redeem | What::Register | What::Guess => None,
         });
     }
     let begin = Instant::now() + Duration::from_secs_f64(run.warm_up);
@@ -483,28 +485,33 @@ fn preauth(host: &str, token: &str) -> String {
     format!("<iq type='set' id='preauth' to='{host}'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>")
 }
 
-/// One after the other, people who have no account connect, present a token, and may register.
+/// One after the other, people who have no account connect, may present a token, and may register.
 async fn connect_again(number: usize, shared: &Shared) -> anyhow::Result<()> {
     let Run { what, host, .. } = &shared.run;
     // Not all at the same moment: a server has so many connections wait to be accepted, and no more.
     tokio::time::sleep(Duration::from_millis(2) * u32::try_from(number)?).await;
     while let Some(id) = shared.next() {
         let token = match what {
+            What::Register => None,
             What::Guess => Some(format!("{:024}", id * 1000 + number)),
-            _ => shared.token(*what == What::Present),
+            _ => match shared.token(*what == What::Present) {
+                None => break,
+                token => token,
+            },
         };
-        let Some(token) = token else { break };
         let since = Instant::now();
         // Nobody does so much from one address.
         let [_, high, middle, low] = u32::try_from(id)?.to_be_bytes();
         let from = Ipv4Addr::new(127, 1 + high % 250, middle, low.max(1));
         let mut stream = shared.connect(from).await?;
-        let answer = stream.ask(&preauth(host, &token)).await?;
-        match what {
-            What::Guess => ensure!(answer.attribute("type") == "error", "a token that nobody made was taken"),
-            _ => answer.result()?,
+        if let Some(token) = token {
+            let answer = stream.ask(&preauth(host, &token)).await?;
+            match what {
+                What::Guess => ensure!(answer.attribute("type") == "error", "a token that nobody made was taken"),
+                _ => answer.result()?,
+            }
         }
-        if *what == What::Redeem {
+        if matches!(what, What::Redeem | What::Register) {
             let register = format!(
                 "<iq type='set' id='register' to='{host}'><query xmlns='jabber:iq:register'><username>{}-{id}</username>\
                  <password>{PASSWORD}</password></query></iq>",

@@ -5,7 +5,8 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NUMBERS = ("per_second", "median_ms", "p99_ms", "generator_busy", "prosody_busy", "easy-invite_busy")
+BESIDES = ("median_ms", "p99_ms", "generator_busy", "prosody_busy", "easy-invite_busy")
+"""What a measurement tells besides the figure that is compared."""
 
 
 @dataclass
@@ -14,8 +15,8 @@ class Row:
 
     key: str
     title: str
-    unit: str = "per second"
-    """What the figures are; the higher is the better unless it says so."""
+    figure: str = "per_second"
+    """Which number of a measurement is compared; the higher is the better unless the title says otherwise."""
     sides: dict[str, list[dict]] = field(default_factory=dict)
     """By the side's name, what each round measured."""
     goals: dict[str, tuple[str, str, float]] = field(default_factory=dict)
@@ -25,24 +26,25 @@ class Row:
         """One more round of a side."""
         self.sides.setdefault(side, []).append(measured)
 
-    def median(self, side: str, number: str = "per_second") -> float | None:
-        """The median of a side's rounds."""
-        values = [measured[number] for measured in self.sides[side] if number in measured]
+    def median(self, side: str, number: str | None = None) -> float | None:
+        """The median of a side's rounds: of the figure, or of another number, if it was measured."""
+        values = [measured[number or self.figure] for measured in self.sides[side] if (number or self.figure) in measured]
         return statistics.median(values) if values else None
 
     def ratio(self, side: str, other: str) -> float:
         """The median of the rounds' own ratios: what disturbs the machine for a while disturbs both."""
         pairs = zip(self.sides[side], self.sides[other])
-        return statistics.median(one["per_second"] / another["per_second"] for one, another in pairs)
+        return statistics.median(one[self.figure] / another[self.figure] for one, another in pairs)
 
     def text(self) -> str:
         """A table."""
         width = max(map(len, self.sides))
         first = next(iter(self.sides))
-        lines = [self.title, f"  {'':{width}}  {self.unit:>12}  {'ratio':>7}  {'median ms':>9}  {'p99 ms':>8}  "
+        figure = self.figure.replace("_", " ")
+        lines = [self.title, f"  {'':{width}}  {figure:>12}  {'ratio':>7}  {'median ms':>9}  {'p99 ms':>8}  "
                              "busy: load, Prosody, easy-invite"]
         for side in self.sides:
-            load, *servers = (self.median(side, name) for name in NUMBERS[3:])
+            load, *servers = (self.median(side, name) for name in BESIDES[2:])
             shares = " ".join("   -" if share is None else f"{share:4.0%}" for share in (load, *servers))
             times = [self.median(side, name) for name in ("median_ms", "p99_ms")]
             median, p99 = ("-" if value is None else f"{value:.2f}" for value in times)
@@ -58,9 +60,10 @@ class Row:
         """Everything, for programs."""
         goals = {side: {"against": other, "bound": bound, "wanted": wanted, "reached": self.ratio(side, other)}
                  for side, (other, bound, wanted) in self.goals.items()}
-        medians = {side: {name: value for name in NUMBERS if (value := self.median(side, name)) is not None}
+        numbers = (self.figure, *BESIDES)
+        medians = {side: {name: value for name in numbers if (value := self.median(side, name)) is not None}
                    for side in self.sides}
-        return {"key": self.key, "title": self.title, "unit": self.unit, "medians": medians, "goals": goals,
+        return {"key": self.key, "title": self.title, "figure": self.figure, "medians": medians, "goals": goals,
                 "rounds": self.sides}
 
 

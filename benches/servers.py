@@ -26,6 +26,10 @@ NO_INVITES = """\
     allow_registration = false
     modules_enabled = { "bench" }
 """
+OPEN_TO_ALL = """\
+    allow_registration = true
+    modules_enabled = { "bench" }
+"""
 OUR_INVITES = """\
     allow_registration = true
     modules_enabled = { "easy_invite", "bench" }
@@ -161,5 +165,5 @@ def megabytes(pid: int) -> float:
     return Holdings.of(pid).memory / 1024
 
 
-__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OUR_INVITES", "OWN_INVITES", "Postgres", "Side", "daemon", "fill",
+__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres", "Side", "daemon", "fill",
            "free_port", "measure", "megabytes", "prosody"]
