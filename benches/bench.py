@@ -24,8 +24,8 @@ from harness.prosody import VERSIONS
 
 import report
 from report import Row
-from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, Load, Postgres, Side, daemon, fill, free_port,
-                     measure, megabytes, prosody)
+from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, RUN_SECONDS, Load, Postgres, Side, copy_store,
+                     daemon, fill, free_port, measure, megabytes, prosody)
 
 NOTHING = "a component that stores nothing"
 TO_COMPONENT = "easy-invite"
@@ -221,17 +221,18 @@ class Bench:
                 name = self.new_name()
                 command = self.load.command("register" if side is without else "redeem", side.server.c2s_port,
                                             tokens=side.tokens, at_once=256, warm_up=0,
-                                            seconds=WARM_UP + self.options.seconds, name=name)
+                                            seconds=RUN_SECONDS, name=name)
                 crowd = Process("a crowd", command, self.folder / f"crowd-{name}.log")
                 measured = measure(self.load, side, "ping", seconds=self.options.seconds, warm_up=WARM_UP)
-                if crowd.wait(120) != 0:
+                if crowd.exit_code is not None:
                     raise RuntimeError(crowd.log)
+                crowd.kill()
                 return measured
 
             row = Row(f"bystander/{version}/256",
                       f"Somebody's stanzas, one after the other, while 256 redeem (without any module: register), Prosody {version}")
-            row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
-            self.turns(row, [without, own, ours], among_a_crowd)
+            row.goals = {TO_COMPONENT: (own.name, "at least", 1 / 1.1)}
+            self.turns(row, [own, ours, without], among_a_crowd)
 
     def waiting(self) -> None:
         """The same with more and more invites waiting."""
@@ -242,9 +243,16 @@ class Bench:
                 database = stack.enter_context(Postgres(self.place("postgres"))) if engine == "PostgreSQL" else None
                 sides = []
                 for size in sizes if database is None else [sizes[0], sizes[-1]]:
-                    where = {"store_url": database.create_database()} if database else {"store": self.filled(size)}
-                    sides.append(self.ours(stack, version, waiting=size, name=f"easy-invite on {engine}, {size:,} waiting", **where))
-                    sides[-1].to = COMPONENT
+                    name = f"easy-invite on {engine}, {size:,} waiting"
+                    if database is None:
+                        side = self.ours(stack, version, store=self.filled(size), waiting=size, name=name)
+                    else:
+                        url = database.create_database()
+                        if size:
+                            copy_store(f"sqlite:{self.filled(size) / 'easy-invite.db'}", url)
+                        side = self.ours(stack, version, store_url=url, name=name)
+                    side.to = COMPONENT
+                    sides.append(side)
                 goals = {side.name: (sides[0].name, "at least", 0.95) for side in sides[1:]}
                 row = Row(f"waiting/{engine}/new-invite", f"New Invite, 8 at once, on {engine}, Prosody {version}", goals=goals)
                 self.loads(row, sides, "new-invite", at_once=8)

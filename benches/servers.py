@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.daemon import Daemon, default_config
+from harness.daemon import Daemon, binary_path, default_config
 from harness.postgres import Postgres
 from harness.process import Holdings, Process, free_port
 from harness.prosody import COMPONENT_SECRET, USUAL_MODULES, Prosody, lua
@@ -83,6 +83,12 @@ def fill(program: Daemon, waiting: int) -> None:
         subprocess.run(command, cwd=program.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
                        timeout=FILL_SECONDS)
         marker.touch()
+
+
+def copy_store(source: str, target: str) -> None:
+    """Lets the command line copy a store into another, with its progress."""
+    subprocess.run([binary_path(), "migrate-store", source, target], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
+                   timeout=FILL_SECONDS)
 
 
 class Load:
@@ -165,5 +171,5 @@ def megabytes(pid: int) -> float:
     return Holdings.of(pid).memory / 1024
 
 
-__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres", "Side", "daemon", "fill",
-           "free_port", "measure", "megabytes", "prosody"]
+__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres", "RUN_SECONDS", "Side", "copy_store", "daemon",
+           "fill", "free_port", "measure", "megabytes", "prosody"]

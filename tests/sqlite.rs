@@ -5,7 +5,7 @@ mod engines;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use easy_invite::invite::Token;
+use easy_invite::invite::{Invite, Token};
 use easy_invite::store::{Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::{Engine, Scratch, at, invite, jid};
 use futures::future::join_all;
@@ -83,6 +83,28 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
     other.execute_batch("ROLLBACK").unwrap();
     scratch.with(|_| ()).await;
     assert_eq!(scratch.place.query("SELECT count(*) FROM invite").await, [["1"]]);
+}
+
+#[tokio::test]
+async fn one_that_fails_costs_nobody_else_of_its_group_anything() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let kept = scratch.with(|_| ()).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // All wait, and then share a transaction.
+    let inserts = (0..40).map(|number| {
+        let token_hash = if number == 20 { kept.token_hash } else { invite().token_hash };
+        scratch.store.insert(Invite { token_hash, ..invite() }, Quota::default(), at(1000))
+    });
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let (told, ()) = tokio::join!(join_all(inserts), release);
+    let (failed, done): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_err);
+    assert!(matches!(&failed[..], [Err(StoreError::Other(..))]), "{failed:?}");
+    assert!(done.iter().all(|told| *told == Ok(Insertion::Kept)), "{done:?}");
+    assert_eq!(scratch.place.query("SELECT count(*) FROM invite").await, [["40"]]);
 }
 
 #[tokio::test]
