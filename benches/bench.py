@@ -81,9 +81,9 @@ class Bench:
 
     def filled(self, waiting: int) -> Path:
         """The folder of the SQLite store in which so many wait: to fill it with millions takes a while."""
-        folder = self.folder / f"{waiting}-waiting"
-        folder.mkdir(exist_ok=True)
-        return folder
+        folder = (self.options.stores or self.folder) / f"{waiting}-waiting"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.resolve()
 
     def ours(self, stack: ExitStack, version: str, *, storage: str = "internal", store_url: str = "sqlite:easy-invite.db",
              name: str = TO_HOST, store: Path | None = None, waiting: int = 0) -> Side:
@@ -364,6 +364,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
     parser.add_argument("--prosody", choices=VERSIONS, help="only this version (default: both)")
     parser.add_argument("--output", type=Path, default=Path("target/bench"), help="where bench.txt, bench.json and bench.svg go")
+    parser.add_argument("--stores", type=Path, help="a folder where filled stores are kept, to be used again")
     parser.add_argument("--only-check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only_check:

@@ -254,3 +254,60 @@ pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
         _ => StoreError::Other(file, text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::FutureExt;
+    use jid::{BareJid, DomainPart};
+    use jiff::Timestamp;
+
+    use super::super::{Filter, statements};
+    use super::*;
+
+    /// How many steps of SQLite's machine each statement may take: a tenth of those for a look at every invite.
+    const STEPS: i32 = 20_000;
+
+    #[tokio::test]
+    async fn what_is_asked_while_others_wait_does_not_read_every_invite() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("easy-invite.db"), true).unwrap();
+        let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 20000) \
+             INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at) \
+             SELECT printf('%012d', n), randomblob(32), 'account', 'example.org', \
+                 iif(n = 1, 'bob@example.org', 'alice@example.org'), 'user', '[]', '[]', 1, n FROM number";
+        let filled = sqlite.writer.run(move |connection| Ok(execute(connection, fill, &[]).unwrap())).await;
+        assert_eq!(filled, Ok(20_000));
+        let limited = |connection: &mut Connection| {
+            let mut steps = 0;
+            connection
+                .progress_handler(
+                    1000,
+                    Some(move || {
+                        steps += 1000;
+                        steps > STEPS
+                    }),
+                )
+                .unwrap();
+            Ok(())
+        };
+        let (host, bob) =
+            (DomainPart::new("example.org").unwrap().into_owned(), BareJid::new("bob@example.org").unwrap());
+        let now = Timestamp::UNIX_EPOCH;
+
+        sqlite.reader.run(limited).await.unwrap();
+        let hooks = vec![(host.clone(), "a server".to_owned())];
+        let open = sqlite.read(Arc::new(move |session: &mut Session<'_>| {
+            statements::reserved_until(session, now, now, hooks.clone(), 100).boxed()
+        }));
+        assert_eq!(open.await.map(|open| open.len()), Ok(0));
+
+        sqlite.reader.run(limited).await.unwrap();
+        let filter = Filter { host: Some(host), inviter: Some(bob), state: None };
+        let of_bob = sqlite.read(Arc::new(move |session: &mut Session<'_>| {
+            statements::list(session, filter.clone(), 50, now).boxed()
+        }));
+        assert_eq!(of_bob.await.map(|invites| invites.len()), Ok(1));
+    }
+}

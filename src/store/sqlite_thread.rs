@@ -35,6 +35,9 @@ trait Job: Send {
     fn report(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// Jobs that share a transaction.
+type Group = Vec<Box<dyn Job>>;
+
 struct Task<T, W> {
     /// What has not been begun: whoever asks takes it back when that takes too long.
     offered: Arc<Mutex<Option<W>>>,
@@ -145,7 +148,7 @@ fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<d
 }
 
 /// Tells those who wait for the jobs of a group how it ended.
-fn report(group: Vec<Box<dyn Job>>, committed: rusqlite::Result<Committed>, file: &str) {
+fn report(group: Group, committed: rusqlite::Result<Committed>, file: &str) {
     let committed = committed.map(drop).map_err(|error| explain(file, &error));
     if let Err(error) = &committed {
         tracing::error!(%error, "nothing was stored");
@@ -166,8 +169,8 @@ enum Committed {
 /// Runs the jobs of `group` in one transaction, up to the first that fails. When all are done, `more` may add some.
 fn commit(
     connection: &mut Connection,
-    group: &mut Vec<Box<dyn Job>>,
-    more: &mut dyn FnMut(&mut Vec<Box<dyn Job>>),
+    group: &mut Group,
+    more: &mut dyn FnMut(&mut Group),
 ) -> rusqlite::Result<Committed> {
     execute(connection, "BEGIN IMMEDIATE", &[])?;
     let mut done = 0;

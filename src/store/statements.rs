@@ -329,9 +329,10 @@ async fn uses(
     values: &[Value],
     limit: u32,
 ) -> Result<Vec<((Use, Invite), bool)>> {
+    // Uses come first: SQLite takes the tables of a CROSS JOIN in this order, and would otherwise read every invite of a host.
     let sql = format!(
         "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
-         FROM invite_use JOIN invite ON invite.id = invite_use.invite WHERE {condition} LIMIT {limit}"
+         FROM invite_use CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"
     );
     let rows = session.query(&sql, values).await?;
     session.read(rows, |row| {
@@ -446,7 +447,9 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
     }
     if let Some(host) = &filter.host {
         values.push(host.as_str().into());
-        conditions.push(format!("host = ${}", values.len()));
+        // An inviter's invites are found by the inviter, not among all those of the host.
+        let column = if filter.inviter.is_some() { "host || ''" } else { "host" };
+        conditions.push(format!("{column} = ${}", values.len()));
     }
     if let Some(inviter) = &filter.inviter {
         values.push(inviter.as_str().into());
