@@ -461,7 +461,7 @@ end);
 
 ---- A client presents a token (§ 1)
 
--- [session] = { token, presented_at, refusals; is_presenting: the answer to a token has not gone out; go_on: ends the wait for that }
+-- [session] = { token, presented_at, refusals; is_presenting: the answer to a token has not gone out; turns: what waits for that }
 local streams = setmetatable({}, { __mode = "k" });
 
 -- As the daemon counts them: one way to write each, and those of IPv4 as such where they come in through IPv6. Nothing for
@@ -497,11 +497,13 @@ end
 
 -- What a stream sends after a token waits its turn, where that matters. Returns false where nothing can wait.
 local function wait_for_presented(stream)
-	if stream.is_presenting and not async.ready() then
-		return false;
-	elseif stream.is_presenting then
+	while stream.is_presenting do
+		if not async.ready() then
+			return false;
+		end
 		local wait, done = async.waiter();
-		stream.go_on = done;
+		stream.turns = stream.turns or {};
+		table.insert(stream.turns, done);
 		wait();
 	end
 	return true;
@@ -533,7 +535,9 @@ local function conclude_presenting(session, stanza, answer)
 				session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
 			end
 		end
-		if stream.go_on then stream.go_on(); end
+		local turns = stream.turns or {};
+		stream.turns = nil;
+		for _, done in ipairs(turns) do done(); end
 	end
 	local delay = is_refused and delay_of(stream.refusals) or 0;
 	if delay > 0 then timer.add_task(delay, tell); else tell(); end
@@ -564,8 +568,10 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	if not wait_for_presented(stream) then
 		session.send(error_reply(stanza, {}));
 		return true;
+	elseif session.destroyed or stream.refusals >= most_refusals then
+		return true; -- the stream has been closed meanwhile
 	end
-	stream.token, stream.presented_at, stream.go_on, stream.is_presenting = nil, nil, nil, true;
+	stream.token, stream.presented_at, stream.is_presenting = nil, nil, true;
 	local token = stanza.tags[1].attr.token;
 	if not is_token(token) then
 		conclude_presenting(session, stanza, no_such_invite);
