@@ -420,6 +420,7 @@ end
 local deletions = in_server and module:open_store("easy_invite_deleted");
 local untold = deletions and deletions:get(nil) or {}; -- [username] = when the account was deleted
 local telling = false;
+local seen = cache.new(1000); -- [inviter] = when they were there
 
 local function timestamp(time) -- without a time: of now
 	return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
@@ -450,6 +451,7 @@ local function tell_of_deletions()
 end
 
 local function note_deletion(username)
+	seen:set(username.."@"..host, nil);
 	untold[username] = timestamp();
 	keep_untold();
 	tell_of_deletions();
@@ -470,8 +472,6 @@ local function normal_address(ip)
 	local address = ip and ip_address(ip);
 	return address and (address.normal:match("^::ffff:([%d.]+)$") or address.normal);
 end
-
-local seen = cache.new(1000); -- [inviter] = when they were there
 
 local no_such_invite = { refusal = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" } };
 
