@@ -134,13 +134,19 @@ local questioner = setmetatable({
 	end;
 }, { __index = function (_, key) return prosody.hosts[host][key]; end });
 
+-- Whoever takes an answer must not harm those who wait for theirs: it may run handlers of any module.
+local function give(take, answer)
+	local ok, err = pcall(take, answer);
+	if not ok then module:log("error", "Could not deal with an answer of %s: %s", component, err); end
+end
+
 -- `take` gets the answer, once: { payload = ... }, { refusal = the daemon's error }, or {} when there is none; at once if nobody
 -- is connected. Not by module:send_iq, which gives up the oldest question when it has 256 (one user could take the answers from
 -- others), and not by promises, each of which lets the server's other work pass first.
 local function ask(kind, question, take, seconds)
 	if unloaded or not is_connected() then
 		if not unloaded then note({}); end
-		return take({});
+		return give(take, {});
 	end
 	watch_connection();
 	asked = asked + 1;
@@ -150,13 +156,13 @@ local function ask(kind, question, take, seconds)
 		waiting[id] = nil;
 		timeout:stop();
 		local answer = {};
-		if reply and reply.attr.type == "error" then
+		if reply and reply.attr.type == "error" and reply:get_child("error") then
 			answer.refusal = errors.from_stanza(reply);
-		elseif reply then
+		elseif reply and reply.attr.type == "result" then
 			answer.payload = reply.tags[1] or st.stanza("nothing");
 		end
 		if not unloaded then note(answer); end
-		take(answer);
+		give(take, answer);
 	end
 	module:send(st.iq({ type = kind, from = host, to = component, id = id }):add_child(question), questioner);
 end
@@ -478,11 +484,12 @@ local no_such_invite = { refusal = { type = "cancel", condition = "item-not-foun
 -- Prosody 0.12 does not hear of `prosodyctl deluser`. It reads a file for each look.
 local function inviter_is_gone(inviter)
 	local username, its_host = jid.split(inviter);
-	if not inviter or not has_accounts(its_host) or now() - (seen:get(inviter) or -seen_within) < seen_within then
+	if not has_accounts(its_host) or now() - (seen:get(inviter) or -seen_within) < seen_within then
 		return false;
 	end
 	local exists = account_exists(username, its_host);
 	seen:set(inviter, exists and now() or nil);
+	if exists == false then note_deletion(username); end
 	return exists == false;
 end
 
@@ -513,9 +520,14 @@ end
 local function conclude_presenting(session, stanza, answer)
 	local stream, reply = streams[session];
 	local invite = says(answer, "invite") and answer.payload.attr;
-	if invite and inviter_is_gone(invite.inviter) then
-		note_deletion(jid.node(invite.inviter));
-		invite, answer = nil, no_such_invite;
+	if invite and invite.inviter then
+		local could_look, is_gone = pcall(inviter_is_gone, invite.inviter);
+		if not could_look then
+			module:log("error", "Could not look for %s: %s", invite.inviter, is_gone);
+			invite, answer = nil, {};
+		elseif is_gone then
+			invite, answer = nil, no_such_invite;
+		end
 	end
 	local refusal = not invite and answer.refusal or nil;
 	if invite then
@@ -526,17 +538,22 @@ local function conclude_presenting(session, stanza, answer)
 	end
 	local is_refused = refusal and refusal.type ~= "wait";
 	if is_refused then stream.refusals = stream.refusals + 1; end
-	local function tell()
-		stream.is_presenting = nil;
-		if not session.destroyed then
-			session.send(reply);
-			-- The daemon bars an address for what came by other streams.
-			if refusal and refusal.condition == "policy-violation" or stream.refusals >= most_refusals then
-				session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
-			end
+	local function send()
+		if session.destroyed or session.notopen then
+			return; -- what was sent behind the token has ended the stream, or begun it anew
 		end
+		session.send(reply);
+		-- The daemon bars an address for what came by other streams.
+		local is_barred = refusal and refusal.condition == "policy-violation";
+		if session.type == "c2s_unauthed" and (is_barred or stream.refusals >= most_refusals) then
+			session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
+		end
+	end
+	local function tell()
+		local ok, err = pcall(send);
+		if not ok then module:log("error", "Could not answer about a token: %s", err); end
 		local turns = stream.turns or {};
-		stream.turns = nil;
+		stream.is_presenting, stream.turns = nil, nil;
 		for _, done in ipairs(turns) do done(); end
 	end
 	local delay = is_refused and delay_of(stream.refusals) or 0;
@@ -612,7 +629,7 @@ local function reserve(event)
 	end
 	local stream = session and streams[session] or {}; -- who comes by another door than a stream has no token
 	local exists;
-	if wait_for_presented(stream) then exists = account_exists(username, host); end
+	if wait_for_presented(stream) and not (session and session.destroyed) then exists = account_exists(username, host); end
 	if exists == nil or not async.ready() then
 		return refuse(event, unavailable);
 	end
@@ -1125,13 +1142,13 @@ end);
 
 function module.unload()
 	unloaded = true;
-	end_waiting();
 	-- mod_register_ibr alone lets everybody in. If it is here for this module only, it goes too, unless this is a reload.
 	timer.add_task(0, function ()
 		if not registration_is_configured and not modulemanager.is_loaded(host, module.name) then
 			modulemanager.unload(host, "register_ibr");
 		end
 	end);
+	end_waiting();
 end
 
 if in_server then

@@ -136,9 +136,14 @@ fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<d
         let mut group = vec![first];
         let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
         if committed == Ok(Committed::Nothing) && group.len() > 1 {
-            for job in group {
+            let mut rest = group.into_iter();
+            while let Some(job) = rest.next() {
                 let mut alone = vec![job];
                 let committed = commit(&mut connection, &mut alone, &mut |_| ());
+                // What keeps this one from being stored, keeps the others: nobody waits for a lock once for each of them.
+                if committed.is_err() {
+                    alone.extend(rest.by_ref());
+                }
                 report(alone, committed, file);
             }
         } else {
