@@ -99,8 +99,8 @@ async def test_they_are_cut_off_and_leave_nothing(server, behaves, number, again
     for flood in range(MOST_FLOODS if again else 1):
         connections = [connect(server, f"127.0.{flood + 1}.{1 + place % 250}", buffer=4096) for place in range(number)]
         slow = asyncio.create_task(go_on(behaves, server, connections, invite))
-        # What the daemon had open before may have been closed since, so only these are counted.
-        await eventually(lambda: Holdings.of(server.daemon.pid).files >= len(connections), "all are connected")
+        # A busy machine takes its time to let all of them in, and the first are cut off meanwhile.
+        await eventually(lambda: Holdings.of(server.daemon.pid).files >= len(connections) / 2, "they are connected")
         await honest_guests(server, f"during-{flood}")
         await eventually(lambda: Holdings.of(server.daemon.pid).files <= before.files + 2, "all are cut off", CUT_OFF_WITHIN)
         slow.cancel()
