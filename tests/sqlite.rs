@@ -5,9 +5,9 @@ mod engines;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use easy_invite::invite::{Invite, Token};
-use easy_invite::store::{Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
-use engines::{Engine, Scratch, at, invite, jid};
+use easy_invite::invite::{Purpose, Token, Use};
+use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
+use engines::{Engine, Scratch, at, claim_of, invite, jid};
 use futures::future::join_all;
 
 fn url(folder: &Path) -> StoreUrl {
@@ -86,25 +86,28 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
 }
 
 #[tokio::test]
-async fn one_that_fails_costs_nobody_else_of_its_group_anything() {
+async fn one_that_fails_halfway_leaves_nothing_and_costs_nobody_else_of_its_group_anything() {
     let scratch = Scratch::new(Engine::Sqlite).await;
-    let kept = scratch.with(|_| ()).await;
-    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (taken, other) = (scratch.with(|_| ()).await, scratch.with(|_| ()).await);
+    let first = claim_of(&taken, Purpose::Register, "carol@example.org");
+    assert_eq!(scratch.store.reserve(first.clone()).await, Ok(Claim::Reserved));
+    // It takes a use, and then cannot be written down, since there is one of that id.
+    let second = Use { id: first.id, ..claim_of(&other, Purpose::Register, "dave@example.org") };
+
     // All wait, and then share a transaction.
-    let inserts = (0..40).map(|number| {
-        let token_hash = if number == 20 { kept.token_hash } else { invite().token_hash };
-        scratch.store.insert(Invite { token_hash, ..invite() }, Quota::default(), at(1000))
-    });
+    let holder = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let insert_some = || join_all((0..20).map(|_| scratch.store.insert(invite(), Quota::default(), at(1000))));
     let release = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        other.execute_batch("ROLLBACK").unwrap();
+        holder.execute_batch("ROLLBACK").unwrap();
     };
-    let (told, ()) = tokio::join!(join_all(inserts), release);
-    let (failed, done): (Vec<_>, Vec<_>) = told.into_iter().partition(Result::is_err);
-    assert!(matches!(&failed[..], [Err(StoreError::Other(..))]), "{failed:?}");
-    assert!(done.iter().all(|told| *told == Ok(Insertion::Kept)), "{done:?}");
-    assert_eq!(scratch.place.query("SELECT count(*) FROM invite").await, [["40"]]);
+    let (before, failed, after, ()) =
+        tokio::join!(insert_some(), scratch.store.reserve(second), insert_some(), release);
+    assert!(matches!(failed, Err(StoreError::Other(..))), "{failed:?}");
+    assert!(before.iter().chain(&after).all(|told| *told == Ok(Insertion::Kept)), "{before:?} {after:?}");
+    assert_eq!(scratch.place.query("SELECT count(*), sum(taken) FROM invite").await, [["42", "1"]]);
+    scratch.store.verify().await.unwrap();
 }
 
 #[tokio::test]
