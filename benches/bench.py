@@ -356,15 +356,36 @@ def scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
+def at_least(least: float, number: type) -> Callable[[str], float]:
+    """Reads an argument that is such a number, and not too small."""
+    def read(text: str) -> float:
+        try:
+            value = number(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected {'a whole number' if number is int else 'a number'}, {least:,} or more, found {text!r}")
+        return value
+    return read
+
+
+def folder_of(text: str) -> Path:
+    """Reads an argument that is a folder, or may become one."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder")
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[*ONCE, *PER_VERSION, []], help="only these (default: everything)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side has its turn (default: 3)")
-    parser.add_argument("--seconds", type=float, default=3, help="how long each turn is measured (default: 3)")
-    parser.add_argument("--largest", type=int, default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
+    parser.add_argument("--rounds", type=at_least(1, int), default=3, help="how often each side has its turn (default: 3)")
+    parser.add_argument("--seconds", type=at_least(0.1, float), default=3, help="how long each turn is measured (default: 3)")
+    parser.add_argument("--largest", type=at_least(1000, int), default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
     parser.add_argument("--prosody", choices=VERSIONS, help="only this version (default: both)")
-    parser.add_argument("--output", type=Path, default=Path("target/bench"), help="where bench.txt, bench.json and bench.svg go")
-    parser.add_argument("--stores", type=Path, help="a folder where filled stores are kept, to be used again")
+    parser.add_argument("--output", type=folder_of, default=Path("target/bench"), help="where bench.txt, bench.json and bench.svg go")
+    parser.add_argument("--stores", type=folder_of, help="a folder where filled stores are kept, to be used again")
     parser.add_argument("--only-check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only_check:
