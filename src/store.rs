@@ -1,6 +1,7 @@
 //! Where invites are kept, and the promises about them: an answer is given once it is durable, and a use is taken in
 //! the same statement that proves there is one left.
 
+mod checkpointer;
 mod copy;
 mod postgres;
 mod postgres_connect;

@@ -3,6 +3,8 @@
 mod engines;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Purpose, Token, Use};
@@ -223,14 +225,7 @@ async fn an_index_that_lacks_a_row_is_told() {
 async fn who_was_forgotten_is_in_no_file_any_more() {
     let scratch = Scratch::new(Engine::Sqlite).await;
     let named = "the-name-to-forget";
-    let found = || {
-        let files = std::fs::read_dir(scratch.place.folder())
-            .unwrap()
-            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-        files
-            .map(|bytes| bytes.windows(named.len()).filter(|window| *window == named.as_bytes()).count())
-            .sum::<usize>()
-    };
+    let found = || scratch.in_files(named);
     let them = jid(&format!("{named}@example.org"));
     for number in 0..40 {
         let invite = scratch
@@ -246,6 +241,50 @@ async fn who_was_forgotten_is_in_no_file_any_more() {
     other.list(Filter::default(), 100, at(0)).await.unwrap();
     assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
     assert_eq!(found(), 0);
+}
+
+#[tokio::test]
+async fn what_was_committed_is_soon_in_the_file_itself() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let invite = scratch.with(|_| ()).await;
+    let alone = tempfile::tempdir().unwrap();
+    let kept_in_file = || {
+        let copy = alone.path().join("without-its-log.db");
+        std::fs::copy(scratch.place.folder().join("easy-invite.db"), &copy).unwrap();
+        let sql = "SELECT count(*) FROM invite WHERE id = ?";
+        rusqlite::Connection::open(copy).and_then(|copy| copy.query_row(sql, [invite.id.as_str()], |row| row.get(0)))
+    };
+    let since = Instant::now();
+    // A copy in the middle of writing may be no database.
+    while kept_in_file() != Ok(1) {
+        assert!(since.elapsed() < Duration::from_secs(20), "still in the log alone");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_forgotten_while_others_write_the_log_into_the_file_is_in_neither() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let path = scratch.place.folder().join("easy-invite.db");
+    let over = Arc::new(AtomicBool::new(false));
+    let until_over = over.clone();
+    let other = std::thread::spawn(move || {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        while !until_over.load(Ordering::Relaxed) {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+        }
+    });
+    for number in 0..20 {
+        let named = format!("the-name-to-forget-{number}");
+        let them = jid(&format!("{named}@example.org"));
+        for _ in 0..20 {
+            scratch.with(|invite| invite.inviter = Some(them.clone())).await;
+        }
+        assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
+        assert_eq!(scratch.in_files(&named), 0, "{named}");
+    }
+    over.store(true, Ordering::Relaxed);
+    other.join().unwrap();
 }
 
 #[tokio::test]

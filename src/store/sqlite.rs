@@ -1,10 +1,11 @@
-//! The store in an SQLite file: one thread writes, one reads.
+//! The store in an SQLite file: one thread writes, one reads, and one empties the log.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -29,8 +30,8 @@ const APPLICATION_ID: i32 = 0x6569_6e76;
 /// How many statements a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 64;
 
-/// How many pages (of 4 KiB) the log holds before they are written into the file: pages that change again and again are
-/// written there once, and what a crash leaves is still read within some hundredths of a second.
+/// How many pages (of 4 KiB) the log holds before the connection that commits writes what is left of them into the file, so that
+/// the log begins anew: what a crash leaves is still read within some hundredths of a second.
 const LOG_PAGES: u32 = 4000;
 
 /// How much of the file the writing connection keeps in memory, in KiB: with ten million invites, the inner pages of the index of
@@ -39,6 +40,9 @@ const WRITER_CACHE: i64 = 8000;
 
 /// How long to wait for another process (the command line beside the daemon) that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to try meanwhile, where SQLite does not wait by itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// A store in an SQLite file.
 #[derive(Clone)]
@@ -79,8 +83,8 @@ impl Sqlite {
         let reading = connect(&absolute, &file)?;
         reading.pragma_update(None, "query_only", true).map_err(|error| explain(&file, &error))?;
         Ok(Sqlite {
-            writer: SqliteThread::start(connection, path, true)?,
-            reader: SqliteThread::start(reading, path, false)?,
+            writer: SqliteThread::writer(connection, connect(&absolute, &file)?, path)?,
+            reader: SqliteThread::reader(reading, path)?,
             file,
         })
     }
@@ -114,9 +118,20 @@ impl Sqlite {
         let file = self.file.clone();
         let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
         // On the thread that is in no transaction.
-        let run =
-            move |connection: &mut Connection| query(connection, empty, &[]).map_err(|error| explain(&file, &error));
-        self.reader.run(run).await.map(drop)
+        self.reader
+            .run(move |connection: &mut Connection| {
+                let since = Instant::now();
+                loop {
+                    let busy: bool =
+                        connection.query_row(empty, [], |row| row.get(0)).map_err(|error| explain(&file, &error))?;
+                    if !busy || since.elapsed() > BUSY_TIMEOUT {
+                        return Ok(());
+                    }
+                    // Another connection is at it; for that one, SQLite does not wait.
+                    thread::sleep(BUSY_PAUSE);
+                }
+            })
+            .await
     }
 
     /// A thread has nothing else to do while the work waits, as that of a snapshot does.

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
+use super::checkpointer::Checkpointer;
 use super::sqlite::{execute, explain};
 use super::{StoreError, begin_by};
 use crate::texts::printable;
@@ -85,18 +86,31 @@ impl Drop for Ended {
 }
 
 impl SqliteThread {
-    /// Starts the thread. With `commit`, jobs run in transactions that they share.
-    pub fn start(connection: Connection, file: &Path, commit: bool) -> Result<Self, StoreError> {
+    /// Starts the thread that reads.
+    pub fn reader(connection: Connection, file: &Path) -> Result<Self, StoreError> {
+        Self::start("store-reader", file, move |jobs, _| read_until_closed(connection, jobs))
+    }
+
+    /// Starts the thread that writes: its jobs run in transactions that they share. `beside` is a connection to the same
+    /// file.
+    pub fn writer(connection: Connection, beside: Connection, file: &Path) -> Result<Self, StoreError> {
+        let name = printable(file.display());
+        let checkpointer = Checkpointer::start(beside, name.clone());
+        let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(name, error.to_string()))?;
+        Self::start("store-writer", file, move |jobs, file| write_until_closed(connection, &checkpointer, jobs, file))
+    }
+
+    fn start(
+        name: &str,
+        file: &Path,
+        until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &str) + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(WAITING_JOBS);
         let file = printable(file.display());
-        let name = if commit { "store-writer" } else { "store-reader" };
         let thread_file = file.clone();
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || match commit {
-                true => write_until_closed(connection, receiver, &thread_file),
-                false => read_until_closed(connection, receiver),
-            })
+            .spawn(move || until_closed(receiver, &thread_file))
             .map_err(|error| StoreError::Unopenable(file.clone(), error.to_string()))?;
         Ok(SqliteThread { jobs: sender, file, _ended: Arc::new(Ended(Some(thread))) })
     }
@@ -131,7 +145,12 @@ fn take<W>(offered: &Mutex<Option<W>>) -> Option<W> {
     offered.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, file: &str) {
+fn write_until_closed(
+    mut connection: Connection,
+    checkpointer: &Checkpointer,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    file: &str,
+) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
         let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
@@ -149,6 +168,7 @@ fn write_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<d
         } else {
             report(group, committed, file);
         }
+        checkpointer.committed();
     }
 }
 

@@ -257,6 +257,13 @@ impl Scratch {
         }
     }
 
+    /// How often something stands in the files of an SQLite store.
+    pub fn in_files(&self, text: &str) -> usize {
+        let files = std::fs::read_dir(self.place.folder()).unwrap();
+        let bytes = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        bytes.map(|bytes| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()).sum()
+    }
+
     pub async fn uses(&self, invite: &Invite) -> u32 {
         self.store.find_by_id(invite.id.clone()).await.unwrap().unwrap().uses
     }
