@@ -33,6 +33,7 @@ local listing_within = 2; -- seconds: a list without our commands is better than
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local refusals_at_once, most_refusals = 3, 10; -- of tokens on one stream: more are guesses
 local longest_delay = 2; -- seconds: of the answer to a guess
+local longest_turn = 1; -- seconds: for as long, who registers waits until somebody else who does has an answer
 local seen_within = 1; -- seconds: for as long, an inviter who was there is taken to be there
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local most_relayed = 8; -- questions of one session that wait for the daemon at a time
@@ -109,10 +110,13 @@ local function note(answer)
 	end
 end
 
+local ask_next; -- below: whoever is in line to ask
+
 local function end_waiting()
 	local takes = {}; -- what has no answer may ask anew
 	for _, take in pairs(waiting) do table.insert(takes, take); end
 	for _, take in ipairs(takes) do take(); end
+	ask_next();
 end
 
 -- The component's host may be loaded after this module, and anew.
@@ -175,17 +179,57 @@ module:hook("iq/host", function (event)
 	end
 end, 1); -- before mod_iq
 
+local in_line = {}; -- those who register and have not asked yet: { question, take, session }
+local in_turn, last_turn = 0, 0; -- how many have asked and are not done yet, and when somebody asked last
+local looks_whether_stuck = false;
+
+local function ask_in_turn(one)
+	if one.session and one.session.destroyed then
+		return give(one.take, {});
+	end
+	in_turn, last_turn = in_turn + 1, now();
+	ask("set", one.question, function (answer)
+		give(one.take, answer);
+		in_turn = in_turn - 1;
+		if next(answer) then ask_next(); end -- without an answer this may be called from there
+	end);
+end
+
+-- A registration goes on where its answer comes in, and hashes a password there. So the next one asks when that is done: whatever
+-- else the server has to do comes between any two of them, where many answers at once would be dealt with one after the other.
+function ask_next()
+	while in_line[1] and in_turn == 0 do
+		ask_in_turn(table.remove(in_line, 1));
+	end
+end
+
+-- Where the daemon is slow, nobody waits for those in front of them as well.
+local function look_whether_stuck()
+	if now() - last_turn >= longest_turn then
+		local all = in_line;
+		in_line = {};
+		for _, one in ipairs(all) do ask_in_turn(one); end
+	end
+	looks_whether_stuck = in_line[1] ~= nil;
+	return looks_whether_stuck and longest_turn or nil;
+end
+
 -- Waits for the answer, while the server goes on serving everybody else. Where nothing can wait, there is no answer.
-local function ask_and_wait(kind, question)
+local function ask_and_wait(question, session)
 	if not async.ready() then
 		return {};
 	end
 	local answer;
 	local wait, done = async.waiter();
-	ask(kind, question, function (given)
+	table.insert(in_line, { question = question, session = session, take = function (given)
 		answer = given;
 		done();
-	end);
+	end });
+	ask_next();
+	if in_line[1] and not looks_whether_stuck then
+		looks_whether_stuck = true;
+		module:add_timer(longest_turn, look_whether_stuck);
+	end
 	wait();
 	return answer;
 end
@@ -637,12 +681,12 @@ local function reserve(event)
 		end_registration(session); -- left over from a try on which something raised an error: it may have made an account
 	end
 	local reservation = begin();
-	local answer = ask_and_wait("set", st.stanza("reserve", {
+	local answer = ask_and_wait(st.stanza("reserve", {
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
 		exists = exists and "true" or "false", server = server_id;
 		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
 		lang = languages[session];
-	}));
+	}), session);
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
 	if says(answer, "open") then
