@@ -116,6 +116,8 @@ class Bench:
         """Lets the operator make so many, which make nobody a contact: what registering is where it is open to all."""
         side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
         made = side.program.cli("generate", HOST, "--count", str(count))
+        if made.returncode != 0:
+            raise RuntimeError(made.stderr)
         side.tokens.write_text("".join(f"{token}\n" for token in re.findall(r"preauth=(\w+)", made.stdout)))
 
     def filled_tokens(self, side: Side, begin: int, count: int) -> None:

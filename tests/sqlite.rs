@@ -270,7 +270,9 @@ async fn who_is_forgotten_while_others_write_the_log_into_the_file_is_in_neither
     let until_over = over.clone();
     let other = std::thread::spawn(move || {
         let connection = rusqlite::Connection::open(path).unwrap();
-        while !until_over.load(Ordering::Relaxed) {
+        // No longer than for a minute, should the test fail.
+        let since = Instant::now();
+        while !until_over.load(Ordering::Relaxed) && since.elapsed() < Duration::from_secs(60) {
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
         }
     });

@@ -27,13 +27,13 @@ local xmlns_gate = "urn:easy-invite:gate:1";
 local xmlns_info = "http://jabber.org/protocol/disco#info";
 local xmlns_items = "http://jabber.org/protocol/disco#items";
 local xmlns_pars = "urn:xmpp:pars:0";
+local xmlns_ping = "urn:xmpp:ping";
 
 local answer_within = 5; -- seconds
 local listing_within = 2; -- seconds: a list without our commands is better than one that is late
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local refusals_at_once, most_refusals = 3, 10; -- of tokens on one stream: more are guesses
 local longest_delay = 2; -- seconds: of the answer to a guess
-local longest_turn = 1; -- seconds: for as long, who registers waits until somebody else who does has an answer
 local seen_within = 1; -- seconds: for as long, an inviter who was there is taken to be there
 local most_requests, most_requests_each = 64, 4; -- to become a contact, at a time: in all, and by one contact
 local most_relayed = 8; -- questions of one session that wait for the daemon at a time
@@ -110,13 +110,10 @@ local function note(answer)
 	end
 end
 
-local ask_next; -- below: whoever is in line to ask
-
 local function end_waiting()
 	local takes = {}; -- what has no answer may ask anew
 	for _, take in pairs(waiting) do table.insert(takes, take); end
 	for _, take in ipairs(takes) do take(); end
-	ask_next();
 end
 
 -- The component's host may be loaded after this module, and anew.
@@ -179,57 +176,47 @@ module:hook("iq/host", function (event)
 	end
 end, 1); -- before mod_iq
 
-local in_line = {}; -- those who register and have not asked yet: { question, take, session }
-local in_turn, last_turn = 0, 0; -- how many have asked and are not done yet, and when somebody asked last
-local looks_whether_stuck = false;
+---- Who registers takes turns with everybody else
 
-local function ask_in_turn(one)
-	if one.session and one.session.destroyed then
-		return give(one.take, {});
-	end
-	in_turn, last_turn = in_turn + 1, now();
-	ask("set", one.question, function (answer)
-		give(one.take, answer);
-		in_turn = in_turn - 1;
-		if next(answer) then ask_next(); end -- without an answer this may be called from there
-	end);
-end
+-- A registration goes on where the daemon's answer comes in, and hashes a password there: with as many answers as come in at once,
+-- one after the other, and nobody else is served meanwhile. So the next one waits until the daemon has answered a ping, which is read
+-- in its turn among all that the server reads. (A timer would run when there is nothing to read.)
+local is_others_turn, in_line = false, {};
+local take_turn;
 
--- A registration goes on where its answer comes in, and hashes a password there. So the next one asks when that is done: whatever
--- else the server has to do comes between any two of them, where many answers at once would be dealt with one after the other.
-function ask_next()
-	while in_line[1] and in_turn == 0 do
-		ask_in_turn(table.remove(in_line, 1));
+local function next_turn(pong)
+	is_others_turn = false;
+	while in_line[1] and not is_others_turn do
+		local go_on = table.remove(in_line, 1);
+		-- Where the daemon does not answer, nobody waits for that once for each of those in front of them.
+		(pong.payload and take_turn or give)(go_on);
 	end
 end
 
--- Where the daemon is slow, nobody waits for those in front of them as well.
-local function look_whether_stuck()
-	if now() - last_turn >= longest_turn then
-		local all = in_line;
-		in_line = {};
-		for _, one in ipairs(all) do ask_in_turn(one); end
+function take_turn(go_on)
+	if is_others_turn then
+		table.insert(in_line, go_on);
+	else
+		is_others_turn = true;
+		give(go_on);
+		ask("get", st.stanza("ping", { xmlns = xmlns_ping }), next_turn);
 	end
-	looks_whether_stuck = in_line[1] ~= nil;
-	return looks_whether_stuck and longest_turn or nil;
 end
 
 -- Waits for the answer, while the server goes on serving everybody else. Where nothing can wait, there is no answer.
-local function ask_and_wait(question, session)
+local function ask_and_wait(kind, question)
 	if not async.ready() then
 		return {};
 	end
 	local answer;
 	local wait, done = async.waiter();
-	table.insert(in_line, { question = question, session = session, take = function (given)
+	local function go_on(given)
 		answer = given;
 		done();
-	end });
-	ask_next();
-	if in_line[1] and not looks_whether_stuck then
-		looks_whether_stuck = true;
-		module:add_timer(longest_turn, look_whether_stuck);
 	end
+	ask(kind, question, function (given)
+		if given.payload then take_turn(function () go_on(given); end); else go_on(given); end
+	end);
 	wait();
 	return answer;
 end
@@ -681,12 +668,15 @@ local function reserve(event)
 		end_registration(session); -- left over from a try on which something raised an error: it may have made an account
 	end
 	local reservation = begin();
-	local answer = ask_and_wait(st.stanza("reserve", {
+	local answer = ask_and_wait("set", st.stanza("reserve", {
 		xmlns = xmlns_gate, reservation = reservation.name, username = username;
 		exists = exists and "true" or "false", server = server_id;
 		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
 		lang = languages[session];
-	}), session);
+	}));
+	if unloaded or session and session.destroyed then
+		answer = {}; -- while it was others' turn: nobody waits for the account any more, or would make it what was promised
+	end
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;
 	if says(answer, "open") then
@@ -1172,12 +1162,13 @@ module:hook("iq-set/host/"..xmlns_gate..":create", function (event)
 			(payload and made or given_up):set(name, true);
 			reply_to_daemon(event, payload, err);
 		end
-		async.runner(function ()
+		local runner = async.runner(function ()
 			conclude(create(reservation, question));
 		end, { error = function (_, problem)
 			module:log("error", "Could not create %s: %s", username, problem);
 			conclude(reservation.may_be_made and ask_later or nil, nobody_can_tell);
-		end }):run(true);
+		end });
+		take_turn(function () runner:run(true); end);
 	end
 	return true;
 end);

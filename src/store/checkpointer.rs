@@ -1,8 +1,8 @@
-//! A thread that writes what was committed from the write-ahead log into the file, beside the one that commits.
+//! A thread that copies what was committed from the write-ahead log into the file, beside the one that commits.
 //!
 //! SQLite lets the connection that commits do this once the log is long, and whoever wants the next commit waits meanwhile: with many
-//! invites, for hundreds of pages in as many places. Here, that connection finds little left to do then. It has to do that little
-//! itself: only where nothing is left does the log begin anew, and while it commits, something always is.
+//! invites, for hundreds of pages in as many places. Here, that connection finds little left to copy then. It has to do that little
+//! itself: the log begins anew only where nothing is left, and while it commits, something always is.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The thread. When this is dropped, it ends, and closes its connection.
 pub struct Checkpointer {
-    committed: Option<SyncSender<()>>,
+    news: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -27,31 +27,32 @@ impl Checkpointer {
     /// # Errors
     /// If the system has no more threads.
     pub fn start(connection: Connection, file: String) -> std::io::Result<Self> {
-        let (committed, commits) = sync_channel(1);
+        let (sender, news) = sync_channel(1);
         let thread = thread::Builder::new().name("store-checkpointer".to_owned());
-        let thread = thread.spawn(move || checkpoint_until_closed(&connection, &commits, &file))?;
-        Ok(Checkpointer { committed: Some(committed), thread: Some(thread) })
+        let thread = thread.spawn(move || checkpoint_until_closed(&connection, &news, &file))?;
+        Ok(Checkpointer { news: Some(sender), thread: Some(thread) })
     }
 
-    /// Says that there is something in the log. Never waits.
-    pub fn committed(&self) {
+    /// Says that there may be something new in the log. Never waits.
+    pub fn look(&self) {
         // Where the thread was told and has not begun, it knows enough.
-        self.committed.as_ref().map(|committed| committed.try_send(()));
+        self.news.as_ref().map(|news| news.try_send(()));
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        drop(self.committed.take());
+        drop(self.news.take());
         drop(self.thread.take().map(JoinHandle::join));
     }
 }
 
-fn checkpoint_until_closed(connection: &Connection, commits: &Receiver<()>, file: &str) {
-    while commits.recv().is_ok() {
+fn checkpoint_until_closed(connection: &Connection, news: &Receiver<()>, file: &str) {
+    let mut has_failed = false;
+    while news.recv().is_ok() {
         let begin = Instant::now() + PAUSE;
         loop {
-            match commits.recv_timeout(begin.saturating_duration_since(Instant::now())) {
+            match news.recv_timeout(begin.saturating_duration_since(Instant::now())) {
                 Ok(()) => (),
                 Err(RecvTimeoutError::Timeout) => break,
                 // The last to close the file empties the log.
@@ -59,8 +60,12 @@ fn checkpoint_until_closed(connection: &Connection, commits: &Receiver<()>, file
             }
         }
         // Where another process is at it, or reads what is still needed, the next time does.
-        if let Err(error) = query(connection, "PRAGMA wal_checkpoint(PASSIVE)", &[]) {
-            tracing::warn!(error = %explain(file, &error), "the log of the store cannot be written into its file, and grows");
+        let copied = query(connection, "PRAGMA wal_checkpoint(PASSIVE)", &[]);
+        if let Err(error) = &copied
+            && !has_failed
+        {
+            tracing::warn!(error = %explain(file, error), "the log of the store cannot be copied into its file, and grows");
         }
+        has_failed = copied.is_err();
     }
 }

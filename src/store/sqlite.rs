@@ -1,4 +1,4 @@
-//! The store in an SQLite file: one thread writes, one reads, and one empties the log.
+//! The store in an SQLite file: one thread writes, one reads, and one copies the log into the file.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;

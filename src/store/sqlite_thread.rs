@@ -168,7 +168,7 @@ fn write_until_closed(
         } else {
             report(group, committed, file);
         }
-        checkpointer.committed();
+        checkpointer.look();
     }
 }
 

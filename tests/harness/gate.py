@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from .prosody import COMPONENT_SECRET
 from .server import Server
-from .xmpp import Component, child, local_name
+from .xmpp import PING, Component, child, local_name
 
 GATE = "urn:easy-invite:gate:1"
 
@@ -14,8 +14,13 @@ GATE = "urn:easy-invite:gate:1"
 RESERVED_AT = "2020-01-01T00:00:00Z"
 
 
+def is_ping(stanza: Element) -> bool:
+    """Whether a stanza wants to know only whether somebody is there (XEP-0199)."""
+    return any(element.tag == f"{{{PING}}}ping" for element in stanza)
+
+
 class PlayedDaemon:
-    """What speaks to the hook of a server's first VirtualHost in the daemon's place."""
+    """What speaks to the hook of a server's first VirtualHost in the daemon's place. It answers pings."""
 
     def __init__(self, server: Server, stream: Component, server_id: str):
         """`connect` makes it."""
@@ -28,6 +33,7 @@ class PlayedDaemon:
         """Logs in as the component and says hello."""
         stream = await Component.connect("127.0.0.1", server.prosody.component_port, server.component, COMPONENT_SECRET)
         hello = await stream.ask("get", f"<hello xmlns='{GATE}'/>", server.domain)
+        stream.on_request = lambda request: stream.reply(request) if is_ping(request) else None
         return cls(server, stream, child(hello, "hello").get("server"))
 
     async def create(self, reservation: str, username: str, password: str, *, roles: Iterable[str] = (),

@@ -1,15 +1,14 @@
-"""Of those who register at the same time, one asks the daemon when another one has been dealt with: between two passwords that are
-hashed, the server does whatever else there is to do. Where the daemon is slow to answer, they all ask, and nobody waits for others."""
+"""Of those who register at the same time, one goes on when the server has served others after another: between two passwords that are
+hashed, it reads what else there is to read. The hook sees that by the answer to a ping of its own: here, the test plays the daemon."""
 
 import asyncio
 
 import pytest
 
-from harness.gate import PlayedDaemon
+from harness.gate import GATE, PlayedDaemon, is_ping
 from harness.stories import eventually
 from harness.xmpp import StanzaError, children
 
-REFUSAL = "Registration on this server is through invitation only"
 NAMES = ["carol", "dave", "erin"]
 
 
@@ -18,68 +17,82 @@ def server(make_server):
     return make_server(run_daemon=False)
 
 
-async def test_one_asks_when_another_is_done(server):
-    daemon, streams, registrations = await register_at_once(server)
-    for name in NAMES:
-        question = await next_question(daemon)
-        assert children(question, "reserve")[0].get("username") == name
-        await daemon.expect_nothing(lambda stanza: children(stanza, "reserve"), 0.3, "a second question")
-        daemon.reply_error(question, "auth", "forbidden", REFUSAL)
-        with pytest.raises(StanzaError, match=REFUSAL):
-            await registrations[name]
+async def test_streams(server):
+    played, streams, registrations = await reserved_at_once(server)
+    for number, name in enumerate(NAMES):
+        await registrations[name]
+        ping = await next_ping(played)
+        for later in NAMES[number + 1:]:
+            assert not await played.account_exists(later)
+        played.stream.reply(ping)
 
 
-async def test_all_ask_where_the_daemon_is_slow(server):
-    daemon, streams, registrations = await register_at_once(server)
-    questions = [await next_question(daemon) for _ in NAMES]
-    await (await server.login("bob")).disco_info("example.org")  # and everybody else is served
-    for question in questions:
-        daemon.reply_error(question, "auth", "forbidden", REFUSAL)
-    for name in NAMES:
-        with pytest.raises(StanzaError, match=REFUSAL):
-            await registrations[name]
+async def test_browsers(server):
+    played = await connect(server)
+    creations = [asyncio.create_task(played.create(f"reservation {name}", name, f"{name}'s password")) for name in NAMES]
+    for number, creation in enumerate(creations):
+        assert await creation == "created"
+        ping = await next_ping(played)
+        assert not any(later.done() for later in creations[number + 1:])
+        played.stream.reply(ping)
 
 
-async def test_who_is_gone_does_not_ask(server):
-    daemon, streams, registrations = await register_at_once(server)
-    question = await next_question(daemon)
+async def test_who_is_gone_gives_the_use_back(server):
+    played, streams, registrations = await reserved_at_once(server)
+    ping = await next_ping(played)
     gone = server.prosody.log.count("Client disconnected")
     streams["dave"].abort()
     await eventually(lambda: server.prosody.log.count("Client disconnected") > gone, "the server knows that the stream is gone")
-    daemon.reply_error(question, "auth", "forbidden", REFUSAL)
-    question = await next_question(daemon)
-    assert children(question, "reserve")[0].get("username") == "erin"
-    daemon.reply_error(question, "auth", "forbidden", REFUSAL)
-    await daemon.expect_nothing(lambda stanza: children(stanza, "reserve"), 0.3, "a question of somebody who is gone")
-    for name in NAMES:
-        with pytest.raises((StanzaError, ConnectionError)):
-            await registrations[name]
+    played.stream.reply(ping)
+    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that nobody needs")
+    played.stream.reply(await next_ping(played))
+    await registrations["erin"]
+    assert not await played.account_exists("dave")
+    with pytest.raises(ConnectionError):
+        await registrations["dave"]
 
 
-@pytest.mark.parametrize("how", ["the daemon goes", "the module is unloaded"])
-async def test_nobody_stays_in_line(server, how):
-    daemon, streams, registrations = await register_at_once(server)
-    await next_question(daemon)
-    if how == "the daemon goes":
-        daemon.abort()
-    else:
-        server.prosody.shell('module:unload("easy_invite", "example.org")')
+@pytest.mark.parametrize("how", ["no answer", "an error", "the daemon goes"])
+async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how):
+    played, streams, registrations = await reserved_at_once(server)
+    ping = await next_ping(played)
+    if how == "an error":
+        played.stream.reply_error(ping, "cancel", "service-unavailable")
+    elif how == "the daemon goes":
+        played.stream.abort()
     for name in NAMES:
+        await registrations[name]
+
+
+async def test_nobody_goes_on_when_the_module_has_gone(server):
+    played, streams, registrations = await reserved_at_once(server)
+    await next_ping(played)
+    server.prosody.shell('module:unload("easy_invite", "example.org")')
+    await registrations["carol"]
+    for name in NAMES[1:]:
         with pytest.raises(StanzaError, match="wait/resource-constraint: .*try again later"):
             await registrations[name]
 
 
-async def register_at_once(server):
-    """The daemon, which the test plays, and of each of three: their stream, and the registration that is on its way."""
-    daemon = (await PlayedDaemon.connect(server)).stream
-    streams, registrations = {}, {}
-    for name in NAMES:
-        streams[name] = await server.connect()
+async def reserved_at_once(server):
+    """The daemon, which has reserved a use for each of three at once; and of each: their stream, and the registration that is on its way."""
+    played = await connect(server)
+    streams = {name: await server.connect() for name in NAMES}
+    registrations, questions = {}, []
     for name, stream in streams.items():
         registrations[name] = asyncio.create_task(stream.registration_set(name, f"{name}'s password"))
-        await asyncio.sleep(0.05)  # so that they come in this order
-    return daemon, streams, registrations
+        questions.append(await played.stream.expect(lambda stanza: children(stanza, "reserve"), what="the hook's question"))
+    for question in questions:
+        played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='register'/>")
+    return played, streams, registrations
 
 
-async def next_question(daemon):
-    return await daemon.expect(lambda stanza: children(stanza, "reserve"), what="the hook's question")
+async def connect(server):
+    """A daemon that answers a ping when the test says so."""
+    played = await PlayedDaemon.connect(server)
+    played.stream.on_request = None
+    return played
+
+
+async def next_ping(played):
+    return await played.stream.expect(is_ping, what="the hook's ping")
