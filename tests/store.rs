@@ -554,6 +554,8 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
 async fn counters_that_disagree_are_told(engine: Engine) {
     for damage in [
         "UPDATE invite SET taken = 2",
+        "UPDATE invite SET taken = 0",
+        "UPDATE invite SET taken = 0, uses = 0",
         "UPDATE invite SET uses = 0",
         "UPDATE invite SET max_uses = 0",
         "UPDATE invite_use SET redeemed_at = NULL",
