@@ -674,8 +674,8 @@ local function reserve(event)
 		token = stream.token, ["presented-at"] = stream.presented_at, address = normal_address(event.ip or session and session.ip);
 		lang = languages[session];
 	}));
-	if unloaded or session and session.destroyed then
-		answer = {}; -- while it was others' turn: nobody waits for the account any more, or would make it what was promised
+	if unloaded or not is_in_flight(reservation.name) or session and session.destroyed then
+		answer = {}; -- while it was others' turn: the daemon was told that this came to nothing, or nobody waits for the account
 	end
 
 	local purpose = says(answer, "reserved") and answer.payload.attr.purpose;

@@ -33,7 +33,8 @@ async def test_browsers(server):
     for number, creation in enumerate(creations):
         assert await creation == "created"
         ping = await next_ping(played)
-        assert not any(later.done() for later in creations[number + 1:])
+        for later in NAMES[number + 1:]:
+            assert not await played.account_exists(later)
         played.stream.reply(ping)
 
 
@@ -62,6 +63,7 @@ async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how):
         played.stream.abort()
     for name in NAMES:
         await registrations[name]
+    assert not any(is_ping(stanza) for stanza in played.stream.inbox)  # nor once for each of those in line
 
 
 async def test_nobody_goes_on_when_the_module_has_gone(server):
