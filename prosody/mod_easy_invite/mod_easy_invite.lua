@@ -520,7 +520,7 @@ local function inviter_is_gone(inviter)
 	end
 	local exists = account_exists(username, its_host);
 	seen:set(inviter, exists and now() or nil);
-	if exists == false then note_deletion(username); end
+	if exists == false and its_host == host then note_deletion(username); end
 	return exists == false;
 end
 
