@@ -124,7 +124,11 @@ impl Sqlite {
                 loop {
                     let busy: bool =
                         connection.query_row(empty, [], |row| row.get(0)).map_err(|error| explain(&file, &error))?;
-                    if !busy || since.elapsed() > BUSY_TIMEOUT {
+                    if !busy {
+                        return Ok(());
+                    }
+                    if since.elapsed() > BUSY_TIMEOUT {
+                        tracing::warn!("another program reads {file}: what was erased stays in its log until that ends; then run the command again");
                         return Ok(());
                     }
                     // Another connection is at it; for that one, SQLite does not wait.
