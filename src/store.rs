@@ -493,11 +493,11 @@ impl Store {
     }
 
     /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
-    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left, unless somebody
-    /// reads it at this moment for so long that its log cannot be emptied.
+    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If it is not durable, or somebody reads the SQLite file for so long that its log cannot be emptied: then it is
+    /// erased, and in the log until this has been run again.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
         let forgotten = run!(self.write forget(account))?;
         if let Backend::Sqlite(sqlite) = &self.0 {

@@ -244,6 +244,21 @@ async fn who_was_forgotten_is_in_no_file_any_more() {
 }
 
 #[tokio::test]
+async fn who_cannot_be_forgotten_while_another_program_reads_is_forgotten_afterwards() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let named = "the-name-to-forget";
+    let them = jid(&format!("{named}@example.org"));
+    scratch.with(|invite| invite.inviter = Some(them.clone())).await;
+    let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
+    other.execute_batch("BEGIN; SELECT * FROM invite").unwrap();
+    let forgotten = scratch.store.forget(them.clone()).await;
+    assert!(matches!(forgotten, Err(StoreError::Locked(_))), "{forgotten:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    scratch.store.forget(them).await.unwrap();
+    assert_eq!(scratch.in_files(named), 0);
+}
+
+#[tokio::test]
 async fn what_was_committed_is_soon_in_the_file_itself() {
     let scratch = Scratch::new(Engine::Sqlite).await;
     let invite = scratch.with(|_| ()).await;

@@ -128,8 +128,7 @@ impl Sqlite {
                         return Ok(());
                     }
                     if since.elapsed() > BUSY_TIMEOUT {
-                        tracing::warn!("another program reads {file}: what was erased stays in its log until that ends; then run the command again");
-                        return Ok(());
+                        return Err(StoreError::Locked(file.clone()));
                     }
                     // Another connection is at it; for that one, SQLite does not wait.
                     thread::sleep(BUSY_PAUSE);
