@@ -243,8 +243,8 @@ tokio::task_local! {
 
 /// Runs something for somebody who waits until an instant: what it asks of a store is not done any more if it has not been
 /// begun by then. What has been begun is ended, and its outcome told, however long that takes.
-pub async fn begun_by<T>(instant: Instant, something: impl Future<Output = T>) -> T {
-    BEGIN_BY.scope(instant, something).await
+pub fn begun_by<T>(instant: Instant, something: impl Future<Output = T>) -> impl Future<Output = T> {
+    BEGIN_BY.scope(instant, something)
 }
 
 /// Until when what is asked of a store here has to be begun; `None`: whoever asks has time.
@@ -296,7 +296,8 @@ impl Store {
     ) -> Result<T> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.write(Arc::new(work)).await,
-            Backend::Postgres(postgres) => postgres.write(Arc::new(work)).await,
+            // Boxed: it is large, and would be carried along where it is not used.
+            Backend::Postgres(postgres) => postgres.write(Arc::new(work)).boxed().await,
         }
     }
 
@@ -307,7 +308,7 @@ impl Store {
     ) -> Result<T> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.read(Arc::new(work)).await,
-            Backend::Postgres(postgres) => postgres.read(Arc::new(work)).await,
+            Backend::Postgres(postgres) => postgres.read(Arc::new(work)).boxed().await,
         }
     }
 
