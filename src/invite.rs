@@ -1,8 +1,8 @@
 //! What an invite is, and what it allows at an instant. No I/O and no clock: whoever asks says when.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
@@ -12,8 +12,15 @@ use sha2::{Digest, Sha256};
 
 use crate::refusal::Refusal;
 
-/// Characters in a token: 62^24 possibilities, 142 bits.
+/// Characters in a token. All are from the system's random source.
 pub const TOKEN_LENGTH: usize = 24;
+
+/// With how many of them tokens begin that are made one after another: [`TokenHash`] says what for. That leaves
+/// 62^21 possibilities to guess, 125 bits, to whoever knows these.
+const PLACE_LENGTH: usize = 3;
+
+/// How many tokens begin alike.
+const TOKENS_IN_A_PLACE: usize = 256;
 
 /// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely collide.
 const ID_LENGTH: usize = 12;
@@ -62,7 +69,18 @@ impl Token {
     /// A new token from the system's random source.
     pub fn generate() -> Result<Self, NoRandomness> {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        random_text(ALPHABET, TOKEN_LENGTH).map(Token)
+        // A beginning, and how many tokens may still have it.
+        static PLACE: Mutex<(String, usize)> = Mutex::new((String::new(), 0));
+        let mut token = {
+            let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+            if place.1 == 0 {
+                *place = (random_text(ALPHABET, PLACE_LENGTH)?, TOKENS_IN_A_PLACE);
+            }
+            place.1 -= 1;
+            place.0.clone()
+        };
+        token += &random_text(ALPHABET, TOKEN_LENGTH - PLACE_LENGTH)?;
+        Ok(Token(token))
     }
 
     /// The token in a text that claims to be one; `None` if its shape already says that it is not ours.
@@ -73,6 +91,13 @@ impl Token {
 
     /// What the store keeps and compares in the token's place.
     pub fn hash(&self) -> TokenHash {
+        let TokenHash(mut hash) = self.earlier_hash();
+        hash.iter_mut().zip(self.0.bytes()).take(PLACE_LENGTH).for_each(|(kept, byte)| *kept = byte);
+        TokenHash(hash)
+    }
+
+    /// What earlier versions kept in its place: links live long.
+    pub fn earlier_hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
@@ -88,7 +113,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// SHA-256 of a [`Token`]. With 142 random bits in the token, nothing slower is needed.
+/// SHA-256 of a [`Token`], its first bytes replaced by the characters with which the token begins. With 125 random bits in the
+/// rest of the token, nothing slower is needed.
+///
+/// The store sorts by these: those of invites that were made in a row lie side by side on the disk, however many invites there
+/// are, where hashes alone would each change another part of it. 232 bits of the hash are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -326,6 +355,8 @@ pub struct Use {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     pub fn at(second: i64) -> Timestamp {
@@ -356,8 +387,41 @@ pub(crate) mod tests {
     fn a_token_has_24_alphanumerics_and_keeps_to_itself() {
         let token = Token::generate().unwrap();
         assert_eq!(Token::parse(token.reveal()), Some(token.clone()));
-        assert_ne!(token, Token::generate().unwrap());
-        assert!(!format!("{token:?}").contains(token.reveal()));
+        assert_eq!(token.reveal().len(), 24);
+        assert!(!format!("{token:?}").contains(&token.reveal()[PLACE_LENGTH..]));
+    }
+
+    #[test]
+    fn a_token_is_random_at_every_place_but_where_it_begins() {
+        let tokens: Vec<_> = (0..2000).map(|_| Token::generate().unwrap()).collect();
+        for place in PLACE_LENGTH..TOKEN_LENGTH {
+            let found: HashSet<_> = tokens.iter().map(|token| token.reveal().as_bytes()[place]).collect();
+            assert_eq!(found.len(), 62, "characters at {place}");
+        }
+        let begun: HashSet<_> = tokens.iter().map(|token| &token.reveal()[..PLACE_LENGTH]).collect();
+        assert!(begun.len() >= 2000 / TOKENS_IN_A_PLACE, "new ones, from time to time");
+    }
+
+    #[test]
+    fn hashes_of_tokens_made_in_a_row_lie_side_by_side() {
+        let hashes: Vec<_> = (0..1000).map(|_| Token::generate().unwrap().hash().0).collect();
+        let begun: HashSet<_> = hashes.iter().map(|hash| &hash[..PLACE_LENGTH]).collect();
+        assert!(begun.len() < 100, "four or five, and some more where other tests make tokens meanwhile");
+        let rest: HashSet<_> = hashes.iter().map(|hash| &hash[PLACE_LENGTH..]).collect();
+        assert_eq!(rest.len(), 1000);
+    }
+
+    #[test]
+    fn every_character_of_a_token_counts() {
+        let text = "ABCDEFGHIJKLMNOPQRSTUVWX";
+        let token = Token::parse(text).unwrap();
+        assert_eq!(token.earlier_hash().0, *Sha256::digest(text), "as earlier versions had it");
+        for place in 0..TOKEN_LENGTH {
+            let mut other = text.to_owned();
+            other.replace_range(place..=place, "x");
+            let other = Token::parse(&other).unwrap();
+            assert_ne!(other.hash().0[PLACE_LENGTH..], token.hash().0[PLACE_LENGTH..], "{other:?} at {place}");
+        }
     }
 
     #[test]
@@ -366,7 +430,7 @@ pub(crate) mod tests {
         assert!(ids.iter().all(|id| InviteId::parse(id.as_str()).as_ref() == Some(id)));
         let sorted = ids.windows(2).filter(|pair| pair[0] < pair[1]).count();
         assert!(sorted >= 998, "but for where it begins again");
-        let random: std::collections::HashSet<_> = ids.iter().map(|id| &id.as_str()[ID_COUNTER..]).collect();
+        let random: HashSet<_> = ids.iter().map(|id| &id.as_str()[ID_COUNTER..]).collect();
         assert!(random.len() > 990);
     }
 

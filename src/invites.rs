@@ -167,6 +167,13 @@ impl Invites {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
+    async fn find_by_token(&self, token: &Token) -> Result<Option<Invite>> {
+        match self.0.store.find(token.hash()).await? {
+            Some(invite) => Ok(Some(invite)),
+            None => Ok(self.0.store.find(token.earlier_hash()).await?),
+        }
+    }
+
     /// Makes an invite.
     ///
     /// # Errors
@@ -244,7 +251,7 @@ impl Invites {
     }
 
     async fn of_token(&self, host: &DomainPart, token: &Token) -> Result<Invite> {
-        let found = self.0.store.find(token.hash()).await?;
+        let found = self.find_by_token(token).await?;
         Ok(found.filter(|invite| &invite.host == host).ok_or(Refusal::Unknown)?)
     }
 
@@ -265,7 +272,7 @@ impl Invites {
             self.counts().admit(address, Instant::now()).map_err(refused)?;
         }
         let found = match token {
-            Some(token) => self.0.store.find(token.hash()).await?,
+            Some(token) => self.find_by_token(token).await?,
             None => None,
         };
         Ok(found.ok_or_else(|| self.wrong_token(address))?)
@@ -539,7 +546,7 @@ impl Invites {
     pub async fn find(&self, reference: Reference) -> Result<Invite> {
         let found = match reference {
             Reference::Id(id) => self.0.store.find_by_id(id).await?,
-            Reference::Token(token) => self.0.store.find(token.hash()).await?,
+            Reference::Token(token) => self.find_by_token(&token).await?,
         };
         Ok(found.ok_or(Refusal::Unknown)?)
     }

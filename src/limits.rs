@@ -12,7 +12,7 @@ use crate::invite::InviteId;
 /// Wrong tokens count for so long, from the first one on; and so long is an address refused that had too many.
 pub const GUESSING: Duration = Duration::from_secs(10 * 60);
 
-/// How many tokens may be wrong within [`GUESSING`], whoever tries them. Next to the 142 bits of a token this is nothing.
+/// How many tokens may be wrong within [`GUESSING`], whoever tries them. Next to the 125 bits of a token this is nothing.
 pub const MOST_WRONG_IN_ALL: u32 = 1000;
 
 /// How often it is said that there are too many in all.

@@ -14,7 +14,7 @@ use easy_invite::chat_server::{Account, ChatServer, Hook, Question, Unreachable}
 use easy_invite::config;
 use easy_invite::control::{self, Listener};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
-use easy_invite::store::{Claim, Filter, Store, StoreUrl};
+use easy_invite::store::{Claim, Filter, Quota, Store, StoreUrl};
 use easy_invite::xmpp::Link;
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -1338,6 +1338,21 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         scratch.store_is_well();
         assert_eq!(scratch.invites(), before);
         assert_eq!(scratch.prints(&["show", used.invite.as_str()]), registered);
+    }
+}
+
+#[test]
+fn a_link_that_an_earlier_version_made_is_found() {
+    for stored in Stored::of_each_kind() {
+        stored.fill(1);
+        let token = Token::generate().unwrap();
+        let id = stored.with(async |store| {
+            let mut invite = store.list(Filter::default(), 1, now()).await.unwrap().remove(0);
+            (invite.id, invite.token_hash) = (InviteId::generate().unwrap(), token.earlier_hash());
+            store.insert(invite.clone(), Quota::default(), now()).await.unwrap();
+            invite.id.to_string()
+        });
+        assert_eq!(text(&stored.scratch.json(&["show", token.reveal()])[0], "id"), id);
     }
 }
 
