@@ -83,7 +83,7 @@ async fn several_daemons_may_make_the_store_at_the_same_moment() {
         for opened in join_all(opening).await {
             opened.unwrap().unwrap();
         }
-        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["3"]]);
+        assert_eq!(query(&database.url, "SELECT version FROM easy_invite_schema").await, [["4"]]);
     }
 }
 

@@ -21,10 +21,11 @@ use super::session::{Engine, Row, Session, Value};
 use super::{Result, StoreError, Work, begin_by};
 
 /// Every schema change since the first, in order.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/postgres/0001_invites.sql"),
     include_str!("../../migrations/postgres/0002_commits_and_copies.sql"),
     include_str!("../../migrations/postgres/0003_quotas_and_retention.sql"),
+    include_str!("../../migrations/postgres/0004_beginnings_of_tokens.sql"),
 ];
 
 /// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.

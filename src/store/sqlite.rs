@@ -17,11 +17,12 @@ use super::{Result, StoreError, Work};
 use crate::texts::printable;
 
 /// Every schema change since the first, in order; `user_version` counts those that a file has seen.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_invites.sql"),
     include_str!("../../migrations/sqlite/0002_servers.sql"),
     include_str!("../../migrations/sqlite/0003_copied.sql"),
     include_str!("../../migrations/sqlite/0004_quotas_and_retention.sql"),
+    include_str!("../../migrations/sqlite/0005_beginnings_of_tokens.sql"),
 ];
 
 /// Marks a file as a store of easy-invite ("einv"), so that another program's database is not written to.
