@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 /// Characters in a token. All are from the system's random source.
 pub const TOKEN_LENGTH: usize = 24;
 
-/// With how many of them tokens begin that are made one after another: [`TokenHash`] says what for. That leaves
+/// With how many of them all tokens begin that one process makes in a row: [`TokenHash`] says what for. That leaves
 /// 62^21 possibilities to guess, 125 bits, to whoever knows these.
 const PLACE_LENGTH: usize = 3;
 

@@ -167,6 +167,7 @@ impl Invites {
         Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
+    /// The invite of a token, whichever version made it.
     async fn find_by_token(&self, token: &Token) -> Result<Option<Invite>> {
         match self.0.store.find(token.hash()).await? {
             Some(invite) => Ok(Some(invite)),
