@@ -41,7 +41,7 @@ pub(crate) fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRa
     // Bytes from here up would make the first characters of the alphabet likelier than the others.
     let even = 256 - 256 % alphabet.len();
     let mut text = String::with_capacity(length);
-    let mut bytes = [0u8; 64];
+    let mut bytes = [0u8; 32];
     while text.len() < length {
         SysRng.try_fill_bytes(&mut bytes).map_err(|_| NoRandomness)?;
         let usable = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < even);

@@ -13,6 +13,7 @@ use super::form::Submission;
 use super::refused::{away, stanza_error};
 use super::stanza::{element, error_in, ns, with, with_text};
 use super::{create_account, new_invite, password_reset};
+use crate::invite::nonce;
 use crate::invites::{Error, Invites, Issued};
 use crate::policy::HostPolicy;
 use crate::refusal::Refusal;
@@ -198,7 +199,8 @@ pub async fn execute(
     {
         return Err(wrong("bad-sessionid", texts, &texts.command.finished));
     }
-    let new_id = || Sessions::new_id().map_err(|_| away(texts));
+    // It need not be a secret: whoever else knows it can do nothing with it.
+    let new_id = || nonce().map_err(|_| away(texts));
     let id = session.map_or_else(new_id, |id| Ok(id.to_owned()))?;
     if action == Action::Cancel {
         return Ok(reply(command, &id, "canceled", texts));
@@ -298,11 +300,6 @@ struct Session {
 }
 
 impl Sessions {
-    /// A session id: as unguessable as a token.
-    fn new_id() -> Result<String, crate::invite::NoRandomness> {
-        crate::invite::Token::generate().map(|token| token.reveal().to_owned())
-    }
-
     /// Opens a session; `false` if there are too many.
     fn open(&self, id: String, requester: &Requester, command: &Command) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
