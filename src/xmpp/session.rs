@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::io;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,10 @@ const FROM_ONE_USER: usize = 64;
 
 /// How many requests of the hosts themselves are worked on at a time. A hook asks one question for each stream.
 const FROM_HOSTS: usize = 8192;
+
+/// How many stanzas that have come in are taken before anything else: what they ask of the store is then begun together, and
+/// shares a commit. With more, whoever waits for so many answers would have nothing to send while that commit lasts.
+const TAKEN_AT_ONCE: usize = 32;
 
 /// How long what a request asks of the store may wait to be begun: a hook waits for five seconds, and what nobody waits for
 /// any more would only keep others waiting.
@@ -148,45 +153,43 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
         let written = tokio::select! {
             Some(first) = in_flight.next(), if !in_flight.is_empty() => {
                 // Whatever else is ready goes out in the same write.
-                let mut batch = Vec::new();
-                let mut next = Some(first);
-                while let Some((replies, sender)) = next {
-                    batch.extend(replies);
+                let others = iter::from_fn(|| in_flight.next().now_or_never().flatten());
+                let replies = iter::once(first).chain(others).flat_map(|(replies, sender)| {
                     if let Some(sender) = sender {
                         admitted.answered(sender);
                     }
-                    next = in_flight.next().now_or_never().flatten();
-                }
-                send(&mut wire, batch, stop).await
+                    replies
+                });
+                send(&mut wire, replies, stop).await
             }
             received = wire.next() => {
-                pinged &= matches!(received, Some(Err(ReadError::SoftTimeout)));
-                match received {
-                    Some(Ok(stanza)) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
-                        return Ended::Lost(stream_error(&stanza).to_string());
-                    }
-                    Some(Ok(stanza)) => {
-                        heard = Instant::now();
-                        let received = receive(stanza, config, invites, sessions, &mut asked, &mut admitted);
-                        in_flight.extend(received);
-                        Ok(())
-                    }
-                    Some(Err(ReadError::SoftTimeout)) if !pinged => {
-                        pinged = true;
-                        let host = invites.hosts().next().map_or(component, |host| host.as_str());
-                        let iq = element!(ns::COMPONENT, "iq", "type" = "get", "from" = component, "to" = host, "id" = "alive");
-                        send(&mut wire, vec![with(iq, [element!(ns::PING, "ping")])], stop).await
-                    }
-                    Some(Err(ReadError::SoftTimeout)) => return Ended::Lost("the chat server fell silent".to_owned()),
-                    Some(Err(ReadError::ParseError(error))) => {
-                        tracing::debug!(%error, "a stanza was passed over");
-                        Ok(())
-                    }
-                    Some(Err(ReadError::HardError(error))) => return Ended::Lost(error.to_string()),
-                    Some(Err(ReadError::StreamFooterReceived)) | None => {
-                        return Ended::Lost("the chat server closed the stream".to_owned());
+                let others = iter::from_fn(|| wire.next().now_or_never());
+                let mut ping = None;
+                for received in iter::once(received).chain(others).take(TAKEN_AT_ONCE) {
+                    pinged &= matches!(received, Some(Err(ReadError::SoftTimeout)));
+                    match received {
+                        Some(Ok(stanza)) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
+                            return Ended::Lost(stream_error(&stanza).to_string());
+                        }
+                        Some(Ok(stanza)) => {
+                            heard = Instant::now();
+                            in_flight.extend(receive(stanza, config, invites, sessions, &mut asked, &mut admitted));
+                        }
+                        Some(Err(ReadError::SoftTimeout)) if !pinged => {
+                            pinged = true;
+                            let host = invites.hosts().next().map_or(component, |host| host.as_str());
+                            let iq = element!(ns::COMPONENT, "iq", "type" = "get", "from" = component, "to" = host, "id" = "alive");
+                            ping = Some(with(iq, [element!(ns::PING, "ping")]));
+                        }
+                        Some(Err(ReadError::SoftTimeout)) => return Ended::Lost("the chat server fell silent".to_owned()),
+                        Some(Err(ReadError::ParseError(error))) => tracing::debug!(%error, "a stanza was passed over"),
+                        Some(Err(ReadError::HardError(error))) => return Ended::Lost(error.to_string()),
+                        Some(Err(ReadError::StreamFooterReceived)) | None => {
+                            return Ended::Lost("the chat server closed the stream".to_owned());
+                        }
                     }
                 }
+                send(&mut wire, ping, stop).await
             }
             Some(question) = questions.recv(), if stopping.is_none() => {
                 let stanza = asked.ask(question, component);
@@ -256,12 +259,12 @@ fn receive(
 /// up, sooner when it is time to stop.
 async fn send<Io: AsyncBufRead + AsyncWrite + Unpin>(
     wire: &mut Wire<Io>,
-    stanzas: Vec<Element>,
+    stanzas: impl IntoIterator<Item = Element>,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let write = async {
-        for stanza in &stanzas {
-            match wire.feed(stanza).await {
+        for stanza in stanzas {
+            match wire.feed(&stanza).await {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     tracing::error!(%error, "a stanza could not be written");
                 }
