@@ -41,9 +41,10 @@ WARM_UP = 0.5
 class Bench:
     """The rows, the servers that they need, and what was measured so far."""
 
-    def __init__(self, options: argparse.Namespace, folder: Path):
+    def __init__(self, options: argparse.Namespace, folder: Path, facts: dict, output: Path):
         self.options = options
         self.folder = folder
+        self.facts, self.output = facts, output
         self.load = Load(Path(os.environ["EASY_INVITE_LOAD"]), folder)
         self.rows: list[Row] = []
         self._names = 0
@@ -65,9 +66,10 @@ class Bench:
         self.turns(row, sides, measure_one)
 
     def done(self, row: Row) -> None:
-        """A row is complete."""
+        """A row is complete, and kept, whatever becomes of the others."""
         self.rows.append(row)
         print(f"\n{row.text()}", flush=True)
+        report.write(self.rows, self.facts, self.output)
 
     def new_name(self) -> str:
         """What nothing else here is called, and nobody."""
@@ -412,7 +414,7 @@ def main() -> None:
     facts = machine()
     print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
     with scratch() as folder:
-        bench = Bench(options, folder)
+        bench = Bench(options, folder, facts, output)
         for name in ONCE + PER_VERSION:
             if options.what and name not in options.what:
                 continue
@@ -421,7 +423,6 @@ def main() -> None:
                     getattr(bench, name)()
                 elif options.prosody in (None, version):
                     getattr(bench, name)(version)
-            report.write(bench.rows, facts, output)
     if any(row.key.startswith("waiting/") for row in bench.rows):
         report.chart(bench.rows, output / "bench.svg")
     print(f"\nAll of it is in {output}: bench.txt, bench.json" + (", bench.svg" if (output / "bench.svg").exists() else ""))

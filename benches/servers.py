@@ -159,7 +159,11 @@ def measure(load: Load, side: Side, what: str, **options: object) -> dict:
     """One measurement, with the share of a processor that each part took meanwhile."""
     parts = {"prosody": side.server.pid} | ({"easy-invite": side.program.pid} if side.program else {})
     before, since = busy(parts.values()), time.monotonic()
-    result = load.run(what, side.server.c2s_port, to=side.to, tokens=side.tokens, **options)
+    try:
+        result = load.run(what, side.server.c2s_port, to=side.to, tokens=side.tokens, **options)
+    except RuntimeError as error:
+        told = (side.program or side.server).log.splitlines()
+        raise RuntimeError("\n".join([f"{error}", f"What {side.name} wrote last:", *told[-20:]])) from error
     elapsed = time.monotonic() - since
     for name, first, last in zip(parts, before, busy(parts.values())):
         result[f"{name}_busy"] = (last - first) / elapsed
