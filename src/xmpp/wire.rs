@@ -23,8 +23,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How long connecting and logging in may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How much is read, and written, in one go: some 80 requests, and as many replies.
-const BUFFERS: (usize, usize) = (16 * 1024, 64 * 1024);
+/// How many bytes are read in one go: some 80 requests.
+const READ_AT_ONCE: usize = 16 * 1024;
+
+/// How many bytes are written in one go: some 60 replies.
+const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
 /// The stream, once logged in.
 pub type Wire<Io> = XmlStream<Bounded<Io>, Element>;
@@ -57,7 +60,7 @@ pub async fn connect(server: &str, jid: &str, secret: &str) -> Result<Wire<BufSt
         let tcp = TcpStream::connect(server).await?;
         // Replies are written in batches already; waiting for more only delays them.
         tcp.set_nodelay(true)?;
-        login(BufStream::with_capacity(BUFFERS.0, BUFFERS.1, tcp), jid, secret).await
+        login(BufStream::with_capacity(READ_AT_ONCE, WRITTEN_AT_ONCE, tcp), jid, secret).await
     };
     tokio::time::timeout(LOGIN_TIMEOUT, connect).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "the chat server accepted the connection but did not answer")
