@@ -18,7 +18,7 @@ use easy_invite::limits::{Limits, MOST_WRONG_IN_ALL};
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
-use easy_invite::store::{Store, StoreUrl};
+use easy_invite::store::{Filter, Store, StoreUrl};
 use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use jid::DomainPart;
@@ -406,17 +406,35 @@ async fn a_silent_server_is_asked_whether_it_is_there_and_then_given_up() {
     assert!(said.contains("silent") || said.contains("timed out") || said.contains("timeout"), "{said}");
 }
 
+/// So many requests of one user for "New Invite".
+fn new_invites(count: u32) -> String {
+    let request = |number| {
+        format!(
+            "<iq type='set' from='alice@example.org/x' to='invite.example.org' id='{number}'>\
+             <command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:invite#invite'/></iq>"
+        )
+    };
+    (0..count).map(request).collect()
+}
+
+#[tokio::test]
+async fn what_came_in_with_the_end_of_the_stream_is_done() {
+    let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
+    component.server.send(&(new_invites(10) + "</stream:stream>")).await;
+    let said = (&mut component.ended).await.unwrap();
+    assert!(said.contains("closed the stream"), "{said}");
+    let done = async {
+        while component.invites.list(Filter::default(), 100).await.unwrap().len() < 10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), done).await.expect("all ten, of which nobody is told");
+}
+
 #[tokio::test]
 async fn what_is_in_flight_is_answered_before_the_end() {
     let mut component = Component::logged_in(HostPolicy::default(), Limits::default()).await;
-    let mut sent = String::new();
-    for number in 0..50 {
-        sent += &format!(
-            "<iq type='set' from='alice@example.org/x' to='invite.example.org' id='{number}'>\
-             <command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:invite#invite'/></iq>"
-        );
-    }
-    component.server.send(&sent).await;
+    component.server.send(&new_invites(50)).await;
     let mut answered = 0;
     while let Some(stanza) = component.server.next().await {
         assert_eq!(stanza.attr("type"), Some("result"));

@@ -37,8 +37,8 @@ const FROM_ONE_USER: usize = 64;
 /// How many requests of the hosts themselves are worked on at a time. A hook asks one question for each stream.
 const FROM_HOSTS: usize = 8192;
 
-/// How many stanzas that have come in are taken before anything else: what they ask of the store is then begun together, and
-/// shares a commit. With more, whoever waits for so many answers would have nothing to send while that commit lasts.
+/// How many stanzas that have come in, or questions of ours, are taken before anything else: what they ask of the store is then
+/// begun together, and shares a commit. With more, whoever waits for so many answers would have nothing to send while that commit lasts.
 const TAKEN_AT_ONCE: usize = 32;
 
 /// How long what a request asks of the store may wait to be begun: a hook waits for five seconds, and what nobody waits for
@@ -164,36 +164,48 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             }
             received = wire.next() => {
                 let others = iter::from_fn(|| wire.next().now_or_never());
-                let mut ping = None;
+                let (mut ping, mut lost) = (None, None);
                 for received in iter::once(received).chain(others).take(TAKEN_AT_ONCE) {
                     pinged &= matches!(received, Some(Err(ReadError::SoftTimeout)));
-                    match received {
+                    lost = match received {
                         Some(Ok(stanza)) if stanza.name() == "error" && stanza.ns() != ns::COMPONENT => {
-                            return Ended::Lost(stream_error(&stanza).to_string());
+                            Some(stream_error(&stanza).to_string())
                         }
                         Some(Ok(stanza)) => {
                             heard = Instant::now();
                             in_flight.extend(receive(stanza, config, invites, sessions, &mut asked, &mut admitted));
+                            None
                         }
                         Some(Err(ReadError::SoftTimeout)) if !pinged => {
                             pinged = true;
                             let host = invites.hosts().next().map_or(component, |host| host.as_str());
                             let iq = element!(ns::COMPONENT, "iq", "type" = "get", "from" = component, "to" = host, "id" = "alive");
                             ping = Some(with(iq, [element!(ns::PING, "ping")]));
+                            None
                         }
-                        Some(Err(ReadError::SoftTimeout)) => return Ended::Lost("the chat server fell silent".to_owned()),
-                        Some(Err(ReadError::ParseError(error))) => tracing::debug!(%error, "a stanza was passed over"),
-                        Some(Err(ReadError::HardError(error))) => return Ended::Lost(error.to_string()),
-                        Some(Err(ReadError::StreamFooterReceived)) | None => {
-                            return Ended::Lost("the chat server closed the stream".to_owned());
+                        Some(Err(ReadError::SoftTimeout)) => Some("the chat server fell silent".to_owned()),
+                        Some(Err(ReadError::ParseError(error))) => {
+                            tracing::debug!(%error, "a stanza was passed over");
+                            None
                         }
+                        Some(Err(ReadError::HardError(error))) => Some(error.to_string()),
+                        Some(Err(ReadError::StreamFooterReceived)) | None => Some("the chat server closed the stream".to_owned()),
+                    };
+                    if lost.is_some() {
+                        break;
                     }
+                }
+                if let Some(reason) = lost {
+                    // What came in before is begun all the same: the server may not say again that an account is gone.
+                    while in_flight.next().now_or_never().flatten().is_some() {}
+                    return Ended::Lost(reason);
                 }
                 send(&mut wire, ping, stop).await
             }
             Some(question) = questions.recv(), if stopping.is_none() => {
-                let stanza = asked.ask(question, component);
-                send(&mut wire, vec![stanza], stop).await
+                let others = iter::from_fn(|| questions.try_recv().ok());
+                let asking = iter::once(question).chain(others).take(TAKEN_AT_ONCE);
+                send(&mut wire, asking.map(|question| asked.ask(question, component)), stop).await
             }
             _ = clock.tick() => {
                 asked.give_up(Instant::now());
