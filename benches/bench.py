@@ -260,7 +260,8 @@ class Bench:
             with ExitStack() as stack:
                 database = stack.enter_context(Postgres(self.place("postgres"))) if engine == "PostgreSQL" else None
                 sides = []
-                for size in sizes if database is None else [sizes[0], sizes[-1]]:
+                # Those that are compared have their turns one after the other.
+                for size in [sizes[0], sizes[-1], *(sizes[1:-1] if database is None else [])]:
                     name = f"easy-invite on {engine}, {size:,} waiting"
                     if database is None:
                         side = self.ours(stack, version, store=self.filled(size), waiting=size, name=name)
@@ -399,7 +400,7 @@ def folder_of(text: str) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[*ONCE, *PER_VERSION, []], help="only these (default: everything)")
-    parser.add_argument("--rounds", type=at_least(1, int), default=3, help="how often each side has its turn (default: 3)")
+    parser.add_argument("--rounds", type=at_least(1, int), default=5, help="how often each side has its turn (default: 5)")
     parser.add_argument("--seconds", type=at_least(0.1, float), default=3, help="how long each turn is measured (default: 3)")
     parser.add_argument("--largest", type=at_least(1000, int), default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
     parser.add_argument("--prosody", choices=VERSIONS, help="only this version (default: both)")

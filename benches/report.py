@@ -31,10 +31,13 @@ class Row:
         values = [measured[number or self.figure] for measured in self.sides[side] if (number or self.figure) in measured]
         return statistics.median(values) if values else None
 
+    def ratios(self, side: str, other: str) -> list[float]:
+        """The rounds' own ratios: what disturbs the machine for a while disturbs both."""
+        return [one[self.figure] / another[self.figure] for one, another in zip(self.sides[side], self.sides[other])]
+
     def ratio(self, side: str, other: str) -> float:
-        """The median of the rounds' own ratios: what disturbs the machine for a while disturbs both."""
-        pairs = zip(self.sides[side], self.sides[other])
-        return statistics.median(one[self.figure] / another[self.figure] for one, another in pairs)
+        """Their median."""
+        return statistics.median(self.ratios(side, other))
 
     def text(self) -> str:
         """A table."""
@@ -52,7 +55,9 @@ class Row:
                     f"{shares}")
             if side in self.goals:
                 other, bound, wanted = self.goals[side]
-                line += f"  [{self.ratio(side, other):.3g} of {other}; wanted: {bound} {wanted:g}]"
+                ratios = self.ratios(side, other)
+                line += (f"  [{self.ratio(side, other):.3g} of {other}, {min(ratios):.3g} to {max(ratios):.3g}; "
+                         f"wanted: {bound} {wanted:g}]")
             lines.append(line)
         return "\n".join(lines)
 
