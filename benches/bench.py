@@ -31,7 +31,6 @@ NOTHING = "a component that stores nothing"
 TO_COMPONENT = "easy-invite"
 TO_HOST = "easy-invite, through the host"
 ON_POSTGRES = "easy-invite on PostgreSQL"
-ACCOUNTS_ALONE = "easy-invite, invites without a contact"
 OWN_FILES = "Prosody's own, default storage"
 OWN_SQLITE = "Prosody's own, SQLite"
 SIZES = (0, 1_000, 100_000, 1_000_000, 10_000_000)
@@ -113,14 +112,6 @@ class Bench:
         side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
         self.load.run("new-invite", side.server.c2s_port, to=side.to, at_once=8, count=count, seconds=120, warm_up=0,
                       keep=side.tokens)
-
-    def with_links(self, side: Side, count: int) -> None:
-        """Lets the operator make so many, which make nobody a contact: what registering is where it is open to all."""
-        side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
-        made = side.program.cli("generate", HOST, "--count", str(count))
-        if made.returncode != 0:
-            raise RuntimeError(made.stderr)
-        side.tokens.write_text("".join(f"{token}\n" for token in re.findall(r"preauth=(\w+)", made.stdout)))
 
     def filled_tokens(self, side: Side, begin: int, count: int) -> None:
         """Those of the invites that mod_bench_fill made."""
@@ -225,16 +216,13 @@ class Bench:
             without = Side("without any module", stack.enter_context(
                 prosody(version, self.place("without") / "prosody", OPEN_TO_ALL)))
             ours = self.ours(stack, version, name=TO_COMPONENT)
-            accounts_alone = Side(ACCOUNTS_ALONE, ours.server, ours.program)
             own = self.own(stack, version, "internal", OWN_FILES)
             row = Row(f"bystander/{version}/idle", f"Somebody's stanzas, one after the other, nobody redeems, Prosody {version}")
             row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
             self.loads(row, [without, ours], "ping")
 
             def among_a_crowd(side: Side) -> dict:
-                if side is accounts_alone:
-                    self.with_links(side, 1500)
-                elif side is not without:
+                if side is not without:
                     self.with_tokens(side, 500 if side is own else 1500)
                 name = self.new_name()
                 command = self.load.command("register" if side is without else "redeem", side.server.c2s_port,
@@ -249,8 +237,8 @@ class Bench:
 
             row = Row(f"bystander/{version}/256",
                       f"Somebody's stanzas, one after the other, while 256 redeem (without any module: register), Prosody {version}")
-            row.goals = {TO_COMPONENT: (own.name, "at least", 1 / 1.1), ACCOUNTS_ALONE: (without.name, "at least", 1 / 1.1)}
-            self.turns(row, [own, ours, accounts_alone, without], among_a_crowd)
+            row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
+            self.turns(row, [own, ours, without], among_a_crowd)
 
     def waiting(self) -> None:
         """The same with more and more invites waiting."""

@@ -186,20 +186,31 @@ local take_turn;
 
 local function next_turn(pong)
 	is_others_turn = false;
-	while in_line[1] and not is_others_turn do
-		local go_on = table.remove(in_line, 1);
-		-- Where the daemon does not answer, nobody waits for that once for each of those in front of them.
-		(pong.payload and take_turn or give)(go_on);
+	if pong.payload then
+		while in_line[1] and not is_others_turn do take_turn(table.remove(in_line, 1)); end
+	else -- nobody waits for a daemon that does not answer once for each of those in front of them
+		local line = in_line;
+		in_line = {};
+		for _, go_on in ipairs(line) do give(go_on); end
 	end
 end
 
-function take_turn(go_on)
+function take_turn(go_on, in_front)
 	if is_others_turn then
-		table.insert(in_line, go_on);
+		table.insert(in_line, in_front and 1 or #in_line + 1, go_on);
 	else
 		is_others_turn = true;
 		give(go_on);
 		ask("get", st.stanza("ping", { xmlns = xmlns_ping }), next_turn);
+	end
+end
+
+-- Between an account and its contact lists, which take as long. Whoever has begun goes on before all that have not.
+local function let_others_have_a_turn()
+	if daemon_answers and async.ready() then
+		local wait, done = async.waiter();
+		take_turn(done, true);
+		wait();
 	end
 end
 
@@ -445,10 +456,26 @@ local function read_promise(element)
 end
 
 -- To do it once more changes nothing. Where something raises an error, the daemon has it done once more, later.
-local function fulfil(username, promised)
+local function give_rights(username, promised)
 	set_roles(username, promised.roles);
 	join_groups(username, promised.groups);
+end
+
+local function fulfil(username, promised)
+	give_rights(username, promised);
 	if promised.inviter then befriend(username, promised.inviter); end -- last: not all of it is in our hands
+end
+
+-- The same for an account that was just made. Returns whether it is done, or false and the error.
+local function fulfil_in_turns(username, promised)
+	local ok, err = pcall(give_rights, username, promised);
+	if ok and promised.inviter then
+		let_others_have_a_turn();
+		if account_exists(username, host) ~= false then -- it may be deleted again, and has used the invite all the same
+			ok, err = pcall(befriend, username, promised.inviter);
+		end
+	end
+	return ok, err;
 end
 
 ---- Deleted accounts (§ 7)
@@ -712,7 +739,7 @@ local function succeed(event, purpose)
 	local reservation = registrations[event.session];
 	if reservation and reservation.username == event.username and reservation.purpose == purpose then
 		local ok, err = true, nil;
-		if purpose == "register" then ok, err = pcall(fulfil, event.username, reservation.promised); end
+		if purpose == "register" then ok, err = fulfil_in_turns(event.username, reservation.promised); end
 		if not ok then
 			module:log("error", "%s has registered, and not all that the invitation promises is done yet: %s", event.username, err);
 		end
@@ -759,9 +786,12 @@ module:hook("presence/bare", function (event)
 	if not is_token(token) or not account_exists(username, host) then
 		return;
 	end
-	local item = rostermanager.load_roster(username, host)[contact];
-	if asked_about[stanza] or item and item.subscription == "both" then
-		return; -- contacts already, as those who have registered with this token: no use is needed
+	local function are_contacts()
+		local item = rostermanager.load_roster(username, host)[contact];
+		return item and item.subscription == "both";
+	end
+	if asked_about[stanza] or are_contacts() then
+		return; -- as those who have registered with this token: no use is needed
 	elseif requests >= most_requests or (requests_of[contact] or 0) >= most_requests_each then
 		return; -- a flood: the user is asked, as without a token
 	end
@@ -775,7 +805,7 @@ module:hook("presence/bare", function (event)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local is_reserved = says(answer, "reserved") and answer.payload.attr.purpose == "contact";
 		local sender = not origin.destroyed and origin or nil;
-		if is_reserved then
+		if is_reserved and not are_contacts() then -- who has registered may have become one meanwhile
 			local ok, err = pcall(approve, username, contact, presence, sender);
 			finish(reservation, ok and "redeem" or nil);
 			if not ok then
@@ -1127,7 +1157,7 @@ local function create(reservation, question)
 		module:fire_event("user-password-reset", event);
 		return answer;
 	end
-	local ok, problem = pcall(fulfil, username, promised);
+	local ok, problem = fulfil_in_turns(username, promised);
 	if not ok then
 		module:log("error", "%s has registered, and not all that the invitation promises is done yet: %s", username, problem);
 		answer.attr.settled = "false";

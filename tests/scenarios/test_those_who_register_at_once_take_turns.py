@@ -1,5 +1,6 @@
 """Of those who register at the same time, one goes on when the server has served others after another: between two passwords that are
-hashed, it reads what else there is to read. The hook sees that by the answer to a ping of its own: here, the test plays the daemon."""
+hashed, it reads what else there is to read, and between an account and its contact lists. The hook sees that by the answer to a ping of
+its own: here, the test plays the daemon."""
 
 import asyncio
 
@@ -10,6 +11,7 @@ from harness.stories import eventually
 from harness.xmpp import StanzaError, children
 
 NAMES = ["carol", "dave", "erin"]
+BY_ALICE = "inviter='alice@example.org'"
 
 
 @pytest.fixture
@@ -38,6 +40,45 @@ async def test_browsers(server):
         played.stream.reply(ping)
 
 
+async def test_contact_lists_have_a_turn_of_their_own(server):
+    alice = await server.login("alice")
+    played, streams, registrations = await reserved_at_once(server, BY_ALICE)
+    for name in NAMES:
+        await registrations[name]
+        ping = await next_ping(played)
+        assert f"{name}@example.org" not in await alice.roster()
+        played.stream.reply(ping)
+        ping = await next_ping(played)
+        assert (await alice.roster())[f"{name}@example.org"].subscription == "both"
+        for later in NAMES[NAMES.index(name) + 1:]:
+            assert not await played.account_exists(later)
+        played.stream.reply(ping)
+
+
+async def test_an_account_that_is_deleted_before_has_used_its_invite(server):
+    alice = await server.login("alice")
+    played, streams, registrations = await reserved_at_once(server, BY_ALICE)
+    await registrations["carol"]
+    ping = await next_ping(played)
+    server.prosody.shell('user:delete("carol@example.org")')
+    assert not await played.account_exists("carol")
+    played.stream.reply(ping)
+    await played.stream.expect(lambda stanza: children(stanza, "redeem"), what="the use that made the account")
+    assert "carol@example.org" not in await alice.roster()
+
+
+async def test_a_browser_is_told_when_the_contact_lists_are_written(server):
+    alice = await server.login("alice")
+    played = await connect(server)
+    creation = asyncio.create_task(played.create("r1", "carol", "carol's password", inviter="alice@example.org"))
+    ping = await next_ping(played)
+    assert await played.account_exists("carol") and not creation.done()
+    assert "carol@example.org" not in await alice.roster()
+    played.stream.reply(ping)
+    assert await creation == "created"
+    assert (await alice.roster())["carol@example.org"].subscription == "both"
+
+
 async def test_who_is_gone_gives_the_use_back(server):
     played, streams, registrations = await reserved_at_once(server)
     ping = await next_ping(played)
@@ -53,9 +94,10 @@ async def test_who_is_gone_gives_the_use_back(server):
         await registrations["dave"]
 
 
-@pytest.mark.parametrize("how", ["no answer", "an error", "the daemon goes"])
-async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how):
-    played, streams, registrations = await reserved_at_once(server)
+@pytest.mark.parametrize("how, invited", [("no answer", ""), ("an error", ""), ("the daemon goes", ""), ("no answer", BY_ALICE),
+                                          ("the daemon goes", BY_ALICE)])
+async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how, invited):
+    played, streams, registrations = await reserved_at_once(server, invited)
     ping = await next_ping(played)
     if how == "an error":
         played.stream.reply_error(ping, "cancel", "service-unavailable")
@@ -64,6 +106,9 @@ async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how):
     for name in NAMES:
         await registrations[name]
     assert not any(is_ping(stanza) for stanza in played.stream.inbox)  # nor once for each of those in line
+    if invited:
+        alice = await server.login("alice")
+        assert set(await alice.roster()) >= {f"{name}@example.org" for name in NAMES}
 
 
 async def test_nobody_goes_on_when_the_module_has_gone(server):
@@ -76,7 +121,7 @@ async def test_nobody_goes_on_when_the_module_has_gone(server):
             await registrations[name]
 
 
-async def reserved_at_once(server):
+async def reserved_at_once(server, invited=""):
     """The daemon, which has reserved a use for each of three at once; and of each: their stream, and the registration that is on its way."""
     played = await connect(server)
     streams = {name: await server.connect() for name in NAMES}
@@ -85,7 +130,7 @@ async def reserved_at_once(server):
         registrations[name] = asyncio.create_task(stream.registration_set(name, f"{name}'s password"))
         questions.append(await played.stream.expect(lambda stanza: children(stanza, "reserve"), what="the hook's question"))
     for question in questions:
-        played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='register'/>")
+        played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='register' {invited}/>")
     return played, streams, registrations
 
 
