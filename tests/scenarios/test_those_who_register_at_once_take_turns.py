@@ -63,8 +63,22 @@ async def test_an_account_that_is_deleted_before_has_used_its_invite(server):
     server.prosody.shell('user:delete("carol@example.org")')
     assert not await played.account_exists("carol")
     played.stream.reply(ping)
-    await played.stream.expect(lambda stanza: children(stanza, "redeem"), what="the use that made the account")
+    await next_ping(played)  # and nobody else has begun before
+    assert any(children(stanza, "redeem") for stanza in played.stream.inbox)
     assert "carol@example.org" not in await alice.roster()
+
+
+async def test_who_becomes_a_contact_meanwhile_needs_no_second_use(server):
+    played, streams, registrations = await reserved_at_once(server, BY_ALICE)
+    await registrations["carol"]
+    ping = await next_ping(played)
+    carol = await server.login("carol", "carol's password")
+    carol.subscribe("alice@example.org", "A" * 24)
+    question = await played.stream.expect(lambda stanza: children(stanza, "contact"), what="the hook's question")
+    played.stream.reply(ping)
+    await played.stream.expect(lambda stanza: children(stanza, "redeem"), what="the use that made the account")
+    played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='contact'/>")
+    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that nobody needs")
 
 
 async def test_a_browser_is_told_when_the_contact_lists_are_written(server):
