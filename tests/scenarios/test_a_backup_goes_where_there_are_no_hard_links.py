@@ -1,5 +1,5 @@
-"""A backup is written to a file system without hard links, such as the FAT of a USB stick, and overwrites nothing there
-either."""
+"""A backup works on a file system without hard links, such as the FAT of a USB stick.
+It overwrites nothing there either."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ def server(make_server):
     return make_server(run_daemon=False)
 
 
-def test_and_is_whole(server):
+def test_a_backup_is_whole_and_overwrites_nothing(server):
     invite = generate(server)
     backup = server.daemon.folder / "kept.db"
     done = make(server, backup)
@@ -29,8 +29,8 @@ def test_and_is_whole(server):
 
 
 def make(server, backup):
-    """Here, the kernel answers what it would answer there."""
+    """Runs `backup` while the kernel refuses hard links, as it does on FAT."""
     server.daemon.write_config()
-    return subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=link,linkat", "-e", "inject=link,linkat:error=EPERM",
-                           server.daemon.binary, "--config", server.daemon.config_file, "backup", backup],
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=link,linkat", "-e", "inject=link,linkat:error=EPERM"]
+    return subprocess.run([*strace, server.daemon.binary, "--config", server.daemon.config_file, "backup", backup],
                           cwd=server.daemon.folder, capture_output=True, text=True)

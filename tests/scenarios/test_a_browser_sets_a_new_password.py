@@ -1,4 +1,4 @@
-"""Somebody who has forgotten their password opens a reset link in the browser."""
+"""A user who has forgotten their password opens a reset link in the browser."""
 
 import pytest
 
@@ -10,13 +10,13 @@ pytestmark = pytest.mark.seconds(120)
 
 
 async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_server) -> None:
-    """The new password is good, the old one is not, who was logged in is logged out, and the link is over."""
+    """The new password works and the old one does not. Open sessions and the link end."""
     server = make_server(settings=web_settings())
     url = server.daemon.cli("generate", "example.org", "--reset", "bob").stdout.strip().splitlines()[0]
     old_session = await server.login("bob")
     async with chromium() as browser:
         page = await open_page(browser, f"{url}/register", device="windows")
-        assert page.url == f"{url}/reset", "the other form is meant"
+        assert page.url == f"{url}/reset", "the form for a new account must lead to the one for a password"
         await press(page, "Back")
         assert "A new password for bob@example.org" in await text_of(page)
         await page.locator("a.button").click()

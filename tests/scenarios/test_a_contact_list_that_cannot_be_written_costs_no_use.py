@@ -1,5 +1,5 @@
-"""Somebody sends a user what Prosody cannot keep, so that the user's contact list cannot be written until it is
-restarted. An invite of that user makes one account all the same, and the two are contacts afterwards."""
+"""A stanza that Prosody cannot store keeps a user's contact list from being written until Prosody
+restarts. An invite of that user still makes one account, and the two are contacts afterwards."""
 
 import asyncio
 

@@ -1,4 +1,5 @@
-"""A contact request whose token cannot be checked is one without a token: the user is asked, and decides."""
+"""While its token cannot be checked, a contact request is treated as one without a token: the user
+decides."""
 
 from harness.stories import generate
 

@@ -1,5 +1,5 @@
-"""A request whose token is good for nothing is like one without a token: neither an error nor an answer but the
-user's."""
+"""A contact request with a bad token is treated as one without a token: there is no error, and the
+user decides."""
 
 import pytest
 
@@ -57,7 +57,7 @@ async def test_the_user_is_asked(make_server, bad_token):
     await bob.presence_from(ALICE, "subscribed")
 
 
-async def test_the_users_client_gets_a_token_that_it_may_have_made_itself(make_server):
+async def test_the_users_client_gets_the_token_because_it_may_have_made_it(make_server):
     server = make_server()
     alice, bob = await server.login("alice"), await server.login("bob")
     bob.subscribe(ALICE, "made-by-alices-yaxim")

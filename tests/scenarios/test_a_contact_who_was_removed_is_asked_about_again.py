@@ -1,4 +1,4 @@
-"""A used invite is over: whoever was removed from the contacts does not come back with its token, unasked."""
+"""A used invite is over: its token does not bring back a contact who was removed since."""
 
 import pytest
 

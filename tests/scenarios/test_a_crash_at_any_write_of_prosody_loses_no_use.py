@@ -1,6 +1,7 @@
-"""Promise 2, inside Prosody: it is killed before its first write to disk in a registration, then, in another, before
-its second, and so on. Each link makes one account in the end, which somebody can use, with its contact; also where the
-clock was set back an hour between the reservation and the account."""
+"""Promise 2, inside Prosody: it is killed before its first write to disk in a registration, then,
+in another registration, before its second, and so on. In the end, each link has made one account,
+which works and has its contact. This holds also if the clock was set back by an hour between the
+reservation and the account."""
 
 import asyncio
 import itertools
@@ -24,9 +25,9 @@ async def test_at_every_write(make_server, set_back):
     for write in itertools.count(1):
         restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
         username, invite = f"guest-{write}", generate(server, "--contact", "alice@example.org")
-        if await tried(server, username, invite) and await came_to_its_end(server, invite, write):
+        if await tried(server, username, invite) and await ended_without_a_crash(server, invite, write):
             break
-        server.prosody.kill()  # dead already; this is to tell the harness
+        server.prosody.kill()  # it is dead already, but the harness must know
         in_store(server, SET_BACK, set_back)
         server.prosody.hosts["example.org"] = INVITE_HOST
         server.prosody.start()
@@ -44,7 +45,7 @@ async def test_at_every_write(make_server, set_back):
 
 
 def restart(server, host_lines):
-    """Starts both anew: a daemon that has just connected connects again without waiting long."""
+    """Restarts both. The daemon is restarted because it would wait before it connects again."""
     server.daemon.stop()
     server.prosody.stop()
     server.prosody.hosts["example.org"] = host_lines
@@ -52,17 +53,21 @@ def restart(server, host_lines):
     server.daemon.start()
 
 
-async def came_to_its_end(server, invite, write):
-    """Whether a registration that was told to have succeeded ended without a crash: the contact lists are written after that."""
+async def ended_without_a_crash(server, invite, write):
+    """Whether the registration, which was confirmed, ended without a crash: contact lists are
+    written after that."""
     def crashed():
-        return server.prosody.log.count("Killed before writing") == write  # each of those before this one, too
+        return server.prosody.log.count("Killed before writing") == write  # one for each write so far
 
-    await eventually(lambda: crashed() or show(server, invite)["state"] == "redeemed", "the registration is over, or the server")
+    def over():
+        return crashed() or show(server, invite)["state"] == "redeemed"
+
+    await eventually(over, "the registration or the server has ended")
     return not crashed()
 
 
 async def tried(server, username, invite):
-    """Whether the server said that somebody has registered."""
+    """Whether the server confirmed the registration."""
     try:
         await register(server, username, invite)
     except (StanzaError, StreamClosed, ConnectionError):

@@ -1,6 +1,6 @@
-"""The daemon, Prosody, both or the wire between them fail while a form is dealt with, just before one of its stanzas arrives.
-Sent again as soon as they are back, the form ends with the one account that it is for; nobody else gets one with that use, and
-the use is not lost."""
+"""The daemon, Prosody, both, or the wire between them fail just before a stanza of a browser's
+registration arrives. The browser sends the form again until they are back. It makes the one account
+that it is for, nobody else gets an account by that use, and the use is not lost."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_at_any_stanza(make_server, stanza, fault):
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
         first = asyncio.create_task(sent(visitor, invite, form))
         assert await asyncio.to_thread(relay.struck.wait, 10)
-        assert await first in (None, 503), "nobody is told yes or no"
+        assert await first in (None, 503), "neither success nor a refusal is reported yet"
         if server.prosody.pid is None:
             server.prosody.start()
         if server.daemon.pid is None:
@@ -43,7 +43,7 @@ async def test_at_any_stanza(make_server, stanza, fault):
         async def welcomed():
             return await sent(visitor, invite, form) == 200
 
-        await eventually(welcomed, "the form ends with the account", BACK_WITHIN)
+        await eventually(welcomed, "the form makes the account", BACK_WITHIN)
         assert await sent(visitor, invite, form) == 200
         await used(server, invite)
         assert await has_account(server, "carol", password=PASSWORD)

@@ -1,6 +1,7 @@
-"""Prosody is killed before its first write to disk while it creates an account for a browser, then, with another, before its
-second, and so on. Asked afterwards, the hook tells the truth: the account is there, with its contact and for whoever
-knows its password, or it is not, and can be created."""
+"""Prosody is killed before its first write to disk while it creates an account for a browser, then,
+with another account, before its second, and so on. Asked afterwards, the hook tells the truth:
+either the account exists, with its contact and its password, or it does not exist and can be
+created."""
 
 import itertools
 
@@ -38,14 +39,14 @@ async def test_at_every_write(make_server):
 
 
 def restart(server, host_lines):
-    """Starts Prosody anew, which may be dead already."""
+    """Starts Prosody with these settings, whether it is running or dead."""
     server.prosody.kill()
     server.prosody.hosts["example.org"] = host_lines
     server.prosody.start()
 
 
 async def created(server, reservation, username):
-    """Whether the hook lived to say that it has created the account."""
+    """Whether the hook lived to report that it has created the account."""
     daemon = await PlayedDaemon.connect(server)
     try:
         return await daemon.create(reservation, username, password_of(username), **WITH_CONTACT) == "created"

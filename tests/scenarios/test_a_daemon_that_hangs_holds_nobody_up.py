@@ -1,5 +1,6 @@
-"""A daemon that hangs (SIGSTOP) holds up nobody but those who need it: they are refused within seconds, as temporary,
-and everybody else is served as ever. When it goes on, the token of the refused registration is as good as before."""
+"""While the daemon hangs (SIGSTOP), registrations are refused within seconds, as temporary, and
+everything else works. When the daemon goes on, the token of a refused registration is still
+good."""
 
 import asyncio
 
@@ -9,14 +10,14 @@ from harness.stories import eventually, generate, has_account, show
 from harness.watch import Watch
 from harness.xmpp import PING, StanzaError
 
-MEANWHILE = 3  # others who are served, one after the other, while the module waits for 5 seconds
+MEANWHILE = 3  # logins, one after the other, while the module waits for 5 seconds
 MOST_GROWTH = 4 * 1024  # kB
 MOST_CONNECTIONS = 16  # to PostgreSQL
 
 
 @pytest.fixture
 def hanging(server):
-    """The server's daemon, to be paused; it goes on afterwards in any case."""
+    """The daemon, for the test to pause. It goes on afterwards in any case."""
     yield server.daemon
     server.daemon.resume()
 

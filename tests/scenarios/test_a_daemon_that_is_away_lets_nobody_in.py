@@ -1,4 +1,5 @@
-"""Promise 6: while the daemon cannot be asked, nobody registers, invited or not; they are told to try again later."""
+"""Promise 6: while the daemon is away, nobody registers, invited or not. The refusal says to try
+again later."""
 
 import pytest
 
@@ -22,7 +23,7 @@ def killed(server):
 
 @pytest.fixture(params=[never_started, stopped, killed], ids=lambda way: way.__name__)
 def away(request, make_server):
-    """A server whose daemon is away; with it, registration would be open."""
+    """A server whose daemon is away. The daemon would leave registration open."""
     server = make_server(run_daemon=False, settings={"hosts": {"example.org": {"registration_invite_only": False}}})
     request.param(server)
     return server

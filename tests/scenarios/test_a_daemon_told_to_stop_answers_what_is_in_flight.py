@@ -1,5 +1,5 @@
-"""SIGTERM while requests are in flight: they are answered first, and what they were told is in the store. Then the
-daemon ends, with exit code 0."""
+"""SIGTERM while requests are in flight: the daemon answers them, keeps in the store what it
+answered, and ends with exit code 0."""
 
 import asyncio
 import sqlite3
@@ -25,7 +25,7 @@ async def test_requests_that_wait_for_the_store(make_server, address):
     for device in devices:
         ask_for_invites(device, address, 1)
     bob = await server.login("bob")
-    await bob.ask("get", f"<ping xmlns='{PING}'/>", "invite.example.org")  # what came before this is in flight
+    await bob.ask("get", f"<ping xmlns='{PING}'/>", "invite.example.org")  # all earlier requests are in flight now
 
     ending = asyncio.create_task(asyncio.to_thread(server.daemon.stop))
     await eventually(lambda: "SIGTERM" in server.daemon.log, "the daemon is told to stop")

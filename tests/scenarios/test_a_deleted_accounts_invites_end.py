@@ -1,5 +1,6 @@
-"""When an account is deleted, by its user or by the operator, its pending invites end, and links that reset its
-password too; everybody else's stay. If the daemon was away at that moment, it is made good when it is back."""
+"""When an account is deleted, by its user or by the operator, its pending invites and password
+reset links end. Everybody else's stay. A daemon that was away at that moment learns of it when it
+is back."""
 
 import asyncio
 
@@ -55,13 +56,14 @@ async def test_while_the_daemon_is_away_and_prosody_restarts(make_server):
 
 
 async def test_behind_the_servers_back(make_server):
-    """`prosodyctl deluser` of Prosody 0.12 writes to the disk and tells nobody: it is found out when it matters."""
+    """`prosodyctl deluser` of Prosody 0.12 only writes to the disk. The hook notices when it next
+    looks."""
     server = make_server()
     ending, staying = await invites_of_bob_and_others(server)
-    await (await server.connect()).preauth(ending[0].token)  # which looks for bob
+    await (await server.connect()).preauth(ending[0].token)  # makes the hook look for bob
     code, output, errors = server.prosody.prosodyctl("deluser", "bob@example.org")
     assert code == 0, output + errors
-    await asyncio.sleep(1)  # a look that is no older will do
+    await asyncio.sleep(1)  # the hook trusts a look for as long
     await assert_of_no_use(server, ending)
     await assert_ended(server, ending, staying)
 
@@ -85,7 +87,7 @@ async def test_a_new_account_of_that_name_keeps_its_invites(make_server):
     await by_the_console(server)
     await register(server, "bob", generate(server))
     invite = await new_invite(await server.login("bob"))
-    server.daemon.restart()  # what it is told then is no news
+    server.daemon.restart()  # the hook reports the deletion again
     await register(server, "carol", invite)
 
 

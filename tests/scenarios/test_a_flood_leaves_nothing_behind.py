@@ -1,7 +1,8 @@
-"""Thirty clients ask for far more than they ever use: invites, forms that nobody fills in, tokens that are presented and
-no more, registrations that vanish in the middle, or wait to the end. Meanwhile all is well, or the store, the daemon,
-Prosody or the wire between the two fails. At no moment does the daemon hold more than a few megabytes, threads,
-connections and reservations; its memory does not grow from one flood to the next, and none of the others stays."""
+"""Thirty clients ask for far more than they ever use: invites, forms that nobody fills in, tokens,
+and registrations whose client leaves early or stays to the end. Meanwhile all is well, or the
+store, the daemon, Prosody or the wire between the two fails. The daemon never holds more than a few
+megabytes, threads, connections and reservations. Its memory does not grow from one flood to the
+next, and nothing else stays."""
 
 import asyncio
 import sqlite3
@@ -18,26 +19,27 @@ from harness.watch import OPEN_USES, Watch
 from harness.xmpp import ADHOC, REGISTER, AuthenticationError, StanzaError, StreamClosed, WaitTimeout, preauth_element
 
 CLIENTS = 30
-REQUESTS = 120  # of each client that floods in each flood: 2400 in all
+REQUESTS = 120  # of each client in each flood: 2400 in all
 FLOODS = 3
-MOST_FLOODS = 9  # if it takes so many until its memory does not grow
-PATIENCE = 3  # seconds for an answer; whoever floods does not mind when there is none
+MOST_FLOODS = 9  # until memory must have stopped growing
+PATIENCE = 3  # seconds for an answer
 BYTES_BEFORE_THE_CUT = 20_000
 FAILS_FOR = 6  # seconds: the daemon gives the store up after 4 or 5
-SERVED_WITHIN = 30  # seconds: on a busy machine, where a hold-up would be without end
+SERVED_WITHIN = 30  # seconds: a busy machine may need them, and a hold-up would last forever
 
-# The first flood fills what is there to be kept: buffers, connections to the store, the sessions of commands (the last 16
-# of an account, so after one flood as many as there ever are). The others ask for the same again, so what they add is
-# lost, but for two things: the invites that they made are in the store, and SQLite keeps up to 2 MB of it in memory for
-# each of its two connections; and the allocator keeps in pieces what much at once has taken, which depends on what
-# happens to be at once. That comes to an end: there are more floods until two of them add less than this, while whatever
-# kept a kB of each request would add 4.8 MB more with any two.
+# The first flood fills what is meant to be kept: buffers, connections to the store, and the
+# sessions of commands (the last 16 of an account, so one flood makes as many as there ever are).
+# The other floods ask for the same again. What they add is a leak, with two exceptions. Their
+# invites are in the store, and SQLite keeps up to 2 MB of it in memory for each of its two
+# connections. And the allocator keeps fragments of its peak, which varies. Both come to an end:
+# floods go on until two of them add less than this. A leak of a kB for each request would add 4.8
+# MB with any two.
 MOST_GROWTH = 5 * 1024  # kB
 
 MOST_CONNECTIONS = 16  # to PostgreSQL: kept, once made
 
-# At any moment of the floods. What is in flight is a few kB each, and there are at most 64 requests of each user and eight
-# of each stream.
+# At any moment of the floods. A request in flight takes a few kB, and there are at most 64 of each
+# user and eight of each stream.
 MOST_AT_ONCE = 16 * 1024  # kB
 MOST_RECONNECTING = 2  # files: a connection that has just been lost, and the next one
 
@@ -46,16 +48,16 @@ FLOOD_OVER = (StanzaError, StreamClosed, WaitTimeout, AuthenticationError, Conne
 
 
 class Fault:
-    """What fails while a flood comes."""
+    """What fails during a flood."""
 
     def __init__(self, server, postgres, relay):
         self.server, self.postgres, self.relay = server, postgres, relay
 
     async def nothing(self):
-        """All is well."""
+        """Nothing fails."""
 
     async def store_hangs(self):
-        """Another program holds SQLite's lock, or PostgreSQL does not move."""
+        """Another program holds SQLite's lock, or PostgreSQL hangs."""
         if self.postgres:
             self.postgres.pause()
             await asyncio.sleep(FAILS_FOR)
@@ -68,13 +70,13 @@ class Fault:
             other.close()
 
     async def daemon_hangs(self):
-        """SIGSTOP, and then it goes on."""
+        """The daemon is paused (SIGSTOP) for a while."""
         self.server.daemon.pause()
         await asyncio.sleep(FAILS_FOR)
         self.server.daemon.resume()
 
     async def prosody_is_killed(self):
-        """And comes back."""
+        """Prosody is killed, and started again."""
         before = times_connected(self.server)
         self.server.prosody.kill()
         await asyncio.sleep(1)
@@ -82,7 +84,7 @@ class Fault:
         await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again", 30)
 
     async def wire_is_cut(self):
-        """In the middle of whatever passes."""
+        """The wire is cut in the middle of a stanza."""
         before = times_connected(self.server)
         self.relay.cut_after(BYTES_BEFORE_THE_CUT)
         await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again", 30)
@@ -102,7 +104,7 @@ async def test_again_and_again_while_all_is_well_with_the_store(make_server, set
 
 
 async def flood_again_and_again(make_server, setup, request, fault):
-    """What stays is compared from flood to flood, and everything at any moment with the beginning."""
+    """What stays is compared between floods, and the peak with the beginning."""
     server = make_server(run_daemon=False, global_lines=UNHINDERED, settings=UNLIMITED)
     postgres = request.getfixturevalue("postgres") if setup[1] == "postgres" else None
     connections = MOST_CONNECTIONS if postgres else 0
@@ -129,7 +131,7 @@ async def flood_again_and_again(make_server, setup, request, fault):
 
 
 def times_connected(server):
-    """How often the daemon and the module have introduced themselves."""
+    """How often the daemon and the module have connected."""
     return server.daemon.log.count("the hook is there")
 
 
@@ -139,7 +141,8 @@ async def flooded(server, link, number):
 
 
 async def client(server, link, flood, name):
-    """An admin who floods, or a stranger; each kind of request goes out without waiting for the answers to the others."""
+    """A flooding admin or stranger, who sends each kind of request without waiting for answers to
+    the others."""
     does = (ask_for_commands, ask_to_register, register_and_wait)[name % 3]
     for part in range(4):
         try:
@@ -149,7 +152,7 @@ async def client(server, link, flood, name):
 
 
 async def ask_for_commands(server, link, name):
-    """Invites, and forms that nobody fills in; the stream ends before the last answers come."""
+    """Asks for invites and for forms, and leaves before the last answers come."""
     stream = await server.login("admin", resource=f"flood-{name}", presence=False)
     for number in range(REQUESTS // 4):
         node = CREATE_ACCOUNT if number % 2 else NEW_INVITE
@@ -160,7 +163,7 @@ async def ask_for_commands(server, link, name):
 
 
 async def ask_to_register(server, link, name):
-    """Tokens that are presented and no more, and a registration that vanishes before its answer comes."""
+    """Presents tokens, and leaves before its registration is answered."""
     stream = await server.connect()
     for number in range(REQUESTS // 4 - 1):
         stream.send(f"<iq type='set' id='{name}-{number}'>{preauth_element(link.token)}</iq>")
@@ -171,16 +174,17 @@ async def ask_to_register(server, link, name):
 
 
 async def register_and_wait(server, link, name):
-    """Somebody who does nothing wrong."""
+    """Registers as an honest client does."""
     await register(server, f"guest-{name}", link)
 
 
 async def quiet(server):
-    """No reservation is open any more, and no request is in flight; and then everybody is served at once."""
+    """Waits until no reservation is open and no request is in flight. Then the server must answer
+    quickly."""
     await eventually(lambda: in_store(server, OPEN_USES) == [(0,)], "no reservation is open", 40)
     assert in_store(server, "SELECT count(*) FROM invite WHERE taken <> uses") == [(0,)]
     invites, made = 0, None
-    while invites != made:  # what was asked for while the store hung is still being made
+    while invites != made:  # requests from while the store hung are still being served
         invites, made = made, in_store(server, "SELECT count(*) FROM invite")
         await asyncio.sleep(0.5)
     started = time.monotonic()

@@ -1,4 +1,5 @@
-"""Whatever bytes come as a form, they are at most wrong: they are shown again as text, and nothing of the service suffers."""
+"""A form may hold any bytes. The worst answer is that they are wrong, and the page shows them as
+text."""
 
 from urllib.parse import quote_from_bytes
 
@@ -32,8 +33,8 @@ async def test_as_a_username(web_server, username, status):
 
 
 @pytest.mark.parametrize("content, status", [
-    (b"", 403), (b"&&&===&", 403), (b"\xff\xfe\x00", 403), (b"%zz%", 403), (b"form", 403), (b"x" * 8000, 403), (b"&" * 8192, 403),
-    (b"=" * 8193, 413)])
+    (b"", 403), (b"&&&===&", 403), (b"\xff\xfe\x00", 403), (b"%zz%", 403), (b"form", 403), (b"x" * 8000, 403),
+    (b"&" * 8192, 403), (b"=" * 8193, 413)])
 async def test_as_a_form(web_server, content, status):
     invite, visitor = generate(web_server), Visitor(web_server)
     await visitor.filled_in(invite, "x", GOOD)
@@ -42,7 +43,7 @@ async def test_as_a_form(web_server, content, status):
 
 @pytest.mark.parametrize("added, status", [
     (b"&username=carol-1&password=%zz%25+longer", 200),  # a broken escape stands for itself
-    (b"&username=carol-2&password=\xe4\xf6\xfc\xe4\xf6\xfc\xe4\xf6\xfc", 422),  # no UTF-8: nobody could type it again
+    (b"&username=carol-2&password=\xe4\xf6\xfc\xe4\xf6\xfc\xe4\xf6\xfc", 422),  # not UTF-8: nobody could type it
     (b"&username=carol-3&password=%e4%f6%fc%e4%f6%fc%e4%f6%fc", 422), (b"&username=%ff%fe&password=long+enough", 422),
     (b"&username=carol-4&password=with%00zero+byte", 422), (b"&username=carol-5&password=two%0d%0alines+", 422),
     (b"&username=carol-6&password=" + quote_from_bytes("密码密码密码密码".encode()).encode(), 200),
@@ -50,7 +51,8 @@ async def test_as_a_form(web_server, content, status):
     (b"&username=carol-9&password=shorter", 422), (b"&username=carol-10&password=carol-10", 422),
     (b"&username=nobody&username=carol-11&password=wrong&password=the+last+one+counts", 200),
     (b"&username=carol-12&password=long+enough&choice=neither&more=fields&shown-username=admin&made=x", 200),
-    (b"&username=carol-13", 422), (b"&password=long+enough", 422), (b"&username=carol-14&choice=made&made=&password=", 422),
+    (b"&username=carol-13", 422), (b"&password=long+enough", 422),
+    (b"&username=carol-14&choice=made&made=&password=", 422),
     (b"&username=carol-15&choice=made&made=anything+goes+that+is+long&password=", 200)])
 async def test_as_its_fields(web_server, added, status):
     invite, visitor = generate(web_server), Visitor(web_server)

@@ -1,5 +1,5 @@
-"""Only the form that a browser was shown here may come back from it: what another site has it send, in whichever way, makes no
-account and sets no password."""
+"""The daemon takes a form only from the browser that it showed it to. A form that another site
+makes the browser send creates no account and sets no password."""
 
 import pytest
 
@@ -12,8 +12,8 @@ PASSWORD = "mallory's choice"
 OTHER = "A" * 24
 
 
-@pytest.mark.parametrize("how", ["no cookie", "no field", "another cookie", "another field", "an empty pair", "cross-site",
-                                 "same-site", "by its address", "not as a form", "as parts", "as JSON"])
+@pytest.mark.parametrize("how", ["no cookie", "no field", "another cookie", "another field", "an empty pair",
+                                 "cross-site", "same-site", "by its address", "not as a form", "as parts", "as JSON"])
 async def test_however_it_is_sent(web_server, how):
     invite, visitor = generate(web_server), Visitor(web_server)
     username = how.replace(" ", "-")
@@ -50,7 +50,8 @@ async def test_however_it_is_sent(web_server, how):
     assert f'href="{visitor.path(invite)}"' in refused.body.replace("&#x2f;", "/")
     assert not await has_account(web_server, username, password=PASSWORD)
     assert show(web_server, invite)["uses"] == 0
-    assert in_store(web_server, "SELECT count(*) FROM invite_use WHERE invite = ?", show(web_server, invite)["id"]) == [(0,)]
+    invite_id = show(web_server, invite)["id"]
+    assert in_store(web_server, "SELECT count(*) FROM invite_use WHERE invite = ?", invite_id) == [(0,)]
 
 
 async def test_nor_is_a_password_set_for_another_site(web_server):
@@ -66,11 +67,12 @@ async def test_nor_is_a_password_set_for_another_site(web_server):
     assert await has_account(web_server, "bob", password=PASSWORD) and not await has_account(web_server, "bob")
 
 
-async def test_a_form_is_for_whoever_opened_it(web_server):
-    """Each browser has a secret of its own, and keeps it from form to form."""
+async def test_a_form_is_for_the_browser_that_opened_it(web_server):
+    """Each browser has its own secret, and keeps it from form to form."""
     invite, one, other = generate(web_server), Visitor(web_server), Visitor(web_server)
     first, second = [await one.filled_in(invite, "carol") for _ in range(2)]
-    assert first["form"] == second["form"] == one.cookies[FORM_COOKIE] != (await other.filled_in(invite, "carol"))["form"]
+    mine, others = one.cookies[FORM_COOKIE], (await other.filled_in(invite, "carol"))["form"]
+    assert first["form"] == second["form"] == mine != others
     assert first["made"] != second["made"]
     refused = await other.post(other.path(invite, "register"), first)
     assert refused.status == 403

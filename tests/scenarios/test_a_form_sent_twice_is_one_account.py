@@ -1,5 +1,5 @@
-"""A form that is sent twice, by two taps at once or by a reload of what came, is one registration: it ends with the same welcome,
-and uses the invite once. Another form is another registration."""
+"""A form that is sent twice, by a double tap or a reload, is one registration. Each time it shows
+the same welcome, and the invite is used once. Another form is another registration."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ async def test_where_the_server_takes_its_time(make_server):
     form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
     impatient = asyncio.create_task(visitor.post(path, form))
     await asyncio.sleep(0.3)
-    impatient.cancel()  # the browser ends its connection, and sends the form once more
+    impatient.cancel()  # the browser closes its connection, and sends the form once more
     answers = await asyncio.gather(*[visitor.post(path, form) for _ in range(TAPS)])
     assert {(answer.status, answer.heading) for answer in answers} == {WELCOME}
     await used(server, invite)

@@ -1,5 +1,5 @@
-"""The store's disk is full: what is refused is refused as temporary, and the log says why; what was acknowledged is all
-there; and when there is room again, the daemon works on."""
+"""The store's disk is full. Requests are refused as temporary, the log says why, and everything
+acknowledged is kept. When there is room again, the daemon works on."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from harness.xmpp import StanzaError
 pytestmark = pytest.mark.store("sqlite")
 
 TRIES = 400
-FOR_GOOD = 5  # refusals in a row, of those after the file could not grow
+FOR_GOOD = 5  # refusals in a row, counted from when the file cannot grow
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def test_until_there_is_room_again(server, disk):
             break
         try:
             made.append(await new_invite(alice))
-            refused = 0  # room comes back when the log has been copied into the file
+            refused = 0  # copying the log into the file makes room again
         except StanzaError as error:
             assert re.match("wait/resource-constraint: .*try again later", str(error))
             refused += "cannot be copied into its file" in server.daemon.log

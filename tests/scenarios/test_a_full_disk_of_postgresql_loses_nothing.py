@@ -1,5 +1,5 @@
-"""The disk of PostgreSQL is full: what is refused is refused as temporary, and the log says why; what was acknowledged is
-all there; and when there is room again, all goes on."""
+"""PostgreSQL's disk is full. Requests are refused as temporary, the log says why, and everything
+acknowledged is kept. When there is room again, everything works on."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,7 @@ TRY_AGAIN = "wait/resource-constraint: .*try again later"
 @pytest.fixture
 def disk():
     with tempfile.TemporaryDirectory() as folder:
-        with small(Path(folder), "128m") as mounted:  # a new cluster takes 40 MB, and some more for its log
+        with small(Path(folder), "128m") as mounted:  # a new cluster takes 40 MB, and more for its log
             yield mounted
 
 

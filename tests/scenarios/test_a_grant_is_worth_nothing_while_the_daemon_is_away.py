@@ -1,5 +1,5 @@
-"""A token that was presented in time does not register once the daemon is away: the daemon is asked again then. When it
-is back, the same stream goes on."""
+"""The daemon is asked about a token when it is presented and again when the account is registered.
+If it is away by then, nobody registers. When it is back, the same stream goes on."""
 
 import pytest
 

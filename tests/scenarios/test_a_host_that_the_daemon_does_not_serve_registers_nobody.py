@@ -1,5 +1,5 @@
-"""A VirtualHost with the module, and without a table in the daemon's configuration: nobody registers there, and a log
-line tells the operator what is missing."""
+"""A VirtualHost has the module, but no table in the daemon's configuration. Nobody registers there,
+and a log line tells the operator what is missing."""
 
 import re
 

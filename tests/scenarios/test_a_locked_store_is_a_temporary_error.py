@@ -1,5 +1,5 @@
-"""Another program holds the store's lock: who needs to write is told within seconds to try again later, others are
-served meanwhile, and afterwards all is as before."""
+"""While another program holds the store's lock, writes are refused within seconds as temporary, and
+everything else works. Afterwards all is as before."""
 
 import asyncio
 import sqlite3
@@ -11,7 +11,7 @@ from harness.xmpp import PING, StanzaError
 
 pytestmark = pytest.mark.store("sqlite")
 
-MEANWHILE = 10  # others who are answered, one after the other, while the daemon waits for 4 seconds
+MEANWHILE = 10  # pings, one after the other, while the daemon waits for 4 seconds
 
 
 async def test_until_the_lock_is_released(server):

@@ -1,4 +1,5 @@
-"""A try that makes no account uses nothing up: another name goes, on the same stream and on a new one."""
+"""A refused username uses nothing up. Another username works on the same stream and on a new
+one."""
 
 import pytest
 
@@ -6,7 +7,7 @@ from harness.server import password_of
 from harness.stories import generate, has_account, register, show, used
 from harness.xmpp import REGISTER, StanzaError
 
-# What nodeprep makes "bob" of: letters in another case, in full width, and with an invisible hyphen.
+# nodeprep makes "bob" of each: other case, full width, an invisible hyphen.
 SPELLINGS_OF_BOB = ["bob", "BOB", "ｂｏｂ", "b\u00adob"]
 NO_NAMES = ["", " ", "two words", "carol@example.org", "carol/phone", "<carol>", "x" * 1024]
 

@@ -1,5 +1,5 @@
-"""With `inviter_age`, whoever has registered lately cannot invite yet, and hears from when on. Whose age nobody knows
-may invite."""
+"""With `inviter_age`, a new account cannot invite yet, and its user is told when it can. An account
+of unknown age can."""
 
 import re
 
@@ -12,7 +12,7 @@ TOO_NEW = (r"wait/policy-violation: Your account is too new to make invitations\
            r"20\d\d-\d\d-\d\d \d\d:\d\d UTC")
 
 
-async def test_who_came_by_an_invite_waits(make_server):
+async def test_an_account_made_by_invite_waits(make_server):
     server = make_server(settings={"hosts": {"example.org": {"inviter_age": "2d"}}})
     invite = generate(server)
     await register(server, "carol", invite)
@@ -37,7 +37,7 @@ async def may_invite(user):
     return True
 
 
-async def test_who_was_added_by_the_operator_waits_where_the_server_knows_since_when(make_server):
+async def test_an_account_made_by_the_operator_waits_if_the_server_knows_its_age(make_server):
     server = make_server(settings={"hosts": {"example.org": {"inviter_age": "2d"}}})
     alice = await server.login("alice")
     if server.prosody.version == "0.12":

@@ -1,4 +1,4 @@
-"""A newcomer has nothing but the link to the invite's page, and ends up in the inviter's contact list."""
+"""A newcomer has only the link to the invite's page, and ends up in the inviter's contact list."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -30,7 +30,7 @@ async def invited_by_alice(server: Server) -> tuple[Conversations, str]:
 
 
 async def become_contacts(alice: Conversations, newcomer: Conversations) -> None:
-    """Each has the other as a contact and sees them online."""
+    """Waits until each has the other as a contact and sees them online."""
     for user, friend in ((alice, newcomer), (newcomer, alice)):
         contact = (await user.stream.roster())[friend.jid]
         assert contact.subscription == "both"
@@ -39,7 +39,7 @@ async def become_contacts(alice: Conversations, newcomer: Conversations) -> None
 
 @pytest.mark.parametrize("script", [False, True], ids=["without-javascript", "with-javascript"])
 async def test_in_the_browser(server: Server, script: bool) -> None:
-    """They register on the page, are told their address, log in with any app, and are contacts."""
+    """They register on the page, read their address, log in with any app, and are contacts."""
     username = "carol" if script else "carla"
     alice, url = await invited_by_alice(server)
     async with chromium() as browser:
@@ -50,7 +50,7 @@ async def test_in_the_browser(server: Server, script: bool) -> None:
         welcome = await text_of(page)
         assert f"Welcome, {username}@example.org" in welcome
         assert "You and alice@example.org are already contacts" in welcome
-        assert password not in await page.content(), "the password is shown once more"
+        assert password not in await page.content(), "the password is shown again"
         assert await page.reload() and f"Welcome, {username}@example.org" in await text_of(page)
     newcomer = Conversations(server)
     await newcomer.log_in(username, password)
@@ -59,14 +59,14 @@ async def test_in_the_browser(server: Server, script: bool) -> None:
 
 @pytest.mark.one_setup
 async def test_with_an_app(server: Server) -> None:
-    """They get the app from its store, come back to the page and press one button; the app does the rest."""
+    """They get the app from its store, come back to the page and press one button."""
     alice, url = await invited_by_alice(server)
     async with chromium() as browser:
         page = await open_page(browser, url)
         store = await page.locator("a.button").first.get_attribute("href")
         opened = await page.locator("a.button", has_text="Open in the app").get_attribute("href")
     assert urlsplit(store).hostname == "play.google.com"
-    assert parse_qs(urlsplit(store).query)["referrer"] == [opened], "the store hands the invite on"
+    assert parse_qs(urlsplit(store).query)["referrer"] == [opened], "the store passes the invite on"
     dora = Conversations(server)
     await dora.join(opened, "dora", password_of("dora"))
     await become_contacts(alice, dora)
@@ -76,7 +76,7 @@ async def test_with_an_app(server: Server) -> None:
 @pytest.mark.parametrize(("device", "first"), [
     ("android", "play.google.com"), ("ios", "apps.apple.com"), ("windows", None), ("linux", None)])
 async def test_there_is_one_obvious_next_step(server: Server, device: str, first: str | None) -> None:
-    """On a phone it is the store with an app that opens invites; on a computer, the account in the browser."""
+    """On a phone, it is the store of an app that opens invites; on a computer, registering here."""
     _, url = await invited_by_alice(server)
     async with chromium() as browser:
         page = await open_page(browser, url, device=device)
@@ -90,7 +90,7 @@ async def test_there_is_one_obvious_next_step(server: Server, device: str, first
 
 @pytest.mark.one_setup
 async def test_from_a_computer_to_the_phone(server: Server) -> None:
-    """One code is the page itself, for cameras; the other is the invite, for the scanners of apps."""
+    """One QR code is the page, for cameras; the other is the invite, for the scanners of apps."""
     alice, url = await invited_by_alice(server)
     async with chromium() as browser:
         page = await open_page(browser, url, device="windows")
@@ -103,8 +103,8 @@ async def test_from_a_computer_to_the_phone(server: Server) -> None:
 
 
 @pytest.mark.one_setup
-async def test_a_taken_name_costs_nothing(server: Server) -> None:
-    """Names that are taken, or none at all, are said at once, with others that are free; then it goes on."""
+async def test_a_taken_username_costs_nothing(server: Server) -> None:
+    """A taken or impossible username is refused at once, with free ones beside it."""
     _, url = await invited_by_alice(server)
     async with chromium() as browser:
         page = await open_page(browser, f"{url}/register")
@@ -122,8 +122,8 @@ async def test_a_taken_name_costs_nothing(server: Server) -> None:
 
 
 @pytest.mark.one_setup
-async def test_a_reserved_name_is_shown_and_not_asked(server: Server) -> None:
-    """The page says the address that is waiting for them."""
+async def test_a_reserved_username_is_shown_and_not_asked_for(server: Server) -> None:
+    """The page shows the address that is reserved for them."""
     made = server.daemon.cli("generate", "example.org", "--username", "grace", "--contact", "alice@example.org")
     async with chromium() as browser:
         page = await open_page(browser, made.stdout.strip().splitlines()[0])

@@ -1,11 +1,11 @@
-"""Somebody who has nothing but the link opens it in a browser, fills in the form, and has an account; the one who invited
-them is their contact."""
+"""A newcomer opens a link in a browser and fills in the form. They have an account then, and the
+inviter as a contact."""
 
 from harness.stories import has_account, new_invite, show, used
 from harness.web import Visitor, text
 
 
-async def test_and_is_a_contact_of_the_inviter(web_server):
+async def test_they_are_a_contact_of_the_inviter(web_server):
     async with await web_server.login("alice") as alice:
         invite = await new_invite(alice)
     visitor = Visitor(web_server)

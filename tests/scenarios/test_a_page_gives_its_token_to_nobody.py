@@ -1,5 +1,5 @@
-"""The token in a page's address stays between the page and its reader: no cache keeps it, no search engine finds it, no other
-site is told of it, no preview shows it and no log has it."""
+"""The token in a page's address stays between the page and its reader. It is in no cache, search
+engine, link preview or log, and no other site gets it."""
 
 import re
 
@@ -15,9 +15,10 @@ PREVIEWED = re.compile("<(?:meta|title)[^>]*>[^<]*")
 LEADS_ELSEWHERE = re.compile('<(?:a|link|img|form)[^>]* (?:href|src|action)="(https?:[^"]*)"[^>]*>')
 
 
-@pytest.mark.parametrize("kind, pages", [("account", ["", "apps", "apps?have=account", "register"]), ("contact", ["", "apps"]),
-                                         ("reset", ["", "apps", "reset"])])
-async def test_on_any_page_that_it_opens(web_server, kind, pages):
+@pytest.mark.parametrize("kind, pages", [
+        ("account", ["", "apps", "apps?have=account", "register"]), ("contact", ["", "apps"]),
+        ("reset", ["", "apps", "reset"])])
+async def test_on_any_page_of_an_invite(web_server, kind, pages):
     invite, visitor = await invite_of(web_server, kind), Visitor(web_server)
     for page in pages:
         for ask in (visitor.get, visitor.head):
@@ -27,14 +28,14 @@ async def test_on_any_page_that_it_opens(web_server, kind, pages):
             for tag in PREVIEWED.findall(answer.body):
                 assert invite.token not in tag
             for tag in LEADS_ELSEWHERE.finditer(answer.body):
-                # Play hands the link on to the app that it installs: the one who may have it.
+                # Google Play passes the link on to the app that it installs, which may have it.
                 assert invite.token not in tag.group(1) or "play.google.com" in tag.group(1), tag.group(1)
                 assert 'rel="noreferrer"' in tag.group(0), tag.group(0)
     told = await visitor.post(visitor.path(invite, "register"), {"username": "mallory"})
     assert invite.token not in web_server.daemon.log, told.status
 
 
-async def test_nor_where_it_opens_nothing(web_server):
+async def test_nor_on_any_other_page(web_server):
     visitor = Visitor(web_server)
     for answer in [await visitor.get(visitor.path(ENDED)), await visitor.get("/"), await visitor.get(f"/x/{ENDED}/y"),
                    await visitor.request("PUT", visitor.path(ENDED)), await visitor.get(visitor.path("%ff%00")),

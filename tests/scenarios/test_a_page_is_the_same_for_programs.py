@@ -1,5 +1,6 @@
-"""Chat clients read the page of an invite without showing it: they ask for its headers alone or for all of it, from whatever
-site, and find the invite's `xmpp:` address there exactly once. Reading changes nothing."""
+"""Chat clients read the page of an invite without showing it. They ask for its headers or for all
+of it, from any site, and find the invite's `xmpp:` address exactly once. Reading changes
+nothing."""
 
 import itertools
 
@@ -13,8 +14,9 @@ pytestmark = pytest.mark.one_setup
 UNKNOWN = Invite(f"xmpp:example.org?register;preauth={'A' * 24}")
 
 
-@pytest.mark.parametrize("options", [[], ["--username", "carol"], ["--contact", "alice@example.org"], ["--uses", "unlimited"],
-                                     ["--contact", "alice@example.org", "--contact-only"], ["--reset", "bob"]])
+@pytest.mark.parametrize("options", [
+    [], ["--username", "carol"], ["--contact", "alice@example.org"], ["--uses", "unlimited"],
+    ["--contact", "alice@example.org", "--contact-only"], ["--reset", "bob"]])
 async def test_an_invite_that_can_be_used_names_its_address_once(web_server, options):
     invite = generate(web_server, *options)
     visitor, before = Visitor(web_server), show(web_server, invite)
@@ -49,8 +51,9 @@ async def test_headers_are_those_of_the_page(web_server):
         got, headed = await visitor.get(path), await visitor.head(path)
         assert headed.raw.endswith(b"\r\n\r\n") and headed.body == ""
         assert headed.status == got.status
-        of = [[(name.lower(), value) for name, value in answer.headers if name.lower() != "date"] for answer in (got, headed)]
-        assert of[0] == of[1]
+        of_get, of_head = ([(name.lower(), value) for name, value in answer.headers if name.lower() != "date"]
+                           for answer in (got, headed))
+        assert of_get == of_head
         assert got.header("Content-Length") == str(len(got.body.encode()))
 
 
@@ -58,7 +61,8 @@ async def test_reading_uses_nothing_up(web_server):
     invite = generate(web_server)
     before = show(web_server, invite)
     visitors = [Visitor(web_server, headers={"User-Agent": agent}) for agent in ("TelegramBot", "Android", "")]
-    for visitor, page in itertools.product(visitors, ("", "apps", "register", "register?username=mallory&password=12345678")):
+    pages = ("", "apps", "register", "register?username=mallory&password=12345678")
+    for visitor, page in itertools.product(visitors, pages):
         for ask in (visitor.get, visitor.head):
             assert (await ask(visitor.path(invite, page))).status == 200
     assert show(web_server, invite) == before

@@ -1,5 +1,5 @@
-"""What somebody types as their password goes to Prosody, and nowhere else: no page says it again, whatever comes of the form, and
-no log has it, however much is logged."""
+"""A password goes to Prosody and nowhere else: not to a page, whatever the outcome, and not to a
+log, at any level."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def server(make_server):
     return make_server(settings=web_settings(), environment={"EASY_INVITE_LOG": "trace"})
 
 
-async def test_whatever_comes_of_the_form(server):
+async def test_whatever_the_outcome(server):
     visitor, invite = Visitor(server), generate(server)
     async with await server.login("admin") as admin:
         link = await reset_link(admin, "bob@example.org")
@@ -41,7 +41,7 @@ async def test_whatever_comes_of_the_form(server):
     assert PASSWORD not in stored and invite.token not in stored
 
 
-async def test_a_password_that_is_offered_is_shown_while_it_can_be_noted_down(server):
+async def test_an_offered_password_is_shown_until_the_account_exists(server):
     visitor, invite = Visitor(server), generate(server)
     filled = await visitor.filled_in(invite, "alice", "")
     made = filled["made"]

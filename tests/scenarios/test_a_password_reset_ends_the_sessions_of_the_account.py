@@ -1,4 +1,4 @@
-"""Whoever knew the old password is logged out when the password is reset. Everybody else stays."""
+"""A password reset ends the open sessions of that account, and of no other."""
 
 from harness.server import password_of
 from harness.stories import generate, has_account

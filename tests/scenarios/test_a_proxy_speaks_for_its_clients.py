@@ -1,6 +1,6 @@
-"""Behind a proxy, limits count whom it asks for, as it says in `X-Forwarded-For` or `Forwarded`, if it is one of those that the
-operator trusts. Anybody else may say what they like, and so may clients of a proxy, which adds to what they say. The log names
-the client, for fail2ban."""
+"""Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For` or
+`Forwarded`. Headers from anybody else are ignored, and so are those that the client sent and the
+proxy only added to. The log names the client, for fail2ban."""
 
 import subprocess
 
@@ -26,15 +26,16 @@ def server(make_server):
 
 
 def said(client, how):
-    """What a proxy says of its client."""
-    return {"plain": {"X-Forwarded-For": client}, "after what the client says": {"X-Forwarded-For": f"{ALICE}, {client}"},
+    """The headers of a proxy that asks for this client."""
+    return {"plain": {"X-Forwarded-For": client},
+            "after the client's own header": {"X-Forwarded-For": f"{ALICE}, {client}"},
             "through another proxy": {"X-Forwarded-For": f"{client}, {SECOND_PROXY}"},
-            "beside what the client says": {"X-Forwarded-For": client, "Forwarded": f"for={ALICE}"},
+            "beside the client's own header": {"X-Forwarded-For": client, "Forwarded": f"for={ALICE}"},
             "the other way": {"Forwarded": f'for={ALICE}, for="{client}:4711";proto=https'}}[how]
 
 
-@pytest.mark.parametrize("how", ["plain", "after what the client says", "through another proxy", "beside what the client says",
-                                 "the other way"])
+@pytest.mark.parametrize("how", ["plain", "after the client's own header", "through another proxy",
+                                 "beside the client's own header", "the other way"])
 async def test_it_is_the_client_who_is_refused(server, how):
     invite = generate(server)
     await guess(server, PROXY, said(MALLORY, how))
@@ -45,15 +46,16 @@ async def test_it_is_the_client_who_is_refused(server, how):
         visitor.source = source
         assert (await visitor.get(visitor.path(invite), headers)).status == status, (source, headers)
     assert refusals_in(server.daemon.log) == [f"too many unknown invitations from {MALLORY}: refused for 10 minutes"]
-    found = subprocess.run(["fail2ban-regex", "--out", "ip", server.daemon.log_file, FILTER], check=True, capture_output=True,
-                           text=True)
+    found = subprocess.run(["fail2ban-regex", "--out", "ip", server.daemon.log_file, FILTER],
+                           check=True, capture_output=True, text=True)
     assert found.stdout.split() == [MALLORY]
 
 
 async def test_nobody_else_is_believed(server):
     invite = generate(server)
     for number in range(MOST):
-        await guess(server, STRANGER, {"X-Forwarded-For": f"198.51.100.{number}", "Forwarded": f"for=198.51.100.{number}"}, 1)
+        address = f"198.51.100.{number}"
+        await guess(server, STRANGER, {"X-Forwarded-For": address, "Forwarded": f"for={address}"}, 1)
     visitor = Visitor(server, STRANGER)
     for headers in ({}, said(ALICE, "plain"), said(ALICE, "the other way")):
         assert (await visitor.get(visitor.path(invite), headers)).status == 429
@@ -69,18 +71,20 @@ async def test_networks_of_ipv6_are_refused_as_a_whole(server):
     visitor = Visitor(server, PROXY)
     for address, status in [("2001:db8:1:2:ffff::1", 429), ("2001:db8:1:3::1", 200)]:
         assert (await visitor.get(visitor.path(invite), {"Forwarded": f'for="[{address}]"'})).status == status
-    assert refusals_in(server.daemon.log) == ["too many unknown invitations from 2001:db8:1:2::/64: refused for 10 minutes"]
+    network = "2001:db8:1:2::/64"
+    assert refusals_in(server.daemon.log) == [f"too many unknown invitations from {network}: refused for 10 minutes"]
 
 
-async def test_what_cannot_be_read_harms_nobody(server):
+async def test_unreadable_headers_harm_nobody(server):
     invite, visitor = generate(server), Visitor(server, PROXY)
-    for value in ("", ",", "unknown", "_hidden", "1.2.3", "x" * 10_000, ", ".join([ALICE] * 1000), "\xff\xfe", '"', "for=", "[::1"):
+    many = ", ".join([ALICE] * 1000)
+    for value in ("", ",", "unknown", "_hidden", "1.2.3", "x" * 10_000, many, "\xff\xfe", '"', "for=", "[::1"):
         for name in ("X-Forwarded-For", "Forwarded"):
             assert (await visitor.get(visitor.path(invite), {name: value})).status == 200, (name, value)
 
 
 async def test_prosody_is_told_of_the_client(make_server):
-    """Its own limits apply to whoever registers, in a browser as well."""
+    """Prosody's own limits apply to registrations in a browser as well."""
     server = make_server(settings=web_settings(), global_lines="min_seconds_between_registrations = 3600")
     visitor = Visitor(server, PROXY)
     for username, client, status in [("carol", MALLORY, 200), ("dave", MALLORY, 429), ("erin", ALICE, 200)]:
@@ -90,7 +94,7 @@ async def test_prosody_is_told_of_the_client(make_server):
 
 
 async def guess(server, source, headers, times=MOST):
-    """Tries unknown links."""
+    """Opens unknown links."""
     visitor = Visitor(server, source)
     for _ in range(times):
         assert (await visitor.get(visitor.path(UNKNOWN), headers)).status in (404, 429)

@@ -1,5 +1,6 @@
-"""The store is on a file system that was mounted read-only: the daemon does not start, the command line makes nothing,
-and both say why. Mounted for writing again, everything is there. A backup that lies there is restored from a copy."""
+"""The store's file system is mounted read-only. The daemon does not start, the command line makes
+nothing, and both say why. Mounted for writing again, everything is there. A backup that lies there
+can be restored from a copy."""
 
 import shutil
 
