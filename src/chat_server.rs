@@ -13,6 +13,18 @@ use crate::secret::Secret;
 /// How many questions may wait to be sent before those who ask have to wait themselves.
 const WAITING_QUESTIONS: usize = 256;
 
+/// How the daemon's connection to the chat server stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not yet connected.
+    Connecting,
+    /// The chat server accepted the component.
+    Connected,
+    /// The chat server refused the component, or the connection was lost. The text says why and what
+    /// to change. The daemon tries again by itself.
+    Down(String),
+}
+
 /// What the chat server knows of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {

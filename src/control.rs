@@ -19,9 +19,8 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Account, Answer, ChatServer, Hook, Question, Questions, Unreachable};
+use crate::chat_server::{Account, Answer, ChatServer, Hook, Link, Question, Questions, Unreachable};
 use crate::texts::printable;
-use crate::xmpp::Link;
 
 /// The longest line: two names of 1,023 bytes each, with every byte escaped, and some words.
 const LONGEST_LINE: usize = 16 * 1024;

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use crate::chat_server::Questions;
+use crate::chat_server::{Link, Questions};
 use crate::invites::Invites;
 use crate::secret::Secret;
 use crate::texts::Languages;
@@ -56,17 +56,6 @@ pub struct Config {
     pub secret: Secret,
     /// The languages in which people are answered.
     pub languages: Arc<Languages>,
-}
-
-/// How the connection to the chat server stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Not yet connected.
-    Connecting,
-    /// The chat server accepted the component.
-    Connected,
-    /// It did not, or the connection was lost; the text says why and what to change. Tried again by itself.
-    Down(String),
 }
 
 /// Serves until `stop`; then answers what is in flight, closes the stream and returns.

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use easy_invite::chat_server::{Account, ChatServer, Hook, Question, Unreachable};
+use easy_invite::chat_server::{Account, ChatServer, Hook, Link, Question, Unreachable};
 use easy_invite::config;
 use easy_invite::control::{self, Listener};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
 use easy_invite::store::{Claim, Filter, Quota, Store, StoreUrl};
-use easy_invite::xmpp::Link;
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;

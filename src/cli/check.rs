@@ -14,14 +14,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, Reported, now, service};
-use crate::chat_server::{Answer, ChatServer};
+use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invites::Invites;
 use crate::store::Store;
 use crate::texts::printable;
 use crate::web;
-use crate::xmpp::{self, Link};
+use crate::xmpp;
 
 /// How long to wait for the chat server to accept the component or to refuse it.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);

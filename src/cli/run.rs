@@ -11,14 +11,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, service};
-use crate::chat_server::ChatServer;
+use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
 use crate::control::{self, Listener};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
 use crate::store::{Store, StoreError, StoreUrl};
 use crate::web;
-use crate::xmpp::{self, Link};
+use crate::xmpp;
 
 /// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
 /// well takes far less.
