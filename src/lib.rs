@@ -5,7 +5,7 @@
 //! - [`texts`]: the texts for people, in their languages. No I/O.
 //! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`], [`limits`]: what an invite is and allows, and how much
 //!   may be tried. No I/O.
-//! - [`store`]: where invites are kept.
+//! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
 //! - [`chat_server`]: what is asked of the chat server.
 //! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
 //! - [`invite_json`]: an invite as scripts see it.
@@ -23,6 +23,7 @@ pub mod chat_server;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod files;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;
