@@ -1,5 +1,5 @@
-"""How many transactions and statements each step asks of PostgreSQL: the table in docs/scaling.md. That is what an
-operator plans a database by, so a change of it is a change of that page."""
+"""How many transactions and statements each step asks of PostgreSQL: the table in docs/scaling.md.
+Operators plan by it."""
 
 import re
 from pathlib import Path
@@ -26,8 +26,9 @@ async def test_as_the_table_says(make_server, store_url, postgres):
     async def count(step, work):
         before = len(postgres.log)
         result = await work
-        statements = re.findall(rf"^{database} LOG:  (?:execute [^:]*|statement): (.*)$", postgres.log[before:], re.MULTILINE)
-        statements = [text for text in statements if not text.startswith(("SET ", "SHOW ")) and "reserved_at <=" not in text]
+        statements = [text for text in re.findall(
+                          rf"^{database} LOG:  (?:execute [^:]*|statement): (.*)$", postgres.log[before:], re.MULTILINE)
+                      if not text.startswith(("SET ", "SHOW ")) and "reserved_at <=" not in text]
         writing = sum(text.startswith(("START", "BEGIN")) for text in statements)
         reads_alone = len(statements) - sum(text.startswith(("START", "BEGIN", "COMMIT")) for text in statements)
         counted[step] = (writing, reads_alone)
@@ -35,7 +36,7 @@ async def test_as_the_table_says(make_server, store_url, postgres):
 
     alice = await server.login("alice")
     for _ in range(20):
-        await new_invite(alice)  # every connection of the pool has prepared its statements
+        await new_invite(alice)  # until every connection of the pool has prepared its statements
     invite = await count("New Invite", new_invite(alice))
     link = generate(server, "--contact", "alice@example.org")
     stream = await server.connect()

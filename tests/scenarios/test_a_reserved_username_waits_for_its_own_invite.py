@@ -1,5 +1,5 @@
-"""A username that an invite reserves is nobody else's, in no spelling, until the invite ends; its own invite registers
-it and nothing else."""
+"""A username that an invite reserves is refused to everybody else, in any spelling, until the
+invite ends. The invite itself registers that username and no other."""
 
 import pytest
 
@@ -12,7 +12,7 @@ SPELLINGS = ["carol", "CAROL", "ｃａｒｏｌ", "ca\u00adrol"]
 
 @pytest.fixture
 def reserved(make_server):
-    """A server whose operator has reserved "carol" (as "Carol"), and the invite."""
+    """A server whose operator has reserved "carol" (typed as "Carol"), and the invite."""
     server = make_server()
     invite = generate(server, "--username", "Carol")
     assert invite.uri == f"xmpp:carol@example.org?register;preauth={invite.token}"
@@ -76,7 +76,7 @@ async def test_it_is_free_when_its_invite_has_expired(make_server):
     assert await has_account(server, "carol")
 
 
-async def test_it_is_reserved_against_the_uninvited_where_registration_is_open(make_server):
+async def test_it_is_reserved_where_registration_is_open(make_server):
     server = make_server(settings={"hosts": {"example.org": {"registration_invite_only": False}}})
     invite = generate(server, "--username", "carol")
     for spelling in SPELLINGS:
@@ -88,7 +88,7 @@ async def test_it_is_reserved_against_the_uninvited_where_registration_is_open(m
 
 
 @pytest.mark.one_setup
-async def test_two_invites_do_not_reserve_the_same(reserved):
+async def test_two_invites_do_not_reserve_the_same_username(reserved):
     server, _ = reserved
     refused = server.daemon.cli("generate", "example.org", "--username", "CAROL")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -103,7 +103,7 @@ async def test_two_invites_do_not_reserve_the_same(reserved):
 async def test_a_name_that_prosody_refuses_is_not_reserved(reserved, name):
     server, _ = reserved
     refused = server.daemon.cli("generate", "example.org", "--username", name)
-    assert (refused.returncode, refused.stdout) == (1, ""), "the link would be of no use"
+    assert (refused.returncode, refused.stdout) == (1, ""), "the link would never work"
     assert "is not a valid username" in refused.stderr
 
 

@@ -1,4 +1,5 @@
-"""Whoever is told that they have a new password has it, also where the browser went away, or a part failed, before the answer."""
+"""A page that confirms a new password tells the truth, even if the browser or a server fails before
+the answer."""
 
 import asyncio
 from urllib.parse import urlencode
@@ -28,7 +29,7 @@ async def test_the_browser_goes_away_and_comes_back(make_server):
         await asyncio.sleep(number * 0.003)
         writer.transport.abort()
         assert (await visitor.post(path, form)).status == 200
-        assert await has_account(server, "bob", password=password), "it says that this is the password now"
+        assert await has_account(server, "bob", password=password), "the page confirmed this password"
 
 
 @pytest.mark.parametrize("fault", ["the-daemon-is-killed", "prosody-is-killed", "the-wire-is-cut"])
@@ -45,7 +46,7 @@ async def test_something_fails_before_the_password_is_set(make_server, fault):
         relay.before("<create ", strike)
         first = asyncio.create_task(status_of(visitor, path, form))
         assert await asyncio.to_thread(relay.struck.wait, 10)
-        assert await first in (None, 503), "nobody is told yes or no"
+        assert await first in (None, 503), "neither success nor a refusal is reported yet"
         if server.prosody.pid is None:
             server.prosody.start()
         if server.daemon.pid is None:
@@ -54,7 +55,8 @@ async def test_something_fails_before_the_password_is_set(make_server, fault):
         while (told := await status_of(visitor, path, form)) in (None, 503):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.1)
-        # Of a reset of which nobody can tell, the link counts as used, and that is what the page says.
+        # Nobody can tell whether such a reset was made. The link counts as used, and the page says
+        # so.
         assert told in (200, 410)
         assert await has_account(server, "bob", password=password if told == 200 else password_of("bob"))
 

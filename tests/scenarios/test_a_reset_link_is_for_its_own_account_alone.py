@@ -1,4 +1,4 @@
-"""A password reset link neither touches another account nor makes one."""
+"""A password reset link affects no other account, and creates none."""
 
 import pytest
 
@@ -33,7 +33,7 @@ async def test_it_does_not_bring_a_deleted_account_back(make_server):
     assert not await has_account(server, "bob", password="back again")
 
 
-async def test_it_is_not_for_somebody_who_takes_the_name_of_a_deleted_account(make_server):
+async def test_it_is_not_for_a_new_account_of_the_same_name(make_server):
     server = make_server()
     link = generate(server, "--reset", "bob")
     stream = await server.connect()

@@ -1,4 +1,4 @@
-"""Revoked means revoked at once, for a session that has presented the token as well."""
+"""A revoked invite is over at once, even for a session that has presented the token."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from harness.stories import generate, has_account, register, revoke, show
 from harness.xmpp import StanzaError
 
 
-async def test_for_whoever_comes_with_it_later(server):
+async def test_for_a_session_that_presents_it_later(server):
     invite = generate(server)
     revoke(server, invite)
     with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation was taken back"):

@@ -1,6 +1,6 @@
-"""Each Prosody has an id of its own, by which the daemons know whose reservation is whose. It is the same after a
-restart and after a crash, and another one on every machine, even where they share their accounts. A reservation is
-settled by the server that made it alone."""
+"""Each Prosody has its own id, which tells the daemons whose reservation is whose. The id survives
+restarts and crashes. Machines have different ids, even if they share their accounts. Only the
+server that made a reservation settles it."""
 
 import asyncio
 import re
@@ -34,7 +34,7 @@ async def test_the_id_outlives_the_process(server):
 async def test_servers_that_share_their_accounts_have_different_ids(make_server, tmp_path):
     shared = f"{INVITE_HOST}    sql = {{ driver = 'SQLite3'; database = {lua(tmp_path / 'shared.sqlite')} }}"
     one = make_server(run_daemon=False, storage="sql", hosts={"example.org": shared})
-    one.prosody.stop()  # Prosody does not wait for another's lock on the file, and prosodyctl would fail
+    one.prosody.stop()  # prosodyctl would fail: Prosody does not wait for another's lock on the file
     one.prosody.adduser("carol@example.org", "carol's password")
     other = make_server(run_daemon=False, storage="sql", hosts={"example.org": shared})
     one.prosody.start()
@@ -66,7 +66,7 @@ async def test_an_id_that_cannot_be_read_is_not_overwritten(server):
     assert await id_of(server) == id
 
 
-async def test_what_the_hook_asks_carries_it(server):
+async def test_the_hooks_requests_carry_it(server):
     id = await id_of(server)
     async with await daemon_of(server) as daemon:
         stream, bob = await server.connect(), await server.login("bob")
@@ -90,20 +90,20 @@ async def test_another_servers_reservation_is_not_settled(server):
 
 
 @pytest.mark.parametrize("server_of", ["", "server=''"], ids=["absent", "empty"])
-async def test_an_older_reservation_is_settled(server, server_of):
+async def test_a_reservation_without_a_server_is_settled(server, server_of):
     async with await daemon_of(server) as daemon:
         assert await settle(daemon, server_of) == "made"
 
 
 async def settle(daemon, server_of):
-    """What became of a reservation that Prosody knows nothing about."""
+    """Asks for the fate of a reservation that Prosody does not know."""
     reply = await daemon.ask("set", f"<settle xmlns='{GATE}' reservation='one' purpose='register' {server_of} "
                              "account='bob@example.org' inviter='alice@example.org'/>", "example.org")
     return child(reply, "fate").get("is")
 
 
 async def asked(daemon, name, act):
-    """What the hook asks when somebody does this; the daemon refuses it."""
+    """What the hook asks during `act`. The daemon refuses it."""
     acting = asyncio.create_task(act())
     question = await daemon.expect(lambda stanza: children(stanza, name), what="the hook's question")
     daemon.reply_error(question, "cancel", "item-not-found")
@@ -113,11 +113,11 @@ async def asked(daemon, name, act):
 
 
 async def id_of(server):
-    """The id that a server answers with."""
+    """The id that the server's hook answers with."""
     async with await daemon_of(server) as daemon:
         return child(await daemon.ask("get", f"<hello xmlns='{GATE}'/>", "example.org"), "hello").get("server")
 
 
 async def daemon_of(server):
-    """A component in the place of the daemon."""
+    """A component in place of the daemon."""
     return await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org", COMPONENT_SECRET)

@@ -1,4 +1,5 @@
-"""A session's grant is gone with the account it made: trying on, in the same session, makes no second one."""
+"""A presented token registers one account. Another try in the same session needs the token
+again."""
 
 import pytest
 
@@ -8,7 +9,7 @@ from harness.xmpp import REGISTER, StanzaError
 
 
 async def try_to_register(stream, username):
-    """What came of it: None, or the condition of the refusal."""
+    """None, or the condition of the refusal."""
     try:
         await stream.registration_set(username, password_of(username))
     except StanzaError as refused:
@@ -55,7 +56,7 @@ async def test_token_and_registrations_in_one_write_make_one_account(server):
     assert [await has_account(server, name) for name in names] == [True, False, False]
 
 
-async def test_a_token_that_is_presented_again_is_a_new_grant(server):
+async def test_a_token_that_is_presented_again_registers_again(server):
     invite = generate(server, "--uses", "2")
     stream = await server.connect()
     for number in range(2):
@@ -66,7 +67,7 @@ async def test_a_token_that_is_presented_again_is_a_new_grant(server):
         await stream.preauth(invite.token)
 
 
-async def test_a_refused_token_takes_the_sessions_grant_away(server):
+async def test_a_wrong_token_makes_the_session_forget_the_good_one(server):
     invite = generate(server)
     stream = await server.connect()
     await stream.preauth(invite.token)
@@ -76,7 +77,7 @@ async def test_a_refused_token_takes_the_sessions_grant_away(server):
     assert show(server, invite)["uses"] == 0
 
 
-async def test_a_grant_ends_with_its_session(server):
+async def test_a_presented_token_is_good_in_its_own_session_alone(server):
     invite = generate(server)
     async with await server.connect() as stream:
         await stream.preauth(invite.token)

@@ -1,6 +1,6 @@
-"""The kernel finds the disk of the store damaged and makes it read-only, under the running daemon: what is refused is
-refused as temporary, and the log says where to look; and when the disk is mended, everything that was acknowledged is
-there."""
+"""The kernel finds the store's disk damaged and makes it read-only under the running daemon.
+Requests are refused as temporary, and the log says where to look. When the disk is mended,
+everything acknowledged is there."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""One daemon serves two VirtualHosts of a Prosody. An invite to one of them is nothing to the other, by no detour."""
+"""One daemon serves two VirtualHosts of a Prosody. An invite to one of them is no invite to the
+other."""
 
 import pytest
 
@@ -50,7 +51,7 @@ async def test_presenting_it_to_the_other_host_helps_on_neither(server):
     assert show(server, invite)["uses"] == 0
 
 
-async def test_a_grant_for_one_host_does_not_register_on_the_other(server):
+async def test_a_token_presented_to_one_host_does_not_register_on_the_other(server):
     invite = generate(server)
     stream = await server.connect("example.org")
     await stream.preauth(invite.token)
@@ -61,7 +62,7 @@ async def test_a_grant_for_one_host_does_not_register_on_the_other(server):
     assert await has_account(server, "erin")
 
 
-async def test_a_contacts_token_of_another_host(server):
+async def test_a_contact_token_of_another_host_makes_no_contact(server):
     await register(server, "carol", generate(server, host="example.net"), domain="example.net")
     alice, carol = await server.login("alice"), await server.login("carol", domain="example.net")
     carol.subscribe("alice@example.org", generate(

@@ -1,6 +1,6 @@
-"""A use that was reserved and then neither redeemed nor released, since something crashed: when the daemon is back, it
-asks Prosody what became of it. If it was used, it is counted and what was lost is made good; if not, it is free
-again."""
+"""A crash leaves a use reserved, neither redeemed nor released. When the daemon is back, it asks
+Prosody for its fate. If the account was made, the use is counted and the rest is made up for. If
+not, the use is free again."""
 
 import re
 
@@ -10,12 +10,12 @@ from harness.server import password_of
 from harness.stories import CREATE_ACCOUNT, eventually, generate, in_store, leave_open, register, show, uses_taken
 from harness.xmpp import StanzaError
 
-SETTLED_WITHIN = 40  # seconds: a hook that is away is greeted every ten, and what is open is looked into every ten
+SETTLED_WITHIN = 40  # seconds: the daemon greets an absent hook every ten, and settles every ten
 
 
 @pytest.fixture
 def crashed(make_server):
-    """A server whose daemon is down, with its store there."""
+    """A server whose daemon is down."""
     server = make_server()
     server.daemon.kill()
     return server
@@ -44,7 +44,8 @@ async def test_no_account_was_made(crashed):
 
 
 async def test_a_hook_that_answers_late_is_asked_then(crashed):
-    """Only the hook that reserved the use can tell, and it says who it is when it is greeted."""
+    """Only the hook that reserved the use knows its fate, and its answer to the greeting says which
+    hook it is."""
     invite = generate(crashed)
     leave_open(crashed, invite, "carol@example.org")
     kept = crashed.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat"
@@ -67,7 +68,7 @@ async def test_a_contact_was_made(crashed):
     await alice.roster_push("bob@example.org", "both")
 
 
-async def test_a_reset_that_may_have_been_made_is_not_possible_twice(crashed):
+async def test_a_reset_that_may_have_been_made_cannot_be_repeated(crashed):
     invite = generate(crashed, "--reset", "bob")
     leave_open(crashed, invite, "bob@example.org", purpose="reset")
     crashed.daemon.start()

@@ -1,4 +1,4 @@
-"""A user whom the daemon's `admins` name is an admin of easy-invite, on both addresses, without being one of
+"""A user in the daemon's `admins` is an admin of easy-invite, on both addresses, but not of
 Prosody."""
 
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
@@ -6,12 +6,12 @@ from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
 EVERYBODYS, ADMINS = {NEW_INVITE}, {NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET}
 
 
-async def test_who_sees_which_commands(make_server):
+async def test_the_lists_of_commands(make_server):
     server = make_server(settings={"hosts": {"example.org": {"admins": ["alice@example.org"]}}})
     alice, bob, admin = [await server.login(name) for name in ("alice", "bob", "admin")]
     for address in ("example.org", "invite.example.org"):
         assert await ours(alice, address) == ADMINS
-        assert await ours(admin, address) == ADMINS  # as Prosody says
+        assert await ours(admin, address) == ADMINS  # an admin of Prosody
         assert await ours(bob, address) == EVERYBODYS
     assert (await alice.execute("example.org", CREATE_ACCOUNT)).get("status") == "executing"
 

@@ -1,4 +1,5 @@
-"""Prosody has agreed, the daemon has reserved a use, and then the disk says no: the use is free again at once."""
+"""Prosody agrees, the daemon reserves a use, and then the disk fails: the use is free again at
+once."""
 
 import pytest
 

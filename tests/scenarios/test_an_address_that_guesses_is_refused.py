@@ -1,5 +1,5 @@
-"""An address with too many wrong tokens is refused for a while, whatever it presents. The log has one line for that,
-which fail2ban reads. Others register meanwhile."""
+"""An address that presents too many wrong tokens is refused for a while, even with a good one. The
+log has one line for that, which fail2ban reads. Others still register."""
 
 import shutil
 import subprocess
@@ -43,7 +43,7 @@ async def test_it_is_refused_and_others_register(server):
 
 
 @pytest.mark.one_setup
-async def test_links_that_were_real_are_no_guesses(server):
+async def test_used_links_are_no_guesses(server):
     real = generate(server)
     await register(server, "dave", real, source=GUESSER)
     await used(server, real)
@@ -58,18 +58,18 @@ async def test_links_that_were_real_are_no_guesses(server):
 @pytest.mark.one_setup
 async def test_fail2ban_reads_the_line(server, tmp_path):
     await guess(server)
-    await eventually(lambda: refusals_in(server.daemon.log), "the log tells")
+    await eventually(lambda: refusals_in(server.daemon.log), "the log names the address")
     journal = tmp_path / "journal"
     journal.write_text("".join(f"2026-11-24T10:00:00+00:00 xmpp easy-invite[123]: {line}\n"
                                for line in server.daemon.log.splitlines()))
     for log in (server.daemon.log_file, journal):
         assert banned(log) == [GUESSER]
     [refusal] = refusals_in(server.daemon.log)
-    network, said_by_others = tmp_path / "network", tmp_path / "others"
+    network, forged = tmp_path / "network", tmp_path / "forged"
     network.write_text(refusal.replace(GUESSER, "2001:db8:1:2::/64") + "\n")
     assert banned(network) == ["2001:db8:1:2::/64"]
-    said_by_others.write_text(f"{refusal.replace('WARN', 'INFO WARN')}\n{refusal} indeed\nx {refusal}\n")
-    assert banned(said_by_others) == []
+    forged.write_text(f"{refusal.replace('WARN', 'INFO WARN')}\n{refusal} indeed\nx {refusal}\n")
+    assert banned(forged) == []
 
 
 def test_fail2ban_takes_the_configuration(tmp_path):
@@ -81,7 +81,8 @@ def test_fail2ban_takes_the_configuration(tmp_path):
 
 
 async def guess(server):
-    """Presents as many wrong tokens as it takes, one a stream; returns the last stream."""
+    """Presents wrong tokens, one a stream, until the address is refused. Returns the last
+    stream."""
     for _ in range(MOST):
         stream = await server.connect(source=GUESSER)
         with pytest.raises(StanzaError):

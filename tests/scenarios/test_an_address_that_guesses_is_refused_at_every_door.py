@@ -1,5 +1,6 @@
-"""Wrong tokens count together, whether they are tried on pages or in a chat client: with too many, an address gets in at
-neither door. How many pages and forms an address may have is limited as well. Others are not concerned."""
+"""Wrong tokens on pages and in chat clients count together: an address with too many is refused in
+both places. The pages and forms of an address are limited as well. Other addresses are not
+affected."""
 
 import pytest
 
@@ -27,7 +28,8 @@ async def test_wherever_it_guesses(make_server, on_pages):
         with pytest.raises(StanzaError):
             async with await server.connect(source=GUESSER) as stream:
                 await stream.preauth(UNKNOWN)
-    assert server.daemon.log.count(f"WARN too many unknown invitations from {GUESSER}: refused for 10 minutes\n") == 1
+    warning = f"WARN too many unknown invitations from {GUESSER}: refused for 10 minutes\n"
+    assert server.daemon.log.count(warning) == 1
     for page in ("", "apps", "register"):
         for ask in (visitor.get, visitor.head):
             refused = await ask(visitor.path(invite, page))
@@ -39,7 +41,7 @@ async def test_wherever_it_guesses(make_server, on_pages):
     assert await door_is_open(server, Visitor(server, OTHER), invite)
 
 
-async def test_links_that_were_real_are_no_guesses(make_server):
+async def test_used_links_are_no_guesses(make_server):
     server = make_server(settings=web_settings())
     used_up, visitor = generate(server), Visitor(server, GUESSER)
     assert (await visitor.register(used_up, "carol")).status == 200
@@ -48,7 +50,7 @@ async def test_links_that_were_real_are_no_guesses(make_server):
     assert await door_is_open(server, visitor, generate(server))
 
 
-async def test_so_many_pages_and_forms(make_server):
+async def test_pages_and_forms_are_limited(make_server):
     server = make_server(settings={**web_settings(), "limits": {"pages": 5, "forms": 2}})
     invite, visitor = generate(server), Visitor(server, GUESSER)
     form = await visitor.filled_in(invite, "", "")
@@ -57,12 +59,12 @@ async def test_so_many_pages_and_forms(make_server):
     assert [(await visitor.get(visitor.path(invite))).status for _ in range(5)] == [200, 200, 200, 200, 429]
     refused = await visitor.head(visitor.path(invite))
     assert (refused.status, refused.headers_of("Link")) == (429, []) and 0 < int(refused.header("Retry-After")) <= 600
-    assert "too many unknown invitations" not in server.daemon.log, "nobody has guessed"
-    await register(server, "carol", generate(server), source=GUESSER)  # a client is no browser
+    assert "too many unknown invitations" not in server.daemon.log, "there was no guess"
+    await register(server, "carol", generate(server), source=GUESSER)  # chat clients have no such limits
     assert await door_is_open(server, Visitor(server, OTHER), invite)
 
 
-async def test_an_invite_for_many_makes_so_many_accounts_from_one_address(make_server):
+async def test_one_address_makes_a_limited_number_of_accounts_by_an_invite_for_many(make_server):
     server = make_server(settings={**web_settings(), "limits": {"registrations": 2}})
     invite = generate(server, "--uses", "unlimited")
     visitor = Visitor(server, GUESSER)
@@ -77,7 +79,7 @@ async def test_an_invite_for_many_makes_so_many_accounts_from_one_address(make_s
 
 
 async def door_is_open(server, visitor, invite):
-    """Whether somebody sees an invite's page and registers with it."""
+    """Whether a visitor sees the invite's page and registers with it."""
     seen = await visitor.get(visitor.path(invite))
     welcome = await visitor.register(invite, f"welcome-{visitor.source.rpartition('.')[2]}")
     return (seen.status, welcome.status) == (200, 200)

@@ -1,5 +1,5 @@
-"""Promise 1, where the power goes: a link is sent only after the store's file was synced. Nobody can pull the plug in a
-test, but one can watch what the daemon asks of the kernel."""
+"""Promise 1, if the power fails: a link is sent only after the store's file is synced. The test
+watches what the daemon asks of the kernel."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ LINKS = 5
 
 
 def writer_of(pid: int) -> str:
-    """The id of the thread that commits: another one syncs as well, later."""
+    """The id of the thread that commits. Another thread syncs as well, later."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return next(task.name for task in tasks if (task / "comm").read_text().strip() == "store-writer")
 

@@ -1,5 +1,5 @@
-"""Somebody who knows the id of a question of the gate, and answers before the one who was asked, is not believed: not
-by the hook, and not by the daemon."""
+"""A forged answer to a question of the gate, with the right id but from another sender, is ignored
+by the hook and by the daemon."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from harness.stories import eventually, generate, has_account, leave_open, show,
 from harness.xmpp import PING, Component, StanzaError, children
 
 GATE = "urn:easy-invite:gate:1"
-SILENT = "silent.example.org"  # a component of the test's own, which the daemon takes for a VirtualHost with a hook
+SILENT = "silent.example.org"  # a component of the test, which the daemon takes for a VirtualHost with a hook
 COMPONENTS = {jid: COMPONENT_SECRET for jid in ("invite.example.org", "rogue.example.org", SILENT)}
 
 
@@ -46,7 +46,7 @@ async def test_the_daemon_waits_for_the_hooks_answer(make_server):
 
 
 async def answer_as_others(question, others, payload):
-    """The others answer the question, and are through with it before this ends."""
+    """The others answer the question. Returns when their answers have arrived."""
     asking = question.get("from")
     for other in others:
         other.send(f"<iq type='result' id='{question.get('id')}' from='{other.jid}' to='{asking}'>{payload}</iq>")

@@ -1,4 +1,5 @@
-"""Expiry is judged when a token is presented (XEP-0445): whoever came in time may finish, whoever comes later may not."""
+"""Expiry is judged when a token is presented (XEP-0445). A session that was in time may finish its
+registration."""
 
 import pytest
 

@@ -1,5 +1,6 @@
-"""An invite with more than one use makes so many accounts a day from one address, however many try at once; from others
-it makes more. What came to nothing does not count, and invites for one are not concerned."""
+"""An invite with several uses makes a limited number of accounts a day from one address, even for
+registrations at once. Other addresses are not affected. Failed registrations and single-use invites
+do not count."""
 
 import asyncio
 

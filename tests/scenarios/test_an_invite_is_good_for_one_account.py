@@ -1,4 +1,4 @@
-"""A single-use invite makes one account, whoever tries again."""
+"""A single-use invite makes one account, however often it is tried."""
 
 import pytest
 
@@ -17,7 +17,7 @@ async def test_a_used_token_is_not_found(server):
     assert show(server, invite)["state"] == "redeemed"
 
 
-async def test_whoever_goes_on_after_the_refusal_is_uninvited(server):
+async def test_a_session_that_goes_on_after_the_refusal_is_uninvited(server):
     invite = generate(server)
     await register(server, "third", invite)
     await used(server, invite)
@@ -29,7 +29,7 @@ async def test_whoever_goes_on_after_the_refusal_is_uninvited(server):
     assert not await has_account(server, "fourth")
 
 
-async def test_a_session_that_presented_it_in_time_comes_too_late(server):
+async def test_a_session_that_presented_it_in_time_is_too_late(server):
     invite = generate(server)
     late = await server.connect()
     await late.preauth(invite.token)

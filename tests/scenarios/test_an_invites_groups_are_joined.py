@@ -1,5 +1,5 @@
-"""`--group` puts the new account into Prosody's groups, where the module that keeps them is enabled; where it is not,
-the account is made all the same, and the log says what is missing."""
+"""`--group` puts the new account into Prosody's groups, if the module for groups is enabled. If
+not, the account is still made, and the log says what is missing."""
 
 from harness.daemon import REPOSITORY
 from harness.prosody import INVITE_HOST
@@ -16,7 +16,7 @@ async def test_with_groups(make_server):
     assert "Members of choir: carol" in server.prosody.log
 
 
-async def test_without(server):
+async def test_without_groups(server):
     await register(server, "carol", generate(server, "--group", "family"))
     assert await has_account(server, "carol")
     assert 'Could not add carol to the group "family": mod_groups_internal is not enabled' in server.prosody.log

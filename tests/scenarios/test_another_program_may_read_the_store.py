@@ -1,5 +1,5 @@
-"""Whoever opens the store with a program of their own, while the daemon runs, takes nothing away: what the daemon
-acknowledges afterwards is there, for the command line and after a crash."""
+"""Another program may open the store while the daemon runs. Everything that the daemon acknowledges
+afterwards is there, for the command line and after a crash."""
 
 import sqlite3
 
@@ -10,7 +10,7 @@ from harness.stories import new_invite, register, show
 pytestmark = pytest.mark.store("sqlite")
 
 
-async def test_what_is_made_afterwards_is_kept(make_server):
+async def test_invites_made_afterwards_are_kept(make_server):
     server = make_server()
     alice = await server.login("alice")
     before = await new_invite(alice)

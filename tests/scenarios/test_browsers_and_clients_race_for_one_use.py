@@ -1,5 +1,5 @@
-"""Eight browsers and eight chat clients send their registration at the same moment, all with the same link: it makes as many
-accounts as it has uses, whoever they are, and who was told yes has the account."""
+"""Eight browsers and eight chat clients register at the same moment with one link. It makes as many
+accounts as it has uses, and every success that was reported is an account."""
 
 import asyncio
 
@@ -24,7 +24,8 @@ async def test_for_different_names(web_server, uses):
     for name in names:
         assert await has_account(web_server, name) == (name in winners)
     await used(web_server, invite, uses)
-    assert in_store(web_server, "SELECT count(*) FROM invite_use WHERE invite = ?", show(web_server, invite)["id"]) == [(uses,)]
+    invite_id = show(web_server, invite)["id"]
+    assert in_store(web_server, "SELECT count(*) FROM invite_use WHERE invite = ?", invite_id) == [(uses,)]
 
 
 async def test_for_the_same_name(web_server):
@@ -35,7 +36,8 @@ async def test_for_the_same_name(web_server):
 
 
 async def race(server, invite, names):
-    """Who was told yes: those with even places are browsers, the others clients."""
+    """The names that were told of success. Those at even places are browsers, the others
+    clients."""
     browsers = [Visitor(server) for _ in names[::2]]
     forms = [await browser.filled_in(invite, name) for browser, name in zip(browsers, names[::2])]
     streams = [await server.connect() for _ in names[1::2]]
@@ -45,7 +47,7 @@ async def race(server, invite, names):
     async def by_browser(browser, form):
         while True:
             answer = await browser.post(browser.path(invite, "register"), form)
-            if answer.status != 503:  # somebody else holds the use at this very moment
+            if answer.status != 503:  # another registration holds the use at this moment
                 assert answer.status in (200, 409, 410), answer.text
                 return answer.status == 200
 

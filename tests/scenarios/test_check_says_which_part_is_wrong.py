@@ -1,5 +1,6 @@
-"""`easy-invite check` has a line for the configuration, the store, the web side, the component and the hook. Where something is
-wrong, its line says what to do, and the exit code is 1; beside a running daemon and without one."""
+"""`easy-invite check` has a line for the configuration, the store, the web pages, the component and
+the hook. If something is wrong, its line says what to do, and the exit code is 1, with and without
+a running daemon."""
 
 import json
 import socket
@@ -15,13 +16,14 @@ PARTS = ["config", "store", "web", "component", "hook"]
 @pytest.fixture(params=[True, False], ids=["daemon-runs", "no-daemon"])
 def server(request, make_server):
     made = make_server(settings=web_settings())
-    made.daemon.stop()  # it has made the store
+    made.daemon.stop()  # the store exists then
     made.with_daemon = request.param
     return made
 
 
 async def start(server):
-    """Starts the daemon, if there is to be one; check waits until it has logged in or failed to."""
+    """Starts the daemon, if the test is to have one. `check` waits until it has logged in or failed
+    to."""
     if server.with_daemon:
         server.daemon.start(wait=False)
         await eventually(lambda: server.daemon.log.count("easy-invite starts") == 2, "the daemon starts")
@@ -44,7 +46,7 @@ async def test_all_is_well(server):
     assert parts["web"][1] == f"{web['public_url']} on {web['listen']}"
     assert server.daemon.cli("check").stdout.count(" ok ") == 5
     if server.with_daemon:
-        assert server.daemon.logins == 1  # it was asked, not pushed aside
+        assert server.daemon.logins == 1  # check has asked the daemon and not replaced it
 
 
 async def test_prosody_is_down(server):
@@ -74,7 +76,7 @@ async def test_the_module_is_missing(server):
 
 
 @pytest.mark.one_setup
-async def test_the_web_side_is_not_where_it_should_be(server):
+async def test_the_web_pages_are_on_another_port(server):
     await start(server)
     with socket.create_server(("127.0.0.1", 0)) as other:
         server.daemon.config["web"]["listen"] = f"127.0.0.1:{other.getsockname()[1]}"
@@ -82,7 +84,7 @@ async def test_the_web_side_is_not_where_it_should_be(server):
 
 
 @pytest.mark.one_setup
-async def test_the_pages_cannot_be_made(server):
+async def test_a_template_is_wrong(server):
     await start(server)
     server.daemon.config["web"]["templates"] = "own"
     (server.daemon.folder / "own").mkdir()
@@ -91,7 +93,7 @@ async def test_the_pages_cannot_be_made(server):
 
 
 @pytest.mark.store("sqlite")
-async def test_the_store_is_no_store(server):
+async def test_the_store_is_not_a_database(server):
     await start(server)
     server.daemon.write_config()
     (server.daemon.folder / "other.db").write_text("a diary, not a database" * 100)

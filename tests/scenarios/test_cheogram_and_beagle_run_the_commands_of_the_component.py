@@ -1,5 +1,5 @@
-"""Two clients with no special knowledge of invites for the component: Cheogram, whose Commands tab follows a contact's
-presence, and Beagle, which runs what service discovery shows and never names the session."""
+"""Two clients that know nothing of invites run the component's commands: Cheogram in the Commands
+tab of a contact, and Beagle from service discovery, without ever naming the session."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""What users of each client are told when a link does not work: never a dead end that the server could have avoided."""
+"""Each client tells its user why a link does not work. No link is a dead end that the server could
+have avoided."""
 
 import pytest
 
@@ -32,7 +33,7 @@ AWAY = {
 
 
 @pytest.mark.parametrize("kind", USED)
-async def test_that_it_was_used(server, kind):
+async def test_when_it_was_used(server, kind):
     invite = generate(server)
     await register(server, f"{kind.__name__}-first", invite)
     await used(server, invite)
@@ -41,7 +42,7 @@ async def test_that_it_was_used(server, kind):
 
 
 @pytest.mark.parametrize("kind", TAKEN)
-async def test_that_the_username_is_taken_and_another_one_works(server, kind):
+async def test_when_the_username_is_taken_and_another_one_works(server, kind):
     invite = generate(server)
     with pytest.raises(clients.ClientError, match=TAKEN[kind]):
         await kind(server).redeem(invite.uri, "bob", "a password")
@@ -50,7 +51,7 @@ async def test_that_the_username_is_taken_and_another_one_works(server, kind):
     await used(server, invite)
 
 
-async def test_that_monal_let_its_user_edit_a_username_that_was_fixed(server):
+async def test_when_monal_let_its_user_edit_a_fixed_username(server):
     invite = generate(server, "--username", "heidi")
     with pytest.raises(clients.ClientError, match="The chosen username is not valid with this invitation"):
         await clients.Monal(server).redeem(invite.uri, "mallory", "a password")
@@ -59,7 +60,7 @@ async def test_that_monal_let_its_user_edit_a_username_that_was_fixed(server):
 
 
 @pytest.mark.parametrize("kind", AWAY)
-async def test_that_the_daemon_is_away(make_server, kind):
+async def test_when_the_daemon_is_away(make_server, kind):
     server = make_server()
     invite = generate(server)
     server.daemon.stop()

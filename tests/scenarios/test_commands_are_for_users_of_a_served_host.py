@@ -1,4 +1,4 @@
-"""A user of another VirtualHost of the same Prosody, which the daemon does not serve, is nobody to the commands."""
+"""The commands refuse users of a VirtualHost of the same Prosody that the daemon does not serve."""
 
 import pytest
 
@@ -11,7 +11,8 @@ NODES = [NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET]
 
 @pytest.fixture
 def server(make_server):
-    """A server with a second VirtualHost, which has no part in it, and there an admin of the whole Prosody."""
+    """A server with a second, unserved VirtualHost, where an admin of the whole Prosody has an
+    account."""
     made = make_server(hosts={"example.org": INVITE_HOST, "other.example": ""},
                        settings={"hosts": {"other.example": None}},
                        admins=["admin@example.org", "mallory@other.example"])
@@ -34,13 +35,13 @@ async def test_a_foreign_user_is_refused(server, address):
     assert (invites.returncode, invites.stdout) == (0, "")
 
 
-async def test_the_foreign_host_lists_nothing_of_it(server):
+async def test_the_foreign_host_lists_no_commands(server):
     mallory = await server.login("mallory", domain="other.example")
     assert not set(NODES) & {item.node for item in await mallory.disco_items("other.example", ADHOC)}
     with pytest.raises(StanzaError):
         await mallory.execute("other.example", NEW_INVITE)
 
 
-async def test_users_of_the_served_host_go_on(server):
+async def test_users_of_the_served_host_are_not_affected(server):
     alice = await server.login("alice")
     assert (await new_invite(alice, "invite.example.org")).uri.startswith("xmpp:alice@example.org?")

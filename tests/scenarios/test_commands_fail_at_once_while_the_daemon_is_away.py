@@ -1,5 +1,5 @@
-"""While the daemon is away, its commands on the server's address end with an error at once, its list is that of the
-server alone, and the component's address says that nobody is there."""
+"""While the daemon is away, its commands on the server's address end with an error at once, the
+list of commands has only Prosody's own, and the component's address answers with an error."""
 
 import time
 
@@ -8,7 +8,7 @@ import pytest
 from harness.stories import NEW_INVITE, new_invite
 from harness.xmpp import StanzaError
 
-AT_ONCE = 5  # seconds, for all of them: for a daemon that hangs, the module waits so long each time
+AT_ONCE = 5  # seconds, for all of them: the module's timeout for one question to a daemon that hangs
 
 
 async def test_commands_and_lists(server):

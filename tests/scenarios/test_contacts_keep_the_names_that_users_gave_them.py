@@ -1,4 +1,5 @@
-"""An invite changes a contact's subscription, and neither the name nor the groups that a user has put them in."""
+"""An invite changes the subscription of a contact, but not the name and groups that a user gave
+them."""
 
 from xml.sax.saxutils import quoteattr
 
@@ -40,7 +41,7 @@ async def test_when_a_friend_takes_the_username_that_the_inviter_had_noted(make_
 
 
 @pytest.mark.parametrize("before", ["to", "from"])
-async def test_when_one_of_them_saw_the_other_before(make_server, before):
+async def test_when_one_of_them_already_saw_the_others_presence(make_server, before):
     server = make_server()
     alice, bob = await server.login("alice"), await server.login("bob")
     watcher, watched = (alice, bob) if before == "to" else (bob, alice)

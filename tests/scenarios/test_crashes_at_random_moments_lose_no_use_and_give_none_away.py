@@ -1,6 +1,7 @@
-"""Promises 1 and 2, wherever it hurts: people register, two with each use of a link, while the daemon, Prosody, both, the
-database or the wire between them fail again and again. Everybody tries until they are told yes or no. In the end each
-use has made exactly one account, with its contact, and every invite that anybody was told of is there."""
+"""Promises 1 and 2, with faults at random: people register, two with each use of a link, while the
+daemon, Prosody, both, the database or the wire between them fail again and again. Everybody tries
+until they get an answer. In the end each use has made exactly one account, with its contact, and
+every invite that was reported exists."""
 
 import os
 
@@ -11,7 +12,7 @@ from harness.torture import UNLIMITED, torture
 
 pytestmark = pytest.mark.every_setup
 
-KILLS = 70  # with each of the three setups
+KILLS = 70  # with each setup
 
 
 @pytest.mark.seconds(600)
@@ -24,7 +25,7 @@ async def test_every_use_makes_one_account(prosody_version, store_url, tmp_path,
         tally = await torture(server, postgres, seed, kills=KILLS)
     finally:
         server.kill()
-        if postgres:  # the one that runs was started by another thread, and ends with it; other tests need it too
+        if postgres:  # the thread that started it ends, and it ends with that thread; other tests need it
             postgres.kill()
             postgres.start()
     print(tally)
