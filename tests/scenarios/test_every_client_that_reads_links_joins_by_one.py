@@ -1,6 +1,8 @@
-"""Conversations (new and old), Cheogram, Monal, yaxim and Siskin register with each kind of link, each in its own way.
+"""Conversations (new and old), Cheogram, Monal, yaxim and Siskin register with each kind of link,
+each in its own way.
 
-Afterwards they ask the inviter for their presence with the same token, which is used by then. Nobody notices.
+Afterwards they ask for the inviter's presence with the same token, which is used by then. No user
+notices.
 """
 
 import pytest
@@ -50,7 +52,7 @@ async def test_by_a_link_for_one_username(server, kind):
     await used(server, invite)
 
 
-async def test_siskin_comes_back_with_the_token_when_its_user_has_typed_slowly(server):
+async def test_siskin_presents_the_token_again_after_a_slow_user(server):
     invite = generate(server)
     await clients.Siskin(server).redeem(invite.uri, "slow", password_of("slow"), slow=True)
     assert await has_account(server, "slow")

@@ -1,4 +1,5 @@
-"""A link that registers is a contact's link as well, for somebody who has an account: no second account, no question."""
+"""A link that registers is also a contact link for a user who has an account: no second account, no
+question."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""Whatever stands in the way, the status says it to programs and the page to people: what it is, and what to do now."""
+"""Each obstacle has a status for programs, and a page that tells people what is wrong and what to
+do now."""
 
 import asyncio
 import re
@@ -28,7 +29,8 @@ async def test_an_invite_that_is_over(web_server):
         for page in ("", "register", "reset", "apps"):
             answer = await visitor.get(visitor.path(invite, page))
             assert (answer.status, answer.heading) == (status, heading), page
-        posted = await visitor.post(visitor.path(invite, "register"), {"username": "mallory", "password": "mallory's own"})
+        form = {"username": "mallory", "password": "mallory's own"}
+        posted = await visitor.post(visitor.path(invite, "register"), form)
         assert posted.status in (status, 403)
     page = await visitor.get(visitor.path(used_up))
     assert text("was_it_you") in page.text
@@ -37,20 +39,22 @@ async def test_an_invite_that_is_over(web_server):
     assert log_in.status == 200 and "@example.org" in log_in.text
 
 
-async def test_what_is_no_page(web_server):
+async def test_an_address_without_a_page(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
-    for path in ("/", "/join", "/join/", "/join/i", "/join/i/", f"/join/i/{invite.token}/", f"/join/i/{invite.token}/nothing",
-                 "/joini/" + invite.token, "/logo", "/join/logo", "//", "/%00", "/%ff", "/join/i/%ff", "/join/i/%", "/favicon.ico",
-                 f"/join/i/{invite.token}%00", f"/join/i/..%2f{invite.token}", "/" + "x" * 8000):
+    for path in ("/", "/join", "/join/", "/join/i", "/join/i/", f"/join/i/{invite.token}/",
+                 f"/join/i/{invite.token}/nothing", "/joini/" + invite.token, "/logo", "/join/logo", "//", "/%00",
+                 "/%ff", "/join/i/%ff", "/join/i/%", "/favicon.ico", f"/join/i/{invite.token}%00",
+                 f"/join/i/..%2f{invite.token}", "/" + "x" * 8000):
         answer = await visitor.get(path)
         assert answer.status == 404 and answer.heading, path
-    for method, page, allowed in [("POST", "", "GET,HEAD"), ("PUT", "register", "GET,HEAD,POST"), ("DELETE", "", "GET,HEAD"),
-                                  ("OPTIONS", "", "GET,HEAD"), ("TRACE", "", "GET,HEAD"), ("BREW", "", "GET,HEAD")]:
+    for method, page, allowed in [
+            ("POST", "", "GET,HEAD"), ("PUT", "register", "GET,HEAD,POST"), ("DELETE", "", "GET,HEAD"),
+            ("OPTIONS", "", "GET,HEAD"), ("TRACE", "", "GET,HEAD"), ("BREW", "", "GET,HEAD")]:
         answer = await visitor.request(method, visitor.path(invite, page))
         assert (answer.status, answer.header("Allow")) == (405, allowed), method
 
 
-async def test_what_is_too_much(web_server):
+async def test_a_request_that_is_too_large(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
     answers = await visitor.filled_in(invite, "erin", "x" * 20_000)
     answer = await visitor.post(visitor.path(invite, "register"), answers)

@@ -1,4 +1,5 @@
-"""Inviter and friend become contacts without doing anything, on every device, whichever of them is online first."""
+"""Inviter and friend become contacts on all devices, whoever is online first. Neither has to do
+anything."""
 
 from harness.stories import new_invite, register, requests_to
 from harness.xmpp import local_name
@@ -18,7 +19,7 @@ async def test_all_devices_of_the_inviter_learn_of_the_friend(server):
     await desktop.presence_from(carol.jid)
 
 
-async def test_an_inviter_who_was_away_finds_the_friend(server):
+async def test_an_inviter_who_was_away_has_the_friend_later(server):
     bob = await server.login("bob")
     invite = await new_invite(bob)
     await bob.close()
@@ -47,7 +48,7 @@ async def test_nobody_is_asked_anything(server):
     assert await requests_to(server, "erin") == set()
 
 
-async def test_the_new_contact_has_no_name_or_group_that_somebody_else_chose(server):
+async def test_the_new_contact_has_no_name_and_no_group(server):
     alice = await server.login("alice")
     await register(server, "frank", await new_invite(alice))
     for contact in (await alice.roster(), await (await server.login("frank")).roster()):

@@ -1,5 +1,5 @@
-"""`easy-invite generate` beside a running server knows which accounts there are: what cannot be is refused with one
-line and exit code 1, and no invite is made. What it cannot look up, it makes with a warning."""
+"""`easy-invite generate` beside a running server knows its accounts. It refuses impossible invites
+with one line and exit code 1. What it cannot look up, it warns about."""
 
 import pytest
 

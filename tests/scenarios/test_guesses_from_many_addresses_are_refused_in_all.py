@@ -1,5 +1,6 @@
-"""Tokens are guessed from so many addresses that none of them has too many: from 1000 on within ten minutes, whoever
-presents a wrong one is told to wait. Whoever has an invite registers all the while."""
+"""Tokens are guessed from many addresses, few from each. After 1000 wrong tokens within ten
+minutes, anybody who presents a wrong one is told to wait. A client with an invite registers all the
+while."""
 
 import asyncio
 import itertools
@@ -12,15 +13,16 @@ from harness.xmpp import StanzaError
 pytestmark = [pytest.mark.store("sqlite"), pytest.mark.seconds(120)]
 
 MOST_IN_ALL = 1000
-A_STREAM = 3  # from then on, answers take their time
+A_STREAM = 3  # wrong tokens on one stream, before answers slow down
 AT_A_TIME = 8
-SERVED_WITHIN = 20  # seconds, on a busy machine: far less than the ten minutes of whoever is refused
+SERVED_WITHIN = 20  # seconds, on a busy machine: far less than the ten minutes of a refusal
 HONEST = "127.0.0.3"
 UNKNOWN = "A" * 24
-REFUSED = "wait/policy-violation: The invitation is not known here, and too many such are tried. Please try again after 20"
+REFUSED = ("wait/policy-violation: The invitation is not known here, and too many such are tried. "
+           "Please try again after 20")
 
 
-async def test_and_whoever_has_an_invite_registers(server):
+async def test_and_a_client_with_an_invite_registers(server):
     made = server.daemon.cli("generate", "example.org", "--count", "300")
     invites = [Invite(link) for link in made.stdout.split()]
     guessing = asyncio.gather(*(guess(server, number) for number in range(AT_A_TIME)))
@@ -42,8 +44,10 @@ async def test_and_whoever_has_an_invite_registers(server):
 
 
 async def guess(server, number):
-    """Presents wrong tokens, from another address with each stream, until it is refused; returns how many were only
-    wrong, and how many were refused."""
+    """Presents wrong tokens, each stream from another address, until one is refused.
+
+    Returns the numbers of wrong and of refused tokens.
+    """
     wrong = 0
     for stream_number in itertools.count():
         stream = await server.connect(source=f"127.0.{number + 1}.{stream_number % 250 + 1}")

@@ -1,5 +1,6 @@
-"""A user floods the component, or the server's commands, with stanzas that are too deep, too large, senseless or simply
-many. Others are answered meanwhile, the daemon's stream lives, and it never holds much more than before."""
+"""A user floods the component, or the server's commands, with stanzas that are too deep, too large,
+malformed or just many. Other users are answered meanwhile, the daemon's stream stays up, and its
+memory barely grows."""
 
 import asyncio
 import itertools
@@ -16,9 +17,9 @@ ADDRESSES = ("invite.example.org", "example.org")
 SERVED_WITHIN = 20  # seconds: on a busy machine
 MOST_GROWTH = 8 * 1024  # kB, at any moment
 MOST_CONNECTIONS = 16  # to PostgreSQL
-NO_LIMITS = 'c2s_stanza_size_limit = 10000000; limits = { c2s = { rate = "1gb/s" } }'  # Prosody's would protect us
+NO_LIMITS = 'c2s_stanza_size_limit = 10000000; limits = { c2s = { rate = "1gb/s" } }'  # Prosody's would stop the flood
 UNLIMITED = {"hosts": {"example.org": {"invites_per_day": "unlimited", "pending_invites": "unlimited"}}}
-SHORT = 4000  # of something longer, newer XML parsers may see a half first, and then they wait for much more
+SHORT = 4000  # of a longer stanza, newer XML parsers may see half, and then wait for much more
 COMMAND = f"<command xmlns='{ADHOC}' node='{NEW_INVITE}'"
 
 ids = itertools.count()
@@ -53,7 +54,8 @@ def many_forms(to):
 
 def odd(to):
     for payload in (
-            f"{COMMAND} xml:colour='red'/>", f"{COMMAND} {'x' * 10_000}='1'/>", f"{COMMAND} action='&#xfffd;&#x85;&#10;'/>",
+            f"{COMMAND} xml:colour='red'/>", f"{COMMAND} {'x' * 10_000}='1'/>",
+            f"{COMMAND} action='&#xfffd;&#x85;&#10;'/>",
             f"<{'x' * 10_000} xmlns='urn:example'/>", f"<a xmlns='{'x' * 10_000}'/>", "<a xmlns=''/>",
             "<a xmlns='urn:example' xmlns:b='urn:b' b:c='1'/>", "<a xmlns='http://etherx.jabber.org/streams'/>",
             "<iq xmlns='jabber:component:accept'/>"):
@@ -112,7 +114,7 @@ async def test_others_are_served(make_server, hostile):
 
 
 async def make_invites_until(end, user):
-    """Makes one invite after the other, and fails when one takes long."""
+    """Makes invites one after the other, and fails if one takes long."""
     while not end.is_set():
         started = time.monotonic()
         await new_invite(user)

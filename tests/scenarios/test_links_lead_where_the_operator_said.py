@@ -1,5 +1,6 @@
-"""Links on the pages lead to the public address of the configuration, whatever a request says of the host that it was for. The
-pages are found below the path of that address, and without it, for proxies that take it away."""
+"""Links on the pages lead to the public address in the configuration, whatever host a request
+names. Pages are found below the path of that address, and at the root, for proxies that strip the
+path."""
 
 import itertools
 import re
@@ -12,8 +13,10 @@ from harness.web import Visitor, web_settings
 
 pytestmark = pytest.mark.one_setup
 
-SAID = [{"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": 'for=1.2.3.4;host="evil.example";proto=http'},
-        {"X-Forwarded-Proto": "evil", "X-Forwarded-Prefix": "/evil.example", "X-Original-URL": "/evil.example"}, {"Host": None}]
+FORGED = [
+    {"Host": "evil.example"}, {"Host": None}, {"X-Forwarded-Host": "evil.example"},
+    {"Forwarded": 'for=1.2.3.4;host="evil.example";proto=http'},
+    {"X-Forwarded-Proto": "evil", "X-Forwarded-Prefix": "/evil.example", "X-Original-URL": "/evil.example"}]
 
 
 @pytest.fixture(params=["", "/join", "/a/very-deep/~path/"])
@@ -21,11 +24,11 @@ def path(request):
     return request.param
 
 
-async def test_whatever_the_request_says(web_server):
+async def test_whatever_host_a_request_names(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
     pages = ("", "apps", "register", "reset")
-    for said, page in itertools.product(SAID, pages):
-        answer = await visitor.get(visitor.path(invite, page), said)
+    for headers, page in itertools.product(FORGED, pages):
+        answer = await visitor.get(visitor.path(invite, page), headers)
         assert answer.status == (303 if page == "reset" else 200)
         assert b"evil" not in answer.raw
     absolute = await visitor.get(f"http://evil.example{visitor.path(invite)}")
@@ -34,7 +37,7 @@ async def test_whatever_the_request_says(web_server):
     assert moved.header("Location") == visitor.path(invite, "register")
 
 
-async def test_below_the_path_and_without_it(make_server, path):
+async def test_below_the_path_and_at_the_root(make_server, path):
     server = make_server(settings=web_settings(path=path))
     async with await server.login("alice") as alice:
         invite = await new_invite(alice)
@@ -52,7 +55,8 @@ async def test_below_the_path_and_without_it(make_server, path):
     form = await visitor.get(f"{stripped}/register")
     cookie = form.header("Set-Cookie") or f"Path={base}/;"
     assert f"Path={base}/;" in cookie and "Secure" not in cookie
-    welcome = await visitor.post(f"{stripped}/register", {**form.fields, "username": "carol", "password": "carol's password"})
+    answers = {**form.fields, "username": "carol", "password": "carol's password"}
+    welcome = await visitor.post(f"{stripped}/register", answers)
     assert welcome.status == 200
     made = server.daemon.cli("generate", "example.org")
     assert f"{public_url}/i/" in made.stdout

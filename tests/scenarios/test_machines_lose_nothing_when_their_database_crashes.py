@@ -1,6 +1,6 @@
-"""PostgreSQL crashes in the very moment in which one of two machines commits, again and again, and is up again at once. The
-other machine is the first to write then, so what the crash undid has no trace: a transaction of the other may have its
-number. Whoever was told yes has what they were told of, once."""
+"""PostgreSQL crashes at the moment when one of two machines commits, and restarts at once, again
+and again. The other machine writes first then, so a transaction of its own may get the number of
+the lost one. Every success that was reported is in the store, once."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ BUSY = ("alice", "bob", "admin")
 
 @pytest.fixture
 def crashing(postgres):
-    """The PostgreSQL that other tests need afterwards. One that another thread has started ends with that thread."""
+    """The PostgreSQL that other tests need afterwards. It ends with the thread that started it."""
     yield postgres
     postgres.kill()
     postgres.start()
@@ -45,14 +45,14 @@ async def test_at_a_commit_of_one_of_two(make_server, store_url, crashing):
         closing.set()
         await asyncio.gather(*others)
         await crowd.count()
-        # The first bytes are not the hash's.
+        # The first three bytes of a stored hash are not the hash's.
         kept = {bytes(token_hash)[3:] for token_hash, in in_store(there, "SELECT token_hash FROM invite")}
         assert {hashlib.sha256(link.token.encode()).digest()[3:] for link in made} <= kept
     assert len(made) > CRASHES
 
 
 async def invite(server, username, closing, made):
-    """Makes one invite after the other, as fast as it goes."""
+    """Makes invites one after the other, as fast as possible."""
     stream = await server.login(username, resource="busy")
     while not closing.is_set():
         try:

@@ -1,5 +1,5 @@
-"""Two machines, each with its own Prosody and its own daemon, serve the same VirtualHost from one PostgreSQL store: what
-holds for an invite on one machine holds across both, also while a part of one is gone."""
+"""Two machines, each with its own Prosody and daemon, serve one VirtualHost from one PostgreSQL
+store. An invite has the same state on both, even while a part of one machine is down."""
 
 import asyncio
 
@@ -34,7 +34,7 @@ async def test_an_invite_of_one_is_redeemed_on_the_other(machines):
         assert (await carol.roster())["alice@example.org"].subscription == "both"
 
 
-async def test_what_one_revokes_is_over_on_the_other(machines):
+async def test_an_invite_that_one_revokes_is_over_on_the_other(machines):
     here, there = machines
     presented, contact = generate(here), generate(here, "--contact", "alice@example.org", "--contact-only")
     async with await there.connect() as stream:
@@ -48,7 +48,7 @@ async def test_what_one_revokes_is_over_on_the_other(machines):
         await alice.expect_stanza("presence", type="subscribe")  # she is asked, as without an invite
 
 
-async def test_a_name_reserved_on_one_is_reserved_on_the_other(machines):
+async def test_a_username_reserved_on_one_is_reserved_on_the_other(machines):
     here, there = machines
     for_carol, for_anybody = generate(here, "--username", "carol"), generate(there)
     with pytest.raises(StanzaError, match="conflict"):
@@ -56,7 +56,7 @@ async def test_a_name_reserved_on_one_is_reserved_on_the_other(machines):
     await register(there, "carol", for_carol)
 
 
-async def test_uses_stay_as_many_under_load_while_a_daemon_is_killed(machines):
+async def test_no_use_is_added_or_lost_while_a_daemon_is_killed_under_load(machines):
     here, there = machines
     invite = generate(here, "--uses", str(USES), "--contact", "alice@example.org")
     for number, machine in enumerate(machines):
@@ -77,8 +77,8 @@ async def test_uses_stay_as_many_under_load_while_a_daemon_is_killed(machines):
             assert {f"{guest}@example.org" for guest in guests} <= set(await alice.roster())
 
 
-async def test_a_use_that_one_was_making_waits_for_it(machines):
-    """Only the server that makes an account can tell whether it did."""
+async def test_a_use_in_progress_waits_for_the_machine_that_reserved_it(machines):
+    """Only the server that was making an account knows whether it did."""
     here, there = machines
     invite = generate(there)
     with Relay(here.prosody.component_port) as relay:
@@ -86,9 +86,9 @@ async def test_a_use_that_one_was_making_waits_for_it(machines):
         here.daemon.config["component"]["server"] = relay.address
         here.daemon.start()
         relay.before("<redeem ", here.kill)
-        await register(here, "carol", invite)  # and nobody hears of it
+        await register(here, "carol", invite)  # no daemon hears of it
         assert await asyncio.to_thread(relay.struck.wait, 10)
-        there.daemon.restart()  # it looks at once into everything that is open, and then every ten seconds
+        there.daemon.restart()  # it settles open reservations at once, and then every ten seconds
         with pytest.raises(StanzaError, match="wait/resource-constraint"):
             await register(there, "dave", invite)
         await asyncio.sleep(12)
@@ -108,7 +108,7 @@ async def test_the_other_goes_on_while_one_is_gone(machines):
 
 
 async def persist(server, username, invite, delay):
-    """Registers, again and again while the failure is a temporary one; returns whether it was told that it succeeded."""
+    """Registers, again after each temporary failure. Returns whether a success was reported."""
     await asyncio.sleep(delay)
     for _ in range(100):
         try:
@@ -120,4 +120,4 @@ async def persist(server, username, invite, delay):
         except (StreamClosed, WaitTimeout, ConnectionError):
             pass
         await asyncio.sleep(0.1)
-    raise AssertionError(f"{username} was never told yes or no")
+    raise AssertionError(f"{username} never got a final answer")

@@ -1,4 +1,5 @@
-"""Sessions that present the same token and register at the same moment share its uses, and no more than those."""
+"""Sessions that present one token and register at the same moment get no more accounts than it has
+uses."""
 
 import asyncio
 
@@ -14,7 +15,8 @@ SESSIONS = 8
 
 
 async def register_at_once(server, invite, names):
-    """Every session presents the token; then all register, each a name. The conditions of the refusals."""
+    """Every session presents the token, then all register, each with its name. Returns the
+    refusals' conditions."""
     streams = [await server.connect() for _ in names]
     for stream in streams:
         await stream.preauth(invite.token)
@@ -62,7 +64,7 @@ async def test_with_the_same_name_in_different_invites(server):
     assert sum(show(server, invite)["uses"] for invite in invites) == 1
 
 
-async def test_with_the_whole_way_at_once(server):
+async def test_with_every_step_at_once(server):
     invite = generate(server, "--uses", "3")
     names = [f"sprinter-{number}" for number in range(SESSIONS)]
     outcomes = await asyncio.gather(*[register(server, name, invite) for name in names], return_exceptions=True)

@@ -1,6 +1,6 @@
-"""Promise 2, at every stanza of a registration: the daemon, Prosody, both or the wire between them fail just before the
-stanza arrives, or Prosody just after it told the client. Whichever it is, the link makes one account in the end, with its
-contact, and then no second one."""
+"""Promise 2, at every stanza of a registration: the daemon, Prosody, both or the wire between them
+fail just before the stanza arrives, or right after Prosody's answer to the client. In the end the
+link makes one account, with its contact, and no second one."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_a_single_use(make_server, stanza, fault):
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if "killed" in fault])
-async def test_a_single_use_of_which_the_client_was_told(make_server, fault):
+async def test_a_single_use_that_was_confirmed_to_the_client(make_server, fault):
     server = make_server(run_daemon=False)
     with Relay(server.prosody.component_port) as relay:
         server.daemon.config["component"]["server"] = relay.address
@@ -58,7 +58,7 @@ async def test_a_single_use_of_which_the_client_was_told(make_server, fault):
 
 
 async def one_account_is_made(server, invite):
-    """carol's, if need be after another try; and dave gets none."""
+    """carol gets her account, if need be by another try. dave gets none."""
     if not await has_account(server, "carol"):
         await eventually(lambda: tried(server, "carol", invite), "the token is as good as before")
     await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
@@ -70,7 +70,7 @@ async def one_account_is_made(server, invite):
 
 
 async def tried(server, username, invite):
-    """Whether the server said that somebody has registered."""
+    """Whether the server confirmed the registration."""
     try:
         await register(server, username, invite)
     except (StanzaError, StreamClosed, ConnectionError):
@@ -79,7 +79,7 @@ async def tried(server, username, invite):
 
 
 def bring_back(server):
-    """Starts what was killed; returns how many logins of the daemon there are then."""
+    """Starts what was killed. Returns how many logins of the daemon there are then."""
     if server.prosody.pid is None:
         server.prosody.start()
     if server.daemon.pid is None:

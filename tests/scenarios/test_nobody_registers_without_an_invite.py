@@ -1,4 +1,4 @@
-"""Registration is closed to whoever presents nothing, or something that is no invite."""
+"""Registration is closed without an invite, and with a token that is not one."""
 
 import pytest
 
@@ -18,7 +18,7 @@ async def test_the_uninvited_are_told_why(server, as_form, to):
     assert not await has_account(server, "mallory")
 
 
-async def test_an_existing_username_is_not_told_to_the_uninvited(server):
+async def test_the_uninvited_do_not_learn_which_usernames_exist(server):
     stream = await server.connect()
     with pytest.raises(StanzaError, match=INVITATION_ONLY):
         await stream.registration_set("bob", password_of("mallory"))
@@ -27,7 +27,7 @@ async def test_an_existing_username_is_not_told_to_the_uninvited(server):
 
 @pytest.mark.parametrize("token", ["", "short", "A" * 24, "A" * 5_000, "ä" * 24, "' OR 1=1 --"],
                          ids=["empty", "short", "unknown", "long", "not-ascii", "sql"])
-async def test_what_is_no_invite_is_not_found(server, token):
+async def test_a_token_of_no_invite_is_not_found(server, token):
     stream = await server.connect()
     with pytest.raises(StanzaError, match="cancel/item-not-found"):
         await stream.preauth(token)

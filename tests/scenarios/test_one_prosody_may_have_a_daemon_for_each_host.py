@@ -1,5 +1,6 @@
-"""Two VirtualHosts of one Prosody, each with a component and a daemon of its own: a daemon lets people in
-on its own host alone, also while the other is away. In PostgreSQL the two share a store; in SQLite each has its own."""
+"""Two VirtualHosts of one Prosody, each with its own component and daemon. Each daemon lets people
+in on its own host alone, even while the other is away. With PostgreSQL they share a store, with
+SQLite each has its own."""
 
 import json
 
@@ -15,7 +16,8 @@ OTHER = "example.net"
 
 @pytest.fixture
 def server(make_server):
-    """With the daemon of example.org; the other one has the component of example.net."""
+    """A server with the daemon of example.org. The other daemon has the component of
+    example.net."""
     return make_server(hosts={host: INVITE_HOST for host in ("example.org", OTHER)},
                        components={f"invite.{host}": COMPONENT_SECRET for host in ("example.org", OTHER)},
                        settings={"hosts": {OTHER: None}})

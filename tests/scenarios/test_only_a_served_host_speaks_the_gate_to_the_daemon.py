@@ -1,6 +1,5 @@
-"""Users, other components and other hosts who send the daemon what the hook would send are refused, and nothing
-changes. The same stanzas from a served host are answered."""
-
+"""The daemon refuses the hook's requests from users, other components and unserved hosts, and
+changes nothing. From a served host, the same stanzas are answered."""
 
 import pytest
 
@@ -9,11 +8,11 @@ from harness.stories import CREATE_ACCOUNT, NEW_INVITE, generate, in_store, leav
 from harness.xmpp import ADHOC, DISCO_ITEMS, Component, StanzaError
 
 GATE = "urn:easy-invite:gate:1"
-SERVED = "hook.example.org"  # a component of the test's own, which the daemon takes for a VirtualHost with a hook
+SERVED = "hook.example.org"  # a component of the test, which the daemon takes for a VirtualHost with a hook
 
 
 def requests(host, token):
-    """Every request that a hook makes, in XML; the store has the reservations open-1 and open-2."""
+    """Every request that a hook makes, as XML. The store has the reservations open-1 and open-2."""
     relay = f"<relay xmlns='{GATE}' from='admin@{host}/x' admin='true'>"
     return [
         ("get", f"<check xmlns='{GATE}' token='{token}'/>"),
@@ -78,11 +77,12 @@ async def component(server, jid):
 
 
 def prepare(server, invite):
-    """Two registrations are under way."""
+    """Leaves two registrations in progress."""
     for number in (1, 2):
         leave_open(server, invite, f"guest-{number}@example.org", reservation=f"open-{number}", seconds_ago=0)
 
 
 def contents(server):
     """Everything in the store."""
-    return [sorted(in_store(server, f"SELECT * FROM {table}"), key=str) for table in ("invite", "invite_use", "account")]
+    return [sorted(in_store(server, f"SELECT * FROM {table}"), key=str)
+            for table in ("invite", "invite_use", "account")]

@@ -1,5 +1,5 @@
-"""Users, other components and other hosts who send the VirtualHost what the daemon would send are refused, and nothing
-changes. The same stanzas from the daemon's component are answered."""
+"""The hook refuses the daemon's requests from users, other components and other hosts, and changes
+nothing. From the daemon's component, the same stanzas are answered."""
 
 import pytest
 
@@ -42,7 +42,7 @@ async def test_others_are_refused(server):
             with pytest.raises(StanzaError):
                 await speaker.ask(type, payload.replace("SERVER", id), "example.org")
     assert await alice.roster() == {}
-    assert daemon.inbox == []  # nothing of it went through to the daemon
+    assert daemon.inbox == []  # no request was passed on to the daemon
     assert not await has_account(server, "carol", password="forged")
     assert not await has_account(server, "admin", password="forged")
 

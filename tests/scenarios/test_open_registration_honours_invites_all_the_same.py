@@ -1,5 +1,5 @@
-"""With `registration_invite_only = false`, whoever has an invite gets what it promises: the contact, the role, a new
-password; and its use is counted."""
+"""With `registration_invite_only = false`, an invite still gives what it grants: a contact, a role,
+a new password. Its use is counted."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""With `registration_invite_only = false`, a username that an invite reserves is that invite's alone, however it is
-written, until the invite ends."""
+"""With `registration_invite_only = false`, a reserved username still belongs to its invite, in any
+spelling, until the invite ends."""
 
 import pytest
 

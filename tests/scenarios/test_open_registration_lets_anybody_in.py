@@ -1,4 +1,5 @@
-"""With `registration_invite_only = false`, people register without an invite, and names that are taken stay taken."""
+"""With `registration_invite_only = false`, people register without an invite, and taken usernames
+stay taken."""
 
 import pytest
 

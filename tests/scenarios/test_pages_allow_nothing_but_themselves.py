@@ -1,5 +1,5 @@
-"""A page and its style are one request, and the browser is told to take nothing else: no script, no frame, no style but the
-one whose hash is named, which is the one on the page."""
+"""A page and its style are one request. The browser may load nothing else: no script, no frame, and
+no style but the one whose hash the page's policy names."""
 
 import base64
 import hashlib
@@ -12,15 +12,17 @@ from harness.web import Visitor, web_settings
 
 pytestmark = pytest.mark.one_setup
 
-# What lets a browser run something, or ask elsewhere: none of it is on a page.
-ACTIVE = re.compile(r"<(?:script|iframe|object|embed|base)| on[a-z]+=| style=|javascript:|@import|url\(\s*['\"]?http", re.I)
+# What would let a browser run a script, or ask another site. No page has any of it.
+ACTIVE = re.compile(r"<(?:script|iframe|object|embed|base)| on[a-z]+=| style=|javascript:|@import"
+                    r"|url\(\s*['\"]?http", re.I)
 
 
 @pytest.mark.parametrize("accent", [None, "#ffd200"])
 async def test_the_style_is_the_one_that_is_allowed(make_server, accent):
     server = make_server(settings=web_settings(**({"accent": accent} if accent else {})))
     invite, visitor = generate(server), Visitor(server)
-    for path in (visitor.path(invite), visitor.path(invite, "apps"), visitor.path(invite, "register"), visitor.path("A" * 24)):
+    pages = [visitor.path(invite, page) for page in ("", "apps", "register")]
+    for path in (*pages, visitor.path("A" * 24)):
         page = await visitor.get(path)
         policy = dict(part.strip().split(" ", 1) for part in page.header("Content-Security-Policy").split(";"))
         [style] = re.findall("<style>(.*?)</style>", page.body, re.DOTALL)

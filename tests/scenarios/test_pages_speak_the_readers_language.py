@@ -1,5 +1,5 @@
-"""Pages, their errors and what the server says of a form are in the language that the browser asks for, and in English where
-there is none of it."""
+"""Pages, their errors and the server's answers to a form are in the browser's language, and else in
+English."""
 
 import pytest
 
@@ -10,9 +10,10 @@ pytestmark = pytest.mark.one_setup
 
 
 @pytest.mark.parametrize("asked, spoken", [
-    ("de", "de"), ("de-AT,de;q=0.9,en;q=0.5", "de"), ("en;q=0.5, de;q=0.8", "de"), ("en-GB, de", "en"), ("tlh, de;q=0.1", "de"),
-    ("tlh", "en"), ("", "en"), (None, "en"), ("*", "en"), ("pt", "pt-BR"), ("PT-br", "pt-BR"), ("fr", "fr"), ("es", "es"),
-    ("it", "it"), ("pl", "pl"), ("ru", "ru"), ("de;q=0, en", "en"), (";;;q=,,-", "en"), ("de" * 5000, "en"), ("d\xe9", "en")])
+    ("de", "de"), ("de-AT,de;q=0.9,en;q=0.5", "de"), ("en;q=0.5, de;q=0.8", "de"), ("en-GB, de", "en"),
+    ("tlh, de;q=0.1", "de"), ("tlh", "en"), ("", "en"), (None, "en"), ("*", "en"), ("pt", "pt-BR"), ("PT-br", "pt-BR"),
+    ("fr", "fr"), ("es", "es"), ("it", "it"), ("pl", "pl"), ("ru", "ru"), ("de;q=0, en", "en"), (";;;q=,,-", "en"),
+    ("de" * 5000, "en"), ("d\xe9", "en")])
 async def test_as_the_browser_asks(web_server, asked, spoken):
     invite = generate(web_server)
     visitor = Visitor(web_server, headers={} if asked is None else {"Accept-Language": asked})
@@ -23,7 +24,7 @@ async def test_as_the_browser_asks(web_server, asked, spoken):
         assert "Accept-Language" in answer.header("Vary")
 
 
-async def test_what_is_wrong_with_a_form_too(web_server):
+async def test_errors_of_a_form_too(web_server):
     visitor, invite = Visitor(web_server, headers={"Accept-Language": "de"}), generate(web_server)
     taken = await visitor.register(invite, "alice", "ein langes Passwort")
     assert taken.status == 409 and text("username_taken", language="de", username="alice") in taken.text, taken.text

@@ -1,5 +1,6 @@
-"""Whoever opens their stream in German reads German: the commands on the server's own address and the component's, their
-forms, what is wrong with what was filled in, and why a registration is refused. Everybody else reads English."""
+"""A stream opened in German gets German: the commands on the server's own address and on the
+component, their forms and errors, and the refusal of a registration. Every other stream gets
+English."""
 
 import pytest
 
@@ -62,7 +63,7 @@ async def test_a_registration_that_is_refused(server):
 
 
 def texts(command):
-    """A form's title, its instructions and, of a result, the labels."""
+    """A form's title and instructions, and the labels of a result."""
     form = form_in(command)
     labels = [field.get("label") for field in form_fields(form).values() if form.get("type") == "result"]
     return (child(form, "title").text, child(form, "instructions").text, *filter(None, labels))

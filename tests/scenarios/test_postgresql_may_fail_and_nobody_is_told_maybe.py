@@ -1,6 +1,6 @@
-"""PostgreSQL is restarted, crashes, ends its connections or hangs while people invite and register. Whoever needs it then
-is told to try again later; whoever was told yes has what they were told of, once; and all goes on by itself afterwards.
-The daemon holds little more meanwhile than before."""
+"""PostgreSQL restarts, crashes, ends its connections or hangs while people invite and register.
+Requests that need it then are refused as temporary. Every success that was reported is in the
+store, once. Everything works again by itself afterwards, and the daemon's memory barely grows."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ MOST_CONNECTIONS = 16
 
 @pytest.fixture
 def failing(postgres):
-    """The PostgreSQL that other tests need afterwards. One that another thread has started ends with that thread."""
+    """The PostgreSQL that other tests need afterwards. It ends with the thread that started it."""
     yield postgres
     postgres.kill()
     postgres.start()
@@ -66,14 +66,14 @@ async def test_while_people_invite_and_register(make_server, failing, fault, ref
         async with Crowd(server) as crowd:
             await fault(failing)
     watch.assert_bounded(growth=MOST_GROWTH, files=MOST_CONNECTIONS, open_uses=len(crowd.links))
-    assert not refuses or crowd.refusals, "somebody was refused meanwhile, or it was no fault"
+    assert not refuses or crowd.refusals, "the fault made no request fail"
     await crowd.count()
     assert server.daemon.logins == 1
 
 
 @pytest.mark.parametrize("lost", ["Q....COMMIT", "C....COMMIT"], ids=["the-request", "the-answer"])
-async def test_a_commit_of_which_nobody_knows(make_server, store_url, postgres, lost):
-    """The connection ends just before the message that commits, or the one that says that it is done, arrives."""
+async def test_a_commit_whose_outcome_is_unknown(make_server, store_url, postgres, lost):
+    """The connection ends just before the commit, or its confirmation, arrives."""
     with Relay(postgres.port) as relay:
         url = store_url().replace(f"127.0.0.1:{postgres.port}", relay.address)
         server = make_server(store_url=url, settings=UNLIMITED)

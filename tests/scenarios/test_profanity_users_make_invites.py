@@ -1,4 +1,5 @@
-"""A real client with no knowledge of invites: its user types what the client shows, and somebody joins with the link."""
+"""A real client without support for invites. Its user types what the client shows, and a friend
+joins by the link."""
 
 from datetime import datetime, timedelta
 
@@ -28,7 +29,7 @@ async def test_new_invite(server, tmp_path, address):
 
         await register(server, "carol", Invite(link))
         profanity.type("/win 1")
-        await profanity.read("carol")  # among the contacts
+        await profanity.read("carol")  # in the list of contacts
     assert show(server, Invite(link))["inviter"] == "alice@example.org"
 
 
@@ -67,7 +68,7 @@ async def test_the_whole_account_form(server, tmp_path, address):
 
 
 @pytest.mark.one_setup
-async def test_a_user_who_may_not_is_told(server, tmp_path):
+async def test_a_user_without_permission_is_told(server, tmp_path):
     with Profanity(server, tmp_path) as profanity:
         await profanity.log_in("alice")
         profanity.type("/cmd exec urn:xmpp:invite#create-account example.org")
@@ -79,7 +80,7 @@ def lifetime(invite):
 
 
 async def fill_in(profanity, label, answer, shown):
-    """Types the answer to the field with this label, and reads that it has got it."""
+    """Types the answer to the field with this label, and waits until it is shown."""
     field = (await profanity.read(rf"\[(field\d+)\] {label}")).group(1)
     profanity.type(f'/{field} "{answer}"')
     await profanity.read(rf"Field updated\.\.\.\n.*\[{field}\] {label}.*: {shown}")

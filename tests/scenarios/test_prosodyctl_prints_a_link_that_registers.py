@@ -1,5 +1,5 @@
-"""`prosodyctl mod_easy_invite generate HOST`, or with the two words the other way round, prints one link, as good as
-any."""
+"""`prosodyctl mod_easy_invite generate HOST`, in either order of the two words, prints one link
+that works."""
 
 import pytest
 
@@ -49,7 +49,7 @@ async def test_without_a_landing_page_it_is_the_xmpp_link(make_server):
     (["generate", "example.org", "--nonsense"], 2, "--nonsense"),
     (["generate"], 2, "Usage"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
-def test_what_cannot_be(server, arguments, code, words):
+def test_an_impossible_invite(server, arguments, code, words):
     assert_refused(server, arguments, code, words)
 
 

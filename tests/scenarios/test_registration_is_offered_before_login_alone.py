@@ -1,5 +1,5 @@
-"""The stream's features say that one can register with a token, and in both ways that clients look for, exactly where
-one can: before login, and under TLS where the server wants that."""
+"""The stream's features offer registration with a token, in both of the ways that clients look for,
+exactly where it is possible: before login, and under TLS if the server requires that."""
 
 import pytest
 
@@ -33,7 +33,7 @@ async def test_before_login(server):
     assert invites_offered(stream) == [False, False]
 
 
-async def test_under_tls_alone_where_that_is_required(make_server):
+async def test_under_tls_alone_if_it_is_required(make_server):
     server = make_server(tls=True)
     stream = await connect_in_the_clear(server)
     assert offered(stream) == [False, False, False]
@@ -43,7 +43,7 @@ async def test_under_tls_alone_where_that_is_required(make_server):
     assert invites_offered(stream) == [False, False]
 
 
-async def test_nothing_goes_in_the_clear_where_tls_is_required(make_server):
+async def test_in_the_clear_everything_is_refused_if_tls_is_required(make_server):
     server = make_server(tls=True)
     invite = generate(server)
     stream = await connect_in_the_clear(server)

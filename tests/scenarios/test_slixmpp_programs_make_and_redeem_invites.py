@@ -1,6 +1,6 @@
-"""slixmpp, a library that bots and a terminal client (poezio) are made of: its own plugins run the commands, and
-submit a form with the action "next", whatever was offered. It knows no tokens, so those are raw stanzas on its
-stream."""
+"""slixmpp is a library for bots and for poezio, a terminal client. Its own plugins run the
+commands, and always submit a form with the action "next". It has no support for tokens, so these
+are raw stanzas on its stream."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,8 @@ ADDRESSES = ["example.org", "invite.example.org"]
 
 @contextlib.asynccontextmanager
 async def logged_in(server, username, register=None):
-    """A slixmpp client whose session has started; `register(client)` makes what it does first."""
+    """A slixmpp client whose session has started. `register(client)` makes its handler for
+    registration."""
     client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username))
     for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0077"):
         client.register_plugin(plugin)

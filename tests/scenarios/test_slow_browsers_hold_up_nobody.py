@@ -1,5 +1,6 @@
-"""Browsers, or whatever says that it is one, that send a byte a second, never finish, take no answer, or connect by the thousand
-and say nothing: they are cut off within seconds, others are served meanwhile, and nothing of them stays."""
+"""Connections that send a byte a second, never finish, read no answer, or come by the thousand and
+stay silent. They are cut off within seconds, other visitors are served meanwhile, and nothing of
+them stays."""
 
 import asyncio
 import contextlib
@@ -16,27 +17,27 @@ from harness.web import FORM_COOKIE, Visitor, parse, text, web_settings
 
 IDLE = 2000
 SLOW = 50
-PATIENCE = 10  # seconds that the daemon waits for a request, its body, or somebody to take an answer
+PATIENCE = 10  # seconds that the daemon waits for a request, for its body, and for an answer to be read
 CUT_OFF_WITHIN = PATIENCE + 30
-SERVED_WITHIN = 30  # on a busy machine, where a hold-up would be without end
+SERVED_WITHIN = 30  # a busy machine may need them, and a hold-up would last forever
 STOPPED_WITHIN = 20
 
-# The allocator keeps what the first floods took, in pieces, and less of each further one, whose number depends on what
-# happens to be at once: what is lost of every connection shows from the third to the fourth, and from each to the next. A
-# connection takes some 10 kB, 20 MB in all.
+# The allocator keeps fragments of what the first floods took, and fewer of each further one. How
+# many depends on chance. A leak in every connection shows from the third flood to the fourth, and
+# from each to the next. A connection takes some 10 kB, 20 MB in all.
 FLOODS = 4
-MOST_FLOODS = 8  # if it takes so many until one adds less than this:
+MOST_FLOODS = 8  # until one must have added less than this:
 MOST_GROWTH = 15 * 1024  # kB
 LOGO = b"<svg>" + b" " * 400_000
-PIPELINED = 50  # logos: more than the kernel keeps for somebody who takes nothing
-PAGES = 50  # of each of so many, where they are all asked for at once
+PIPELINED = 50  # logos: more than the kernel buffers for a browser that reads nothing
+PAGES = 50  # for each of the connections that ask for all of them at once
 
 pytestmark = pytest.mark.one_setup
 
 
 @pytest.fixture(autouse=True)
 def many_files():
-    """Lets this process have as many connections as the tests need."""
+    """Lets this process open as many connections as the tests need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * IDLE)), hard))
     yield
@@ -51,7 +52,7 @@ def server(make_server, tmp_path):
 
 
 def connect(server, source="127.0.0.1", buffer=None):
-    """A connection of a browser; `buffer` is how many bytes the kernel takes for it."""
+    """A browser's connection. `buffer` is how many bytes the kernel buffers for it."""
     connection = socket.socket()
     if buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -67,11 +68,11 @@ def send(connection, content):
 
 
 def nothing(server, connection, invite, second):
-    """Connects, and says nothing."""
+    """Connects and sends nothing."""
 
 
 def half_a_head(server, connection, invite, second):
-    """Sends the head of a request, a byte a second."""
+    """Sends a request's head, a byte a second."""
     send(connection, f"GET {Visitor(server).path(invite)} HTTP/1.1\r\nHost: x\r\n".encode()[second:second + 1])
 
 
@@ -82,7 +83,7 @@ def half_a_body(server, connection, invite, second):
 
 
 def no_answer(server, connection, invite, second):
-    """Asks for the logo again and again, and takes nothing."""
+    """Asks for the logo again and again, and reads nothing."""
     if second == 0:
         send(connection, b"GET /logo HTTP/1.1\r\nHost: x\r\n\r\n" * PIPELINED)
 
@@ -90,7 +91,8 @@ def no_answer(server, connection, invite, second):
 KINDS = [nothing, half_a_head, half_a_body, no_answer]
 
 
-@pytest.mark.parametrize("behaves, number, again", [(nothing, IDLE, True), *[(behaves, SLOW, False) for behaves in KINDS[1:]]])
+@pytest.mark.parametrize("behaves, number, again", [
+    (nothing, IDLE, True), *[(behaves, SLOW, False) for behaves in KINDS[1:]]])
 @pytest.mark.seconds(300)
 async def test_they_are_cut_off_and_leave_nothing(server, behaves, number, again):
     invite = generate(server)
@@ -99,10 +101,11 @@ async def test_they_are_cut_off_and_leave_nothing(server, behaves, number, again
     for flood in range(MOST_FLOODS if again else 1):
         connections = [connect(server, f"127.0.{flood + 1}.{1 + place % 250}", buffer=4096) for place in range(number)]
         slow = asyncio.create_task(go_on(behaves, server, connections, invite))
-        # A busy machine takes its time to let all of them in, and the first are cut off meanwhile.
+        # A busy machine needs time to accept all of them, and the first are cut off meanwhile.
         await eventually(lambda: Holdings.of(server.daemon.pid).files >= len(connections) / 2, "they are connected")
         await honest_guests(server, f"during-{flood}")
-        await eventually(lambda: Holdings.of(server.daemon.pid).files <= before.files + 2, "all are cut off", CUT_OFF_WITHIN)
+        await eventually(lambda: Holdings.of(server.daemon.pid).files <= before.files + 2, "all are cut off",
+                         CUT_OFF_WITHIN)
         slow.cancel()
         for connection in connections:
             connection.close()
@@ -112,7 +115,7 @@ async def test_they_are_cut_off_and_leave_nothing(server, behaves, number, again
     print(before, *after, sep="\n")
     assert not again or after[-1].memory - after[-2].memory < MOST_GROWTH
     await honest_guests(server, "last")
-    await eventually(lambda: Holdings.of(server.daemon.pid).threads <= before.threads, "threads that have nothing to do end", 30)
+    await eventually(lambda: Holdings.of(server.daemon.pid).threads <= before.threads, "idle threads end", 30)
 
 
 async def test_pages_asked_for_by_the_thousand_hold_up_no_client(server):
@@ -130,7 +133,7 @@ async def test_pages_asked_for_by_the_thousand_hold_up_no_client(server):
         connection.close()
 
 
-async def test_whoever_is_late_with_a_form_is_told_so(server):
+async def test_a_form_that_comes_too_late_is_refused(server):
     visitor, invite = Visitor(server), generate(server)
     form = await visitor.filled_in(invite, "carol")
     head = (f"POST {visitor.path(invite, 'register')} HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n"
@@ -140,7 +143,7 @@ async def test_whoever_is_late_with_a_form_is_told_so(server):
     assert not await has_account(server, "carol")
 
 
-async def test_the_daemon_stops_all_the_same(server):
+async def test_the_daemon_still_stops(server):
     invite = generate(server)
     connections = {behaves: [connect(server, buffer=4096) for _ in range(SLOW)] for behaves in KINDS}
     slow = [asyncio.create_task(go_on(behaves, server, of, invite)) for behaves, of in connections.items()]
@@ -155,7 +158,7 @@ async def test_the_daemon_stops_all_the_same(server):
 
 
 async def go_on(behaves, server, connections, invite):
-    """Every connection does what its kind does, a step a second."""
+    """Each connection does what its kind does, a step a second."""
     for second in range(600):
         for connection in connections:
             behaves(server, connection, invite, second)
@@ -163,7 +166,7 @@ async def go_on(behaves, server, connections, invite):
 
 
 async def honest_guests(server, name):
-    """Somebody in a browser and somebody in a client are served at once."""
+    """A browser and a client are served at once."""
     began = time.monotonic()
     async with await server.login("alice") as alice:
         invites = [await new_invite(alice) for _ in range(2)]

@@ -1,5 +1,6 @@
-"""The machine's clock is set back an hour, and forward a day, while people invite and register: no use is lost or made
-twice, what is open is settled as soon as ever, and invites end by the clock as it goes."""
+"""The machine's clock is set back an hour, and forward a day, while people invite and register. No
+use is lost or made twice, open reservations are settled as soon as ever, and invites expire by the
+new time."""
 
 import asyncio
 
@@ -13,7 +14,7 @@ from harness.xmpp import StanzaError
 
 HOUR, DAY = 3600, 24 * 3600
 CHANGES = {"back-an-hour": -HOUR, "forward-a-day": DAY}
-SETTLED_WITHIN = 25  # seconds: what is open for ten seconds is looked into every ten seconds
+SETTLED_WITHIN = 25  # seconds: every ten, the daemon settles what has been open for ten
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ async def test_while_people_invite_and_register(server, change):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("made", [True, False])
-async def test_what_was_open_is_settled(server, change, made):
-    """Reserved before the clock was set; Prosody then crashed, with the account made or not."""
+async def test_open_reservations_are_settled(server, change, made):
+    """The use is reserved, Prosody crashes with the account made or not, and the clock is set."""
     invite = generate(server, "--contact", "alice@example.org")
     with Relay(server.prosody.component_port) as relay:
         server.daemon.config["component"]["server"] = relay.address
@@ -49,14 +50,15 @@ async def test_what_was_open_is_settled(server, change, made):
         assert uses_taken(server, invite) == 1 and show(server, invite)["uses"] == 0
         server.clock.set(CHANGES[change])
         server.prosody.start()
-        await eventually(lambda: show(server, invite)["uses"] == uses_taken(server, invite) == int(made), "it is settled",
-                         seconds=SETTLED_WITHIN)
+        await eventually(lambda: show(server, invite)["uses"] == uses_taken(server, invite) == int(made),
+                         "the reservation is settled", seconds=SETTLED_WITHIN)
         assert await has_account(server, "carol") == made
 
 
 @pytest.mark.one_setup
-async def test_what_was_open_is_settled_without_a_new_login(server):
-    """As when an answer was lost: what was reserved "in an hour" does not wait for that hour."""
+async def test_open_reservations_are_settled_without_a_new_login(server):
+    """An answer was lost. The reservation now lies an hour in the future, but does not wait for
+    that hour."""
     invite = generate(server)
     leave_open(server, invite, "carol@example.org", seconds_ago=0)
     server.clock.set(-HOUR)
@@ -67,8 +69,9 @@ async def test_what_was_open_is_settled_without_a_new_login(server):
 
 @pytest.mark.one_setup
 @pytest.mark.parametrize("change", CHANGES)
-async def test_what_is_in_flight_goes_on(server, change):
-    """The daemon hangs while somebody registers, and the clock is set; whoever else wants the use does not get it too."""
+async def test_a_registration_in_flight_goes_on(server, change):
+    """The clock is set while the daemon hangs during a registration. No other client gets the same
+    use."""
     invite, stream = generate(server), await server.connect()
     await stream.preauth(invite.token)
     server.daemon.pause()
@@ -84,7 +87,7 @@ async def test_what_is_in_flight_goes_on(server, change):
 
 
 @pytest.mark.one_setup
-async def test_invites_end_by_the_clock_as_it_goes(server):
+async def test_invites_expire_by_the_new_time(server):
     short, long = generate(server, "--expires", "2h"), generate(server, "--expires", "2d")
     server.clock.set(DAY)
     with pytest.raises(StanzaError, match="item-not-found: The invitation has expired"):
@@ -97,17 +100,19 @@ async def test_invites_end_by_the_clock_as_it_goes(server):
 
 
 @pytest.mark.one_setup
-async def test_what_ended_is_kept_as_long_as_ever(make_server):
-    """Three hours, here: a clock that is an hour wrong, either way, brings nobody's end so near."""
+async def test_ended_invites_are_kept_as_long_as_ever(make_server):
+    """For three hours, here. A clock that is wrong by an hour, either way, ends none of them too
+    early."""
     server = make_server(movable_clock=True, settings={"store": {"retention": "3h"}})
     kept = generate(server, "--expires", "2h")
     revoked = generate(server)
     assert server.daemon.cli("revoke", revoked.uri).returncode == 0
     ended_long_ago = generate(server, "--expires", "1h")
-    in_store(server, "UPDATE invite SET expires_at = expires_at - 18000 WHERE id = ?", show(server, ended_long_ago)["id"])
+    aged = "UPDATE invite SET expires_at = expires_at - 18000 WHERE id = ?"
+    in_store(server, aged, show(server, ended_long_ago)["id"])
     for change in (-HOUR, HOUR):
         server.clock.set(change)
-        server.daemon.restart()  # what ended long ago is removed at once, and then every hour
+        server.daemon.restart()  # it removes old invites at once, and then every hour
         await asyncio.sleep(1)
         assert show(server, kept)["state"] == "pending" and show(server, revoked)["state"] == "revoked"
     assert "removed" in server.daemon.log and server.daemon.cli("show", ended_long_ago.uri).returncode == 1

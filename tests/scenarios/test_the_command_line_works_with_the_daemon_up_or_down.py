@@ -1,5 +1,5 @@
-"""The operator makes, lists, shows and takes back invites beside the running daemon, which knows at once; and, with the
-same results, while it is down."""
+"""The operator makes, lists, shows and revokes invites while the daemon runs, with effect at once,
+and while it is down, with the same results."""
 
 import json
 
@@ -22,8 +22,8 @@ async def test_an_invites_life(server):
     assert {line["note"] for line in listed(server)} == {"for Carol", None}
     assert show(server, invite)["state"] == "pending"
     assert "token" not in show(server, invite)
-    taken_back = server.daemon.cli("revoke", other.uri)
-    assert taken_back.returncode == 0 and "revoked" in taken_back.stdout
+    revoked = server.daemon.cli("revoke", other.uri)
+    assert revoked.returncode == 0 and "revoked" in revoked.stdout
     assert [line["note"] for line in listed(server)] == ["for Carol"]
     assert [line["id"] for line in listed(server, "--state", "revoked")] == [show(server, other)["id"]]
 
@@ -37,7 +37,7 @@ async def test_an_invites_life(server):
 
 
 def listed(server, *options):
-    """What `list` prints; pending invites, unless the options say others."""
+    """What `list` prints: pending invites, unless the options choose others."""
     options = options or ("--state", "pending")
     done = server.daemon.cli("--json", "list", "example.org", *options)
     assert done.returncode == 0

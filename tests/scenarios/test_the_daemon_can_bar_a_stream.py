@@ -1,5 +1,5 @@
-"""When the daemon has had too many unknown tokens from an address, or in all, it says so: the client hears it, and its
-stream is closed. A registration that is refused so is only refused."""
+"""After too many unknown tokens from an address, or in all, the daemon bars it: the hook passes the
+refusal on and closes the stream. A registration that is refused for this reason is only refused."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def test_a_registration_is_refused(server):
     assert stream.end is None
 
 
-async def test_tokens_sent_ahead_are_asked_about_one_after_the_other(server):
+async def test_tokens_sent_together_are_checked_one_after_the_other(server):
     daemon, stream = await component(server), await server.connect()
     stream.send("".join(f"<iq type='set' id='{number}'><preauth xmlns='urn:xmpp:pars:0' token='{number}'/></iq>"
                         for number in range(3)))

@@ -1,5 +1,6 @@
-"""What registers in a browser has no stream: the daemon reserves the use and has the hook make the account, with all that
-the invite promises, or set the password. Other modules hear of it as of every registration."""
+"""A registration in a browser has no stream. The daemon reserves the use and asks the hook to
+create the account, with everything that the invite grants, or to set the password. Other modules
+hear of it as of any registration."""
 
 import pytest
 
@@ -21,7 +22,7 @@ def server(make_server):
                        modules=[*USUAL_MODULES, "watchregistrations", "welcome"])
 
 
-async def test_with_all_that_the_invite_promises(server):
+async def test_with_everything_that_the_invite_grants(server):
     daemon, alice = await PlayedDaemon.connect(server), await server.login("alice")
     made = await daemon.create("r1", "carol", "correct <horse> & 'battery'", inviter="alice@example.org",
                                roles=["prosody:admin"], groups=["family", "choir"], address="203.0.113.7")
@@ -33,10 +34,10 @@ async def test_with_all_that_the_invite_promises(server):
     carol = await server.login("carol", "correct <horse> & 'battery'")
     assert (await carol.roster())["alice@example.org"].subscription == "both"
     assert "battery" not in server.prosody.log
-    assert all(is_ping(stanza) for stanza in daemon.stream.inbox if local_name(stanza) == "iq")  # the hook tells nothing by itself
+    assert all(is_ping(stanza) for stanza in daemon.stream.inbox if local_name(stanza) == "iq")  # no other request
 
 
-async def test_others_hear_of_it(server):
+async def test_other_modules_hear_of_it(server):
     daemon, admin = await PlayedDaemon.connect(server), await server.login("admin")
     await daemon.create("r1", "carol", "password", address="203.0.113.7")
     notice = await admin.expect(lambda stanza: children(stanza, "body"), what="the notice to admins")
@@ -46,10 +47,10 @@ async def test_others_hear_of_it(server):
     assert child(welcome, "body").text == "Hello carol, welcome to the example.org IM server!"
 
 
-async def test_what_cannot_be_done_at_once_is_done_when_the_daemon_asks(server):
+async def test_contacts_that_cannot_be_made_at_once_are_made_at_settling(server):
     daemon, alice, mallory = await PlayedDaemon.connect(server), await server.login("alice"), await server.login("bob")
     mallory.send(f"<presence type='subscribe' to='alice@example.org'>{TOO_DEEP}</presence>")
-    await mallory.roster()  # Prosody cannot keep that, and alice's contact list is stuck until it is restarted
+    await mallory.roster()  # Prosody cannot store that stanza, so alice's contact list is stuck until it restarts
     made = await daemon.create("r1", "carol", password_of("carol"), inviter="alice@example.org")
     assert made == "created, not settled"
     assert await has_account(server, "carol")

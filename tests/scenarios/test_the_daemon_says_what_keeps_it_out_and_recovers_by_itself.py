@@ -1,5 +1,5 @@
-"""A daemon that Prosody does not let in says in its log what to change, and keeps trying: once that is changed, on
-whichever side it is, it is in."""
+"""A daemon that Prosody does not let in logs what to change, and keeps trying. After the change, on
+either side, it is let in."""
 
 import asyncio
 
@@ -52,7 +52,7 @@ async def test_another_daemon_is_connected(server, tmp_path):
 
 
 async def assert_kept_out(server, *words):
-    """The daemon, started now, logs a line with all of these, and goes on trying."""
+    """The daemon starts, logs a line with all of these words, and keeps trying."""
     server.daemon.start(wait=False)
     await eventually(lambda: any(all(word in line for word in words) for line in server.daemon.log.splitlines()),
                      f"a line with {words}")

@@ -1,5 +1,5 @@
-"""The daemon learns when an account was made, where the server has noted it: Prosody 13 of every account, Prosody 0.12
-of those that registered by themselves."""
+"""The hook tells the daemon when an account was created, if the server knows: Prosody 13 for every
+account, Prosody 0.12 for those that registered in-band."""
 
 import re
 
@@ -25,7 +25,7 @@ async def test_the_daemon_is_told(make_server):
 
 
 async def created_at(server, username):
-    """What the hook answers to the daemon, whose place the test takes."""
+    """The hook's answer to a test that plays the daemon."""
     async with await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org",
                                        COMPONENT_SECRET) as daemon:
         reply = await daemon.ask("get", f"<account xmlns='{GATE}' username='{username}'/>", "example.org")

@@ -1,4 +1,5 @@
-"""Clients look for the commands on the server's own address, and some believe only items with that address."""
+"""Clients look for the commands on the server's own address, and some accept only items with that
+address."""
 
 import pytest
 
@@ -35,7 +36,7 @@ async def test_prosodys_own_commands_stay_listed(server):
     assert len(await admin.disco_items(HOST, ADHOC)) == len(commands), "no command is listed twice"
 
 
-async def test_the_host_says_that_it_has_commands(server):
+async def test_the_host_announces_commands(server):
     alice = await server.login("alice")
     for address in ADDRESSES:
         assert ADHOC in (await alice.disco_info(address)).features

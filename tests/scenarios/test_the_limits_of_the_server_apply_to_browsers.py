@@ -1,5 +1,5 @@
-"""What the operator has Prosody allow an address is for registrations in a browser as well: with the browser's address,
-which the daemon passes on."""
+"""Prosody's own limits apply to registrations in a browser, too: the daemon passes on the browser's
+address."""
 
 import pytest
 
@@ -13,7 +13,7 @@ registration_blocklist = { "198.51.100.0/24" }
 """
 
 
-async def test_too_many_from_one_address_and_one_that_is_barred(make_server):
+async def test_too_many_from_one_address_and_a_blocked_one(make_server):
     server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "register_limits"], global_lines=LIMITS)
     daemon = await PlayedDaemon.connect(server)
     assert await daemon.create("r1", "first", "password", address="203.0.113.7") == "created"
@@ -27,7 +27,7 @@ async def test_too_many_from_one_address_and_one_that_is_barred(make_server):
 
 async def test_the_password_policy(make_server, tmp_path):
     (tmp_path / "mod_password_policy.lua").write_text("""
-        -- As much of the community module as others call.
+        -- What other modules use of the community module.
         function check_password(password, about)
             return password ~= about.username, "The password must not be the username";
         end

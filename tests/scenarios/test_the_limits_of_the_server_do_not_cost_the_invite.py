@@ -1,4 +1,5 @@
-"""Where Prosody itself refuses a registration (here: too many from one address), the invite stays good."""
+"""If Prosody itself refuses a registration (here: too many from one address), the invite stays
+good."""
 
 import pytest
 
@@ -7,7 +8,7 @@ from harness.stories import generate, register, show
 from harness.xmpp import StanzaError
 
 
-# Prosody does not limit 127.0.0.1, unless its list of exceptions says otherwise.
+# By default, Prosody does not limit 127.0.0.1.
 ONE_IN_TEN_MINUTES = """
 min_seconds_between_registrations = 600
 registration_allowlist = { "192.0.2.1" }

@@ -1,5 +1,5 @@
-"""Where Prosody's own invites modules are enabled, as Debian's configuration has them, the module does not load, and
-says in one error line what to add. With that line it loads."""
+"""Beside Prosody's own invites modules, which Debian's configuration enables, the module does not
+load. One error line says what to add. With that line, it loads."""
 
 import re
 
@@ -14,7 +14,7 @@ REMEDY = re.compile(r'VirtualHost "example.org": (modules_disabled = \{.*\})')
 MODULE = "example.org:easy_invite\terror\t"
 
 
-async def test_as_the_log_says(make_server):
+async def test_until_the_line_from_the_log_is_added(make_server):
     server = make_server(modules=DEBIANS, run_daemon=False)
     [told] = [line for line in server.prosody.log.splitlines() if MODULE in line]
     [remedy] = REMEDY.findall(told)

@@ -1,5 +1,5 @@
-"""docs/operations.md shows a nightly backup, for systemd and for cron. Its commands make a backup each night that can be
-restored, and let those of the last month go only when a new one was made."""
+"""docs/operations.md shows a nightly backup, for systemd and for cron. Its commands make a backup
+each night, which can be restored, and remove those older than a month only after a new one."""
 
 import os
 import re
@@ -19,7 +19,8 @@ PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 SERVICE = re.findall(r"^Exec(?:StartPre|Start|StartPost)=(.*)$", PAGE, re.MULTILINE)
 CRON = re.search(r"^17 3 \* \* \* root (.*)$", PAGE, re.MULTILINE)[1]
 
-# What systemd and cron make of their files: "$$" and "%%" are one character there, "\%" is here.
+# How systemd and cron read their files: "$$" and "%%" stand for one character in one, "\%" in the
+# other.
 COMMANDS = {"systemd": " && ".join(SERVICE).replace("$$", "$").replace("%%", "%"), "cron": CRON.replace(r"\%", "%")}
 
 
@@ -39,7 +40,7 @@ def test_the_commands(server, tmp_path, by):
         file.touch()
         os.utime(file, (time.time() - age,) * 2)
     assert night(tmp_path / "not-there.toml") != 0
-    assert set(backups.iterdir()) == {old, recent}, "none was made, so none goes"
+    assert set(backups.iterdir()) == {old, recent}, "no backup was made, so none may be removed"
     assert night(server.daemon.config_file) == 0
     [made] = set(backups.iterdir()) - {recent}
     assert re.fullmatch(r"\d{8}-\d{6}\.db", made.name) and made.stat().st_mode & 0o077 == 0

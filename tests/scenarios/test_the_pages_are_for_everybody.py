@@ -1,5 +1,5 @@
-"""The pages can be read and used by everybody: on small and large screens, by keyboard and screen reader, in light and
-dark, in languages that are written from right to left, on a bad connection."""
+"""Everybody can read and use the pages: on small and large screens, by keyboard and screen reader,
+in light and dark, in languages from right to left, and on a bad connection."""
 
 import json
 import os
@@ -23,13 +23,14 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pract
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose operator has a logo, and a language from right to left. What pages look like does not depend on
-    Prosody or the store."""
+    """A server with a logo and a language from right to left. Prosody and the store do not affect
+    the look of pages."""
     folder = tmp_path_factory.mktemp("look")
     english = (REPOSITORY / "languages" / "en.toml").read_text()
     (folder / "languages").mkdir()
     (folder / "languages" / "ar.toml").write_text(english.replace('direction = "ltr"', 'direction = "rtl"'))
-    (folder / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>')
+    logo = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
+    (folder / "logo.svg").write_text(logo)
     look = {"name": "Example Chat", "logo": str(folder / "logo.svg"), "templates": str(folder),
             "imprint": "https://example.org/imprint", "terms": "https://example.org/terms"}
     with Server(INSTALLED, tmp_path_factory.mktemp("server"), settings=web_settings(**look)) as running:
@@ -53,7 +54,7 @@ def pages(server: Server) -> dict[str, str]:
 
 
 async def every_page(browser, pages: dict[str, str], check: Callable, **window: object) -> None:
-    """Opens each page in a window like this, the form with a mistake and the welcome among them, and checks it."""
+    """Checks each page in such a window, and also the form with a mistake and the welcome."""
     page = await open_page(browser, "about:blank", script=True, **window)
     for name, url in pages.items():
         await page.goto(url)
@@ -68,9 +69,10 @@ async def every_page(browser, pages: dict[str, str], check: Callable, **window: 
 
 
 @pytest.mark.parametrize(("device", "size", "scheme"), [
-    ("android", PHONE, "light"), ("android", PHONE, "dark"), ("windows", DESKTOP, "light"), ("windows", DESKTOP, "dark")])
+    ("android", PHONE, "light"), ("android", PHONE, "dark"),
+    ("windows", DESKTOP, "light"), ("windows", DESKTOP, "dark")])
 async def test_no_page_has_a_barrier(pages: dict[str, str], device: str, size: tuple[int, int], scheme: str) -> None:
-    """axe finds nothing to complain about, by WCAG 2.2 AA or its own best practice."""
+    """axe finds no violation of WCAG 2.2 AA or of its own best practices."""
     axe = (Path(os.environ["EASY_INVITE_NODE_PACKAGES"]) / "axe-core" / "axe.min.js").read_text()
     complaints: list[str] = []
 
@@ -89,7 +91,7 @@ async def test_no_page_has_a_barrier(pages: dict[str, str], device: str, size: t
 
 @pytest.mark.parametrize("language", ["en", "de", "ru", "ar"])
 async def test_no_page_is_wider_than_a_small_screen(pages: dict[str, str], language: str) -> None:
-    """Nothing has to be scrolled sideways at 320 px."""
+    """At 320 px, nothing has to be scrolled sideways."""
     async def look(name: str, page) -> None:
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= SMALL_PHONE[0], f"{name} is {width} px wide"
@@ -99,7 +101,7 @@ async def test_no_page_is_wider_than_a_small_screen(pages: dict[str, str], langu
         await every_page(browser, pages, look, device="android", size=SMALL_PHONE, language=language)
 
 
-async def test_what_is_written_from_right_to_left_is_laid_out_so(pages: dict[str, str]) -> None:
+async def test_languages_from_right_to_left_are_laid_out_so(pages: dict[str, str]) -> None:
     """The number of a step stands to the right of its text."""
     async with chromium() as browser:
         sides = {}
@@ -112,7 +114,7 @@ async def test_what_is_written_from_right_to_left_is_laid_out_so(pages: dict[str
 
 
 async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str]) -> None:
-    """Nothing but the operator's own logo is fetched besides, and nothing from anywhere else."""
+    """Nothing else is fetched but the operator's own logo."""
     asked: list[str] = []
 
     async def look(name: str, page) -> None:
@@ -125,15 +127,17 @@ async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str])
             page.on("request", lambda request: asked.append(request.url))
             await page.goto(url)
             await look(name, page)
-            assert [one for one in asked if not one.startswith("data:")] == [url, f"{url.split('/i/')[0]}/logo"], name
+            fetched = [one for one in asked if not one.startswith("data:")]
+            assert fetched == [url, f"{url.split('/i/')[0]}/logo"], name
             asked.clear()
 
 
 async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
-    """Tab leads to the next step first, where it is can be seen, and Enter goes on; so through the form to the account."""
+    """Tab leads to the next step first and shows the focus, and Enter goes on, through the form to
+    the account."""
     async def focused(page) -> str:
         seen = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert seen != "none", "nobody sees where the focus is"
+        assert seen != "none", "the focus is invisible"
         return await page.evaluate("document.activeElement.name || document.activeElement.innerText")
 
     async with chromium() as browser:
@@ -156,7 +160,7 @@ async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
 
 
 async def test_the_pages_are_valid_html(pages: dict[str, str], tmp_path: Path) -> None:
-    """As the standard has it."""
+    """html-validate finds no error."""
     async def keep(name: str, page) -> None:
         answer = await page.request.get(page.url) if name not in ("mistake", "welcome") else None
         text = await answer.text() if answer else await page.content()

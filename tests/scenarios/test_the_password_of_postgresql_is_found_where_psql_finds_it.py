@@ -1,5 +1,5 @@
-"""The password of PostgreSQL stands in ~/.pgpass: also for a service that has no $HOME, and for each of several hosts. A
-file that is not used is named."""
+"""PostgreSQL's password is read from ~/.pgpass, even for a service without $HOME, and for each of
+several hosts. A file that is not used is named."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PASSWORD = "hunter2"
 
 @pytest.fixture(scope="module")
 def asking():
-    """A PostgreSQL that asks easy_invite for a password, and the address of its database."""
+    """A PostgreSQL that asks easy_invite for a password, as its address and database."""
     with tempfile.TemporaryDirectory() as folder, Postgres(Path(folder)) as running:
         with psycopg.connect(running.create_database(), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE easy_invite LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
@@ -32,14 +32,14 @@ def daemon(tmp_path, asking):
     return with_hosts(tmp_path, asking, asking[0])
 
 
-def test_where_there_is_no_home(daemon, asking, tmp_path):
+def test_without_a_home(daemon, asking, tmp_path):
     write(tmp_path / ".pgpass", asking)
     users = tmp_path / "passwd"
     users.write_text(f"root:x:0:0:root:{tmp_path}:/bin/sh\n")
-    # In a mount namespace of its own, so that nothing of the machine's own is touched.
+    # In its own mount namespace, so that the machine's own file stays untouched.
     script = f'mount --bind "{users}" /etc/passwd && exec env --unset=HOME "$@"'
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", daemon.binary, "--config", daemon.config_file,
-                           "generate", "example.org"], capture_output=True, text=True)
+    generate = [daemon.binary, "--config", daemon.config_file, "generate", "example.org"]
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", *generate], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

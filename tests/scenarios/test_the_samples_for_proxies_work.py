@@ -1,6 +1,6 @@
-"""What docs/web.md says to write for nginx and Caddy works as it stands there, with a name of its own and below a path:
-people register through it, limits see them and not the proxy, whatever they say of themselves, and no log of the proxy has
-the link."""
+"""The samples for nginx and Caddy in docs/web.md work as they stand, on their own host name and
+below a path. People register through them, limits count the client whatever it claims, and no log
+of the proxy has the link."""
 
 import asyncio
 import re
@@ -23,17 +23,21 @@ pytestmark = pytest.mark.one_setup
 
 
 class Proxy:
-    """A proxy with a sample of the docs as its configuration: the own name, or the path of a site. Only its ports and
-    certificate are the test's. A context manager."""
+    """A proxy with a sample of the docs as its configuration: for its own host name, or for a path
+    of a site.
+
+    Only its ports and certificate are the test's. A context manager.
+    """
 
     def __init__(self, folder, path, upstream):
         self.folder, self.path = folder, path
         self.name = "example.org" if path else "invite.example.org"
         self.port = free_port()
         self.upstream = upstream
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "7", "-subj", f"/CN={self.name}", "-addext", f"subjectAltName=DNS:{self.name}",
-                        "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "7", "-subj", f"/CN={self.name}", "-addext", f"subjectAltName=DNS:{self.name}",
+             "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"], check=True, capture_output=True)
 
     def __enter__(self):
         self.process = Process(type(self).__name__, self.command(), self.folder / "output.log", folder=self.folder,
@@ -46,7 +50,7 @@ class Proxy:
 
     @property
     def logs(self):
-        """Everything that it has written anywhere."""
+        """Everything that it has written to a log."""
         return "".join(file.read_text(errors="replace") for file in self.folder.rglob("*.log"))
 
 
@@ -57,14 +61,15 @@ class Nginx(Proxy):
         if self.path:
             server = re.sub(r"    location / \{.*?\n    \}\n", lambda _: below_a_path, own_name, flags=re.DOTALL)
             server = server.replace("invite.example.org", "example.org")
-        server = re.sub(r"listen \[::\]:443 ssl;", "", server).replace("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;")
+        server = re.sub(r"listen \[::\]:443 ssl;", "", server)
+        server = server.replace("listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;")
         server = re.sub(r"/etc/letsencrypt\S*/fullchain.pem", str(self.folder / "certificate.pem"), server)
         server = re.sub(r"/etc/letsencrypt\S*/privkey.pem", str(self.folder / "key.pem"), server)
         server = server.replace("/var/log/nginx/error.log", str(self.folder / "error.log"))
         server = server.replace("127.0.0.1:5380", self.upstream)
         temporary = "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in
                             ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        # What is outside the sample is as Debian has it: an access log for all that does not turn it off.
+        # The rest is as in Debian: everything is logged, unless the sample turns that off.
         (self.folder / "nginx.conf").write_text(
             f"user root;\ndaemon off;\npid {self.folder}/nginx.pid;\nerror_log {self.folder}/main.log;\nevents {{}}\n"
             f"http {{\naccess_log {self.folder}/access.log;\n{temporary}{server}}}\n")
@@ -84,11 +89,11 @@ class Caddy(Proxy):
 
 
 class Newcomer(Visitor):
-    """Somebody who comes through a proxy."""
+    """A visitor through a proxy."""
 
     def __init__(self, server, proxy):
-        super().__init__(server, CLIENT, {"Host": proxy.name, "X-Forwarded-For": "203.0.113.1", "Forwarded": "for=203.0.113.2"},
-                         proxy.port)
+        forged = {"X-Forwarded-For": "203.0.113.1", "Forwarded": "for=203.0.113.2"}
+        super().__init__(server, CLIENT, {"Host": proxy.name, **forged}, proxy.port)
         self.proxy = proxy
 
     async def connect(self):
@@ -100,7 +105,8 @@ class Newcomer(Visitor):
 @pytest.mark.parametrize("path", ["", "/join"], ids=["own-name", "below-a-path"])
 @pytest.mark.parametrize("kind", [Nginx, Caddy], ids=["nginx", "caddy"])
 async def test_people_register_through_them(make_server, tmp_path, kind, path):
-    server = make_server(settings=web_settings(public_url=f"https://{'example.org' if path else 'invite.example.org'}{path}"))
+    public_url = f"https://{'example.org' if path else 'invite.example.org'}{path}"
+    server = make_server(settings=web_settings(public_url=public_url))
     with kind(tmp_path, path, server.daemon.config["web"]["listen"]) as proxy:
         invite, newcomer = generate(server, "--contact", "alice@example.org"), Newcomer(server, proxy)
         landing = await newcomer.get(newcomer.path(invite))
@@ -124,8 +130,8 @@ async def test_people_register_through_them(make_server, tmp_path, kind, path):
             await newcomer.get(newcomer.path(UNKNOWN))
         refused = await newcomer.get(newcomer.path(invite))
         assert (refused.status, refused.heading) == (429, text("too_many"))
-        assert [line.partition("WARN ")[2] for line in server.daemon.log.splitlines() if "too many unknown" in line] == [
-            f"too many unknown invitations from {CLIENT}: refused for 10 minutes"]
+        told = [line.partition("WARN ")[2] for line in server.daemon.log.splitlines() if "too many unknown" in line]
+        assert told == [f"too many unknown invitations from {CLIENT}: refused for 10 minutes"]
         newcomer.source = "127.0.0.10"
         assert (await newcomer.get(newcomer.path(invite))).status == 410
     assert invite.token not in proxy.logs and UNKNOWN not in proxy.logs

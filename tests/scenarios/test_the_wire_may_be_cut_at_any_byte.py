@@ -1,5 +1,6 @@
-"""The connection between Prosody and the daemon is cut in the middle of a registration, at one byte after the other of
-all that passes, both ways. Each link makes one account in the end, with its contact, and no second one."""
+"""The connection between Prosody and the daemon is cut during a registration, at one byte after
+another of everything that passes, both ways. In the end, each link has made one account, with its
+contact, and no second one."""
 
 import asyncio
 
@@ -11,8 +12,7 @@ from harness.torture import UNLIMITED
 from harness.xmpp import StanzaError, StreamClosed, WaitTimeout
 
 CUTS = 40  # with each setup
-AT_ONCE = 4
-"""How many servers share them: a daemon that was cut off waits for a moment before it connects again."""
+AT_ONCE = 4  # servers that share the cuts: after a cut, a daemon waits before it connects again
 HOOK_IS_THERE = "the hook is there"
 TOLD_WITHIN = 20  # seconds
 
@@ -26,11 +26,12 @@ async def test_each_link_makes_one_account(make_server):
 
 
 async def cut_again_and_again(server, number):
-    """Every AT_ONCE-th of the cuts. First one registration without any says how much passes."""
+    """Makes every AT_ONCE-th of the cuts. A registration without a cut shows first how much
+    passes."""
     with Relay(server.prosody.component_port) as relay:
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.start()
-        await eventually(lambda: HOOK_IS_THERE in server.daemon.log, "the two have introduced themselves")
+        await eventually(lambda: HOOK_IS_THERE in server.daemon.log, "the daemon and the hook are connected")
         invite = generate(server, "--contact", "alice@example.org")
         begin = relay.passed
         await register(server, "uncut-00", invite)
@@ -50,16 +51,18 @@ async def cut_again_and_again(server, number):
 
 
 async def cut_once(server, relay, offset, guest):
-    """Somebody registers, and the wire is cut after so many bytes; they try again until they are told yes or no."""
+    """A guest registers, and the wire is cut after so many bytes. They try again until they get an
+    answer."""
     invite = generate(server, "--contact", "alice@example.org")
     before = len(server.daemon.log)
-    await asyncio.to_thread(server.daemon.restart)  # it waits the longer the oftener it is cut off
-    await eventually(lambda: HOOK_IS_THERE in server.daemon.log[before:], "the two have introduced themselves")
+    await asyncio.to_thread(server.daemon.restart)  # after each cut, it would wait longer
+    await eventually(lambda: HOOK_IS_THERE in server.daemon.log[before:], "the daemon and the hook are connected")
     relay.cut_after(offset)
     async with asyncio.timeout(TOLD_WITHIN):
         while not await registered(server, guest, invite):
             await asyncio.sleep(0.1)
-    await eventually(lambda: show(server, invite)["state"] == "redeemed", f"the use is counted, cut at {offset}", TOLD_WITHIN)
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", f"the use is counted, cut at {offset}",
+                     TOLD_WITHIN)
     assert await asyncio.to_thread(relay.struck.wait, 10), f"nothing was cut at {offset}"
     await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
     with pytest.raises(StanzaError, match="item-not-found"):
@@ -68,7 +71,7 @@ async def cut_once(server, relay, offset, guest):
 
 
 async def registered(server: object, guest: str, invite: Invite) -> bool:
-    """Whether the guest has an account, after one more try where there is none."""
+    """Tries to register, and returns whether the guest has an account then."""
     try:
         await register(server, guest, invite)
     except StanzaError:

@@ -1,6 +1,6 @@
-"""Of those who register at the same time, one goes on when the server has served others after another: between two passwords that are
-hashed, it reads what else there is to read, and between an account and its contact lists. The hook sees that by the answer to a ping of
-its own: here, the test plays the daemon."""
+"""Registrations that come together take turns, so that other requests are served in between. The
+hook pauses after each password that it hashes, and between an account and its contact lists, until
+a ping of its own is answered. The test plays the daemon, and answers the ping."""
 
 import asyncio
 
@@ -31,7 +31,8 @@ async def test_streams(server):
 
 async def test_browsers(server):
     played = await connect(server)
-    creations = [asyncio.create_task(played.create(f"reservation {name}", name, f"{name}'s password")) for name in NAMES]
+    creations = [asyncio.create_task(played.create(f"reservation {name}", name, f"{name}'s password"))
+                 for name in NAMES]
     for number, creation in enumerate(creations):
         assert await creation == "created"
         ping = await next_ping(played)
@@ -55,7 +56,7 @@ async def test_contact_lists_have_a_turn_of_their_own(server):
         played.stream.reply(ping)
 
 
-async def test_an_account_that_is_deleted_before_has_used_its_invite(server):
+async def test_an_account_that_is_deleted_before_its_contacts_are_made_has_used_its_invite(server):
     alice = await server.login("alice")
     played, streams, registrations = await reserved_at_once(server, BY_ALICE)
     await registrations["carol"]
@@ -63,12 +64,12 @@ async def test_an_account_that_is_deleted_before_has_used_its_invite(server):
     server.prosody.shell('user:delete("carol@example.org")')
     assert not await played.account_exists("carol")
     played.stream.reply(ping)
-    await next_ping(played)  # and nobody else has begun before
+    await next_ping(played)  # no other registration has begun before
     assert any(children(stanza, "redeem") for stanza in played.stream.inbox)
     assert "carol@example.org" not in await alice.roster()
 
 
-async def test_who_becomes_a_contact_meanwhile_needs_no_second_use(server):
+async def test_a_user_who_becomes_a_contact_meanwhile_needs_no_second_use(server):
     played, streams, registrations = await reserved_at_once(server, BY_ALICE)
     await registrations["carol"]
     ping = await next_ping(played)
@@ -78,10 +79,10 @@ async def test_who_becomes_a_contact_meanwhile_needs_no_second_use(server):
     played.stream.reply(ping)
     await played.stream.expect(lambda stanza: children(stanza, "redeem"), what="the use that made the account")
     played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='contact'/>")
-    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that nobody needs")
+    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that is not needed")
 
 
-async def test_a_browser_is_told_when_the_contact_lists_are_written(server):
+async def test_a_browser_is_answered_when_the_contact_lists_are_written(server):
     alice = await server.login("alice")
     played = await connect(server)
     creation = asyncio.create_task(played.create("r1", "carol", "carol's password", inviter="alice@example.org"))
@@ -93,14 +94,14 @@ async def test_a_browser_is_told_when_the_contact_lists_are_written(server):
     assert (await alice.roster())["carol@example.org"].subscription == "both"
 
 
-async def test_who_is_gone_gives_the_use_back(server):
+async def test_a_client_that_is_gone_gives_the_use_back(server):
     played, streams, registrations = await reserved_at_once(server)
     ping = await next_ping(played)
-    gone = server.prosody.log.count("Client disconnected")
+    goodbyes = server.prosody.log.count("Client disconnected")
     streams["dave"].abort()
-    await eventually(lambda: server.prosody.log.count("Client disconnected") > gone, "the server knows that the stream is gone")
+    await eventually(lambda: server.prosody.log.count("Client disconnected") > goodbyes, "the stream is gone")
     played.stream.reply(ping)
-    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that nobody needs")
+    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that is not needed")
     played.stream.reply(await next_ping(played))
     await registrations["erin"]
     assert not await played.account_exists("dave")
@@ -108,9 +109,9 @@ async def test_who_is_gone_gives_the_use_back(server):
         await registrations["dave"]
 
 
-@pytest.mark.parametrize("how, invited", [("no answer", ""), ("an error", ""), ("the daemon goes", ""), ("no answer", BY_ALICE),
-                                          ("the daemon goes", BY_ALICE)])
-async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how, invited):
+@pytest.mark.parametrize("how, invited", [("no answer", ""), ("an error", ""), ("the daemon goes", ""),
+                                          ("no answer", BY_ALICE), ("the daemon goes", BY_ALICE)])
+async def test_no_registration_waits_for_a_daemon_that_does_not_answer(server, how, invited):
     played, streams, registrations = await reserved_at_once(server, invited)
     ping = await next_ping(played)
     if how == "an error":
@@ -119,13 +120,13 @@ async def test_nobody_waits_for_a_daemon_that_does_not_answer(server, how, invit
         played.stream.abort()
     for name in NAMES:
         await registrations[name]
-    assert not any(is_ping(stanza) for stanza in played.stream.inbox)  # nor once for each of those in line
+    assert not any(is_ping(stanza) for stanza in played.stream.inbox)  # not even one for each registration in line
     if invited:
         alice = await server.login("alice")
         assert set(await alice.roster()) >= {f"{name}@example.org" for name in NAMES}
 
 
-async def test_nobody_goes_on_when_the_module_has_gone(server):
+async def test_no_registration_goes_on_when_the_module_is_unloaded(server):
     played, streams, registrations = await reserved_at_once(server)
     await next_ping(played)
     server.prosody.shell('module:unload("easy_invite", "example.org")')
@@ -136,20 +137,22 @@ async def test_nobody_goes_on_when_the_module_has_gone(server):
 
 
 async def reserved_at_once(server, invited=""):
-    """The daemon, which has reserved a use for each of three at once; and of each: their stream, and the registration that is on its way."""
+    """A played daemon that has reserved a use for each of three registrations at once, with their
+    streams and tasks."""
     played = await connect(server)
     streams = {name: await server.connect() for name in NAMES}
     registrations, questions = {}, []
     for name, stream in streams.items():
         registrations[name] = asyncio.create_task(stream.registration_set(name, f"{name}'s password"))
-        questions.append(await played.stream.expect(lambda stanza: children(stanza, "reserve"), what="the hook's question"))
+        asked = await played.stream.expect(lambda stanza: children(stanza, "reserve"), what="the hook's question")
+        questions.append(asked)
     for question in questions:
         played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='register' {invited}/>")
     return played, streams, registrations
 
 
 async def connect(server):
-    """A daemon that answers a ping when the test says so."""
+    """A played daemon that leaves pings to the test."""
     played = await PlayedDaemon.connect(server)
     played.stream.on_request = None
     return played

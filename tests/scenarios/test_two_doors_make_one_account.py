@@ -1,5 +1,5 @@
-"""Somebody registers in a browser and somebody else with a client, both the same name at the same moment: there is one
-account, with the password of whoever was told so."""
+"""A browser and a client register the same username at the same moment. There is one account, with
+the password of the registration that was confirmed."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from harness.xmpp import StanzaError, children
 
 
 @pytest.mark.parametrize("first", ["browser", "client"])
-async def test_whoever_was_first_has_the_name(make_server, first):
+async def test_the_first_one_has_the_username(make_server, first):
     server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "slow_registrations"],
                          plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"])
     daemon, stream = await PlayedDaemon.connect(server), await server.connect()

@@ -1,4 +1,5 @@
-"""The ground the other scenarios stand on: a Prosody of each version starts, and its users, and a component, log in."""
+"""The other scenarios depend on this: each version of Prosody starts, and its users and a component
+log in."""
 
 import pytest
 

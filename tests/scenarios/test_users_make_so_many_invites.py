@@ -1,5 +1,6 @@
-"""A user makes so many invites a day and has so many pending, and hears when the next one can be made. Of many tries at
-once, no more succeed. Admins and the operator are exempt."""
+"""A user can make a limited number of invites a day, and have a limited number pending, and is told
+when the next one can be made. Tries at the same time get no further. Admins and the operator are
+exempt."""
 
 import asyncio
 import re
@@ -34,7 +35,7 @@ async def test_a_day(make):
     assert "urn:xmpp:invite#invite" in await alice.commands(server.domain)
     await new_invite(bob)
     revoke(server, next(result for result in made if result not in refused))
-    with pytest.raises(StanzaError, match="wait/policy-violation"):  # taken back, it was made all the same
+    with pytest.raises(StanzaError, match="wait/policy-violation"):  # a revoked invite counts, too
         await new_invite(alice)
 
 

@@ -1,5 +1,6 @@
-"""The hook makes no account for a name that is taken or cannot be, with a password that cannot be, under a reservation
-that came to nothing, that it has had before, or that is another server's. Nothing is left of what it refuses."""
+"""The hook creates no account with a username that is taken or impossible, with an impossible
+password, or under a reservation that was given up, was used before, or belongs to another server. A
+refusal leaves nothing behind."""
 
 import asyncio
 
@@ -26,28 +27,28 @@ def server(make_server):
     ("bob", "password", "cancel/conflict: The requested username already exists."),
     ("Carol", "password", "modify/jid-malformed"),
     ("ca rol", "password", "modify/jid-malformed"),
-    ("carol", "\ue000", "modify/policy-violation"),  # SASLprep refuses what is for private use
+    ("carol", "\ue000", "modify/policy-violation"),  # SASLprep refuses characters for private use
 ], ids=["taken", "not-folded", "impossible", "password"])
-async def test_names_and_passwords(server, username, password, error):
+async def test_an_impossible_username_or_password(server, username, password, error):
     daemon = await PlayedDaemon.connect(server)
     with pytest.raises(StanzaError, match=error):
         await daemon.create("r1", username, password)
     assert await has_account(server, "bob")
-    with pytest.raises(StanzaError, match=GIVEN_UP):  # each try has a reservation of its own
+    with pytest.raises(StanzaError, match=GIVEN_UP):  # each try needs its own reservation
         await daemon.create("r1", "dave", "password")
     assert await daemon.settle("r1", "bob") == "not-made"
     assert not await daemon.account_exists("dave")
     assert await daemon.create("r2", "dave", "password") == "created"
 
 
-async def test_a_reset_of_nobody(server):
+async def test_a_reset_without_an_account(server):
     daemon = await PlayedDaemon.connect(server)
     with pytest.raises(StanzaError, match="cancel/item-not-found"):
         await daemon.create("r1", "carol", "password", purpose="reset")
     assert not await daemon.account_exists("carol")
 
 
-async def test_what_makes_no_sense(server):
+async def test_a_malformed_request(server):
     daemon = await PlayedDaemon.connect(server)
     for attributes in ({"purpose": "contact"}, {"purpose": ""}):
         with pytest.raises(StanzaError, match="modify/bad-request"):
@@ -66,7 +67,7 @@ async def test_another_servers_reservation(server):
     assert not await daemon.account_exists("carol")
 
 
-async def test_a_reservation_that_came_to_nothing(server):
+async def test_a_reservation_that_was_given_up(server):
     daemon = await PlayedDaemon.connect(server)
     assert await daemon.settle("r1", "carol") == "not-made"
     with pytest.raises(StanzaError, match=GIVEN_UP):
@@ -82,7 +83,7 @@ async def test_the_same_reservation_twice(make_server):
     assert await daemon.settle("r1", "carol") == "in-flight"
     assert not await daemon.account_exists("carol")
     assert await first == "created"
-    assert await daemon.create("r1", "dave", "password") == "in-flight"  # to settle it tells
+    assert await daemon.create("r1", "dave", "password") == "in-flight"  # only settling it tells more
     assert await daemon.settle("r1", "carol") == "made"
     assert not await daemon.account_exists("dave")
 
@@ -102,7 +103,7 @@ async def test_a_connection_lost_in_the_middle_leaves_it_to_settle(make_server):
     assert await has_account(server, "carol", password="password")
 
 
-async def test_a_disk_that_says_no(server):
+async def test_an_account_that_cannot_be_stored(server):
     daemon = await PlayedDaemon.connect(server)
     in_the_way = server.prosody.data_folder / "example%2eorg" / "accounts" / "carol.dat"
     in_the_way.mkdir()

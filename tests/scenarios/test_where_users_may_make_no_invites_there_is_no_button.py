@@ -1,5 +1,5 @@
-"""With `allow_contact_invites = false`, users do not find New Invite and are told why they may not run it; admins
-may."""
+"""With `allow_contact_invites = false`, users find no New Invite, and are told why they cannot run
+it. Admins can."""
 
 import pytest
 
@@ -25,7 +25,7 @@ async def test_it_is_not_listed_and_forbidden(strict, address):
 
 @pytest.mark.one_setup
 @pytest.mark.parametrize("client", ALL_WITH_A_BUTTON, ids=lambda client: client.__name__)
-async def test_clients_tell_their_users(strict, client):
+async def test_clients_show_their_users_an_error(strict, client):
     alice = client(strict)
     await alice.log_in("alice", "alice's password")
     with pytest.raises(ClientError):
@@ -33,7 +33,7 @@ async def test_clients_tell_their_users(strict, client):
 
 
 @pytest.mark.one_setup
-async def test_admins_may(strict):
+async def test_admins_can(strict):
     admin = await strict.login("admin")
     assert NEW_INVITE in await admin.commands("example.org")
     await new_invite(admin)

@@ -1,5 +1,6 @@
-"""With `allow_user_invites = false`, a user's link says nothing of registering, registers nobody whatever the client
-tries, and makes the contact. So does a link from before the option was set."""
+"""With `allow_user_invites = false`, a user's link says nothing of registering, registers nobody
+with any client, and still makes a contact. This holds also for links from before the option was
+set."""
 
 import pytest
 
@@ -34,7 +35,7 @@ async def test_a_client_that_goes_on_after_the_refusal_is_refused(strict):
         await stream.registration_set("carol", "carol's password")
 
 
-async def test_the_contact_is_made(strict):
+async def test_it_makes_a_contact(strict):
     alice, bob = await strict.login("alice"), await strict.login("bob")
     bob.subscribe("alice@example.org", (await new_invite(alice)).token)
     await alice.roster_push("bob@example.org", "both")
@@ -59,7 +60,7 @@ async def test_links_from_before_register_nobody_any_more(make_server):
 
 
 @pytest.mark.one_setup
-async def test_their_pages_speak_of_a_contact_alone(make_server):
+async def test_their_pages_offer_only_a_contact(make_server):
     server = make_server(settings=web_settings())
     invite, visitor = await new_invite(await server.login("alice")), Visitor(server)
     assert "ibr=y" in (await visitor.get(visitor.path(invite))).body

@@ -1,5 +1,5 @@
-"""After login, registration is about one's own account: a token helps to no other, and nothing of Prosody's own is
-lost."""
+"""After login, registration is about one's own account. A token creates no other, and Prosody's own
+functions remain."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from harness.stories import generate, has_account, register, show
 from harness.xmpp import REGISTER, StanzaError
 
 
-async def test_a_token_on_a_stream_that_has_logged_in(server):
+async def test_a_token_presented_after_login(server):
     invite = generate(server)
     alice = await server.login("alice")
     for to in (None, "example.org"):
@@ -21,7 +21,7 @@ async def test_a_token_on_a_stream_that_has_logged_in(server):
     assert show(server, invite)["uses"] == 0
 
 
-async def test_a_token_that_was_presented_before_login(server):
+async def test_a_token_presented_before_login(server):
     invite = generate(server)
     stream = await server.connect()
     await stream.preauth(invite.token)
@@ -32,14 +32,14 @@ async def test_a_token_that_was_presented_before_login(server):
     assert show(server, invite)["uses"] == 0
 
 
-async def test_users_change_their_passwords_as_ever(server):
+async def test_users_still_change_their_passwords(server):
     await register(server, "peggy", generate(server))
     peggy = await server.login("peggy")
     await peggy.registration_set("peggy", "a better password")
     assert await has_account(server, "peggy", password="a better password")
 
 
-async def test_users_delete_their_accounts_as_ever(server):
+async def test_users_still_delete_their_accounts(server):
     await register(server, "victor", generate(server))
     victor = await server.login("victor")
     await victor.ask("set", f"<query xmlns='{REGISTER}'><remove/></query>")

@@ -1,5 +1,5 @@
-"""Whoever presents wrong tokens on one connection is answered more and more slowly, and then cut off, however many
-tokens are sent ahead. Nobody else waits meanwhile."""
+"""Wrong tokens on one connection are answered more and more slowly, and then the connection is
+closed, even if all were sent at once. Other connections do not wait."""
 
 import pytest
 
@@ -14,7 +14,7 @@ SENT_AHEAD = 40
 
 @pytest.fixture
 def server(make_server):
-    return make_server(settings={"limits": {"wrong_tokens": "unlimited"}})  # of an address, whatever the connection
+    return make_server(settings={"limits": {"wrong_tokens": "unlimited"}})  # for an address
 
 
 async def test_others_register_meanwhile(server):
@@ -35,29 +35,29 @@ async def test_others_register_meanwhile(server):
 async def test_other_streams_are_answered_at_once(server):
     other, invite = await server.connect(), generate(server)
     guesser = await guesser_of(server)
-    await guesser.expect_stanza("iq", id=f"guess-{AT_ONCE + 1}")  # the next answer takes its time
+    await guesser.expect_stanza("iq", id=f"guess-{AT_ONCE + 1}")  # the next answer is slow
     for _ in range(AT_ONCE):
         with pytest.raises(StanzaError, match="cancel/item-not-found"):
             await other.preauth(UNKNOWN)
-    for _ in range(MOST):  # what is an invite is not slowed
+    for _ in range(MOST):  # valid tokens are not slowed
         await other.preauth(invite.token)
     assert not [element for element in guesser.inbox if element.get("id") == f"guess-{AT_ONCE + 2}"]
     await guesser.expect_stanza("iq", id=f"guess-{AT_ONCE + 2}")
 
 
-async def test_whoever_goes_away_meanwhile_harms_nobody(server):
+async def test_a_guesser_that_leaves_harms_nobody(server):
     for _ in range(20):
         guesser = await guesser_of(server)
         await guesser.expect_stanza("iq", id=f"guess-{AT_ONCE - 1}")
         guesser.abort()
     last = await guesser_of(server)
-    await last.expect_stanza("iq", id=f"guess-{AT_ONCE + 1}")  # later than what would have gone to the others
+    await last.expect_stanza("iq", id=f"guess-{AT_ONCE + 1}")  # later than the answers to the others
     await register(server, "unharmed", generate(server))
     assert "Traceback" not in server.prosody.log
 
 
 async def guesser_of(server, token=UNKNOWN):
-    """A stream on which many wrong tokens have been sent."""
+    """A stream that has sent many wrong tokens."""
     stream = await server.connect()
     presented = preauth_element(token)
     stream.send("".join(f"<iq type='set' id='guess-{number}'>{presented}</iq>" for number in range(SENT_AHEAD)))
