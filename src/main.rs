@@ -1,12 +1,7 @@
-//! The daemon and its command line, in one program.
+//! The program `easy-invite`.
 
 use std::process::ExitCode;
 
-use easy_invite::cli;
-
 fn main() -> ExitCode {
-    match cli::parse().and_then(cli::run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::report(&error),
-    }
+    easy_invite::cli::main()
 }

@@ -1771,7 +1771,7 @@ fn the_uses_of_a_lost_chat_server_are_given_back() {
             [serde_json::json!({"server": "lost", "released": 2})]
         );
         let ran = scratch.run(&["release", "--server", "lost", "--yes"]);
-        assert_eq!(ran.stdout, "uses of the chat server lost given back: 0\n");
+        assert_eq!(ran.stdout, "uses of the chat server lost freed: 0\n");
         assert!(ran.stderr.contains("is that its id?"), "{ran:?}");
         scratch.store_is_well();
         assert_eq!(scratch.json(&["list", "--state", "redeemed"]).len(), 1, "what was made stays made");

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::{Context, copying};
+use super::context::Context;
+use super::copying;
 use crate::invite::InviteId;
 use crate::store::{Contents, Store, StoreUrl};
 

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, Reported, now, service};
+use super::context::{Context, now, service};
+use super::print::Reported;
 use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
 use crate::control::Daemon;
@@ -102,7 +103,7 @@ impl Report {
 
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
     let mut report = Report { json: context.json, failed: false };
-    let loaded = config::find(context.config.clone()).map_err(|error| error.to_string());
+    let loaded = config::find(context.config_file.clone()).map_err(|error| error.to_string());
     let loaded = loaded.and_then(|file| match Config::load(&file) {
         Ok(config) => Ok((file, config)),
         Err(error) => Err(error.to_string()),

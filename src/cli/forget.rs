@@ -1,19 +1,18 @@
 //! `easy-invite forget`: erases what is known of one person.
 
-use std::io::{self, Write};
-
 use serde_json::json;
 
-use super::confirm::confirm;
-use super::{Context, complain, text};
+use super::context::Context;
+use super::input::confirm;
+use super::print::{complain, table};
 use crate::config;
 use crate::store::Forgotten;
 
 /// Erase what is known of one person
 ///
-/// That is: the invites that they made or that name them, pending ones among them; that they used invites of others; whom
-/// they invited, and who invited them. Their account and contacts are the chat server's and stay, as do backups and
-/// logs: delete the account there first, and see docs/operations.md for the rest.
+/// This erases the invites that they made or that name them (pending ones too), their uses of others' invites, whom
+/// they invited, and who invited them. The chat server keeps their account and contacts, and nothing is erased from
+/// backups and logs: delete the account there first, and see docs/operations.md for the rest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {
@@ -21,15 +20,15 @@ pub struct Arguments {
     #[arg(value_name = "JID")]
     jid: String,
 
-    /// Does not ask
+    /// Do not ask
     #[arg(long)]
     yes: bool,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let jid = config::account(&arguments.jid).map_err(anyhow::Error::msg)?;
-    let (store, _) = context.open(false).await?;
-    confirm("forget", arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
+    let (store, _) = context.open_existing().await?;
+    confirm(arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
     let forgotten = store.forget(jid.clone()).await?;
     let Forgotten { open, invites, uses, invited, known } = forgotten;
     anyhow::ensure!(
@@ -37,12 +36,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         "nothing was erased: invites of {jid}, or for them, are being used at this moment (uses: {open}). Run it again in \
          a minute; `easy-invite check` says what has been open for long"
     );
-    let mut stdout = io::stdout().lock();
-    if context.json {
-        let erased = json!({"jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known});
-        writeln!(stdout, "{erased}")?;
-    } else if forgotten == Forgotten::default() {
-        writeln!(stdout, "nothing was known of {jid}")?;
+    let text = if forgotten == Forgotten::default() {
+        format!("nothing was known of {jid}")
     } else {
         let rows = [
             ("invites made by or for them", invites.to_string()),
@@ -51,8 +46,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             ("who invited them", if known { "erased" } else { "not known" }.to_owned()),
         ];
         let rows = rows.map(|(what, erased)| vec![what.to_owned(), erased]);
-        write!(stdout, "erased of {jid}:\n{}", text::table(&rows))?;
-    }
+        format!("erased of {jid}:\n{}", table(&rows))
+    };
+    context.print(json!({"jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known}), text)?;
     complain("backups, logs and what the chat server keeps are not touched");
     Ok(())
 }

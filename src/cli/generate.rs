@@ -9,8 +9,10 @@ use futures::{StreamExt, stream};
 use jid::{DomainPart, NodePart};
 use jiff::Timestamp;
 
+use super::context::{Context, served_host};
+use super::input::wrong_usage;
+use super::print::{self, complain};
 use super::progress::Progress;
-use super::{Context, complain, served_host, text, usage};
 use crate::config;
 use crate::invite::{self, InviteType, Issuer};
 use crate::invite_json::InviteJson;
@@ -84,13 +86,13 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let several = arguments.count > 1;
     if several && (arguments.username.is_some() || arguments.reset.is_some()) {
-        return Err(usage("generate", "--count makes several invites, --username and --reset are for one alone"));
+        return Err(wrong_usage("--count makes several invites, --username and --reset are for one alone"));
     }
     if arguments.qr && (several || context.json) {
-        return Err(usage("generate", "--qr draws one invite for people, so it goes neither with --count nor --json"));
+        return Err(wrong_usage("--qr draws one invite for people, so it goes neither with --count nor --json"));
     }
     let (count, qr) = (arguments.count, arguments.qr);
-    let (_, invites) = context.open(true).await?;
+    let invites = context.open_or_make().await?;
     let wish = arguments.wish(&invites)?;
     if several {
         return make_many(&invites, wish, count, context.json).await;
@@ -145,7 +147,7 @@ fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodeP
 fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
     match names.iter().find(|name| !policy::is_name(name)) {
         Some(bad) => {
-            Err(named(option, &format!("expected 1 to 64 bytes without spaces, found {:?}", text::shortened(bad, 70))))
+            Err(named(option, &format!("expected 1 to 64 bytes without spaces, found {:?}", print::shortened(bad, 70))))
         }
         None => Ok(names),
     }
@@ -186,7 +188,7 @@ fn print_one(issued: &Issued, now: Timestamp, qr: bool, json: bool) -> anyhow::R
         Some(max) => format!("{max} uses"),
         None => "unlimited uses".to_owned(),
     };
-    writeln!(stdout, "\n{}: {}", invite.id, text::invite_type(invite.invite_type))?;
+    writeln!(stdout, "\n{}: {}", invite.id, print::invite_type(invite.invite_type))?;
     writeln!(stdout, "{uses}, {expires}")?;
     if qr {
         write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;

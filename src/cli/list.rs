@@ -1,37 +1,38 @@
-//! `easy-invite list`: the invites that there are.
+//! `easy-invite list`: invites, the newest first.
 
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 
-use super::{Context, complain, served_host, text};
+use super::context::{Context, served_host};
+use super::print::{self, complain};
 use crate::config;
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::store::Filter;
 use crate::texts::printable;
 
-/// The longest note in the table; `show` and `--json` have all of it.
+/// The longest note in the table, in characters. `show` and `--json` have all of it.
 const NOTE_LENGTH: usize = 40;
 
 /// List invites, the newest first
 ///
-/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note where there are any. The
-/// secrets are not known any more: the store keeps a hash of each.
+/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note if any invite has them.
+/// The links cannot be shown: the store keeps a hash of each invite's secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite list
   easy-invite list example.org --state all --inviter alice@example.org
   easy-invite list --state redeemed --json")]
 pub struct Arguments {
-    /// Of this VirtualHost alone
+    /// Only invites to this VirtualHost
     host: Option<String>,
 
-    /// In this state alone
+    /// Only invites in this state
     #[arg(long, value_enum, default_value_t = Wanted::Pending)]
     state: Wanted,
 
-    /// Made by this account alone
+    /// Only invites of this account
     #[arg(long, value_name = "JID")]
     inviter: Option<String>,
 
@@ -42,15 +43,15 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Wanted {
-    /// It can be used
+    /// Can be used
     Pending,
-    /// No use is left
+    /// Has no use left
     Redeemed,
-    /// Its time is over
+    /// Has expired
     Expired,
-    /// It was taken back
+    /// Was revoked
     Revoked,
-    /// Whatever its state
+    /// Any state
     All,
 }
 
@@ -67,14 +68,14 @@ impl Wanted {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let invites = context.invites().await?;
+    let (_, invites) = context.open_existing().await?;
     let inviter = arguments.inviter.map(|jid| config::account(&jid));
     let filter = Filter {
         host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,
         inviter: inviter.transpose().map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?,
         state: arguments.state.state(),
     };
-    // One more than is shown tells whether there are more.
+    // One more than is shown, to learn whether there are more.
     let mut found = invites.list(filter, arguments.limit.saturating_add(1)).await?;
     let limit = usize::try_from(arguments.limit)?;
     let more = found.len() > limit;
@@ -89,7 +90,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         let header = ["ID", "TYPE", "STATE", "USES", "EXPIRES", "INVITER", "USERNAME", "NOTE"].map(str::to_owned);
         let rows: Vec<_> = found.iter().map(|invite| row(invite, invite.state(now))).collect();
         let table: Vec<_> = [header.to_vec()].into_iter().chain(rows).collect();
-        write!(stdout, "{}", text::table(&without_empty_columns(table)))?;
+        writeln!(stdout, "{}", print::table(&without_empty_columns(table)))?;
     }
     stdout.flush()?;
     if found.is_empty() && !context.json {
@@ -101,12 +102,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Leaves out what no invite in the table has: inviters, usernames, notes.
+/// Leaves out columns that are empty in every row: inviters, usernames, notes.
 fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let rows = || table.iter().skip(1);
     let columns = table.first().map_or(0, Vec::len);
     let filled: Vec<bool> = (0..columns)
-        .map(|column| rows().any(|row| row.get(column).is_some_and(|cell| cell != text::NOTHING)))
+        .map(|column| rows().any(|row| row.get(column).is_some_and(|cell| cell != print::NOTHING)))
         .collect();
     let kept =
         |row: Vec<String>| row.into_iter().zip(&filled).filter(|(_, filled)| **filled).map(|(cell, _)| cell).collect();
@@ -114,14 +115,14 @@ fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
 }
 
 fn row(invite: &Invite, state: State) -> Vec<String> {
-    let nothing = || text::NOTHING.to_owned();
-    let note = invite.note.as_deref().map(|note| printable(text::shortened(note, NOTE_LENGTH)));
+    let nothing = || print::NOTHING.to_owned();
+    let note = invite.note.as_deref().map(|note| printable(print::shortened(note, NOTE_LENGTH)));
     vec![
         invite.id.to_string(),
         invite.invite_type.to_string(),
         state.to_string(),
-        text::uses(invite),
-        text::expiry(invite.expires_at),
+        print::uses(invite),
+        print::expiry(invite.expires_at),
         invite.inviter.as_ref().map_or_else(nothing, |jid| printable(jid.as_str())),
         invite.username.as_ref().map_or_else(nothing, |name| printable(name.as_str())),
         note.unwrap_or_else(nothing),

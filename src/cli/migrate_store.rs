@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Context, complain, copying, usage};
+use super::context::Context;
+use super::copying;
+use super::input::wrong_usage;
+use super::print::complain;
 use crate::config::{self, Config};
 use crate::store::{Store, StoreUrl};
 
@@ -31,7 +34,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (from, to) = (url("FROM", &arguments.from)?, url("TO", &arguments.to)?);
     if copying::same(&from, &to) {
-        return Err(usage("migrate-store", "FROM and TO are the same store"));
+        return Err(wrong_usage("FROM and TO are the same store"));
     }
     for socket in sockets(&from, context) {
         copying::ensure_no_daemon(&socket, "stop it first, what it changes meanwhile would be lost").await?;
@@ -56,12 +59,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
 
 /// Parsed here, since clap would repeat a text that it cannot use, and with it a password.
 fn url(name: &str, text: &str) -> anyhow::Result<StoreUrl> {
-    text.parse().map_err(|error| usage("migrate-store", &format!("{name}: {error}")))
+    text.parse().map_err(|error| wrong_usage(format!("{name}: {error}")))
 }
 
 /// Where a daemon that works on the store may listen: beside the file, and where the configuration says, if there is one.
 fn sockets(url: &StoreUrl, context: &Context) -> Vec<PathBuf> {
-    let config = config::find(context.config.clone()).ok().and_then(|file| Config::load(&file).ok());
+    let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::load(&file).ok());
     let configured = config.filter(|config| copying::same(&config.store, url)).map(|config| config.control_socket);
     let beside = match url {
         StoreUrl::Sqlite(_) => Some(config::beside(url)),

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::{Context, complain, copying};
+use super::context::Context;
+use super::copying;
+use super::print::complain;
 use crate::store::{Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup

@@ -1,24 +1,24 @@
-//! `easy-invite revoke`: takes invites back.
-
-use std::io::{self, Write};
+//! `easy-invite revoke`: ends invites.
 
 use serde_json::json;
 
-use super::{Context, Reported, complain, read_stdin};
+use super::context::Context;
+use super::input::read_stdin;
+use super::print::{Reported, complain};
 use crate::config;
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::invites::{Error, Invites};
 use crate::links::{BadReference, Reference};
 
-/// The longest list of links that is read from stdin, in bytes: a hundred thousand of them.
+/// The longest list of links that is read from stdin, in bytes: a hundred thousand links fit.
 const LONGEST_LIST: u64 = 8 * 1024 * 1024;
 
-/// Take invites back
+/// Revoke invites
 ///
-/// They end at once, also for whoever has presented one already and is about to register with it. What they were used
-/// for stays. Prints a line for each. Invites that are not known are reported, and the others are taken back all the
-/// same.
+/// They end at once, also for people who have opened the link already and are about to register. Accounts that were
+/// made with them stay. Prints a line for each invite. Invites that are not known are reported, and the others are
+/// revoked all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite revoke w7d3kq9xmt2c
@@ -39,15 +39,13 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if let Some(jid) = arguments.inviter {
         let inviter = config::account(&jid).map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?;
-        let revoked = context.invites().await?.revoke_of_inviter(inviter.clone()).await?;
-        match context.json {
-            true => writeln!(io::stdout(), "{}", json!({"inviter": inviter, "revoked": revoked}))?,
-            false => writeln!(io::stdout(), "pending invites of {inviter} revoked: {revoked}")?,
-        }
-        return Ok(());
+        let (_, invites) = context.open_existing().await?;
+        let revoked = invites.revoke_of_inviter(inviter.clone()).await?;
+        let text = format!("pending invites of {inviter} revoked: {revoked}");
+        return context.print(json!({"inviter": inviter, "revoked": revoked}), text);
     }
     let references = named(&arguments.references)?;
-    let invites = context.invites().await?;
+    let (_, invites) = context.open_existing().await?;
     let mut unknown = false;
     for (name, text) in references {
         let revoked = match text.parse() {
@@ -55,8 +53,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             Err(BadReference) => Err(BadReference.into()),
         };
         match revoked {
-            Ok((before, invite)) => print(&invites, before, &invite, context.json)?,
-            // Without the store there is nothing more to try.
+            Ok((before, invite)) => {
+                let words = format!("{} {}", invite.id, outcome(before));
+                context.print(InviteJson::new(&invite, invites.now()), words)?;
+            }
+            // When the store fails, the other invites need not be tried.
             Err(error) if matches!(error.downcast_ref(), Some(Error::Store(_))) => return Err(error),
             Err(error) => {
                 unknown = true;
@@ -67,29 +68,25 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     if unknown { Err(Reported.into()) } else { Ok(()) }
 }
 
-/// Takes an invite back. Its state before, and the invite as it is then.
+/// Revokes an invite: the state that it had, and the invite as it is now.
 async fn revoke(invites: &Invites, reference: Reference) -> anyhow::Result<(State, Invite)> {
     let invite = invites.find(reference).await?;
     let before = invite.state(invites.now());
-    // One that is used up is taken back as well: the contact that it still stands for ends with it.
+    // Also when it is used up: it still lets its users become the inviter's contacts.
     Ok((before, invites.revoke(Reference::Id(invite.id)).await?))
 }
 
-fn print(invites: &Invites, before: State, invite: &Invite, json: bool) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let id = &invite.id;
-    match (json, before) {
-        (true, _) => writeln!(stdout, "{}", serde_json::to_string(&InviteJson::new(invite, invites.now()))?)?,
-        (false, State::Pending) => writeln!(stdout, "{id} revoked")?,
-        (false, State::Redeemed) => writeln!(stdout, "{id} revoked, but it had been used up already")?,
-        (false, State::Expired) => writeln!(stdout, "{id} revoked, but it had expired already")?,
-        (false, State::Revoked) => writeln!(stdout, "{id} had been revoked already")?,
+fn outcome(before: State) -> &'static str {
+    match before {
+        State::Pending => "revoked",
+        State::Redeemed => "revoked, but it had been used up already",
+        State::Expired => "revoked, but it had expired already",
+        State::Revoked => "had been revoked already",
     }
-    Ok(())
 }
 
-/// What was typed or stands in stdin, each with its name in messages. An id may be repeated there; whatever else was
-/// written may hold a token.
+/// The references among the arguments and in stdin, each with a name for messages. The name repeats an id only:
+/// anything else that was written may hold a token.
 fn named(arguments: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let name_of = |text: &str, place: &str, number: u32| match text.parse() {
         Ok(Reference::Id(id)) => id.to_string(),

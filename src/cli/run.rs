@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, service};
+use super::context::{Context, service};
 use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
 use crate::control::{self, Listener};

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use jid::BareJid;
 use jiff::Timestamp;
 
-use super::{Context, read_stdin, text, usage};
+use super::context::Context;
+use super::input::{read_stdin, wrong_usage};
+use super::print;
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
 use crate::links::Reference;
@@ -15,12 +17,13 @@ use crate::texts::printable;
 /// The longest link that is read from stdin, in bytes.
 const LONGEST_REFERENCE: u64 = 8 * 1024;
 
-/// How many accounts are shown, of those that came by the invite.
+/// How many of the accounts that came by the invite are shown.
 const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of it, and the accounts that came by it (at most 100, the newest first). Its secret is not: the store keeps a hash.
+/// Prints all that is known of the invite, and the accounts that came by it (at most 100, the newest first). Its secret
+/// cannot be shown: the store keeps a hash of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite show w7d3kq9xmt2c
@@ -30,7 +33,7 @@ pub struct Arguments {
     #[arg(value_name = "REF")]
     reference: String,
 
-    /// Shows the link as a QR code as well
+    /// Show the link as a QR code as well
     #[arg(long)]
     qr: bool,
 }
@@ -42,17 +45,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     };
     let reference: Reference = typed.parse()?;
     if arguments.qr && (context.json || !typed.contains(':')) {
-        return Err(usage("show", "--qr draws the link that it is given, for people: not an id, a token or JSON"));
+        return Err(wrong_usage("--qr draws the link that it is given, for people: not an id, a token or JSON"));
     }
-    let (store, invites) = context.open(false).await?;
+    let (store, invites) = context.open_existing().await?;
     let invite = invites.find(reference).await?;
     let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN as u32 + 1).await?;
-    let (now, mut stdout) = (invites.now(), io::stdout().lock());
-    match context.json {
-        true => writeln!(stdout, "{}", serde_json::to_string(&InviteJson::new(&invite, now))?)?,
-        false => write!(stdout, "{}", described(&invite, &accounts, now))?,
-    }
+    let now = invites.now();
+    context.print(InviteJson::new(&invite, now), described(&invite, &accounts, now))?;
     if arguments.qr {
+        let mut stdout = io::stdout().lock();
         write!(stdout, "\n{}", qr::for_terminal(typed.trim(), &stdout)?)?;
     }
     Ok(())
@@ -63,7 +64,7 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let rows = [
         ("id", Some(invite.id.to_string())),
-        ("type", Some(format!("{} ({})", invite.invite_type, text::invite_type(invite.invite_type)))),
+        ("type", Some(format!("{} ({})", invite.invite_type, print::invite_type(invite.invite_type)))),
         ("state", Some(invite.state(now).to_string())),
         ("host", Some(invite.host.to_string())),
         ("username", invite.username.as_ref().map(ToString::to_string)),
@@ -72,16 +73,15 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
         ("roles", listed(&invite.roles)),
         ("groups", listed(&invite.groups)),
         ("note", invite.note.clone()),
-        ("uses", Some(text::uses(invite))),
+        ("uses", Some(print::uses(invite))),
         ("created", instant(Some(invite.created_at))),
-        ("expires", Some(text::expiry(invite.expires_at))),
+        ("expires", Some(print::expiry(invite.expires_at))),
         ("revoked", instant(invite.revoked_at)),
     ];
+    let shown = accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| format!("{account} since {since}"));
     let more = (accounts.len() > ACCOUNTS_SHOWN).then(|| "older ones".to_owned());
-    let accounts =
-        accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| Some(format!("{account} since {since}")));
-    let accounts = accounts.chain([more]).map(|account| ("account", account));
+    let accounts = shown.chain(more).map(|account| ("account", Some(account)));
     let rows = rows.into_iter().chain(accounts);
     let rows = rows.filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), printable(value)]));
-    text::table(&rows.collect::<Vec<_>>())
+    print::table(&rows.collect::<Vec<_>>())
 }

@@ -1,0 +1,95 @@
+//! What commands work with: the configuration, the store, and the service over it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use jid::DomainPart;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::chat_server::ChatServer;
+use crate::config::{self, Config};
+use crate::control::Daemon;
+use crate::invites::Invites;
+use crate::store::Store;
+
+/// The options that every command takes.
+#[derive(Debug)]
+pub struct Context {
+    /// `--config`, if it was given.
+    pub config_file: Option<PathBuf>,
+    /// `--json`.
+    pub json: bool,
+}
+
+impl Context {
+    /// The configuration.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be used.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&config::find(self.config_file.clone())?)?)
+    }
+
+    /// The configured store, which must exist, and the service over it. Accounts are looked up through the running
+    /// daemon.
+    ///
+    /// # Errors
+    /// If the configuration or the store cannot be used.
+    pub async fn open_existing(&self) -> anyhow::Result<(Store, Invites)> {
+        let config = self.config()?;
+        let store = Store::open_existing(&config.store).await?;
+        Ok((store.clone(), service_beside_daemon(store, &config)))
+    }
+
+    /// The service over the configured store, which is made if there is none yet.
+    ///
+    /// # Errors
+    /// If the configuration or the store cannot be used.
+    pub async fn open_or_make(&self) -> anyhow::Result<Invites> {
+        let config = self.config()?;
+        Ok(service_beside_daemon(Store::open(&config.store).await?, &config))
+    }
+
+    /// Prints a result on stdout: one line of JSON for scripts, or `text` for people.
+    ///
+    /// # Errors
+    /// If stdout takes no more.
+    pub fn print(&self, json: impl Serialize, text: impl std::fmt::Display) -> anyhow::Result<()> {
+        match self.json {
+            true => writeln!(io::stdout(), "{}", serde_json::to_string(&json)?)?,
+            false => writeln!(io::stdout(), "{text}")?,
+        }
+        Ok(())
+    }
+}
+
+/// The service over a store, as configured, with the machine's clock.
+pub fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
+    Invites::new(store, config.hosts.clone(), config.limits, chat_server, now)
+}
+
+fn service_beside_daemon(store: Store, config: &Config) -> Invites {
+    service(store, config, Daemon::at(config.control_socket.clone()).chat_server())
+}
+
+/// The present instant.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock comes from")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The served host that an argument names, in any case.
+///
+/// # Errors
+/// If it is no domain, or not served.
+pub fn served_host(invites: &Invites, text: &str) -> anyhow::Result<DomainPart> {
+    let host = config::domain(text).map_err(anyhow::Error::msg)?;
+    match invites.policy(host.as_str()) {
+        Ok((host, _)) => Ok(host.clone()),
+        Err(refusal) => {
+            let served: Vec<&str> = invites.hosts().map(|host| host.as_str()).collect();
+            Err(anyhow::anyhow!("{refusal}: it serves {}", served.join(", ")))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the operator is asked, or hands over on stdin.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+use anyhow::Context as _;
+
+use crate::texts::printable;
+
+/// A mistake in the usage that clap's own rules cannot express.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
+
+/// A mistake in the usage, in these words.
+pub fn wrong_usage(problem: impl Into<String>) -> anyhow::Error {
+    WrongUsage(problem.into()).into()
+}
+
+/// Asks before something that cannot be undone. With `yes`, the operator has agreed already.
+///
+/// # Errors
+/// If they say no, or stdin is no terminal.
+pub fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(wrong_usage("--yes is needed where nobody can be asked"));
+    }
+    write!(io::stderr(), "{} [y/N] ", printable(question)).context("stderr")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("stdin")?;
+    let agreed = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+    anyhow::ensure!(agreed, "nothing was done");
+    Ok(())
+}
+
+/// All of stdin, at most `longest` bytes.
+///
+/// # Errors
+/// If it is longer, is no UTF-8 or cannot be read.
+pub fn read_stdin(longest: u64) -> anyhow::Result<String> {
+    let text = io::read_to_string(io::stdin().lock().take(longest + 1)).context("stdin")?;
+    anyhow::ensure!(text.len() as u64 <= longest, "stdin: longer than {longest} bytes");
+    Ok(text)
+}

@@ -1,0 +1,109 @@
+//! Words for the terminal: messages on stderr, tables, and how an invite is described to people.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+
+use crate::invite::{Invite, InviteType, Token};
+use crate::texts::printable;
+
+/// The cell of a table where there is nothing.
+pub const NOTHING: &str = "-";
+
+/// The command failed, and has printed why.
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+pub struct Reported;
+
+/// Prints a message to the operator on stderr. A closed stderr is no reason to fail.
+pub fn complain(message: impl Display) {
+    drop(writeln!(io::stderr(), "easy-invite: {}", printable(without_secrets(&message.to_string()))));
+}
+
+/// A message without the tokens and passwords that were typed as arguments: messages are pasted into chats and bug
+/// reports.
+pub fn without_secrets(message: &str) -> String {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let message = arguments.iter().fold(message.to_owned(), |message, argument| {
+        let message = match password_of(argument) {
+            Some(password) => message.replace(&format!(":{password}@"), ":…@"),
+            None => message,
+        };
+        let values = argument.split(['?', '&']).filter(|pair| pair.starts_with("password="));
+        values.fold(message, |message, pair| message.replace(pair, "password=…"))
+    });
+    let parts = arguments.iter().flat_map(|argument| argument.split(|c: char| !c.is_ascii_alphanumeric()));
+    parts.filter(|part| Token::parse(part).is_some()).fold(message, |message, token| {
+        // A token typed in the place of a host is in lower case by now.
+        message.replace(token, "…").replace(&token.to_ascii_lowercase(), "…")
+    })
+}
+
+/// The password in `scheme://user:password@…`, which may hold any character.
+fn password_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, _) = rest.rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password)
+}
+
+/// An instant, or "never".
+pub fn expiry(expires_at: Option<Timestamp>) -> String {
+    expires_at.map_or_else(|| "never".to_owned(), |instant| instant.to_string())
+}
+
+/// How many uses of how many, as "0/1" or "3/unlimited".
+pub fn uses(invite: &Invite) -> String {
+    let max = invite.max_uses.map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
+    format!("{}/{max}", invite.uses)
+}
+
+/// What an invite of this type does.
+pub fn invite_type(invite_type: InviteType) -> &'static str {
+    match invite_type {
+        InviteType::Account => "registers an account",
+        InviteType::Contact => "makes a contact, registers nobody",
+        InviteType::AccountAndContact => "registers an account that is a contact at once",
+        InviteType::PasswordReset => "sets a new password",
+    }
+}
+
+/// The first characters of a text, and an ellipsis if there are more than `length`.
+pub fn shortened(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(length.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// Rows as aligned columns, a line each. The last column is not padded.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a", "long", "x"], ["wide", "b", ""]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "a     long  x\nwide  b");
+    }
+
+    #[test]
+    fn long_texts_are_shortened() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+}
