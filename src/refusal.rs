@@ -240,18 +240,18 @@ mod tests {
         for (refusal, text) in [
             (
                 Refusal::TooManyToday { most: 100, again_at },
-                "You have made 100 invitations within a day, which is as many as this server allows. You can make the \
+                "You have created 100 invitations within a day. This server allows no more. You can create the \
                  next one after 2026-11-25 10:00 UTC",
             ),
             (
                 Refusal::TooManyPending { most: 1, again_at: Some(again_at) },
-                "You have 1 invitation that can still be used, which is as many as this server allows. You can make the \
-                 next one when one of them is used or expires, as the first one does at 2026-11-25 10:00 UTC",
+                "You have 1 invitation that can still be used. This server allows no more. You can create the next \
+                 one when it is used, or when it expires at 2026-11-25 10:00 UTC",
             ),
             (
                 Refusal::TooManyPending { most: 2, again_at: None },
-                "You have 2 invitations that can still be used, which is as many as this server allows. You can make \
-                 the next one when one of them is used",
+                "You have 2 invitations that can still be used. This server allows no more. You can create the next \
+                 one when one of them is used",
             ),
         ] {
             assert_eq!(refusal.to_string(), text);

@@ -534,7 +534,7 @@ mod tests {
             let problem = problem(from, to);
             assert!(problem.starts_with("xx.toml: ") && named.iter().all(|part| problem.contains(part)), "{problem}");
         }
-        let problem = problem("unknown = \"The invitation is not known here\"", "unknown = ' '");
+        let problem = problem("unknown = \"This server does not recognise this invitation\"", "unknown = ' '");
         assert_eq!(problem, "xx.toml: refusal.unknown: the text is empty");
         assert!(Languages::built_in().with("../en", english).is_err());
     }

@@ -343,10 +343,7 @@ fn a_qr_code_is_drawn_without_colours_where_no_terminal_is() {
 fn what_cannot_be_generated_is_told_in_one_line() {
     let scratch = Scratch::new();
     for (arguments, message) in [
-        (
-            &["nosuch.example"][..],
-            "nosuch.example is not a host that this service serves: it serves example.org, pages.example",
-        ),
+        (&["nosuch.example"][..], "This service does not serve nosuch.example: it serves example.org, pages.example"),
         (&["not a host"], "expected a domain such as example.org, found \"not a host\""),
         (
             &["example.org", "--expires", "5"],
@@ -399,7 +396,7 @@ fn a_username_is_reserved_once() {
     scratch.prints(&["generate", "example.org", "--username", "carol"]);
     scratch.fails(
         &["generate", "example.org", "--username", "CAROL"],
-        "The requested username is reserved by another invitation",
+        "The requested username is reserved for another invitation",
     );
 }
 
@@ -506,7 +503,7 @@ fn the_list_can_be_narrowed() {
     assert!(listed.get("token").is_none() && listed.get("uri").is_none() && listed.get("landing_url").is_none());
     scratch.fails(
         &["list", "nosuch.example"],
-        "nosuch.example is not a host that this service serves: it serves example.org, pages.example",
+        "This service does not serve nosuch.example: it serves example.org, pages.example",
     );
     scratch.fails(
         &["list", "--inviter", "example.org"],
@@ -540,7 +537,7 @@ fn an_invite_is_shown_by_any_of_its_names() {
     for line in ["type     account (registers an account)", "note     hello", "uses     0/1", "expires  never"] {
         assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
     }
-    scratch.fails(&["show", "abcdefgh2345"], "The invitation is not known here");
+    scratch.fails(&["show", "abcdefgh2345"], "This server does not recognise this invitation");
     let piped = scratch.run_with_input(&["show", "-", "--qr"], text(&made, "uri"));
     assert!(piped.stdout.contains(text(&made, "id")) && piped.stdout.contains('█'), "{piped:?}");
     scratch.misused(&["show", text(&made, "id"), "--qr"], "not an id");
@@ -621,9 +618,9 @@ fn unknown_invites_are_reported_and_the_others_revoked() {
     assert_eq!(ran.stdout, format!("{} revoked\n{} revoked\n", text(&first, "id"), text(&second, "id")));
     assert_eq!(
         ran.stderr,
-        "easy-invite: abcdefgh2345: The invitation is not known here\n\
+        "easy-invite: abcdefgh2345: This server does not recognise this invitation\n\
          easy-invite: argument 3: that is neither an invite's id, nor its token, nor one of its links\n\
-         easy-invite: argument 4: The invitation is not known here\n"
+         easy-invite: argument 4: This server does not recognise this invitation\n"
     );
 }
 
@@ -638,7 +635,7 @@ fn invites_from_stdin_are_revoked() {
     assert_eq!(
         ran.stderr,
         "easy-invite: argument 1: that is neither an invite's id, nor its token, nor one of its links\n\
-         easy-invite: line 4: The invitation is not known here\n"
+         easy-invite: line 4: This server does not recognise this invitation\n"
     );
     assert_eq!(ran.code, 1);
     for (arguments, input) in [(["revoke", "-"], first.repeat(800_000)), (["show", "-"], first.repeat(1000))] {

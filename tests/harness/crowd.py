@@ -16,7 +16,7 @@ PATIENCE = 60  # seconds until everybody has been told yes or no
 PING_SECONDS = 3  # within which Prosody answers others, on a busy machine
 TEMPORARY = ("Invitations cannot be processed at the moment. Please try again later.",
              "Invitations cannot be checked at the moment. Please try again later.")
-IN_PROGRESS = "The invitation is being used at this very moment. Please try again in a minute"
+IN_PROGRESS = "This invitation is being used right now. Please try again in a minute"
 USED_UP = ("item-not-found", "not-acceptable")
 
 

@@ -26,5 +26,5 @@ async def test_a_reset_link_sets_a_password_once_and_ends_old_sessions(make_serv
         assert await has_account(server, "bob", password=password)
         assert not await has_account(server, "bob", password=password_of("bob"))
         page = await open_page(browser, url)
-        assert "This link has been used already" in await text_of(page)
+        assert "This link has already been used" in await text_of(page)
     assert not await has_account(server, "bob2", password=password)

@@ -8,7 +8,7 @@ import pytest
 from harness.stories import eventually, generate, new_invite, register, used
 from harness.xmpp import StanzaError
 
-TOO_NEW = (r"wait/policy-violation: Your account is too new to make invitations\. You can make the first one after "
+TOO_NEW = (r"wait/policy-violation: Your account is too new to create invitations\. You can create the first one after "
            r"20\d\d-\d\d-\d\d \d\d:\d\d UTC")
 
 

@@ -92,7 +92,7 @@ async def test_two_invites_do_not_reserve_the_same_username(reserved):
     server, _ = reserved
     refused = server.daemon.cli("generate", "example.org", "--username", "CAROL")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "The requested username is reserved by another invitation" in refused.stderr
+    assert "The requested username is reserved for another invitation" in refused.stderr
     refused = server.daemon.cli("generate", "example.org", "--username", "Bob")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "The requested username already exists." in refused.stderr

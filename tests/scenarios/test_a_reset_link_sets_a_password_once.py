@@ -37,7 +37,7 @@ async def test_a_reset_link_sets_a_password_once(make_server, make_link):
     assert not await has_account(server, "bob")
 
     await used(server, link)
-    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation has been used already"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has already been used"):
         await register(server, "bob", link)
     invite = show(server, link)
     assert (invite["type"], invite["username"], invite["uses"]) == ("password-reset", "bob", 1)
@@ -65,6 +65,6 @@ async def test_two_sessions_with_one_link_set_one_password(make_server):
     await first.preauth(link.token)
     await second.preauth(link.token)
     await first.registration_set("BOB", "first")
-    with pytest.raises(StanzaError, match="The invitation has been used already"):
+    with pytest.raises(StanzaError, match="This invitation has already been used"):
         await second.registration_set("bob", "second")
     assert await has_account(server, "bob", password="first")

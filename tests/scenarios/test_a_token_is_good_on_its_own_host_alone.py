@@ -33,7 +33,7 @@ async def test_each_host_takes_its_own(server):
 
 async def test_the_other_host_does_not_know_it(server):
     invite = generate(server, host="example.net")
-    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation is not known here"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This server does not recognise this invitation"):
         await register(server, "mallory", invite)
     assert show(server, invite)["uses"] == 0
 

@@ -14,7 +14,8 @@ FAIL2BAN = REPOSITORY / "contrib" / "fail2ban"
 FILTER = FAIL2BAN / "filter.d" / "easy-invite.conf"
 GUESSER, OTHER = "127.0.0.2", "127.0.0.3"
 MOST = 5
-REFUSED = "wait/policy-violation: Too many unknown invitations were tried from your address. Please try again after 20"
+REFUSED = ("wait/policy-violation: Too many unknown invitations have been tried from your network. "
+           "Please try again after 20")
 UNKNOWN = "A" * 24
 
 

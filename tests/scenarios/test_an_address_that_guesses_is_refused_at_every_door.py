@@ -13,7 +13,7 @@ pytestmark = pytest.mark.one_setup
 GUESSER, OTHER = "127.0.0.2", "127.0.0.3"
 UNKNOWN = "A" * 24
 MOST = 20  # wrong tokens, if nothing else is configured
-REFUSED = "Too many unknown invitations were tried from your address"
+REFUSED = "Too many unknown invitations have been tried from your network"
 
 
 @pytest.mark.parametrize("on_pages", [MOST, 0, MOST // 2])

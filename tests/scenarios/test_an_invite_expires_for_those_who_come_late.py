@@ -14,11 +14,11 @@ async def test_presented_in_time_and_presented_late(server):
     await in_time.preauth(invite.token)
     await eventually(lambda: show(server, invite)["state"] == "expired", "the invite has expired")
 
-    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation has expired"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has expired"):
         await register(server, "late", invite)
     await in_time.registration_set("in-time", password_of("in-time"))
     assert await has_account(server, "in-time")
     assert not await has_account(server, "late")
     await used(server, invite)
-    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation has expired"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has expired"):
         await in_time.preauth(invite.token)

@@ -11,7 +11,7 @@ async def test_a_used_token_is_not_found(server):
     invite = generate(server)
     await register(server, "first", invite)
     await used(server, invite)
-    with pytest.raises(StanzaError, match="cancel/item-not-found: The invitation has been used already"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has already been used"):
         await register(server, "second", invite)
     assert not await has_account(server, "second")
     assert show(server, invite)["state"] == "redeemed"
@@ -34,7 +34,7 @@ async def test_a_session_that_presented_it_in_time_is_too_late(server):
     late = await server.connect()
     await late.preauth(invite.token)
     await register(server, "fifth", invite)
-    with pytest.raises(StanzaError, match="modify/not-acceptable: The invitation has been used already"):
+    with pytest.raises(StanzaError, match="modify/not-acceptable: This invitation has already been used"):
         await late.registration_set("sixth", password_of("sixth"))
     assert not await has_account(server, "sixth")
     await used(server, invite)

@@ -10,9 +10,9 @@ USED = {
     clients.Conversations: "^Invalid registration token$",
     clients.ConversationsOld: "^Invalid registration token$",
     clients.Cheogram: "^Invalid registration token$",
-    clients.Monal: r"item-not-found \(The invitation has been used already\)",
-    clients.Yaxim: r"item-not-found \(The invitation has been used already\)",
-    clients.Siskin: "^The invitation has been used already$",
+    clients.Monal: r"item-not-found \(This invitation has already been used\)",
+    clients.Yaxim: r"item-not-found \(This invitation has already been used\)",
+    clients.Siskin: "^This invitation has already been used$",
 }
 
 TAKEN = {

@@ -18,8 +18,8 @@ AT_A_TIME = 8
 SERVED_WITHIN = 20  # seconds, on a busy machine: far less than the ten minutes of a refusal
 HONEST = "127.0.0.3"
 UNKNOWN = "A" * 24
-REFUSED = ("wait/policy-violation: The invitation is not known here, and too many such are tried. "
-           "Please try again after 20")
+REFUSED = ("wait/policy-violation: This server does not recognise this invitation, and too many unknown invitations "
+           "are being tried. Please try again after 20")
 
 
 async def test_and_a_client_with_an_invite_registers(server):

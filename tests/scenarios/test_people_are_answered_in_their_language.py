@@ -36,7 +36,7 @@ async def test_a_form_that_is_filled_in_wrongly_and_then_rightly(server):
     assert field_value(wrong) == "Eine Einladung für einen bestimmten Benutzernamen gilt genau einmal"
     done = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", session=session,
                                form={"username": "carol", "uses": "1"})
-    assert texts(done) == ("Deine Einladung", "Schick diesen Link der Person, die du einlädst.",
+    assert texts(done) == ("Deine Einladung", "Schick diesen Link der Person, für die er ist.",
                            "Link zum Verschicken", "Link für XMPP-Apps", "Gültig bis")
     assert {command.get(f"{{{XML}}}lang") for command in (shown, again, done)} == {"de"}
 

@@ -90,7 +90,7 @@ async def test_a_registration_in_flight_goes_on(server, change):
 async def test_invites_expire_by_the_new_time(server):
     short, long = generate(server, "--expires", "2h"), generate(server, "--expires", "2d")
     server.clock.set(DAY)
-    with pytest.raises(StanzaError, match="item-not-found: The invitation has expired"):
+    with pytest.raises(StanzaError, match="item-not-found: This invitation has expired"):
         await register(server, "carol", short)
     await register(server, "bea", long)
     server.clock.set(-HOUR)

@@ -30,8 +30,8 @@ async def test_a_day(make):
     assert len(made) - len(refused) == MOST
     for refusal in refused:
         assert (refusal.type, refusal.condition) == ("wait", "policy-violation")
-        assert re.fullmatch("You have made 3 invitations within a day, which is as many as this server allows. "
-                            f"You can make the next one after {WHEN}", refusal.text)
+        assert re.fullmatch("You have created 3 invitations within a day. This server allows no more. "
+                            f"You can create the next one after {WHEN}", refusal.text)
     assert "urn:xmpp:invite#invite" in await alice.commands(server.domain)
     await new_invite(bob)
     revoke(server, next(result for result in made if result not in refused))
@@ -43,8 +43,8 @@ async def test_at_a_time(make):
     server = make(pending_invites=1)
     alice = await server.login("alice")
     invite = await new_invite(alice)
-    with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used, which "
-                       f"is as many as this server allows. You can make the next one when .* at {WHEN}"):
+    with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used. "
+                       f"This server allows no more. You can create the next one when .* at {WHEN}"):
         await new_invite(alice)
     await register(server, "carol", invite)
     await used(server, invite)
@@ -68,5 +68,5 @@ async def test_apps_show_when_the_next_one_can_be_made(make, kind):
     alice = kind(make(invites_per_day=1))
     await alice.log_in("alice", password_of("alice"))
     await alice.create_invite()
-    with pytest.raises(clients.ClientError, match=f"You have made 1 invitation within a day, .* after {WHEN}"):
+    with pytest.raises(clients.ClientError, match=f"You have created 1 invitation within a day, .* after {WHEN}"):
         await alice.create_invite()
