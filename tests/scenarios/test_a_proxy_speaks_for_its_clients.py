@@ -1,6 +1,6 @@
-"""Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For` or
-`Forwarded`. Headers from anybody else are ignored, and so are those that the client sent and the
-proxy only added to. The log names the client, for fail2ban."""
+"""Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For`.
+That header from anybody else is ignored, and so is what the client wrote before the proxy added to
+it. `Forwarded` is always ignored. The log names the client, for fail2ban."""
 
 import subprocess
 
@@ -29,13 +29,13 @@ def said(client, how):
     """The headers of a proxy that asks for this client."""
     return {"plain": {"X-Forwarded-For": client},
             "after the client's own header": {"X-Forwarded-For": f"{ALICE}, {client}"},
+            "after bytes that are no text": {"X-Forwarded-For": f"\xff, {client}"},
             "through another proxy": {"X-Forwarded-For": f"{client}, {SECOND_PROXY}"},
-            "beside the client's own header": {"X-Forwarded-For": client, "Forwarded": f"for={ALICE}"},
-            "the other way": {"Forwarded": f'for={ALICE}, for="{client}:4711";proto=https'}}[how]
+            "beside the client's own header": {"X-Forwarded-For": client, "Forwarded": f"for={ALICE}"}}[how]
 
 
-@pytest.mark.parametrize("how", ["plain", "after the client's own header", "through another proxy",
-                                 "beside the client's own header", "the other way"])
+@pytest.mark.parametrize("how", ["plain", "after the client's own header", "after bytes that are no text",
+                                 "through another proxy", "beside the client's own header"])
 async def test_it_is_the_client_who_is_refused(server, how):
     invite = generate(server)
     await guess(server, PROXY, said(MALLORY, how))
@@ -57,7 +57,7 @@ async def test_nobody_else_is_believed(server):
         address = f"198.51.100.{number}"
         await guess(server, STRANGER, {"X-Forwarded-For": address, "Forwarded": f"for={address}"}, 1)
     visitor = Visitor(server, STRANGER)
-    for headers in ({}, said(ALICE, "plain"), said(ALICE, "the other way")):
+    for headers in ({}, said(ALICE, "plain"), {"Forwarded": f"for={ALICE}"}):
         assert (await visitor.get(visitor.path(invite), headers)).status == 429
     assert refusals_in(server.daemon.log) == [f"too many unknown invitations from {STRANGER}: refused for 10 minutes"]
     visitor.source = PROXY
@@ -70,7 +70,7 @@ async def test_networks_of_ipv6_are_refused_as_a_whole(server):
         await guess(server, PROXY, {"X-Forwarded-For": f"2001:db8:1:2::{number}"}, 1)
     visitor = Visitor(server, PROXY)
     for address, status in [("2001:db8:1:2:ffff::1", 429), ("2001:db8:1:3::1", 200)]:
-        assert (await visitor.get(visitor.path(invite), {"Forwarded": f'for="[{address}]"'})).status == status
+        assert (await visitor.get(visitor.path(invite), {"X-Forwarded-For": f"[{address}]:4711"})).status == status
     network = "2001:db8:1:2::/64"
     assert refusals_in(server.daemon.log) == [f"too many unknown invitations from {network}: refused for 10 minutes"]
 
@@ -79,8 +79,7 @@ async def test_unreadable_headers_harm_nobody(server):
     invite, visitor = generate(server), Visitor(server, PROXY)
     many = ", ".join([ALICE] * 1000)
     for value in ("", ",", "unknown", "_hidden", "1.2.3", "x" * 10_000, many, "\xff\xfe", '"', "for=", "[::1"):
-        for name in ("X-Forwarded-For", "Forwarded"):
-            assert (await visitor.get(visitor.path(invite), {name: value})).status == 200, (name, value)
+        assert (await visitor.get(visitor.path(invite), {"X-Forwarded-For": value})).status == 200, value
 
 
 async def test_prosody_is_told_of_the_client(make_server):
