@@ -22,7 +22,7 @@ REFUSED = ("wait/policy-violation: This server does not recognise this invitatio
            "are being tried. Please try again after 20")
 
 
-async def test_and_a_client_with_an_invite_registers(server):
+async def test_while_a_client_with_an_invite_registers(server):
     made = server.daemon.cli("generate", "example.org", "--count", "300")
     invites = [Invite(link) for link in made.stdout.split()]
     guessing = asyncio.gather(*(guess(server, number) for number in range(AT_A_TIME)))
