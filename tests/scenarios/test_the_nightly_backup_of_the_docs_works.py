@@ -17,11 +17,10 @@ PROGRAM = "/usr/local/bin/easy-invite"
 
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 SERVICE = re.findall(r"^Exec(?:StartPre|Start|StartPost)=(.*)$", PAGE, re.MULTILINE)
-CRON = re.search(r"^17 3 \* \* \* root (.*)$", PAGE, re.MULTILINE)[1]
+CRON = re.search(r"^```sh\n(#!/bin/sh\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
 
-# How systemd and cron read their files: "$$" and "%%" stand for one character in one, "\%" in the
-# other.
-COMMANDS = {"systemd": " && ".join(SERVICE).replace("$$", "$").replace("%%", "%"), "cron": CRON.replace(r"\%", "%")}
+# In a systemd unit, "$$" and "%%" stand for one character.
+COMMANDS = {"systemd": " && ".join(SERVICE).replace("$$", "$").replace("%%", "%"), "cron": CRON}
 
 
 @pytest.mark.parametrize("by", COMMANDS)

@@ -68,5 +68,5 @@ async def test_apps_show_when_the_next_one_can_be_made(make, kind):
     alice = kind(make(invites_per_day=1))
     await alice.log_in("alice", password_of("alice"))
     await alice.create_invite()
-    with pytest.raises(clients.ClientError, match=f"You have created 1 invitation within a day, .* after {WHEN}"):
+    with pytest.raises(clients.ClientError, match=rf"You have created 1 invitation within a day\. .* after {WHEN}"):
         await alice.create_invite()
