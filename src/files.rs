@@ -74,12 +74,12 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder. Links that lead to it are followed: the caller named them.
+    /// Opens a folder; without a path, the working directory. Links that lead to it are followed: the caller named them.
     ///
     /// # Errors
     /// If it is not there or cannot be opened.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Self::open_at(CWD, path, path.to_owned(), OFlags::empty())
+        Self::open_at(CWD, path_or_dot(path), path.to_owned(), OFlags::empty())
     }
 
     /// Opens the folder of a file, and tells the name of the file in it.
@@ -90,8 +90,7 @@ impl Folder {
         // "folder/" has a name as well, which is no file's.
         let ends_in_name = !file.as_os_str().as_bytes().ends_with(b"/");
         let name = file.file_name().filter(|_| ends_in_name).ok_or_else(|| FileError::NoName(file.to_owned()))?;
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok((Self::open(folder)?, name))
+        Ok((Self::open(file.parent().unwrap_or(Path::new("")))?, name))
     }
 
     /// Opens a folder in this one, and creates it first, with the mode 0755, where it is not there. A link is not
@@ -119,7 +118,7 @@ impl Folder {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        path_or_dot(&self.path)
     }
 
     /// Creates a file of this mode, which belongs to the folder's owner.
@@ -219,7 +218,7 @@ impl Folder {
     pub fn sync(&self) -> Result<(), FileError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let readable = rustix::fs::openat(&self.handle, ".", flags, Mode::empty());
-        readable.and_then(rustix::fs::fsync).map_err(|error| system(&self.path, error))
+        readable.and_then(rustix::fs::fsync).map_err(|error| system(self.path(), error))
     }
 
     /// Does some work as the folder's owner, where this process is root and the folder another user's. Whatever a path
@@ -231,7 +230,7 @@ impl Folder {
         if !geteuid().is_root() || self.owner.is_root() {
             return Ok(work(self));
         }
-        let failed = |error| FileError::System(self.path.clone(), error);
+        let failed = |error| FileError::System(self.path().to_owned(), error);
         thread::scope(|scope| {
             let worker = thread::Builder::new().spawn_scoped(scope, || {
                 self.become_owner()?;
@@ -243,7 +242,7 @@ impl Folder {
 
     /// On Linux, every thread has a user of its own.
     fn become_owner(&self) -> Result<(), FileError> {
-        let failed = |error| system(&self.path, error);
+        let failed = |error| system(self.path(), error);
         let held = rustix::thread::capabilities(None).map_err(failed)?.permitted;
         // A root that may not change its user (in a container) has no power over others' files either.
         if !held.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
@@ -265,6 +264,10 @@ pub fn with_ending(name: &OsStr, ending: &str) -> OsString {
     let mut longer = name.to_owned();
     longer.push(ending);
     longer
+}
+
+fn path_or_dot(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 fn system(path: &Path, error: Errno) -> FileError {

@@ -813,7 +813,9 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
 
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
-    all_fail(&format!("the store {display} cannot be opened: Is a directory (os error 21)"));
+    all_fail(&format!(
+        "the store {display} cannot be opened: easy-invite.db is no regular file: move it away, or name another file"
+    ));
 
     let elsewhere =
         CONFIG.replace("[hosts.\"example.org\"]", "[store]\nurl = \"sqlite:no/such.db\"\n[hosts.\"example.org\"]");

@@ -1,19 +1,19 @@
 //! The store in an SQLite file: one thread writes, one reads, and one copies the log into the file.
 
-use std::fs::OpenOptions;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
 use super::session::{Engine, Row, Session, Value};
 use super::sqlite_thread::SqliteThread;
 use super::{Result, StoreError, Work};
+use crate::files::{FileError, Folder, with_ending};
 use crate::texts::printable;
 
 /// Every schema change since the first, in order; `user_version` counts those that a file has seen.
@@ -27,6 +27,9 @@ const MIGRATIONS: [&str; 5] = [
 
 /// Marks a file as a store of easy-invite ("einv"), so that another program's database is not written to.
 const APPLICATION_ID: i32 = 0x6569_6e76;
+
+/// What the files beside the store's own end in: its log, the index of that, and the journal of the change to WAL mode.
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// How many statements a connection keeps prepared: more than there are.
 const STATEMENTS: usize = 64;
@@ -57,36 +60,25 @@ impl Sqlite {
     /// Opens the file; with `make`, makes it where there is none.
     pub fn open(path: &Path, make: bool) -> Result<Self> {
         let file = printable(path.display());
-        let unopenable = |problem: String| StoreError::Unopenable(file.clone(), problem);
-        // Only its owner may read it: it says who invites whom. SQLite gives its -wal and -shm files the same mode.
-        let opened = OpenOptions::new().append(true).create(make).mode(0o600).open(path);
-        let opened = opened.map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(file.clone()),
-            ErrorKind::StorageFull => StoreError::Full(file.clone()),
-            ErrorKind::NotFound if !folder_of(path).exists() => {
-                unopenable(format!("there is no folder {}", printable(folder_of(path).display())))
-            }
-            ErrorKind::NotFound if !make => StoreError::Missing(file.clone()),
-            _ => unopenable(error.to_string()),
-        })?;
-        // Whoever began to make it came no further.
-        if !make && opened.metadata().is_ok_and(|metadata| metadata.len() == 0) {
-            return Err(StoreError::Missing(file));
-        }
-        // Now: to close it later would take away the locks that SQLite holds on the file (POSIX: of the whole process).
-        drop(opened);
-        give_to_owner_of_folder(path);
-        // What is no absolute path may be something else to SQLite: ":memory:" is no file, "file:x" is a URI.
-        let absolute = std::path::absolute(path).map_err(|error| unopenable(error.to_string()))?;
-        let mut connection = connect(&absolute, &file)?;
-        migrate(&mut connection, &file)?;
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(|error| explain(&file, &error))?;
-        let reading = connect(&absolute, &file)?;
-        reading.pragma_update(None, "query_only", true).map_err(|error| explain(&file, &error))?;
+        let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
+        folder.as_owner(|folder| Self::open_in(folder, name, &file, make)).map_err(|error| unusable(&file, error))?
+    }
+
+    fn open_in(folder: &Folder, name: &OsStr, file: &str, make: bool) -> Result<Self> {
+        prepare(folder, name, make)
+            .map_err(|error| unusable(file, error))?
+            .ok_or(StoreError::Missing(file.to_owned()))?;
+        let unopenable = |error: std::io::Error| StoreError::Unopenable(file.to_owned(), error.to_string());
+        let path = folder.path().canonicalize().map_err(unopenable)?.join(name);
+        let mut connection = connect(&path, file)?;
+        migrate(&mut connection, file)?;
+        connection.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(|error| explain(file, &error))?;
+        let reading = connect(&path, file)?;
+        reading.pragma_update(None, "query_only", true).map_err(|error| explain(file, &error))?;
         Ok(Sqlite {
-            writer: SqliteThread::writer(connection, connect(&absolute, &file)?, path)?,
-            reader: SqliteThread::reader(reading, path)?,
-            file,
+            writer: SqliteThread::writer(connection, connect(&path, file)?, file)?,
+            reader: SqliteThread::reader(reading, file)?,
+            file: file.to_owned(),
         })
     }
 
@@ -182,25 +174,46 @@ fn value_of(value: rusqlite::types::Value) -> Value {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// Finds out whether SQLite may open the file and those that it keeps beside it, and creates the file where it is to be
+/// made. SQLite follows no link at the end of a path either, but it gives what it opens as root to the file's owner.
+/// `None`: there is no store.
+fn prepare(folder: &Folder, name: &OsStr, make: bool) -> std::result::Result<Option<()>, FileError> {
+    for ending in SIDE_FILES {
+        folder.size_of(&with_ending(name, ending))?;
+    }
+    let mut size = folder.size_of(name)?;
+    if size.is_none() && make {
+        // Only its owner may read it: it says who invites whom. SQLite gives its -wal and -shm files the same mode.
+        match folder.create(name, 0o600) {
+            Ok(_) | Err(FileError::Exists(_)) => size = folder.size_of(name)?,
+            Err(error) => return Err(error),
+        }
+    }
+    // An empty file is left where somebody began to make a store and came no further.
+    if size.is_none_or(|bytes| bytes == 0 && !make) {
+        return Ok(None);
+    }
+    folder.ensure_writable(name).map(Some)
 }
 
-/// A store that root makes, on the command line, belongs to the daemon's user: whoever owns the folder. SQLite does the
-/// same with its -wal and -shm files.
-fn give_to_owner_of_folder(path: &Path) {
-    if let (Ok(file), Ok(folder)) = (path.metadata(), folder_of(path).metadata())
-        && file.uid() == 0
-        && folder.uid() != 0
-        && let Err(error) = chown(path, Some(folder.uid()), Some(folder.gid()))
-    {
-        tracing::debug!(%error, "the store stays with its owner");
+/// Why the file of a store cannot be used.
+fn unusable(file: &str, error: FileError) -> StoreError {
+    let file = file.to_owned();
+    match error {
+        FileError::System(_, error) => match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(file),
+            ErrorKind::StorageFull => StoreError::Full(file),
+            _ => StoreError::Unopenable(file, error.to_string()),
+        },
+        error => StoreError::Unopenable(file, error.to_string()),
     }
 }
 
 fn connect(path: &Path, file: &str) -> Result<Connection> {
     let explained = |error: rusqlite::Error| explain(file, &error);
-    let connection = Connection::open(path).map_err(explained)?;
+    // Without SQLITE_OPEN_URI: a file may be named as an URI is.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags).map_err(explained)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
     // WAL mode is written to the file, so it has to be ours.
     schema_of(&connection, file)?;

@@ -5,7 +5,6 @@
 //! fails, which is rare, nothing of that transaction is kept, and each is done once more in a transaction of its own:
 //! savepoints would cost all others a copy of every page that they change.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -16,7 +15,6 @@ use tokio::time::sleep_until;
 use super::checkpointer::Checkpointer;
 use super::sqlite::{execute, explain};
 use super::{StoreError, begin_by};
-use crate::texts::printable;
 
 /// How many jobs may wait before callers have to wait themselves.
 const WAITING_JOBS: usize = 1024;
@@ -87,27 +85,25 @@ impl Drop for Ended {
 
 impl SqliteThread {
     /// Starts the thread that reads.
-    pub fn reader(connection: Connection, file: &Path) -> Result<Self, StoreError> {
+    pub fn reader(connection: Connection, file: &str) -> Result<Self, StoreError> {
         Self::start("store-reader", file, move |jobs, _| read_until_closed(connection, jobs))
     }
 
     /// Starts the thread that writes: its jobs run in transactions that they share. `beside` is a connection to the same
     /// file.
-    pub fn writer(connection: Connection, beside: Connection, file: &Path) -> Result<Self, StoreError> {
-        let name = printable(file.display());
-        let checkpointer = Checkpointer::start(beside, name.clone());
-        let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(name, error.to_string()))?;
+    pub fn writer(connection: Connection, beside: Connection, file: &str) -> Result<Self, StoreError> {
+        let checkpointer = Checkpointer::start(beside, file.to_owned());
+        let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(file.to_owned(), error.to_string()))?;
         Self::start("store-writer", file, move |jobs, file| write_until_closed(connection, &checkpointer, jobs, file))
     }
 
     fn start(
         name: &str,
-        file: &Path,
+        file: &str,
         until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &str) + Send + 'static,
     ) -> Result<Self, StoreError> {
         let (sender, receiver) = mpsc::channel(WAITING_JOBS);
-        let file = printable(file.display());
-        let thread_file = file.clone();
+        let (file, thread_file) = (file.to_owned(), file.to_owned());
         let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || until_closed(receiver, &thread_file))

@@ -1,0 +1,199 @@
+//! What the command line does as root in a folder that belongs to the daemon's user, who may have put anything there.
+//! Root alone can try this; for others, these tests have nothing to say.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The daemon's user.
+const DAEMON: u32 = 4321;
+
+/// How long a command may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A place of root's with a secret file, and a folder of the daemon's in it.
+struct Scratch {
+    place: TempDir,
+}
+
+impl Scratch {
+    /// `None` where this is not root.
+    fn new() -> Option<Self> {
+        let scratch = Scratch { place: tempfile::tempdir().unwrap() };
+        fs::create_dir(scratch.folder()).unwrap();
+        chown(scratch.folder(), Some(DAEMON), Some(DAEMON)).ok()?;
+        // As wide as /etc is: what is to protect the secret is its own mode.
+        fs::set_permissions(scratch.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(scratch.secret(), "the secret of root").unwrap();
+        fs::set_permissions(scratch.secret(), fs::Permissions::from_mode(0o600)).unwrap();
+        let config = "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
+            [hosts.\"example.org\"]\n[store]\nurl = \"sqlite:daemon/easy-invite.db\"\n";
+        fs::write(scratch.place.path().join("config.toml"), config).unwrap();
+        Some(scratch)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.place.path().join("daemon")
+    }
+
+    fn secret(&self) -> PathBuf {
+        self.place.path().join("secret")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        command.current_dir(self.place.path()).args(arguments).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("{arguments:?} hangs");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    }
+
+    #[track_caller]
+    fn does(&self, arguments: &[&str]) {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], words: &str) {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(words), "{arguments:?}: {output:?}");
+    }
+
+    #[track_caller]
+    fn is_roots_still(&self) {
+        let metadata = self.secret().metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (0, 0o600));
+        assert_eq!(fs::read_to_string(self.secret()).unwrap(), "the secret of root");
+    }
+
+    /// What is in the daemon's folder, and whose it is.
+    fn owners(&self) -> Vec<(String, u32)> {
+        let entries = fs::read_dir(self.folder()).unwrap().map(Result::unwrap);
+        let owner = |entry: &fs::DirEntry| entry.path().symlink_metadata().unwrap().uid();
+        let mut owners: Vec<_> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), owner(&entry))).collect();
+        owners.sort_unstable();
+        owners
+    }
+}
+
+fn mkfifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_store_and_a_backup_belong_to_the_owner_of_their_folder() {
+    let Some(scratch) = Scratch::new() else { return };
+    scratch.does(&["generate", "example.org"]);
+    scratch.does(&["backup", "daemon/kept.db"]);
+    let daemons = ["easy-invite.db", "kept.db"].map(|name| (name.to_owned(), DAEMON));
+    assert_eq!(scratch.owners(), daemons);
+    scratch.does(&["backup", "kept.db"]);
+    assert_eq!(scratch.place.path().join("kept.db").metadata().unwrap().uid(), 0, "this folder is root's");
+    fs::remove_file(scratch.folder().join("easy-invite.db")).unwrap();
+    scratch.does(&["restore", "daemon/kept.db"]);
+    scratch.does(&["migrate-store", "sqlite:daemon/easy-invite.db", "sqlite:daemon/moved.db"]);
+    let daemons = ["easy-invite.db", "kept.db", "moved.db"].map(|name| (name.to_owned(), DAEMON));
+    assert_eq!(scratch.owners(), daemons);
+}
+
+#[test]
+fn what_lies_where_the_stores_files_belong_is_neither_opened_nor_given_away() {
+    let Some(scratch) = Scratch::new() else { return };
+    scratch.does(&["generate", "example.org"]);
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let path = scratch.folder().join(format!("easy-invite.db{ending}"));
+        let kept = path.with_extension("kept");
+        if path.exists() {
+            fs::rename(&path, &kept).unwrap();
+        }
+        let place = |kind: &str| match kind {
+            "link" => symlink(scratch.secret(), &path).unwrap(),
+            "dangling link" => symlink(scratch.place.path().join("made"), &path).unwrap(),
+            "hard link" => fs::hard_link(scratch.secret(), &path).unwrap(),
+            "pipe" => mkfifo(&path),
+            "stranger's" => {
+                fs::write(&path, "").unwrap();
+                chown(&path, Some(1234), Some(1234)).unwrap();
+            }
+            _ => fs::write(&path, "").unwrap(), // root's
+        };
+        for (kind, words) in [
+            ("link", "is a symbolic link"),
+            ("dangling link", "is a symbolic link"),
+            ("hard link", "has a second name"),
+            ("pipe", "is no regular file"),
+            ("stranger's", "belongs to the user with the id 1234, and its folder to the one with the id 4321"),
+            ("root's", "belongs to the user with the id 0, and its folder to the one with the id 4321"),
+        ] {
+            place(kind);
+            let was = path.symlink_metadata().unwrap().uid();
+            for command in [&["list"][..], &["generate", "example.org"], &["restore", "daemon/easy-invite.db"]] {
+                scratch.fails(command, words);
+            }
+            assert_eq!(path.symlink_metadata().unwrap().uid(), was, "{kind}");
+            scratch.is_roots_still();
+            assert!(!scratch.place.path().join("made").exists());
+            fs::remove_file(&path).unwrap();
+        }
+        if kept.exists() {
+            fs::rename(&kept, &path).unwrap();
+        }
+    }
+    scratch.does(&["list"]);
+}
+
+#[test]
+fn a_link_that_appears_while_root_works_there_gives_nothing_away() {
+    let Some(scratch) = Scratch::new() else { return };
+    scratch.does(&["generate", "example.org"]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for ending in ["-wal", "-shm", "-journal"] {
+            let path = scratch.folder().join(format!("easy-invite.db{ending}"));
+            let (secret, over) = (scratch.secret(), &over);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    drop(fs::hard_link(&secret, &path));
+                    drop(fs::remove_file(&path));
+                    drop(symlink(&secret, &path));
+                    drop(fs::remove_file(&path));
+                }
+            });
+        }
+        let begun = Instant::now();
+        // Whether it can work so does not matter.
+        while begun.elapsed() < Duration::from_secs(4) {
+            drop(scratch.run(&["list"]));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    scratch.is_roots_still();
+}
+
+#[test]
+fn a_backup_goes_through_no_link() {
+    let Some(scratch) = Scratch::new() else { return };
+    scratch.does(&["generate", "example.org"]);
+    for (name, to) in [("link", scratch.secret()), ("dangling", scratch.place.path().join("made"))] {
+        symlink(to, scratch.folder().join(name)).unwrap();
+        scratch.fails(&["backup", &format!("daemon/{name}")], "exists already and is left as it is");
+    }
+    scratch.is_roots_still();
+    assert!(!scratch.place.path().join("made").exists());
+}
