@@ -54,11 +54,11 @@ pub enum Fate {
 /// What came of having an account made, or a password set, for a reserved use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
-    /// It is done, with all that the invite promises.
+    /// It is done, with all that the invite grants.
     Made,
-    /// It is done, but not all that the invite promises: to settle the reservation has the rest done later.
-    Unsettled,
-    /// It cannot be told yet: to settle the reservation tells.
+    /// The account is made, but not all that the invite grants: settling the reservation has the rest done later.
+    Unfinished,
+    /// The hook cannot tell yet: settling the reservation tells.
     InFlight,
     /// It was not done, and will not be under this reservation.
     Refused(Objection),
@@ -101,43 +101,55 @@ pub struct Unreachable(pub String);
 /// An answer, or the reason why there is none.
 pub type Answer<T> = Result<T, Unreachable>;
 
-/// One question, with the way back for its answer.
+/// What the hook of a VirtualHost is asked.
 #[derive(Debug)]
-pub enum Question {
-    /// What is known of an account?
-    Account {
-        /// The VirtualHost.
-        host: DomainPart,
-        /// The account's localpart.
-        username: NodePart,
-        /// The way back.
-        answer: oneshot::Sender<Answer<Account>>,
-    },
-    /// What became of this reservation? If its account was made, make good what may be missing.
-    Settle {
-        /// The reservation.
-        reserved: Box<(Use, Invite)>,
-        /// The way back.
-        answer: oneshot::Sender<Answer<Fate>>,
-    },
+pub enum Ask {
+    /// Is the hook there?
+    Hello,
+    /// What is known of the account with this localpart?
+    Account(NodePart),
+    /// What became of this reservation? If its account was made, give it what it lacks.
+    Settle(Box<(Use, Invite)>),
     /// Make the account of a reserved use, or set its password.
     Create {
         /// The reservation, of the hook's own server.
         reserved: Box<(Use, Invite)>,
         /// The account's password from then on.
         password: Secret,
-        /// Where whoever registers connects from, for the server's own limits.
+        /// Where the browser connects from, for the server's own limits.
         address: Option<IpAddr>,
-        /// The way back.
-        answer: oneshot::Sender<Answer<Creation>>,
     },
-    /// Is the hook of this VirtualHost there?
-    Hello {
-        /// The VirtualHost.
-        host: DomainPart,
-        /// The way back.
-        answer: oneshot::Sender<Answer<Hook>>,
-    },
+}
+
+/// What the hook answers.
+#[derive(Debug)]
+pub enum Reply {
+    /// To [`Ask::Hello`].
+    Hello(Hook),
+    /// To [`Ask::Account`].
+    Account(Account),
+    /// To [`Ask::Settle`].
+    Settle(Fate),
+    /// To [`Ask::Create`].
+    Create(Creation),
+}
+
+/// One question, with the way back for its answer.
+#[derive(Debug)]
+pub struct Question {
+    /// The VirtualHost.
+    pub host: DomainPart,
+    /// What it is asked.
+    pub ask: Ask,
+    /// The way back.
+    pub answer: oneshot::Sender<Answer<Reply>>,
+}
+
+impl Question {
+    /// Passes back the answer, or why there is none. The one who asked may have stopped waiting.
+    pub fn answer(self, answer: Answer<Reply>) {
+        drop(self.answer.send(answer));
+    }
 }
 
 /// The asking end.
@@ -160,24 +172,33 @@ impl ChatServer {
     /// If nobody answers.
     pub async fn account(&self, jid: &BareJid) -> Answer<Account> {
         let Some(username) = jid.node() else { return Ok(Account::default()) };
-        let (host, username) = (jid.domain().to_owned(), username.to_owned());
-        self.ask(|answer| Question::Account { host, username, answer }).await
+        match self.ask(jid.domain().to_owned(), Ask::Account(username.to_owned())).await? {
+            Reply::Account(account) => Ok(account),
+            _ => Err(mixed_up()),
+        }
     }
 
     /// What became of a reserved use.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If nobody answers, or the hook cannot settle it now.
     pub async fn settle(&self, reserved: (Use, Invite)) -> Answer<Fate> {
-        self.ask(|answer| Question::Settle { reserved: Box::new(reserved), answer }).await
+        match self.ask(reserved.1.host.clone(), Ask::Settle(Box::new(reserved))).await? {
+            Reply::Settle(fate) => Ok(fate),
+            _ => Err(mixed_up()),
+        }
     }
 
     /// Has the account of a reserved use made, or its password set.
     ///
     /// # Errors
-    /// If nobody answers: it may have been done all the same, and to settle the reservation tells.
+    /// If nobody answers: it may have been done all the same, and [`ChatServer::settle`] tells.
     pub async fn create(&self, reserved: (Use, Invite), password: Secret, address: Option<IpAddr>) -> Answer<Creation> {
-        self.ask(|answer| Question::Create { reserved: Box::new(reserved), password, address, answer }).await
+        let host = reserved.1.host.clone();
+        match self.ask(host, Ask::Create { reserved: Box::new(reserved), password, address }).await? {
+            Reply::Create(creation) => Ok(creation),
+            _ => Err(mixed_up()),
+        }
     }
 
     /// The hook of a VirtualHost.
@@ -185,13 +206,20 @@ impl ChatServer {
     /// # Errors
     /// If nobody answers.
     pub async fn hello(&self, host: DomainPart) -> Answer<Hook> {
-        self.ask(|answer| Question::Hello { host, answer }).await
+        match self.ask(host, Ask::Hello).await? {
+            Reply::Hello(hook) => Ok(hook),
+            _ => Err(mixed_up()),
+        }
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<Answer<T>>) -> Question) -> Answer<T> {
+    async fn ask(&self, host: DomainPart, ask: Ask) -> Answer<Reply> {
         let nobody = || Unreachable("not connected to the chat server".to_owned());
-        let (sender, receiver) = oneshot::channel();
-        self.0.send(question(sender)).await.map_err(|_| nobody())?;
+        let (answer, receiver) = oneshot::channel();
+        self.0.send(Question { host, ask, answer }).await.map_err(|_| nobody())?;
         receiver.await.unwrap_or_else(|_| Err(nobody()))
     }
+}
+
+fn mixed_up() -> Unreachable {
+    Unreachable("the answer was to another question".to_owned())
 }

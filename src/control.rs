@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Account, Answer, ChatServer, Hook, Link, Question, Questions, Unreachable};
+use crate::chat_server::{Account, Answer, Ask, ChatServer, Hook, Link, Questions, Reply, Unreachable};
 use crate::texts::printable;
 
 /// The longest line: two names of 1,023 bytes each, with every byte escaped, and some words.
@@ -273,15 +273,13 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
     while let Some(question) = questions.recv().await {
         let (daemon, place) = (daemon.clone(), Arc::clone(&places).acquire_owned().await);
         tokio::spawn(async move {
-            // Whoever asked may have gone.
-            match question {
-                Question::Account { host, username, answer } => {
-                    drop(answer.send(daemon.account(host, username).await));
-                }
-                Question::Hello { host, answer } => drop(answer.send(daemon.hello(host).await)),
-                Question::Settle { answer, .. } => drop(answer.send(Err(left_to_the_daemon()))),
-                Question::Create { answer, .. } => drop(answer.send(Err(left_to_the_daemon()))),
-            }
+            let host = question.host.clone();
+            let answer = match &question.ask {
+                Ask::Account(username) => daemon.account(host, username.clone()).await.map(Reply::Account),
+                Ask::Hello => daemon.hello(host).await.map(Reply::Hello),
+                Ask::Settle(_) | Ask::Create { .. } => Err(left_to_the_daemon()),
+            };
+            question.answer(answer);
             drop(place);
         });
     }

@@ -209,6 +209,18 @@ worded! {
     }
 }
 
+impl InviteType {
+    /// Whether it makes an account.
+    pub fn registers(self) -> bool {
+        matches!(self, InviteType::Account | InviteType::AccountAndContact)
+    }
+
+    /// Whether it makes a contact of the inviter.
+    pub fn connects(self) -> bool {
+        matches!(self, InviteType::Contact | InviteType::AccountAndContact)
+    }
+}
+
 worded! {
     /// Where an invite stands in its life.
     State {
@@ -283,6 +295,11 @@ pub struct Invite {
 }
 
 impl Invite {
+    /// Who becomes a contact of the account that uses it.
+    pub fn contact(&self) -> Option<&BareJid> {
+        self.inviter.as_ref().filter(|_| self.invite_type.connects())
+    }
+
     /// Where the invite stands at an instant.
     pub fn state(&self, now: Timestamp) -> State {
         if self.max_uses.is_some_and(|max| self.uses >= max) {

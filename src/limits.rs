@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::invite::InviteId;
 
-/// Wrong tokens count for so long, from the first one on; and so long is an address refused that had too many.
+/// Guess tokens count for so long, from the first one on; and so long is an address refused that had too many.
 pub const GUESSING: Duration = Duration::from_secs(10 * 60);
 
 /// How many tokens may be wrong within [`GUESSING`], whoever tries them. Next to the 125 bits of a token this is nothing.
@@ -42,7 +42,7 @@ pub struct Limits {
 
 /// What an address asks of the web side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum WebRequest {
     /// To see a page.
     Page,
     /// To have a form taken: an account to be made, a password to be set.
@@ -87,7 +87,7 @@ impl fmt::Display for Address {
 
 /// What comes of a wrong token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum Guess {
     /// Nothing more.
     Counted,
     /// Its address is refused.
@@ -149,11 +149,11 @@ impl Counts {
     ///
     /// # Errors
     /// For how long it may not.
-    pub fn request(&mut self, request: Request, address: Address, now: Instant) -> Result<(), Duration> {
+    pub fn request(&mut self, request: WebRequest, address: Address, now: Instant) -> Result<(), Duration> {
         self.admit(address, now)?;
         let (tallies, most) = match request {
-            Request::Page => (&mut self.pages, self.limits.pages),
-            Request::Form => (&mut self.forms, self.limits.forms),
+            WebRequest::Page => (&mut self.pages, self.limits.pages),
+            WebRequest::Form => (&mut self.forms, self.limits.forms),
         };
         match most {
             Some(most) if tallies.count(address, now) > most => Err(tallies.left(&address, now).unwrap_or_default()),
@@ -162,19 +162,19 @@ impl Counts {
     }
 
     /// A token was wrong.
-    pub fn wrong_token(&mut self, address: Option<Address>, now: Instant) -> Wrong {
+    pub fn wrong_token(&mut self, address: Option<Address>, now: Instant) -> Guess {
         let in_all = self.wrong_in_all.count((), now);
         if let (Some(address), Some(most)) = (address, self.limits.wrong_tokens)
             && self.wrong.count(address, now) >= most
         {
             let anew = self.refused.count(address, now) == 1;
-            return Wrong::Refused { anew, left: self.refused.left(&address, now).unwrap_or_default() };
+            return Guess::Refused { anew, left: self.refused.left(&address, now).unwrap_or_default() };
         }
         if in_all > MOST_WRONG_IN_ALL {
             let tell = self.told.count((), now) == 1;
-            return Wrong::TooManyInAll { tell, left: self.wrong_in_all.left(&(), now).unwrap_or_default() };
+            return Guess::TooManyInAll { tell, left: self.wrong_in_all.left(&(), now).unwrap_or_default() };
         }
-        Wrong::Counted
+        Guess::Counted
     }
 
     /// An invite with more than one use is about to make an account, under this reservation.
@@ -311,21 +311,21 @@ mod tests {
     fn an_address_with_too_many_wrong_tokens_is_refused_for_ten_minutes_and_then_forgotten() {
         let mut counts = counts(3, 1);
         let (mallory, alice, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
-        assert_eq!(counts.wrong_token(Some(mallory), start), Wrong::Counted);
-        assert_eq!(counts.wrong_token(Some(mallory), start + SECOND), Wrong::Counted);
+        assert_eq!(counts.wrong_token(Some(mallory), start), Guess::Counted);
+        assert_eq!(counts.wrong_token(Some(mallory), start + SECOND), Guess::Counted);
         assert_eq!(counts.admit(mallory, start + SECOND), Ok(()));
         let refused = start + 2 * SECOND;
-        assert_eq!(counts.wrong_token(Some(mallory), refused), Wrong::Refused { anew: true, left: GUESSING });
+        assert_eq!(counts.wrong_token(Some(mallory), refused), Guess::Refused { anew: true, left: GUESSING });
         assert_eq!(counts.admit(mallory, refused + SECOND), Err(GUESSING - SECOND));
         // What was asked before the refusal may be answered after it.
         let late = counts.wrong_token(Some(mallory), refused + SECOND);
-        assert_eq!(late, Wrong::Refused { anew: false, left: GUESSING - SECOND });
+        assert_eq!(late, Guess::Refused { anew: false, left: GUESSING - SECOND });
         assert_eq!(counts.admit(alice, refused), Ok(()));
-        assert_eq!(counts.wrong_token(Some(alice), refused), Wrong::Counted);
+        assert_eq!(counts.wrong_token(Some(alice), refused), Guess::Counted);
 
         assert_eq!(counts.admit(mallory, refused + GUESSING - SECOND), Err(SECOND), "trying does not make it longer");
         assert_eq!(counts.admit(mallory, refused + GUESSING), Ok(()));
-        assert_eq!(counts.wrong_token(Some(mallory), refused + GUESSING), Wrong::Counted, "it begins anew");
+        assert_eq!(counts.wrong_token(Some(mallory), refused + GUESSING), Guess::Counted, "it begins anew");
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
         let mut counts = counts(3, 1);
         let (alice, start) = (address("2001:db8::1"), Instant::now());
         for number in 0..20 {
-            assert_eq!(counts.wrong_token(Some(alice), start + number * GUESSING / 2), Wrong::Counted, "{number}");
+            assert_eq!(counts.wrong_token(Some(alice), start + number * GUESSING / 2), Guess::Counted, "{number}");
         }
     }
 
@@ -343,14 +343,14 @@ mod tests {
         let start = Instant::now();
         for number in 0..MOST_WRONG_IN_ALL {
             let from = (number % 2 == 0).then(|| address("203.0.113.7"));
-            assert_eq!(counts.wrong_token(from, start), Wrong::Counted);
+            assert_eq!(counts.wrong_token(from, start), Guess::Counted);
         }
-        let too_many = |tell, left| Wrong::TooManyInAll { tell, left };
+        let too_many = |tell, left| Guess::TooManyInAll { tell, left };
         assert_eq!(counts.wrong_token(None, start), too_many(true, GUESSING));
         assert_eq!(counts.wrong_token(None, start + SECOND), too_many(false, GUESSING - SECOND));
         assert_eq!(counts.wrong_token(None, start + TELL_EVERY), too_many(true, GUESSING - TELL_EVERY));
         assert_eq!(counts.admit(address("203.0.113.7"), start), Ok(()), "a right token is nobody's guess");
-        assert_eq!(counts.wrong_token(None, start + GUESSING), Wrong::Counted);
+        assert_eq!(counts.wrong_token(None, start + GUESSING), Guess::Counted);
     }
 
     #[test]
@@ -376,16 +376,16 @@ mod tests {
     fn pages_and_forms_are_counted_apart_for_ten_minutes_and_guessers_get_neither() {
         let mut counts = counts(1, 1);
         let (home, school, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
-        assert_eq!(counts.request(Request::Form, home, start), Ok(()));
-        assert_eq!(counts.request(Request::Form, home, start + SECOND), Err(GUESSING - SECOND));
+        assert_eq!(counts.request(WebRequest::Form, home, start), Ok(()));
+        assert_eq!(counts.request(WebRequest::Form, home, start + SECOND), Err(GUESSING - SECOND));
         for _ in 0..3 {
-            assert_eq!(counts.request(Request::Page, home, start + SECOND), Ok(()));
+            assert_eq!(counts.request(WebRequest::Page, home, start + SECOND), Ok(()));
         }
-        assert_eq!(counts.request(Request::Page, home, start + SECOND), Err(GUESSING));
-        assert_eq!(counts.request(Request::Page, home, start + SECOND + GUESSING), Ok(()));
-        assert_eq!(counts.request(Request::Page, school, start), Ok(()));
+        assert_eq!(counts.request(WebRequest::Page, home, start + SECOND), Err(GUESSING));
+        assert_eq!(counts.request(WebRequest::Page, home, start + SECOND + GUESSING), Ok(()));
+        assert_eq!(counts.request(WebRequest::Page, school, start), Ok(()));
         counts.wrong_token(Some(school), start);
-        assert_eq!(counts.request(Request::Page, school, start), Err(GUESSING));
+        assert_eq!(counts.request(WebRequest::Page, school, start), Err(GUESSING));
     }
 
     #[test]

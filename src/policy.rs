@@ -138,8 +138,6 @@ impl Wish {
     ) -> Result<Invite, Refusal> {
         let impossible = |mistake| Err(Refusal::Impossible(mistake));
         let reset = self.invite_type == InviteType::PasswordReset;
-        let registers = matches!(self.invite_type, InviteType::Account | InviteType::AccountAndContact);
-        let connects = matches!(self.invite_type, InviteType::Contact | InviteType::AccountAndContact);
         if reset && self.username.is_none() {
             return impossible(Mistake::ResetWithoutUsername);
         }
@@ -149,16 +147,16 @@ impl Wish {
         if self.username.is_some() && self.max_uses != Some(1) {
             return impossible(Mistake::UsernameForMany);
         }
-        let equipped = !self.roles.is_empty() || !self.groups.is_empty();
-        if equipped && !registers {
-            return impossible(Mistake::EquipmentWithoutAccount);
+        let grants = !self.roles.is_empty() || !self.groups.is_empty();
+        if grants && !self.invite_type.registers() {
+            return impossible(Mistake::GrantsWithoutAccount);
         }
         if self.max_uses == Some(0) {
             return impossible(Mistake::NoUses);
         }
         let local_contact =
             self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
-        if connects && !local_contact {
+        if self.invite_type.connects() && !local_contact {
             return impossible(Mistake::ContactElsewhere(self.host.to_string()));
         }
         if !self.roles.iter().chain(&self.groups).all(|name| is_name(name)) {
@@ -280,15 +278,10 @@ pub fn admit_registration(
 /// # Errors
 /// Why not.
 pub fn admit_contact(invite: &Invite, inviter: &BareJid, contact: &BareJid) -> Result<(), Refusal> {
-    let connects = matches!(invite.invite_type, InviteType::Contact | InviteType::AccountAndContact);
     // XEP-0379 §4.2: an invite that is for one account is for nobody else's.
     let theirs = |name| *contact == BareJid::from_parts(Some(name), &invite.host);
-    let connects = connects && invite.username.as_deref().is_none_or(theirs);
-    if connects && invite.inviter.as_ref() == Some(inviter) && contact != inviter && contact.node().is_some() {
-        Ok(())
-    } else {
-        Err(Refusal::Unknown)
-    }
+    let for_contact = invite.username.as_deref().is_none_or(theirs) && contact != inviter && contact.node().is_some();
+    if for_contact && invite.contact() == Some(inviter) { Ok(()) } else { Err(Refusal::Unknown) }
 }
 
 #[cfg(test)]

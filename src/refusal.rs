@@ -107,7 +107,7 @@ pub enum Mistake {
     /// It is for one username, and for more or less than one use.
     UsernameForMany,
     /// It registers nobody, and gives roles or groups.
-    EquipmentWithoutAccount,
+    GrantsWithoutAccount,
     /// It could never be used.
     NoUses,
     /// The contact is no account on this host.
@@ -201,7 +201,7 @@ impl Mistake {
             Mistake::ResetWithoutUsername => own.reset_without_username.clone(),
             Mistake::ContactWithUsername => own.contact_with_username.clone(),
             Mistake::UsernameForMany => own.username_for_many.clone(),
-            Mistake::EquipmentWithoutAccount => own.equipment_without_account.clone(),
+            Mistake::GrantsWithoutAccount => own.grants_without_account.clone(),
             Mistake::NoUses => own.no_uses.clone(),
             Mistake::ContactElsewhere(host) => fill(&own.contact_elsewhere, &[("host", host)]),
             Mistake::BadName { most } => fill(&own.bad_name, &[("most", &most.to_string())]),

@@ -120,7 +120,7 @@ pub struct MistakeTexts {
     pub reset_without_username: String,
     pub contact_with_username: String,
     pub username_for_many: String,
-    pub equipment_without_account: String,
+    pub grants_without_account: String,
     pub no_uses: String,
     pub contact_elsewhere: String,
     pub bad_name: String,

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use crate::chat_server::{Link, Questions};
+use crate::chat_server::{Link, Questions, Unreachable};
 use crate::invites::Invites;
 use crate::secret::Secret;
 use crate::texts::Languages;
@@ -134,7 +134,7 @@ async fn unanswered<T>(
     loop {
         tokio::select! {
             done = &mut work => return Some(done),
-            Some(question) = questions.recv() => hook::nobody(question, why),
+            Some(question) = questions.recv() => question.answer(Err(Unreachable(why.to_owned()))),
             () = stop.cancelled() => return None,
         }
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use easy_invite::chat_server::{Account, ChatServer, Hook, Link, Question, Unreachable};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Reply, Unreachable};
 use easy_invite::config;
 use easy_invite::control::{self, Listener};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
@@ -185,24 +185,22 @@ impl ScriptedDaemon {
         let (chat_server, mut questions) = ChatServer::channel();
         runtime.spawn(async move {
             while let Some(question) = questions.recv().await {
-                match question {
-                    Question::Account { host, username, answer } => {
-                        let known = host.as_str() == "example.org" && ["alice", "bob"].contains(&username.as_str());
-                        let account = Account {
-                            exists: known,
-                            admin: username.as_str() == "alice",
-                            impossible: false,
-                            created_at: None,
-                        };
-                        drop(answer.send(Ok(account)));
-                    }
-                    Question::Hello { host, answer } => drop(answer.send(match host.as_str() {
-                        "example.org" => Ok(Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() }),
-                        _ => Err(Unreachable("the chat server has no such host".to_owned())),
+                let known = question.host.as_str() == "example.org";
+                let reply = match &question.ask {
+                    Ask::Account(username) => Ok(Reply::Account(Account {
+                        exists: known && ["alice", "bob"].contains(&username.as_str()),
+                        admin: username.as_str() == "alice",
+                        impossible: false,
+                        created_at: None,
                     })),
-                    Question::Settle { .. } => panic!("the command line settles nothing"),
-                    Question::Create { .. } => panic!("the command line registers nobody"),
-                }
+                    Ask::Hello if known => {
+                        Ok(Reply::Hello(Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() }))
+                    }
+                    Ask::Hello => Err(Unreachable("the chat server has no such host".to_owned())),
+                    Ask::Settle(_) => panic!("the command line settles nothing"),
+                    Ask::Create { .. } => panic!("the command line registers nobody"),
+                };
+                question.answer(reply);
             }
         });
         let listener = runtime.block_on(Listener::bind(socket)).unwrap();

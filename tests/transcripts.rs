@@ -228,7 +228,7 @@ async fn browse(invites: Invites, wanted: String) -> String {
         address: fields.get("address").map(|address| address.parse().unwrap()),
     };
     match invites.register(registration).await {
-        Ok(account) => account.to_string(),
+        Ok(registered) => registered.account.to_string(),
         Err(error) => error.to_string(),
     }
 }

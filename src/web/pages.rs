@@ -450,7 +450,7 @@ impl Pages {
     fn about(&self, reader: Reader<'_>, subject: Subject<'_>) -> Value {
         let Subject { invite, kind, .. } = subject;
         let account = invite.username.as_ref().map(|username| format!("{username}@{}", invite.host));
-        let connects = matches!(invite.invite_type, InviteType::Contact | InviteType::AccountAndContact);
+        let connects = invite.invite_type.connects();
         let expires = invite.expires_at.map(|end| {
             let (end, words) = (end.strftime("%Y-%m-%dT%H:%M:%SZ"), reader.texts.date(end));
             Value::from_safe_string(format!("<time datetime=\"{end}\">{}</time>", HtmlEscape(&words)))

@@ -27,7 +27,7 @@ use super::pages::{Filled, Kind, Notice, Page, Pages, Reader, Subject, Wrong};
 use super::{Config, password};
 use crate::invite::{self, Invite, Purpose, Token};
 use crate::invites::{BrowserRegistration, Error, Invites};
-use crate::limits::{Address, Request};
+use crate::limits::{Address, WebRequest};
 use crate::links::PublicUrl;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -125,7 +125,7 @@ impl Site {
     }
 
     /// Counts a request.
-    fn admit(&self, visitor: &Visitor, request: Request) -> Outcome<()> {
+    fn admit(&self, visitor: &Visitor, request: WebRequest) -> Outcome<()> {
         let Some(address) = visitor.address else { return Ok(()) };
         let refused = |until| Otherwise::Notice(Notice::TooMany(until), None);
         self.0.invites.admit_request(request, Address::from(address)).map_err(refused)
@@ -271,7 +271,7 @@ impl Site {
             address: visitor.address,
         });
         match registered.await {
-            Ok(account) => Ok(account.to_string()),
+            Ok(registered) => Ok(registered.account.to_string()),
             // There is nothing to correct in a name that is not asked for.
             Err(Error::Refused(
                 refusal @ (Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::InvalidUsername(_)),
@@ -529,7 +529,7 @@ pub fn router(site: Site) -> Router {
 }
 
 async fn landing(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) -> Response {
-    let outcome = match site.admit(&visitor, Request::Page) {
+    let outcome = match site.admit(&visitor, WebRequest::Page) {
         Ok(()) => site.landing(&visitor, &token).await,
         Err(refused) => Err(refused),
     };
@@ -543,7 +543,7 @@ async fn apps(
     wish: Result<Query<AppsWish>, QueryRejection>,
 ) -> Response {
     let wish = wish.map(|Query(wish)| wish).unwrap_or_default();
-    let outcome = match site.admit(&visitor, Request::Page) {
+    let outcome = match site.admit(&visitor, WebRequest::Page) {
         Ok(()) => site.apps(&visitor, &token, &wish).await,
         Err(refused) => Err(refused),
     };
@@ -559,7 +559,7 @@ async fn reset(State(site): State<Site>, visitor: Visitor, Shown(token): Shown) 
 }
 
 async fn get_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind) -> Response {
-    let outcome = match site.admit(visitor, Request::Page) {
+    let outcome = match site.admit(visitor, WebRequest::Page) {
         Ok(()) => site.show_form(visitor, token, kind).await,
         Err(refused) => Err(refused),
     };
@@ -575,7 +575,7 @@ async fn post_reset(State(site): State<Site>, visitor: Visitor, Shown(token): Sh
 }
 
 async fn post_form(site: &Site, visitor: &Visitor, token: &str, kind: Kind, body: Body) -> Response {
-    let outcome = match site.admit(visitor, Request::Form) {
+    let outcome = match site.admit(visitor, WebRequest::Form) {
         Ok(()) => match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES)).await {
             Ok(Ok(body)) => site.take_form(visitor, token, kind, body).await,
             Ok(Err(_)) => Err(Otherwise::Notice(Notice::TooLarge, None)),

@@ -6,12 +6,13 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::command::{Requester, Sessions, execute};
+use super::hook::grants;
 use super::new_invite::date_time;
 use super::refused::{not_valid, stanza_error};
-use super::stanza::{Kind, Outcome, Request, element, error, language, ns, with, with_text};
+use super::stanza::{Kind, Outcome, Request, element, error, language, ns, with};
 use super::{disco, router};
-use crate::invite::{Invite, InviteType, Issuer, Token};
-use crate::invites::{Admission, Error, Invites, Registration};
+use crate::invite::{InviteType, Issuer, Token};
+use crate::invites::{Admission, Error, Grant, Invites, Registration};
 use crate::limits::Address;
 use crate::policy::Wish;
 use crate::refusal::Refusal;
@@ -89,20 +90,6 @@ fn finished(found: Result<bool, Error>, texts: &Texts) -> Outcome {
     }
 }
 
-/// Adds what an invite brings to a new account.
-pub fn with_bounty(element: Element, invite: &Invite) -> Element {
-    let texts = |name, list: &[String]| -> Vec<Element> {
-        list.iter().map(|text| with_text(Element::bare(name, ns::GATE), text)).collect()
-    };
-    with(with(element, texts("role", &invite.roles)), texts("group", &invite.groups))
-}
-
-/// Who becomes a contact of the account that an invite makes.
-pub fn contact_of(invite: &Invite) -> Option<&str> {
-    let connects = matches!(invite.invite_type, InviteType::AccountAndContact | InviteType::Contact);
-    invite.inviter.as_ref().filter(|_| connects).map(|jid| jid.as_str())
-}
-
 async fn check(payload: &Element, host: &DomainPart, invites: &Invites, texts: &Texts) -> Result<Element, StanzaError> {
     let token = payload.attr("token").and_then(Token::parse);
     let presented =
@@ -114,7 +101,7 @@ async fn check(payload: &Element, host: &DomainPart, invites: &Invites, texts: &
         "id" = invite.id.as_str(),
         "type" = invite.invite_type.as_str(),
         "username" = invite.username.as_ref().map(|node| node.as_str()),
-        "inviter" = contact_of(invite),
+        "inviter" = invite.contact().map(|jid| jid.as_str()),
         "checked-at" = date_time(presented.checked_at),
     ))
 }
@@ -134,15 +121,16 @@ async fn reserve(
             Some("false" | "0") => false,
             _ => return Err(bad("exists='true' or exists='false'")),
         },
-        grant: payload.attr("token").map(|token| (Token::parse(token), instant(payload, "presented-at"))),
         address: address(payload),
     };
-    match invites.reserve(host, registration).await.map_err(|cause| stanza_error(&cause, texts))? {
+    let presented_at = instant(payload, "presented-at");
+    let grant = payload.attr("token").map(|token| Grant { token: Token::parse(token), presented_at });
+    match invites.reserve(host, grant, registration).await.map_err(|cause| stanza_error(&cause, texts))? {
         Admission::Open => Ok(element!(ns::GATE, "open")),
         Admission::Reserved(purpose, invite) => {
-            let inviter = contact_of(&invite);
+            let inviter = invite.contact().map(|jid| jid.as_str());
             let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_str(), "inviter" = inviter);
-            Ok(with_bounty(reserved, &invite))
+            Ok(with(reserved, grants(purpose, &invite)))
         }
     }
 }
@@ -160,7 +148,7 @@ async fn contact(
     let token = payload.attr("token").and_then(Token::parse);
     let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into(), texts))?;
     let (reservation, server) = (reservation(payload)?, server(payload)?);
-    let reserved = invites.contact(host, reservation, server, &token, &inviter, &contact).await;
+    let reserved = invites.contact(host, reservation, server, token, &inviter, &contact).await;
     reserved.map_err(|cause| not_valid(&cause, texts))?;
     Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
 }

@@ -1,15 +1,13 @@
-//! Asking the hook: questions become stanzas, and answers find their way back.
+//! What the daemon asks the chat server's hook: questions become stanzas, and answers find their way back.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use minidom::Element;
-use tokio::sync::oneshot;
 
-use super::gate::{contact_of, with_bounty};
 use super::new_invite::date_time;
 use super::stanza::{ErrorAnswer, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Creation, Fate, Hook, Objection, Question, Unreachable};
+use crate::chat_server::{Account, Answer, Ask, Creation, Fate, Hook, Objection, Question, Reply, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
 
 /// How long the hook may take. It answers from memory and its own storage.
@@ -26,30 +24,8 @@ pub struct Asked {
 }
 
 struct Waiting {
-    host: String,
+    question: Question,
     until: Instant,
-    patience: Duration,
-    back: Back,
-}
-
-/// The way back for each kind of question.
-enum Back {
-    Account(oneshot::Sender<Answer<Account>>),
-    Settle(oneshot::Sender<Answer<Fate>>),
-    Create(oneshot::Sender<Answer<Creation>>),
-    Hello(oneshot::Sender<Answer<Hook>>),
-}
-
-impl Back {
-    fn unreachable(self, why: String) {
-        // Whoever asked may have stopped waiting.
-        match self {
-            Back::Account(back) => drop(back.send(Err(Unreachable(why)))),
-            Back::Settle(back) => drop(back.send(Err(Unreachable(why)))),
-            Back::Create(back) => drop(back.send(Err(Unreachable(why)))),
-            Back::Hello(back) => drop(back.send(Err(Unreachable(why)))),
-        }
-    }
 }
 
 impl Asked {
@@ -57,116 +33,139 @@ impl Asked {
     pub fn ask(&mut self, question: Question, component: &str) -> Element {
         self.last += 1;
         let id = format!("gate-{}", self.last);
-        let (kind, host, payload, back) = match question {
-            Question::Account { host, username, answer } => {
-                let payload = element!(ns::GATE, "account", "username" = username.as_str());
-                ("get", host, payload, Back::Account(answer))
-            }
-            Question::Hello { host, answer } => ("get", host, element!(ns::GATE, "hello"), Back::Hello(answer)),
-            Question::Settle { reserved, answer } => {
-                let (used, invite) = *reserved;
-                let payload = element!(
-                    ns::GATE,
-                    "settle",
-                    "reservation" = used.id.as_str(),
-                    "purpose" = used.purpose.as_str(),
-                    "account" = used.account.as_str(),
-                    "inviter" = contact_of(&invite),
-                    "server" = server_of(&used),
-                    "reserved-at" = date_time(used.reserved_at),
-                );
-                ("set", invite.host.clone(), with_promise(payload, &used, &invite), Back::Settle(answer))
-            }
-            Question::Create { reserved, password, address, answer } => {
-                let (used, invite) = *reserved;
-                let payload = element!(
-                    ns::GATE,
-                    "create",
-                    "reservation" = used.id.as_str(),
-                    "server" = server_of(&used),
-                    "purpose" = used.purpose.as_str(),
-                    "username" = used.account.node().map(|node| node.as_str()),
-                    "inviter" = contact_of(&invite),
-                    "reserved-at" = date_time(used.reserved_at),
-                    "address" = address.map(|address| address.to_canonical().to_string()),
-                );
-                let password = with_text(element!(ns::GATE, "password"), password.reveal());
-                let payload = with(with_promise(payload, &used, &invite), [password]);
-                ("set", invite.host.clone(), payload, Back::Create(answer))
-            }
-        };
-        let host = host.to_string();
-        let iq =
-            element!(ns::COMPONENT, "iq", "type" = kind, "from" = component, "to" = host.as_str(), "id" = id.as_str());
-        let patience = if matches!(back, Back::Create(_)) { CREATION_PATIENCE } else { PATIENCE };
-        self.waiting.insert(id, Waiting { host, until: Instant::now() + patience, patience, back });
+        let (kind, payload) = payload(&question.ask);
+        let (from, to) = (component, question.host.as_str());
+        let iq = element!(ns::COMPONENT, "iq", "type" = kind, "from" = from, "to" = to, "id" = id.as_str());
+        let until = Instant::now() + patience(&question.ask);
+        self.waiting.insert(id, Waiting { question, until });
         with(iq, [payload])
     }
 
     /// An answer arrived. One from somebody else than was asked is passed over.
     pub fn answered(&mut self, from: &str, id: &str, outcome: Result<Option<Element>, ErrorAnswer>) {
-        if self.waiting.get(id).is_none_or(|waiting| waiting.host != from) {
-            return;
-        }
-        let Some(waiting) = self.waiting.remove(id) else { return };
-        let (payload, back) = match (outcome, waiting.back) {
-            (Ok(Some(payload)), back) if payload.ns() == ns::GATE => (payload, back),
-            (Ok(_), back) => return back.unreachable(format!("{from} answered something else")),
-            (Err(error), Back::Create(back)) => return drop(back.send(Ok(Creation::Refused(objection(from, error))))),
-            (Err(error), back) => return back.unreachable(refused_by(from, &error)),
-        };
-        let misunderstood = || Unreachable(format!("{from} answered something else"));
-        let yes = |attribute: &str| match payload.attr(attribute) {
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            _ => Err(misunderstood()),
-        };
-        match back {
-            Back::Account(back) => drop(back.send(yes("exists").and_then(|exists| {
-                let impossible = yes("impossible").unwrap_or(false);
-                let created_at = payload.attr("created-at").and_then(|text| text.parse().ok());
-                yes("admin").map(|admin| Account { exists, admin, impossible, created_at })
-            }))),
-            Back::Settle(back) => drop(back.send(match payload.attr("is") {
-                Some("in-flight") => Ok(Fate::InFlight),
-                Some("made") => Ok(Fate::Made),
-                Some("not-made") => Ok(Fate::NotMade),
-                _ => Err(misunderstood()),
-            })),
-            Back::Create(back) => {
-                drop(back.send(match (payload.name(), payload.attr("settled"), payload.attr("is")) {
-                    ("created", Some("false" | "0"), _) => Ok(Creation::Unsettled),
-                    ("created", _, _) => Ok(Creation::Made),
-                    ("fate", _, Some("in-flight")) => Ok(Creation::InFlight),
-                    _ => Err(misunderstood()),
-                }))
-            }
-            Back::Hello(back) => {
-                let software = payload.attr("software").unwrap_or("an unknown server").to_owned();
-                let server = payload.attr("server").unwrap_or_default().to_owned();
-                drop(back.send(Ok(Hook { software, server })));
-            }
+        if self.waiting.get(id).is_some_and(|waiting| waiting.question.host.as_str() == from)
+            && let Some(Waiting { question, .. }) = self.waiting.remove(id)
+        {
+            let reply = match outcome {
+                Ok(payload) => payload
+                    .and_then(|payload| reply(&question.ask, &payload))
+                    .ok_or_else(|| Unreachable(format!("{from} answered something else"))),
+                Err(error) => refusal(&question.ask, from, error),
+            };
+            question.answer(reply);
         }
     }
 
     /// Gives up on what has waited too long.
     pub fn give_up(&mut self, now: Instant) {
-        let late = self.waiting.extract_if(|_, waiting| waiting.until <= now);
-        for (_, waiting) in late {
-            let Waiting { host, patience, back, .. } = waiting;
-            back.unreachable(format!("{host} did not answer within {} s", patience.as_secs()));
+        for (_, Waiting { question, .. }) in self.waiting.extract_if(|_, waiting| waiting.until <= now) {
+            let (host, seconds) = (&question.host, patience(&question.ask).as_secs());
+            let why = Unreachable(format!("{host} did not answer within {seconds} s"));
+            question.answer(Err(why));
         }
     }
 }
 
-/// Adds what the hook has to give the account of a use.
-fn with_promise(payload: Element, used: &Use, invite: &Invite) -> Element {
-    if used.purpose == Purpose::Register { with_bounty(payload, invite) } else { payload }
+fn patience(ask: &Ask) -> Duration {
+    if matches!(ask, Ask::Create { .. }) { CREATION_PATIENCE } else { PATIENCE }
+}
+
+/// The type of the IQ that asks, and its payload.
+fn payload(ask: &Ask) -> (&'static str, Element) {
+    match ask {
+        Ask::Hello => ("get", element!(ns::GATE, "hello")),
+        Ask::Account(username) => ("get", element!(ns::GATE, "account", "username" = username.as_str())),
+        Ask::Settle(reserved) => {
+            let (used, invite) = &**reserved;
+            let payload = element!(
+                ns::GATE,
+                "settle",
+                "reservation" = used.id.as_str(),
+                "purpose" = used.purpose.as_str(),
+                "account" = used.account.as_str(),
+                "inviter" = invite.contact().map(|jid| jid.as_str()),
+                "server" = server_of(used),
+                "reserved-at" = date_time(used.reserved_at),
+            );
+            ("set", with(payload, grants(used.purpose, invite)))
+        }
+        Ask::Create { reserved, password, address } => {
+            let (used, invite) = &**reserved;
+            let payload = element!(
+                ns::GATE,
+                "create",
+                "reservation" = used.id.as_str(),
+                "server" = server_of(used),
+                "purpose" = used.purpose.as_str(),
+                "username" = used.account.node().map(|node| node.as_str()),
+                "inviter" = invite.contact().map(|jid| jid.as_str()),
+                "reserved-at" = date_time(used.reserved_at),
+                "address" = address.map(|address| address.to_canonical().to_string()),
+            );
+            let password = with_text(element!(ns::GATE, "password"), password.reveal());
+            ("set", with(with(payload, grants(used.purpose, invite)), [password]))
+        }
+    }
+}
+
+/// What an invite grants to an account that is made with it.
+pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
+    let texts = |name, list: &[String]| -> Vec<Element> {
+        list.iter().map(|text| with_text(Element::bare(name, ns::GATE), text)).collect()
+    };
+    match purpose {
+        Purpose::Register => [texts("role", &invite.roles), texts("group", &invite.groups)].concat(),
+        Purpose::Reset | Purpose::Contact => Vec::new(),
+    }
 }
 
 /// The server that a use is reserved by, where it is known.
 fn server_of(used: &Use) -> Option<&str> {
     Some(used.server.as_str()).filter(|server| !server.is_empty())
+}
+
+/// What a result means; `None`: it is no answer to this question.
+fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
+    let yes = |attribute: &str| match payload.attr(attribute) {
+        Some("true" | "1") => Some(true),
+        Some("false" | "0") => Some(false),
+        _ => None,
+    };
+    if payload.ns() != ns::GATE {
+        return None;
+    }
+    Some(match ask {
+        Ask::Hello => Reply::Hello(Hook {
+            software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
+            server: payload.attr("server").unwrap_or_default().to_owned(),
+        }),
+        Ask::Account(_) => Reply::Account(Account {
+            exists: yes("exists")?,
+            admin: yes("admin")?,
+            impossible: yes("impossible").unwrap_or(false),
+            created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
+        }),
+        Ask::Settle(_) => Reply::Settle(match payload.attr("is")? {
+            "in-flight" => Fate::InFlight,
+            "made" => Fate::Made,
+            "not-made" => Fate::NotMade,
+            _ => return None,
+        }),
+        Ask::Create { .. } => Reply::Create(match (payload.name(), payload.attr("settled"), payload.attr("is")) {
+            ("created", Some("false" | "0"), _) => Creation::Unfinished,
+            ("created", _, _) => Creation::Made,
+            ("fate", _, Some("in-flight")) => Creation::InFlight,
+            _ => return None,
+        }),
+    })
+}
+
+/// What an error means: for `create`, that no account was made.
+fn refusal(ask: &Ask, host: &str, error: ErrorAnswer) -> Answer<Reply> {
+    match ask {
+        Ask::Create { .. } => Ok(Reply::Create(Creation::Refused(objection(host, error)))),
+        _ => Err(Unreachable(refused_by(host, &error))),
+    }
 }
 
 /// Why the hook made no account.
@@ -193,15 +192,4 @@ fn refused_by(host: &str, error: &ErrorAnswer) -> String {
         }
         _ => format!("{host} answered {error}"),
     }
-}
-
-/// Tells whoever asked that nobody is connected.
-pub fn nobody(question: Question, why: &str) {
-    match question {
-        Question::Account { answer, .. } => Back::Account(answer),
-        Question::Settle { answer, .. } => Back::Settle(answer),
-        Question::Create { answer, .. } => Back::Create(answer),
-        Question::Hello { answer, .. } => Back::Hello(answer),
-    }
-    .unreachable(why.to_owned());
 }

@@ -1,0 +1,243 @@
+//! A registration without an XMPP client: a person fills in a form in a browser. The daemon itself reserves a use, and
+//! then has the hook make the account.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jid::{BareJid, DomainPart, NodePart};
+
+use super::reserve::Registration;
+use super::service::{Error, Invites, Result, lock};
+use crate::chat_server::{Creation, Objection, Unreachable};
+use crate::invite::{self, Invite, Purpose, Token, Use};
+use crate::limits::Address;
+use crate::policy;
+use crate::refusal::{BadPassword, Refusal};
+use crate::secret::Secret;
+
+/// How long to wait for the outcome of a registration that is going on already, and how often to ask.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
+const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How many forms are remembered by which a password was set.
+const RESET_FORMS: usize = 256;
+
+/// How many usernames are suggested, and how many are tried for it.
+const SUGGESTIONS: usize = 3;
+const FIRST_SUFFIX: usize = 2;
+const LAST_SUFFIX: usize = 9;
+
+/// A form by which somebody registers, or sets a new password, in a browser.
+#[derive(Clone, Debug)]
+pub struct BrowserRegistration {
+    /// The token of the link.
+    pub token: Token,
+    /// The username that was chosen; `None`: the one that the invite is for.
+    pub username: Option<NodePart>,
+    /// The password.
+    pub password: Secret,
+    /// What is the same whenever this very form is posted again, and otherwise never: at most 100 ASCII characters that
+    /// nobody else can guess.
+    pub form: String,
+    /// Where the browser connects from, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+/// What a form has led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The account, which exists.
+    pub account: BareJid,
+    /// It has everything that the invite grants. Otherwise its contact, roles and groups follow when the server can
+    /// write them.
+    pub finished: bool,
+}
+
+/// One form, and the invite that it uses.
+struct Attempt<'a> {
+    form: &'a BrowserRegistration,
+    invite: Invite,
+    username: NodePart,
+}
+
+impl Attempt<'_> {
+    fn account(&self) -> BareJid {
+        BareJid::from_parts(Some(&self.username), &self.invite.host)
+    }
+}
+
+impl Invites {
+    /// Registers an account, or sets its password, as the invite of the token says.
+    ///
+    /// The same form may be posted any number of times, at the same time or after a crash: it is one registration, and
+    /// ends the same way each time, until it has failed. Dropping this in the middle loses nothing: what is left open is
+    /// settled later, or when the form is posted again.
+    ///
+    /// # Errors
+    /// If no account was made, and none will be by this call. Except with `Unreachable`, `Store` and `InProgress`: it may
+    /// have been made, or may be made yet, and posting the form again tells.
+    pub async fn register(&self, form: BrowserRegistration) -> Result<Registered> {
+        policy::admit_password(form.password.reveal())?;
+        let invites = self.clone();
+        // In a task of its own: it goes on when the browser hangs up.
+        let ended = tokio::spawn(async move { invites.register_to_the_end(&form).await }).await;
+        ended.unwrap_or_else(|_| Err(Unreachable("the registration came to no end".to_owned()).into()))
+    }
+
+    async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
+        let invite = self.look(Some(&form.token), form.address.map(Address::from)).await?;
+        let username = form.username.clone().or_else(|| invite.username.clone());
+        let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
+        let attempt = Attempt { form, invite, username };
+        if let Some(registered) = self.outcome_of(&attempt).await? {
+            return Ok(registered);
+        }
+        match self.try_to_register(&attempt).await {
+            // What stands in the way may be the same form, posted a moment earlier.
+            Err(refused @ Error::Refused(_)) => self.outcome_of(&attempt).await?.ok_or(refused),
+            outcome => outcome,
+        }
+    }
+
+    /// The outcome of a registration that was tried before with this form; `None` if it never was, or has failed.
+    async fn outcome_of(&self, attempt: &Attempt<'_>) -> Result<Option<Registered>> {
+        let outcome = tokio::time::timeout(OUTCOME_PATIENCE, self.await_outcome(attempt)).await;
+        outcome.unwrap_or(Err(Refusal::InProgress.into()))
+    }
+
+    async fn await_outcome(&self, attempt: &Attempt<'_>) -> Result<Option<Registered>> {
+        let form = &attempt.form.form;
+        loop {
+            let (id, account) = (attempt.invite.id.clone(), attempt.account());
+            let Some((reserved, redeemed)) = self.0.store.used_under(id, account, format!("{form}.")).await? else {
+                return Ok(None);
+            };
+            let is_reset = reserved.0.purpose == Purpose::Reset;
+            match redeemed {
+                // A reset whose outcome is not known counts as made, but nobody is told that it was.
+                true if is_reset && !lock(&self.0.reset_forms).contains(form) => return Err(Refusal::UsedUp.into()),
+                true => return Ok(Some(Registered { account: reserved.0.account, finished: true })),
+                // The form has the same password: setting it once more changes nothing.
+                false if is_reset => {
+                    if let Some(making) = self.start_making(reserved.0.id.clone())
+                        && let Some(outcome) = self.have_created(reserved, attempt, making).await
+                    {
+                        return outcome.map(Some);
+                    }
+                }
+                false if self.settle(vec![reserved]).await? > 0 => continue,
+                false => (),
+            }
+            tokio::time::sleep(OUTCOME_INTERVAL).await;
+        }
+    }
+
+    async fn try_to_register(&self, attempt: &Attempt<'_>) -> Result<Registered> {
+        let (invite, account) = (attempt.invite.clone(), attempt.account());
+        let (host, policy) = self.policy(invite.host.as_str())?;
+        policy::admit_presentation(&invite, policy, self.now())?;
+        let known = self.0.chat_server.account(&account).await?;
+        if known.impossible {
+            return Err(Refusal::InvalidUsername(attempt.username.to_string()).into());
+        }
+        self.admit_inviter_of(&invite).await?;
+        // Each try has its own name: the hook does nothing more under one that it has given up.
+        let making = self.start_making(format!("{}.{}", attempt.form.form, invite::nonce()?));
+        let making = making.ok_or(Refusal::InProgress)?;
+        let away = || Unreachable(format!("the hook of {host} has not introduced itself"));
+        let registration = Registration {
+            reservation: making.reservation.clone(),
+            server: self.servers().remove(host).ok_or_else(away)?,
+            username: attempt.username.clone(),
+            exists: known.exists,
+            address: attempt.form.address.map(Address::from),
+        };
+        let reserved = self.reserve_use(invite, None, registration).await?;
+        match self.have_created(reserved, attempt, making).await {
+            Some(outcome) => outcome,
+            None => self.outcome_of(attempt).await?.ok_or(Refusal::InProgress.into()),
+        }
+    }
+
+    /// Has the hook make the account of a reserved use, or set its password; `None`: the hook cannot tell yet.
+    async fn have_created(
+        &self,
+        reserved: (Use, Invite),
+        attempt: &Attempt<'_>,
+        making: Making<'_>,
+    ) -> Option<Result<Registered>> {
+        let Use { id: reservation, account, purpose, .. } = reserved.0.clone();
+        let BrowserRegistration { password, address, form, .. } = attempt.form;
+        let created = self.0.chat_server.create(reserved, password.clone(), *address).await;
+        if purpose == Purpose::Reset && matches!(created, Ok(Creation::Made | Creation::Unfinished)) {
+            self.note_reset(form.clone());
+        }
+        let (ended, outcome) = match created {
+            Ok(Creation::Made) => (self.redeem(reservation).await, Ok(Registered { account, finished: true })),
+            Ok(Creation::Unfinished) => (Ok(true), Ok(Registered { account, finished: false })),
+            Ok(Creation::InFlight) => return None,
+            Ok(Creation::Refused(objection)) => {
+                (self.release(reservation).await, Err(refused(objection, attempt.username.to_string())))
+            }
+            Err(unreachable) => return Some(Err(unreachable.into())),
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "a reservation stays open, to be settled later");
+        }
+        drop(making);
+        Some(outcome)
+    }
+
+    fn note_reset(&self, form: String) {
+        let mut forms = lock(&self.0.reset_forms);
+        forms.push_back(form);
+        if forms.len() > RESET_FORMS {
+            forms.pop_front();
+        }
+    }
+
+    /// Notes that an account is being made for a reservation; `None` if it is already.
+    fn start_making(&self, reservation: String) -> Option<Making<'_>> {
+        let started = lock(&self.0.registering).insert(reservation.clone());
+        started.then_some(Making { invites: self, reservation })
+    }
+
+    /// Suggests usernames like one that is taken, which nobody has at the moment. None where the chat server does not
+    /// answer.
+    pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
+        let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
+        let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
+            let account = BareJid::from_parts(Some(&username), host);
+            let known = self.0.chat_server.account(&account).await.ok()?;
+            let free = !known.exists && !known.impossible;
+            let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
+            (free && !reserved).then_some(username)
+        });
+        futures::future::join_all(candidates).await.into_iter().flatten().take(SUGGESTIONS).collect()
+    }
+}
+
+/// An account is being made for a reservation, until this is dropped: nobody settles the reservation meanwhile.
+struct Making<'a> {
+    invites: &'a Invites,
+    reservation: String,
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        lock(&self.invites.0.registering).remove(&self.reservation);
+    }
+}
+
+/// Why the hook made no account, for the person who wanted it.
+fn refused(objection: Objection, username: String) -> Error {
+    match objection {
+        Objection::UsernameTaken => Refusal::UsernameTaken.into(),
+        Objection::NoSuchAccount => Refusal::NoSuchAccount(username).into(),
+        Objection::UsernameImpossible => Refusal::InvalidUsername(username).into(),
+        Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
+        Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
+        Objection::Other(text) => Refusal::RegistrationRefused(text).into(),
+        Objection::Unable(text) => Unreachable(text).into(),
+    }
+}

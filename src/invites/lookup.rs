@@ -1,0 +1,109 @@
+//! A token is presented, or an invite is named.
+
+use std::time::Instant;
+
+use jid::DomainPart;
+use jiff::Timestamp;
+
+use super::service::{Invites, Result, lock};
+use crate::invite::{Invite, Purpose, Token};
+use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
+use crate::links::Reference;
+use crate::policy;
+use crate::refusal::Refusal;
+
+/// A token that was presented and found good.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// Its invite.
+    pub invite: Invite,
+    /// When that was.
+    pub checked_at: Timestamp,
+}
+
+impl Invites {
+    /// Finds the invite that somebody names. Changes nothing.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none.
+    pub async fn find(&self, reference: Reference) -> Result<Invite> {
+        let found = match reference {
+            Reference::Id(id) => self.0.store.find_by_id(id).await?,
+            Reference::Token(token) => self.0.store.find(token.hash()).await?,
+        };
+        Ok(found.ok_or(Refusal::Unknown)?)
+    }
+
+    /// Finds the invite of a token that a stranger presents, whatever its type, its state and its host. `None` stands
+    /// for a text that cannot be a token. A token without an invite counts as a guess.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` after too many guesses.
+    pub async fn look(&self, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
+        if let Some(address) = address {
+            let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
+            lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
+        }
+        let found = match token {
+            Some(token) => self.0.store.find(token.hash()).await?,
+            None => None,
+        };
+        Ok(found.ok_or_else(|| self.count_guess(address))?)
+    }
+
+    /// Checks a token that a client presents for a registration or a reset on a host. Changes nothing, but counts
+    /// guesses as [`Invites::look`] does.
+    ///
+    /// # Errors
+    /// If it would not be good for that now.
+    pub async fn check(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Presented> {
+        let (_, policy) = self.policy(host.as_str())?;
+        let invite = valid_on(host, self.look(token, address).await?)?;
+        let checked_at = self.now();
+        policy::admit_presentation(&invite, policy, checked_at)?;
+        Ok(Presented { invite, checked_at })
+    }
+
+    /// What an invite does now for a person who opens its page.
+    ///
+    /// # Errors
+    /// Why it does nothing.
+    pub fn purpose(&self, invite: &Invite) -> std::result::Result<Purpose, Refusal> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        policy::purpose(invite, policy, self.now())
+    }
+
+    /// Counts a request from an address to the web side.
+    ///
+    /// # Errors
+    /// When the address may ask again, if it has asked too much, or guessed.
+    pub fn admit_request(&self, request: WebRequest, address: Address) -> std::result::Result<(), Timestamp> {
+        lock(&self.0.counts).request(request, address, Instant::now()).map_err(|left| self.after(left))
+    }
+
+    fn count_guess(&self, address: Option<Address>) -> Refusal {
+        let minutes = GUESSING.as_secs() / 60;
+        let counted = lock(&self.0.counts).wrong_token(address, Instant::now());
+        match counted {
+            Guess::Counted => Refusal::Unknown,
+            Guess::Refused { anew, left } => {
+                if let Some(address) = address.filter(|_| anew) {
+                    // contrib/fail2ban looks for this line.
+                    tracing::warn!("too many unknown invitations from {address}: refused for {minutes} minutes");
+                }
+                Refusal::AddressRefused { again_at: self.after(left) }
+            }
+            Guess::TooManyInAll { tell, left } => {
+                if tell {
+                    tracing::warn!("more than {MOST_WRONG_IN_ALL} unknown invitations within {minutes} minutes");
+                }
+                Refusal::TooManyUnknown { again_at: self.after(left) }
+            }
+        }
+    }
+}
+
+/// Passes on an invite of this host. One of another host is as good as unknown.
+pub(super) fn valid_on(host: &DomainPart, invite: Invite) -> std::result::Result<Invite, Refusal> {
+    if invite.host == *host { Ok(invite) } else { Err(Refusal::Unknown) }
+}

@@ -1,0 +1,60 @@
+//! Invites are listed, revoked and removed.
+
+use jid::BareJid;
+use jiff::{SignedDuration, Timestamp};
+
+use super::service::{Invites, Result};
+use crate::invite::Invite;
+use crate::links::Reference;
+use crate::refusal::Refusal;
+use crate::store::Filter;
+
+/// How many ended invites one transaction removes: few enough that nobody waits for it.
+const PURGE_BATCH: u32 = 500;
+
+impl Invites {
+    /// Revokes an invite. Returns it as it is then.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none.
+    pub async fn revoke(&self, reference: Reference) -> Result<Invite> {
+        let id = self.find(reference).await?.id;
+        let invite = self.0.store.revoke(id, self.now()).await?.ok_or(Refusal::Unknown)?;
+        tracing::info!(invite = %invite.id, "invite revoked");
+        Ok(invite)
+    }
+
+    /// Revokes every pending invite of an inviter. Returns how many there were.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn revoke_of_inviter(&self, inviter: BareJid) -> Result<u64> {
+        let revoked = self.0.store.revoke_of_inviter(inviter.clone(), self.now()).await?;
+        tracing::info!(%inviter, revoked, "the inviter's pending invites revoked");
+        Ok(revoked)
+    }
+
+    /// Lists invites, the newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn list(&self, filter: Filter, limit: u32) -> Result<Vec<Invite>> {
+        Ok(self.0.store.list(filter, limit, self.now()).await?)
+    }
+
+    /// Removes invites that ended longer than `retention` ago. Returns how many there were.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn purge(&self, retention: SignedDuration) -> Result<u64> {
+        let before = self.now().saturating_sub(retention).unwrap_or(Timestamp::MIN);
+        let mut purged = 0;
+        loop {
+            let batch = self.0.store.purge(before, PURGE_BATCH).await?;
+            purged += batch;
+            if batch < u64::from(PURGE_BATCH) {
+                return Ok(purged);
+            }
+        }
+    }
+}

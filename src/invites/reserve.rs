@@ -1,0 +1,171 @@
+//! A use is reserved, for a registration, a password reset or a contact.
+
+use std::time::Instant;
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+use super::lookup::valid_on;
+use super::service::{Invites, Result, lock};
+use crate::invite::{Invite, Purpose, Token, Use};
+use crate::limits::Address;
+use crate::links::Reference;
+use crate::policy;
+use crate::refusal::Refusal;
+use crate::store::Claim;
+
+/// A registration, or a password reset, that is about to be made.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The name of the reservation.
+    pub reservation: String,
+    /// The id of the chat server whose hook reserves; empty if it has none.
+    pub server: String,
+    /// The username.
+    pub username: NodePart,
+    /// The server has an account of this name.
+    pub exists: bool,
+    /// Where the client connects from, if that is known.
+    pub address: Option<Address>,
+}
+
+/// The token that a client presented before it registers.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// The token; `None`: the text cannot be one.
+    pub token: Option<Token>,
+    /// When it was found good, if that is known.
+    pub presented_at: Option<Timestamp>,
+}
+
+/// What a registration may do.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// Go on under the reservation, with what the invite grants.
+    Reserved(Purpose, Box<Invite>),
+    /// Go on without an invite: registration is open.
+    Open,
+}
+
+impl Invites {
+    /// Reserves a use for a registration or a password reset. Without a grant, registration has to be open.
+    ///
+    /// # Errors
+    /// If it may not go on; then nothing is reserved.
+    pub async fn reserve(
+        &self,
+        host: &DomainPart,
+        grant: Option<Grant>,
+        registration: Registration,
+    ) -> Result<Admission> {
+        let Some(grant) = grant else { return self.admit_without_invite(host, registration).await };
+        let invite = valid_on(host, self.look(grant.token.as_ref(), registration.address).await?)?;
+        let (used, invite) = self.reserve_use(invite, grant.presented_at, registration).await?;
+        Ok(Admission::Reserved(used.purpose, Box::new(invite)))
+    }
+
+    async fn admit_without_invite(&self, host: &DomainPart, registration: Registration) -> Result<Admission> {
+        let (_, policy) = self.policy(host.as_str())?;
+        if policy.registration_invite_only {
+            return Err(Refusal::InvitationOnly.into());
+        }
+        let account = BareJid::from_parts(Some(&registration.username), host);
+        if self.exists_once_settled(&account, registration.exists).await? {
+            return Err(Refusal::UsernameTaken.into());
+        }
+        if self.0.store.username_reserved(account, self.now()).await? {
+            return Err(Refusal::UsernameReserved.into());
+        }
+        Ok(Admission::Open)
+    }
+
+    /// Reserves a use of an invite that was found already.
+    pub(super) async fn reserve_use(
+        &self,
+        invite: Invite,
+        presented_at: Option<Timestamp>,
+        registration: Registration,
+    ) -> Result<(Use, Invite)> {
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        let Registration { reservation: id, server, username, exists, address } = registration;
+        let account = BareJid::from_parts(Some(&username), &invite.host);
+        let exists = exists && self.exists_once_settled(&account, true).await?;
+        let reserved_at = self.now();
+        let admitted = policy::admit_registration(&invite, policy, &username, exists, presented_at, reserved_at);
+        if let Err(Refusal::NoSuchAccount(_)) = admitted {
+            self.seems_gone(&account);
+        }
+        let purpose = admitted?;
+        if let Some(address) = address.filter(|_| invite.max_uses != Some(1)) {
+            let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
+            lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;
+        }
+        let used = Use { id, invite: invite.id.clone(), purpose, account, server, reserved_at };
+        if let Err(error) = self.claim(used.clone()).await {
+            lock(&self.0.counts).registered(&used.id, false);
+            return Err(error);
+        }
+        Ok((used, invite))
+    }
+
+    /// Reserves a use for `contact`, who wants to become a contact of `inviter`.
+    ///
+    /// # Errors
+    /// If the token does not allow it; then the inviter decides. So it is for a contact who used the invite before: the
+    /// old link does not bring back a contact whom the inviter has removed since.
+    pub async fn contact(
+        &self,
+        host: &DomainPart,
+        reservation: String,
+        server: String,
+        token: Token,
+        inviter: &BareJid,
+        contact: &BareJid,
+    ) -> Result<()> {
+        let invite = valid_on(host, self.find(Reference::Token(token)).await?)?;
+        policy::admit_contact(&invite, inviter, contact)?;
+        let reserved_at = self.now();
+        invite.usable(reserved_at)?;
+        if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
+            return Err(Refusal::UsedUp.into());
+        }
+        let (purpose, account) = (Purpose::Contact, contact.clone());
+        self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
+    }
+
+    /// Whether an account exists of which the server says so (`exists`), once its reservation, if it has one, is
+    /// settled: a registration that was cut short may have left a part of it.
+    ///
+    /// # Errors
+    /// `InProgress` while it is still in the making.
+    async fn exists_once_settled(&self, account: &BareJid, exists: bool) -> Result<bool> {
+        let standing = self.0.store.reserved_for(account.clone()).await?;
+        if standing.is_empty() {
+            return Ok(exists);
+        }
+        self.settle(standing).await?;
+        match self.0.store.reserved_for(account.clone()).await?.is_empty() {
+            true => Ok(self.0.chat_server.account(account).await?.exists),
+            false => Err(Refusal::InProgress.into()),
+        }
+    }
+
+    /// Takes a use. Where other reservations hold what is needed, settles those and tries once more.
+    async fn claim(&self, wanted: Use) -> Result<()> {
+        for settle in [true, false] {
+            match self.0.store.reserve(wanted.clone()).await? {
+                Claim::Reserved if self.is_given_up(&wanted.id) => {
+                    self.0.store.release(wanted.id).await?;
+                    return Err(Refusal::InProgress.into());
+                }
+                Claim::Reserved => return Ok(()),
+                Claim::Gone => return Err(Refusal::Revoked.into()),
+                Claim::UsedUp => return Err(Refusal::UsedUp.into()),
+                Claim::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+                Claim::Contended(standing) if settle => drop(self.settle(standing).await),
+                Claim::Contended(_) => (),
+            }
+        }
+        Err(Refusal::InProgress.into())
+    }
+}

@@ -1,0 +1,122 @@
+//! What the parts of the service share: its state, its errors, the clock.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jid::{BareJid, DomainPart};
+use jiff::Timestamp;
+
+use super::looks::Looks;
+use super::retries::Retries;
+use crate::chat_server::{ChatServer, Unreachable};
+use crate::invite::NoRandomness;
+use crate::limits::{Counts, Limits};
+use crate::policy::HostPolicy;
+use crate::refusal::Refusal;
+use crate::store::{Store, StoreError};
+
+/// The invites of the served hosts. Cheap to clone.
+#[derive(Clone)]
+pub struct Invites(pub(super) Arc<State>);
+
+/// What the service knows. Everything but the store is memory, and lost when the daemon ends.
+pub(super) struct State {
+    pub(super) store: Store,
+    pub(super) policies: BTreeMap<DomainPart, HostPolicy>,
+    pub(super) chat_server: ChatServer,
+    clock: fn() -> Timestamp,
+    /// What strangers tried lately.
+    pub(super) counts: Mutex<Counts>,
+    /// The names of the reservations that were released last.
+    pub(super) given_up: Mutex<VecDeque<String>>,
+    /// The forms by which passwords were set last, in a browser.
+    pub(super) reset_forms: Mutex<VecDeque<String>>,
+    /// The reservations for which the hook is making an account at this moment.
+    pub(super) registering: Mutex<HashSet<String>>,
+    /// The id of the chat server whose hook has answered, for each host.
+    pub(super) servers: Mutex<BTreeMap<DomainPart, String>>,
+    /// The reservations that could not be settled.
+    pub(super) retries: Mutex<Retries>,
+    /// The accounts that seem to be gone.
+    pub(super) gone: Mutex<Looks<BareJid>>,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is not allowed, or cannot be: an expected answer.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chat server had to be asked and did not answer.
+    #[error("the chat server could not be asked: {0}")]
+    Unreachable(#[from] Unreachable),
+    /// No secret could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+pub(super) type Result<T> = std::result::Result<T, Error>;
+
+impl Invites {
+    /// The service over a store, for hosts with their policies.
+    pub fn new(
+        store: Store,
+        policies: BTreeMap<DomainPart, HostPolicy>,
+        limits: Limits,
+        chat_server: ChatServer,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Invites(Arc::new(State {
+            store,
+            policies,
+            chat_server,
+            clock,
+            counts: Mutex::new(Counts::new(limits)),
+            given_up: Mutex::default(),
+            reset_forms: Mutex::default(),
+            registering: Mutex::default(),
+            servers: Mutex::default(),
+            retries: Mutex::default(),
+            gone: Mutex::default(),
+        }))
+    }
+
+    /// The served hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &DomainPart> {
+        self.0.policies.keys()
+    }
+
+    /// What is allowed on a host.
+    ///
+    /// # Errors
+    /// `UnknownHost` if it is not served.
+    pub fn policy(&self, host: &str) -> std::result::Result<(&DomainPart, &HostPolicy), Refusal> {
+        let found = self.0.policies.iter().find(|(served, _)| served.as_str() == host);
+        found.ok_or_else(|| Refusal::UnknownHost(host.chars().take(100).collect()))
+    }
+
+    /// The chat server, to ask.
+    pub fn chat_server(&self) -> &ChatServer {
+        &self.0.chat_server
+    }
+
+    /// The present instant, in whole seconds as the store keeps them.
+    pub fn now(&self) -> Timestamp {
+        let now = (self.0.clock)();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// The instant that lies this far ahead.
+    pub(super) fn after(&self, time: Duration) -> Timestamp {
+        self.now().saturating_add(time).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Locks a part of the memory. A panic elsewhere does not make it unusable: no change leaves it half done.
+pub(super) fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
