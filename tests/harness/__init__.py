@@ -1,12 +1,13 @@
-"""What the scenarios and the demo stand on: throw-away Prosody servers, the daemon, and XMPP clients.
+"""What the scenarios and the demo are built on: throw-away Prosody servers, the daemon, and XMPP
+clients.
 
-The standard library only, so that `scripts/demo` runs with nothing installed.
+They use the standard library only, so that `scripts/demo` runs with nothing installed.
 
-- `process`  a program started for a test, which cannot outlive it
-- `prosody`  a Prosody 0.12 or 13 in a folder of its own
-- `daemon`   easy-invite in a folder of its own, and its command line
+- `process`  a program that cannot outlive the test that started it
+- `prosody`  a Prosody 0.12 or 13 in its own folder
+- `daemon`   easy-invite in its own folder, and its command line
 - `server`   the two together, with users
-- `web`      the daemon's pages, as somebody's browser asks for them
+- `web`      the daemon's pages, as a browser asks for them
 - `xmpp`     raw client and component streams
-- `clients`  the chat clients people use, as strict and as sloppy as each is
+- `clients`  the chat clients that people use, each as strict or as sloppy as it is
 """

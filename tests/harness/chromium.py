@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven as a person drives it: what they see, type and press on a page."""
+"""Debian's Chromium, driven as a person drives it: by reading, typing and pressing."""
 
 import io
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, async_playwright
 
-# What browsers call themselves on each device.
+# How browsers on each device identify themselves.
 USER_AGENTS = {
     "android": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
                "Mobile Safari/537.36",
@@ -21,7 +21,7 @@ USER_AGENTS = {
     "linux": "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
 }
 
-# It asks nobody but the pages' own server: this machine has no other network, and the tests want none.
+# The browser may contact only the pages' own server.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]
 
@@ -30,7 +30,7 @@ PHONE, SMALL_PHONE, DESKTOP = (360, 740), (320, 600), (1280, 800)
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """A browser of its own, which ends with the block."""
+    """A browser, which ends with the block."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
         try:
@@ -41,9 +41,10 @@ async def chromium() -> AsyncIterator[Browser]:
 
 async def open_page(browser: Browser, url: str, *, device: str = "android", language: str = "en",
                     scheme: str = "light", size: tuple[int, int] | None = None, script: bool = False) -> Page:
-    """A page in a window of its own, with cookies of its own, as somebody opens it from a chat message.
+    """Opens a page in its own window with its own cookies, as from a link in a chat message.
 
-    Without `script`, the browser runs no JavaScript. `script` also lets a test put its own into the page.
+    Without `script`, the browser runs no JavaScript. With it, a test can also put its own into the
+    page.
     """
     width, height = size or (PHONE if device in ("android", "ios") else DESKTOP)
     window = await browser.new_context(user_agent=USER_AGENTS[device], locale=language, color_scheme=scheme,
@@ -55,7 +56,7 @@ async def open_page(browser: Browser, url: str, *, device: str = "android", lang
 
 
 async def text_of(page: Page) -> str:
-    """What a person reads on the page, in one line."""
+    """The text that a person reads on the page, in one line."""
     return " ".join((await page.inner_text("body")).split())
 
 
@@ -65,7 +66,8 @@ async def press(page: Page, text: str) -> None:
 
 
 async def fill_in(page: Page, *, username: str | None = None, password: str | None = None) -> str:
-    """Fills in the form of an account and sends it; without a password, with the one that it offers, which is returned."""
+    """Fills in and sends the form of an account, with the offered password unless one is given.
+    Returns the password."""
     if username is not None:
         await page.locator("#username").fill(username)
     if password is None:
@@ -79,7 +81,7 @@ async def fill_in(page: Page, *, username: str | None = None, password: str | No
 
 
 async def read_code(code: Locator) -> str:
-    """The text of a QR code, as a camera reads it off the screen."""
+    """The text of a QR code on the screen, as a camera reads it."""
     image = Image.open(io.BytesIO(await code.screenshot(scale="css")))
     read = zxingcpp.read_barcodes(image)
     assert len(read) == 1, f"{len(read)} codes in the picture"

@@ -1,11 +1,12 @@
-"""The chat clients people use, as far as invites go: each as strict and as sloppy as it really is.
+"""The chat clients that people use, as far as invites go, each as strict or as sloppy as it is.
 
-They are for asking "does this client's user get through?" of a server. What a client would refuse, and what its user
-would then see, is a `ClientError`. What is on the wire, and in which order, is what each client sends; a part that is
-the same in all (login, presence) is not imitated.
+They tell whether a client's user gets through on a server. When a client would refuse, it raises a
+`ClientError` with what its user sees. Each sends the stanzas of the real client in their order.
+What is the same in all of them (login, presence) is not imitated.
 
-A client is made with the `Server` that it connects to. A story is: `log_in`, `create_invite`; elsewhere `join`, which
-is `redeem`, `log_in` and, for a link to a contact, `add_contact`.
+A client is made with the `Server` that it connects to. The inviter does `log_in` and
+`create_invite`. The friend does `join`, which is `redeem`, `log_in` and, for a contact link,
+`add_contact`.
 """
 
 import copy
@@ -29,12 +30,12 @@ OUT_OF_BAND = "jabber:x:oob"
 
 
 class ClientError(Exception):
-    """The client gives up; the message is what its user sees, or what happened behind their back."""
+    """The client gives up. The message is what its user sees, or what the user does not see."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """An `xmpp:` link as a client has read it."""
+    """An `xmpp:` link as a client reads it."""
 
     domain: str
     username: str | None
@@ -48,13 +49,13 @@ class Link:
 
     @property
     def jid(self) -> str:
-        """The address the link is to."""
+        """The address in the link."""
         return f"{self.username}@{self.domain}" if self.username else self.domain
 
 
 @dataclass(frozen=True)
 class SharedInvite:
-    """A new invite: the two links in the answer, and the one that the client's user gets to share."""
+    """A new invite: the two links in the answer, and the one that the user shares."""
 
     uri: str
     landing_url: str | None
@@ -63,8 +64,10 @@ class SharedInvite:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a client shows of a command's answer: a form's values, or a note, or a web address; never two of them in
-    clients that pick one. `session` and `form` are what it keeps for the next step."""
+    """What a client shows of a command's answer: a form's values, a note or a web address.
+
+    Some clients show only one of them. The client keeps `session` and `form` for the next step.
+    """
 
     status: str | None
     values: Mapping[str, str]
@@ -74,7 +77,7 @@ class Shown:
 
 
 class ChatClient:
-    """What all of them have in common."""
+    """What all clients have in common."""
 
     name: ClassVar[str]
     reply_seconds: ClassVar[float] = 10
@@ -102,29 +105,30 @@ class ChatClient:
         raise ClientError(f"{self.name} has no button for invites")
 
     async def redeem(self, uri: str, username: str, password: str) -> str:
-        """Opens a link with no account in the client and registers; returns the new bare JID. Does not log in."""
+        """Opens a link without an account and registers.
+        Returns the new bare JID, and does not log in."""
         raise ClientError(f"{self.name} does not register with links")
 
     async def add_contact(self, uri: str) -> None:
-        """Opens a link to a contact with the client's account: asks for their presence, with the token."""
+        """Opens a contact link with an account: asks for the contact's presence, with the token."""
         link = self.read_link(uri)
         if link.action != "roster":
             raise ClientError("the link is not to a contact")
         await self.subscribe(link)
 
     async def join(self, uri: str, username: str, password: str) -> None:
-        """Opens a link with no account in the client: registers, logs in, and adds the contact the link is to."""
+        """Opens a link without an account: registers, logs in, and adds the contact in the link."""
         jid = await self.redeem(uri, username, password)
         await self.log_in(username, password, jid.partition("@")[2])
         if self.read_link(uri).action == "roster":
             await self.add_contact(uri)
 
     async def subscribe(self, link: Link) -> None:
-        """Asks for the presence of the contact that the link is to."""
+        """Asks for the presence of the contact in the link."""
         self.stream.subscribe(link.jid, link.token)
 
     def read_link(self, uri: str) -> Link:
-        """Reads an `xmpp:` link; no other scheme is understood."""
+        """Reads an `xmpp:` link, and refuses any other scheme."""
         scheme, _, rest = uri.partition(":")
         if scheme.lower() != "xmpp":
             raise ClientError(f"{uri} is not an XMPP link")
@@ -139,7 +143,8 @@ class ChatClient:
         return key, value
 
     async def ask(self, to: str, type: str, payload: str) -> Element:
-        """An IQ's reply, be it a result or an error. One that is not from the address asked is ignored as forged."""
+        """The reply to an IQ, result or error.
+        A reply from another address is ignored as forged."""
         try:
             reply = await self.stream.send_iq(type, payload, to, seconds=self.reply_seconds)
         except WaitTimeout:
@@ -149,7 +154,7 @@ class ChatClient:
         return reply
 
     async def listed_commands(self) -> list[Element]:
-        """The items of the own domain's list of commands."""
+        """The items in the list of commands of the user's own server."""
         reply = await self.ask(self.stream.domain, "get",
                                f"<query xmlns='{DISCO_ITEMS}' node='{ADHOC}'/>")
         query = child(reply, "query")
@@ -159,26 +164,26 @@ class ChatClient:
 
 
 def require_legacy_fields(query: Element | None) -> None:
-    """What every client but Siskin needs of the registration form."""
+    """Requires the legacy fields in the registration form, as every client but Siskin does."""
     if query is None or child(query, "username") is None or child(query, "password") is None:
         raise ClientError("the registration form has no <username/> and <password/>")
 
 
 def may_register(link: Link) -> bool:
-    """Whether a link offers an account, to clients that look at `ibr`."""
+    """Whether a link offers an account, for clients that look at `ibr`."""
     return link.action == "register" or (link.action == "roster" and link.parameters.get("ibr") == "y")
 
 
 def told(error: StanzaError) -> str:
-    """A condition and its text, as Monal shows them."""
+    """An error's condition and text, as Monal shows them."""
     return f"{error.condition} ({error.text})"
 
 
 class Conversations(ChatClient):
-    """Conversations since 2.13 and its kin."""
+    """Conversations since 2.13, and its forks."""
 
     name = "Conversations"
-    reply_seconds = 2  # later the user gets a link without a token instead
+    reply_seconds = 2  # after that, the user gets a link without a token
     token_feature = TOKEN_FEATURE
     addresses_domain = True
 
@@ -188,7 +193,8 @@ class Conversations(ChatClient):
         self.command_addresses: dict[str, str] = {}
 
     async def log_in(self, username: str, password: str, domain: str | None = None) -> None:
-        """Logs in and reads, once per session, which commands the own domain has, and at which address."""
+        """Logs in, and reads once which commands the
+        user's own server has, and at which addresses."""
         await super().log_in(username, password, domain)
         self.command_addresses = {}
         info = await self.stream.disco_info(self.stream.domain)
@@ -196,12 +202,13 @@ class Conversations(ChatClient):
             self.command_addresses = {item.get("node"): item.get("jid") for item in await self.listed_commands()}
 
     def read_parameter(self, text: str) -> tuple[str, str]:
-        """Keys in any case; values are decoded."""
+        """Accepts keys in any case, and decodes values."""
         key, value = super().read_parameter(text)
         return key.lower(), unquote(value)
 
     async def create_invite(self) -> SharedInvite:
-        """The invite button: there only if the command is listed; one step, no form."""
+        """Presses the invite button, which is there only if the command is listed:
+        one step, no form."""
         address = self.address_for_invites()
         reply = await self.ask(address, "set",
                                f"<command xmlns='{ADHOC}' node={quoteattr(NEW_INVITE)} action='execute'/>")
@@ -211,7 +218,7 @@ class Conversations(ChatClient):
         return self.read_invite(reply)
 
     async def create_account_invite(self) -> SharedInvite:
-        """An admin's invite for a new account: asks that both become contacts, and chooses no username."""
+        """Makes an admin's invite for an account: asks for a contact, and chooses no username."""
         address = self.address_for_invites()
         try:
             first = await self.stream.execute(address, CREATE_ACCOUNT)
@@ -233,7 +240,7 @@ class Conversations(ChatClient):
         return SharedInvite(uri, landing_url, landing_url or uri)
 
     def address_for_invites(self) -> str:
-        """Where "New Invite" is; without it there is no button."""
+        """The address of New Invite. Without it there is no button."""
         if NEW_INVITE not in self.command_addresses:
             raise ClientError("there is no invite button")
         return self.command_addresses[NEW_INVITE]
@@ -243,7 +250,7 @@ class Conversations(ChatClient):
         return "Unable to parse invite"
 
     def read_invite(self, reply: Element) -> SharedInvite:
-        """The invite in the answer. Only an own link to oneself as a contact is believed."""
+        """The invite in the answer, if its link is to the user as a contact."""
         form = form_in(reply)
         values = form_values(form) if form is not None else {}
         uri = values.get("uri")
@@ -255,7 +262,8 @@ class Conversations(ChatClient):
         return SharedInvite(uri, landing_url, landing_url or uri)
 
     def read_landing_url(self, text: str | None) -> str | None:
-        """The landing page, which may be missing or empty, but not something else than a web address."""
+        """The landing page. It may be missing or empty,
+        but must not be anything but a web address."""
         if not text:
             return None
         try:
@@ -268,7 +276,7 @@ class Conversations(ChatClient):
         return text
 
     async def redeem(self, uri: str, username: str, password: str) -> str:
-        """Registers: token, registration form, legacy fields, each to the domain."""
+        """Registers by token, registration form and legacy fields, each sent to the domain."""
         link = self.read_link(uri)
         if not may_register(link):
             raise ClientError("the link does not offer an account")
@@ -295,7 +303,7 @@ class Conversations(ChatClient):
         return f"{username}@{link.domain}"
 
     async def present_token(self, stream: Client, token: str, to: str | None) -> None:
-        """Any other refusal than "unknown token" is passed over."""
+        """Presents the token, and ignores any refusal but "unknown token"."""
         try:
             await stream.preauth(token, to)
         except StanzaError as error:
@@ -303,13 +311,14 @@ class Conversations(ChatClient):
                 raise ClientError("Invalid registration token") from error
 
     async def subscribe(self, link: Link) -> None:
-        """Adds to the roster, then asks for the presence."""
+        """Adds the contact to the roster, then asks for the presence."""
         await self.stream.ask("set", f"<query xmlns='{ROSTER}'><item jid={quoteattr(link.jid)}/></query>")
         await super().subscribe(link)
 
 
 def told_registration_failure(error: StanzaError) -> str:
-    """What a user of Conversations reads when registering fails. The server's own text is never shown."""
+    """What a user of Conversations reads when registration fails.
+    It never shows the server's text."""
     if error.condition == "conflict":
         return "Username already in use"
     if error.condition == "resource-constraint":
@@ -333,7 +342,7 @@ class ConversationsOld(Conversations):
         return error.text or error.condition
 
     def read_invite(self, reply: Element) -> SharedInvite:
-        """The invite in the answer, whatever it is."""
+        """The invite in the answer, unchecked."""
         form = form_in(reply)
         values = form_values(form) if form is not None else {}
         if not values.get("uri"):
@@ -342,7 +351,7 @@ class ConversationsOld(Conversations):
         return SharedInvite(values["uri"], landing_url, landing_url or values["uri"])
 
     async def present_token(self, stream: Client, token: str, to: str | None) -> None:
-        """Any refusal ends it."""
+        """Presents the token, and stops at any refusal."""
         try:
             await stream.preauth(token, to)
         except StanzaError as error:
@@ -350,13 +359,15 @@ class ConversationsOld(Conversations):
 
 
 class Cheogram(ConversationsOld):
-    """Cheogram: the old Conversations, and a good place for any command of a contact."""
+    """Cheogram: the old Conversations, which also shows any command of a contact."""
 
     name = "Cheogram"
 
     async def open_commands_tab(self, contact: str) -> dict[str, str]:
-        """Makes an address a contact and lists its commands, by node. The tab is there only if the contact's presence
-        says (XEP-0115) that it has commands."""
+        """Makes an address a contact and lists its commands, by node.
+
+        There is a tab only if the contact's presence (XEP-0115) announces commands.
+        """
         await self.subscribe(Link(contact, None, "roster", {}))
         presence = await self.stream.presence_from(contact)
         caps = presence.find(f"{{{CAPABILITIES}}}c")
@@ -369,7 +380,7 @@ class Cheogram(ConversationsOld):
         return {node: item.name for node, item in (await self.stream.commands(address)).items()}
 
     async def run_command(self, address: str, node: str, answers: Mapping[str, str] | None = None) -> Shown:
-        """Runs a command; with `answers`, fills in the form that it shows first. Sends the whole form back."""
+        """Runs a command. With `answers`, fills in its form, and sends the whole form back."""
         first = self.show(await self.stream.execute(address, node))
         if answers is None:
             return first
@@ -381,7 +392,7 @@ class Cheogram(ConversationsOld):
         return self.show(await self.stream.execute(address, node, action=action, session=first.session, form=form))
 
     def show(self, command: Element) -> Shown:
-        """Shows the first of form, web address and note, and nothing of the others."""
+        """Shows only the first of form, web address and note."""
         if command.get("status") is None:
             raise ClientError("Cheogram crashes: an answer without a status")
         actions = child(command, "actions")
@@ -404,12 +415,13 @@ class Monal(ChatClient):
     name = "Monal"
 
     def read_parameter(self, text: str) -> tuple[str, str]:
-        """The value is what stands between the first and the second `=`."""
+        """The value ends at a second `=`."""
         key, value, *_ = [*text.split("="), ""]
         return key, value
 
     async def create_invite(self) -> SharedInvite:
-        """The share icon: there only if the own domain has the command under its own address."""
+        """Presses the share icon, which is there only if
+        the domain lists the command at its own address."""
         domain = self.stream.domain
         if NEW_INVITE not in [item.get("node") for item in await self.listed_commands() if item.get("jid") == domain]:
             raise ClientError("there is no invite button")
@@ -434,8 +446,12 @@ class Monal(ChatClient):
         return SharedInvite(uri, landing_url, landing_url)
 
     async def redeem(self, uri: str, username: str, password: str) -> str:
-        """Registers on one stream: token to the domain, then form and legacy fields without an address. The username
-        of the link is a proposal, and a link to a contact is tried whether it offers an account or not."""
+        """Registers on one stream: token to the domain, then form and legacy fields without an
+        address.
+
+        The username in the link is only a proposal. A contact link is tried whether it offers an
+        account or not.
+        """
         link = self.read_link(uri)
         if link.action not in ("register", "roster"):
             raise ClientError("the link does not offer an account")
@@ -456,7 +472,7 @@ class Monal(ChatClient):
         return f"{username}@{link.domain}"
 
     async def subscribe(self, link: Link) -> None:
-        """Approves the contact beforehand, then asks for their presence."""
+        """Approves the contact beforehand, then asks for the presence."""
         self.stream.send(f"<presence type='subscribed' to={quoteattr(link.jid)}/>")
         await super().subscribe(link)
 
@@ -467,7 +483,8 @@ class Yaxim(ChatClient):
     name = "yaxim"
 
     async def create_invite(self) -> SharedInvite:
-        """Just tries the command on the own domain. Whatever goes wrong, the user gets a link that registers nobody."""
+        """Tries the command on the user's own domain.
+        After any failure, the user gets a link that registers nobody."""
         reply = await self.ask(self.stream.domain, "set",
                                f"<command xmlns='{ADHOC}' node={quoteattr(NEW_INVITE)} action='execute'/>")
         command = reply.find(f"{{{ADHOC}}}command")
@@ -481,7 +498,7 @@ class Yaxim(ChatClient):
         return SharedInvite(uri, landing_url, landing_url or f"https://yax.im/i/#{uri.removeprefix('xmpp:')}")
 
     async def redeem(self, uri: str, username: str, password: str) -> str:
-        """Registers: token without an address, then form and legacy fields to the domain."""
+        """Registers by token without an address, then form and legacy fields to the domain."""
         link = self.read_link(uri)
         if not may_register(link):
             raise ClientError("the link does not offer an account")
@@ -502,13 +519,16 @@ class Siskin(ChatClient):
     name = "Siskin"
 
     def read_parameter(self, text: str) -> tuple[str, str]:
-        """The value is the second part between `=`."""
+        """The value ends at a second `=`."""
         key, value, *_ = [*text.split("="), ""]
         return key, value
 
     async def redeem(self, uri: str, username: str, password: str, *, slow: bool = False) -> str:
-        """Registers: token as soon as the features are there, then the form, a data form where there is one. With a
-        `slow` user the stream is lost meanwhile: all of it again on a new stream, and the form must be the same."""
+        """Registers by token as soon as there are features, then the form, preferably a data form.
+
+        With a `slow` user, the stream is lost meanwhile. Everything is done again on a new stream,
+        and the form must be the same.
+        """
         link = self.read_link(uri)
         if not may_register(link):
             raise ClientError("the link does not offer an account")
@@ -532,7 +552,8 @@ class Siskin(ChatClient):
         return f"{username}@{link.domain}"
 
     async def fetch_form(self, stream: Client, link: Link) -> tuple[str, dict[str, str | None]]:
-        """Presents the token and fetches the form: its kind, and the label of each field."""
+        """Presents the token and fetches the form.
+        Returns the form's kind, and the label of each field."""
         try:
             if link.token and stream.has_feature(INVITE_FEATURE):
                 await stream.preauth(link.token, link.domain)
@@ -546,7 +567,7 @@ class Siskin(ChatClient):
 
 
 def told_by_siskin(error: StanzaError) -> str:
-    """The server's text where there is one."""
+    """The server's text if there is one, else Siskin's own."""
     own_texts = {
         "feature-not-implemented": "Registration is not supported by this server",
         "not-acceptable": "Provided values are not acceptable",
@@ -558,12 +579,13 @@ def told_by_siskin(error: StanzaError) -> str:
 
 
 class Beagle(ChatClient):
-    """Beagle IM, on macOS: registers nobody, but runs any command, without ever naming the session."""
+    """Beagle IM, on macOS: does not register, but runs
+    any command, without ever naming the session."""
 
     name = "Beagle"
 
     async def run_command(self, address: str, node: str, answers: Mapping[str, str] | None = None) -> Shown:
-        """Runs a command from the service discovery window; with `answers`, fills in the form that it shows first."""
+        """Runs a command from the service discovery window. With `answers`, fills in its form."""
         first = self.show(await self.stream.execute(address, node, action=None))
         if answers is None:
             return first
@@ -571,7 +593,7 @@ class Beagle(ChatClient):
         return self.show(await self.stream.execute(address, node, action=None, form=form))
 
     def show(self, command: Element) -> Shown:
-        """Shows form and notes."""
+        """Shows the form and the notes."""
         form = form_in(command)
         notes = [note.text or "" for note in children(command, "note")]
         return Shown(command.get("status"), form_values(form) if form is not None else {}, "\n".join(notes) or None,
@@ -579,7 +601,8 @@ class Beagle(ChatClient):
 
 
 def fill_in(form: Element | None, answers: Mapping[str, str]) -> Element:
-    """A shown form with these answers, to be sent back whole: title, instructions, labels and options included."""
+    """A form filled in with these answers and sent back
+    whole, with title, instructions, labels and options."""
     if form is None:
         raise ClientError("there is no form to fill in")
     filled = copy.deepcopy(form)
@@ -593,7 +616,7 @@ def fill_in(form: Element | None, answers: Mapping[str, str]) -> Element:
 
 
 def set_value(entry: Element, value: str) -> None:
-    """Gives a field this one value."""
+    """Gives a field one value."""
     for old in entry.findall(f"{{{DATA_FORM}}}value"):
         entry.remove(old)
     SubElement(entry, f"{{{DATA_FORM}}}value").text = value

@@ -1,5 +1,5 @@
-"""People who make invites and register all the time, while a test does something to the server, and what has to hold
-afterwards of everything that they were told."""
+"""Users who make invites and guests who register, while a test disturbs the server. In the end,
+everything that they were told must hold."""
 
 import asyncio
 import itertools
@@ -12,8 +12,8 @@ from .xmpp import PING, StanzaError
 
 INVITERS = ("alice", "bob")
 EVERY = 0.4  # seconds between two invites of one user
-PATIENCE = 60  # seconds until everybody has been told yes or no
-PING_SECONDS = 3  # within which Prosody answers others, on a busy machine
+PATIENCE = 60  # seconds until everybody has a final answer
+PING_SECONDS = 3  # for Prosody's answer to an uninvolved user, on a busy machine
 TEMPORARY = ("Invitations cannot be processed at the moment. Please try again later.",
              "Invitations cannot be checked at the moment. Please try again later.")
 IN_PROGRESS = "This invitation is being used right now. Please try again in a minute"
@@ -22,29 +22,30 @@ USED_UP = ("item-not-found", "not-acceptable")
 
 @dataclass
 class Link:
-    """An invite that a user was told of, and the two who both want its one use."""
+    """An invite that was confirmed to a user, and two guests who both want its one use."""
 
     invite: Invite
     inviter: str
     guests: tuple[str, str]
     accounts: list[str] = field(default_factory=list)
-    """Who was told yes."""
+    """The guests who were told of success."""
 
 
 class Crowd:
-    """Users of one server who make an invite after the other, and two guests for each of them. An asynchronous context
-    manager: they go on within `async with`, and at its end everybody is waited for until told yes or no.
+    """Users of one server who make invites one after the other, and two guests for each invite.
 
-    Every refusal that is not one of those that they have to expect fails them, and so does a Prosody that does not
-    answer somebody else's ping.
+    An asynchronous context manager: they go on within `async with`, and its end waits until
+    everybody has a final answer. An unexpected refusal fails the crowd, and so does a Prosody that
+    does not answer an uninvolved user's ping.
     """
 
     def __init__(self, server: Server, name: str = "guest", to: str | None = None):
-        """Of a running server; the guests' names begin with `name`. Commands go to the address `to`, or to the host."""
+        """A crowd for a running server. Guests' names begin with `name`.
+        Commands go to the address `to`, or to the host."""
         self.server = server
         self.links: list[Link] = []
         self.refusals = 0
-        """How often somebody was told to try again later."""
+        """How many requests were refused as temporary."""
         self._name = name
         self._to = to
         self._numbers = itertools.count(1)
@@ -54,7 +55,8 @@ class Crowd:
 
     async def __aenter__(self) -> "Crowd":
         streams = [await self.server.login(username, resource=self._name) for username in (*INVITERS, "admin")]
-        self._others = [asyncio.create_task(self._invite(username, stream)) for username, stream in zip(INVITERS, streams)]
+        for username, stream in zip(INVITERS, streams):
+            self._others.append(asyncio.create_task(self._invite(username, stream)))
         self._others.append(asyncio.create_task(self._ping(streams[-1])))
         await self.more(2)
         return self
@@ -67,20 +69,20 @@ class Crowd:
         await asyncio.gather(*self._guests)
 
     async def more(self, count: int, seconds: float = PATIENCE) -> None:
-        """Waits until so many more links have made their account: it goes on by itself."""
+        """Waits until this many more links have made their account."""
         made = sum(bool(link.accounts) for link in self.links)
         reached = made + count
         deadline = time.monotonic() + seconds
         while sum(bool(link.accounts) for link in self.links) < reached:
             for task in (*self._others, *self._guests):
                 if task.done():
-                    task.result()  # raises what failed it
+                    task.result()  # raises its failure
             assert time.monotonic() < deadline, f"fewer than {count} accounts in {seconds} seconds"
             await asyncio.sleep(0.05)
 
     async def count(self) -> None:
-        """Every link that anybody was told of is there and has made one account, which is counted once and has its
-        contact; and whoever was told that they have an account has it."""
+        """Checks that every confirmed link exists and has made one account, which is counted once
+        and has its contact. Every guest who was told of success must have an account."""
         used = "SELECT uses, taken FROM invite WHERE taken > 0"
         await eventually(lambda: in_store(self.server, used) == [(1, 1)] * len(self.links), "every use is counted once",
                          seconds=30)
@@ -122,7 +124,7 @@ class Crowd:
                     return
                 self._expected(refusal)
             await asyncio.sleep(EVERY)
-        raise AssertionError(f"{guest} was never told yes or no")
+        raise AssertionError(f"{guest} never got a final answer")
 
     async def _ping(self, stream) -> None:
         while not self._closing.is_set():

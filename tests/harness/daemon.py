@@ -1,4 +1,4 @@
-"""The easy-invite daemon in a folder of its own, and its command line."""
+"""The easy-invite daemon in its own folder, and its command line."""
 
 import json
 import os
@@ -25,7 +25,8 @@ def binary_path() -> Path:
 
 def default_config(component_port: int, secret: str, *, jid: str = "invite.example.org",
                    hosts: Iterable[str] = ("example.org",)) -> dict:
-    """A configuration that serves these VirtualHosts, with the store in the daemon's folder, to be changed at will."""
+    """A configuration for these VirtualHosts, with the store in the daemon's folder.
+    The caller may change it."""
     return {
         "component": {"jid": jid, "server": f"127.0.0.1:{component_port}", "secret": secret},
         "store": {"url": "sqlite:easy-invite.db"},
@@ -34,11 +35,11 @@ def default_config(component_port: int, secret: str, *, jid: str = "invite.examp
 
 
 def toml(config: Mapping) -> str:
-    """A configuration of nested tables, strings, numbers, booleans and lists, in TOML."""
+    """A configuration in TOML, from nested tables, strings, numbers, booleans and lists."""
     lines: list[str] = []
 
     def in_toml(value: object) -> str:
-        return json.dumps(value, ensure_ascii=False)  # JSON's notation of these is TOML's too
+        return json.dumps(value, ensure_ascii=False)  # for these types, JSON's notation is TOML's
 
     def key_in_toml(key: str) -> str:
         return key if re.fullmatch("[A-Za-z0-9_-]+", key) else in_toml(key)
@@ -57,13 +58,15 @@ def toml(config: Mapping) -> str:
 
 
 class Daemon(Service):
-    """One easy-invite daemon. A context manager: it runs within `with`, and is stopped at the end."""
+    """One easy-invite daemon. A context manager:
+    it runs within `with`, and is stopped at the end."""
 
     def __init__(self, folder: Path, config: Mapping | str, *, environment: Mapping[str, str] | None = None,
                  binary: Path | None = None):
-        """Describes the daemon; `start` (or `with`) runs it. `environment` is added to this process's own.
+        """Describes the daemon. `start` (or `with`) runs it. `environment` is added to this
+        process's own.
 
-        Several daemons may share a folder's store only through `config`: each has a folder of its own.
+        Each daemon has its own folder. Daemons that share a store do so through `config`.
         """
         self.folder = folder.resolve()
         self.config = config
@@ -88,16 +91,17 @@ class Daemon(Service):
 
     @property
     def exit_code(self) -> int | None:
-        """What the running process ended with on its own account, or None while it runs."""
+        """The exit code of a process that ended by itself, or None while it runs."""
         return self._process.exit_code if self._process else None
 
     @property
     def log(self) -> str:
-        """What all runs in this folder have logged so far."""
+        """The log of all runs in this folder so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def start(self, *, wait: bool = True) -> None:
-        """Writes the configuration and starts `easy-invite run`; waits until it is logged in, unless told not to."""
+        """Writes the configuration and starts `easy-invite run`.
+        With `wait`, returns when it is logged in."""
         if self._process is not None:
             raise RuntimeError("this daemon runs already")
         self.write_config()
@@ -108,7 +112,8 @@ class Daemon(Service):
             self.wait_until_logged_in()
 
     def wait_until_logged_in(self, seconds: float = START_SECONDS, *, times: int = 1) -> None:
-        """Waits until this run has logged in to Prosody; `times` counts the first login and each one after a loss."""
+        """Waits until this run has logged in to Prosody `times` times.
+        After a lost connection, it logs in again."""
         try:
             self._process.wait_until(lambda: self.logins >= times, seconds, "login to Prosody")
         except ProcessFailed:
@@ -121,7 +126,8 @@ class Daemon(Service):
         return self.log[self._log_before:].count(LOGGED_IN)
 
     def stop(self) -> int | None:
-        """Ends it as a service manager does (SIGTERM) and returns the exit code; None if it was not started."""
+        """Stops it as a service manager does (SIGTERM).
+        Returns the exit code, or None if it was not started."""
         process, self._process = self._process, None
         return process.stop() if process else None
 
@@ -132,7 +138,7 @@ class Daemon(Service):
         return exit_code
 
     def cli(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Runs `easy-invite` with this daemon's configuration, whether it is up or down; stdout and stderr are text."""
+        """Runs `easy-invite` with this daemon's configuration, whether the daemon is up or down."""
         self.write_config()
         return subprocess.run([str(self.binary), "--config", str(self.config_file), *arguments], cwd=self.folder,
                               env=self.environment, input="" if input is None else input,

@@ -1,4 +1,4 @@
-"""The gate's other end: a daemon that the test plays itself, for what the real one asks the hook."""
+"""The daemon's side of the gate, played by a test that asks the hook itself."""
 
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element
@@ -10,20 +10,21 @@ from .xmpp import PING, Component, child, local_name
 
 GATE = "urn:easy-invite:gate:1"
 
-# When every use was reserved, as far as the hook is told: before the accounts of these tests were made.
+# The hook is told that every use was reserved at this time, before these tests made accounts.
 RESERVED_AT = "2020-01-01T00:00:00Z"
 
 
 def is_ping(stanza: Element) -> bool:
-    """Whether a stanza wants to know only whether somebody is there (XEP-0199)."""
+    """Whether a stanza is a ping (XEP-0199)."""
     return any(element.tag == f"{{{PING}}}ping" for element in stanza)
 
 
 class PlayedDaemon:
-    """What speaks to the hook of a server's first VirtualHost in the daemon's place. It answers pings."""
+    """A test in the daemon's place, which talks to the hook of the server's first VirtualHost.
+    It answers pings."""
 
     def __init__(self, server: Server, stream: Component, server_id: str):
-        """`connect` makes it."""
+        """See `connect`."""
         self.stream = stream
         self.server_id = server_id
         self._server = server
@@ -38,8 +39,11 @@ class PlayedDaemon:
 
     async def create(self, reservation: str, username: str, password: str, *, roles: Iterable[str] = (),
                      groups: Iterable[str] = (), **attributes: str) -> str:
-        """Has an account made, or with `purpose="reset"` its password set. Returns the answer in short: "created", "created,
-        not settled" or "in-flight"; raises StanzaError."""
+        """Asks for an account, or with `purpose="reset"` for a new password.
+
+        Returns the answer in short: "created", "created, not settled" or "in-flight". Raises
+        StanzaError.
+        """
         attributes = {"reservation": reservation, "username": username, "purpose": "register", "server": self.server_id,
                       "reserved_at": RESERVED_AT, **attributes}
         content = "".join([*(f"<role>{escape(role)}</role>" for role in roles),
@@ -52,7 +56,7 @@ class PlayedDaemon:
         return answer.get("is")
 
     async def settle(self, reservation: str, username: str, **attributes: str) -> str:
-        """What became of a reservation that registers; raises StanzaError."""
+        """The fate of a reservation for an account. Raises StanzaError."""
         account = f"{username}@{self._server.domain}"
         attributes = {"reservation": reservation, "account": account, "purpose": "register", "server": self.server_id,
                       "reserved_at": RESERVED_AT, **attributes}
@@ -63,7 +67,7 @@ class PlayedDaemon:
         return await self._ask("account", {"username": username}, type="get")
 
     async def account_exists(self, username: str) -> bool:
-        """Whether there is such an account, as the hook says."""
+        """Whether the hook says that there is such an account."""
         return (await self.account(username)).get("exists") == "true"
 
     async def _ask(self, name: str, attributes: dict[str, str], content: str = "", type: str = "set") -> Element:

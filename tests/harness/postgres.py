@@ -1,6 +1,6 @@
-"""A throw-away PostgreSQL in a folder of its own and on a free port of 127.0.0.1, and databases in it.
+"""A throw-away PostgreSQL in its own folder and on a free port of 127.0.0.1, with databases.
 
-The programs are those that Debian's package `postgresql` installs. The machine's own server is not touched.
+The programs are those of Debian's package `postgresql`. The machine's own server is not touched.
 """
 
 import itertools
@@ -17,16 +17,19 @@ import psycopg
 from .process import Process, ProcessFailed, Service, free_port
 
 START_SECONDS = 60
-# After a crash it would sync each file of each database by itself before it answers: thousands, where many tests have theirs.
-SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB", "log_line_prefix": "%d ",
-            "recovery_init_sync_method": "syncfs"}
+# "syncfs": after a crash, PostgreSQL would else sync
+# thousands of files of many tests' databases one by one.
+SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB",
+            "log_line_prefix": "%d ", "recovery_init_sync_method": "syncfs"}
 
 
 class Postgres(Service):
-    """One throw-away PostgreSQL server. A context manager: it runs within `with`, and is stopped at the end."""
+    """One throw-away PostgreSQL server. A context manager:
+    it runs within `with`, and is stopped at the end."""
 
     def __init__(self, folder: Path):
-        """Describes the server; `start` (or `with`) makes it and runs it. Others must be able to look into the folder."""
+        """Describes the server. `start` (or `with`) makes and runs it.
+        Other users must be able to enter the folder."""
         self.folder = folder.resolve()
         self.port = free_port()
         self.log_file = self.folder / "postgres.log"
@@ -43,11 +46,12 @@ class Postgres(Service):
 
     @property
     def log(self) -> str:
-        """What the server has written so far."""
+        """The log so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def start(self) -> None:
-        """Makes the cluster, the first time, and runs the server; returns when it answers."""
+        """Runs the server, and creates the cluster the first time.
+        Returns when the server answers."""
         if not self._data.exists():
             self._make()
         command = [_program("postgres"), "-D", self._data, "-p", str(self.port), "-k", self.folder]
@@ -57,7 +61,8 @@ class Postgres(Service):
         self._process.wait_until(self._answers, START_SECONDS, "answer on its port")
 
     def stop(self) -> int | None:
-        """Ends it as an operator does who cannot wait ("fast": connections are ended), and returns the exit code."""
+        """Stops it at once ("fast": connections are ended).
+        Returns the exit code, or None if it did not run."""
         process, self._process = self._process, None
         if process is None:
             return None
@@ -65,7 +70,8 @@ class Postgres(Service):
         return process.wait()
 
     def kill(self) -> None:
-        """Ends all its processes as a crash of the machine does (SIGKILL). Returns when none is left, so that it can start."""
+        """Ends all its processes (SIGKILL), as a crash of the machine does.
+        Returns when none is left."""
         super().kill()
         while self._signal_all(signal.SIGKILL):
             time.sleep(0.01)
@@ -79,14 +85,14 @@ class Postgres(Service):
         self._signal_all(signal.SIGCONT)
 
     def create_database(self) -> str:
-        """Makes an empty database and returns its URL, as `store.url` takes it."""
+        """Creates an empty database and returns its URL, as `store.url` takes it."""
         name = f"invites_{os.getpid()}_{next(self._databases)}"
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self._url(name)
 
     def end_connections(self) -> int:
-        """Ends every connection to the databases that were made here, and returns how many there were."""
+        """Ends all connections to these databases, and returns how many there were."""
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
             ended = connection.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE 'invites_%'")
@@ -101,7 +107,8 @@ class Postgres(Service):
             shutil.chown(self.folder, "postgres", "postgres")
         command = [_program("initdb"), "--pgdata", self._data, "--username", "postgres", "--auth", "trust",
                    "--encoding", "UTF8", "--no-locale", "--no-sync"]
-        made = subprocess.run([str(word) for word in _as_owner(command)], cwd=self.folder, capture_output=True, text=True)
+        made = subprocess.run([str(word) for word in _as_owner(command)], cwd=self.folder,
+                              capture_output=True, text=True)
         if made.returncode != 0:
             raise ProcessFailed(f"initdb ended with {made.returncode}\n{made.stdout}{made.stderr}")
 
@@ -113,14 +120,15 @@ class Postgres(Service):
             return False
 
     def _signal_all(self, number: signal.Signals) -> int:
-        """To the server and the processes that it has started, each in a session of its own; returns how many there are."""
+        """Signals the server and its processes, each of which has its own session.
+        Returns their number."""
         signalled = 0
         for folder in Path("/proc").glob("[0-9]*/cwd"):
             try:
                 if folder.readlink() == self._data:
                     os.kill(int(folder.parent.name), number)
                     signalled += 1
-            except OSError:  # it has ended, or it is none of ours
+            except OSError:  # it has ended, or belongs to another user
                 pass
         return signalled
 
@@ -133,7 +141,7 @@ def _program(name: str) -> Path:
 
 
 def _as_owner(command: Sequence[str | Path]) -> list[str | Path]:
-    """PostgreSQL refuses to run as root."""
+    """The command, run as another user if need be: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return list(command)
     return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--pdeathsig", "KILL", *command]

@@ -1,4 +1,5 @@
-"""A program that a test starts. Its output goes to a file; it ends when the test's process ends, however that ends."""
+"""A program that a test starts. Its output goes to a file.
+It ends with the test's process, in any case."""
 
 import atexit
 import os
@@ -19,7 +20,7 @@ _ports_given: set[int] = set()
 
 
 class ProcessFailed(Exception):
-    """A program did not start, or ended, or did not end, against what the test needs. The message carries its log."""
+    """A program did not start, or did not end, or ended too early. The message carries its log."""
 
 
 class Process:
@@ -30,7 +31,8 @@ class Process:
 
     def __init__(self, name: str, command: Sequence[str | Path], output: Path, *, folder: Path | None = None,
                  environment: Mapping[str, str] | None = None):
-        """Starts `command` in `folder`; its stdout and stderr are appended to `output`. `name` is for messages."""
+        """Starts `command` in `folder`, and appends its stdout and stderr to `output`.
+        `name` is for messages."""
         self.name = name
         self.output = output
         with output.open("ab") as sink:
@@ -47,7 +49,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with (negative: the signal that ended it), or None while it runs."""
+        """The exit code (negative: the signal that ended it), or None while it runs."""
         return self._popen.poll()
 
     def send_signal(self, number: signal.Signals) -> None:
@@ -62,9 +64,10 @@ class Process:
             raise ProcessFailed(f"{self.name} still runs after {seconds} seconds\n{self.log}") from None
 
     def stop(self, seconds: float = STOP_SECONDS) -> int:
-        """Asks it to end with SIGTERM, waits, and returns the exit code. Kills it if it does not end, and says so."""
+        """Stops it with SIGTERM, and returns the exit code.
+        Kills it and fails if it does not end in time."""
         self.send_signal(signal.SIGTERM)
-        self.send_signal(signal.SIGCONT)  # one that a test has paused must go on to end
+        self.send_signal(signal.SIGCONT)  # a paused program must go on to end
         try:
             return self.wait(seconds)
         except ProcessFailed:
@@ -77,7 +80,8 @@ class Process:
         self._popen.wait()
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
-        """Waits until `ready()` is true; raises ProcessFailed, with the log, if the program or the time ends first."""
+        """Waits until `ready()` is true. Fails, with the
+        log, if the program or the time ends first."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.exit_code is not None:
@@ -88,31 +92,33 @@ class Process:
 
     @property
     def log(self) -> str:
-        """Everything it has written so far."""
+        """Everything that it has written so far."""
         return self.output.read_text(errors="replace")
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a process holds of the machine."""
+    """The resources that a process holds."""
 
     memory: int
     """Resident memory in KiB."""
     peak: int
-    """The most of it that there ever was."""
+    """The most memory that it ever held."""
     threads: int
     files: int
     """Open files and connections."""
 
     @classmethod
     def of(cls, pid: int) -> "Holdings":
-        """Of a process that runs now."""
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-        return cls(int(status["VmRSS"].split()[0]), int(status["VmHWM"].split()[0]), int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")))
+        """The resources of a running process."""
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        status = dict(line.split(":", 1) for line in lines if ":" in line)
+        return cls(int(status["VmRSS"].split()[0]), int(status["VmHWM"].split()[0]), int(status["Threads"]),
+                   len(os.listdir(f"/proc/{pid}/fd")))
 
 
 class Service:
-    """A server that the tests start, and to which they do what the world does to servers."""
+    """A server that a test starts, stops and disturbs."""
 
     _process: Process | None = None
 
@@ -131,23 +137,24 @@ class Service:
         self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Stops it and starts it again, on the same ports and data, with the configuration written anew."""
+        """Stops and starts it, on the same ports and data, with its configuration written again."""
         self.stop()
         self.start()
 
 
 @atexit.register
-def _kill_what_still_runs() -> None:
+def _kill_leftovers() -> None:
     for process in list(_running):
         if process.exit_code is None:
             process.kill()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, and that this function has not given before.
+    """A port of 127.0.0.1 that nothing listens on, and that this function has not returned before.
 
-    It lies below the range from which the kernel takes the ports of outgoing connections, so it is still free when a
-    server that was stopped starts again. Tests that run side by side (pytest-xdist) take theirs from parts of their own.
+    It is below the range of ports that the kernel uses for outgoing connections, so it stays free
+    while a server restarts. Tests in parallel processes (pytest-xdist) take theirs from separate
+    parts of the range.
     """
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -170,7 +177,7 @@ def free_port() -> int:
 
 
 def port_answers(port: int) -> bool:
-    """Whether something on 127.0.0.1 accepts connections on the port."""
+    """Whether anything on 127.0.0.1 accepts connections on the port."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
         return True

@@ -16,10 +16,11 @@ TMUX_SECONDS = 10
 
 
 class Profanity:
-    """One profanity in a folder of its own. A context manager: it runs within `with`, and is ended with it."""
+    """One profanity in its own folder. A context manager:
+    it runs within `with`, and ends with it."""
 
     def __init__(self, server: Server, folder: Path):
-        """A profanity that will log in to this server, which must have TLS."""
+        """A profanity for logging in to this server, which must have TLS."""
         self.server = server
         self.folder = folder
         self.log_file = folder / "tmux.log"
@@ -48,17 +49,17 @@ class Profanity:
         await self.read("Enter password:")
         self.type(password_of(username))
         await self.read("logged in successfully")
-        # Until it has learnt what the server can do, profanity runs no commands. It has, when it knows this.
+        # profanity runs commands only after it has learnt that the server has them.
         self.type("/disco info")
         await self.read("http://jabber.org/protocol/commands")
 
     def type(self, line: str) -> None:
-        """Types a line and Enter."""
+        """Types a line and presses Enter."""
         self._tmux("send-keys", "-l", line)
         self._tmux("send-keys", "Enter")
 
     async def read(self, pattern: str) -> re.Match:
-        """Waits until this regular expression is somewhere on the screen, and returns the match."""
+        """Waits until the screen matches a regular expression, and returns the match."""
         deadline = time.monotonic() + SCREEN_SECONDS
         while True:
             screen = self._tmux("capture-pane", "-p", "-J")

@@ -1,10 +1,11 @@
-"""A throw-away Prosody, 0.12 or 13, in a folder of its own and on free ports of 127.0.0.1.
+"""A throw-away Prosody, 0.12 or 13, in its own folder and on free ports of 127.0.0.1.
 
-It shares nothing with a Prosody that the machine runs: not the configuration, data, certificates, ports or sockets.
+It shares no configuration, data, certificates, ports or sockets with a Prosody of the machine.
 
-0.12 is what Debian 12 installs; "installed" is the machine's own, whichever it is. 13 comes from the folder that
-`scripts/prosody-13` makes: its /usr and /etc are mounted over the machine's for that one process alone (a private mount
-namespace), so every other path is what it is outside, and nothing stays mounted.
+0.12 is Debian 12's version. "installed" is the machine's own, whichever it is. 13 comes from the
+folder that `scripts/prosody-13` makes. Its /usr and /etc are mounted over the machine's for that
+one process (in a private mount namespace), so all other paths stay the same, and nothing stays
+mounted.
 """
 
 import os
@@ -29,8 +30,8 @@ INVITE_HOST = """\
     modules_enabled = { "easy_invite" }
 """
 
-# What Debian's /etc/prosody/prosody.cfg.lua enables, in both versions, without: Prosody's own invites modules, `posix`
-# (of no use in the foreground), and `dialback` (of no use without s2s).
+# What Debian's /etc/prosody/prosody.cfg.lua enables in both versions, except Prosody's own invites
+# modules, `posix` (useless in the foreground) and `dialback` (useless without s2s).
 USUAL_MODULES = (
     "disco", "roster", "saslauth", "tls",
     "blocklist", "bookmarks", "carbons", "limits", "pep", "private", "smacks", "vcard4", "vcard_legacy",
@@ -43,7 +44,7 @@ LONGEST_SOCKET_PATH = 107
 
 
 def lua(value: str | int | bool | Path | Iterable[str]) -> str:
-    """A value in Lua's notation; an iterable becomes a table of strings."""
+    """A value in Lua's notation. An iterable becomes a table of strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -58,7 +59,7 @@ def _text_of(file: Path) -> str:
 
 
 def prosody_13_root() -> Path:
-    """The folder with Prosody 13 in it, made if it is not there yet."""
+    """The folder with Prosody 13. It is made if it does not exist."""
     made = subprocess.run([REPOSITORY / "scripts" / "prosody-13"], stdout=subprocess.PIPE, text=True)
     if made.returncode != 0:
         raise ProcessFailed("scripts/prosody-13 failed; what it wrote tells why")
@@ -68,8 +69,8 @@ def prosody_13_root() -> Path:
 class Prosody(Service):
     """One throw-away Prosody. A context manager: it runs within `with`, and is stopped at the end.
 
-    `c2s_port` and `component_port` are always there; `s2s_port` and `http_port` are None unless asked for. It has
-    `start_seconds` to answer.
+    It always has `c2s_port` and `component_port`. `s2s_port` and `http_port` are None unless asked
+    for. It must answer within `start_seconds`.
     """
 
     def __init__(self, version: str, folder: Path, *,
@@ -86,20 +87,22 @@ class Prosody(Service):
                  global_lines: str = "",
                  last_lines: str = "",
                  environment: Mapping[str, str] | None = None):
-        """Describes the server; `start` (or `with`) writes its configuration and runs it.
+        """Describes the server. `start` (or `with`) writes its configuration and runs it.
 
         - `version`: one of VERSIONS, or INSTALLED.
-        - `hosts`: each VirtualHost and the Lua lines below it; without it, example.org with mod_easy_invite.
-        - `components`: each external component's JID and its secret; without it, invite.example.org.
+        - `hosts`: each VirtualHost and the Lua lines below it. Default: example.org with
+          mod_easy_invite.
+        - `components`: each external component's JID and secret. Default: invite.example.org.
         - `admins`: bare JIDs for Prosody's own `admins`.
-        - `tls`: clients must encrypt; the certificate is self-made. Without it, passwords travel in the clear.
-        - `s2s`, `http`: open these ports as well (HTTP with BOSH and WebSocket).
+        - `tls`: clients must encrypt, with a self-signed certificate. Otherwise passwords travel in
+          the clear.
+        - `s2s`, `http`: open these ports, too (HTTP with BOSH and WebSocket).
         - `storage`: "internal" (files) or "sql" (SQLite).
-        - `log_level`: the least that is logged.
+        - `log_level`: the lowest level in the log.
         - `modules`: the global `modules_enabled`.
-        - `plugin_folders`: where Prosody looks for modules, besides its own folder and this repository's.
+        - `plugin_folders`: more folders with modules, besides Prosody's and this repository's.
         - `global_lines`: more Lua before the first host, with options that are not set here.
-        - `last_lines`: more Lua after everything, such as a `Component "rooms.example.org" "muc"`.
+        - `last_lines`: more Lua at the end, such as a `Component "rooms.example.org" "muc"`.
         - `environment`: more environment variables for the server.
         """
         if version not in (*VERSIONS, INSTALLED):
@@ -143,11 +146,11 @@ class Prosody(Service):
 
     @property
     def log(self) -> str:
-        """The log so far, with what the process wrote to stdout and stderr."""
+        """The log so far, and everything written to stdout and stderr."""
         return _text_of(self.log_file) + _text_of(self.output_file)
 
     def start(self) -> None:
-        """Writes the configuration and starts; returns when clients and components are answered."""
+        """Writes the configuration and starts. Returns when clients and components are answered."""
         if self._process is not None:
             raise RuntimeError("this Prosody runs already")
         self.write_config()
@@ -163,12 +166,14 @@ class Prosody(Service):
             raise ProcessFailed(f"{failure}\n{_text_of(self.log_file)}") from None
 
     def stop(self) -> int | None:
-        """Ends it as an operator does (SIGTERM) and returns the exit code; None if it did not run."""
+        """Stops it as an operator does (SIGTERM).
+        Returns the exit code, or None if it did not run."""
         process, self._process = self._process, None
         return process.stop() if process else None
 
     def prosodyctl(self, *arguments: str) -> tuple[int, str, str]:
-        """Runs prosodyctl with this server's configuration: its exit code, stdout and stderr."""
+        """Runs prosodyctl with this server's configuration.
+        Returns its exit code, stdout and stderr."""
         self.write_config()
         done = subprocess.run(
             [str(word) for word in self._command("prosodyctl", "--config", self.config_file, *arguments)],
@@ -176,7 +181,7 @@ class Prosody(Service):
         return done.returncode, done.stdout, done.stderr
 
     def adduser(self, jid: str, password: str) -> None:
-        """Makes an account, as `prosodyctl register` does."""
+        """Creates an account, as `prosodyctl register` does."""
         username, host = jid.split("@")
         code, output, errors = self.prosodyctl("register", username, host, password)
         if code != 0:
@@ -187,7 +192,8 @@ class Prosody(Service):
         self.shell(f"user:delete({lua(jid)})")
 
     def shell(self, command: str) -> str:
-        """Runs a line of the running server's console (`prosodyctl shell`) and returns what it printed."""
+        """Runs a line in the running server's console
+        (`prosodyctl shell`), and returns its output."""
         code, output, errors = self.prosodyctl("shell", command)
         if code != 0:
             raise ProcessFailed(f"prosodyctl shell {command} ended with {code}\n{output}{errors}")
@@ -197,7 +203,7 @@ class Prosody(Service):
         """Writes the configuration file, and the certificate if clients must encrypt."""
         self.data_folder.mkdir(parents=True, exist_ok=True)
         if len(os.fsencode(self.data_folder / "prosody.sock")) > LONGEST_SOCKET_PATH:
-            raise ValueError(f"{self.folder} is too long a path for Prosody's socket to be in")
+            raise ValueError(f"{self.folder} is too long a path for Prosody's socket")
         (self.folder / "certs").mkdir(exist_ok=True)
         if self.tls:
             self._make_certificate()
@@ -207,7 +213,7 @@ class Prosody(Service):
         if self._root is None:
             return [f"/usr/bin/{words[0]}", *words[1:]]
         root = shlex.quote(str(self._root))
-        # What people keep below /usr, such as this repository, stays in sight.
+        # People's own folders below /usr, such as this repository, stay visible.
         script = f"""
             set -e
             mount --rbind /usr/local {root}/usr/local
@@ -219,7 +225,8 @@ class Prosody(Service):
         return ["unshare", "--mount", "sh", "-c", script, "sh", f"/usr/bin/{words[0]}", *words[1:]]
 
     def _answers(self) -> bool:
-        """Whether the server, not only the kernel, answers a client, and whether its other ports are open."""
+        """Whether the server itself answers a client, and not only the kernel.
+        Its other ports must be open, too."""
         try:
             with socket.create_connection(("127.0.0.1", self.c2s_port), 1) as connection:
                 connection.sendall(

@@ -1,4 +1,4 @@
-"""A wire between the daemon and Prosody, which a test can cut at exactly the stanza it wants."""
+"""A wire between the daemon and Prosody that a test can cut at a certain stanza."""
 
 import re
 import socket
@@ -9,15 +9,17 @@ CHUNK = 65536
 
 
 class Relay:
-    """Listens on a port of 127.0.0.1 and passes bytes to another port and back, for any number of connections.
+    """Listens on a port of 127.0.0.1 and passes bytes to another port and back, for any number of
+    connections.
 
-    `before` arms it: when a stanza matches, `fault` is called and the stanza, with all that follows, is lost. Only the
-    first match counts. Whoever sends writes whole stanzas, which over loopback arrive as they were written. `cut_after`
-    arms it otherwise: to end every connection in the middle of whatever passes then.
+    `before` arms it: when a stanza matches, `fault` is called, and the stanza and everything after
+    it is lost. Only the first match counts. This works because senders write whole stanzas, which
+    stay whole over loopback. `cut_after` arms it to end every connection after some bytes, in the
+    middle of a stanza.
     """
 
     def __init__(self, port: int):
-        """A relay to this port; it works at once, and until `close`."""
+        """A relay to this port. It works at once, until `close`."""
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._armed: tuple[re.Pattern[bytes], Callable[[], None]] | None = None
@@ -41,25 +43,26 @@ class Relay:
         return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def before(self, pattern: str, fault: Callable[[], None]) -> None:
-        """Calls `fault` (from another thread) instead of passing the first stanza that the pattern is found in."""
+        """Calls `fault` (from another thread) instead of passing the first stanza that matches."""
         self.struck.clear()
         self._armed = re.compile(pattern.encode()), fault
 
     def cut_after(self, count: int) -> None:
-        """Ends every connection when so many more bytes have passed, whichever way; new ones are passed as ever."""
+        """Ends every connection after so many more bytes, counted both ways.
+        New connections work."""
         self.struck.clear()
         with self._lock:
             self._passing = count
 
     def cut(self) -> None:
-        """Ends every connection; new ones are passed as ever."""
+        """Ends every connection. New connections work."""
         with self._lock:
             pairs = list(self._pairs)
         for pair in pairs:
             self._end(pair)
 
     def close(self) -> None:
-        """Ends every connection and listens no longer."""
+        """Ends every connection and stops listening."""
         self._listener.close()
         self.cut()
 
@@ -96,7 +99,7 @@ class Relay:
         self._end(pair)
 
     def _strike(self, chunk: bytes) -> tuple[Callable[[], None], bytes] | None:
-        """If it is time for the fault: that, and what of the chunk still passes."""
+        """The fault, if it is time for it, and the part of the chunk that still passes."""
         with self._lock:
             found = self._armed and self._armed[0].search(chunk)
             if not found:
@@ -106,7 +109,7 @@ class Relay:
         return fault, chunk[:max(chunk.rfind(b"<iq", 0, found.end()), 0)]
 
     def _count(self, chunk: bytes) -> tuple[Callable[[], None] | None, bytes]:
-        """What of the chunk still passes, and the cut if that is not all."""
+        """The part of the chunk that still passes, and the cut if that is not all of it."""
         with self._lock:
             self.passed += len(chunk)
             if self._passing is None or len(chunk) < self._passing:

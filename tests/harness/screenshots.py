@@ -1,4 +1,5 @@
-"""Pictures of the pages for the docs: `python -m harness.screenshots FOLDER`. See scripts/screenshots."""
+"""Takes pictures of the pages for the docs: `python -m harness.screenshots FOLDER`.
+See scripts/screenshots."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""What an operator runs: a Prosody with mod_easy_invite, the daemon beside it, and a few users."""
+"""What an operator runs: a Prosody with mod_easy_invite, the daemon, and a few users."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,30 +10,30 @@ from .xmpp import Client
 
 USERS = ("alice", "bob", "admin")
 
-# The files that a Prosody of a version has made for the users of a host: every other one gets the same.
+# The files that a version of Prosody wrote for a host's users. Further servers get copies.
 _files_of_users: dict[tuple[str, str], dict[Path, bytes]] = {}
 
 
 def password_of(username: str) -> str:
-    """The password that a user of these servers has."""
+    """The password of a user of these servers."""
     return f"{username}'s password"
 
 
 class Server:
-    """A Prosody and a daemon that belong together. A context manager: they run within `with`, and end with it.
+    """A Prosody and its daemon. A context manager: they run within `with`, and end with it.
 
-    alice and bob are users of the first VirtualHost; admin is one too, and among Prosody's `admins`.
+    alice, bob and admin are users of the first VirtualHost. admin is one of Prosody's `admins`.
     """
 
     def __init__(self, version: str, folder: Path, *, store_url: str = "sqlite:easy-invite.db",
                  settings: Mapping | None = None, run_daemon: bool = True,
                  environment: Mapping[str, str] | None = None, movable_clock: bool = False, **prosody_options: object):
-        """Describes the two; `start` (or `with`) runs them.
+        """Describes the two. `start` (or `with`) runs them.
 
-        - `store_url`: where the daemon keeps the invites.
-        - `settings`: the daemon's configuration where it differs from `daemon.default_config`, table by table; a value
-          of None takes a key or table out.
-        - `run_daemon`: False leaves the daemon to be started by the test.
+        - `store_url`: the daemon's store.
+        - `settings`: changes to `daemon.default_config`, table by table. None removes a key or
+          table.
+        - `run_daemon`: False leaves it to the test to start the daemon.
         - `environment`: more environment variables for the daemon.
         - `movable_clock`: both run by `clock`, which the test can set.
         - the rest: see `Prosody`.
@@ -59,7 +59,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Makes the users and starts Prosody and the daemon."""
+        """Creates the users and starts Prosody and the daemon."""
         self.make_users()
         self.prosody.start()
         try:
@@ -70,7 +70,7 @@ class Server:
             raise
 
     def make_users(self) -> None:
-        """Makes the users, before Prosody starts for the first time."""
+        """Creates the users, before Prosody starts for the first time."""
         data = self.prosody.data_folder
         kind = (self.prosody.version, self.domain)
         if self.prosody.storage == "internal" and kind in _files_of_users:
@@ -92,13 +92,13 @@ class Server:
             self.prosody.stop()
 
     def kill(self) -> None:
-        """Ends both at once, without their farewells: for when nothing is asked of them any more."""
+        """Kills both, for when they are not needed any more."""
         self.daemon.kill()
         self.prosody.kill()
 
     async def connect(self, domain: str | None = None, *, source: str | None = None,
                       language: str | None = None) -> Client:
-        """A client's stream that has not logged in, from this address of the machine, in this language."""
+        """A client's stream that has not logged in, from this local address, in this language."""
         return await Client.connect("127.0.0.1", self.prosody.c2s_port, domain or self.domain, tls=self.prosody.tls,
                                     source=source, language=language)
 

@@ -1,5 +1,5 @@
-"""The steps that many stories share, a line each: somebody makes an invite, somebody registers, and how it stands
-then."""
+"""Steps that many scenarios share, a line each:
+making an invite, registering, and looking at the result."""
 
 import asyncio
 import inspect
@@ -19,7 +19,7 @@ PASSWORD_RESET = "xmpp:prosody.im/mod_invites_adhoc#password-reset"
 
 @dataclass(frozen=True)
 class Invite:
-    """An invite as whoever made it has it."""
+    """A new invite, as its inviter has it."""
 
     uri: str
 
@@ -30,22 +30,22 @@ class Invite:
 
 
 async def new_invite(user: Client, to: str | None = None) -> Invite:
-    """A user runs "New Invite" on their server, or elsewhere; raises StanzaError."""
+    """A user runs New Invite on their server, or at another address. Raises StanzaError."""
     return Invite(form_values(form_in(await user.execute(to or user.domain, NEW_INVITE)))["uri"])
 
 
 async def new_account_invite(admin: Client, answers: Mapping[str, str], to: str | None = None) -> Invite:
-    """An admin runs "New Account Invite" and fills in its form; raises StanzaError."""
+    """An admin runs New Account Invite and fills in its form. Raises StanzaError."""
     return await fill_in(admin, CREATE_ACCOUNT, answers, to)
 
 
 async def reset_link(admin: Client, account: str, to: str | None = None) -> Invite:
-    """An admin runs "Password Reset Link" for an account; raises StanzaError."""
+    """An admin runs Password Reset Link for an account. Raises StanzaError."""
     return await fill_in(admin, PASSWORD_RESET, {"accountjid": account}, to)
 
 
 async def fill_in(user: Client, node: str, answers: Mapping[str, str], to: str | None = None) -> Invite:
-    """A user runs a command that shows one form and then makes an invite; raises StanzaError."""
+    """A user runs a command that shows one form and then makes an invite. Raises StanzaError."""
     address = to or user.domain
     shown = await user.execute(address, node)
     assert (shown.get("status"), form_in(shown).get("type")) == ("executing", "form")
@@ -76,7 +76,7 @@ def revoke(server: Server, invite: Invite) -> None:
 
 async def register(server: Server, username: str, invite: Invite | None = None, *, password: str | None = None,
                    domain: str | None = None, source: str | None = None) -> None:
-    """Somebody registers on a stream of their own, with or without an invite; raises StanzaError."""
+    """Registers on its own stream, with or without an invite. Raises StanzaError."""
     async with await server.connect(domain, source=source) as stream:
         if invite is not None:
             await stream.preauth(invite.token)
@@ -85,7 +85,7 @@ async def register(server: Server, username: str, invite: Invite | None = None, 
 
 async def has_account(server: Server, username: str, *, password: str | None = None,
                       domain: str | None = None) -> bool:
-    """Whether a user can log in, with the password that `register` gives."""
+    """Whether a user can log in, by default with the password that `register` sets."""
     try:
         async with await server.login(username, password, domain=domain, presence=False):
             return True
@@ -94,16 +94,16 @@ async def has_account(server: Server, username: str, *, password: str | None = N
 
 
 async def requests_to(server: Server, username: str) -> set[str]:
-    """Who waits for a user to accept them as a contact: what clients are shown as soon as they are online."""
+    """The addresses that ask to be a user's contact, as clients see them when they log in."""
     async with await server.login(username) as stream:
-        await stream.roster()  # answered after everything that comes with being available
+        await stream.roster()  # its answer comes after everything that the initial presence brings
         return {stanza.get("from") for stanza in stream.inbox
                 if local_name(stanza) == "presence" and stanza.get("type") == "subscribe"}
 
 
 def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "register",
                reservation: str = "left-open", seconds_ago: int = 30) -> None:
-    """Makes the store what it is after a crash between reserving a use and redeeming it."""
+    """Changes the store as a crash does between reserving and redeeming a use."""
     id, now = show(server, invite)["id"], int(time.time())
     in_store(server, "UPDATE invite SET taken = taken + 1 WHERE id = ?", id)
     in_store(server, "INSERT INTO invite_use (id, invite, purpose, account, reserved_at) VALUES (?, ?, ?, ?, ?)",
@@ -116,26 +116,27 @@ def uses_taken(server: Server, invite: Invite) -> int:
 
 
 def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
-    """Runs a statement on the server's store, behind the daemon's back, and returns the rows, if there are any."""
+    """Runs a statement on the server's store, without the
+    daemon, and returns the rows, if there are any."""
     url = server.daemon.config["store"]["url"]
     if url.startswith("sqlite:"):
         with sqlite3.connect(server.daemon.folder / url.removeprefix("sqlite:")) as store:
             return store.execute(statement, values).fetchall()
-    import psycopg  # here, so that the demo, whose store is SQLite, goes without it
+    import psycopg  # here, because the demo, with SQLite, runs without it
     with psycopg.connect(url) as store:
         done = store.execute(statement.replace("?", "%s"), values)
         return done.fetchall() if done.description else []
 
 
 async def used(server: Server, invite: Invite, times: int = 1) -> None:
-    """Waits until an invite has been used so often, and not more often: the use is counted a moment after the account is
-    made."""
+    """Waits until an invite has been used this often, and not more often. A use is counted a moment
+    after its account is created."""
     await eventually(lambda: show(server, invite)["uses"] >= times, f"the invite has been used {times} times")
     assert show(server, invite)["uses"] == times
 
 
 async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10) -> None:
-    """Waits until something that nobody announces has come about, looking again and again."""
+    """Waits until a condition holds, by checking it again and again."""
     deadline = time.monotonic() + seconds
     while True:
         result = reached()

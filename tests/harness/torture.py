@@ -1,6 +1,6 @@
-"""Random faults while people register, and what has to hold afterwards, counted.
+"""Random faults while people register. Afterwards, what must hold is counted.
 
-`scripts/torture [MINUTES]` runs this for as long as one likes; a scenario runs a short form of it.
+`scripts/torture [MINUTES]` runs this for any length of time. A scenario runs a short form.
 """
 
 import argparse
@@ -28,16 +28,16 @@ LINKS_PER_ROUND = 9
 FAULTS_PER_ROUND = 8
 LONGEST_WAIT = 0.25  # seconds between two faults
 LONGEST_PAUSE = 1  # second that the daemon hangs
-LONGEST_PASSAGE = 4000  # bytes that pass before the wire is cut: about as many as a registration has
-PATIENCE = 60  # seconds until every guest has been told yes or no
+LONGEST_PASSAGE = 4000  # bytes before the wire is cut: about as many as a registration has
+PATIENCE = 60  # seconds until every guest has a final answer
 LOST = (StreamClosed, WaitTimeout, ConnectionError)
-UNLIMITED = {"limits": {"registrations": 1_000_000}, "hosts": {"example.org": {"invites_per_day": 1_000_000,
-                                                                              "pending_invites": 1_000_000}}}
+UNLIMITED = {"limits": {"registrations": 1_000_000},
+             "hosts": {"example.org": {"invites_per_day": 1_000_000, "pending_invites": 1_000_000}}}
 
 
 @dataclass
 class Tally:
-    """What was done and what came of it."""
+    """What was done, and with which result."""
 
     faults: Counter = field(default_factory=Counter)
     invites: int = 0
@@ -60,7 +60,8 @@ class Torture:
     """One server, whose parts fail again and again."""
 
     def __init__(self, server: Server, relay: Relay, postgres: Postgres | None, seed: str):
-        """Of a running server whose daemon reaches Prosody through the relay; `postgres` is where its store is."""
+        """For a running server whose daemon reaches Prosody through the relay.
+        `postgres` is its store's server."""
         self.server = server
         self.tally = Tally()
         self._relay = relay
@@ -69,7 +70,8 @@ class Torture:
         self._rounds = itertools.count(1)
 
     async def round(self) -> None:
-        """People make invites and register, two with each use, while things fail; then everything is counted."""
+        """People make invites and register, two for each use, while things fail.
+        Then everything is counted."""
         number = next(self._rounds)
         inviting = asyncio.create_task(self._invite(number))
         guests: list[asyncio.Task] = []
@@ -89,7 +91,7 @@ class Torture:
     # What people do
 
     def _generate(self) -> list[tuple[Invite, int]]:
-        """Invites of alice, and how many uses each has."""
+        """Makes invites of alice. Returns them with their numbers of uses."""
         links = []
         for uses, count in ((1, LINKS_PER_ROUND - 2), (3, 2)):
             made = self.server.daemon.cli("--json", "generate", "example.org", "--contact", "alice@example.org",
@@ -99,7 +101,7 @@ class Torture:
         return links
 
     async def _invite(self, number: int) -> list[Invite]:
-        """bob makes invites in his app, as long as it lasts; those that he was told of."""
+        """bob makes invites in his app during the round. Returns those that were confirmed."""
         made = []
         for _ in range(LINKS_PER_ROUND):
             try:
@@ -111,7 +113,7 @@ class Torture:
         return made
 
     async def _persist(self, name: str, invite: Invite) -> None:
-        """Registers, until told yes or no."""
+        """Registers until there is a final answer."""
         await asyncio.sleep(self._chance.uniform(0, FAULTS_PER_ROUND * LONGEST_WAIT))
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
@@ -123,7 +125,7 @@ class Torture:
             except LOST:
                 pass
             await asyncio.sleep(0.1)
-        self.tally.losses.append(f"{name} was never told yes or no")
+        self.tally.losses.append(f"{name} never got a final answer")
 
     # What fails
 
@@ -142,7 +144,7 @@ class Torture:
     def _kill_prosody(self) -> None:
         self.server.prosody.kill()
         self.server.prosody.start()
-        self.server.daemon.restart()  # by itself it would wait longer and longer before it connects again
+        self.server.daemon.restart()  # by itself, it would wait longer before each new connection
 
     def _kill_both(self) -> None:
         self.server.kill()
@@ -164,7 +166,7 @@ class Torture:
     def _end_connections(self) -> None:
         self._postgres.end_connections()
 
-    # What has to hold
+    # What must hold
 
     async def _has(self, name: str) -> bool:
         try:
@@ -173,7 +175,7 @@ class Torture:
             return False
 
     async def _count(self, number: int, links: list[tuple[Invite, int]]) -> None:
-        """Every use has made one account, with its contact, and is counted."""
+        """Checks that every use has made one account, with its contact, and is counted."""
         accounts = []
         for link, (invite, uses) in enumerate(links):
             names = [f"guest-{number}-{link}-{guest}" for guest in range(2 * uses)]
@@ -201,19 +203,20 @@ class Torture:
         return sum(json.loads(line)["uses"] for line in listed.stdout.splitlines())
 
     async def _look_for(self, made: list[Invite]) -> None:
-        """Every invite that somebody was told of is there, and its store is whole."""
+        """Checks that every confirmed invite exists, and that the store is sound."""
         for invite in made:
             shown = self.server.daemon.cli("show", "-", input=invite.uri)
             if shown.returncode != 0:
                 self.tally.losses.append(f"an acknowledged invite: {shown.stderr}")
-        try:  # a cut of the wire may come only now, and then the daemon connects again first
+        try:  # the wire may be cut only now, and then the daemon connects again first
             await eventually(lambda: self.server.daemon.cli("check").returncode == 0, "all is well", seconds=30)
         except AssertionError:
             self.tally.losses.append(f"check: {self.server.daemon.cli('check').stdout}")
 
 
 async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills: int = 0, seconds: float = 0) -> Tally:
-    """Rounds until there were so many kills, and so much time has passed. The server has to be described, not started."""
+    """Runs rounds until there were so many kills and so much time has passed.
+    The server must not be started yet."""
     server.prosody.start()
     began = time.monotonic()
     with Relay(server.prosody.component_port) as relay:

@@ -1,4 +1,4 @@
-"""What a daemon holds while something happens to it: of the machine, and of uses in its store."""
+"""Watches what a daemon holds while something happens to it: resources, and uses in its store."""
 
 import sqlite3
 import threading
@@ -16,13 +16,14 @@ LAST_LOOK = 10  # seconds for the store to answer at the end
 
 
 class Watch:
-    """Looks at a running daemon again and again, and keeps the most it has seen. A context manager: it looks within `with`.
+    """Watches a running daemon and keeps the maximum of each number. A context manager: it watches
+    within `with`.
 
-    A look into a store that hangs takes as long as that; one into a store that is away is passed over.
+    A look into a store that hangs takes as long as the store. A store that is away is not counted.
     """
 
     def __init__(self, server: Server):
-        """Of the server's daemon as it runs now."""
+        """A watch on the server's daemon as it runs now."""
         self._server = server
         self._pid = server.daemon.pid
         self._ended = threading.Event()
@@ -30,7 +31,7 @@ class Watch:
         self.threads = self.before.threads
         self.files = self.before.files
         self.open_uses = 0
-        """How many uses were reserved and neither redeemed nor released, at the most."""
+        """The maximum of uses that were reserved, and neither redeemed nor released."""
         self._looking = [threading.Thread(target=self._again_and_again, args=(look,), daemon=True)
                          for look in (self._look_at_process, self._look_into_store)]
 
@@ -46,16 +47,17 @@ class Watch:
 
     @property
     def growth(self) -> int:
-        """How much more memory than at the beginning it held at some time, in KiB: the kernel keeps the peak, so no look
-        comes too late."""
+        """By how much its memory grew at the most, in KiB.
+        The kernel keeps the peak, so no look misses it."""
         return self._last.peak - self.before.memory
 
     def __str__(self) -> str:
-        return (f"{self.before.memory} kB and at the most {self.growth} more, {self.threads} threads, {self.files} files, "
-                f"{self.open_uses} open uses")
+        return (f"{self.before.memory} kB and at the most {self.growth} more, {self.threads} threads, "
+                f"{self.files} files, {self.open_uses} open uses")
 
     def assert_bounded(self, *, growth: int, files: int, open_uses: int, threads: int = 0) -> None:
-        """It never held more than this: in KiB, open files, threads beyond those at the beginning, and uses."""
+        """Checks the maxima: KiB, open files, open uses,
+        and threads beyond those at the beginning."""
         print(self)
         assert self.growth < growth, str(self)
         assert self.threads <= self.before.threads + threads, str(self)

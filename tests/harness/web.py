@@ -1,7 +1,7 @@
-"""The web side as a browser without a screen sees it: every byte of what is asked is the test's own, and nothing is
-followed, kept or repeated that the test has not asked for.
+"""The daemon's web pages, as a browser without a screen sees them. The test controls every byte of
+a request, and nothing is followed, kept or repeated by itself.
 
-A server gets its web side by `Server(…, settings=web_settings())`; a `Visitor` is somebody who looks at it.
+`Server(…, settings=web_settings())` has pages. A `Visitor` looks at them.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from .process import free_port
 from .server import Server, password_of
 from .stories import Invite
 
-# Where the pages are below the public address: nothing may rely on there being no such path.
+# The path of the pages below the public address.
+# There is one, so that nothing relies on its absence.
 PATH = "/join"
 FORM_COOKIE = "easy-invite-form"
 ANSWER_SECONDS = 20
@@ -34,7 +35,8 @@ def text(key: str, *, language: str = "en", **filled: str) -> str:
 
 
 def web_settings(*, path: str = PATH, host: str = "example.org", **web: object) -> dict:
-    """Settings of a `Server` whose invites lead to its own pages, on a free port. The rest goes into [web]."""
+    """Settings for a `Server` whose invites lead to its own pages, on a free port.
+    The rest goes into [web]."""
     port = free_port()
     listen = {"listen": f"127.0.0.1:{port}", "public_url": f"http://127.0.0.1:{port}{path}"}
     return {"web": {**listen, **web}, "hosts": {host: {"landing_page": None}}}
@@ -42,60 +44,61 @@ def web_settings(*, path: str = PATH, host: str = "example.org", **web: object) 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was answered."""
+    """An HTTP response."""
 
     status: int
     headers: list[tuple[str, str]]
     body: str
     raw: bytes
-    """All of it, as it came."""
+    """All of it, as received."""
 
     def header(self, name: str) -> str | None:
-        """The value of a header that is there once, or None."""
+        """The value of a header that occurs once, or None."""
         values = self.headers_of(name)
-        assert len(values) <= 1, f"{name} is there {len(values)} times: {values}"
+        assert len(values) <= 1, f"{name} occurs {len(values)} times: {values}"
         return values[0] if values else None
 
     def headers_of(self, name: str) -> list[str]:
-        """The values of a header, in their order."""
+        """The values of a header, in order."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     @property
     def heading(self) -> str:
-        """What the page says at its top."""
+        """The heading of the page."""
         found = re.search("<h1>(.*?)</h1>", self.body, re.DOTALL)
         return text_of(found.group(1)) if found else ""
 
     @property
     def text(self) -> str:
-        """What people read of the page."""
+        """The text that people read on the page."""
         return text_of(self.body.partition("<body>")[2])
 
     @property
     def fields(self) -> dict[str, str]:
-        """The form's fields as the browser would send them if nothing were filled in."""
+        """The form's fields, as a browser would send them unchanged."""
         return _Inputs.of(self.body)
 
 
 def text_of(html: str) -> str:
-    """The text in HTML, without its tags."""
+    """The text in HTML, without tags."""
     return " ".join(unescape(re.sub("<[^>]*>", "", html)).split())
 
 
 @dataclass
 class Visitor:
-    """Somebody with a browser; it keeps its cookies. Each request has a connection of its own."""
+    """A browser, which keeps its cookies. Each request has its own connection."""
 
     server: Server
     source: str = "127.0.0.1"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """What the browser says of itself with every request."""
+    """Headers of every request."""
     port: int | None = None
-    """Where the connections go, if not to the daemon itself."""
+    """The port of a proxy. Without it, connections go to the daemon itself."""
     cookies: dict[str, str] = field(default_factory=dict)
 
     def path(self, invite: Invite | str, page: str = "") -> str:
-        """The path of an invite's page (or of what has this token): the landing page, "register", "reset", "apps"."""
+        """The path of a page of an invite, or of a token:
+        the landing page, "register", "reset" or "apps"."""
         token = invite if isinstance(invite, str) else invite.token
         prefix = urlsplit(self.server.daemon.config["web"]["public_url"]).path.rstrip("/")
         return f"{prefix}/i/{token}" + (f"/{page}" if page else "")
@@ -110,7 +113,7 @@ class Visitor:
 
     async def post(self, path: str, content: Mapping[str, str] | Iterable[tuple[str, str]] | bytes,
                    headers: Mapping[str, str] | None = None) -> Answer:
-        """Sends a form: its fields, or the very bytes."""
+        """Sends a form: its fields, or raw bytes."""
         body = content if isinstance(content, bytes) else urlencode(content).encode()
         about = {"Content-Type": HTML_FORM, "Content-Length": str(len(body)), **(headers or {})}
         return await self.request("POST", path, about, body)
@@ -133,12 +136,13 @@ class Visitor:
 
     async def request(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
                       ) -> Answer:
-        """Sends a request and reads all that is answered. A header whose value is None is left out."""
-        said: dict[str, str | None] = {"Host": f"127.0.0.1:{self.to_port}", "Connection": "close", **self.headers}
+        """Sends a request and reads the whole response.
+        A header whose value is None is left out."""
+        sent: dict[str, str | None] = {"Host": f"127.0.0.1:{self.to_port}", "Connection": "close", **self.headers}
         if self.cookies:
-            said["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        said.update(headers or {})
-        head = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items() if value is not None)]
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        sent.update(headers or {})
+        head = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items() if value is not None)]
         raw = await self.send("\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body)
         answer = parse(raw, method)
         for cookie in answer.headers_of("Set-Cookie"):
@@ -147,7 +151,7 @@ class Visitor:
         return answer
 
     async def send(self, request: bytes) -> bytes:
-        """Sends these bytes on a connection of their own, and returns what comes until its end."""
+        """Sends these bytes on a new connection, and returns everything up to its end."""
         reader, writer = await self.connect()
         try:
             writer.write(request)
@@ -156,7 +160,7 @@ class Visitor:
             writer.transport.abort()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection on which nothing is sent yet."""
+        """A new connection."""
         return await asyncio.open_connection("127.0.0.1", self.to_port, local_addr=(self.source, 0))
 
     @property
@@ -166,14 +170,14 @@ class Visitor:
 
 
 def parse(raw: bytes, method: str = "GET") -> Answer:
-    """An answer to a request of this method, out of what came on the connection."""
+    """The response in the bytes received for a request of this method."""
     response = http.client.HTTPResponse(_Received(raw), method=method)
     response.begin()
     return Answer(response.status, response.getheaders(), response.read().decode(errors="replace"), raw)
 
 
 class _Received:
-    """What `http.client` takes for a socket."""
+    """Received bytes, in place of a socket for `http.client`."""
 
     def __init__(self, received: bytes):
         self._received = received

@@ -1,9 +1,10 @@
-"""Raw XMPP streams, for tests that care what is on the wire: a client's (RFC 6120) and a component's (XEP-0114).
+"""Raw XMPP streams, for tests that care about the wire: a client's (RFC 6120) and a component's
+(XEP-0114).
 
-What goes out is XML text (or an Element); what comes in are ElementTree elements, their names with the namespace as
-ElementTree writes it: `{jabber:client}message`. Everything received waits in `inbox` until `expect` takes it, except
-the replies that `send_iq` awaits. A request is also handed to `on_request`, which may answer it. Every wait is bounded,
-and says what was awaited and what came instead.
+Stanzas are sent as XML text or as an Element. Received stanzas are ElementTree elements, with names
+such as `{jabber:client}message`. They wait in `inbox` until `expect` takes them, except the replies
+that `send_iq` awaits. A request is also passed to `on_request`, which may answer it. Every wait has
+a limit, and its failure says what was awaited and what came instead.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ TOKEN_FEATURE = "{urn:xmpp:ibr-token:0}register"
 
 REPLY_SECONDS = 10
 
-# How much of what came a failure's message shows.
+# How much of the inbox a failure's message shows.
 MOST_SHOWN = 20
 LONGEST_SHOWN = 1000
 
@@ -50,15 +51,16 @@ _ids = itertools.count(1)
 
 
 class WaitTimeout(TimeoutError):
-    """What a test waited for did not come. The message tells what came instead."""
+    """An awaited stanza did not come. The message tells what came instead."""
 
 
 class StreamClosed(ConnectionError):
-    """The stream ended while something was still awaited. The message tells how, and what came before."""
+    """The stream ended before an awaited stanza came.
+    The message tells how, and what came before."""
 
 
 class AuthenticationError(Exception):
-    """The server refused the login; `condition` is SASL's or the stream error's."""
+    """The server refused the login. `condition` is SASL's or the stream error's."""
 
     def __init__(self, condition: str):
         super().__init__(f"login refused: {condition}")
@@ -66,7 +68,8 @@ class AuthenticationError(Exception):
 
 
 class StanzaError(Exception):
-    """An answer of type error: its `type` (cancel, wait, …), `condition` (item-not-found, …) and `text`, or ""."""
+    """A reply of type error: its `type` (cancel, wait, …),
+    `condition` (item-not-found, …) and `text`, or ""."""
 
     def __init__(self, type: str, condition: str, text: str, stanza: Element):
         super().__init__(f"{type}/{condition}: {text}" if text else f"{type}/{condition}")
@@ -78,7 +81,7 @@ class StanzaError(Exception):
 
 @dataclass(frozen=True)
 class RosterItem:
-    """A contact as the roster has it."""
+    """A contact in a roster."""
 
     jid: str
     subscription: str
@@ -90,7 +93,7 @@ class RosterItem:
 
 @dataclass(frozen=True)
 class DiscoItem:
-    """An item of a disco#items answer."""
+    """An item in a disco#items reply."""
 
     jid: str | None
     node: str | None
@@ -99,7 +102,7 @@ class DiscoItem:
 
 @dataclass
 class DiscoInfo:
-    """A disco#info answer; identities are (category, type, name)."""
+    """A disco#info reply. Identities are (category, type, name)."""
 
     node: str | None
     identities: list[tuple[str | None, str | None, str | None]] = field(default_factory=list)
@@ -119,7 +122,7 @@ def namespace(element: Element) -> str:
 
 
 def to_xml(element: Element, parent_namespace: str = "") -> str:
-    """The element in XML, without prefixes: each change of namespace is an `xmlns` of its own."""
+    """The element as XML, without prefixes: each change of namespace has an `xmlns`."""
     name = local_name(element)
     attributes = ""
     if namespace(element) != parent_namespace:
@@ -133,17 +136,17 @@ def to_xml(element: Element, parent_namespace: str = "") -> str:
 
 
 def children(element: Element, name: str) -> list[Element]:
-    """The element's children of this local name, in any namespace."""
+    """The element's children with this local name, in any namespace."""
     return [child for child in element if local_name(child) == name]
 
 
 def child(element: Element, name: str) -> Element | None:
-    """The first of the element's children of this local name, in any namespace, or None."""
+    """The first child with this local name, in any namespace, or None."""
     return next(iter(children(element, name)), None)
 
 
 def error_of(stanza: Element) -> StanzaError | None:
-    """The error that a stanza of type error carries, or None for any other."""
+    """The error in a stanza of type error, or None."""
     if stanza.get("type") != "error":
         return None
     error = child(stanza, "error")
@@ -156,7 +159,7 @@ def error_of(stanza: Element) -> StanzaError | None:
 
 
 def raise_error(stanza: Element) -> Element:
-    """The stanza itself, or its StanzaError raised."""
+    """Returns the stanza, or raises the error in it."""
     error = error_of(stanza)
     if error:
         raise error
@@ -176,29 +179,29 @@ def form_in(element: Element) -> Element | None:
 
 
 def form_fields(form: Element) -> dict[str, Element]:
-    """A form's fields by `var`, in its order."""
+    """A form's fields by `var`, in order."""
     return {entry.get("var", ""): entry for entry in form.findall(f"{{{DATA_FORM}}}field")}
 
 
 def field_value(entry: Element) -> str:
-    """A field's value; several are joined by line breaks; "" if there is none."""
+    """A field's value. Several are joined by line breaks, and none is ""."""
     return "\n".join(value.text or "" for value in entry.findall(f"{{{DATA_FORM}}}value"))
 
 
 def form_values(form: Element) -> dict[str, str]:
-    """A form's values by `var`, in its order."""
+    """A form's values by `var`, in order."""
     return {name: field_value(entry) for name, entry in form_fields(form).items()}
 
 
 def submit_form(values: Mapping[str, str], type: str = "submit") -> str:
-    """A form with these values, in XML."""
+    """A form with these values, as XML."""
     fields = "".join(f"<field var={quoteattr(name)}><value>{escape(value)}</value></field>"
                      for name, value in values.items())
     return f"<x xmlns='{DATA_FORM}' type={quoteattr(type)}>{fields}</x>"
 
 
 def preauth_element(token: str) -> str:
-    """XEP-0445's and XEP-0379's element, in XML."""
+    """The element of XEP-0445 and XEP-0379, as XML."""
     return f"<preauth xmlns='{PARS}' token={quoteattr(token)}/>"
 
 
@@ -210,7 +213,7 @@ class Stream(asyncio.Protocol):
     content_namespace: str
 
     def __init__(self, domain: str):
-        """A stream to `domain`; `connect` of the two kinds makes it."""
+        """A stream to `domain`. Use `connect` of the two kinds."""
         self.domain = domain
         self.inbox: list[Element] = []
         self.end: str | None = None
@@ -237,7 +240,7 @@ class Stream(asyncio.Protocol):
         _open_streams.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Part of asyncio's protocol interface: parses what came."""
+        """Part of asyncio's protocol interface: parses the data."""
         try:
             self._parser.feed(data)
             for event, element in self._parser.read_events():
@@ -250,7 +253,7 @@ class Stream(asyncio.Protocol):
                 elif event == "end" and self._depth == 0:
                     self._ended("the server closed the stream")
         except ElementTree.ParseError as error:
-            self._ended(f"what the server sent is not XML: {error}")
+            self._ended(f"the server sent something that is not XML: {error}")
         self._changed.set()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -261,14 +264,14 @@ class Stream(asyncio.Protocol):
     # What tests call.
 
     def send(self, stanza: str | Element) -> None:
-        """Sends XML, as it is."""
+        """Sends XML unchanged."""
         if self.end is not None:
             raise StreamClosed(f"nothing can be sent: {self._state()}")
         self._transport.write((stanza if isinstance(stanza, str) else to_xml(stanza, self.content_namespace)).encode())
 
     async def expect(self, matches: Callable[[Element], bool], seconds: float = REPLY_SECONDS,
                      what: str = "the expected stanza") -> Element:
-        """Waits for the first element that matches, among those in the inbox and those to come; takes it from there."""
+        """Waits for the first element that matches, in the inbox or still to come, and takes it."""
         def take() -> Element | None:
             for position, element in enumerate(self.inbox):
                 if matches(element):
@@ -278,8 +281,8 @@ class Stream(asyncio.Protocol):
         return await self._until(take, seconds, what)
 
     async def expect_stanza(self, name: str, seconds: float = REPLY_SECONDS, **attributes: str) -> Element:
-        """Waits for a stanza with this name and these attributes; `sender` stands for `from`, and a bare JID there
-        also fits its full JIDs."""
+        """Waits for a stanza with this name and these attributes. `sender` stands for `from`, where
+        a bare JID also matches its full JIDs."""
         def matches(element: Element) -> bool:
             if local_name(element) != name:
                 return False
@@ -293,20 +296,20 @@ class Stream(asyncio.Protocol):
         return await self.expect(matches, seconds, f"<{told}>")
 
     async def expect_nothing(self, matches: Callable[[Element], bool], seconds: float, what: str) -> None:
-        """Waits out the time, and fails if anything that matches came."""
+        """Waits for some time, and fails if anything that matches comes."""
         try:
             came = await self.expect(matches, seconds, what)
         except WaitTimeout:
             return
-        raise AssertionError(f"{what} should not come, and did: {to_xml(came)}")
+        raise AssertionError(f"{what} must not come, and did: {to_xml(came)}")
 
     async def expect_end(self, seconds: float = REPLY_SECONDS) -> str:
-        """Waits until the server has ended the stream, and returns how it did."""
+        """Waits until the server has ended the stream, and returns how."""
         return await self._until(lambda: self.end, seconds, "the end of the stream", closed_is_failure=False)
 
     async def send_iq(self, type: str, payload: str | Element = "", to: str | None = None, *,
                       seconds: float = REPLY_SECONDS, id: str | None = None, sender: str | None = None) -> Element:
-        """Sends an IQ of this type ("get", "set") and returns the reply, be it a result or an error."""
+        """Sends an IQ ("get" or "set") and returns the reply, result or error."""
         id = id or f"easy-{next(_ids)}"
         attributes = f" type={quoteattr(type)} id={quoteattr(id)}"
         if to is not None:
@@ -324,7 +327,7 @@ class Stream(asyncio.Protocol):
             del self._awaited_replies[id]
 
     async def ask(self, type: str, payload: str | Element = "", to: str | None = None, **options: object) -> Element:
-        """`send_iq` that raises StanzaError when the reply is one."""
+        """`send_iq` that raises the reply if it is an error."""
         return raise_error(await self.send_iq(type, payload, to, **options))
 
     def reply(self, request: Element, payload: str | Element = "") -> None:
@@ -339,7 +342,7 @@ class Stream(asyncio.Protocol):
                   f"<{condition} xmlns='{STANZA_ERRORS}'/>{told}</error></iq>")
 
     async def disco_info(self, to: str, node: str | None = None) -> DiscoInfo:
-        """Service discovery's information on an address (XEP-0030)."""
+        """Asks for service discovery information (XEP-0030)."""
         asked = "" if node is None else f" node={quoteattr(node)}"
         reply = await self.ask("get", f"<query xmlns='{DISCO_INFO}'{asked}/>", to)
         query = reply.find(f"{{{DISCO_INFO}}}query")
@@ -352,19 +355,20 @@ class Stream(asyncio.Protocol):
         return info
 
     async def disco_items(self, to: str, node: str | None = None) -> list[DiscoItem]:
-        """Service discovery's items of an address (XEP-0030)."""
+        """Asks for service discovery items (XEP-0030)."""
         asked = "" if node is None else f" node={quoteattr(node)}"
         reply = await self.ask("get", f"<query xmlns='{DISCO_ITEMS}'{asked}/>", to)
         return [DiscoItem(item.get("jid"), item.get("node"), item.get("name"))
                 for item in reply.iter(f"{{{DISCO_ITEMS}}}item")]
 
     async def commands(self, to: str) -> dict[str, DiscoItem]:
-        """The ad-hoc commands that an address lists, by node (XEP-0050)."""
+        """The ad-hoc commands at an address, by node (XEP-0050)."""
         return {item.node: item for item in await self.disco_items(to, ADHOC)}
 
     async def execute(self, to: str, node: str, *, action: str | None = "execute", session: str | None = None,
                       form: Mapping[str, str] | str | Element | None = None) -> Element:
-        """One step of an ad-hoc command (XEP-0050); returns the reply's <command/>, or raises StanzaError."""
+        """One step of an ad-hoc command (XEP-0050).
+        Returns the reply's <command/>, or raises StanzaError."""
         attributes = f" node={quoteattr(node)}"
         if action is not None:
             attributes += f" action={quoteattr(action)}"
@@ -383,7 +387,7 @@ class Stream(asyncio.Protocol):
         return command
 
     async def close(self) -> None:
-        """Ends the stream in good order."""
+        """Closes the stream properly."""
         if self.end is None:
             self.send("</stream:stream>")
             try:
@@ -394,10 +398,10 @@ class Stream(asyncio.Protocol):
         _open_streams.discard(self)
 
     def abort(self) -> None:
-        """Drops the connection without a word, as a lost network does."""
+        """Drops the connection, as a lost network does."""
         self._transport.abort()
 
-    # Inside.
+    # Internal.
 
     def _forget_parsed(self) -> None:
         self._parser = ElementTree.XMLPullParser(events=("start", "end"))
@@ -405,7 +409,7 @@ class Stream(asyncio.Protocol):
         self._stream_header = None
 
     async def _open(self) -> Element:
-        """Opens the stream, or opens it anew, and returns the server's header."""
+        """Opens the stream, possibly again, and returns the server's header."""
         self._forget_parsed()
         self.send(f"<?xml version='1.0'?><stream:stream xmlns='{self.content_namespace}' xmlns:stream='{STREAM}' "
                   f"to={quoteattr(self.domain)}{self._stream_version()}{self._stream_language()}>")
@@ -467,13 +471,13 @@ class Stream(asyncio.Protocol):
 
 
 class Client(Stream):
-    """A client's stream. It answers pings and roster pushes by itself, and refuses other requests, until a test sets
-    `on_request`."""
+    """A client's stream. Until a test sets `on_request`, it answers pings and roster pushes by
+    itself, and refuses other requests."""
 
     content_namespace = CLIENT
 
     def __init__(self, domain: str):
-        """A stream to `domain`; `Client.connect` makes it."""
+        """A stream to `domain`. Use `Client.connect`."""
         super().__init__(domain)
         self.features = Element("features")
         self.on_request = self._answer_as_clients_do
@@ -481,8 +485,11 @@ class Client(Stream):
     @classmethod
     async def connect(cls, host: str, port: int, domain: str, *, tls: bool = False,
                       source: str | None = None, language: str | None = None) -> "Client":
-        """Connects, opens the stream in this language (`xml:lang`) and reads its features; with `tls` encrypts it,
-        believing any certificate. `source` is the address to connect from."""
+        """Connects, opens the stream in this language (`xml:lang`) and reads its features.
+
+        With `tls` it encrypts the stream, and accepts any certificate. `source` is the local
+        address.
+        """
         _, client = await asyncio.get_running_loop().create_connection(
             lambda: cls(domain), host, port, local_addr=(source, 0) if source else None)
         client.language = language
@@ -496,7 +503,7 @@ class Client(Stream):
         return self.features.find(tag) is not None
 
     async def start_tls(self) -> None:
-        """Encrypts the stream (STARTTLS), and opens it anew."""
+        """Encrypts the stream (STARTTLS), and opens it again."""
         self.send(f"<starttls xmlns='{TLS}'/>")
         await self.expect(lambda element: element.tag == f"{{{TLS}}}proceed", what="<proceed/> for STARTTLS")
         context = ssl.create_default_context()
@@ -507,7 +514,7 @@ class Client(Stream):
         await self._open_and_read_features()
 
     async def authenticate(self, username: str, password: str) -> None:
-        """Logs in with SASL PLAIN, and opens the stream anew; raises AuthenticationError."""
+        """Logs in with SASL PLAIN, and opens the stream again. Raises AuthenticationError."""
         secret = base64.b64encode(f"\0{username}\0{password}".encode()).decode()
         self.send(f"<auth xmlns='{SASL}' mechanism='PLAIN'>{secret}</auth>")
         answer = await self.expect(lambda element: namespace(element) == SASL, what="the answer to the login")
@@ -524,7 +531,8 @@ class Client(Stream):
 
     async def login(self, username: str, password: str, *, resource: str | None = None,
                     presence: bool = True) -> "Client":
-        """Logs in, binds, asks for the roster (so that it is pushed) and becomes available, unless told not to."""
+        """Logs in and binds. With `presence`, also asks for the
+        roster, so that it is pushed, and becomes available."""
         await self.authenticate(username, password)
         await self.bind(resource)
         if presence:
@@ -533,10 +541,10 @@ class Client(Stream):
         return self
 
     async def become_available(self) -> None:
-        """Sends initial presence, and waits until the server has spread it."""
+        """Sends initial presence, and waits until the server returns it."""
         self.send("<presence/>")
         await self.expect(lambda stanza: local_name(stanza) == "presence" and stanza.get("from") == self.jid
-                          and stanza.get("type") is None, what="the own presence to come back")
+                          and stanza.get("type") is None, what="the client's own presence")
 
     async def roster(self) -> dict[str, RosterItem]:
         """The contacts, by JID."""
@@ -544,7 +552,8 @@ class Client(Stream):
         return roster_items(reply)
 
     async def roster_push(self, jid: str, subscription: str, seconds: float = REPLY_SECONDS) -> RosterItem:
-        """Waits for the roster push that gives this contact this subscription ("none", "to", "from", "both")."""
+        """Waits for the roster push with this subscription
+        ("none", "to", "from" or "both") for a contact."""
         def matches(stanza: Element) -> bool:
             item = roster_items(stanza).get(jid) if stanza.get("type") == "set" else None
             return item is not None and item.subscription == subscription
@@ -553,7 +562,8 @@ class Client(Stream):
         return roster_items(push)[jid]
 
     async def presence_from(self, jid: str, type: str | None = None, seconds: float = REPLY_SECONDS) -> Element:
-        """Waits for a presence of this type (None: available) from a bare JID or one of its full JIDs."""
+        """Waits for a presence of this type (None:
+        available) from a bare JID or one of its full JIDs."""
         return await self.expect(lambda stanza: local_name(stanza) == "presence" and stanza.get("type") == type
                                  and jid in (stanza.get("from"), bare(stanza.get("from", ""))), seconds,
                                  f"presence of type {type or 'available'} from {jid}")
@@ -568,17 +578,19 @@ class Client(Stream):
         self.send(f"<message type='chat' to={quoteattr(to)}><body>{escape(body)}</body></message>")
 
     async def preauth(self, token: str, to: str | None = None) -> None:
-        """Presents an invite's token before registering (XEP-0445), with or without `to`; raises StanzaError."""
+        """Presents an invite's token before registering (XEP-0445), with or without `to`.
+        Raises StanzaError."""
         await self.ask("set", preauth_element(token), to)
 
     async def registration_get(self, to: str | None = None) -> Element:
-        """The registration's <query/> (XEP-0077)."""
+        """Asks for the registration's <query/> (XEP-0077)."""
         reply = await self.ask("get", f"<query xmlns='{REGISTER}'/>", to)
         return reply.find(f"{{{REGISTER}}}query")
 
     async def registration_set(self, username: str, password: str, to: str | None = None, *,
                                as_form: bool = False, sender: str | None = None) -> None:
-        """Registers (XEP-0077), with the legacy fields or a data form, with or without `to`; raises StanzaError."""
+        """Registers (XEP-0077) with the legacy fields or a data form, with or without `to`.
+        Raises StanzaError."""
         if as_form:
             fields = submit_form({"FORM_TYPE": REGISTER, "username": username, "password": password})
         else:
@@ -599,14 +611,15 @@ class Client(Stream):
 
 
 class Component(Stream):
-    """A component's stream (XEP-0114). It answers nothing by itself: tests take requests from the inbox, or set
-    `on_request` to a function that calls `reply` or `reply_error`. Each stanza it sends must carry a `from`."""
+    """A component's stream (XEP-0114). It answers nothing by itself: tests take requests from the
+    inbox, or set `on_request` to a function that calls `reply` or `reply_error`. Each stanza that
+    it sends must have a `from`."""
 
     content_namespace = COMPONENT
 
     @classmethod
     async def connect(cls, host: str, port: int, jid: str, secret: str) -> "Component":
-        """Connects and logs in; raises AuthenticationError."""
+        """Connects and logs in. Raises AuthenticationError."""
         _, component = await asyncio.get_running_loop().create_connection(lambda: cls(jid), host, port)
         component.jid = jid
         header = await component._open()
@@ -629,7 +642,7 @@ class Component(Stream):
 
 
 def roster_items(stanza: Element) -> dict[str, RosterItem]:
-    """The contacts in a roster answer or push, by JID."""
+    """The contacts in a roster reply or push, by JID."""
     items = (RosterItem(item.get("jid"), item.get("subscription", "none"), item.get("ask"),
                         item.get("approved") in ("true", "1"), item.get("name"),
                         frozenset(group.text or "" for group in item.findall(f"{{{ROSTER}}}group")))
@@ -638,6 +651,6 @@ def roster_items(stanza: Element) -> dict[str, RosterItem]:
 
 
 async def close_all() -> None:
-    """Closes every stream that is still open, as a test's end."""
+    """Closes every open stream, at the end of a test."""
     for stream in list(_open_streams):
         await stream.close()

@@ -1,5 +1,5 @@
-"""A user opens another user's contact link (XEP-0379). Both become contacts at once, and nobody is
-asked."""
+"""A user opens another user's contact link (XEP-0379).
+Both become contacts at once, and nobody is asked."""
 
 from harness.stories import generate, requests_to, used
 

@@ -1,5 +1,5 @@
-"""While its token cannot be checked, a contact request is treated as one without a token: the user
-decides."""
+"""While its token cannot be checked, a contact request is treated as one without a token:
+the user decides."""
 
 from harness.stories import generate
 

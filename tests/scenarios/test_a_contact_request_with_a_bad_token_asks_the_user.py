@@ -1,5 +1,5 @@
-"""A contact request with a bad token is treated as one without a token: there is no error, and the
-user decides."""
+"""A contact request with a bad token is treated as one without a token:
+there is no error, and the user decides."""
 
 import pytest
 

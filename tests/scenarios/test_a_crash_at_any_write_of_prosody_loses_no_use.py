@@ -54,8 +54,8 @@ def restart(server, host_lines):
 
 
 async def ended_without_a_crash(server, invite, write):
-    """Whether the registration, which was confirmed, ended without a crash: contact lists are
-    written after that."""
+    """Whether the registration, which was confirmed, ended without a crash:
+    contact lists are written after that."""
     def crashed():
         return server.prosody.log.count("Killed before writing") == write  # one for each write so far
 

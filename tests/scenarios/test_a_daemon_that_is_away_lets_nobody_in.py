@@ -1,5 +1,5 @@
-"""Promise 6: while the daemon is away, nobody registers, invited or not. The refusal says to try
-again later."""
+"""Promise 6: while the daemon is away, nobody registers, invited or not.
+The refusal says to try again later."""
 
 import pytest
 

@@ -56,8 +56,8 @@ async def test_while_the_daemon_is_away_and_prosody_restarts(make_server):
 
 
 async def test_behind_the_servers_back(make_server):
-    """`prosodyctl deluser` of Prosody 0.12 only writes to the disk. The hook notices when it next
-    looks."""
+    """`prosodyctl deluser` of Prosody 0.12 only writes to the disk.
+    The hook notices when it next looks."""
     server = make_server()
     ending, staying = await invites_of_bob_and_others(server)
     await (await server.connect()).preauth(ending[0].token)  # makes the hook look for bob

@@ -141,8 +141,8 @@ async def flooded(server, link, number):
 
 
 async def client(server, link, flood, name):
-    """A flooding admin or stranger, who sends each kind of request without waiting for answers to
-    the others."""
+    """A flooding admin or stranger, who sends each kind of
+    request without waiting for answers to the others."""
     does = (ask_for_commands, ask_to_register, register_and_wait)[name % 3]
     for part in range(4):
         try:
@@ -179,8 +179,8 @@ async def register_and_wait(server, link, name):
 
 
 async def quiet(server):
-    """Waits until no reservation is open and no request is in flight. Then the server must answer
-    quickly."""
+    """Waits until no reservation is open and no request is in flight.
+    Then the server must answer quickly."""
     await eventually(lambda: in_store(server, OPEN_USES) == [(0,)], "no reservation is open", 40)
     assert in_store(server, "SELECT count(*) FROM invite WHERE taken <> uses") == [(0,)]
     invites, made = 0, None

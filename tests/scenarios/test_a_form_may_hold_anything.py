@@ -1,5 +1,5 @@
-"""A form may hold any bytes. The worst answer is that they are wrong, and the page shows them as
-text."""
+"""A form may hold any bytes. The worst answer is that
+they are wrong, and the page shows them as text."""
 
 from urllib.parse import quote_from_bytes
 

@@ -1,5 +1,5 @@
-"""The main job: a user makes an invite, a friend registers with it, and both are contacts and
-online at once."""
+"""The main job: a user makes an invite, a friend registers
+with it, and both are contacts and online at once."""
 
 import pytest
 

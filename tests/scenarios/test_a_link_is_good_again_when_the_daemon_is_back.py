@@ -1,5 +1,5 @@
-"""Prosody goes on while the daemon is replaced. Then New Invite works again by itself, and earlier
-links are good."""
+"""Prosody goes on while the daemon is replaced.
+Then New Invite works again by itself, and earlier links are good."""
 
 import pytest
 

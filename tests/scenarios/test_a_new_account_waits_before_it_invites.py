@@ -1,5 +1,5 @@
-"""With `inviter_age`, a new account cannot invite yet, and its user is told when it can. An account
-of unknown age can."""
+"""With `inviter_age`, a new account cannot invite yet, and its user is told when it can.
+An account of unknown age can."""
 
 import re
 

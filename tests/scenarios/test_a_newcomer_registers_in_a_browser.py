@@ -1,5 +1,5 @@
-"""A newcomer opens a link in a browser and fills in the form. They have an account then, and the
-inviter as a contact."""
+"""A newcomer opens a link in a browser and fills in the form.
+They have an account then, and the inviter as a contact."""
 
 from harness.stories import has_account, new_invite, show, used
 from harness.web import Visitor, text

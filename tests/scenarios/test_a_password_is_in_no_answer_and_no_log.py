@@ -1,5 +1,5 @@
-"""A password goes to Prosody and nowhere else: not to a page, whatever the outcome, and not to a
-log, at any level."""
+"""A password goes to Prosody and nowhere else:
+not to a page, whatever the outcome, and not to a log, at any level."""
 
 import pytest
 

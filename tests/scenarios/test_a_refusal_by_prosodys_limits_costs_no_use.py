@@ -1,5 +1,5 @@
-"""If Prosody itself refuses a registration (here: too many from one address), the invite stays
-good."""
+"""If Prosody itself refuses a registration (here:
+too many from one address), the invite stays good."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""A refused username uses nothing up. Another username works on the same stream and on a new
-one."""
+"""A refused username uses nothing up.
+Another username works on the same stream and on a new one."""
 
 import pytest
 

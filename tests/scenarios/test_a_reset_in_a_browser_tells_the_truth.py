@@ -1,5 +1,5 @@
-"""A page that confirms a new password tells the truth, even if the browser or a server fails before
-the answer."""
+"""A page that confirms a new password tells the truth,
+even if the browser or a server fails before the answer."""
 
 import asyncio
 from urllib.parse import urlencode
@@ -55,8 +55,8 @@ async def test_something_fails_before_the_password_is_set(make_server, fault):
         while (told := await status_of(visitor, path, form)) in (None, 503):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.1)
-        # Nobody can tell whether such a reset was made. The link counts as used, and the page says
-        # so.
+        # Nobody can tell whether such a reset was made.
+        # The link counts as used, and the page says so.
         assert told in (200, 410)
         assert await has_account(server, "bob", password=password if told == 200 else password_of("bob"))
 

@@ -1,5 +1,5 @@
-"""A password reset link, from the command line or an admin's client, sets its account's password
-once."""
+"""A password reset link, from the command line or an
+admin's client, sets its account's password once."""
 
 import pytest
 

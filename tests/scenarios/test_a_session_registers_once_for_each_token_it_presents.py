@@ -1,5 +1,5 @@
-"""A presented token registers one account. Another try in the same session needs the token
-again."""
+"""A presented token registers one account.
+Another try in the same session needs the token again."""
 
 import pytest
 

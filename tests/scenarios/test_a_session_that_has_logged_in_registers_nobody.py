@@ -1,5 +1,5 @@
-"""After login, registration is about one's own account. A token creates no other, and Prosody's own
-functions remain."""
+"""After login, registration is about one's own account.
+A token creates no other, and Prosody's own functions remain."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""One daemon serves two VirtualHosts of a Prosody. An invite to one of them is no invite to the
-other."""
+"""One daemon serves two VirtualHosts of a Prosody.
+An invite to one of them is no invite to the other."""
 
 import pytest
 

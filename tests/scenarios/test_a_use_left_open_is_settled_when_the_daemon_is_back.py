@@ -44,8 +44,8 @@ async def test_no_account_was_made(crashed):
 
 
 async def test_a_hook_that_answers_late_is_asked_then(crashed):
-    """Only the hook that reserved the use knows its fate, and its answer to the greeting says which
-    hook it is."""
+    """Only the hook that reserved the use knows its fate,
+    and its answer to the greeting says which hook it is."""
     invite = generate(crashed)
     leave_open(crashed, invite, "carol@example.org")
     kept = crashed.prosody.data_folder / "example%2eorg" / "easy_invite_server.dat"

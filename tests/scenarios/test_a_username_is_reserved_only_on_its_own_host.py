@@ -1,5 +1,5 @@
-"""One Prosody and one daemon serve two VirtualHosts. A username that an invite reserves on one is
-free on the other."""
+"""One Prosody and one daemon serve two VirtualHosts.
+A username that an invite reserves on one is free on the other."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""A user in the daemon's `admins` is an admin of easy-invite, on both addresses, but not of
-Prosody."""
+"""A user in the daemon's `admins` is an admin of
+easy-invite, on both addresses, but not of Prosody."""
 
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
 

@@ -1,5 +1,5 @@
-"""Prosody agrees, the daemon reserves a use, and then the disk fails: the use is free again at
-once."""
+"""Prosody agrees, the daemon reserves a use, and then the disk fails:
+the use is free again at once."""
 
 import pytest
 

@@ -82,8 +82,8 @@ def test_fail2ban_takes_the_configuration(tmp_path):
 
 
 async def guess(server):
-    """Presents wrong tokens, one a stream, until the address is refused. Returns the last
-    stream."""
+    """Presents wrong tokens, one a stream, until the address is refused.
+    Returns the last stream."""
     for _ in range(MOST):
         stream = await server.connect(source=GUESSER)
         with pytest.raises(StanzaError):

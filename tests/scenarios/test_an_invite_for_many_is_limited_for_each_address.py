@@ -11,8 +11,8 @@ from harness.xmpp import StanzaError
 
 ONE, OTHER = "127.0.0.2", "127.0.0.3"
 MOST = 2
-REFUSED = ("wait/policy-violation: Too many accounts have been created from your network with this invitation within a day. "
-           "Please try again after 20")
+REFUSED = ("wait/policy-violation: Too many accounts have been created from your network with this invitation "
+           "within a day. Please try again after 20")
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
-"""`--role` gives the new account that role at once. A role that Prosody does not know is logged,
-and the account is made."""
+"""`--role` gives the new account that role at once.
+A role that Prosody does not know is logged, and the account is made."""
 
 from harness.stories import CREATE_ACCOUNT, generate, has_account, register
 

@@ -36,8 +36,8 @@ async def test_for_the_same_name(web_server):
 
 
 async def race(server, invite, names):
-    """The names that were told of success. Those at even places are browsers, the others
-    clients."""
+    """The names that were told of success.
+    Those at even places are browsers, the others clients."""
     browsers = [Visitor(server) for _ in names[::2]]
     forms = [await browser.filled_in(invite, name) for browser, name in zip(browsers, names[::2])]
     streams = [await server.connect() for _ in names[1::2]]

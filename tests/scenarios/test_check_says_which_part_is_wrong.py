@@ -22,8 +22,8 @@ def server(request, make_server):
 
 
 async def start(server):
-    """Starts the daemon, if the test is to have one. `check` waits until it has logged in or failed
-    to."""
+    """Starts the daemon, if the test is to have one.
+    `check` waits until it has logged in or failed to."""
     if server.with_daemon:
         server.daemon.start(wait=False)
         await eventually(lambda: server.daemon.log.count("easy-invite starts") == 2, "the daemon starts")

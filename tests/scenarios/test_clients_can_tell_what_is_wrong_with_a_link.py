@@ -1,5 +1,5 @@
-"""Each client tells its user why a link does not work. No link is a dead end that the server could
-have avoided."""
+"""Each client tells its user why a link does not work.
+No link is a dead end that the server could have avoided."""
 
 import pytest
 

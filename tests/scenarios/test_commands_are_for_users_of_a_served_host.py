@@ -11,8 +11,8 @@ NODES = [NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET]
 
 @pytest.fixture
 def server(make_server):
-    """A server with a second, unserved VirtualHost, where an admin of the whole Prosody has an
-    account."""
+    """A server with a second, unserved VirtualHost, where
+    an admin of the whole Prosody has an account."""
     made = make_server(hosts={"example.org": INVITE_HOST, "other.example": ""},
                        settings={"hosts": {"other.example": None}},
                        admins=["admin@example.org", "mallory@other.example"])

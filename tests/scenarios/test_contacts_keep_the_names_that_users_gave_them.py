@@ -1,5 +1,5 @@
-"""An invite changes the subscription of a contact, but not the name and groups that a user gave
-them."""
+"""An invite changes the subscription of a contact,
+but not the name and groups that a user gave them."""
 
 from xml.sax.saxutils import quoteattr
 

@@ -1,5 +1,5 @@
-"""A link that registers is also a contact link for a user who has an account: no second account, no
-question."""
+"""A link that registers is also a contact link for a user who has an account:
+no second account, no question."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""The built-in buttons of Conversations (new and old), Cheogram, Monal and yaxim make an invite that registers."""
+"""The built-in buttons of Conversations (new and old),
+Cheogram, Monal and yaxim make an invite that registers."""
 
 import pytest
 

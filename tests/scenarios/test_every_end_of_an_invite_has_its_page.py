@@ -1,5 +1,5 @@
-"""Each obstacle has a status for programs, and a page that tells people what is wrong and what to
-do now."""
+"""Each obstacle has a status for programs, and a page
+that tells people what is wrong and what to do now."""
 
 import asyncio
 import re

@@ -1,5 +1,5 @@
-"""Expiry is judged when a token is presented (XEP-0445). A session that was in time may finish its
-registration."""
+"""Expiry is judged when a token is presented (XEP-0445).
+A session that was in time may finish its registration."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Inviter and friend become contacts on all devices, whoever is online first. Neither has to do
-anything."""
+"""Inviter and friend become contacts on all devices, whoever is online first.
+Neither has to do anything."""
 
 from harness.stories import new_invite, register, requests_to
 from harness.xmpp import local_name

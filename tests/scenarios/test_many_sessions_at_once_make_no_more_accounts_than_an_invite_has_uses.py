@@ -1,5 +1,5 @@
-"""Sessions that present one token and register at the same moment get no more accounts than it has
-uses."""
+"""Sessions that present one token and register at the
+same moment get no more accounts than it has uses."""
 
 import asyncio
 
@@ -15,8 +15,8 @@ SESSIONS = 8
 
 
 async def register_at_once(server, invite, names):
-    """Every session presents the token, then all register, each with its name. Returns the
-    refusals' conditions."""
+    """Every session presents the token, then all register, each with its name.
+    Returns the refusals' conditions."""
     streams = [await server.connect() for _ in names]
     for stream in streams:
         await stream.preauth(invite.token)

@@ -16,8 +16,8 @@ OTHER = "example.net"
 
 @pytest.fixture
 def server(make_server):
-    """A server with the daemon of example.org. The other daemon has the component of
-    example.net."""
+    """A server with the daemon of example.org.
+    The other daemon has the component of example.net."""
     return make_server(hosts={host: INVITE_HOST for host in ("example.org", OTHER)},
                        components={f"invite.{host}": COMPONENT_SECRET for host in ("example.org", OTHER)},
                        settings={"hosts": {OTHER: None}})

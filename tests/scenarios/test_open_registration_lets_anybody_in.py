@@ -1,5 +1,5 @@
-"""With `registration_invite_only = false`, people register without an invite, and taken usernames
-stay taken."""
+"""With `registration_invite_only = false`, people register
+without an invite, and taken usernames stay taken."""
 
 import pytest
 

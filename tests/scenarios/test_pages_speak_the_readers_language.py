@@ -1,5 +1,5 @@
-"""Pages, their errors and the server's answers to a form are in the browser's language, and else in
-English."""
+"""Pages, their errors and the server's answers to a form
+are in the browser's language, and else in English."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""A real client without support for invites. Its user types what the client shows, and a friend
-joins by the link."""
+"""A real client without support for invites.
+Its user types what the client shows, and a friend joins by the link."""
 
 from datetime import datetime, timedelta
 

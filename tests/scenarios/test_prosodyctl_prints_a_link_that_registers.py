@@ -1,5 +1,5 @@
-"""`prosodyctl mod_easy_invite generate HOST`, in either order of the two words, prints one link
-that works."""
+"""`prosodyctl mod_easy_invite generate HOST`, in either
+order of the two words, prints one link that works."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""Prosody's own limits apply to registrations in a browser, too: the daemon passes on the browser's
-address."""
+"""Prosody's own limits apply to registrations in a browser, too:
+the daemon passes on the browser's address."""
 
 import pytest
 

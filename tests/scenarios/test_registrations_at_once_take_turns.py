@@ -137,8 +137,8 @@ async def test_no_registration_goes_on_when_the_module_is_unloaded(server):
 
 
 async def reserved_at_once(server, invited=""):
-    """A played daemon that has reserved a use for each of three registrations at once, with their
-    streams and tasks."""
+    """A played daemon that has reserved a use for each of three
+    registrations at once, with their streams and tasks."""
     played = await connect(server)
     streams = {name: await server.connect() for name in NAMES}
     registrations, questions = {}, []

@@ -18,8 +18,8 @@ ADDRESSES = ["example.org", "invite.example.org"]
 
 @contextlib.asynccontextmanager
 async def logged_in(server, username, register=None):
-    """A slixmpp client whose session has started. `register(client)` makes its handler for
-    registration."""
+    """A slixmpp client whose session has started.
+    `register(client)` makes its handler for registration."""
     client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username))
     for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0077"):
         client.register_plugin(plugin)

@@ -57,8 +57,8 @@ async def test_open_reservations_are_settled(server, change, made):
 
 @pytest.mark.one_setup
 async def test_open_reservations_are_settled_without_a_new_login(server):
-    """An answer was lost. The reservation now lies an hour in the future, but does not wait for
-    that hour."""
+    """An answer was lost. The reservation now lies an hour
+    in the future, but does not wait for that hour."""
     invite = generate(server)
     leave_open(server, invite, "carol@example.org", seconds_ago=0)
     server.clock.set(-HOUR)
@@ -70,8 +70,8 @@ async def test_open_reservations_are_settled_without_a_new_login(server):
 @pytest.mark.one_setup
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_registration_in_flight_goes_on(server, change):
-    """The clock is set while the daemon hangs during a registration. No other client gets the same
-    use."""
+    """The clock is set while the daemon hangs during a registration.
+    No other client gets the same use."""
     invite, stream = generate(server), await server.connect()
     await stream.preauth(invite.token)
     server.daemon.pause()
@@ -101,8 +101,8 @@ async def test_invites_expire_by_the_new_time(server):
 
 @pytest.mark.one_setup
 async def test_ended_invites_are_kept_as_long_as_ever(make_server):
-    """For three hours, here. A clock that is wrong by an hour, either way, ends none of them too
-    early."""
+    """For three hours, here. A clock that is wrong by
+    an hour, either way, ends none of them too early."""
     server = make_server(movable_clock=True, settings={"store": {"retention": "3h"}})
     kept = generate(server, "--expires", "2h")
     revoked = generate(server)

@@ -1,5 +1,5 @@
-"""A daemon that Prosody does not let in logs what to change, and keeps trying. After the change, on
-either side, it is let in."""
+"""A daemon that Prosody does not let in logs what to change, and keeps trying.
+After the change, on either side, it is let in."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
-"""Clients look for the commands on the server's own address, and some accept only items with that
-address."""
+"""Clients look for the commands on the server's own
+address, and some accept only items with that address."""
 
 import pytest
 

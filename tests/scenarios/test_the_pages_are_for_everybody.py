@@ -23,8 +23,8 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pract
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with a logo and a language from right to left. Prosody and the store do not affect
-    the look of pages."""
+    """A server with a logo and a language from right to left.
+    Prosody and the store do not affect the look of pages."""
     folder = tmp_path_factory.mktemp("look")
     english = (REPOSITORY / "languages" / "en.toml").read_text()
     (folder / "languages").mkdir()
@@ -133,8 +133,8 @@ async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str])
 
 
 async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
-    """Tab leads to the next step first and shows the focus, and Enter goes on, through the form to
-    the account."""
+    """Tab leads to the next step first and shows the focus,
+    and Enter goes on, through the form to the account."""
     async def focused(page) -> str:
         seen = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert seen != "none", "the focus is invisible"

@@ -26,8 +26,8 @@ async def test_each_link_makes_one_account(make_server):
 
 
 async def cut_again_and_again(server, number):
-    """Makes every AT_ONCE-th of the cuts. A registration without a cut shows first how much
-    passes."""
+    """Makes every AT_ONCE-th of the cuts.
+    A registration without a cut shows first how much passes."""
     with Relay(server.prosody.component_port) as relay:
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.start()
@@ -51,8 +51,8 @@ async def cut_again_and_again(server, number):
 
 
 async def cut_once(server, relay, offset, guest):
-    """A guest registers, and the wire is cut after so many bytes. They try again until they get an
-    answer."""
+    """A guest registers, and the wire is cut after so many bytes.
+    They try again until they get an answer."""
     invite = generate(server, "--contact", "alice@example.org")
     before = len(server.daemon.log)
     await asyncio.to_thread(server.daemon.restart)  # after each cut, it would wait longer

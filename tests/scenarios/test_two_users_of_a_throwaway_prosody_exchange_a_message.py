@@ -1,5 +1,5 @@
-"""The other scenarios depend on this: each version of Prosody starts, and its users and a component
-log in."""
+"""The other scenarios depend on this:
+each version of Prosody starts, and its users and a component log in."""
 
 import pytest
 

@@ -1,5 +1,5 @@
-"""With `allow_contact_invites = false`, users find no New Invite, and are told why they cannot run
-it. Admins can."""
+"""With `allow_contact_invites = false`, users find no New
+Invite, and are told why they cannot run it. Admins can."""
 
 import pytest
 
