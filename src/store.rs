@@ -289,6 +289,26 @@ impl Store {
         }))
     }
 
+    /// Opens an SQLite file that is closed and stays as it is, for reading alone. Nothing beside it is read or made: what is found
+    /// is in the file itself.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or has a log beside it.
+    pub fn open_closed(file: &Path) -> Result<Store> {
+        Ok(Store(Backend::Sqlite(sqlite::Sqlite::open_closed(file)?)))
+    }
+
+    /// Closes the store, of which this is the only clone. An SQLite file has everything in itself then.
+    ///
+    /// # Errors
+    /// If its log cannot be emptied into the file.
+    pub async fn close(self) -> Result<()> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.empty_log().await,
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Runs work that writes: all of it or nothing, and durable before this returns.
     async fn write<T: Send + 'static>(
         &self,

@@ -2,9 +2,15 @@
 
 mod engines;
 
+use std::time::Duration;
+
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
 use easy_invite::store::{Claim, Copied, Filter, Forgotten, Insertion, Quota, Store, StoreError};
 use engines::{Engine, Place, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
+use tokio::time::timeout;
+
+/// How long something may take that should end at once, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 on_both_engines! {
     what_is_kept_comes_back_whole,
@@ -36,6 +42,8 @@ on_both_engines! {
     counters_that_disagree_are_told,
     a_copy_is_whole_and_so_is_the_copy_of_the_copy,
     a_copy_that_was_cut_short_is_completed_by_the_next,
+    a_copy_whose_target_fails_ends_at_once_with_the_targets_error,
+    a_copy_whose_source_fails_ends_at_once_with_the_sources_error,
     a_copy_never_makes_a_used_use_free_in_between,
     what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes,
     a_store_of_every_schema_there_was_is_brought_to_the_present_one,
@@ -618,6 +626,36 @@ async fn a_copy_is_whole_and_so_is_the_copy_of_the_copy(engine: Engine) {
     source.store.copy_into(&there.store, |_| ()).await.unwrap();
     assert_eq!(there.place.contents().await, contents, "again, and nothing has changed");
     there.store.verify().await.unwrap();
+}
+
+async fn a_copy_whose_target_fails_ends_at_once_with_the_targets_error(engine: Engine) {
+    let (source, target) = (filled(engine).await, Scratch::new(engine).await);
+    target
+        .place
+        .run(match engine {
+            Engine::Sqlite => {
+                "CREATE TRIGGER broken BEFORE INSERT ON invite BEGIN SELECT RAISE(ABORT, 'it is broken'); END"
+            }
+            Engine::Postgres => {
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'it is broken'; END $$; \
+                 CREATE TRIGGER broken BEFORE INSERT ON invite FOR EACH ROW EXECUTE FUNCTION broken()"
+            }
+        })
+        .await;
+    let error = timeout(PATIENCE, source.store.copy_into(&target.store, |_| ())).await.unwrap().unwrap_err();
+    assert!(matches!(&error, StoreError::Other(_, problem) if problem.contains("it is broken")), "{error:?}");
+    // The snapshot is closed as well.
+    timeout(PATIENCE, source.store.list(Filter::default(), 1, at(0))).await.unwrap().unwrap();
+    source.store.forget(jid("nobody@example.org")).await.unwrap();
+}
+
+async fn a_copy_whose_source_fails_ends_at_once_with_the_sources_error(engine: Engine) {
+    let (source, target) = (filled(engine).await, Scratch::new(engine).await);
+    source.place.run("ALTER TABLE account RENAME TO account_that_was").await;
+    let copied = timeout(PATIENCE, source.store.copy_into(&target.store, |_| ())).await.unwrap();
+    assert!(matches!(copied, Err(StoreError::Other(..))), "{copied:?}");
+    target.with(|_| ()).await;
 }
 
 async fn a_copy_that_was_cut_short_is_completed_by_the_next(engine: Engine) {

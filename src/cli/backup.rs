@@ -1,14 +1,15 @@
 //! `easy-invite backup`: a copy of the store, as it is at one moment.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
 use super::copying;
+use crate::files::{Folder, with_ending};
 use crate::invite::InviteId;
 use crate::store::{Contents, Store, StoreUrl};
 
@@ -30,15 +31,17 @@ pub struct Arguments {
 pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Result<()> {
     let config = context.config()?;
     anyhow::ensure!(file.symlink_metadata().is_err(), "{} exists already and is left as it is", file.display());
-    let unfinished = unfinished(&file)?;
     let store = Store::open_existing(&config.store).await?;
-    let made = make(&store, &unfinished, &file).await;
+    let (folder, name) = Folder::of(&file)?;
+    let unfinished = OsString::from(format!(".{}.{}.unfinished", name.display(), InviteId::generate()?));
+    let made = make(&store, &folder, &unfinished, name).await;
     if made.is_err() {
-        for path in ["", "-wal", "-shm"].map(|end| format!("{}{end}", unfinished.display())) {
-            drop(fs::remove_file(path));
+        for ending in ["", "-wal", "-shm"] {
+            folder.remove(&with_ending(&unfinished, ending));
         }
     }
-    let (contents, mut stdout) = (made?, io::stdout().lock());
+    let contents = made.with_context(|| format!("{} could not be made", file.display()))?;
+    let mut stdout = io::stdout().lock();
     match context.json {
         true => writeln!(stdout, "{}", json!({"file": file, "holds": copying::as_json(contents)}))?,
         false => writeln!(stdout, "{} holds {}", file.display(), copying::described(contents))?,
@@ -46,35 +49,17 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     Ok(())
 }
 
-/// Where the file grows: in the same folder, under a name that nobody takes for a backup.
-fn unfinished(file: &Path) -> anyhow::Result<PathBuf> {
-    let name = file.file_name().with_context(|| format!("{} is no name for a file", file.display()))?;
-    Ok(file.with_file_name(format!(".{}.{}.unfinished", name.display(), InviteId::generate()?)))
-}
-
-async fn make(store: &Store, unfinished: &Path, file: &Path) -> anyhow::Result<Contents> {
-    let copy = Store::open(&StoreUrl::Sqlite(unfinished.to_owned())).await?;
-    let contents = copying::copy(store, &copy).await?;
-    drop(copy); // all is in the one file now
-    give_name(unfinished, file).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow::anyhow!("{} exists already and is left as it is", file.display()),
-        _ => anyhow::anyhow!("{} cannot be written: {error}", file.display()),
-    })?;
+/// Makes the backup in the same folder, under a name that nobody takes for a backup, until it is whole and on the disk.
+async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Contents> {
+    // Held until the end: what the system fails to write meanwhile, it tells when this is synced.
+    let created = folder.create(unfinished, 0o600)?;
+    let path = folder.path().join(unfinished);
+    let copy = Store::open(&StoreUrl::Sqlite(path.clone())).await?;
+    copying::copy(store, &copy).await?;
+    copy.close().await?;
+    let contents = copying::verified(&Store::open_closed(&path)?).await?;
+    created.sync_all()?;
+    folder.rename_new(unfinished, name)?;
+    folder.sync().inspect_err(|_| folder.remove(name))?;
     Ok(contents)
-}
-
-/// As renaming would, but for a file that has the name already.
-fn give_name(unfinished: &Path, file: &Path) -> io::Result<()> {
-    File::open(unfinished)?.sync_all()?;
-    match fs::hard_link(unfinished, file) {
-        Ok(()) => fs::remove_file(unfinished)?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-        // Not every file system has hard links (FAT, many of the network). Then the name is taken first, by nothing.
-        Err(_) => {
-            File::create_new(file)?;
-            fs::rename(unfinished, file).inspect_err(|_| drop(fs::remove_file(file)))?;
-        }
-    }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }

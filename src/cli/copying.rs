@@ -20,17 +20,25 @@ pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
     }
 }
 
-/// Copies everything, reads the copy as a whole, and tells what it holds.
+/// Copies everything.
 ///
 /// # Errors
-/// If one of the two fails, or the copy is not what a store has to be.
-pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<Contents> {
+/// If one of the two fails.
+pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<()> {
     let mut progress = Progress::before_output();
     let copied = source.copy_into(target, |copied| progress.at(copied.rows, copied.of)).await;
     progress.end();
     copied?;
-    target.verify().await?;
-    Ok(target.contents().await?)
+    Ok(())
+}
+
+/// Reads a copy as a whole, and tells what it holds.
+///
+/// # Errors
+/// If it is not what a store has to be.
+pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
+    copy.verify().await?;
+    Ok(copy.contents().await?)
 }
 
 /// Refuses to go on beside the daemon that listens on a socket.

@@ -44,7 +44,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let source = copying::open_source(&from).await?;
     let target = Store::open(&to).await?;
-    let (contents, mut stdout) = (copying::copy(&source, &target).await?, io::stdout().lock());
+    copying::copy(&source, &target).await?;
+    let (contents, mut stdout) = (copying::verified(&target).await?, io::stdout().lock());
     match context.json {
         true => writeln!(
             stdout,

@@ -42,7 +42,8 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
          empty database",
         config.store
     );
-    let (contents, mut stdout) = (copying::copy(&backup, &store).await?, io::stdout().lock());
+    copying::copy(&backup, &store).await?;
+    let (contents, mut stdout) = (copying::verified(&store).await?, io::stdout().lock());
     match context.json {
         true => {
             writeln!(stdout, "{}", json!({"store": config.store.to_string(), "holds": copying::as_json(contents)}))?

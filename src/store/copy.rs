@@ -80,9 +80,11 @@ enum Part {
 }
 
 pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
-    let (sender, mut parts) = mpsc::channel(2);
+    let (sender, parts) = mpsc::channel(2);
     let reading = source.snapshot(move |session| read(session, sender.clone()).boxed());
     let writing = async {
+        // Dropped as soon as writing fails: the reader waits to send the next part until then, and holds its snapshot.
+        let mut parts = parts;
         let (mut copied, mut open) = (Copied::default(), Arc::default());
         while let Some(part) = parts.recv().await {
             match part {
@@ -98,8 +100,7 @@ pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copie
         }
         Ok(copied)
     };
-    // When writing fails, nobody takes what is read, and reading ends as well.
-    let (read, written) = futures::join!(reading, writing.inspect(|_| ()));
+    let (read, written) = futures::join!(reading, writing);
     let copied = written?;
     read?;
     target.write(|session| finish(session).boxed()).await?;

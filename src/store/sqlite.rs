@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 
@@ -80,6 +82,35 @@ impl Sqlite {
             reader: SqliteThread::reader(reading, file)?,
             file: file.to_owned(),
         })
+    }
+
+    /// Opens a file that nobody changes, for reading alone.
+    pub fn open_closed(path: &Path) -> Result<Self> {
+        let file = printable(path.display());
+        let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
+        folder.as_owner(|folder| Self::open_closed_in(folder, name, &file)).map_err(|error| unusable(&file, error))?
+    }
+
+    fn open_closed_in(folder: &Folder, name: &OsStr, file: &str) -> Result<Self> {
+        prepare(folder, name, false)
+            .map_err(|error| unusable(file, error))?
+            .ok_or(StoreError::Missing(file.to_owned()))?;
+        for ending in SIDE_FILES {
+            if folder.size_of(&with_ending(name, ending)).map_err(|error| unusable(file, error))?.is_some() {
+                return Err(StoreError::Unopenable(file.to_owned(), format!("{ending} is left beside it")));
+            }
+        }
+        let unopenable = |error: std::io::Error| StoreError::Unopenable(file.to_owned(), error.to_string());
+        let path = folder.path().canonicalize().map_err(unopenable)?.join(name);
+        let uri = format!("file:{}?immutable=1", percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC));
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(uri, flags).map_err(|error| explain(file, &error))?;
+        schema_of(&connection, file)?;
+        let reader = SqliteThread::reader(connection, file)?;
+        Ok(Sqlite { writer: reader.clone(), reader, file: file.to_owned() })
     }
 
     pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {

@@ -1,5 +1,5 @@
-"""A backup works on a file system without hard links, such as the FAT of a USB stick.
-It overwrites nothing there either."""
+"""A backup works on a file system that has no hard links and cannot rename a file without the risk
+of replacing another, such as NFS. It overwrites nothing there either."""
 
 import subprocess
 
@@ -29,8 +29,9 @@ def test_a_backup_is_whole_and_overwrites_nothing(server):
 
 
 def make(server, backup):
-    """Runs `backup` while the kernel refuses hard links, as it does on FAT."""
+    """Runs `backup` while the kernel refuses what such a file system cannot do."""
     server.daemon.write_config()
-    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=link,linkat", "-e", "inject=link,linkat:error=EPERM"]
+    strace = ["strace", "-f", "-o", "/dev/null", "-e", "trace=link,linkat,renameat2",
+              "-e", "inject=link,linkat:error=EPERM", "-e", "inject=renameat2:error=EINVAL"]
     return subprocess.run([*strace, server.daemon.binary, "--config", server.daemon.config_file, "backup", backup],
                           cwd=server.daemon.folder, capture_output=True, text=True)

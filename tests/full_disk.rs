@@ -1,0 +1,130 @@
+//! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Root alone can mount a disk
+//! that small; for others, these tests have nothing to say.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a command may take, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store with 3,000 invites that have long notes, and a small disk beside it.
+struct Scratch {
+    place: TempDir,
+}
+
+impl Scratch {
+    /// `None` where nothing can be mounted.
+    fn new() -> Option<Self> {
+        let scratch = Scratch { place: tempfile::tempdir().unwrap() };
+        fs::create_dir(scratch.small()).unwrap();
+        scratch.mount(1000).then_some(())?;
+        scratch.unmount();
+        scratch.use_store("easy-invite.db");
+        let note = "n".repeat(200);
+        let made = scratch.run(&["generate", "example.org", "--count", "3000", "--note", &note]);
+        assert!(made.status.success(), "{made:?}");
+        Some(scratch)
+    }
+
+    fn small(&self) -> PathBuf {
+        self.place.path().join("small")
+    }
+
+    fn mount(&self, kilobytes: u32) -> bool {
+        let size = format!("size={kilobytes}k");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(self.small()).output();
+        mounted.is_ok_and(|mounted| mounted.status.success())
+    }
+
+    fn unmount(&self) {
+        assert!(Command::new("umount").arg(self.small()).status().unwrap().success());
+    }
+
+    fn use_store(&self, file: &str) {
+        let config = format!(
+            "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
+             [hosts.\"example.org\"]\n[store]\nurl = \"sqlite:{file}\"\n"
+        );
+        fs::write(self.place.path().join("config.toml"), config).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        let output = fs::File::create(self.place.path().join("output")).unwrap();
+        command.current_dir(self.place.path()).args(arguments).stdin(Stdio::null());
+        let mut child = command.stdout(output).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("{arguments:?} hangs");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    }
+
+    /// How many invites a store has.
+    fn count(&self, file: &str) -> usize {
+        self.use_store(file);
+        let listed = self.run(&["list", "--limit", "10000", "--json"]);
+        assert!(listed.status.success(), "{listed:?}");
+        self.use_store("easy-invite.db");
+        fs::read_to_string(self.place.path().join("output")).unwrap().lines().count()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg(self.small()).stderr(Stdio::null()).status());
+    }
+}
+
+#[test]
+fn a_backup_is_whole_or_it_is_not_there() {
+    let Some(scratch) = Scratch::new() else { return };
+    let (mut whole, mut refused) = (0, 0);
+    for kilobytes in [100, 500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 5000, 9000] {
+        assert!(scratch.mount(kilobytes));
+        let made = scratch.run(&["backup", "small/b.db"]);
+        let said = String::from_utf8_lossy(&made.stderr);
+        let left: Vec<_> = fs::read_dir(scratch.small()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        if made.status.success() {
+            whole += 1;
+            assert_eq!(left, ["b.db"], "{kilobytes}: {said}");
+            fs::copy(scratch.small().join("b.db"), scratch.place.path().join("copy.db")).unwrap();
+            assert_eq!(scratch.count("copy.db"), 3000, "{kilobytes}");
+        } else {
+            refused += 1;
+            assert_eq!(made.status.code(), Some(1), "{kilobytes}: {said}");
+            let words = "small/b.db could not be made: no space is left on the disk";
+            assert!(said.contains(words), "{kilobytes}: {said}");
+            assert!(left.is_empty(), "{kilobytes}: {left:?}");
+        }
+        scratch.unmount();
+    }
+    assert!(whole > 0 && refused > 3, "{whole} {refused}");
+}
+
+#[test]
+fn a_store_that_finds_no_room_is_told_at_once() {
+    let Some(scratch) = Scratch::new() else { return };
+    assert!(scratch.run(&["backup", "kept.db"]).status.success());
+    for command in
+        [&["restore", "kept.db"][..], &["migrate-store", "sqlite:easy-invite.db", "sqlite:small/easy-invite.db"]]
+    {
+        assert!(scratch.mount(1000));
+        scratch.use_store(if command.len() == 2 { "small/easy-invite.db" } else { "easy-invite.db" });
+        let done = scratch.run(command);
+        let said = String::from_utf8_lossy(&done.stderr);
+        let words = "no space is left on the disk of the store small/easy-invite.db";
+        assert!(done.status.code() == Some(1) && said.contains(words), "{command:?}: {said}");
+        scratch.unmount();
+    }
+    assert_eq!(scratch.count("easy-invite.db"), 3000, "the source is as it was");
+}
