@@ -1,18 +1,19 @@
-//! The component (XEP-0114): connects to the chat server, answers what comes, for as long as the daemon runs.
+//! The component (XEP-0114): connects to the chat server and serves the stream, again and again, for
+//! as long as the daemon runs.
 
 mod command;
-mod create_account;
+mod commands;
 mod disco;
 mod form;
 mod framing;
 mod gate;
 mod hook;
-mod new_invite;
-mod password_reset;
-mod refused;
+mod in_flight;
+mod requester;
 mod router;
-mod session;
+mod serve;
 mod stanza;
+mod stanza_error;
 mod wire;
 
 use std::sync::Arc;
@@ -23,26 +24,27 @@ use jid::DomainPart;
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use crate::chat_server::{Link, Questions, Unreachable};
 use crate::invites::Invites;
 use crate::secret::Secret;
 use crate::texts::Languages;
 use command::Sessions;
-use session::Ended;
+use router::Router;
+use serve::{Ended, serve};
 use wire::LoginError;
 
-/// The first wait before connecting again; it doubles up to [`LONGEST_WAIT`].
+/// The first wait before connecting again. It doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before connecting again: an operator who restarts the chat server should not have to wait for us.
+/// The longest wait before connecting again. An operator who restarts the chat server should not have
+/// to wait for the daemon.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// A session that lived this long was a good one: after it, connecting again does not wait.
+/// A session that lasted this long was a good one. After it, the daemon connects again at once.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
-/// How long after a hook has not answered it is greeted again.
+/// How long to wait before a hook that did not answer is greeted again.
 const GREET_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// How to reach the chat server.
@@ -52,13 +54,13 @@ pub struct Config {
     pub jid: DomainPart,
     /// The host and port of the chat server's component listener.
     pub server: String,
-    /// The secret that both share.
+    /// The secret that the component shares with the chat server.
     pub secret: Secret,
     /// The languages in which people are answered.
     pub languages: Arc<Languages>,
 }
 
-/// Serves until `stop`; then answers what is in flight, closes the stream and returns.
+/// Serves until `stop`. Then answers what is in flight, closes the stream and returns.
 pub async fn run(
     config: Config,
     invites: Invites,
@@ -66,7 +68,7 @@ pub async fn run(
     link: watch::Sender<Link>,
     stop: CancellationToken,
 ) {
-    let (config, sessions) = (Arc::new(config), Arc::new(Sessions::default()));
+    let router = router(&config, &invites);
     let component = config.jid.as_str();
     let mut wait = FIRST_WAIT;
     loop {
@@ -79,7 +81,7 @@ pub async fn run(
                 link.send_replace(Link::Connected);
                 let greeting = tokio::spawn(greet(invites.clone()));
                 let since = Instant::now();
-                let ended = session::serve(wire, &config, &invites, &sessions, &mut questions, &stop).await;
+                let ended = serve(wire, &router, &mut questions, &stop).await;
                 greeting.abort();
                 match ended {
                     Ended::Stopped => return,
@@ -102,8 +104,8 @@ pub async fn run(
     }
 }
 
-/// Logs in over a connection that is there already and serves it until it ends or `stop`: what [`run`] does again and
-/// again. Returns how it ended, in words.
+/// Logs in over an open connection, and serves it until it ends or `stop`: what [`run`] does again
+/// and again. Returns how it ended, in words.
 pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
     io: Io,
     config: &Config,
@@ -113,17 +115,24 @@ pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
 ) -> String {
     match wire::login(io, config.jid.as_str(), config.secret.reveal()).await {
         Err(error) => what_to_change(&error, config),
-        Ok(wire) => {
-            let (config, sessions) = (Arc::new(config.clone()), Arc::new(Sessions::default()));
-            match session::serve(wire, &config, invites, &sessions, questions, stop).await {
-                Ended::Stopped => "stopped".to_owned(),
-                Ended::Lost(reason) => reason,
-            }
-        }
+        Ok(wire) => match serve(wire, &router(config, invites), questions, stop).await {
+            Ended::Stopped => "stopped".to_owned(),
+            Ended::Lost(reason) => reason,
+        },
     }
 }
 
-/// Waits for `work`, while nobody can answer questions; `None` when it is time to stop.
+fn router(config: &Config, invites: &Invites) -> Arc<Router> {
+    Arc::new(Router {
+        component: config.jid.clone(),
+        languages: config.languages.clone(),
+        invites: invites.clone(),
+        sessions: Sessions::default(),
+    })
+}
+
+/// Waits for `work`. Questions that come meanwhile are answered with `why` nobody can. `None` when it
+/// is time to stop.
 async fn unanswered<T>(
     work: impl Future<Output = T>,
     questions: &mut Questions,
@@ -140,8 +149,9 @@ async fn unanswered<T>(
     }
 }
 
-/// After connecting: says hello to the hooks, and asks what became of everything that was left open. A hook that does not
-/// answer yet is greeted again and again: without its id, nothing that it has reserved can be settled.
+/// After connecting: greets the hooks, and settles the reservations that were left open. A hook that
+/// does not answer yet is greeted again and again: without its id, none of its reservations can be
+/// settled.
 async fn greet(invites: Invites) {
     let meet = async |host| match invites.chat_server().hello(DomainPart::clone(host)).await {
         Ok(hook) => {
@@ -180,7 +190,8 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
              configuration and restart it, or correct component.jid here"
         ),
         LoginError::Refused { condition, .. } if condition == "conflict" => format!(
-            "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes by itself"
+            "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes \
+             by itself"
         ),
         LoginError::Io(error) => format!(
             "the chat server cannot be reached at {server}: {error} (component.server is the address of its component \
@@ -188,9 +199,4 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
         ),
         other => format!("{server} did not let the component {jid} in: {other}"),
     }
-}
-
-/// The error for what a component like this does not answer, or not to this sender.
-fn not_for_you() -> StanzaError {
-    stanza::error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
 }

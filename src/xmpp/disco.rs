@@ -6,50 +6,52 @@ use xmpp_parsers::disco::{DiscoInfoResult, Identity};
 use xmpp_parsers::hashes::Algo;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::command::{COMMANDS, Command, Requester};
+use super::command::{COMMANDS, Command};
+use super::requester::Requester;
 use super::stanza::{element, error_in, ns, with};
-use crate::invites::Invites;
 use crate::texts::Texts;
 
-/// The name of the component in people's service lists.
+/// The component's name in lists of services.
 const NAME: &str = "Invitations";
 
-/// What the capabilities of this software are known by (XEP-0115 §4).
+/// What identifies this software in entity capabilities (XEP-0115 §4).
 const CAPS_NODE: &str = "urn:easy-invite";
 
-/// What the component is and can do, features being those that the router answers.
-pub fn info(features: impl Iterator<Item = &'static str>) -> DiscoInfoResult {
+/// What the component can do: what it answers to users, and forms. The gate is the hook's alone.
+pub const FEATURES: [&str; 6] = [ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::DATA_FORMS, ns::PING];
+
+/// What the component is and can do.
+fn info(node: Option<&str>) -> DiscoInfoResult {
     DiscoInfoResult {
-        node: None,
+        node: node.map(str::to_owned),
         identities: vec![Identity::new("component", "generic", "en", NAME)],
-        features: features.map(str::to_owned).collect(),
+        features: FEATURES.map(str::to_owned).into(),
         extensions: vec![],
     }
 }
 
-/// The capabilities for a presence; `None` if they cannot be computed.
-pub fn caps(info: &DiscoInfoResult) -> Option<Element> {
-    let hash = hash_caps(&compute_disco(info), Algo::Sha_1).ok()?;
+/// The capabilities for a presence. `None` if they cannot be computed.
+pub fn caps() -> Option<Element> {
+    let hash = hash_caps(&compute_disco(&info(None)), Algo::Sha_1).ok()?;
     Some(Caps::new(CAPS_NODE, hash).into())
 }
 
-/// Answers `disco#info` of a node, or of the component itself.
+/// Answers `disco#info` of a node, or of the component itself. `requester`: the user who asks, if
+/// it is a user of a served host.
 ///
 /// # Errors
-/// `forbidden` for a command that the requester may not run, `item-not-found` for a node that is none.
+/// `forbidden` for a command that the requester may not run, `item-not-found` for an unknown node.
 pub async fn node_info(
     query: &Element,
-    own: DiscoInfoResult,
-    requester: Option<&Requester>,
-    invites: &Invites,
+    requester: Option<&Requester<'_>>,
     texts: &Texts,
 ) -> Result<Element, StanzaError> {
     let node = query.attr("node").unwrap_or_default();
-    if node.is_empty()
-        || node.starts_with(CAPS_NODE) && node.get(CAPS_NODE.len()..).is_some_and(|ver| ver.starts_with('#'))
-    {
-        let node = Some(node.to_owned()).filter(|node| !node.is_empty());
-        return Ok(DiscoInfoResult { node, ..own }.into());
+    if node.is_empty() {
+        return Ok(info(None).into());
+    }
+    if node.strip_prefix(CAPS_NODE).is_some_and(|version| version.starts_with('#')) {
+        return Ok(info(Some(node)).into());
     }
     let identity = |name: &str, kind: &str| {
         element!(ns::DISCO_INFO, "identity", "category" = "automation", "type" = kind, "name" = name)
@@ -61,7 +63,7 @@ pub async fn node_info(
     }
     let command = Command::of(node, texts)?;
     let allowed = match requester {
-        Some(requester) => command.open_to(requester, invites).await,
+        Some(requester) => command.open_to(requester).await,
         None => false,
     };
     if !allowed {
@@ -75,12 +77,11 @@ pub async fn node_info(
 /// Answers `disco#items`: the commands that the requester may run, as items of `responder`.
 ///
 /// # Errors
-/// `item-not-found` for a node that has no items.
+/// `item-not-found` for an unknown node.
 pub async fn items(
     query: &Element,
     responder: &str,
-    requester: Option<&Requester>,
-    invites: &Invites,
+    requester: Option<&Requester<'_>>,
     texts: &Texts,
 ) -> Result<Element, StanzaError> {
     let node = query.attr("node").filter(|node| !node.is_empty());
@@ -88,15 +89,10 @@ pub async fn items(
     match (node, requester) {
         (Some(ns::COMMANDS), Some(requester)) => {
             for command in &COMMANDS {
-                if command.open_to(requester, invites).await {
+                if command.open_to(requester).await {
                     let (node, name) = (command.node, command.name(texts));
-                    answer.append_child(element!(
-                        ns::DISCO_ITEMS,
-                        "item",
-                        "jid" = responder,
-                        "node" = node,
-                        "name" = name
-                    ));
+                    let item = element!(ns::DISCO_ITEMS, "item", "jid" = responder, "node" = node, "name" = name);
+                    answer.append_child(item);
                 }
             }
             Ok(answer)

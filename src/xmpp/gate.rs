@@ -1,16 +1,15 @@
-//! What the chat server's hook asks and tells: the gate, docs/gate.md.
+//! The gate (docs/gate.md), answering side: what the chat server's hook asks and tells the daemon.
+//! `hook` is the asking side.
 
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::command::{Requester, Sessions, execute};
 use super::hook::grants;
-use super::new_invite::date_time;
-use super::refused::{not_valid, stanza_error};
-use super::stanza::{Kind, Outcome, Request, element, error, language, ns, with};
-use super::{disco, router};
+use super::requester::Requester;
+use super::stanza::{Kind, Outcome, Request, date_time, element, error, language, not_for_you, ns, with};
+use super::stanza_error::{not_valid, stanza_error};
 use crate::invite::{InviteType, Issuer, Token};
 use crate::invites::{Admission, Error, Grant, Invites, Registration};
 use crate::limits::Address;
@@ -25,27 +24,50 @@ const LONGEST_RESERVATION: usize = 128;
 ///
 /// # Errors
 /// A stanza error that says why not; the hook passes it on to its client.
-pub async fn answer(request: &Request, languages: &Languages, invites: &Invites, sessions: &Sessions) -> Outcome {
+pub async fn answer(request: &Request, languages: &Languages, invites: &Invites) -> Outcome {
     let payload = &request.payload;
     let texts = languages.preferred(payload.attr("lang").unwrap_or_default());
-    let Ok(host) = invites.policy(&request.from).map(|(host, _)| host.clone()) else {
-        // A VirtualHost that the operator forgot deserves to hear it; nobody else needs to know of the gate.
-        return Err(match DomainPart::new(&request.from) {
-            Ok(_) => stanza_error(&Refusal::UnknownHost(request.from.clone()).into(), texts),
-            Err(_) => super::not_for_you(),
-        });
-    };
+    let host = host(request, invites, texts)?;
     match (request.kind, payload.name()) {
-        (Kind::Get, "check") => check(payload, &host, invites, texts).await.map(Some),
-        (Kind::Set, "reserve") => reserve(payload, &host, invites, texts).await.map(Some),
+        (Kind::Get, "check") => check(payload, host, invites, texts).await.map(Some),
+        (Kind::Set, "reserve") => reserve(payload, host, invites, texts).await.map(Some),
         (Kind::Set, "redeem") => finished(invites.redeem(reservation(payload)?).await, texts),
         (Kind::Set, "release") => finished(invites.release(reservation(payload)?).await, texts),
-        (Kind::Set, "contact") => contact(payload, &host, invites, texts).await.map(Some),
-        (_, "relay") => relay(request, &host, languages, invites, sessions).await.map(Some),
-        (Kind::Set, "generate") => generate(payload, &host, invites, texts).await.map(Some),
-        (Kind::Set, "deleted") => deleted(payload, &host, invites, texts).await,
-        _ => Err(super::not_for_you()),
+        (Kind::Set, "contact") => contact(payload, host, invites, texts).await.map(Some),
+        (Kind::Set, "generate") => generate(payload, host, invites, texts).await.map(Some),
+        (Kind::Set, "deleted") => deleted(payload, host, invites, texts).await,
+        _ => Err(not_for_you()),
     }
+}
+
+/// The served VirtualHost that sent a request.
+fn host<'a>(request: &Request, invites: &'a Invites, texts: &Texts) -> Result<&'a DomainPart, StanzaError> {
+    match invites.policy(&request.from) {
+        Ok((host, _)) => Ok(host),
+        // The operator forgot a VirtualHost, and is told so. Nobody else needs to know of the gate.
+        Err(refusal) if DomainPart::new(&request.from).is_ok() => Err(stanza_error(&refusal.into(), texts)),
+        Err(_) => Err(not_for_you()),
+    }
+}
+
+/// The request of a user that their VirtualHost relays: the user, and the payload.
+///
+/// # Errors
+/// If the sender is no VirtualHost, the user is of another host, or there is no payload.
+pub fn relayed<'a>(
+    request: &'a Request,
+    languages: &'a Languages,
+    invites: &'a Invites,
+) -> Result<(Requester<'a>, &'a Element), StanzaError> {
+    let relay = &request.payload;
+    let lang = relay.attr("lang");
+    let host = host(request, invites, languages.preferred(lang.unwrap_or_default()))?;
+    let payload = relay.children().next().ok_or_else(|| bad("a payload to relay"))?;
+    let texts = languages.preferred(language(payload).or(lang).unwrap_or_default());
+    let requester = relay.attr("from").and_then(|from| Requester::new(from, invites, texts));
+    // The server vouches for its own users, not for those of another host.
+    let requester = requester.filter(|requester| requester.host == host).ok_or_else(not_for_you)?;
+    Ok((requester, payload))
 }
 
 fn bad(what: &str) -> StanzaError {
@@ -151,35 +173,6 @@ async fn contact(
     let reserved = invites.contact(host, reservation, server, token, &inviter, &contact).await;
     reserved.map_err(|cause| not_valid(&cause, texts))?;
     Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
-}
-
-/// A user's own request, sent to the VirtualHost: answered as if it had come to the component.
-async fn relay(
-    request: &Request,
-    host: &DomainPart,
-    languages: &Languages,
-    invites: &Invites,
-    sessions: &Sessions,
-) -> Result<Element, StanzaError> {
-    let payload = &request.payload;
-    let admin = matches!(payload.attr("admin"), Some("true" | "1"));
-    let requester = payload.attr("from").and_then(|from| Requester::new(from, Some(admin), invites).ok());
-    // The server vouches for its own users, not for those of another host.
-    let requester = requester.filter(|requester| requester.host() == *host).ok_or_else(super::not_for_you)?;
-    let relayed = payload.children().next().ok_or_else(|| bad("a payload to relay"))?;
-    let texts = languages.preferred(language(relayed).or(payload.attr("lang")).unwrap_or_default());
-    match (request.kind, relayed.name()) {
-        (Kind::Set, "command") if relayed.ns() == ns::COMMANDS => {
-            execute(relayed, &requester, invites, sessions, texts).await
-        }
-        (Kind::Get, "query") if relayed.ns() == ns::DISCO_ITEMS => {
-            disco::items(relayed, host.as_str(), Some(&requester), invites, texts).await
-        }
-        (Kind::Get, "query") if relayed.ns() == ns::DISCO_INFO => {
-            disco::node_info(relayed, disco::info(router::features()), Some(&requester), invites, texts).await
-        }
-        _ => Err(super::not_for_you()),
-    }
 }
 
 async fn generate(

@@ -1,12 +1,12 @@
-//! What the daemon asks the chat server's hook: questions become stanzas, and answers find their way back.
+//! The gate (docs/gate.md), asking side: the daemon's questions to the hook become stanzas, and the
+//! hook's answers find their way back. `gate` is the answering side.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use minidom::Element;
 
-use super::new_invite::date_time;
-use super::stanza::{ErrorAnswer, element, ns, with, with_text};
+use super::stanza::{ErrorAnswer, date_time, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Creation, Fate, Hook, Objection, Question, Reply, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
 

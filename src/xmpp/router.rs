@@ -1,14 +1,21 @@
-//! Who answers what: one table, from which the advertised features are derived as well.
+//! Which room answers which request.
 
+use std::sync::Arc;
+
+use jid::DomainPart;
 use minidom::Element;
 use xmpp_parsers::version::VersionResult;
 
-use super::command::{Requester, Sessions, execute};
-use super::stanza::{Kind, Outcome, Request, element, ns, with};
-use super::{Config, disco, gate, not_for_you};
+use super::command::{Sessions, execute};
+use super::requester::Requester;
+use super::stanza::{Kind, Outcome, Request, element, language, not_for_you, ns, with};
+use super::stanza_error::stanza_error;
+use super::{disco, gate};
 use crate::invites::Invites;
+use crate::refusal::Refusal;
+use crate::texts::{Languages, Texts};
 
-/// What kinds of request are answered.
+/// What users can ask of the component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     DiscoInfo,
@@ -16,79 +23,109 @@ enum Route {
     Ping,
     Version,
     Command,
-    Gate,
 }
 
-/// Every request that has an answer: its kind, the payload's namespace and name, and the route. A name of "" stands for all.
-const ROUTES: [(Kind, &str, &str, Route); 7] = [
+/// Every request of a user that has an answer, by its kind and its payload's namespace and name.
+const ROUTES: [(Kind, &str, &str, Route); 5] = [
     (Kind::Get, ns::DISCO_INFO, "query", Route::DiscoInfo),
     (Kind::Get, ns::DISCO_ITEMS, "query", Route::DiscoItems),
     (Kind::Get, ns::PING, "ping", Route::Ping),
     (Kind::Get, ns::VERSION, "query", Route::Version),
     (Kind::Set, ns::COMMANDS, "command", Route::Command),
-    (Kind::Get, ns::GATE, "", Route::Gate),
-    (Kind::Set, ns::GATE, "", Route::Gate),
 ];
 
-/// The features that the component advertises: the namespaces that it answers, without the gate, which is the hook's alone.
-pub fn features() -> impl Iterator<Item = &'static str> {
-    let public = ROUTES.into_iter().filter(|(.., route)| *route != Route::Gate);
-    public.map(|(_, namespace, ..)| namespace).chain([ns::DATA_FORMS])
+/// Answers the requests that come in on the stream.
+pub struct Router {
+    /// The component's JID.
+    pub component: DomainPart,
+    /// The languages in which people are answered.
+    pub languages: Arc<Languages>,
+    /// The service.
+    pub invites: Invites,
+    /// The open sessions of commands.
+    pub sessions: Sessions,
 }
 
-/// Answers a request.
-///
-/// # Errors
-/// The stanza error to answer it with.
-pub async fn answer(request: &Request, config: &Config, invites: &Invites, sessions: &Sessions) -> Outcome {
-    let component = config.jid.as_str();
-    let (namespace, name) = (request.payload.ns(), request.payload.name());
-    let found = ROUTES.into_iter().find(|(kind, route_namespace, route_name, _)| {
-        *kind == request.kind && *route_namespace == namespace && (route_name.is_empty() || *route_name == name)
-    });
-    // There is nothing but the component itself: no users and no nodes of theirs.
-    let Some((.., route)) = found.filter(|_| request.to == component) else { return Err(not_for_you()) };
-    let requester = || Requester::new(&request.from, None, invites);
-    let texts = config.languages.preferred(&request.language);
-    match route {
-        Route::Gate => gate::answer(request, &config.languages, invites, sessions).await,
-        Route::Ping => Ok(None),
-        Route::Version => {
-            let os = None;
-            let (name, version) = (env!("CARGO_PKG_NAME").to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-            Ok(Some(VersionResult { name, version, os }.into()))
+impl Router {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// The stanza error to answer it with.
+    pub async fn answer(&self, request: &Request) -> Outcome {
+        // The component has no users and no nodes with addresses of their own.
+        if request.to != self.component.as_str() {
+            return Err(not_for_you());
         }
-        Route::DiscoInfo => {
-            let requester = requester().ok();
-            let info = disco::info(features());
-            disco::node_info(&request.payload, info, requester.as_ref(), invites, texts).await.map(Some)
+        let (kind, payload) = (request.kind, &request.payload);
+        if payload.is("relay", ns::GATE) {
+            let (requester, payload) = gate::relayed(request, &self.languages, &self.invites)?;
+            let (host, texts) = (requester.host.as_str(), requester.texts);
+            return self.answer_user(kind, payload, host, Some(requester), texts).await;
         }
-        Route::DiscoItems => {
-            let requester = requester().ok();
-            disco::items(&request.payload, component, requester.as_ref(), invites, texts).await.map(Some)
+        if payload.has_ns(ns::GATE) {
+            return gate::answer(request, &self.languages, &self.invites).await;
         }
-        Route::Command => {
-            let requester = requester().map_err(|refusal| super::refused::stanza_error(&refusal.into(), texts))?;
-            execute(&request.payload, &requester, invites, sessions, texts).await.map(Some)
+        let texts = self.languages.preferred(&request.language);
+        let requester = Requester::new(&request.from, &self.invites, texts);
+        self.answer_user(kind, payload, self.component.as_str(), requester, texts).await
+    }
+
+    /// Answers what a user asks of the component, or of their own host, which relays it. `responder`
+    /// is the one of the two that was asked. `requester` is `None` for users of other hosts.
+    async fn answer_user(
+        &self,
+        kind: Kind,
+        payload: &Element,
+        responder: &str,
+        requester: Option<Requester<'_>>,
+        texts: &Texts,
+    ) -> Outcome {
+        let answers = |route: &&(Kind, &str, &str, Route)| route.0 == kind && payload.is(route.2, route.1);
+        let (.., route) = ROUTES.iter().find(answers).ok_or_else(not_for_you)?;
+        match route {
+            Route::Ping => Ok(None),
+            Route::Version => {
+                let (name, version) = (env!("CARGO_PKG_NAME").to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+                Ok(Some(VersionResult { name, version, os: None }.into()))
+            }
+            Route::DiscoInfo => disco::node_info(payload, requester.as_ref(), texts).await.map(Some),
+            Route::DiscoItems => disco::items(payload, responder, requester.as_ref(), texts).await.map(Some),
+            Route::Command => {
+                let requester = requester.ok_or_else(|| stanza_error(&Refusal::NotAllowed.into(), texts))?;
+                execute(payload, &requester, &self.sessions).await.map(Some)
+            }
+        }
+    }
+
+    /// Answers a presence. Users of the served hosts may have the component among their contacts,
+    /// since some clients show the commands of contacts alone. The component keeps no roster: the
+    /// chat server probes it whenever a user comes online.
+    pub fn presence(&self, stanza: &Element) -> Vec<Element> {
+        let component = self.component.as_str();
+        let texts = self.languages.preferred(language(stanza).unwrap_or_default());
+        let from = stanza.attr("from").and_then(|from| Requester::new(from, &self.invites, texts));
+        let (Some(user), true) = (from, stanza.attr("to") == Some(component)) else { return Vec::new() };
+        let to = user.account.as_str();
+        let answer =
+            |kind: Option<&str>| element!(ns::COMPONENT, "presence", "type" = kind, "to" = to, "from" = component);
+        let available = || with(answer(None), disco::caps());
+        match stanza.attr("type") {
+            Some("subscribe") => vec![answer(Some("subscribed")), available()],
+            Some("probe") => vec![available()],
+            Some("unsubscribe") => vec![answer(Some("unsubscribed"))],
+            _ => Vec::new(),
         }
     }
 }
 
-/// Answers a presence: users of the served hosts may have the component among their contacts, since some clients show
-/// the commands of contacts alone. It keeps no roster: the chat server asks anew whenever a user comes online.
-pub fn presence(stanza: &Element, component: &str, invites: &Invites) -> Vec<Element> {
-    let (Some(from), Some(to)) = (stanza.attr("from"), stanza.attr("to")) else { return Vec::new() };
-    let Ok(requester) = Requester::new(from, None, invites) else { return Vec::new() };
-    if to != component {
-        return Vec::new();
-    }
-    let to = requester.account.as_str();
-    let answer = |kind: Option<&str>| element!(ns::COMPONENT, "presence", "type" = kind, "to" = to, "from" = component);
-    let available = || with(answer(None), disco::caps(&disco::info(features())));
-    match stanza.attr("type") {
-        Some("subscribe") => vec![answer(Some("subscribed")), available()],
-        Some("probe") => vec![available()],
-        Some("unsubscribe") => vec![answer(Some("unsubscribed"))],
-        _ => Vec::new(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_users_are_answered_is_advertised() {
+        for (_, namespace, ..) in ROUTES {
+            assert!(disco::FEATURES.contains(&namespace), "{namespace}");
+        }
     }
 }

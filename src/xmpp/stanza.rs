@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
@@ -61,52 +62,53 @@ pub enum Kind {
     Set,
 }
 
-/// A request that somebody sent to the component (an IQ of type `get` or `set`).
+/// A request to the component (an IQ of type `get` or `set`).
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What it asks for.
+    /// Whether it reads or changes.
     pub kind: Kind,
-    /// Who sent it, as stamped by the chat server.
+    /// The sender's address, as stamped by the chat server.
     pub from: String,
-    /// Whom it is for: the component, or an address at it.
+    /// The address that it was sent to: the component's own, or one at the component.
     pub to: String,
-    /// The sender's name for it.
+    /// The sender's id for it.
     pub id: String,
-    /// The language of whoever sent it: the server stamps that of their stream on a stanza that names none. May be empty.
+    /// The sender's language, or empty. The server stamps the language of the sender's stream on a
+    /// stanza that names none.
     pub language: String,
-    /// What it says.
+    /// The payload.
     pub payload: Element,
 }
 
-/// What arrives, as far as it matters to a component.
+/// A stanza that came in, sorted.
 #[derive(Debug)]
 pub enum Stanza {
     /// A request.
     Request(Box<Request>),
-    /// The answer to a request of ours.
+    /// The answer to a request of the component.
     Answer {
-        /// Who answers.
+        /// The address that answers.
         from: String,
-        /// Our name for the request.
+        /// The component's id for the request.
         id: String,
         /// The payload, if there is one, or the error.
         outcome: Result<Option<Element>, ErrorAnswer>,
     },
     /// A presence.
     Presence(Box<Element>),
-    /// Something that asks for an error in reply.
+    /// A malformed IQ, to be answered with an error.
     Bad(Box<Element>),
-    /// The rest of a stanza that was out of bounds, and why it was.
+    /// What is left of a stanza that was out of bounds, and why it was refused.
     Refused(Box<Element>, String),
-    /// Something to pass over: a message, a request without the addresses or the id that an answer needs.
+    /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer needs.
     Other,
 }
 
 impl Stanza {
-    /// Sorts what arrived.
+    /// Sorts a stanza.
     pub fn of(mut element: Element) -> Stanza {
         match element.name() {
-            _ if element.ns() != ns::COMPONENT => Stanza::Other,
+            _ if !element.has_ns(ns::COMPONENT) => Stanza::Other,
             _ if element.has_child("refused", REFUSED) => {
                 let why = element.children().map(Element::text).collect();
                 Stanza::Refused(Box::new(element), why)
@@ -120,12 +122,12 @@ impl Stanza {
                 let kind = match element.attr("type") {
                     Some("get") => Kind::Get,
                     Some("set") => Kind::Set,
-                    Some("result") => return Stanza::Answer { from, id, outcome: Ok(first_child(&mut element)) },
+                    Some("result") => return Stanza::Answer { from, id, outcome: Ok(element.unshift_child()) },
                     Some("error") => return Stanza::Answer { from, id, outcome: Err(ErrorAnswer::of(&element)) },
                     _ => return Stanza::Bad(Box::new(element)),
                 };
                 let own = language(&element).map(str::to_owned);
-                match (element.children().count(), first_child(&mut element)) {
+                match (element.children().count(), element.unshift_child()) {
                     (1, Some(payload)) => {
                         let language = language(&payload).map(str::to_owned).or(own).unwrap_or_default();
                         Stanza::Request(Box::new(Request { kind, from, to, id, language, payload }))
@@ -143,11 +145,7 @@ pub fn language(element: &Element) -> Option<&str> {
     element.attr_ns(&rxml::Namespace::XML, "lang")
 }
 
-fn first_child(element: &mut Element) -> Option<Element> {
-    element.unshift_child()
-}
-
-/// An error that somebody answers with, as far as it can be read.
+/// A stanza error that came in, as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorAnswer {
     /// Its type.
@@ -197,7 +195,8 @@ pub fn reply(request: &Request, outcome: Outcome) -> Element {
     }
 }
 
-/// An error in reply to a stanza that could not even be sorted; `None` if it is itself an error or cannot be answered.
+/// An error in reply to a malformed stanza. `None` if the stanza is itself an answer, or cannot be
+/// answered.
 pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     let (from, to) = (stanza.attr("from")?, stanza.attr("to")?);
     if !matches!(stanza.name(), "iq" | "message" | "presence")
@@ -217,12 +216,22 @@ pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     Some(with(reply, [Element::from(error)]))
 }
 
-/// A stanza error with a text in somebody's language (RFC 6120 §8.3).
+/// A stanza error with a text in the requester's language (RFC 6120 §8.3).
 pub fn error_in(texts: &Texts, kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
     StanzaError::new(kind, condition, texts.code.as_str(), text.into())
 }
 
-/// A stanza error whose English text is for those who write software.
+/// A stanza error with an English text, for people who write software.
 pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<String>) -> StanzaError {
     StanzaError::new(kind, condition, "en", text.into())
+}
+
+/// The error for a request that the component does not answer, or not to this sender.
+pub fn not_for_you() -> StanzaError {
+    error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
+}
+
+/// An instant as `YYYY-MM-DDThh:mm:ssZ` (XEP-0082 §3.2). One client's parser takes no fractions.
+pub fn date_time(instant: Timestamp) -> String {
+    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,27 +1,35 @@
-//! The stream to the chat server: logging in, and what may come in.
+//! The stream to the chat server: logging in, reading stanzas and writing them.
 //!
-//! `tokio_xmpp::Component` is not used: it gives the same `None` for a bad stanza, a silent minute, a conflict and a
-//! lost connection.
+//! `tokio_xmpp::Component` is not used: it gives the same `None` for a bad stanza, a silent minute, a
+//! conflict and a lost connection.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, Sink, SinkExt, StreamExt};
 use minidom::Element;
 use tokio::io::{AsyncBufRead, AsyncWrite, BufStream};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_xmpp::xmlstream::{ReadError, StreamHeader, Timeouts, XmlStream, initiate_stream};
 use xmpp_parsers::component::Handshake;
 
 use super::framing::Bounded;
 use super::stanza::ns;
 
-/// After this long without a byte the server is asked whether it is still there; after twice that the connection is
-/// given up.
+/// After this long without a byte, the chat server is asked whether it is still there. After twice
+/// that, the connection is given up.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long connecting and logging in may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long closing the stream may take. The chat server may be gone already.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many bytes are read in one go: some 80 requests.
 const READ_AT_ONCE: usize = 16 * 1024;
@@ -29,26 +37,102 @@ const READ_AT_ONCE: usize = 16 * 1024;
 /// How many bytes are written in one go: some 60 replies.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
 
-/// The stream, once logged in.
-pub type Wire<Io> = XmlStream<Bounded<Io>, Element>;
-
 /// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// Nobody is there, or the connection broke.
+    /// The chat server cannot be reached, or the connection broke.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The chat server does not want us: the condition and text of its stream error.
+    /// The chat server refused the component with a stream error.
     #[error("{condition}{}{text}", if .text.is_empty() { "" } else { ": " })]
     Refused {
         /// The condition (RFC 6120 §4.9.3).
         condition: String,
-        /// The server's text; often empty.
+        /// The server's text. Often empty.
         text: String,
     },
-    /// It speaks something else.
+    /// The other side speaks another protocol.
     #[error("{0}")]
     Protocol(String),
+}
+
+/// What came in: a stanza, an error, or the end of the connection.
+pub type Received = Option<Result<Element, ReadError>>;
+
+/// What [`Wire::progress`] has come to.
+#[derive(Debug)]
+pub enum Progress {
+    /// Something came in.
+    Received(Received),
+    /// Everything was written, or writing failed.
+    Written(io::Result<()>),
+}
+
+/// The stream, logged in.
+pub struct Wire<Io> {
+    stream: XmlStream<Bounded<Io>, Element>,
+    unsent: VecDeque<Element>,
+    unsent_since: Option<Instant>,
+}
+
+impl<Io: AsyncBufRead + AsyncWrite + Unpin> Wire<Io> {
+    /// Puts stanzas in line to be written, which [`Wire::progress`] does.
+    pub fn send(&mut self, stanzas: impl IntoIterator<Item = Element>) {
+        self.unsent.extend(stanzas);
+        if !self.unsent.is_empty() {
+            self.unsent_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Since when stanzas wait to be written. `None` when the chat server has taken everything.
+    pub fn unsent_since(&self) -> Option<Instant> {
+        self.unsent_since
+    }
+
+    /// Writes as far as the chat server takes it and, if `reading`, waits for what comes in.
+    pub async fn progress(&mut self, reading: bool) -> Progress {
+        poll_fn(|cx| {
+            if self.unsent_since.is_some()
+                && let Poll::Ready(written) = self.poll_write(cx)
+            {
+                return Poll::Ready(Progress::Written(written));
+            }
+            if reading { self.stream.poll_next_unpin(cx).map(Progress::Received) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// What has come in already. `None` if nothing has.
+    pub fn received(&mut self) -> Option<Received> {
+        self.stream.next().now_or_never()
+    }
+
+    /// A stanza that XML cannot carry is left out, and the stream goes on.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while let Some(stanza) = self.unsent.front() {
+            ready!(Sink::<&Element>::poll_ready(stream.as_mut(), cx))?;
+            match stream.as_mut().start_send(stanza) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    tracing::error!(%error, "a stanza could not be written");
+                }
+                other => other?,
+            }
+            self.unsent.pop_front();
+        }
+        ready!(Sink::<&Element>::poll_flush(stream, cx))?;
+        self.unsent_since = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Closes the stream, and then the connection.
+    pub async fn close(mut self) {
+        let close = async {
+            self.stream.shutdown().await?;
+            SinkExt::<&Element>::close(&mut self.stream).await
+        };
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, close).await);
+    }
 }
 
 /// Connects to `server` (host and port) and logs in as the component `jid`.
@@ -58,7 +142,7 @@ pub enum LoginError {
 pub async fn connect(server: &str, jid: &str, secret: &str) -> Result<Wire<BufStream<TcpStream>>, LoginError> {
     let connect = async {
         let tcp = TcpStream::connect(server).await?;
-        // Replies are written in batches already; waiting for more only delays them.
+        // Replies are written in batches already. Waiting for more only delays them.
         tcp.set_nodelay(true)?;
         login(BufStream::with_capacity(READ_AT_ONCE, WRITTEN_AT_ONCE, tcp), jid, secret).await
     };
@@ -81,12 +165,13 @@ pub async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
     let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: SILENCE };
     let mut pending = initiate_stream(Bounded::new(io), ns::COMPONENT, header, timeouts).await?;
     let id = pending.take_header().id.unwrap_or_default().into_owned();
-    let mut wire: Wire<Io> = pending.skip_features();
-    // A server that does not know us closes the stream at once: what it says then is worth more than this error.
-    drop(wire.send(&Handshake::from_stream_id_and_password(id, secret)).await);
+    let mut stream: XmlStream<Bounded<Io>, Element> = pending.skip_features();
+    // A server that does not know the component closes the stream at once. The stream error that it
+    // sent before says more than the failed write.
+    drop(stream.send(&Handshake::from_stream_id_and_password(id, secret)).await);
     loop {
-        match wire.next().await {
-            Some(Ok(element)) if element.is("handshake", ns::COMPONENT) => return Ok(wire),
+        match stream.next().await {
+            Some(Ok(element)) if element.is("handshake", ns::COMPONENT) => break,
             Some(Ok(element)) if element.name() == "error" => return Err(stream_error(&element)),
             Some(Ok(_)) => return Err(LoginError::Protocol("something else than a handshake came back".to_owned())),
             Some(Err(ReadError::SoftTimeout)) => (),
@@ -95,6 +180,7 @@ pub async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
             None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
     }
+    Ok(Wire { stream, unsent: VecDeque::new(), unsent_since: None })
 }
 
 /// A stream error (RFC 6120 §4.9) as a [`LoginError`].

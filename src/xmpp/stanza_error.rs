@@ -1,4 +1,4 @@
-//! Errors of the service as stanza errors, with texts for people.
+//! Errors of the service as stanza errors (RFC 6120 §8.3), with texts for people.
 
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
@@ -7,18 +7,18 @@ use crate::invites::Error;
 use crate::refusal::Refusal;
 use crate::texts::Texts;
 
-/// What a client is told when something of ours failed: nothing about the inside, but that it may try again.
-pub fn away(texts: &Texts) -> StanzaError {
+/// The answer where something of ours failed. It says nothing about the inside, only to try again.
+pub fn try_again(texts: &Texts) -> StanzaError {
     error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, &texts.refusal.away)
 }
 
-/// The stanza error for an error of the service, in answer to a registration (XEP-0077) or a command.
+/// The stanza error in answer to a registration (XEP-0077) or a command.
 pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(refusal) => refused(refusal, texts),
         Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => {
-            tracing::error!(%cause, "a request could not be fulfilled");
-            away(texts)
+            tracing::error!(%cause, "a request failed");
+            try_again(texts)
         }
     }
 }
@@ -38,7 +38,8 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::PasswordRefused(_)
         | Refusal::RegistrationRefused(_)
         | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
-        // Clients let the user pick another name then. Whose the reservation is, is nobody's business.
+        // On a conflict, clients let the user choose another name. A reserved name looks like one
+        // that is taken: strangers need not know of the reservation.
         Refusal::UsernameTaken | Refusal::UsernameReserved => (ErrorType::Cancel, DefinedCondition::Conflict),
         Refusal::InProgress => (ErrorType::Wait, DefinedCondition::ResourceConstraint),
         Refusal::AddressRefused { .. }
@@ -54,13 +55,14 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
     error_in(texts, kind, condition, refusal.text(texts))
 }
 
-/// The stanza error for a token that was presented and is not good: `item-not-found` whatever the reason (XEP-0445 §4),
-/// since some clients go on without an invite on anything else. Guesses are told from it: the hook ends their streams.
+/// The stanza error for a token that was presented and is not valid: `item-not-found` for whatever
+/// reason (XEP-0445 §4). On any other condition, some clients go on without an invite. Guessing has
+/// a condition of its own, on which the hook ends the stream.
 pub fn not_valid(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
-        Error::Refused(
-            refusal @ (Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. }),
-        ) => refused(refusal, texts),
+        Error::Refused(Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. }) => {
+            stanza_error(cause, texts)
+        }
         Error::Refused(refusal) => {
             error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, refusal.text(texts))
         }

@@ -1,0 +1,46 @@
+//! The user behind a request, and what the user's host allows.
+
+use jid::{BareJid, DomainPart};
+use tokio::sync::OnceCell;
+
+use crate::invites::Invites;
+use crate::policy::HostPolicy;
+use crate::texts::Texts;
+
+/// A user of a served host, who asks the component for something.
+pub struct Requester<'a> {
+    /// The full JID, as the server wrote it.
+    pub full_jid: &'a str,
+    /// The account.
+    pub account: BareJid,
+    /// The account's host.
+    pub host: &'a DomainPart,
+    /// What that host allows.
+    pub policy: &'a HostPolicy,
+    /// The service.
+    pub invites: &'a Invites,
+    /// The texts in the user's language.
+    pub texts: &'a Texts,
+    admin: OnceCell<bool>,
+}
+
+impl<'a> Requester<'a> {
+    /// The user with this address. `None` if it is not the address of a user of a served host.
+    pub fn new(address: &'a str, invites: &'a Invites, texts: &'a Texts) -> Option<Self> {
+        let account = jid::Jid::new(address).ok()?.into_bare();
+        // The jid crate folds more characters than servers do. Where it changed the localpart, the
+        // server means another account.
+        let (written, _) = address.split_once('@')?;
+        account.node().filter(|username| username.as_str() == written)?;
+        let (host, policy) = invites.policy(account.domain().as_str()).ok()?;
+        Some(Requester { full_jid: address, account, host, policy, invites, texts, admin: OnceCell::new() })
+    }
+
+    /// Is the user an admin of the host, by the configuration or in the eyes of the chat server?
+    ///
+    /// The chat server is asked at most once, and only here. If it does not answer, the user is none.
+    pub async fn is_admin(&self) -> bool {
+        let ask = || async { self.invites.chat_server().account(&self.account).await.is_ok_and(|known| known.admin) };
+        self.policy.admins.contains(&self.account) || *self.admin.get_or_init(ask).await
+    }
+}
