@@ -1,4 +1,5 @@
-"""The story of scripts/demo: a friend joins by invite, on a throw-away Prosody, with real XMPP traffic."""
+"""The story of scripts/demo: a friend joins by invite,
+on a throw-away Prosody, with real XMPP traffic."""
 
 import asyncio
 import os
@@ -40,7 +41,7 @@ PLAIN = "\x1b[0m"
 
 
 class StoryFailed(Exception):
-    """Something went otherwise than the story tells."""
+    """Something did not happen as in the story."""
 
 
 class DemoServer(Server):
@@ -51,7 +52,7 @@ class DemoServer(Server):
         super().__init__(INSTALLED, folder, tls=True, settings=web_settings(path=""))
 
     def start(self) -> None:
-        """Makes the users and starts Prosody and the daemon."""
+        """Creates the users and starts Prosody and the daemon."""
         for username in ("alice", "admin"):
             self.prosody.adduser(f"{username}@{DOMAIN}", PASSWORDS[username])
         self.prosody.start()
@@ -61,10 +62,10 @@ class DemoServer(Server):
 # ---- what is printed ----
 
 class Page:
-    """The terminal, or the file that stands in for it."""
+    """The terminal, or the file in its place."""
 
     def __init__(self):
-        """Styles are for terminals, and for people who did not ask for none (NO_COLOR)."""
+        """Uses styles on a terminal, unless NO_COLOR forbids them."""
         sys.stdout.reconfigure(encoding="utf-8", line_buffering=True)
         self.styled = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self.step = 0
@@ -72,32 +73,32 @@ class Page:
         self.fresh = False
 
     def heading(self, title: str) -> None:
-        """A title of its own."""
+        """Prints a title."""
         self.title = title
         self.fresh = True
         print(f"\n{BOLD}{title}{PLAIN}" if self.styled else f"\n{title}")
 
     def next_step(self, title: str) -> None:
-        """The next step of the story begins."""
+        """Begins the next step of the story."""
         self.step += 1
         self.heading(f"{self.step}. {title}")
 
     def say(self, text: str) -> None:
-        """A paragraph; only the first below a heading has no space above."""
+        """Prints a paragraph. Only the first one below a heading has no space above it."""
         if not self.fresh:
             print()
         self.fresh = False
         print(textwrap.fill(text, WIDTH, initial_indent=TEXT, subsequent_indent=TEXT, break_on_hyphens=False))
 
     def show(self, lines: Iterable[str]) -> None:
-        """Lines as they are, set off from the text."""
+        """Prints lines unchanged, set off from the text."""
         print()
         self.fresh = False
         for line in lines:
             print(f"{DISPLAY}{line}".rstrip())
 
     def table(self, *rows: tuple[str, ...]) -> None:
-        """Columns, aligned."""
+        """Prints aligned columns."""
         widths = [max(map(len, column)) for column in zip(*rows)]
         self.show("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
 
@@ -115,13 +116,13 @@ class Page:
         self.show([typed, *(self.as_on_paper(line) for line in lines)])
 
     def as_on_paper(self, line: str) -> str:
-        """A line of a QR code in black on white, whatever the terminal's own colours are."""
+        """A line of a QR code in black on white, whatever the terminal's colours."""
         part_of_code = set(line) <= set(" ▀▄█") and line
         return f"{BLACK_ON_WHITE}{line}{PLAIN}" if self.styled and part_of_code else line
 
 
 def columns_that_fit(lines: list[str], width: int) -> int | None:
-    """How many characters the whole columns of a table have that fit into this width; None if all of them do."""
+    """The width of the whole columns of a table that fit, or None if all of them do."""
     if max(map(len, lines)) <= width:
         return None
     starts = [match.start() for match in re.finditer(r"(?<=  )\S", lines[0])]
@@ -137,7 +138,7 @@ def as_date(text: str) -> str:
 # ---- the story ----
 
 async def tell(page: Page, server: DemoServer) -> None:
-    """Plays it from the first step to the last."""
+    """Plays the story from the first step to the last."""
     page.next_step("alice makes an invite")
     alice = Conversations(server)
     await alice.log_in("alice", PASSWORDS["alice"])
@@ -174,30 +175,30 @@ async def new_invite(page: Page, alice: Conversations) -> str:
         raise StoryFailed(f"New Invite is at {address}, not on the server's own address")
     answer = form_values(form_in(await alice.stream.execute(address, NEW_INVITE)))
     page.show([answer["landing-url"]])
-    page.say("Whoever opens it sees a page that explains what to do. A chat app opens the same invite by its own address:")
+    page.say("A browser shows a page there, which explains what to do. A chat app opens the same invite by this link:")
     page.show([answer["uri"]])
-    page.say(f"It makes one account, until {as_date(answer['expire'])}.")
+    page.say(f"The invite makes one account, until {as_date(answer['expire'])}.")
     return answer["uri"]
 
 
 def draw(page: Page, server: DemoServer, link: str) -> None:
-    """Shows the link as the QR code that the command line draws of it."""
+    """Shows the QR code that the command line draws of the link."""
     shown = server.daemon.cli("show", "-", "--qr", input=link)
     code = [line for line in shown.stdout.splitlines() if line.strip() and set(line) <= set(" ▀▄█")]
     if not code:
         raise StoryFailed(f"easy-invite show - --qr drew no QR code: {shown.stderr}")
-    page.say("Or, for somebody who stands beside her:")
+    page.say("Or, for a friend who stands beside her:")
     page.show(page.as_on_paper(line) for line in code)
 
 
 async def join(page: Page, server: DemoServer, link: str) -> Conversations:
-    """Registers carol with the link, as her chat client does, and logs her in."""
+    """Registers carol by the link, as her chat client does, and logs her in."""
     carol = Conversations(server)
     jid = await carol.redeem(link, "carol", PASSWORDS["carol"])
     await carol.log_in("carol", PASSWORDS["carol"])
     await carol.add_contact(link)
     page.say("She has no account yet. Her chat client reads the link and does the rest:")
-    page.table(("shows the token", "accepted"),
+    page.table(("presents the token", "accepted"),
                ("registers", f"{jid} is hers"),
                ("logs in", "online"))
     return carol
@@ -221,7 +222,8 @@ async def join_in_browser(page: Page, server: DemoServer, alice: Conversations) 
 
 
 async def see_each_other(page: Page, alice: Conversations, carol: Conversations) -> None:
-    """Both have the other as a contact and see them online; a message goes each way."""
+    """Checks that each has the other as a contact and sees them online.
+    Sends a message each way."""
     rows = [("contact list of", "contact", "subscription", "status")]
     for user, friend in ((alice, carol), (carol, alice)):
         contact = (await user.stream.roster()).get(friend.jid)
@@ -244,18 +246,18 @@ async def message(sender: Conversations, recipient: Conversations, body: str) ->
 
 
 async def use_it_again(page: Page, server: DemoServer, link: Link) -> None:
-    """The link has been used: its token is refused, and registering all the same too."""
-    page.say("It has made its one account, so his chat client is told:")
+    """The invite is used up: its token is refused, and so is registering anyway."""
+    page.say("The invite has made its one account, so his chat client is told:")
     async with await server.connect() as stream:
         token = await refused(stream.preauth(link.token, DOMAIN))
         registration = await refused(stream.registration_set("dave", "secret", DOMAIN))
     await has_no_account(server, "dave")
-    page.table(("shows the token", f'"{token}"'),
+    page.table(("presents the token", f'"{token}"'),
                ("registers anyway", f'"{registration}"'))
 
 
 async def try_uninvited(page: Page, server: DemoServer) -> None:
-    """Nobody gets in without a token."""
+    """Without a token, nobody gets in."""
     async with await server.connect() as stream:
         registration = await refused(stream.registration_set("eve", "secret", DOMAIN))
     await has_no_account(server, "eve")
@@ -265,16 +267,16 @@ async def try_uninvited(page: Page, server: DemoServer) -> None:
 
 
 async def refused(request: Awaitable) -> str:
-    """The words with which a request is refused."""
+    """The words of a refusal."""
     try:
         await request
     except StanzaError as error:
         return error.text or error.condition
-    raise StoryFailed("this should have been refused")
+    raise StoryFailed("this was not refused")
 
 
 async def has_no_account(server: DemoServer, username: str) -> None:
-    """Makes sure that nobody can log in with this name."""
+    """Makes sure that nobody can log in with this username."""
     async with await server.connect() as stream:
         try:
             await stream.authenticate(username, "secret")
@@ -284,7 +286,7 @@ async def has_no_account(server: DemoServer, username: str) -> None:
 
 
 def invite_to_try(page: Page, server: DemoServer) -> None:
-    """How to go on with a chat client of one's own."""
+    """Tells how to go on with a chat client."""
     port = server.prosody.c2s_port
     page.heading("Now you")
     made = server.daemon.cli("generate", DOMAIN, "--contact", f"alice@{DOMAIN}", "--uses", "20")
@@ -294,7 +296,7 @@ def invite_to_try(page: Page, server: DemoServer) -> None:
     page.show([made.stdout.split()[0]])
     page.say("Then, or with one of the users below, log in with your own chat client, on this machine:")
     page.table(("server", f"127.0.0.1, port {port}"),
-               ("encryption", "STARTTLS; trust the certificate, which is self-made"),
+               ("encryption", "STARTTLS; accept the self-signed certificate"),
                *((f"{username}@{DOMAIN}", f"password {password}") for username, password in PASSWORDS.items()))
     page.say("admin, as an administrator of the server, has more commands than the others.")
     page.say("In profanity, for example:")
@@ -309,10 +311,11 @@ def invite_to_try(page: Page, server: DemoServer) -> None:
 # ---- from start to end ----
 
 @contextmanager
-def passing_folder() -> Iterator[Path]:
-    """A folder that is removed when this process ends, however it ends."""
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is removed when this process ends, in any case."""
     folder = Path(tempfile.mkdtemp(prefix="easy-invite-demo-"))
-    # `read` returns when nobody is left who could write. What still writes into the folder then is about to end too.
+    # `read` returns when the last process that could write to it has ended.
+    # The servers end then, too.
     remover = subprocess.Popen(["sh", "-c", 'read -r _; rm -rf "$1" || { sleep 1; rm -rf "$1"; }', "sh", folder],
                                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True)
@@ -324,7 +327,7 @@ def passing_folder() -> Iterator[Path]:
 
 
 def show_failure(page: Page, server: DemoServer, error: Exception) -> None:
-    """Tells what failed, with the ends of the logs."""
+    """Reports what failed, with the ends of the logs."""
     reason = "\n".join(str(error).splitlines()[:5])
     print(f"\nscripts/demo: \"{page.title}\" failed: {type(error).__name__}: {reason}", file=sys.stderr)
     for program in (server.prosody, server.daemon):
@@ -333,14 +336,14 @@ def show_failure(page: Page, server: DemoServer, error: Exception) -> None:
 
 
 def play(page: Page, once: bool) -> int:
-    """The whole demo; returns the exit code."""
-    with passing_folder() as folder:
+    """Runs the whole demo. Returns the exit code."""
+    with temporary_folder() as folder:
         server = DemoServer(folder)
         try:
             server.start()
             version = re.search(r"Prosody version (\S+)", server.prosody.log)
             page.heading(f"A friend joins by invite, on Prosody {version[1] if version else '(unknown)'}")
-            page.say("All of this happens: with real XMPP traffic, on free ports of 127.0.0.1.")
+            page.say("All of this really happens, with XMPP traffic on free ports of 127.0.0.1.")
             asyncio.run(tell(page, server))
             if not once:
                 invite_to_try(page, server)
@@ -357,7 +360,7 @@ def play(page: Page, once: bool) -> int:
 
 
 def wait_for_ctrl_c() -> None:
-    """Returns when it comes."""
+    """Returns at Ctrl-C."""
     try:
         while True:
             signal.pause()
@@ -366,12 +369,12 @@ def wait_for_ctrl_c() -> None:
 
 
 def end(number: int, _: object) -> None:
-    """Ends the program in good order, for a signal."""
+    """Ends the program at a signal, and removes everything."""
     sys.exit(128 + number)
 
 
 def main() -> int:
-    """Runs the demo; returns the exit code."""
+    """Runs the demo. Returns the exit code."""
     os.umask(0o077)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
@@ -380,7 +383,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Nobody reads any more, as in `scripts/demo | head`; the interpreter would complain when it flushes.
+        # The reader has gone, as in `scripts/demo | head`. Python would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

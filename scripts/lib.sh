@@ -1,16 +1,20 @@
 # shellcheck shell=bash
-# What the scripts of this folder share. Source it from bash with `set -euo pipefail`:
+# Functions for the scripts in this folder. Source it from bash with `set -euo pipefail`:
 #
 #     . "$(dirname "$0")/lib.sh"
 #
-#     cache_folder               prints the folder for what is made once and kept
-#     fail MESSAGE               says why the script ends, and ends it with 1
+#     as_root                    an array to put in front of a command that needs root
+#     cache_folder               prints the folder for everything that is made once and kept
+#     fail MESSAGE               prints an error and ends the script with 1
 #     with_lock NAME COMMAND...  runs COMMAND while no other script holds the lock NAME
-#     install_packages NAME...   installs the packages that are missing; no service is started
-#     python_environment [NAME]  prints the path of a Python with requirements.txt of tests, or of NAME, installed
-#     node_packages              prints the path of a folder that has tests/package.json installed
+#     made_once NAME STAMP CONTENT COMMAND...
+#                                prints the cache folder NAME; unless its file STAMP has CONTENT,
+#                                COMMAND gets an empty folder as its last argument and fills it
+#     install_packages NAME...   installs missing packages, without starting services
+#     python_environment [NAME]  prints a Python with requirements.txt of tests (or NAME)
+#     node_packages              prints a folder with tests/package.json installed
 #     postgres_programs          prints the folder with PostgreSQL's server programs
-#     require_rust               makes sure that cargo can be called, and has a compiler for C beside it
+#     require_rust               makes sure that there are cargo and a C compiler
 #     build_daemon               builds easy-invite (debug) and prints the path of the binary
 
 shopt -s inherit_errexit # a failure inside "$(...)" is a failure too
@@ -22,6 +26,9 @@ cache_folder() {
     printf '%s\n' "$folder"
 }
 
+as_root=()
+((EUID == 0)) || as_root=(sudo env "PATH=$PATH" "EASY_INVITE_CACHE=$(cache_folder)")
+
 fail() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
@@ -31,12 +38,29 @@ with_lock() {
     local lock
     lock="$(cache_folder)/$1.lock"
     shift
-    # The lock belongs to the open file, so it ends with this process, however that ends. `9>&-` keeps it from the
-    # command's own children, which may stay.
+    # The lock belongs to the open file, so it ends with this process. `9>&-` keeps it from children
+    # of the command that live longer.
     (
         flock 9
         "$@" 9>&-
     ) 9>"$lock"
+}
+
+made_once() {
+    with_lock "$1" make_once "$@"
+}
+
+make_once() {
+    local folder stamp="$2" content="$3"
+    folder="$(cache_folder)/$1"
+    shift 3
+    if [[ "$(cat "$folder/$stamp" 2>/dev/null || true)" != "$content" ]]; then
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        "$@" "$folder" >&2
+        printf '%s\n' "$content" >"$folder/$stamp" # last: a folder without it is incomplete
+    fi
+    printf '%s\n' "$folder"
 }
 
 is_installed() {
@@ -53,21 +77,17 @@ install_packages() {
     with_lock packages install_missing_packages "${missing[@]}"
 }
 
-# Only for install_packages. The subshell makes the trap its own: policy-rc.d goes whatever happens here.
+# In a subshell, so that the trap is its own, and policy-rc.d is removed in any case.
 install_missing_packages() (
-    as_root=()
-    if ((EUID != 0)); then
-        command -v sudo >/dev/null || fail "these packages are missing, and installing them takes root: $*"
-        as_root=(sudo)
-    fi
-    # Debian's maintainer scripts ask this file whether they may start a service: 101 is "no".
+    ((EUID == 0)) || command -v sudo >/dev/null || fail "these packages are missing, and installing them needs root: $*"
+    # Debian's maintainer scripts ask this file whether they may start a service. 101 means no.
     policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
         trap '"${as_root[@]}" rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
         "${as_root[@]}" chmod 755 "$policy"
     fi
-    # What apt says is of interest if it fails.
+    # apt's output is shown only if it fails.
     if ! said="$({
         "${as_root[@]}" apt-get update -q &&
             "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
@@ -79,44 +99,31 @@ install_missing_packages() (
 )
 
 python_environment() {
-    with_lock "python${1:+-$1}" make_python_environment "$@"
-}
-
-# Only for python_environment. The copy of the requirements is written last: an environment without it is half-made.
-make_python_environment() {
-    local folder wanted="$repository/${1:-tests}/requirements.txt"
-    folder="$(cache_folder)/python${1:+-$1}"
-    if ! cmp --silent "$wanted" "$folder/requirements.txt"; then
-        printf 'Installing what the %s need of Python\n' "${1:-tests}" >&2
-        rm -rf "$folder"
-        python3 -m venv "$folder" >&2
-        "$folder/bin/python" -m pip install --quiet --requirement "$wanted" >&2
-        cp "$wanted" "$folder/requirements.txt"
-    fi
+    local list="$repository/${1:-tests}/requirements.txt" folder
+    folder="$(made_once "python${1:+-$1}" requirements.txt "$(cat "$list")" install_python "$list")"
     printf '%s\n' "$folder/bin/python"
 }
 
-node_packages() {
-    command -v npm >/dev/null || install_packages nodejs npm
-    with_lock node make_node_packages
+install_python() {
+    printf 'Installing the Python packages of %s\n' "$1"
+    python3 -m venv "$2"
+    "$2/bin/python" -m pip install --quiet --requirement "$1"
 }
 
-# Only for node_packages. The copy of the list is written last: a folder without it is half-made.
-make_node_packages() {
-    local folder wanted="$repository/tests/package.json"
-    folder="$(cache_folder)/node"
-    if ! cmp --silent "$wanted" "$folder/installed.json"; then
-        printf 'Installing what the tests need of npm\n' >&2
-        rm -rf "$folder"
-        mkdir -p "$folder"
-        cp "$wanted" "$folder/package.json"
-        npm install --prefix "$folder" --no-audit --no-fund --no-package-lock --loglevel=error >&2
-        cp "$wanted" "$folder/installed.json"
-    fi
+node_packages() {
+    local list="$repository/tests/package.json" folder
+    command -v npm >/dev/null || install_packages nodejs npm
+    folder="$(made_once node installed.json "$(cat "$list")" install_node "$list")"
     printf '%s\n' "$folder/node_modules"
 }
 
-# Debian keeps those of each major version apart. The newest that is there.
+install_node() {
+    printf 'Installing the npm packages of %s\n' "$1"
+    cp "$1" "$2/package.json"
+    npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
+}
+
+# Debian has a folder for each major version. The newest is used.
 postgres_programs() {
     local programs
     programs="$(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort --version-sort | tail -n 1)"
@@ -125,14 +132,14 @@ postgres_programs() {
 }
 
 require_rust() {
-    # Where rustup puts it: a shell that has not read the user's profile does not know yet.
+    # rustup's folder, for a shell that has not read the user's profile.
     command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
     command -v cargo >/dev/null || fail "Rust is missing: install it, for example with rustup, and have cargo in \$PATH"
     command -v cc >/dev/null || install_packages gcc libc6-dev
 }
 
-# There are no examples. But what could be asked for with them makes cargo build the dependencies as `cargo test` does,
-# which wants more of some of them: without, it builds these and all that stands on them once more.
+# There are no examples. But asking for them makes cargo build the dependencies with the features
+# that `cargo test` needs. Otherwise the tests would build them again.
 build_daemon() {
     local messages
     messages="$(cargo build --manifest-path "$repository/Cargo.toml" --locked --bin easy-invite --examples \
