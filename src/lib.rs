@@ -5,6 +5,7 @@
 //! - [`texts`]: the texts for people, in their languages. No I/O.
 //! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`], [`limits`]: what an invite is and allows, and how much
 //!   may be tried. No I/O.
+//! - [`generate`]: the options of `easy-invite generate`, for the command line and the chat server's.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
 //! - [`chat_server`]: what is asked of the chat server.
 //! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod files;
+pub mod generate;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;

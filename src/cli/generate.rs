@@ -4,20 +4,17 @@ use std::cell::Cell;
 use std::future::ready;
 use std::io::{self, Write};
 
-use anyhow::Context as _;
 use futures::{StreamExt, stream};
-use jid::{DomainPart, NodePart};
 use jiff::Timestamp;
 
 use super::context::{Context, served_host};
 use super::input::wrong_usage;
 use super::print::{self, complain};
 use super::progress::Progress;
-use crate::config;
-use crate::invite::{self, InviteType, Issuer};
+use crate::generate::Options;
 use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
-use crate::policy::{self, Wish};
+use crate::policy::Wish;
 use crate::qr;
 
 /// How many invites are in the making at a time: the store commits them in groups.
@@ -38,41 +35,8 @@ pub struct Arguments {
     /// The VirtualHost on which the invite is valid
     host: String,
 
-    /// Registers only this username, which nobody else can register until the invite ends
-    #[arg(long, value_name = "NAME")]
-    username: Option<String>,
-
-    /// This account and the new one become each other's contacts
-    #[arg(long, value_name = "JID")]
-    contact: Option<String>,
-
-    /// With --contact: becomes a contact, and registers nobody
-    #[arg(long, requires = "contact", conflicts_with = "username")]
-    contact_only: bool,
-
-    /// Sets a new password for this account, instead of registering one
-    #[arg(long, value_name = "USERNAME", conflicts_with_all = ["username", "contact", "contact_only", "role", "group"])]
-    reset: Option<String>,
-
-    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: as configured for the host]
-    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    expires: Option<String>,
-
-    /// How often it can be used, or "unlimited" [default: 1]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    uses: Option<String>,
-
-    /// A role of the new account, such as prosody:admin (repeatable; the first is the primary one)
-    #[arg(long, value_name = "ROLE")]
-    role: Vec<String>,
-
-    /// A group that the new account joins (repeatable)
-    #[arg(long, value_name = "ID")]
-    group: Vec<String>,
-
-    /// A remark, shown in lists
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    note: Option<String>,
+    #[command(flatten)]
+    options: Options,
 
     /// Makes so many invites, and prints one link a line: the landing page's, or else the xmpp: link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -85,7 +49,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let several = arguments.count > 1;
-    if several && (arguments.username.is_some() || arguments.reset.is_some()) {
+    if several && (arguments.options.for_one_account()) {
         return Err(wrong_usage("--count makes several invites, --username and --reset are for one alone"));
     }
     if arguments.qr && (several || context.json) {
@@ -93,7 +57,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let (count, qr) = (arguments.count, arguments.qr);
     let invites = context.open_or_make().await?;
-    let wish = arguments.wish(&invites)?;
+    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?)?;
     if several {
         return make_many(&invites, wish, count, context.json).await;
     }
@@ -101,66 +65,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     print_one(&issued, invites.now(), qr, context.json)?;
     warn_unchecked(&issued);
     Ok(())
-}
-
-impl Arguments {
-    /// The checked form of what was typed.
-    fn wish(self, invites: &Invites) -> anyhow::Result<Wish> {
-        let host = served_host(invites, &self.host)?;
-        let invite_type = match (&self.reset, &self.contact, self.contact_only) {
-            (Some(_), _, _) => InviteType::PasswordReset,
-            (None, None, _) => InviteType::Account,
-            (None, Some(_), true) => InviteType::Contact,
-            (None, Some(_), false) => InviteType::AccountAndContact,
-        };
-        let inviter = self.contact.map(|jid| config::account(&jid).map_err(|problem| named("--contact", &problem)));
-        let reset = self.reset.map(|name| username("--reset", &host, &name));
-        let name = reset.or(self.username.map(|name| username("--username", &host, &name)));
-        let lifetime = self.expires.map(|duration| duration.parse().context("--expires"));
-        Ok(Wish {
-            username: name.transpose()?,
-            inviter: inviter.transpose()?,
-            lifetime: lifetime.transpose()?,
-            max_uses: self.uses.map_or(Ok(Some(1)), |uses| max_uses(&uses))?,
-            roles: names("--role", self.role)?,
-            groups: names("--group", self.group)?,
-            note: self.note,
-            ..Wish::new(invite_type, host, Issuer::Operator)
-        })
-    }
-}
-
-fn named(option: &str, problem: &str) -> anyhow::Error {
-    anyhow::anyhow!("{option}: {problem}")
-}
-
-/// The username in an argument. Its own host may stand behind it.
-fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodePart> {
-    let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
-    if !DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host) {
-        return Err(named(option, &format!("expected a username on {host}, found {text:?}")));
-    }
-    Ok(invite::username(name)?)
-}
-
-/// Roles or groups, of which only the option tells which they are.
-fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
-    match names.iter().find(|name| !policy::is_name(name)) {
-        Some(bad) => {
-            Err(named(option, &format!("expected 1 to 64 bytes without spaces, found {:?}", print::shortened(bad, 70))))
-        }
-        None => Ok(names),
-    }
-}
-
-fn max_uses(text: &str) -> anyhow::Result<Option<u32>> {
-    let number = |text: &str| text.parse().ok().filter(|uses| *uses > 0);
-    match text {
-        "unlimited" => Ok(None),
-        _ => number(text).map(Some).ok_or_else(|| {
-            named("--uses", &format!("expected a number from 1 to {} or unlimited, found {text:?}", u32::MAX))
-        }),
-    }
 }
 
 /// The link to hand out: the one for people, where there is one.

@@ -1,0 +1,179 @@
+//! The options of `easy-invite generate`, which the chat server's own command line takes too: words become a wish.
+
+use anyhow::Context as _;
+use clap::Parser;
+use jid::{BareJid, DomainPart, NodePart};
+
+use crate::invite::{self, InviteType, Issuer};
+use crate::policy::{self, Wish};
+
+/// How much of a bad name is repeated, in characters.
+const SHOWN: usize = 70;
+
+/// What an invite is to be.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Registers only this username, which nobody else can register until the invite ends
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+
+    /// This account and the new one become each other's contacts
+    #[arg(long, value_name = "JID")]
+    contact: Option<String>,
+
+    /// With --contact: becomes a contact, and registers nobody
+    #[arg(long, requires = "contact", conflicts_with = "username")]
+    contact_only: bool,
+
+    /// Sets a new password for this account, instead of registering one
+    #[arg(long, value_name = "USERNAME", conflicts_with_all = ["username", "contact", "contact_only", "role", "group"])]
+    reset: Option<String>,
+
+    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: as configured for the host]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    expires: Option<String>,
+
+    /// How often it can be used, or "unlimited" [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    uses: Option<String>,
+
+    /// A role of the new account, such as prosody:admin (repeatable; the first is the primary one)
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<String>,
+
+    /// A group that the new account joins (repeatable)
+    #[arg(long, value_name = "ID")]
+    group: Vec<String>,
+
+    /// A remark, shown in lists
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    note: Option<String>,
+}
+
+/// The options on their own, behind a host that is known already.
+#[derive(Debug, Parser)]
+#[command(name = "generate HOST", no_binary_name = true)]
+struct Words {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The wish in words as they were typed behind `generate HOST`.
+///
+/// # Errors
+/// What is wrong with them, or how they are used, in words for the operator.
+pub fn parse(words: Vec<String>, host: DomainPart) -> Result<Wish, String> {
+    let Words { options } = Words::try_parse_from(words).map_err(|error| error.render().to_string())?;
+    options.wish(host).map_err(|error| format!("{error:#}"))
+}
+
+impl Options {
+    /// Whether the invite is for one account alone.
+    pub fn for_one_account(&self) -> bool {
+        self.username.is_some() || self.reset.is_some()
+    }
+
+    /// The wish on a host.
+    ///
+    /// # Errors
+    /// What is wrong with an option, with its name.
+    pub fn wish(self, host: DomainPart) -> anyhow::Result<Wish> {
+        let invite_type = match (&self.reset, &self.contact, self.contact_only) {
+            (Some(_), _, _) => InviteType::PasswordReset,
+            (None, None, _) => InviteType::Account,
+            (None, Some(_), true) => InviteType::Contact,
+            (None, Some(_), false) => InviteType::AccountAndContact,
+        };
+        let inviter = self.contact.map(|jid| contact(&jid));
+        let reset = self.reset.map(|name| username("--reset", &host, &name));
+        let name = reset.or(self.username.map(|name| username("--username", &host, &name)));
+        let lifetime = self.expires.map(|duration| duration.parse().context("--expires"));
+        Ok(Wish {
+            username: name.transpose()?,
+            inviter: inviter.transpose()?,
+            lifetime: lifetime.transpose()?,
+            max_uses: self.uses.map_or(Ok(Some(1)), |uses| max_uses(&uses))?,
+            roles: names("--role", self.role)?,
+            groups: names("--group", self.group)?,
+            note: self.note,
+            ..Wish::new(invite_type, host, Issuer::Operator)
+        })
+    }
+}
+
+fn contact(text: &str) -> anyhow::Result<BareJid> {
+    let found = BareJid::new(text).ok().filter(|jid| jid.node().is_some());
+    found.with_context(|| format!("--contact: expected a bare JID such as alice@example.org, found {text:?}"))
+}
+
+/// The username in an option. Its own host may stand behind it.
+fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodePart> {
+    let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
+    let here = DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host);
+    anyhow::ensure!(here, "{option}: expected a username on {host}, found {text:?}");
+    Ok(invite::username(name)?)
+}
+
+/// Roles or groups, of which only the option tells which they are.
+fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if let Some(bad) = names.iter().find(|name| !policy::is_name(name)) {
+        let mut shown: String = bad.chars().take(SHOWN).collect();
+        if shown.len() < bad.len() {
+            shown.push('…');
+        }
+        anyhow::bail!("{option}: expected 1 to 64 bytes without spaces, found {shown:?}");
+    }
+    Ok(names)
+}
+
+fn max_uses(text: &str) -> anyhow::Result<Option<u32>> {
+    if text == "unlimited" {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|uses| *uses > 0);
+    number
+        .map(Some)
+        .with_context(|| format!("--uses: expected a number from 1 to {} or unlimited, found {text:?}", u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifetime::Lifetime;
+
+    fn parsed(words: &str) -> Result<Wish, String> {
+        let host = DomainPart::new("example.org").unwrap().into_owned();
+        parse(words.split_whitespace().map(str::to_owned).collect(), host)
+    }
+
+    #[test]
+    fn words_become_a_wish() {
+        let wish = parsed("--username carol@Example.org --expires 4w --role a --role b --group=family").unwrap();
+        assert_eq!((wish.invite_type, wish.username.unwrap().as_str()), (InviteType::Account, "carol"));
+        assert_eq!(wish.lifetime, Some(Lifetime::Seconds(4 * 7 * 24 * 60 * 60)));
+        assert_eq!((wish.roles.len(), wish.groups), (2, vec!["family".to_owned()]));
+        let wish = parsed("--contact alice@example.org --contact-only --uses unlimited").unwrap();
+        assert_eq!((wish.invite_type, wish.max_uses), (InviteType::Contact, None));
+        assert_eq!(parsed("").unwrap().host.as_str(), "example.org");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_option() {
+        for (words, problem) in [
+            ("--usename carol", "unexpected argument '--usename'"),
+            ("carol", "unexpected argument 'carol'"),
+            ("--username", "a value is required for '--username <NAME>'"),
+            ("--reset bob --username carol", "cannot be used with"),
+            ("--uses 0", "--uses: expected a number from 1 to"),
+            ("--expires soon", "--expires: "),
+            ("--username bob@elsewhere.org", "--username: expected a username on example.org"),
+            ("--username a/b", "not a valid username"),
+            ("--contact example.org", "--contact: expected a bare JID"),
+            ("--count 2", "unexpected argument '--count'"),
+        ] {
+            let error = parsed(words).unwrap_err();
+            assert!(error.contains(problem), "{words}: {error}");
+        }
+        assert!(parsed("--help").unwrap_err().contains("--contact-only"), "how it is used");
+    }
+}
