@@ -1,11 +1,12 @@
-# The daemon in a container. Its configuration is /etc/easy-invite/config.toml, readable by user 5347, with
+# The daemon in a container. User 5347 must be able to read its configuration,
+# /etc/easy-invite/config.toml, which needs
 #
 #     [component]
 #     server = "prosody:5347"        # where Prosody listens, as seen from the container
 #     [store]
 #     url = "sqlite:/var/lib/easy-invite/easy-invite.db"
 #
-# and the secret there or in $EASY_INVITE_SECRET. For example:
+# and the secret, there or in $EASY_INVITE_SECRET. For example:
 #
 #     docker build --tag easy-invite .
 #     docker run --detach --name easy-invite --volume /etc/easy-invite:/etc/easy-invite:ro \
@@ -18,7 +19,8 @@ COPY . .
 RUN cargo build --release --locked
 
 FROM debian:bookworm-slim
-RUN useradd --uid 5347 --user-group --create-home --home-dir /var/lib/easy-invite --shell /usr/sbin/nologin easy-invite \
+RUN useradd --uid 5347 --user-group --create-home --home-dir /var/lib/easy-invite \
+        --shell /usr/sbin/nologin easy-invite \
     && chmod 700 /var/lib/easy-invite
 COPY --from=build /source/target/release/easy-invite /usr/local/bin/
 ENV EASY_INVITE_CONFIG=/etc/easy-invite/config.toml
