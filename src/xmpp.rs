@@ -1,5 +1,5 @@
-//! The component (XEP-0114): connects to the chat server and serves the stream, again and again, for
-//! as long as the daemon runs.
+//! The component (XEP-0114): connects to the chat server and serves the stream, again and again, as
+//! long as the daemon runs.
 
 mod command;
 mod commands;
@@ -37,8 +37,8 @@ use wire::LoginError;
 /// The first wait before connecting again. It doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before connecting again. An operator who restarts the chat server should not have
-/// to wait for the daemon.
+/// The longest wait before connecting again. An operator who restarts the chat server should not
+/// have to wait for the daemon.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// A session that lasted this long was a good one. After it, the daemon connects again at once.
@@ -131,8 +131,8 @@ fn router(config: &Config, invites: &Invites) -> Arc<Router> {
     })
 }
 
-/// Waits for `work`. Questions that come meanwhile are answered with `why` nobody can. `None` when it
-/// is time to stop.
+/// Waits for `work`. Questions that come meanwhile get no answer but `why` there is none. `None`
+/// when it is time to stop.
 async fn unanswered<T>(
     work: impl Future<Output = T>,
     questions: &mut Questions,
@@ -149,9 +149,9 @@ async fn unanswered<T>(
     }
 }
 
-/// After connecting: greets the hooks, and settles the reservations that were left open. A hook that
-/// does not answer yet is greeted again and again: without its id, none of its reservations can be
-/// settled.
+/// After connecting: greets the hooks, and settles the reservations that were left open. A hook
+/// that does not answer yet is greeted again and again: without its id, none of its reservations
+/// can be settled.
 async fn greet(invites: Invites) {
     let meet = async |host| match invites.chat_server().hello(DomainPart::clone(host)).await {
         Ok(hook) => {

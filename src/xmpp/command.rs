@@ -128,7 +128,8 @@ pub async fn execute(
         return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, &texts.command.forbidden));
     }
     let id = match payload.attr("sessionid") {
-        // The session is closed before the command runs: of two submissions at once, one finds none.
+        // The session is closed before the command runs: of two submissions at once, one finds
+        // none.
         Some(id) if sessions.close(id, requester.full_jid, command.node) => id.to_owned(),
         Some(_) => return Err(bad_request("bad-sessionid", texts, &texts.command.finished)),
         // An id need not be a secret: it is of no use to anybody but its requester.

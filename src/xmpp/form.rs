@@ -1,10 +1,10 @@
-//! Data forms (XEP-0004): written so that every client shows them, read as leniently as clients write them.
+//! Data forms (XEP-0004), in the shape that every client shows, and read back leniently.
 
 use minidom::Element;
 
 use super::stanza::{element, ns, with, with_text};
 
-/// A form to fill in (`form`) or to read (`result`).
+/// A form to fill in (`kind` is `form`) or to read (`result`).
 pub fn form(kind: &str, title: &str, instructions: &str, fields: impl IntoIterator<Item = Element>) -> Element {
     let mut form = element!(ns::DATA_FORMS, "x", "type" = kind);
     form.append_child(with_text(element!(ns::DATA_FORMS, "title"), title));
@@ -14,26 +14,28 @@ pub fn form(kind: &str, title: &str, instructions: &str, fields: impl IntoIterat
     with(form, fields)
 }
 
-/// The hidden field that says what kind of form it is (XEP-0068).
+/// The hidden field that names the form (XEP-0068).
 pub fn form_type(name: &str) -> Element {
     let field = element!(ns::DATA_FORMS, "field", "var" = "FORM_TYPE", "type" = "hidden");
     with(field, [with_text(element!(ns::DATA_FORMS, "value"), name)])
 }
 
-/// A field with a value. Types beyond `text-single`, `boolean`, `fixed` and `hidden` are shown wrongly by some client.
+/// A field with a value. Every type but `text-single`, `boolean`, `fixed` and `hidden` is shown
+/// wrongly by some client.
 pub fn field(var: &str, kind: &str, label: &str, value: &str) -> Element {
     let field = element!(ns::DATA_FORMS, "field", "var" = var, "type" = kind, "label" = label);
     with(field, [with_text(element!(ns::DATA_FORMS, "value"), value)])
 }
 
-/// What somebody filled in.
+/// A form that was filled in.
 ///
-/// Clients send back whole forms with labels and instructions, leave out fields, or send them without a value.
+/// Clients send back whole forms with labels and instructions, leave out fields, or send fields
+/// without a value.
 #[derive(Debug, Default)]
 pub struct Submission(Vec<(String, String)>);
 
 impl Submission {
-    /// The fields of the form in a command or another element, whatever else is in it; `None` if it holds no form.
+    /// The form in a command or another element. `None` if there is none.
     pub fn of(parent: &Element) -> Option<Self> {
         let form = parent.children().find(|child| child.is("x", ns::DATA_FORMS))?;
         let fields = form.children().filter(|child| child.name() == "field").filter_map(|field| {
@@ -43,13 +45,13 @@ impl Submission {
         Some(Submission(fields.collect()))
     }
 
-    /// The value of a field; `None` where there is none or it is empty.
+    /// The value of a field. `None` if the field is missing or empty.
     pub fn text(&self, var: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == var);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The value of a `boolean` field (XEP-0004 §3.3); `None` where it holds something else.
+    /// The value of a `boolean` field (XEP-0004 §3.3). `None` if the field holds something else.
     pub fn boolean(&self, var: &str) -> Option<bool> {
         match self.text(var) {
             None | Some("0" | "false") => Some(false),

@@ -1,12 +1,16 @@
-//! Cuts the stream into stanzas before they are parsed, and keeps back those that are too large or nested too deeply.
+//! Cuts the stream into stanzas before the parser sees them, and keeps back stanzas that it cannot
+//! stand: too large, nested too deeply, or with a reserved namespace.
 //!
-//! The chat server passes on whatever its users send, within its own generous limits. The parser ends the stream at a long
-//! attribute and at a reserved namespace (which servers make of an unusual `xml:` attribute), takes seconds for tens of thousands of levels, and what is built from them overflows the stack. One
-//! user's stanza must not do any of this to all the others, so such a stanza is replaced here by its bare start tag
-//! and a note (or by nothing, where the start tag itself is the problem).
+//! The chat server passes on whatever its users send, within its own generous limits. The parser
+//! ends the stream at a long attribute, and at a reserved namespace, which servers make of an
+//! unusual `xml:` attribute. It takes seconds for tens of thousands of levels, and the elements
+//! that come out overflow the stack. One user's stanza must not do that to all the others. So such
+//! a stanza is replaced by its bare start tag and a note, or by nothing where the start tag is the
+//! problem.
 //!
-//! What is read is the output of a server's serialiser: no comments, no document type. Should one come, all goes to the
-//! parser as it is from there on, and the parser ends the stream, as RFC 6120 §11.1 wants it.
+//! The input comes from a server's serialiser, without comments and document types. If one comes
+//! all the same, everything from there on goes to the parser as it is, and the parser ends the
+//! stream (RFC 6120 §11.1).
 
 use std::io;
 use std::pin::Pin;
@@ -14,28 +18,29 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
-/// How deep a stanza may be nested. The deepest that makes sense here, a relayed form, has 8 levels.
+/// How deep a stanza may be nested. A relayed form, the deepest that makes sense, has 8 levels.
 const MAX_DEPTH: usize = 24;
 
-/// How many bytes a stanza may have: a form filled in with everything is below 8 kB.
+/// How many bytes a stanza may have. A form with every field filled in is below 8 kB.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// How many bytes a name or an attribute's value may have: a full JID has 3,071 at the most; the parser takes 8,192.
+/// How many bytes a name or an attribute's value may have. A full JID has 3,071 at most, and the
+/// parser takes 8,192.
 const MAX_TOKEN: usize = 4096;
 
-/// The namespaces that no prefix may be bound to (Namespaces in XML 1.0 §3). Attributes with these values are refused,
-/// whatever their names: no stanza needs them.
+/// The namespaces that no prefix may be bound to (Namespaces in XML 1.0 §3). An attribute with one
+/// of these values is refused whatever its name, since no stanza needs it.
 const RESERVED: [&[u8]; 2] = [b"http://www.w3.org/XML/1998/namespace", b"http://www.w3.org/2000/xmlns/"];
 
-/// The namespace of the note in a stanza's place.
+/// The namespace of the note that says why a stanza was refused.
 pub const REFUSED: &str = "urn:easy-invite:refused";
 
-/// Where in the text the next byte stands.
+/// The place of the next byte in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Between tags.
     Text,
-    /// Right behind a `<`.
+    /// Directly behind a `<`.
     TagBegin,
     /// In a start tag (`false`) or an end tag (`true`).
     Tag(bool),
@@ -47,23 +52,24 @@ enum Place {
     Declaration,
     /// In a CDATA section, which is text.
     Cdata,
-    /// Somewhere that this does not understand: nothing is looked at any more.
+    /// Behind something unexpected. No byte is looked at any more.
     Beyond,
 }
 
-/// The cutter: bytes go in, the bytes for the parser come out.
+/// Takes the bytes that come in, and gives out those for the parser.
 #[derive(Debug)]
 struct Framing {
     place: Place,
-    /// Elements that are open, the stream's own included.
+    /// How many elements are open, the stream's own included.
     depth: usize,
     /// The byte before.
     previous: u8,
-    /// Bytes of the name or value so far, or `]` in a row in a CDATA section.
+    /// How many bytes of the name or value there are so far. In a CDATA section, how many `]` in a
+    /// row.
     token: usize,
-    /// The stanza so far, or of a refused one as much as is kept.
+    /// The stanza so far. Of a refused one, the start tag.
     stanza: Vec<u8>,
-    /// The length of the stanza's start tag, once it is complete.
+    /// The length of the start tag, once it is complete.
     head: Option<usize>,
     /// Why the stanza is refused, if it is.
     refused: Option<&'static str>,
@@ -89,7 +95,7 @@ impl Framing {
         self.keep(byte);
         match (place, byte) {
             (Place::Text, b'<') => self.place = Place::TagBegin,
-            (Place::Text, _) if self.depth < 2 => self.flush(out), // between stanzas: white space, to keep alive
+            (Place::Text, _) if self.depth < 2 => self.flush(out), // white space between stanzas, to keep alive
             (Place::Text, _) => (),
             (Place::TagBegin, b'?') => self.place = Place::Instruction,
             (Place::TagBegin, b'!') => self.place = Place::Declaration,
@@ -110,7 +116,7 @@ impl Framing {
             }
             (Place::Tag(_), b' ' | b'\t' | b'\r' | b'\n' | b'=') => self.token = 0,
             (Place::Value(quote), _) if byte == quote => {
-                // The value, and the quote behind it, are the last that was kept.
+                // The stanza so far ends with the value and the quote.
                 let start = self.stanza.len().checked_sub(self.token + 1);
                 let value = start.and_then(|start| self.stanza.get(start..start + self.token));
                 if value.is_some_and(|value| RESERVED.contains(&value)) {
@@ -136,7 +142,7 @@ impl Framing {
         (self.place, self.token) = (place, 0);
     }
 
-    /// A `>` ended a tag.
+    /// Counts a tag that a `>` has ended.
     fn end_tag(&mut self, end: bool, empty: bool, out: &mut Vec<u8>) {
         match (end, empty) {
             (true, _) => self.depth = self.depth.saturating_sub(1),
@@ -149,7 +155,7 @@ impl Framing {
         if self.depth > MAX_DEPTH {
             self.refuse("nested too deeply");
         }
-        // The stream's own start tag has no other end than this; a stanza ends with the depth that it began with.
+        // At depth 1, a stanza has ended, or the stream's own start tag.
         if self.depth <= 1 {
             self.flush(out);
         }
@@ -171,7 +177,7 @@ impl Framing {
         }
     }
 
-    /// What was kept is complete: it goes to the parser, or what stands in its place does.
+    /// Gives the complete stanza to the parser, or what replaces it.
     fn flush(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.stanza);
         if let (Some(why), Some(head)) = (self.refused.take(), self.head) {
@@ -186,7 +192,7 @@ impl Framing {
     }
 }
 
-/// A connection whose incoming stanzas are bounded.
+/// A connection that bounds the stanzas that come in.
 #[derive(Debug)]
 pub struct Bounded<Io> {
     io: Io,
@@ -196,7 +202,7 @@ pub struct Bounded<Io> {
 }
 
 impl<Io> Bounded<Io> {
-    /// Bounds what comes in over `io`.
+    /// Bounds the stanzas that come in over `io`.
     pub fn new(io: Io) -> Self {
         Bounded { io, framing: Framing::new(), ready: Vec::new(), read: 0 }
     }
@@ -255,7 +261,7 @@ mod tests {
 
     const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' id='>'>";
 
-    /// What comes out when `text` goes in behind a stream header, in pieces of every small size.
+    /// What comes out when `text` goes in behind a stream header, in pieces of several sizes.
     fn framed(text: &str) -> String {
         let outputs: Vec<String> = [1, 2, 3, 7, 1 << 20]
             .into_iter()
@@ -272,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_within_bounds_passes_unchanged() {
+    fn a_stanza_within_bounds_passes_unchanged() {
         for text in [
             "<iq/>",
             " \n<handshake/><iq a='>' b=\"'/>\"><x><y/>text &lt; <z>ü</z></x></iq><presence></presence> ",
@@ -286,13 +292,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stanza_comes_out_when_it_is_complete_and_not_before() {
+    fn a_stanza_comes_out_only_when_it_is_complete() {
         assert_eq!(framed("<iq><x/>"), "");
         assert_eq!(framed("<iq><x/></iq><iq"), "<iq><x/></iq>");
     }
 
     #[test]
-    fn what_is_too_deep_or_too_large_leaves_its_start_tag() {
+    fn a_stanza_that_is_too_deep_or_too_large_leaves_its_start_tag() {
         let deep = format!("<iq id='1'>{}{}</iq><iq/>", "<a>".repeat(60_000), "</a>".repeat(60_000));
         let note = |why| format!("<refused xmlns='{REFUSED}'>{why}</refused></iq><iq/>");
         assert_eq!(framed(&deep), format!("<iq id='1'>{}", note("nested too deeply")));
@@ -327,13 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_never_sends_goes_to_the_parser_as_it_is() {
+    fn a_comment_goes_to_the_parser_as_it_is() {
         let comment = "<iq><!-- <a> --></iq><iq><a></iq>";
         assert_eq!(framed(comment), comment);
     }
 
     #[test]
-    fn little_is_kept_of_what_is_refused() {
+    fn little_is_kept_of_a_refused_stanza() {
         let (mut framing, mut out) = (Framing::new(), Vec::new());
         framing.feed(HEADER.as_bytes(), &mut out);
         framing.feed(b"<message>", &mut out);

@@ -38,7 +38,8 @@ impl<'a> Requester<'a> {
 
     /// Is the user an admin of the host, by the configuration or in the eyes of the chat server?
     ///
-    /// The chat server is asked at most once, and only here. If it does not answer, the user is none.
+    /// The chat server is asked at most once, and only here. If it does not answer, the user is
+    /// none.
     pub async fn is_admin(&self) -> bool {
         let ask = || async { self.invites.chat_server().account(&self.account).await.is_ok_and(|known| known.admin) };
         self.policy.admins.contains(&self.account) || *self.admin.get_or_init(ask).await

@@ -70,8 +70,9 @@ impl Router {
         self.answer_user(kind, payload, self.component.as_str(), requester, texts).await
     }
 
-    /// Answers what a user asks of the component, or of their own host, which relays it. `responder`
-    /// is the one of the two that was asked. `requester` is `None` for users of other hosts.
+    /// Answers what a user asks of the component, or of their own host, which relays it.
+    /// `responder` is the one of the two that was asked. `requester` is `None` for users of other
+    /// hosts.
     async fn answer_user(
         &self,
         kind: Kind,

@@ -31,8 +31,8 @@ use super::wire::{Progress, Received, Wire, stream_error};
 use crate::chat_server::{Question, Questions};
 use crate::store::begun_by;
 
-/// How many requests and ready replies may wait before reading stops: all that may be in flight, and
-/// some refusals.
+/// How many requests and ready replies may wait before reading stops: all that may be in flight,
+/// and some refusals.
 const MOST_WAITING: usize = FROM_USERS + FROM_HOST + 1024;
 
 /// How many stanzas or questions are taken before anything else. What they ask of the store begins

@@ -29,9 +29,9 @@ pub mod ns {
     pub const GATE: &str = "urn:easy-invite:gate:1";
 }
 
-/// An element with attributes; those whose value is `None` are left out.
+/// An element with attributes. An attribute whose value is `None` is left out.
 macro_rules! element {
-    ($ns:expr, $name:literal $(, $attribute:literal = $value:expr)* $(,)?) => {
+    ($ns:expr, $name:expr $(, $attribute:literal = $value:expr)* $(,)?) => {
         ::minidom::Element::builder($name, $ns)
             $(.attr(::rxml::xml_ncname!($attribute).into(), $value))*
             .build()
@@ -100,7 +100,8 @@ pub enum Stanza {
     Bad(Box<Element>),
     /// What is left of a stanza that was out of bounds, and why it was refused.
     Refused(Box<Element>, String),
-    /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer needs.
+    /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer
+    /// needs.
     Other,
 }
 
@@ -148,11 +149,11 @@ pub fn language(element: &Element) -> Option<&str> {
 /// A stanza error that came in, as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorAnswer {
-    /// Its type.
+    /// The type.
     pub kind: String,
-    /// Its condition; empty if it has none.
+    /// The condition. Empty if there is none.
     pub condition: String,
-    /// Its text for people; empty if it has none.
+    /// The text for people. Empty if there is none.
     pub text: String,
 }
 
@@ -178,7 +179,7 @@ impl fmt::Display for ErrorAnswer {
     }
 }
 
-/// The outcome of a request: a payload (or none) for the result, or an error.
+/// The outcome of a request: the payload of the result, if it has one, or an error.
 pub type Outcome = Result<Option<Element>, StanzaError>;
 
 /// The reply to a request.
@@ -204,15 +205,8 @@ pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     {
         return None;
     }
-    let mut reply = Element::builder(stanza.name(), ns::COMPONENT).build();
-    for (name, value) in [
-        (rxml::xml_ncname!("type"), Some("error")),
-        (rxml::xml_ncname!("to"), Some(from)),
-        (rxml::xml_ncname!("from"), Some(to)),
-        (rxml::xml_ncname!("id"), stanza.attr("id")),
-    ] {
-        reply.set_attr(rxml::Namespace::NONE, name.to_owned(), value);
-    }
+    let (name, id) = (stanza.name(), stanza.attr("id"));
+    let reply = element!(ns::COMPONENT, name, "type" = "error", "to" = from, "from" = to, "id" = id);
     Some(with(reply, [Element::from(error)]))
 }
 

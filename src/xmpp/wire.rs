@@ -1,7 +1,7 @@
 //! The stream to the chat server: logging in, reading stanzas and writing them.
 //!
-//! `tokio_xmpp::Component` is not used: it gives the same `None` for a bad stanza, a silent minute, a
-//! conflict and a lost connection.
+//! `tokio_xmpp::Component` is not used: it gives the same `None` for a bad stanza, a silent minute,
+//! a conflict and a lost connection.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
