@@ -1,6 +1,8 @@
-"""`scripts/bench`: easy-invite beside Prosody's own invites and beside a component that does nothing, on real servers.
+"""`scripts/bench`: compares easy-invite with Prosody's own invites and with a component that stores
+nothing.
 
-What is compared is measured in turn, round after round, in one run; a ratio is the median of the rounds' own ratios.
+All servers are real. The sides of a row are measured in turn, round after round. A ratio is the
+median of the rounds' own ratios.
 """
 
 import argparse
@@ -24,8 +26,8 @@ from harness.prosody import VERSIONS
 
 import report
 from report import Row
-from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, RUN_SECONDS, Load, Postgres, Side, copy_store,
-                     daemon, fill, free_port, measure, megabytes, prosody)
+from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, RUN_SECONDS, Load, Postgres,
+                     Side, copy_store, daemon, fill, free_port, measure, megabytes, prosody)
 
 NOTHING = "a component that stores nothing"
 TO_COMPONENT = "easy-invite"
@@ -38,7 +40,7 @@ WARM_UP = 0.5
 
 
 class Bench:
-    """The rows, the servers that they need, and what was measured so far."""
+    """The rows, their servers, and the results so far."""
 
     def __init__(self, options: argparse.Namespace, folder: Path, facts: dict, output: Path):
         self.options = options
@@ -60,40 +62,43 @@ class Bench:
         """Measures the sides under the same load."""
         def measure_one(side: Side) -> dict:
             prepare(side)
-            return measure(self.load, side, what, **{"seconds": self.options.seconds, "name": self.new_name()} | options)
+            usual = {"seconds": self.options.seconds, "name": self.new_name()}
+            return measure(self.load, side, what, **usual | options)
 
         self.turns(row, sides, measure_one)
 
     def done(self, row: Row) -> None:
-        """A row is complete, and kept, whatever becomes of the others."""
+        """Keeps a row as soon as it is complete, even if a later one fails."""
         self.rows.append(row)
         print(f"\n{row.text()}", flush=True)
         report.write(self.rows, self.facts, self.output)
 
     def new_name(self) -> str:
-        """What nothing else here is called, and nobody."""
+        """A name that nothing and nobody else has."""
         self._names += 1
         return f"n{self._names}"
 
     def place(self, name: str) -> Path:
-        """A folder of its own."""
+        """A new folder."""
         folder = self.folder / f"{self.new_name()}-{name}"
         folder.mkdir(parents=True)
         return folder
 
     def filled(self, waiting: int) -> Path:
-        """The folder of the SQLite store in which so many wait: to fill it with millions takes a while."""
+        """The folder of a SQLite store with so many waiting invites.
+        Filling it with millions takes a while."""
         folder = (self.options.stores or self.folder) / f"{waiting}-waiting"
         folder.mkdir(parents=True, exist_ok=True)
         store = folder / "easy-invite.db"
         if store.exists():
-            # What was just filled lies in the system's memory; what was kept is to lie there, too.
+            # A store that was just filled is in the system's memory. A kept one is read into it.
             subprocess.run(["cat", store], stdout=subprocess.DEVNULL, check=True)
         return folder.resolve()
 
-    def ours(self, stack: ExitStack, version: str, *, storage: str = "internal", store_url: str = "sqlite:easy-invite.db",
-             name: str = TO_HOST, store: Path | None = None, waiting: int = 0) -> Side:
-        """A Prosody with a daemon, whose commands go to the host."""
+    def ours(self, stack: ExitStack, version: str, *, storage: str = "internal",
+             store_url: str = "sqlite:easy-invite.db", name: str = TO_HOST, store: Path | None = None,
+             waiting: int = 0) -> Side:
+        """A Prosody with a daemon. Commands go to the host."""
         place = self.place("ours")
         server = stack.enter_context(prosody(version, place / "prosody", OUR_INVITES, storage=storage))
         program = daemon(store or place / "daemon", server.component_port, store_url)
@@ -108,21 +113,22 @@ class Bench:
         return Side(name, stack.enter_context(server))
 
     def with_tokens(self, side: Side, count: int) -> None:
-        """Lets users make so many invites on a side, to be presented or redeemed."""
+        """Lets users of a side make this many invites, to be presented or redeemed."""
         side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
         self.load.run("new-invite", side.server.c2s_port, to=side.to, at_once=8, count=count, seconds=120, warm_up=0,
                       keep=side.tokens)
 
     def filled_tokens(self, side: Side, begin: int, count: int) -> None:
-        """Those of the invites that mod_bench_fill made."""
+        """Uses the tokens of invites that mod_bench made."""
         side.tokens = self.folder / f"tokens-{time.monotonic_ns()}"
         side.tokens.write_text("\n".join(f"fill-{number:019}" for number in range(begin, begin + count)) + "\n")
 
-    # What can be measured, by name. Each takes the version of Prosody, or none.
+    # The rows, by name. Some take a version of Prosody.
 
     def generator(self) -> None:
-        """The load generator against a server that answers at once, to show that it is not the limit."""
-        row = Row("generator", "The load generator by itself: a server that answers at once, in place of all others")
+        """The load generator against a server that answers
+        at once, to show that it is not the limit."""
+        row = Row("generator", "The load generator alone, with a server that answers at once")
         for number in range(self.options.rounds):
             port = free_port()
             with self.load.beside("server", str(port)):
@@ -135,7 +141,8 @@ class Bench:
         self.done(row)
 
     def new_invite(self, version: str) -> None:
-        """New Invite: by the component, through the host, on both stores, beside Prosody's own and beside nothing."""
+        """New Invite: by the component, through the host, and on both stores, compared with
+        Prosody's own and with a component that stores nothing."""
         with ExitStack() as stack:
             empty = stack.enter_context(prosody(version, self.place("nothing") / "prosody", NO_INVITES))
             stack.enter_context(self.load.nothing(empty))
@@ -158,7 +165,7 @@ class Bench:
                 self.loads(row, sides, "new-invite", at_once=at_once)
 
     def ten_thousand(self, version: str) -> None:
-        """New Invite with 10,000 waiting, beside Prosody's own on both of its storages."""
+        """New Invite with 10,000 waiting, compared with Prosody's own on both of its storages."""
         with ExitStack() as stack:
             ours = self.ours(stack, version, waiting=10_000)
             sides = [
@@ -172,26 +179,28 @@ class Bench:
             self.loads(row, sides, "new-invite", at_once=8)
 
     def present(self, version: str) -> None:
-        """Presenting a token, on new connections and on old ones; and tokens that nobody has."""
+        """Presenting a token, on new and on open connections, and unknown tokens."""
         with ExitStack() as stack:
             sides = [self.own(stack, version, "sql", OWN_SQLITE), self.ours(stack, version, name=TO_COMPONENT)]
             for side in sides:
                 self.with_tokens(side, 1000)
             files = self.own(stack, version, "internal", OWN_FILES, waiting=1000)
             self.filled_tokens(files, 0, 1000)
-            row = Row(f"present/{version}", f"A token presented on a new connection, 8 at once, 1,000 waiting, Prosody {version}")
+            row = Row(f"present/{version}",
+                      f"A token presented on a new connection, 8 at once, 1,000 waiting, Prosody {version}")
             row.goals = {TO_COMPONENT: (OWN_SQLITE, "at least", 0.95)}
             self.loads(row, [*sides, files], "present", at_once=8)
             for at_once in (1, 8):
                 row = Row(f"present-again/{version}/{at_once}",
-                          f"A token presented on a connection that is there, {at_once} at once, Prosody {version}")
+                          f"A token presented on an open connection, {at_once} at once, Prosody {version}")
                 self.loads(row, sides, "present-again", at_once=at_once)
-            row = Row(f"guess/{version}", f"A token that nobody has, on a new connection, 8 at once, Prosody {version}")
+            row = Row(f"guess/{version}", f"An unknown token, on a new connection, 8 at once, Prosody {version}")
             self.loads(row, sides, "guess", at_once=8, seconds=min(self.options.seconds, 2))
 
     def redeem(self, version: str) -> None:
-        """Connect, present, register: with the same account storage on both sides."""
-        for storage, own_name, waiting in (("internal", OWN_FILES, 0), ("sql", OWN_SQLITE, 0), ("internal", OWN_FILES, 10_000)):
+        """Connect, present, register, with the same account storage on both sides."""
+        kinds = (("internal", OWN_FILES, 0), ("sql", OWN_SQLITE, 0), ("internal", OWN_FILES, 10_000))
+        for storage, own_name, waiting in kinds:
             with ExitStack() as stack:
                 ours = self.ours(stack, version, storage=storage, waiting=waiting, name=TO_COMPONENT)
                 own = self.own(stack, version, storage, own_name, waiting=waiting)
@@ -211,13 +220,14 @@ class Bench:
                 self.loads(row, [own, ours], "redeem", prepare, at_once=4, warm_up=0)
 
     def bystander(self, version: str) -> None:
-        """How long Prosody takes for somebody else's stanza, with nobody redeeming and while 256 do."""
+        """How fast Prosody answers an uninvolved user, while nobody redeems and while 256 do."""
         with ExitStack() as stack:
             without = Side("without any module", stack.enter_context(
                 prosody(version, self.place("without") / "prosody", OPEN_TO_ALL)))
             ours = self.ours(stack, version, name=TO_COMPONENT)
             own = self.own(stack, version, "internal", OWN_FILES)
-            row = Row(f"bystander/{version}/idle", f"Somebody's stanzas, one after the other, nobody redeems, Prosody {version}")
+            row = Row(f"bystander/{version}/idle",
+                      f"Pings of an uninvolved user, one after the other, nobody redeems, Prosody {version}")
             row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
             self.loads(row, [without, ours], "ping")
 
@@ -235,20 +245,21 @@ class Bench:
                 crowd.kill()
                 return measured
 
-            row = Row(f"bystander/{version}/256",
-                      f"Somebody's stanzas, one after the other, while 256 redeem (without any module: register), Prosody {version}")
+            row = Row(f"bystander/{version}/256", "Pings of an uninvolved user, one after the other, while 256 redeem "
+                      f"(without any module: register), Prosody {version}")
             row.goals = {TO_COMPONENT: (without.name, "at least", 1 / 1.1)}
             self.turns(row, [own, ours, without], among_a_crowd)
 
     def waiting(self) -> None:
-        """The same with more and more invites waiting."""
+        """New Invite, tokens, redeeming and the command
+        line, with more and more invites waiting."""
         sizes = [size for size in SIZES if size <= self.options.largest]
         version = VERSIONS[-1]
         for engine in ("SQLite", "PostgreSQL"):
             with ExitStack() as stack:
                 database = stack.enter_context(Postgres(self.place("postgres"))) if engine == "PostgreSQL" else None
                 sides = []
-                # Those that are compared have their turns one after the other.
+                # Sides that are compared have their turns one after the other.
                 for size in [sizes[0], sizes[-1], *(sizes[1:-1] if database is None else [])]:
                     name = f"easy-invite on {engine}, {size:,} waiting"
                     if database is None:
@@ -261,11 +272,14 @@ class Bench:
                     side.to = COMPONENT
                     sides.append(side)
                 goals = {side.name: (sides[0].name, "at least", 0.95) for side in sides[1:]}
-                row = Row(f"waiting/{engine}/new-invite", f"New Invite, 8 at once, on {engine}, Prosody {version}", goals=goals)
+                row = Row(f"waiting/{engine}/new-invite", f"New Invite, 8 at once, on {engine}, Prosody {version}",
+                          goals=goals)
                 self.loads(row, sides, "new-invite", at_once=8)
-                row = Row(f"many/{engine}/new-invite", f"New Invite, 64 at once, on {engine}, Prosody {version}", goals=goals)
+                row = Row(f"many/{engine}/new-invite", f"New Invite, 64 at once, on {engine}, Prosody {version}",
+                          goals=goals)
                 self.loads(row, sides, "new-invite", at_once=64)
-                row = Row(f"many/{engine}/present", f"A token presented on a new connection, 8 at once, on {engine}, Prosody {version}",
+                row = Row(f"many/{engine}/present",
+                          f"A token presented on a new connection, 8 at once, on {engine}, Prosody {version}",
                           goals=goals)
                 self.loads(row, sides, "present", lambda side: self.with_tokens(side, 1000), at_once=8)
                 row = Row(f"many/{engine}/redeem", f"Redeem, 4 at once, on {engine}, Prosody {version}", goals=goals)
@@ -281,7 +295,7 @@ class Bench:
                 self.loads(row, sides, "new-invite", at_once=8)
 
     def command(self, side: Side, *words: str) -> dict:
-        """The command line, for some thirty times, or for as long as a measurement takes."""
+        """Runs the command line thirty times, or for as long as a measurement takes."""
         if words[0] == "revoke":
             self.with_tokens(side, 100)
         tokens = side.tokens.read_text().split() if words[0] == "revoke" else [""] * 100
@@ -292,13 +306,15 @@ class Bench:
             times.append(time.monotonic() - begun)
             if done.returncode != 0:
                 raise RuntimeError(done.stderr)
-        return {"count": len(times), "per_second": 1 / statistics.median(times), "median_ms": statistics.median(times) * 1e3}
+        median = statistics.median(times)
+        return {"count": len(times), "per_second": 1 / median, "median_ms": median * 1e3}
 
     def footprint(self) -> None:
-        """Memory, start after a crash, size of the binary; and the daemon against a scripted stream."""
-        memory = Row("memory", "Memory of the daemon (the lower the better)", figure="MiB")
-        start = Row("start", "From the start of the process to the answer, after kill -9 (the lower the better)", figure="seconds")
-        size = Row("size", "The release binary, stripped (the lower the better)", figure="MiB")
+        """Memory, the start after a crash, and the size of the binary."""
+        memory = Row("memory", "Memory of the daemon (lower is better)", figure="MiB")
+        start = Row("start", "From the start of the process to its first answer, after kill -9 (lower is better)",
+                    figure="seconds")
+        size = Row("size", "The release binary, stripped (lower is better)", figure="MiB")
         size.add("easy-invite", {"MiB": binary_path().stat().st_size / 2**20})
         for waiting in (0, self.options.largest):
             port, name = free_port(), f"{waiting:,} waiting"
@@ -311,19 +327,19 @@ class Bench:
             memory.add(f"after {count:,} more, {name}", self.stream(program, port, count)[1])
             for number in range(self.options.rounds + 1):
                 with self.load.beside("stream", str(port), "1", "1") as server:
-                    program.log_file.unlink()  # which the harness would read first, with a line for each of a million
+                    program.log_file.unlink()  # the harness would read it first: a line for each of a million invites
                     since = time.monotonic()
                     program.start(wait=False)
                     server.wait_until(lambda: "per_second" in server.log, 60, "answer")
-                    if number > 0:  # the one before was killed
+                    if number > 0:  # the previous run was killed
                         start.add(name, {"seconds": time.monotonic() - since})
                     program.kill()
         for row in (memory, start, size):
             self.done(row)
 
     def scripted(self) -> None:
-        """The daemon against a scripted stream: how fast it is where no server is in between."""
-        row = Row("stream", "The daemon against a scripted stream, 128 at once")
+        """The daemon on a scripted stream: its speed without a server."""
+        row = Row("stream", "The daemon on a scripted stream, 128 at once")
         row.goals = {"New Invite, durable": ("a form, which stores nothing", "at least", 0.5)}
         port = free_port()
         program = daemon(self.place("scripted"), port, "sqlite:easy-invite.db", users_are_admins=True)
@@ -334,7 +350,8 @@ class Bench:
         self.done(row)
 
     def stream(self, program: Daemon, port: int, count: int, *node: str) -> tuple[dict, dict]:
-        """Starts the daemon and lets it answer so many commands: how fast that was, and its memory afterwards."""
+        """Starts the daemon and lets it answer so many commands.
+        Returns its speed, and its memory afterwards."""
         with self.load.beside("stream", str(port), "128", str(count), *node) as server, program:
             server.wait_until(lambda: "per_second" in server.log, 600, "end")
             measured = json.loads(server.log.splitlines()[-1])
@@ -347,7 +364,7 @@ ONCE = ("generator", "scripted", "waiting", "footprint")
 
 
 def machine() -> dict:
-    """What it was measured on."""
+    """The machine of the measurement."""
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())
     memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) // 2**20
@@ -358,42 +375,47 @@ def machine() -> dict:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder on the disk: some systems keep /tmp in memory."""
+    """A folder on the disk. On some systems, /tmp is in memory."""
     with tempfile.TemporaryDirectory(prefix="easy-invite-bench.", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user
         yield Path(folder)
 
 
 def at_least(least: float, number: type) -> Callable[[str], float]:
-    """Reads an argument that is such a number, and not too small."""
+    """Reads a number as an argument, with a minimum."""
     def read(text: str) -> float:
         try:
             value = number(text)
         except ValueError:
             value = None
         if value is None or not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected {'a whole number' if number is int else 'a number'}, {least:,} or more, found {text!r}")
+            kind = "a whole number" if number is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {kind}, {least:,} or more, found {text!r}")
         return value
     return read
 
 
 def folder_of(text: str) -> Path:
-    """Reads an argument that is a folder, or may become one."""
+    """Reads a folder as an argument. It need not exist."""
     path = Path(text)
     if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no folder")
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
     return path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[*ONCE, *PER_VERSION, []], help="only these (default: everything)")
-    parser.add_argument("--rounds", type=at_least(1, int), default=5, help="how often each side has its turn (default: 5)")
-    parser.add_argument("--seconds", type=at_least(0.1, float), default=3, help="how long each turn is measured (default: 3)")
-    parser.add_argument("--largest", type=at_least(1000, int), default=SIZES[-1], help="the most invites that wait (default: 10,000,000)")
+    """Reads the arguments and measures the rows."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=[*ONCE, *PER_VERSION, []], help="only these rows (default: all)")
+    parser.add_argument("--rounds", type=at_least(1, int), default=5, help="the turns of each side (default: 5)")
+    parser.add_argument("--seconds", type=at_least(0.1, float), default=3, help="the length of a turn (default: 3)")
+    parser.add_argument("--largest", type=at_least(1000, int), default=SIZES[-1],
+                        help="the largest number of waiting invites (default: 10,000,000)")
     parser.add_argument("--prosody", choices=VERSIONS, help="only this version (default: both)")
-    parser.add_argument("--output", type=folder_of, default=Path("target/bench"), help="where bench.txt, bench.json and bench.svg go")
-    parser.add_argument("--stores", type=folder_of, help="a folder where filled stores are kept, to be used again")
+    parser.add_argument("--output", type=folder_of, default=Path("target/bench"),
+                        help="the folder for bench.txt, bench.json and bench.svg (default: target/bench)")
+    parser.add_argument("--stores", type=folder_of, help="a folder to keep filled stores in, for later runs")
     parser.add_argument("--only-check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only_check:
@@ -414,7 +436,8 @@ def main() -> None:
                     getattr(bench, name)(version)
     if any(row.key.startswith("waiting/") for row in bench.rows):
         report.chart(bench.rows, output / "bench.svg")
-    print(f"\nAll of it is in {output}: bench.txt, bench.json" + (", bench.svg" if (output / "bench.svg").exists() else ""))
+    files = ["bench.txt", "bench.json", *(["bench.svg"] if (output / "bench.svg").exists() else [])]
+    print(f"\nThe results are in {output}: {', '.join(files)}")
 
 
 if __name__ == "__main__":

@@ -1,71 +1,73 @@
-"""What was measured, as text, as JSON and as a chart."""
+"""The results, as text, as JSON and as a chart."""
 
 import json
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BESIDES = ("median_ms", "p99_ms", "generator_busy", "prosody_busy", "easy-invite_busy")
-"""What a measurement tells besides the figure that is compared."""
+DETAILS = ("median_ms", "p99_ms", "generator_busy", "prosody_busy", "easy-invite_busy")
+"""Further numbers of a measurement, besides the figure that is compared."""
 
 
 @dataclass
 class Row:
-    """Several sides that did the same thing, in turn."""
+    """Several sides that did the same, in turn."""
 
     key: str
     title: str
     figure: str = "per_second"
-    """Which number of a measurement is compared; the higher is the better unless the title says otherwise."""
+    """The number that is compared. Higher is better, unless the title says otherwise."""
     sides: dict[str, list[dict]] = field(default_factory=dict)
-    """By the side's name, what each round measured."""
+    """Each side's measurements, one for each round."""
     goals: dict[str, tuple[str, str, float]] = field(default_factory=dict)
-    """By the side's name: against which other it is held, how (at least, at most), and the ratio that is wanted."""
+    """Each side's goal: another side, "at least" or "at most", and the ratio to reach."""
 
     def add(self, side: str, measured: dict) -> None:
-        """One more round of a side."""
+        """Adds a round of a side."""
         self.sides.setdefault(side, []).append(measured)
 
     def median(self, side: str, number: str | None = None) -> float | None:
-        """The median of a side's rounds: of the figure, or of another number, if it was measured."""
-        values = [measured[number or self.figure] for measured in self.sides[side] if (number or self.figure) in measured]
+        """The median of a side's rounds for a number, by
+        default the figure, or None if it was not measured."""
+        name = number or self.figure
+        values = [measured[name] for measured in self.sides[side] if name in measured]
         return statistics.median(values) if values else None
 
     def ratios(self, side: str, other: str) -> list[float]:
-        """The rounds' own ratios: what disturbs the machine for a while disturbs both."""
+        """The ratio in each round. A disturbance of the machine affects both sides of a round."""
         return [one[self.figure] / another[self.figure] for one, another in zip(self.sides[side], self.sides[other])]
 
     def ratio(self, side: str, other: str) -> float:
-        """Their median."""
+        """The median of the rounds' ratios."""
         return statistics.median(self.ratios(side, other))
 
     def text(self) -> str:
-        """A table."""
+        """The row as a table."""
         width = max(map(len, self.sides))
         first = next(iter(self.sides))
         figure = self.figure.replace("_", " ")
         lines = [self.title, f"  {'':{width}}  {figure:>12}  {'ratio':>7}  {'median ms':>9}  {'p99 ms':>8}  "
                              "busy: load, Prosody, easy-invite"]
         for side in self.sides:
-            load, *servers = (self.median(side, name) for name in BESIDES[2:])
+            load, *servers = (self.median(side, name) for name in DETAILS[2:])
             shares = " ".join("   -" if share is None else f"{share:4.0%}" for share in (load, *servers))
             times = [self.median(side, name) for name in ("median_ms", "p99_ms")]
             median, p99 = ("-" if value is None else f"{value:.2f}" for value in times)
-            line = (f"  {side:{width}}  {shown(self.median(side)):>12}  {self.ratio(side, first):7.3g}  {median:>9}  {p99:>8}  "
-                    f"{shares}")
+            line = (f"  {side:{width}}  {shown(self.median(side)):>12}  {self.ratio(side, first):7.3g}  {median:>9}  "
+                    f"{p99:>8}  {shares}")
             if side in self.goals:
                 other, bound, wanted = self.goals[side]
                 ratios = self.ratios(side, other)
                 line += (f"  [{self.ratio(side, other):.3g} of {other}, {min(ratios):.3g} to {max(ratios):.3g}; "
-                         f"wanted: {bound} {wanted:g}]")
+                         f"goal: {bound} {wanted:g}]")
             lines.append(line)
         return "\n".join(lines)
 
     def data(self) -> dict:
-        """Everything, for programs."""
+        """Everything in the row, for programs."""
         goals = {side: {"against": other, "bound": bound, "wanted": wanted, "reached": self.ratio(side, other)}
                  for side, (other, bound, wanted) in self.goals.items()}
-        numbers = (self.figure, *BESIDES)
+        numbers = (self.figure, *DETAILS)
         medians = {side: {name: value for name in numbers if (value := self.median(side, name)) is not None}
                    for side in self.sides}
         return {"key": self.key, "title": self.title, "figure": self.figure, "medians": medians, "goals": goals,
@@ -73,12 +75,12 @@ class Row:
 
 
 def shown(value: float) -> str:
-    """A figure with as many digits as mean something."""
+    """A figure with its significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def write(rows: list[Row], machine: dict, folder: Path) -> None:
-    """bench.json and bench.txt."""
+    """Writes bench.json and bench.txt."""
     data = {"machine": machine, "rows": [row.data() for row in rows]}
     (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n")
     facts = "\n".join(f"{name}: {value}" for name, value in machine.items())
@@ -86,7 +88,8 @@ def write(rows: list[Row], machine: dict, folder: Path) -> None:
 
 
 def chart(rows: list[Row], file: Path) -> None:
-    """New Invite per second by how many wait already: ours and Prosody's own, on axes where a step is a factor."""
+    """Draws New Invite per second by the number of waiting
+    invites, ours and Prosody's own, on logarithmic axes."""
     import matplotlib
     matplotlib.use("svg")
     from matplotlib import pyplot

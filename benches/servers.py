@@ -18,9 +18,9 @@ HERE = Path(__file__).resolve().parent
 HOST = "example.org"
 COMPONENT = "invite.example.org"
 USERS = 32
-"""As many as benches/load.rs logs in; of one, the hook has no more than eight commands in flight."""
+"""As many as benches/load.rs logs in: the hook limits one user to eight commands in flight."""
 INVITERS = 4
-"""Of the invites that wait."""
+"""The users who made the waiting invites."""
 PASSWORD = "a password for a benchmark"
 NO_INVITES = """\
     allow_registration = false
@@ -47,9 +47,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prosody(version: str, folder: Path, host_lines: str, *, storage: str = "internal", waiting: int = 0) -> Prosody:
-    """A Prosody as an operator has it: at the log level that is usual, and without the limit on how fast clients may send.
+    """A Prosody as operators run it, with the usual log level, but without a limit on clients' speed.
 
-    So many invites of Prosody's own wait in it.
+    In it wait so many of Prosody's own invites.
     """
     settings = {"bench_users": USERS, "bench_password": PASSWORD, "bench_waiting": waiting}
     lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
@@ -62,7 +62,7 @@ def prosody(version: str, folder: Path, host_lines: str, *, storage: str = "inte
 
 
 def daemon(folder: Path, component_port: int, store_url: str, *, users_are_admins: bool = False) -> Daemon:
-    """A daemon whose users may make as many invites as they like."""
+    """A daemon whose users may make any number of invites."""
     config = default_config(component_port, COMPONENT_SECRET, jid=COMPONENT, hosts=[HOST])
     config["store"]["url"] = store_url
     admins = [f"user-{number}@{HOST}" for number in range(USERS)] if users_are_admins else []
@@ -71,7 +71,8 @@ def daemon(folder: Path, component_port: int, store_url: str, *, users_are_admin
 
 
 def fill(program: Daemon, waiting: int) -> None:
-    """Lets the command line make invites until so many wait, with its progress. A store that was filled is left alone."""
+    """Makes invites by the command line until so many wait, and shows its progress.
+    A filled store is left alone."""
     program.write_config()
     for number in range(INVITERS):
         share = waiting // INVITERS
@@ -86,16 +87,16 @@ def fill(program: Daemon, waiting: int) -> None:
 
 
 def copy_store(source: str, target: str) -> None:
-    """Lets the command line copy a store into another, with its progress."""
-    subprocess.run([binary_path(), "migrate-store", source, target], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
-                   timeout=FILL_SECONDS)
+    """Copies a store into another by the command line, and shows its progress."""
+    subprocess.run([binary_path(), "migrate-store", source, target], stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, check=True, timeout=FILL_SECONDS)
 
 
 class Load:
-    """benches/load.rs, which is the clients and the components that are measured against."""
+    """benches/load.rs: the clients, and the servers and components to compare with."""
 
     def __init__(self, binary: Path, folder: Path):
-        """The program, and a folder for what it leaves."""
+        """The program, and a folder for its files."""
         self._binary = binary
         self._folder = folder
 
@@ -108,16 +109,16 @@ class Load:
         return words
 
     def run(self, what: str, port: int, **options: object) -> dict:
-        """Clients do `what` on the server at this port: what they measured."""
-        done = subprocess.run(self.command(what, port, **options), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=RUN_SECONDS)
+        """Lets clients do `what` on the server at this port. Returns their measurement."""
+        done = subprocess.run(self.command(what, port, **options), stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=RUN_SECONDS)
         if done.returncode != 0:
             raise RuntimeError(f"{what} failed: {done.stderr}")
         return json.loads(done.stdout)
 
     @contextmanager
     def beside(self, *words: str) -> Iterator[Process]:
-        """The program does something until the end of `with`; begins when it says that it is ready."""
+        """Runs the program in the background, from when it is ready to the end of `with`."""
         output = self._folder / f"load-{words[0]}-{time.monotonic_ns()}.log"
         process = Process(f"load {words[0]}", [self._binary, *words], output)
         try:
@@ -135,19 +136,19 @@ class Load:
 
 @dataclass
 class Side:
-    """One of those that are compared: a server, and what serves its invites."""
+    """One side of a comparison: a server, and the daemon for its invites if there is one."""
 
     name: str
     server: Prosody
     program: Daemon | None = None
     to: str | None = None
-    """Where commands go, if not to the host."""
+    """The address for commands, if not the host."""
     tokens: Path | None = None
-    """What is presented, or redeemed."""
+    """The tokens to present or redeem."""
 
 
 def busy(pids: Iterable[int]) -> list[float]:
-    """The processor time in seconds that these processes have taken so far."""
+    """The processor time of each process so far, in seconds."""
     taken = []
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -156,14 +157,14 @@ def busy(pids: Iterable[int]) -> list[float]:
 
 
 def measure(load: Load, side: Side, what: str, **options: object) -> dict:
-    """One measurement, with the share of a processor that each part took meanwhile."""
+    """One measurement, with the share of a processor that each part took."""
     parts = {"prosody": side.server.pid} | ({"easy-invite": side.program.pid} if side.program else {})
     before, since = busy(parts.values()), time.monotonic()
     try:
         result = load.run(what, side.server.c2s_port, to=side.to, tokens=side.tokens, **options)
     except RuntimeError as error:
         told = (side.program or side.server).log.splitlines()
-        raise RuntimeError("\n".join([f"{error}", f"What {side.name} wrote last:", *told[-20:]])) from error
+        raise RuntimeError("\n".join([f"{error}", f"The end of the log of {side.name}:", *told[-20:]])) from error
     elapsed = time.monotonic() - since
     for name, first, last in zip(parts, before, busy(parts.values())):
         result[f"{name}_busy"] = (last - first) / elapsed
@@ -175,5 +176,5 @@ def megabytes(pid: int) -> float:
     return Holdings.of(pid).memory / 1024
 
 
-__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres", "RUN_SECONDS", "Side", "copy_store", "daemon",
-           "fill", "free_port", "measure", "megabytes", "prosody"]
+__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres",
+           "RUN_SECONDS", "Side", "copy_store", "daemon", "fill", "free_port", "measure", "megabytes", "prosody"]
