@@ -14,7 +14,8 @@ use crate::secret::Secret;
 const WAITING_QUESTIONS: usize = 256;
 
 /// How the daemon's connection to the chat server stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Link {
     /// Not yet connected.
     Connecting,

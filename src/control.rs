@@ -1,17 +1,24 @@
-//! The daemon's Unix socket: what the command line cannot know by itself, it asks the running daemon.
+//! The control socket: a Unix socket on which the running daemon answers the command line, which cannot ask the chat
+//! server by itself. Does this account exist? Is the hook there? Is the daemon connected?
 //!
-//! One line of JSON asks, one line answers. Whoever may connect (the daemon's own user, and root) could as well read the
-//! configuration; the bounds here are against mistakes.
+//! One line of JSON asks, one line answers. Only the daemon's own user and root are answered, who could read the
+//! configuration as well: the bounds here are against mistakes.
+//!
+//! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]): that user may have
+//! put anything in its place.
 
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use jid::{BareJid, DomainPart, NodePart};
-use serde::de::DeserializeOwned;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -19,13 +26,14 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Account, Answer, Ask, ChatServer, Hook, Link, Questions, Reply, Unreachable};
+use crate::chat_server::{Account, Answer, Ask, ChatServer, Hook, Link, Question, Questions, Reply, Unreachable};
+use crate::files::{FileError, Folder};
 use crate::texts::printable;
 
-/// The longest line: two names of 1,023 bytes each, with every byte escaped, and some words.
+/// The longest line, in bytes: two names of 1,023 bytes each, with every byte escaped, and some words.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// How many connections are served at a time; others wait to be accepted.
+/// How many connections the daemon serves at a time. Others wait to be accepted.
 const CONNECTIONS: usize = 16;
 
 /// How many questions a client asks at a time.
@@ -34,7 +42,7 @@ const CLIENT_CONNECTIONS: usize = 8;
 /// How long the daemon waits for the next question, and for its answer to be read.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client waits: longer than the daemon waits for the chat server, which knows better why there is no answer.
+/// How long a client waits: longer than the daemon waits for the chat server, so that the daemon can say what is wrong.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// The longest path that the system takes for a socket (`sun_path` has 108 bytes, the last of them zero).
@@ -52,17 +60,15 @@ enum Request {
     Link {},
 }
 
-/// [`Link`], as it stands on a line.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Link", rename_all = "kebab-case")]
-enum LinkOnLine {
-    Connecting,
-    Connected,
-    Down(String),
+/// An answer, as it stands on a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Response {
+    Account(Account),
+    Hook(Hook),
+    Link(Link),
+    Unreachable(Unreachable),
 }
-
-#[derive(Serialize, Deserialize)]
-struct LinkLine(#[serde(with = "LinkOnLine")] Link);
 
 /// Why the daemon cannot have its socket.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +85,12 @@ pub enum BindError {
         printable(.0.display())
     )]
     TooLong(PathBuf),
-    /// Anything else.
+    /// Its folder or what is there cannot be used.
+    #[error("the socket cannot be made: {0}")]
+    Unusable(FileError),
+    /// The system refuses.
     #[error("the socket {} cannot be made: {}", printable(.0.display()), .1)]
-    Failed(PathBuf, io::Error),
+    System(PathBuf, io::Error),
 }
 
 /// The daemon's end. The socket is removed when this is dropped.
@@ -89,8 +98,9 @@ pub enum BindError {
 pub struct Listener {
     listener: UnixListener,
     path: PathBuf,
+    folder: Folder,
+    inode: Option<u64>,
     owner: u32,
-    inode: u64,
 }
 
 impl Listener {
@@ -98,30 +108,39 @@ impl Listener {
     ///
     /// # Errors
     /// If another daemon listens there, or the path cannot be used.
-    pub async fn bind(path: &Path) -> Result<Listener, BindError> {
-        let failed = |error| BindError::Failed(path.to_owned(), error);
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn bind(path: &Path) -> Result<Listener, BindError> {
+        let unusable = |error| match error {
+            FileError::NotSocket(path) => BindError::NoSocket(path),
+            error => BindError::Unusable(error),
+        };
+        let failed = |error| BindError::System(path.to_owned(), error);
         if path.as_os_str().len() > LONGEST_PATH {
             return Err(BindError::TooLong(path.to_owned()));
         }
-        match path.symlink_metadata() {
-            Ok(metadata) if !metadata.file_type().is_socket() => return Err(BindError::NoSocket(path.to_owned())),
-            Ok(_) => match UnixStream::connect(path).await {
-                Ok(_) => return Err(BindError::AlreadyRunning(path.to_owned())),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path).map_err(failed)?;
-                }
-                Err(error) => return Err(failed(error)),
-            },
-            Err(_) => (), // nothing there, or nothing that can be seen; binding will tell
+        let (folder, name) = Folder::of(path).map_err(unusable)?;
+        match connect(&folder, name).map_err(unusable)? {
+            Connected::Yes(_) => return Err(BindError::AlreadyRunning(path.to_owned())),
+            Connected::NobodyListens => folder.remove_socket(name).map_err(unusable)?,
+            Connected::NoSocket => (),
+            Connected::Refused(error) => return Err(failed(error)),
         }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        // Whoever connects before this is refused for not being the owner.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let file = path.symlink_metadata().map_err(failed)?;
-        Ok(Listener { listener, path: path.to_owned(), owner: file.uid(), inode: file.ino() })
+        let bound = folder.as_owner(|_| {
+            let listener = net::UnixListener::bind(path)?;
+            // A client that connects before this is refused unless it may be answered.
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            Ok((listener, rustix::process::geteuid().as_raw()))
+        });
+        let (listener, owner) = bound.map_err(unusable)?.map_err(failed)?;
+        let inode = folder.socket(name).map_err(unusable)?;
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
+        Ok(Listener { listener, path: path.to_owned(), folder, inode, owner })
     }
 
-    /// Whether the one at the other end is the daemon's own user, or root.
+    /// Whether the process at the other end is one of the daemon's own user, or of root.
     fn trusts(&self, stream: &UnixStream) -> bool {
         stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
     }
@@ -129,9 +148,11 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Not if it was removed, and another daemon has its own there. What stays behind is replaced by the next one.
-        if self.path.symlink_metadata().is_ok_and(|file| file.ino() == self.inode) {
-            drop(std::fs::remove_file(&self.path));
+        // Another daemon may have its own socket there by now. What stays behind, the next daemon replaces.
+        if let Some(name) = self.path.file_name()
+            && self.folder.socket(name).is_ok_and(|inode| inode == self.inode)
+        {
+            drop(self.folder.remove_socket(name));
         }
     }
 }
@@ -161,7 +182,7 @@ pub async fn serve(listener: Listener, chat_server: ChatServer, link: watch::Rec
             }
             Ok(_) => tracing::warn!("another user than the daemon's connected to the control socket: refused"),
             Err(error) => {
-                // Out of file descriptors, most likely: trying again at once would only spin.
+                // Most likely out of file descriptors: to try again at once would only spin.
                 tracing::warn!(%error, "the control socket accepts no connection");
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -176,16 +197,22 @@ async fn serve_connection(
 ) -> io::Result<()> {
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
     while let Some(line) = timeout(IDLE_TIMEOUT, lines.next()).await? {
-        let answer = match serde_json::from_str(&line.map_err(io::Error::other)?)? {
-            Request::Account { host, username } => {
-                serde_json::to_string(&chat_server.account(&BareJid::from_parts(Some(&username), &host)).await)?
-            }
-            Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await)?,
-            Request::Link {} => serde_json::to_string(&Answer::Ok(LinkLine(link.borrow().clone())))?,
-        };
-        timeout(IDLE_TIMEOUT, lines.send(answer)).await?.map_err(io::Error::other)?;
+        let request = serde_json::from_str(&line.map_err(io::Error::other)?)?;
+        let response = serde_json::to_string(&respond(request, chat_server, link).await)?;
+        timeout(IDLE_TIMEOUT, lines.send(response)).await?.map_err(io::Error::other)?;
     }
     Ok(())
+}
+
+async fn respond(request: Request, chat_server: &ChatServer, link: &watch::Receiver<Link>) -> Response {
+    let answer = match request {
+        Request::Account { host, username } => {
+            chat_server.account(&BareJid::from_parts(Some(&username), &host)).await.map(Response::Account)
+        }
+        Request::Hello { host } => chat_server.hello(host).await.map(Response::Hook),
+        Request::Link {} => Ok(Response::Link(link.borrow().clone())),
+    };
+    answer.unwrap_or_else(Response::Unreachable)
 }
 
 /// The command line's end: the daemon that listens on a path, if one does.
@@ -203,46 +230,80 @@ impl Daemon {
     /// # Errors
     /// If one runs, or seems to, and does not answer.
     pub async fn link(&self) -> Answer<Option<Link>> {
-        match self.ask::<LinkLine>(&Request::Link {}).await {
-            Ok(LinkLine(link)) => Ok(Some(link)),
+        match self.ask(&Request::Link {}).await {
+            Ok(Response::Link(link)) => Ok(Some(link)),
             Err(NoAnswer::NotRunning) => Ok(None),
+            Ok(_) => Err(NoAnswer::Senseless.into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The chat server, asked through the daemon. The task that does so ends with the last of these handles.
+    /// The chat server, asked through the daemon. The task that asks ends with the last of these handles.
     pub fn chat_server(&self) -> ChatServer {
         let (chat_server, questions) = ChatServer::channel();
         tokio::spawn(forward(self.clone(), questions));
         chat_server
     }
 
-    async fn account(&self, host: DomainPart, username: NodePart) -> Answer<Account> {
-        Ok(self.ask(&Request::Account { host, username }).await?)
-    }
-
-    async fn hello(&self, host: DomainPart) -> Answer<Hook> {
-        Ok(self.ask(&Request::Hello { host }).await?)
-    }
-
-    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Result<T, NoAnswer> {
-        timeout(ANSWER_TIMEOUT, self.ask_without_end(request)).await.map_err(|_| NoAnswer::TooLate)?
-    }
-
-    async fn ask_without_end<T: DeserializeOwned>(&self, request: &Request) -> Result<T, NoAnswer> {
-        let stream = UnixStream::connect(&self.0).await.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => NoAnswer::NotRunning,
-            _ => NoAnswer::Failed(error.to_string()),
-        })?;
+    /// Asks on a connection of its own.
+    async fn ask(&self, request: &Request) -> Result<Response, NoAnswer> {
         let failed = |error: &dyn std::error::Error| NoAnswer::Failed(error.to_string());
+        let stream = match Folder::of(&self.0).and_then(|(folder, name)| connect(&folder, name)) {
+            Ok(Connected::Yes(stream)) => stream,
+            Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => {
+                return Err(NoAnswer::NotRunning);
+            }
+            Ok(Connected::Refused(error)) => return Err(failed(&error)),
+            Err(error) => return Err(failed(&error)),
+        };
+        let stream = UnixStream::from_std(stream).map_err(|error| failed(&error))?;
         let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
         let request = serde_json::to_string(request).map_err(|error| failed(&error))?;
-        lines.send(request).await.map_err(|error| failed(&error))?;
-        let hung_up = || NoAnswer::Failed("it hung up".to_owned());
-        let line = lines.next().await.ok_or_else(hung_up)?.map_err(|error| failed(&error))?;
-        let answer: Answer<T> = serde_json::from_str(&line).map_err(|error| failed(&error))?;
-        answer.map_err(NoAnswer::Unreachable)
+        let line = timeout(ANSWER_TIMEOUT, async {
+            lines.send(request).await?;
+            lines.next().await.transpose()
+        });
+        let line = line.await.map_err(|_| NoAnswer::TooLate)?.map_err(|error| failed(&error))?;
+        let line = line.ok_or_else(|| NoAnswer::Failed("it hung up".to_owned()))?;
+        match serde_json::from_str(&line).map_err(|error| failed(&error))? {
+            Response::Unreachable(reason) => Err(NoAnswer::Unreachable(reason)),
+            response => Ok(response),
+        }
     }
+}
+
+/// What came of connecting to a socket.
+enum Connected {
+    /// A daemon listens, at the other end of this stream, which does not block.
+    Yes(net::UnixStream),
+    /// The socket is one that a dead daemon left behind.
+    NobodyListens,
+    /// Nothing has the name.
+    NoSocket,
+    /// The system refuses.
+    Refused(io::Error),
+}
+
+/// Connects to a socket in a folder.
+///
+/// # Errors
+/// If what has the name is no socket.
+fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
+    if folder.socket(name)?.is_none() {
+        return Ok(Connected::NoSocket);
+    }
+    let path = folder.path().join(name);
+    let connected = folder.as_owner(|_| {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(&path)?)?;
+        Ok(socket)
+    })?;
+    Ok(match connected {
+        Ok(socket) => Connected::Yes(socket.into()),
+        Err(Errno::CONNREFUSED) => Connected::NobodyListens,
+        Err(error) => Connected::Refused(error.into()),
+    })
 }
 
 /// Why the daemon gave no answer.
@@ -254,6 +315,8 @@ enum NoAnswer {
     TooLate,
     #[error("easy-invite could not be asked: {0}")]
     Failed(String),
+    #[error("easy-invite answered another question: is the daemon of this version?")]
+    Senseless,
     #[error(transparent)]
     Unreachable(Unreachable),
 }
@@ -264,22 +327,25 @@ impl From<NoAnswer> for Unreachable {
     }
 }
 
-fn left_to_the_daemon() -> Unreachable {
-    Unreachable("left to the daemon".to_owned())
-}
-
+/// Carries questions for the chat server to the daemon.
 async fn forward(daemon: Daemon, mut questions: Questions) {
     let places = Arc::new(Semaphore::new(CLIENT_CONNECTIONS));
-    while let Some(question) = questions.recv().await {
+    while let Some(Question { host, ask, answer }) = questions.recv().await {
         let (daemon, place) = (daemon.clone(), Arc::clone(&places).acquire_owned().await);
         tokio::spawn(async move {
-            let host = question.host.clone();
-            let answer = match &question.ask {
-                Ask::Account(username) => daemon.account(host, username.clone()).await.map(Reply::Account),
-                Ask::Hello => daemon.hello(host).await.map(Reply::Hello),
-                Ask::Settle(_) | Ask::Create { .. } => Err(left_to_the_daemon()),
+            let request = match ask {
+                Ask::Account(username) => Request::Account { host, username },
+                Ask::Hello => Request::Hello { host },
+                // The daemon does these by itself.
+                Ask::Settle(_) | Ask::Create { .. } => return,
             };
-            question.answer(answer);
+            let reply = match daemon.ask(&request).await {
+                Ok(Response::Account(account)) => Ok(Reply::Account(account)),
+                Ok(Response::Hook(hook)) => Ok(Reply::Hello(hook)),
+                Ok(_) => Err(NoAnswer::Senseless.into()),
+                Err(error) => Err(error.into()),
+            };
+            drop(answer.send(reply)); // the asking task may be gone
             drop(place);
         });
     }

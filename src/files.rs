@@ -8,18 +8,24 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::texts::printable;
+
+/// How a folder is opened: to find things in it, whatever may be read there.
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// How many links may lead to a folder: as many as the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +40,18 @@ pub enum FileError {
     #[error("{} exists already and is left as it is", printable(.0.display()))]
     Exists(PathBuf),
     /// It is a link.
-    #[error("{} is a symbolic link, which is not followed: remove it, or name the file that it leads to", printable(.0.display()))]
+    #[error(
+        "{} is a symbolic link, or reached by one, that may be another user's and is not followed: \
+         remove it, or name what it leads to",
+        printable(.0.display())
+    )]
     Link(PathBuf),
     /// It is a folder, a pipe, a device or a socket.
     #[error("{} is no regular file: move it away, or name another file", printable(.0.display()))]
     NotRegular(PathBuf),
+    /// It is no socket.
+    #[error("{} is no socket: remove it, or name another path", printable(.0.display()))]
+    NotSocket(PathBuf),
     /// It has hard links.
     #[error(
         "{} has a second name (it is a hard link), which may be somebody else's: copy it, and put the copy in its place",
@@ -48,7 +61,7 @@ pub enum FileError {
     /// It belongs neither to the owner of its folder nor to the user of this process.
     #[error(
         "{} belongs to the user with the id {found}, and its folder to the one with the id {expected}: \
-         if you trust its contents, give it to the latter (chown)",
+         if you trust it, give it to the latter (chown)",
         printable(path.display())
     )]
     Owner {
@@ -74,12 +87,16 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder; without a path, the working directory. Links that lead to it are followed: the caller named them.
+    /// Opens a folder; without a path, the working directory. Root follows a link to it only where the link is root's or
+    /// belongs to the folder's owner: another user could lead root to a folder that is not theirs.
     ///
     /// # Errors
-    /// If it is not there or cannot be opened.
+    /// If it is not there or cannot be opened, or a link of another user leads to it.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Self::open_at(CWD, path_or_dot(path), path.to_owned(), OFlags::empty())
+        let (handle, links) = walk(path)?;
+        let folder = Self::of_handle(handle, path.to_owned())?;
+        let trusted = |link: &&Uid| !geteuid().is_root() || link.is_root() || **link == folder.owner;
+        if links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(FileError::Link(path.to_owned())) }
     }
 
     /// Opens the folder of a file, and tells the name of the file in it.
@@ -101,17 +118,15 @@ impl Folder {
     pub fn subfolder(&self, name: &OsStr) -> Result<Self, FileError> {
         let path = self.path.join(name);
         match rustix::fs::mkdirat(&self.handle, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => Self::open_at(&self.handle, Path::new(name), path, OFlags::NOFOLLOW),
-            Err(error) => Err(system(&path, error)),
+            Ok(()) | Err(Errno::EXIST) => (),
+            Err(error) => return Err(system(&path, error)),
         }
+        let flags = FOLDER | OFlags::NOFOLLOW;
+        let opened = rustix::fs::openat(&self.handle, name, flags, Mode::empty());
+        Self::of_handle(opened.map_err(|error| system(&path, error))?, path)
     }
 
-    fn open_at(parent: impl AsFd, name: &Path, path: PathBuf, flags: OFlags) -> Result<Self, FileError> {
-        let flags = flags | OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOENT => FileError::NoFolder(path.clone()),
-            error => system(&path, error),
-        })?;
+    fn of_handle(handle: OwnedFd, path: PathBuf) -> Result<Self, FileError> {
         let stat = rustix::fs::fstat(&handle).map_err(|error| system(&path, error))?;
         Ok(Folder { handle, path, owner: Uid::from_raw(stat.st_uid), group: Gid::from_raw(stat.st_gid) })
     }
@@ -148,24 +163,62 @@ impl Folder {
     /// # Errors
     /// If it is anything else.
     pub fn size_of(&self, name: &OsStr) -> Result<Option<u64>, FileError> {
-        let path = || self.path.join(name);
-        let stat = match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(system(&path(), error)),
-        };
+        let Some(stat) = self.stat(name)? else { return Ok(None) };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => (),
-            FileType::Symlink => return Err(FileError::Link(path())),
-            _ => return Err(FileError::NotRegular(path())),
+            FileType::Symlink => return Err(FileError::Link(self.path.join(name))),
+            _ => return Err(FileError::NotRegular(self.path.join(name))),
         }
         if stat.st_nlink > 1 {
-            return Err(FileError::HardLink(path()));
+            return Err(FileError::HardLink(self.path.join(name)));
         }
-        if ![self.owner, geteuid()].contains(&Uid::from_raw(stat.st_uid)) {
-            return Err(FileError::Owner { path: path(), found: stat.st_uid, expected: self.owner.as_raw() });
-        }
+        self.ensure_trusted(name, &stat)?;
         Ok(Some(stat.st_size.unsigned_abs()))
+    }
+
+    /// The inode of a socket, if it is there.
+    ///
+    /// # Errors
+    /// [`FileError::NotSocket`] if something else is.
+    pub fn socket(&self, name: &OsStr) -> Result<Option<u64>, FileError> {
+        Ok(self.stat_socket(name)?.map(|stat| stat.st_ino))
+    }
+
+    /// Removes a socket, if it is there.
+    ///
+    /// # Errors
+    /// If it is no socket, or belongs neither to the folder's owner nor to the user of this process.
+    pub fn remove_socket(&self, name: &OsStr) -> Result<(), FileError> {
+        if let Some(stat) = self.stat_socket(name)? {
+            self.ensure_trusted(name, &stat)?;
+            self.remove(name);
+        }
+        Ok(())
+    }
+
+    fn stat_socket(&self, name: &OsStr) -> Result<Option<Stat>, FileError> {
+        match self.stat(name)? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
+                Err(FileError::NotSocket(self.path.join(name)))
+            }
+            stat => Ok(stat),
+        }
+    }
+
+    fn stat(&self, name: &OsStr) -> Result<Option<Stat>, FileError> {
+        match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(system(&self.path.join(name), error)),
+        }
+    }
+
+    fn ensure_trusted(&self, name: &OsStr, stat: &Stat) -> Result<(), FileError> {
+        if [self.owner, geteuid()].contains(&Uid::from_raw(stat.st_uid)) {
+            return Ok(());
+        }
+        let (path, expected) = (self.path.join(name), self.owner.as_raw());
+        Err(FileError::Owner { path, found: stat.st_uid, expected })
     }
 
     /// May this process write to a file that is there?
@@ -257,6 +310,43 @@ impl Folder {
             .and_then(|()| rustix::thread::set_capabilities(None, kept))
             .map_err(failed)
     }
+}
+
+/// Opens a folder step by step: a handle of it, and the owners of the links that lead there.
+fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>), FileError> {
+    let failed = |error| match error {
+        Errno::NOENT => FileError::NoFolder(path.to_owned()),
+        error => system(path, error),
+    };
+    let start = |path: &Path| {
+        let start = if path.is_absolute() { "/" } else { "." };
+        rustix::fs::openat(CWD, start, FOLDER, Mode::empty()).map_err(failed)
+    };
+    let names = |path: &Path| {
+        let steps = path.components().rev().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
+        steps.map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>()
+    };
+    let (mut here, mut left, mut links) = (start(path)?, names(path), Vec::new());
+    while let Some(name) = left.pop() {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let next = rustix::fs::openat(&here, &name, flags, Mode::empty()).map_err(failed)?;
+        let stat = rustix::fs::fstat(&next).map_err(failed)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => here = next,
+            FileType::Symlink if links.len() < MOST_LINKS => {
+                links.push(Uid::from_raw(stat.st_uid));
+                let target = rustix::fs::readlinkat(&next, "", Vec::new()).map_err(failed)?;
+                let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
+                if target.is_absolute() {
+                    here = start(&target)?;
+                }
+                left.extend(names(&target));
+            }
+            FileType::Symlink => return Err(failed(Errno::LOOP)),
+            _ => return Err(failed(Errno::NOTDIR)),
+        }
+    }
+    Ok((here, links))
 }
 
 /// A name that belongs to a file, such as that of SQLite's log: the file's, with an ending.
@@ -379,6 +469,32 @@ mod tests {
         drop(chown(&path, Some(4321), Some(4321)));
         let folder = Folder::open(&path).unwrap();
         folder.as_owner(|_| fs::write(path.join("file"), "")).unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_reached_by_links_of_root_or_of_its_owner() {
+        let (place, _, owner) = folder_of_another();
+        let (path, other) = (|name: &str| place.path().join(name), tempfile::tempdir().unwrap());
+        let of = |uid, name: &str| drop(std::os::unix::fs::lchown(path(name), Some(uid), Some(uid)));
+        fs::create_dir(other.path().join("below")).unwrap();
+        for (name, target) in [("roots", other.path()), ("theirs", other.path()), ("own", place.path())] {
+            symlink(target, path(name)).unwrap();
+        }
+        symlink("theirs/below", path("twice")).unwrap();
+        symlink("endless", path("endless")).unwrap();
+        of(owner, "theirs");
+        of(owner, "own");
+        for reached in ["", ".", "own", "own/own/.", "roots", "roots/below", "roots/below/.."] {
+            let folder = Folder::open(&path(reached)).unwrap();
+            let (found, expected) = (rustix::fs::fstat(&folder.handle).unwrap(), path(reached).metadata().unwrap());
+            assert_eq!(found.st_ino, expected.ino(), "{reached}");
+        }
+        for led_astray in ["theirs", "theirs/below", "own/theirs", "own/roots", "twice", "twice/.."] {
+            let opened = Folder::open(&path(led_astray));
+            assert_eq!(matches!(opened, Err(FileError::Link(_))), owner == 4321, "{led_astray}: {opened:?}");
+        }
+        assert!(Folder::open(&path("endless")).unwrap_err().to_string().contains("Too many levels"));
+        assert!(matches!(Folder::open(&path("own/nothing/..")), Err(FileError::NoFolder(_))));
     }
 
     #[test]

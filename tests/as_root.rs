@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,6 +80,19 @@ impl Scratch {
         let metadata = self.secret().metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.mode() & 0o777), (0, 0o600));
         assert_eq!(fs::read_to_string(self.secret()).unwrap(), "the secret of root");
+    }
+
+    /// A link in the daemon's folder, which the daemon's user made.
+    fn link(&self, to: &Path, name: &str) {
+        symlink(to, self.folder().join(name)).unwrap();
+        lchown(self.folder().join(name), Some(DAEMON), Some(DAEMON)).unwrap();
+    }
+
+    /// A folder of root's, where the daemon's user must not make root do anything.
+    fn folder_of_root(&self) -> PathBuf {
+        let folder = self.place.path().join("root");
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     /// What is in the daemon's folder, and whose it is.
@@ -196,4 +210,131 @@ fn a_backup_goes_through_no_link() {
     }
     scratch.is_roots_still();
     assert!(!scratch.place.path().join("made").exists());
+}
+
+#[test]
+fn a_first_configuration_goes_through_no_link_and_belongs_to_the_owner_of_its_folder() {
+    let Some(scratch) = Scratch::new() else { return };
+    scratch.link(&scratch.secret(), "link.toml");
+    scratch.link(&scratch.place.path().join("made"), "dangling.toml");
+    fs::hard_link(scratch.secret(), scratch.folder().join("hard.toml")).unwrap();
+    mkfifo(&scratch.folder().join("pipe.toml"));
+    for name in ["link", "dangling", "hard", "pipe"] {
+        let words = "exists already and is left as it is";
+        scratch.fails(&["init", "--output", &format!("daemon/{name}.toml")], words);
+    }
+    scratch.link(&scratch.folder_of_root(), "elsewhere");
+    scratch.fails(&["init", "--output", "daemon/elsewhere/config.toml"], "is a symbolic link, or reached by one");
+    assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
+    scratch.is_roots_still();
+    assert!(!scratch.place.path().join("made").exists());
+    scratch.does(&["init", "--output", "daemon/config.toml"]);
+    let written = scratch.folder().join("config.toml").metadata().unwrap();
+    assert_eq!((written.uid(), written.mode() & 0o777), (DAEMON, 0o600));
+}
+
+#[test]
+fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folder() {
+    let Some(scratch) = Scratch::new() else { return };
+    let install = ["prosody-module", "--install", "daemon/modules"];
+    scratch.does(&install);
+    let folder = scratch.folder().join("modules/mod_easy_invite");
+    let file = folder.join("mod_easy_invite.lua");
+    for made in [&scratch.folder().join("modules"), &folder, &file] {
+        assert_eq!(made.metadata().unwrap().uid(), DAEMON, "{}", made.display());
+    }
+    let module = fs::read_to_string(&file).unwrap();
+    // What is to have the name is written under another one first, which could be guessed.
+    let last = Command::new("true").spawn().unwrap().id();
+    for guessed in last..last + 3000 {
+        symlink(scratch.secret(), folder.join(format!(".mod_easy_invite.lua.{guessed}"))).unwrap();
+    }
+    for target in [scratch.secret(), scratch.place.path().join("made")] {
+        fs::remove_file(&file).unwrap();
+        symlink(target, &file).unwrap();
+        scratch.does(&install);
+        assert!(file.symlink_metadata().unwrap().is_file() && fs::read_to_string(&file).unwrap() == module);
+    }
+    fs::remove_file(&file).unwrap();
+    mkfifo(&file);
+    scratch.does(&install);
+    assert_eq!(fs::read_to_string(&file).unwrap(), module);
+    fs::remove_dir_all(&folder).unwrap();
+    for name in ["modules/mod_easy_invite", "elsewhere"] {
+        scratch.link(&scratch.folder_of_root(), name);
+    }
+    scratch.fails(&install, "mod_easy_invite.lua cannot be written: ");
+    for reached in ["daemon/elsewhere", "daemon/elsewhere/below"] {
+        scratch.fails(&["prosody-module", "--install", reached], "is a symbolic link, or reached by one");
+    }
+    assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
+    assert!(!scratch.place.path().join("made").exists());
+    scratch.is_roots_still();
+}
+
+#[test]
+fn nobody_is_asked_through_a_link_that_is_where_the_control_socket_belongs() {
+    let Some(scratch) = Scratch::new() else { return };
+    let others = scratch.place.path().join("other.sock");
+    let listener = UnixListener::bind(&others).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let socket = scratch.folder().join("easy-invite.db.sock");
+    let asks = ["generate", "example.org", "--username", "carol", "--expires", "1s"];
+    for place in [&others, &scratch.secret(), &scratch.place.path().join("made")] {
+        symlink(place, &socket).unwrap();
+        let asked = scratch.run(&asks);
+        let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+        assert!(said.contains("could not be checked: easy-invite could not be asked: "), "{said}");
+        assert!(said.contains("is no socket"), "{said}");
+        scratch.fails(&["run"], "is no socket: remove it, or set [control] socket to another path");
+        fs::remove_file(&socket).unwrap();
+        std::thread::sleep(Duration::from_millis(1100)); // until the name is free again
+    }
+    mkfifo(&socket);
+    scratch.does(&asks);
+    scratch.fails(&["run"], "is no socket");
+    assert!(listener.accept().is_err(), "root connected where the daemon's user led");
+    assert!(!scratch.place.path().join("made").exists());
+    scratch.is_roots_still();
+}
+
+#[test]
+fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
+    let Some(scratch) = Scratch::new() else { return };
+    let socket = scratch.folder().join("easy-invite.db.sock");
+    let dead = |owner| {
+        drop(UnixListener::bind(&socket).unwrap());
+        chown(&socket, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    dead(1234);
+    scratch.fails(&["run"], "belongs to the user with the id 1234");
+    assert_eq!(socket.metadata().unwrap().uid(), 1234);
+    fs::remove_file(&socket).unwrap();
+
+    dead(DAEMON);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+    let mut daemon = command.current_dir(scratch.place.path()).arg("run").stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while UnixStream::connect(&socket).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the daemon does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let metadata = socket.metadata().unwrap();
+    assert_eq!((metadata.uid(), metadata.mode() & 0o777), (DAEMON, 0o600));
+    let checked = scratch.run(&["check"]);
+    assert!(
+        String::from_utf8_lossy(&checked.stdout).contains("FAILED the chat server cannot be reached"),
+        "{checked:?}"
+    );
+    let terminated = Command::new("kill").arg(daemon.id().to_string()).status().unwrap();
+    assert!(terminated.success() && daemon.wait().unwrap().success());
+    assert!(!socket.exists());
+
+    scratch.link(&scratch.folder_of_root(), "elsewhere");
+    let config = scratch.place.path().join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[control]\nsocket = \"daemon/elsewhere/sock\"\n")).unwrap();
+    scratch.fails(&["run"], "is a symbolic link, or reached by one");
+    assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
 }

@@ -14,7 +14,7 @@ use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Reply, Unre
 use easy_invite::config;
 use easy_invite::control::{self, Listener};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
-use easy_invite::store::{Claim, Filter, Quota, Store, StoreUrl};
+use easy_invite::store::{Claim, Filter, Store, StoreUrl};
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
@@ -203,7 +203,7 @@ impl ScriptedDaemon {
                 question.answer(reply);
             }
         });
-        let listener = runtime.block_on(Listener::bind(socket)).unwrap();
+        let listener = runtime.block_on(async { Listener::bind(socket) }).unwrap();
         runtime.spawn(control::serve(listener, chat_server, receiver, stop.clone()));
         ScriptedDaemon { _runtime: runtime, stop, _link: sender }
     }
@@ -709,10 +709,7 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
     scratch.fails(&["init", "--output", "new.toml"], "new.toml exists already and is left as it is");
     scratch.fails(&["init"], "config.toml exists already and is left as it is");
     assert_eq!(fs::read(&file).unwrap(), before);
-    scratch.fails(
-        &["init", "--output", "no/such.toml"],
-        "no/such.toml cannot be written: No such file or directory (os error 2)",
-    );
+    scratch.fails(&["init", "--output", "no/such.toml"], "there is no folder no");
     scratch.fails(
         &["init", "--host", "a@b", "--output", "x"],
         "--host: expected a domain such as example.org, found \"a@b\"",
@@ -749,7 +746,7 @@ fn the_prosody_module_is_printed_or_installed() {
     assert_eq!(fs::read_dir(installed.parent().unwrap()).unwrap().count(), 1, "nothing unfinished stays");
     scratch.fails(
         &["prosody-module", "--install", "config.toml"],
-        "config.toml/mod_easy_invite/mod_easy_invite.lua cannot be written: Not a directory (os error 20)",
+        "config.toml/mod_easy_invite/mod_easy_invite.lua cannot be written: config.toml: Not a directory (os error 20)",
     );
 }
 
@@ -1101,7 +1098,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
         line
     };
     let link = b"{\"question\":\"link\"}\n";
-    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(answer(link), "{\"link\":{\"down\":\"for a reason\"}}\n");
     let too_long = [vec![b'x'; 1024 * 1024], b"\n".to_vec()].concat();
     for nonsense in [
         &b"\n"[..],
@@ -1113,10 +1110,10 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     ] {
         assert_eq!(answer(nonsense), "");
     }
-    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(answer(link), "{\"link\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"created_at\":null}}\n"
+        "{\"account\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"created_at\":null}}\n"
     );
 }
 
@@ -1334,21 +1331,6 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         scratch.store_is_well();
         assert_eq!(scratch.invites(), before);
         assert_eq!(scratch.prints(&["show", used.invite.as_str()]), registered);
-    }
-}
-
-#[test]
-fn a_link_that_an_earlier_version_made_is_found() {
-    for stored in Stored::of_each_kind() {
-        stored.fill(1);
-        let token = Token::generate().unwrap();
-        let id = stored.with(async |store| {
-            let mut invite = store.list(Filter::default(), 1, now()).await.unwrap().remove(0);
-            (invite.id, invite.token_hash) = (InviteId::generate().unwrap(), token.earlier_hash());
-            store.insert(invite.clone(), Quota::default(), now()).await.unwrap();
-            invite.id.to_string()
-        });
-        assert_eq!(text(&stored.scratch.json(&["show", token.reveal()])[0], "id"), id);
     }
 }
 

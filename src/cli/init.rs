@@ -1,31 +1,31 @@
 //! `easy-invite init`: a first configuration.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jid::DomainPart;
 use serde_json::json;
 
-use super::{Context, complain};
+use super::context::Context;
+use super::print::complain;
 use crate::config;
+use crate::files::Folder;
 use crate::invite::Token;
 
-/// What stands in the example where a first configuration has its own.
+/// What the example has in the place of the host and the secret.
 const EXAMPLE_HOST: &str = "example.org";
 const EXAMPLE_SECRET: &str = "change me";
 
-/// Where the store of a configuration in /etc is: beside it would be no place for data.
+/// The store is beside the configuration, but not in /etc, which is no place for data.
 const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
 const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
 
 /// Write a first configuration, and print what to add to Prosody's
 ///
-/// The file holds a new random secret, so only its owner may read it, and every key with its default. A file that is
-/// there already is left as it is; one in /etc gets its store in /var/lib/easy-invite. The lines for prosody.cfg.lua go to stdout (to stderr, where the file itself goes
-/// to stdout).
+/// The file has every key with its default, and a new random secret: only its owner, who is the owner of its folder,
+/// may read it. A file that exists is left as it is. A configuration in /etc has its store in /var/lib/easy-invite. The
+/// lines for prosody.cfg.lua go to stdout, or to stderr if the configuration itself goes to stdout.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
 pub struct Arguments {
@@ -47,56 +47,52 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if !to_stdout {
         write_new(&arguments.output, &text)?;
     }
-    let mut stdout = io::stdout().lock();
-    if context.json {
-        let file = if to_stdout { json!(null) } else { json!(arguments.output.display().to_string()) };
-        let config = if to_stdout { json!(text) } else { json!(null) };
-        writeln!(stdout, "{}", json!({"file": file, "config": config, "prosody": lua}))?;
-    } else if to_stdout {
-        write!(stdout, "{text}")?;
+    let file = (!to_stdout).then(|| arguments.output.display().to_string());
+    let config = to_stdout.then_some(&text);
+    if to_stdout && !context.json {
+        write!(io::stdout(), "{text}")?;
         write!(io::stderr(), "{lua}")?;
-    } else {
-        complain(format_args!("{} is written; change what is yours in it", arguments.output.display()));
-        write!(stdout, "{lua}")?;
+        return Ok(());
+    }
+    context.print(json!({"file": file, "config": config, "prosody": lua}), lua.trim_end())?;
+    if let Some(file) = file.filter(|_| !context.json) {
+        complain(format_args!("{file} is written; change what is yours in it"));
     }
     Ok(())
 }
 
-/// The example, with what is its own. Names and tokens need no escape in TOML.
+/// The example, with this host and secret. Neither needs to be escaped in TOML.
 fn first_config(host: &DomainPart, secret: &str, system_wide: bool) -> String {
     let text = config::EXAMPLE.replace(EXAMPLE_HOST, host.as_str()).replace(EXAMPLE_SECRET, secret);
     if system_wide { text.replace(EXAMPLE_STORE, SYSTEM_STORE) } else { text }
 }
 
 fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut opened = opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow::anyhow!("{} exists already and is left as it is", file.display()),
-        _ => anyhow::anyhow!("{} cannot be written: {error}", file.display()),
-    })?;
-    let written = opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all());
-    written.with_context(|| format!("{} cannot be written", file.display()))
+    let (folder, name) = Folder::of(file)?;
+    let mut created = folder.create(name, 0o600)?;
+    let written = created.write_all(text.as_bytes()).and_then(|()| created.sync_all());
+    written.inspect_err(|_| folder.remove(name)).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// What has to stand in prosody.cfg.lua.
+/// What to add to prosody.cfg.lua.
 fn prosody_lines(host: &DomainPart, secret: &str) -> String {
     format!(
         r#"-- Add this to prosody.cfg.lua, then restart Prosody.
--- mod_easy_invite has to lie in one of Prosody's plugin_paths, for example:
+-- mod_easy_invite must be in one of Prosody's plugin_paths, for example:
 --     easy-invite prosody-module --install /usr/local/lib/prosody/modules
 --     plugin_paths = {{ "/usr/local/lib/prosody/modules" }}
 
 VirtualHost "{host}"
-    -- This opens registration, for the invited alone. allow_registration is not needed: it would leave registration
-    -- open to everybody, should the module ever not load.
+    -- The module opens registration to people with an invite. Leave allow_registration out: with it, registration
+    -- would be open to everybody whenever the module does not load.
     modules_enabled = {{ "easy_invite" }}
-    -- Debian's configuration enables Prosody's own invites, which would answer in its place:
+    -- Prosody's own invites, which Debian's configuration enables, would answer in its place:
     modules_disabled = {{ "invites_adhoc", "invites_register" }}
 
 Component "invite.{host}"
     component_secret = "{secret}"
 
--- For pages that explain an invite and register people in the browser, see [web] in the configuration, and docs/web.md.
+-- For web pages that explain an invite and register people, see [web] in the configuration, and docs/web.md.
 "#
     )
 }

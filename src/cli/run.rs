@@ -55,7 +55,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let mut component = config.xmpp()?;
     let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
     let store = store?;
-    let listener = Listener::bind(&config.control_socket).await?;
+    let listener = Listener::bind(&config.control_socket)?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
     let web_side = match &config.web {
