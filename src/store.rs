@@ -131,6 +131,9 @@ pub enum StoreError {
         /// The newest schema version that this program knows.
         known: i64,
     },
+    /// Its schema version is one that was never released.
+    #[error("the store {0} has schema {1}, which no release of easy-invite has made: let store.url name another one")]
+    UnknownSchema(String, i64),
     /// It cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
     Unopenable(String, String),

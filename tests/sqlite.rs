@@ -163,15 +163,6 @@ async fn what_was_asked_before_the_end_is_done_and_nothing_but_the_file_stays() 
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_with_both_numbers() {
-    let scratch = Scratch::new(Engine::Sqlite).await;
-    let path = scratch.place.folder().join("easy-invite.db");
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let error = open(scratch.place.folder()).await.err().unwrap();
-    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
-}
-
-#[tokio::test]
 async fn what_is_no_store_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("easy-invite.db");

@@ -1,5 +1,5 @@
 -- The same tables as in SQLite. Times are whole seconds since 1970, UTC. JIDs are bare. Lists are JSON arrays.
--- The collation is the one that SQLite has, and the quickest.
+-- The collation is SQLite's, which is also the fastest.
 
 CREATE TABLE invite (
     id           TEXT COLLATE "C" PRIMARY KEY,
@@ -23,11 +23,15 @@ CREATE TABLE invite (
 );
 
 CREATE INDEX invite_by_host ON invite (host, created_at);
-CREATE INDEX invite_by_inviter ON invite (inviter, created_at) WHERE inviter IS NOT NULL;
+-- What a quota counts is read from an index alone, and no further than it counts.
+CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
+CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)
+    WHERE issuer = 'user' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
-CREATE INDEX invite_by_last_use ON invite (last_used_at) WHERE last_used_at IS NOT NULL;
+-- Purging a used-up invite reads no other, however long ago that was used.
+CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
 CREATE TABLE invite_use (
@@ -38,11 +42,13 @@ CREATE TABLE invite_use (
     -- Which chat server's hook made the reservation: it alone knows what became of it. Empty: not known.
     server      TEXT COLLATE "C" NOT NULL DEFAULT '',
     reserved_at BIGINT NOT NULL,
-    redeemed_at BIGINT
+    redeemed_at BIGINT,
+    -- 1: it was copied from another store. When that store is copied again, copied uses that came to nothing there end here.
+    copied      BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
--- What is reserved is little, however much has been redeemed.
+-- Few uses are reserved at a time, however many are redeemed.
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 
@@ -56,3 +62,11 @@ CREATE TABLE account (
 
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
+
+-- What each writer committed last, written in the same transaction: when a connection is lost while the server commits,
+-- this tells whether it did. A writer is a random name that one transaction at a time has. This table is not copied.
+CREATE TABLE last_commit (
+    writer BYTEA PRIMARY KEY,
+    number BIGINT NOT NULL,
+    at     BIGINT NOT NULL
+) WITH (fillfactor = 50); -- A row changes with each transaction, and finds room beside itself.

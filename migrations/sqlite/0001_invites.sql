@@ -22,11 +22,15 @@ CREATE TABLE invite (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_by_host ON invite (host, created_at);
-CREATE INDEX invite_by_inviter ON invite (inviter, created_at) WHERE inviter IS NOT NULL;
+-- What a quota counts is read from an index alone, and no further than it counts.
+CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
+CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)
+    WHERE issuer = 'user' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
-CREATE INDEX invite_by_last_use ON invite (last_used_at) WHERE last_used_at IS NOT NULL;
+-- Purging a used-up invite reads no other, however long ago that was used.
+CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
 CREATE TABLE invite_use (
@@ -34,12 +38,16 @@ CREATE TABLE invite_use (
     invite      TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT NOT NULL,
     account     TEXT NOT NULL,
+    -- Which chat server's hook made the reservation: it alone knows what became of it. Empty: not known.
+    server      TEXT NOT NULL DEFAULT '',
     reserved_at INTEGER NOT NULL,
-    redeemed_at INTEGER
+    redeemed_at INTEGER,
+    -- 1: it was copied from another store. When that store is copied again, copied uses that came to nothing there end here.
+    copied      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
--- What is reserved is little, however much has been redeemed.
+-- Few uses are reserved at a time, however many are redeemed.
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 
@@ -52,3 +60,4 @@ CREATE TABLE account (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
+CREATE INDEX account_by_invite ON account (invite);

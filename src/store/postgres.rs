@@ -20,13 +20,8 @@ use super::postgres_url::{PostgresUrl, with_cause};
 use super::session::{Engine, Row, Session, Value};
 use super::{Result, StoreError, Work, begin_by};
 
-/// Every schema change since the first, in order.
-const MIGRATIONS: [&str; 4] = [
-    include_str!("../../migrations/postgres/0001_invites.sql"),
-    include_str!("../../migrations/postgres/0002_commits_and_copies.sql"),
-    include_str!("../../migrations/postgres/0003_quotas_and_retention.sql"),
-    include_str!("../../migrations/postgres/0004_beginnings_of_tokens.sql"),
-];
+/// Every schema change, in order.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
 
 /// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.
 const CONNECTIONS: usize = 16;
@@ -321,9 +316,10 @@ impl Postgres {
             (true, _) => {
                 let version = client.query_one("SELECT version FROM easy_invite_schema", &[]).await.map_err(failed)?;
                 let (found, known) = (version.try_get(0).map_err(failed)?, MIGRATIONS.len() as i64);
-                match found > known {
-                    true => Err(StoreError::Newer { file: self.name.clone(), found, known }),
-                    false => Ok(Some(found)),
+                match found {
+                    found if found > known => Err(StoreError::Newer { file: self.name.clone(), found, known }),
+                    found if found < 1 => Err(StoreError::UnknownSchema(self.name.clone(), found)),
+                    found => Ok(Some(found)),
                 }
             }
         }

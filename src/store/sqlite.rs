@@ -18,14 +18,8 @@ use super::{Result, StoreError, Work};
 use crate::files::{FileError, Folder, with_ending};
 use crate::texts::printable;
 
-/// Every schema change since the first, in order; `user_version` counts those that a file has seen.
-const MIGRATIONS: [&str; 5] = [
-    include_str!("../../migrations/sqlite/0001_invites.sql"),
-    include_str!("../../migrations/sqlite/0002_servers.sql"),
-    include_str!("../../migrations/sqlite/0003_copied.sql"),
-    include_str!("../../migrations/sqlite/0004_quotas_and_retention.sql"),
-    include_str!("../../migrations/sqlite/0005_beginnings_of_tokens.sql"),
-];
+/// Every schema change, in order; `user_version` counts those that a file has seen.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_invites.sql")];
 
 /// Marks a file as a store of easy-invite ("einv"), so that another program's database is not written to.
 const APPLICATION_ID: i32 = 0x6569_6e76;
@@ -273,10 +267,12 @@ fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
         return Err(StoreError::Foreign(file.to_owned()));
     }
     let known = MIGRATIONS.len() as i64;
-    if found > known {
-        return Err(StoreError::Newer { file: file.to_owned(), found, known });
+    match found {
+        0 if tables == 0 => Ok(0),
+        found if found > known => Err(StoreError::Newer { file: file.to_owned(), found, known }),
+        found if found < 1 => Err(StoreError::UnknownSchema(file.to_owned(), found)),
+        found => Ok(found),
     }
-    Ok(found)
 }
 
 /// Brings the schema up to date, all or nothing. Where it is, nobody who writes is waited for.

@@ -1,2 +1,0 @@
--- Nothing changes here, but in what earlier versions understand: the hash of a token begins with the token's first three characters
--- from now on, and they would take such a token for a guess. Hashes that are here already stay as they are, and are found.
