@@ -108,7 +108,7 @@ async fn open_web_side(
 ) -> anyhow::Result<(TcpListener, web::Site)> {
     let listener = web::open(config.listen).await?;
     tracing::info!(listen = %config.listen, "the web side is open");
-    Ok((listener, web::Site::new(invites, pages, config)))
+    Ok((listener, web::Site::new(invites, pages, config.trusted_proxies.clone())))
 }
 
 fn announce(config: &Config) {

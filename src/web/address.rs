@@ -1,4 +1,4 @@
-//! Where a request comes from. The operator's proxies say for whom they ask; nobody else is believed.
+//! Where a request comes from. Only the operator's proxies are believed when they name a client.
 
 use std::net::IpAddr;
 use std::str;

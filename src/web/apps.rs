@@ -1,4 +1,4 @@
-//! The apps that the pages recommend, and the device that somebody holds.
+//! The apps that the pages recommend, and the devices that they run on.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use url::Url;
 /// The list that comes with the program.
 pub const BUILT_IN: &str = include_str!("../../templates/apps.toml");
 
-/// What people read the page on.
+/// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
@@ -26,10 +26,10 @@ pub enum Device {
 }
 
 impl Device {
-    /// All that apps are listed for.
+    /// All of them.
     pub const ALL: [Device; 5] = [Device::Android, Device::Ios, Device::Windows, Device::MacOs, Device::Linux];
 
-    /// The device of a browser that calls itself this (`User-Agent`); `None` where it does not say.
+    /// The device of a browser with this `User-Agent`; `None` if it names none.
     pub fn of_browser(user_agent: &str) -> Option<Device> {
         // Android's browsers name Linux too, and those of iOS the Mac.
         let names = [
@@ -45,12 +45,12 @@ impl Device {
         names.into_iter().find(|(name, _)| user_agent.contains(name)).map(|(_, device)| device)
     }
 
-    /// Whether it is a phone or tablet, on which an app opens the invite.
+    /// Whether it is a phone or a tablet.
     pub fn is_mobile(self) -> bool {
         matches!(self, Device::Android | Device::Ios)
     }
 
-    /// Its word in apps.toml and in links.
+    /// Its name in apps.toml and in links.
     pub fn as_str(self) -> &'static str {
         match self {
             Device::Android => "android",
@@ -61,13 +61,13 @@ impl Device {
         }
     }
 
-    /// The device of a word.
+    /// The device of this name.
     pub fn parse(word: &str) -> Option<Device> {
         Device::ALL.into_iter().find(|device| device.as_str() == word)
     }
 }
 
-/// An app, as the list has it and as the pages show it.
+/// An app of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct App {
@@ -75,7 +75,7 @@ pub struct App {
     pub name: String,
     /// What it runs on.
     pub on: Vec<Device>,
-    /// It opens the `xmpp:` link of an invite, and registers with it.
+    /// It opens the `xmpp:` URI of an invite and registers with it.
     pub invites: bool,
     /// Where to get it, the first choice first.
     pub get: Vec<Store>,
@@ -87,7 +87,7 @@ pub struct App {
 pub struct Store {
     /// Its name.
     pub from: String,
-    /// The app's page there; `{uri}` stands for the invite's `xmpp:` link.
+    /// The app's page there; `{uri}` stands for the invite's `xmpp:` URI.
     pub url: String,
 }
 
@@ -113,7 +113,7 @@ impl Apps {
     /// Reads a list.
     ///
     /// # Errors
-    /// If it is none, or an address in it leads nowhere.
+    /// If it is no such list, or an address in it is no `http(s)` URL.
     pub fn parse(text: &str) -> Result<Apps, BadApps> {
         let apps: Apps = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -135,8 +135,8 @@ impl Apps {
         Ok(apps)
     }
 
-    /// The apps for a device, or for every device: those that open invites (or those that do not), with the links for an
-    /// invite where there is one to hand on.
+    /// The apps for a device, or for every device: those that open invites, or those that do not.
+    /// Their links hand on an invite if there is its `xmpp:` URI.
     pub fn of(&self, device: Option<Device>, invites: bool, uri: Option<&str>) -> Vec<App> {
         let fits = |app: &&App| app.invites == invites && device.is_none_or(|device| app.on.contains(&device));
         self.app
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_told_by_what_their_browsers_say() {
+    fn browsers_name_their_devices() {
         for (user_agent, device) in [
             ("Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile", Some(Device::Android)),
             ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15", Some(Device::Ios)),
@@ -201,8 +201,8 @@ mod tests {
             ("[[app]]\nname = \"A\"\non = [\"amiga\"]\ninvites = true\nget = []", "line 3: unknown variant amiga"),
             ("[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nget = []", "\"A\": expected a name, a device"),
             (
-                "[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nget = [{ from = \"x\", url = \"javascript:x\" }]",
-                "\"A\": expected an http:// or https:// address, found \"javascript:x\"",
+                "[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nget = [{ from = \"x\", url = \"data:x\" }]",
+                "\"A\": expected an http:// or https:// address, found \"data:x\"",
             ),
         ] {
             let error = Apps::parse(text).unwrap_err().to_string();

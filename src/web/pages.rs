@@ -1,6 +1,5 @@
-//! The pages: what each says and shows, made from templates, texts and data. Nothing is asked or changed here.
+//! The pages: what each says and shows, made from templates, texts and data. No I/O once loaded.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -8,68 +7,38 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jid::BareJid;
 use jiff::Timestamp;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, Value, ValueKind};
-use minijinja::{AutoEscape, Environment, HtmlEscape, UndefinedBehavior, context};
+use minijinja::value::Value;
+use minijinja::{HtmlEscape, context};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::apps::{Apps, Device};
-use super::password::BadPassword;
-use super::{Look, apps};
-use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
+use super::apps::{self, Apps, Device};
+use super::forms::FormError;
+use super::look::{BadLook, Logo, Look};
+use super::notices::{Notice, TRY_AGAIN_SECONDS};
+use super::templates::{Templates, bad_template, data};
+use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
 use crate::links::{self, PublicUrl};
 use crate::qr;
 use crate::refusal::Refusal;
-use crate::texts::{Languages, Texts, WebTexts, fill, printable};
+use crate::texts::{Languages, Texts, WebTexts, fill};
 
 type Result<T> = std::result::Result<T, minijinja::Error>;
-type Loaded<T> = std::result::Result<T, BadLook>;
-
-/// The templates, each with the one that comes with the program.
-const TEMPLATES: [(&str, &str); 7] = [
-    ("layout.html", include_str!("../../templates/layout.html")),
-    ("parts.html", include_str!("../../templates/parts.html")),
-    ("landing.html", include_str!("../../templates/landing.html")),
-    ("apps.html", include_str!("../../templates/apps.html")),
-    ("form.html", include_str!("../../templates/form.html")),
-    ("done.html", include_str!("../../templates/done.html")),
-    ("notice.html", include_str!("../../templates/notice.html")),
-];
 
 const STYLE: &str = include_str!("../../templates/style.css");
 
 const SAMPLE_TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
-/// When it is worth another try, if nothing else is known.
-const TRY_AGAIN_SECONDS: u64 = 60;
-
-/// The longest file that is read from the operator's folder.
-const LONGEST_FILE: u64 = 256 * 1024;
-
-/// The longest logo.
-const LONGEST_LOGO: u64 = 512 * 1024;
-
 /// What the web side looks like, and says.
 #[derive(Debug)]
 pub struct Pages {
-    environment: Environment<'static>,
+    templates: Templates,
     languages: Arc<Languages>,
     apps: Apps,
     style: String,
-    style_hash: String,
     look: Look,
     logo: Option<Logo>,
     public_url: PublicUrl,
-}
-
-/// The operator's logo.
-#[derive(Clone, Debug)]
-pub struct Logo {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// The image itself.
-    pub image: Vec<u8>,
 }
 
 /// A page as it is sent.
@@ -79,52 +48,34 @@ pub struct Page {
     pub status: StatusCode,
     /// Its text.
     pub html: String,
-    /// The `xmpp:` address that it stands for, where it does (`rel="alternate"`).
+    /// The `xmpp:` URI that stands for the same invite (`rel="alternate"`).
     pub alternate: Option<String>,
     /// After how many seconds it is worth another try, where it is.
     pub retry_after: Option<u64>,
+    /// A cookie that the browser is given.
+    pub cookie: Option<String>,
 }
 
-/// Why the web side cannot look as it should: one line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", printable(format_args!("{}: {problem}", .file.display())))]
-pub struct BadLook {
-    file: PathBuf,
-    problem: String,
-}
-
-/// What an invite does for whoever opens its page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// It makes an account.
-    Register,
-    /// It makes a contact.
-    Contact,
-    /// It sets a password.
-    Reset,
-}
-
-/// Somebody's invite, and what it does for them.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+/// The invite whose page was opened.
+#[derive(Clone, Debug)]
+pub struct Subject {
     /// The invite.
-    pub invite: &'a Invite,
+    pub invite: Invite,
     /// Its token, for the links.
-    pub token: &'a Token,
-    /// What it does.
-    pub kind: Kind,
+    pub token: Token,
+    /// What it does now for the visitor; `None`: nothing.
+    pub purpose: Option<Purpose>,
 }
 
-impl Subject<'_> {
-    /// The `xmpp:` address, which promises no account where none can be made (XEP-0401 §5).
+impl Subject {
+    /// The `xmpp:` URI, which promises no account where none can be made (XEP-0401 §5).
     fn uri(&self) -> String {
-        match (self.kind, self.invite.invite_type) {
-            (Kind::Contact, InviteType::AccountAndContact) => {
+        match self.invite.invite_type {
+            InviteType::AccountAndContact if self.purpose != Some(Purpose::Register) => {
                 let contact = Invite { invite_type: InviteType::Contact, ..self.invite.clone() };
-                links::uri(&contact, self.token)
+                links::uri(&contact, &self.token)
             }
-            _ => links::uri(self.invite, self.token),
+            _ => links::uri(&self.invite, &self.token),
         }
     }
 }
@@ -132,78 +83,27 @@ impl Subject<'_> {
 /// Who reads the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    /// In their language.
+    /// The texts in their language.
     pub texts: &'a Texts,
-    /// On their device, where that is known.
+    /// Their device, if it is known.
     pub device: Option<Device>,
 }
 
-/// What stands in the form.
+/// What a form is shown with.
 #[derive(Clone, Debug, Default)]
 pub struct Filled {
-    /// What was typed as the username.
+    /// The username that was typed.
     pub username: String,
     /// The offered password was chosen.
     pub made_chosen: bool,
-    /// The password that is offered.
+    /// The offered password.
     pub made: String,
     /// The form's own secret, which comes back with it.
     pub form: String,
     /// What has to be corrected.
-    pub wrong: Option<Wrong>,
+    pub error: Option<FormError>,
     /// Usernames that are free.
     pub suggestions: Vec<String>,
-}
-
-/// What is wrong with a form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
-    /// No username was typed.
-    UsernameMissing,
-    /// The username cannot be had.
-    Username(Refusal),
-    /// The password is not taken.
-    Password(BadPassword),
-    /// The chat server does not take what was typed.
-    Refused(Refusal),
-    /// It cannot be told at the moment what becomes of it: the same form may be sent again.
-    Later {
-        /// Somebody else is using the invite.
-        busy: bool,
-    },
-}
-
-/// The other ends: pages that say one thing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// No invite has this token.
-    Unknown,
-    /// The invite's time is over.
-    Expired,
-    /// It was taken back.
-    Revoked,
-    /// No use is left.
-    UsedUp,
-    /// Its last use is being made.
-    Busy,
-    /// The chat server or the store cannot be asked.
-    Away,
-    /// Too much came from there, until then.
-    TooMany(Timestamp),
-    /// The form was not ours, or its cookie is missing.
-    Forged,
-    /// The body was too long.
-    TooLarge,
-    /// The body did not come in time.
-    TooSlow,
-    /// There is no such page.
-    NoPage,
-    /// The page cannot be had this way.
-    WrongMethod,
-    /// Something of ours failed.
-    Failed,
-    /// What was asked for cannot be, for this reason.
-    Refused(Refusal),
 }
 
 #[derive(Serialize)]
@@ -217,48 +117,24 @@ struct Links {
 }
 
 impl Pages {
-    /// Reads what the operator has, and tries every page in every language.
+    /// Reads the operator's files and makes every page in every language, so that a mistake shows
+    /// when the daemon starts.
     ///
     /// # Errors
     /// If one of the operator's files cannot be used.
-    pub fn load(look: Look, public_url: PublicUrl) -> Loaded<Pages> {
-        let folder = look.templates.clone();
-        let folder = folder.as_deref();
-        let in_folder = |name: &str| folder.map(|folder| folder.join(name)).unwrap_or_else(|| name.into());
-        let own = |name: &str, built_in: &str| -> Loaded<String> {
-            let text = folder.map(|folder| read_text(&folder.join(name))).transpose()?.flatten();
-            Ok(text.unwrap_or_else(|| built_in.to_owned()))
-        };
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        let unusable =
-            |error: minijinja::Error| BadLook { file: in_folder("layout.html"), problem: template_problem(&error) };
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(unusable)?;
-        environment.set_syntax(syntax);
-        environment.add_filter("fill", fill_html);
-        environment.add_filter("plain", fill_plain);
-        for (name, built_in) in TEMPLATES {
-            let problem =
-                |error: minijinja::Error| BadLook { file: in_folder(name), problem: template_problem(&error) };
-            environment.add_template_owned(name, own(name, built_in)?).map_err(problem)?;
-        }
-        let listed = own("apps.toml", apps::BUILT_IN)?;
-        let apps = Apps::parse(&listed)
-            .map_err(|error| BadLook { file: in_folder("apps.toml"), problem: error.to_string() })?;
+    pub fn load(look: Look, public_url: PublicUrl) -> std::result::Result<Pages, BadLook> {
+        let templates = Templates::load(&look)?;
+        let apps = Apps::parse(&look.text("apps.toml", apps::BUILT_IN)?);
+        let apps = apps.map_err(|error| look.problem("apps.toml", error.to_string()))?;
         let accent = look.accent.map(|accent| accent.style()).unwrap_or_default();
-        let style = own("style.css", STYLE)?.trim_end().to_owned() + &accent;
+        let style = look.text("style.css", STYLE)?.trim_end().to_owned() + &accent;
         if style.contains("</") {
-            return Err(BadLook { file: in_folder("style.css"), problem: "\"</\" would end the style".to_owned() });
+            return Err(look.problem("style.css", "\"</\" would end the style"));
         }
-        let languages = Arc::new(languages(folder)?);
+        let languages = Arc::new(look.languages()?);
         let logo = look.logo.as_deref().map(Logo::read).transpose()?;
-        let style_hash = BASE64_STANDARD.encode(Sha256::digest(style.as_bytes()));
-        let pages = Pages { environment, languages, apps, style, style_hash, look, logo, public_url };
-        pages.try_all().map_err(|error| {
-            let name = error.name().unwrap_or("layout.html").to_owned();
-            BadLook { file: in_folder(&name), problem: template_problem(&error) }
-        })?;
+        let pages = Pages { templates, languages, apps, style, look, logo, public_url };
+        pages.try_all().map_err(|error| bad_template(&pages.look, "layout.html", &error))?;
         Ok(pages)
     }
 
@@ -272,33 +148,43 @@ impl Pages {
         self.logo.as_ref()
     }
 
+    /// Where browsers find the pages.
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.public_url
+    }
+
     /// The hash of the style, by which the content security policy allows it (CSP 3 §6.7.3).
-    pub fn style_hash(&self) -> &str {
-        &self.style_hash
+    pub fn style_hash(&self) -> String {
+        BASE64_STANDARD.encode(Sha256::digest(self.style.as_bytes()))
+    }
+
+    /// The path of an invite's page, such as `/register` below it.
+    pub fn path(&self, token: &Token, page: &str) -> String {
+        format!("{}/i/{}{page}", self.public_url.path(), token.reveal())
     }
 
     /// The page of an invite that can be used.
     ///
     /// # Errors
-    /// As every page: if a template fails after all, with data that no try had.
-    pub fn landing(&self, reader: Reader<'_>, subject: Subject<'_>) -> Result<Page> {
-        let app = self.apps.of(reader.device, true, Some(&subject.uri())).into_iter().next();
-        let mobile = reader.device.is_some_and(Device::is_mobile);
+    /// As every page: if a template fails with data that [`Pages::load`] did not try.
+    pub fn landing(&self, reader: Reader<'_>, subject: &Subject) -> Result<Page> {
         let uri = subject.uri();
+        let app = self.apps.of(reader.device, true, Some(&uri)).into_iter().next();
+        let mobile = reader.device.is_some_and(Device::is_mobile);
         let page = context! {
             device => context! { mobile, app => data(app.filter(|_| mobile)) },
-            qr => context! { page => svg(&self.public_url.page(subject.token)), uri => svg(&uri) },
+            qr => context! { page => svg(&self.public_url.page(&subject.token)), uri => svg(&uri) },
             ..self.about(reader, subject)
         };
         let page = self.page(reader, StatusCode::OK, "landing.html", subject.invite.host.as_str(), page)?;
         Ok(Page { alternate: Some(uri), ..page })
     }
 
-    /// The apps for a device, for somebody who has an invite, or who has an account already.
+    /// The apps for a device: to use the invite in, or to log in with an account.
     ///
     /// # Errors
-    /// See `landing`.
-    pub fn apps(&self, reader: Reader<'_>, subject: Subject<'_>, logging_in: bool) -> Result<Page> {
+    /// See [`Pages::landing`].
+    pub fn apps(&self, reader: Reader<'_>, subject: &Subject, logging_in: bool) -> Result<Page> {
         let texts = &reader.texts.web;
         let uri = subject.uri();
         let [that_redeem, others] = [true, false].map(|invites| {
@@ -313,18 +199,16 @@ impl Pages {
             let url = format!("{}?on={}{from}", links.apps, device.as_str());
             context! { name => name_of(device, texts), url, current => reader.device == Some(device) }
         });
+        // An invite that registers nobody leads to no form.
+        let registers = subject.purpose == Some(Purpose::Register) && !logging_in;
         let page = context! {
             heading => fill(heading, &[("device", device)]),
             logging_in,
             apps_that_redeem => data(that_redeem),
             other_apps => data(others),
             devices => devices.to_vec(),
+            links => context! { register => registers.then_some(&links.register), ..data(&links) },
             ..self.about(reader, subject)
-        };
-        let page = context! {
-            // What registers nobody leads to no form.
-            links => context! { register => (subject.kind == Kind::Register && !logging_in).then_some(&links.register), ..data(&links) },
-            ..page
         };
         self.page(reader, StatusCode::OK, "apps.html", subject.invite.host.as_str(), page)
     }
@@ -332,17 +216,17 @@ impl Pages {
     /// The form that makes an account or sets a password.
     ///
     /// # Errors
-    /// See `landing`.
-    pub fn form(&self, reader: Reader<'_>, subject: Subject<'_>, filled: &Filled) -> Result<Page> {
-        let (status, error, field) = match &filled.wrong {
+    /// See [`Pages::landing`].
+    pub fn form(&self, reader: Reader<'_>, subject: &Subject, filled: &Filled) -> Result<Page> {
+        let (status, error, field) = match &filled.error {
             None => (StatusCode::OK, None, None),
-            Some(wrong) => {
-                let (status, text, field) = in_words(wrong, reader.texts, &filled.username);
+            Some(error) => {
+                let (status, text, field) = error.in_words(reader.texts, &filled.username);
                 (status, Some(text), field)
             }
         };
         let links = self.links(subject);
-        let own = if subject.kind == Kind::Reset { &links.reset } else { &links.register };
+        let own = if subject.purpose == Some(Purpose::Reset) { &links.reset } else { &links.register };
         let page = context! {
             form => &filled.form,
             username => filled.suggestions.first().unwrap_or(&filled.username),
@@ -354,7 +238,7 @@ impl Pages {
             links => context! { self => own, ..data(&links) },
             ..self.about(reader, subject)
         };
-        let retry_after = matches!(filled.wrong, Some(Wrong::Later { .. })).then_some(TRY_AGAIN_SECONDS);
+        let retry_after = matches!(filled.error, Some(FormError::Later { .. })).then_some(TRY_AGAIN_SECONDS);
         let page = self.page(reader, status, "form.html", subject.invite.host.as_str(), page)?;
         Ok(Page { retry_after, ..page })
     }
@@ -362,11 +246,11 @@ impl Pages {
     /// The account was made, or the password set.
     ///
     /// # Errors
-    /// See `landing`.
-    pub fn done(&self, reader: Reader<'_>, subject: Subject<'_>, account: &str) -> Result<Page> {
+    /// See [`Pages::landing`].
+    pub fn done(&self, reader: Reader<'_>, subject: &Subject, account: &str) -> Result<Page> {
         let mut apps = self.apps.of(reader.device, true, None);
         apps.extend(self.apps.of(reader.device, false, None));
-        let login = format!("{}/apps?have=account", self.public_url.page(subject.token));
+        let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
         let page = context! {
             account,
             apps => data(apps),
@@ -377,65 +261,42 @@ impl Pages {
         self.page(reader, StatusCode::OK, "done.html", subject.invite.host.as_str(), page)
     }
 
-    /// A page that says one thing; of an invite, where there is one.
+    /// A page that says one thing, about an invite if there is one.
     ///
     /// # Errors
-    /// See `landing`.
+    /// See [`Pages::landing`].
     pub fn notice(
         &self,
         reader: Reader<'_>,
         notice: &Notice,
-        of: Option<(&Invite, &Token)>,
+        subject: Option<&Subject>,
         now: Timestamp,
     ) -> Result<Page> {
-        let texts = &reader.texts.web;
-        let (status, heading, text) = match notice {
-            Notice::Unknown => (StatusCode::NOT_FOUND, &texts.unknown, &texts.unknown_text),
-            Notice::Expired => (StatusCode::GONE, &texts.expired, &texts.expired_text),
-            Notice::Revoked => (StatusCode::GONE, &texts.revoked, &texts.revoked_text),
-            Notice::UsedUp => (StatusCode::GONE, &texts.used, &texts.used_text),
-            Notice::Busy => (StatusCode::SERVICE_UNAVAILABLE, &texts.busy, &texts.busy_text),
-            Notice::Away => (StatusCode::SERVICE_UNAVAILABLE, &texts.away, &texts.away_text),
-            Notice::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, &texts.too_many, &texts.too_many_text),
-            Notice::Forged => (StatusCode::FORBIDDEN, &texts.forged, &texts.forged_text),
-            Notice::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, &texts.too_large, &texts.too_large_text),
-            Notice::TooSlow => (StatusCode::REQUEST_TIMEOUT, &texts.failed, &texts.failed_text),
-            Notice::NoPage => (StatusCode::NOT_FOUND, &texts.no_page, &texts.no_page_text),
-            Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &texts.no_page, &texts.no_page_text),
-            Notice::Failed => (StatusCode::INTERNAL_SERVER_ERROR, &texts.failed, &texts.failed_text),
-            Notice::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, &texts.not_possible, &texts.failed_text),
-        };
-        let text = match notice {
-            Notice::TooMany(until) => fill(text, &[("time", &reader.texts.date(*until))]),
-            Notice::Refused(refusal) => refusal.text(reader.texts),
-            _ => text.clone(),
-        };
-        let ended = matches!(notice, Notice::Expired | Notice::Revoked | Notice::UsedUp);
-        let inviter = of.and_then(|(invite, _)| invite.inviter.as_ref()).filter(|_| ended);
-        let used = of.filter(|(invite, _)| *notice == Notice::UsedUp && invite.invite_type != InviteType::Contact);
-        let retry_after = match notice {
-            Notice::Busy | Notice::Away => Some(TRY_AGAIN_SECONDS),
-            Notice::TooMany(until) => u64::try_from(until.duration_since(now).as_secs()).ok(),
-            _ => None,
-        };
-        let path = |token: &Token, rest: &str| format!("{}/i/{}{rest}", self.public_url.path(), token.reveal());
-        let again = matches!(notice, Notice::Busy | Notice::Away | Notice::Forged).then_some(of).flatten();
+        let (status, heading, text) = notice.in_words(reader.texts);
+        let invite = subject.map(|subject| &subject.invite);
+        let inviter = invite.and_then(|invite| invite.inviter.as_ref()).filter(|_| notice.is_end());
+        let hint = &reader.texts.web.ask_inviter;
+        let log_in = subject
+            .filter(|subject| *notice == Notice::UsedUp && subject.invite.invite_type != InviteType::Contact)
+            .map(|subject| {
+                let url = self.path(&subject.token, "/apps?have=account");
+                context! { host => subject.invite.host.as_str(), url }
+            });
+        let again = subject.filter(|_| matches!(notice, Notice::Busy | Notice::Away | Notice::Forged));
         let page = context! {
             heading,
             text,
-            hint => inviter.map(|inviter| fill(&texts.ask_inviter, &[("inviter", inviter.as_str())])),
-            log_in => used.map(|(invite, token)| {
-                context! { host => invite.host.as_str(), url => path(token, "/apps?have=account") }
-            }),
-            again => again.map(|(_, token)| path(token, "")),
+            hint => inviter.map(|inviter| fill(hint, &[("inviter", inviter.as_str())])),
+            log_in,
+            again => again.map(|subject| self.path(&subject.token, "")),
         };
-        let host = of.map_or(self.public_url.host(), |(invite, _)| invite.host.as_str());
-        Ok(Page { retry_after, ..self.page(reader, status, "notice.html", host, page)? })
+        let host = invite.map_or(self.public_url.host(), |invite| invite.host.as_str());
+        let page = self.page(reader, status, "notice.html", host, page)?;
+        Ok(Page { retry_after: notice.retry_after(now), ..page })
     }
 
-    fn links(&self, subject: Subject<'_>) -> Links {
-        let token = subject.token;
-        let path = |rest: &str| format!("{}/i/{}{rest}", self.public_url.path(), token.reveal());
+    fn links(&self, subject: &Subject) -> Links {
+        let path = |page: &str| self.path(&subject.token, page);
         Links {
             landing: path(""),
             apps: path("/apps"),
@@ -446,9 +307,9 @@ impl Pages {
         }
     }
 
-    /// What every page of an invite knows of it.
-    fn about(&self, reader: Reader<'_>, subject: Subject<'_>) -> Value {
-        let Subject { invite, kind, .. } = subject;
+    /// What every page of an invite knows about it.
+    fn about(&self, reader: Reader<'_>, subject: &Subject) -> Value {
+        let invite = &subject.invite;
         let account = invite.username.as_ref().map(|username| format!("{username}@{}", invite.host));
         let connects = invite.invite_type.connects();
         let expires = invite.expires_at.map(|end| {
@@ -457,7 +318,7 @@ impl Pages {
         });
         context! {
             invite => context! {
-                kind => data(kind),
+                kind => data(subject.purpose),
                 host => invite.host.as_str(),
                 inviter => invite.inviter.as_ref().filter(|_| connects).map(|jid| jid.as_str()),
                 account,
@@ -467,7 +328,6 @@ impl Pages {
         }
     }
 
-    /// A page, for a host.
     fn page(&self, reader: Reader<'_>, status: StatusCode, template: &str, host: &str, page: Value) -> Result<Page> {
         let site = context! {
             name => self.look.name.as_deref().unwrap_or(host),
@@ -477,37 +337,31 @@ impl Pages {
             style => Value::from_safe_string(self.style.clone()),
         };
         let page = context! { t => data(reader.texts), site, ..page };
-        let html = self.environment.get_template(template)?.render(page)?;
-        Ok(Page { status, html, alternate: None, retry_after: None })
+        let html = self.templates.render(template, page)?;
+        Ok(Page { status, html, alternate: None, retry_after: None, cookie: None })
     }
 
-    /// Makes every page, so that a mistake in a template shows when the daemon starts.
+    /// Makes every page.
     fn try_all(&self) -> Result<()> {
         let types =
             [InviteType::Account, InviteType::AccountAndContact, InviteType::Contact, InviteType::PasswordReset];
-        let (Some(token), now) = (Token::parse(SAMPLE_TOKEN), Timestamp::UNIX_EPOCH) else { return Ok(()) };
+        let now = Timestamp::UNIX_EPOCH;
         for texts in self.languages.iter() {
-            for invite in types.into_iter().filter_map(sample) {
-                let kind = match invite.invite_type {
-                    InviteType::Account | InviteType::AccountAndContact => Kind::Register,
-                    InviteType::Contact => Kind::Contact,
-                    InviteType::PasswordReset => Kind::Reset,
-                };
-                let subject = Subject { invite: &invite, token: &token, kind };
+            for subject in types.into_iter().filter_map(sample) {
                 for device in [None, Some(Device::Android), Some(Device::Windows)] {
                     let reader = Reader { texts, device };
-                    self.landing(reader, subject)?;
-                    self.apps(reader, subject, false)?;
-                    self.apps(reader, subject, true)?;
-                    self.done(reader, subject, "user@example.org")?;
+                    self.landing(reader, &subject)?;
+                    self.apps(reader, &subject, false)?;
+                    self.apps(reader, &subject, true)?;
+                    self.done(reader, &subject, "user@example.org")?;
                 }
                 let reader = Reader { texts, device: None };
-                let wrong = Some(Wrong::Username(Refusal::UsernameTaken));
+                let error = Some(FormError::Username(Refusal::UsernameTaken));
                 let suggestions = vec!["user2".to_owned()];
-                self.form(reader, subject, &Filled::default())?;
-                self.form(reader, subject, &Filled { wrong, suggestions, ..Filled::default() })?;
-                self.notice(reader, &Notice::UsedUp, Some((&invite, &token)), now)?;
-                self.notice(reader, &Notice::Busy, Some((&invite, &token)), now)?;
+                self.form(reader, &subject, &Filled::default())?;
+                self.form(reader, &subject, &Filled { error, suggestions, ..Filled::default() })?;
+                self.notice(reader, &Notice::UsedUp, Some(&subject), now)?;
+                self.notice(reader, &Notice::Busy, Some(&subject), now)?;
                 self.notice(reader, &Notice::TooMany(now), None, now)?;
             }
         }
@@ -516,14 +370,20 @@ impl Pages {
 }
 
 /// An invite to try the templates with.
-fn sample(invite_type: InviteType) -> Option<Invite> {
+fn sample(invite_type: InviteType) -> Option<Subject> {
     let user = BareJid::new("user@example.org").ok()?;
-    Some(Invite {
+    let token = Token::parse(SAMPLE_TOKEN)?;
+    let purpose = match invite_type {
+        InviteType::Account | InviteType::AccountAndContact => Purpose::Register,
+        InviteType::Contact => Purpose::Contact,
+        InviteType::PasswordReset => Purpose::Reset,
+    };
+    let invite = Invite {
         id: InviteId::parse("abcdefgh2345")?,
-        token_hash: Token::parse(SAMPLE_TOKEN)?.hash(),
+        token_hash: token.hash(),
         invite_type,
         host: user.domain().to_owned(),
-        username: user.node().map(ToOwned::to_owned).filter(|_| invite_type == InviteType::PasswordReset),
+        username: user.node().map(ToOwned::to_owned).filter(|_| purpose == Purpose::Reset),
         inviter: Some(user).filter(|_| invite_type != InviteType::Account),
         issuer: Issuer::User,
         roles: vec![],
@@ -534,74 +394,11 @@ fn sample(invite_type: InviteType) -> Option<Invite> {
         created_at: Timestamp::UNIX_EPOCH,
         expires_at: Some(Timestamp::UNIX_EPOCH),
         revoked_at: None,
-    })
-}
-
-impl Logo {
-    fn read(file: &Path) -> Loaded<Logo> {
-        let bad = |problem: String| BadLook { file: file.to_owned(), problem };
-        let image = read_file(file, LONGEST_LOGO)?.ok_or_else(|| bad("there is no such file".to_owned()))?;
-        let extension = file.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
-        let media_type = match extension.as_deref() {
-            Some("svg") => "image/svg+xml",
-            Some("png") => "image/png",
-            Some("jpg" | "jpeg") => "image/jpeg",
-            Some("webp") => "image/webp",
-            _ => return Err(bad("expected a file that ends in .svg, .png, .jpg or .webp".to_owned())),
-        };
-        Ok(Logo { media_type, image })
-    }
-}
-
-/// The built-in languages, and those of the operator's folder.
-fn languages(folder: Option<&Path>) -> Loaded<Languages> {
-    let mut languages = Languages::built_in();
-    let Some(folder) = folder.map(|folder| folder.join("languages")).filter(|folder| folder.is_dir()) else {
-        return Ok(languages);
     };
-    let bad = |file: &Path, problem: String| BadLook { file: file.to_owned(), problem };
-    let entries = std::fs::read_dir(&folder).map_err(|error| bad(&folder, error.to_string()))?;
-    for entry in entries {
-        let file = entry.map_err(|error| bad(&folder, error.to_string()))?.path();
-        let (Some(code), true) =
-            (file.file_stem().and_then(|stem| stem.to_str()), file.extension().is_some_and(|end| end == "toml"))
-        else {
-            continue;
-        };
-        let text = read_text(&file)?.unwrap_or_default();
-        languages = languages.with(code, &text).map_err(|error| bad(&file, error.to_string()))?;
-    }
-    Ok(languages)
+    Some(Subject { invite, token, purpose: Some(purpose) })
 }
 
-/// The text of a file; `None` if there is no such file.
-fn read_text(file: &Path) -> Loaded<Option<String>> {
-    let Some(bytes) = read_file(file, LONGEST_FILE)? else { return Ok(None) };
-    let not_text = |_| BadLook { file: file.to_owned(), problem: "expected UTF-8 text".to_owned() };
-    String::from_utf8(bytes).map(Some).map_err(not_text)
-}
-
-fn read_file(file: &Path, longest: u64) -> Loaded<Option<Vec<u8>>> {
-    let bad = |problem: String| BadLook { file: file.to_owned(), problem };
-    match std::fs::metadata(file) {
-        Ok(metadata) if metadata.len() > longest => Err(bad(format!("longer than {longest} bytes"))),
-        Ok(_) => std::fs::read(file).map(Some).map_err(|error| bad(format!("cannot be read: {error}"))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(bad(format!("cannot be read: {error}"))),
-    }
-}
-
-fn template_problem(error: &minijinja::Error) -> String {
-    let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
-    format!("{line}{}", error.to_string().replace('\n', " "))
-}
-
-/// Data, for a template.
-fn data(from: impl Serialize) -> Value {
-    Value::from(Serde(from))
-}
-
-/// An image of the code; nothing where the text is too long for one, which no link of ours is.
+/// The QR code of a text; nothing if the text is too long for one, which none of our links is.
 fn svg(text: &str) -> String {
     qr::svg(text).unwrap_or_default()
 }
@@ -616,77 +413,12 @@ fn name_of(device: Device, texts: &WebTexts) -> &str {
     }
 }
 
-/// What is wrong with a form: the status, the words, and which field it is.
-fn in_words(wrong: &Wrong, texts: &Texts, username: &str) -> (StatusCode, String, Option<&'static str>) {
-    let web = &texts.web;
-    let of_username = |text: &str| fill(text, &[("username", username)]);
-    match wrong {
-        Wrong::UsernameMissing => (StatusCode::UNPROCESSABLE_ENTITY, web.username_missing.clone(), Some("username")),
-        Wrong::Username(refusal) => {
-            let (status, text) = match refusal {
-                Refusal::UsernameTaken => (StatusCode::CONFLICT, of_username(&web.username_taken)),
-                Refusal::UsernameReserved => (StatusCode::CONFLICT, of_username(&web.username_reserved)),
-                Refusal::InvalidUsername(_) => (StatusCode::UNPROCESSABLE_ENTITY, of_username(&web.username_invalid)),
-                other => (StatusCode::UNPROCESSABLE_ENTITY, other.text(texts)),
-            };
-            (status, text, Some("username"))
-        }
-        Wrong::Password(problem) => {
-            let text = match problem {
-                BadPassword::Missing => &web.password_missing,
-                BadPassword::Short => &web.password_short,
-                BadPassword::Long => &web.password_long,
-                BadPassword::IsUsername => &web.password_is_username,
-                BadPassword::Spaces => &web.password_spaces,
-                BadPassword::Characters => &web.password_characters,
-            };
-            (StatusCode::UNPROCESSABLE_ENTITY, text.clone(), Some("password"))
-        }
-        Wrong::Later { busy } => {
-            let text = if *busy { &web.busy_text } else { &web.away_text };
-            (StatusCode::SERVICE_UNAVAILABLE, text.clone(), None)
-        }
-        Wrong::Refused(refusal) => {
-            let (status, field) = match refusal {
-                Refusal::PasswordRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("password")),
-                Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None),
-                _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
-            };
-            (status, refusal.text(texts), field)
-        }
-    }
-}
-
-/// The filter `fill`: a text with its placeholders filled in, each set apart from what is written the other way round.
-fn fill_html(text: String, values: Value) -> Result<Value> {
-    let filled = filled(&HtmlEscape(&text).to_string(), &values, |value| {
-        if value.is_safe() { value.to_string() } else { format!("<bdi>{}</bdi>", HtmlEscape(&value.to_string())) }
-    })?;
-    Ok(Value::from_safe_string(filled))
-}
-
-/// The filter `plain`: a text with its placeholders filled in, for where no markup can be.
-fn fill_plain(text: String, values: Value) -> Result<String> {
-    filled(&text, &values, Value::to_string)
-}
-
-fn filled(text: &str, values: &Value, shown: impl Fn(&Value) -> String) -> Result<String> {
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for name in values.try_iter()? {
-        let value = values.get_item(&name)?;
-        let items: Vec<String> = match value.kind() {
-            ValueKind::Seq => value.try_iter()?.map(|item| shown(&item)).collect(),
-            _ => vec![shown(&value)],
-        };
-        pairs.push((name.to_string(), items.join(", ")));
-    }
-    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Ok(fill(text, &pairs))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::web::Accent;
 
     fn look(folder: &Path) -> Look {
         Look { templates: Some(folder.to_owned()), ..Look::default() }
@@ -713,10 +445,8 @@ mod tests {
     }
 
     fn landing(pages: &Pages, language: &str, invite_type: InviteType) -> String {
-        let (invite, token) = (sample(invite_type).unwrap(), Token::parse(SAMPLE_TOKEN).unwrap());
         let reader = Reader { texts: pages.languages().preferred(language), device: Some(Device::Android) };
-        let subject = Subject { invite: &invite, token: &token, kind: Kind::Register };
-        pages.landing(reader, subject).unwrap().html
+        pages.landing(reader, &sample(invite_type).unwrap()).unwrap().html
     }
 
     #[test]
@@ -738,7 +468,7 @@ mod tests {
                            get = [{ from = \"us\", url = \"https://example.org/own\" }]",
             ),
         ]);
-        let accent = super::super::Accent::parse("#ffd200");
+        let accent = Accent::parse("#ffd200");
         let pages =
             Pages::load(Look { accent, name: Some("<Our chat>".into()), ..look(folder.path()) }, url()).unwrap();
         let page = landing(&pages, "ar-EG", InviteType::AccountAndContact);
@@ -775,16 +505,14 @@ mod tests {
     #[test]
     fn names_are_text_and_never_markup() {
         let pages = Pages::load(Look::default(), url()).unwrap();
-        let (mut invite, token) = (sample(InviteType::Account).unwrap(), Token::parse(SAMPLE_TOKEN).unwrap());
-        invite.invite_type = InviteType::Contact;
-        invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
+        let mut subject = sample(InviteType::Contact).unwrap();
+        subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
         let reader = Reader { texts: Texts::english(), device: None };
-        let subject = Subject { invite: &invite, token: &token, kind: Kind::Contact };
-        let page = pages.landing(reader, subject).unwrap().html;
+        let page = pages.landing(reader, &subject).unwrap().html;
         assert!(page.contains("<bdi>a$%!;{host}=x@example.org</bdi>"), "{page}");
-        let filled = Filled { username: "\"><script>alert(1)</script>".into(), ..Filled::default() };
-        let wrong = Some(Wrong::Username(Refusal::InvalidUsername(String::new())));
-        let page = pages.form(reader, Subject { kind: Kind::Register, ..subject }, &Filled { wrong, ..filled });
+        let error = Some(FormError::Username(Refusal::InvalidUsername(String::new())));
+        let filled = Filled { username: "\"><script>alert(1)</script>".into(), error, ..Filled::default() };
+        let page = pages.form(reader, &Subject { purpose: Some(Purpose::Register), ..subject }, &filled);
         let page = page.unwrap().html;
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
     }

@@ -1,21 +1,22 @@
-//! What passwords the web side takes, and those that it makes up.
+//! Which passwords the web side accepts, and those that it offers.
 
 use crate::invite::{NoRandomness, random_text};
+use crate::texts::WebTexts;
 
 /// The fewest and the most characters of a password.
 const SHORTEST: usize = 8;
 const LONGEST: usize = 256;
 
-/// A made password: so many groups of so many characters, 79 bits.
+/// An offered password has so many groups of so many characters: 79 bits.
 const GROUPS: usize = 4;
 const GROUP: usize = 4;
 
 /// No 0, 1, l or o, which are misread.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// Why a password is not taken.
+/// Why a password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadPassword {
+pub enum Problem {
     /// There is none.
     Missing,
     /// It has too few characters.
@@ -24,36 +25,50 @@ pub enum BadPassword {
     Long,
     /// It is the username.
     IsUsername,
-    /// It begins or ends with a space, which nobody sees.
+    /// It begins or ends with a space, which is easily overlooked.
     Spaces,
-    /// It holds a control character, which cannot be typed everywhere, or bytes that were no text.
+    /// It has a control character, which cannot be typed everywhere, or bytes that were no text.
     Characters,
 }
 
-/// Can this be the password of this account?
+impl Problem {
+    /// The text for people.
+    pub fn text(self, texts: &WebTexts) -> &str {
+        match self {
+            Problem::Missing => &texts.password_missing,
+            Problem::Short => &texts.password_short,
+            Problem::Long => &texts.password_long,
+            Problem::IsUsername => &texts.password_is_username,
+            Problem::Spaces => &texts.password_spaces,
+            Problem::Characters => &texts.password_characters,
+        }
+    }
+}
+
+/// Whether this can be the password of the account with this username.
 ///
 /// # Errors
-/// The reason why not.
-pub fn check(password: &str, username: &str) -> Result<(), BadPassword> {
+/// Why not.
+pub fn check(password: &str, username: &str) -> Result<(), Problem> {
     let length = password.chars().count();
     if length == 0 {
-        Err(BadPassword::Missing)
+        Err(Problem::Missing)
     } else if length < SHORTEST {
-        Err(BadPassword::Short)
+        Err(Problem::Short)
     } else if length > LONGEST {
-        Err(BadPassword::Long)
+        Err(Problem::Long)
     } else if password.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
-        Err(BadPassword::Characters)
+        Err(Problem::Characters)
     } else if password.trim() != password {
-        Err(BadPassword::Spaces)
+        Err(Problem::Spaces)
     } else if password.to_lowercase() == username.to_lowercase() {
-        Err(BadPassword::IsUsername)
+        Err(Problem::IsUsername)
     } else {
         Ok(())
     }
 }
 
-/// Makes a password that nobody guesses and that can be copied by hand.
+/// A new password that nobody guesses and that can be copied by hand.
 ///
 /// # Errors
 /// If the system has no randomness.
@@ -62,7 +77,7 @@ pub fn make() -> Result<String, NoRandomness> {
     Ok(groups.collect::<Result<Vec<_>, _>>()?.join("-"))
 }
 
-/// Whether a text has the form of a made password.
+/// Whether a text looks like a password of [`make`].
 pub fn is_made(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     let shaped = |group: &&str| group.len() == GROUP && group.bytes().all(|byte| ALPHABET.contains(&byte));
@@ -74,21 +89,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_that_cannot_be_used_are_told_apart() {
+    fn each_bad_password_has_its_problem() {
         for (password, problem) in [
-            ("", BadPassword::Missing),
-            ("1234567", BadPassword::Short),
-            ("ééééééé", BadPassword::Short),
-            ("Caroline", BadPassword::IsUsername),
-            (" kites and lamps", BadPassword::Spaces),
-            ("kites and lamps\u{a0}", BadPassword::Spaces),
-            ("kites\tand lamps", BadPassword::Characters),
-            ("kites\u{0}and lamps", BadPassword::Characters),
-            ("kites\u{fffd}and lamps", BadPassword::Characters),
+            ("", Problem::Missing),
+            ("1234567", Problem::Short),
+            ("ééééééé", Problem::Short),
+            ("Caroline", Problem::IsUsername),
+            (" kites and lamps", Problem::Spaces),
+            ("kites and lamps\u{a0}", Problem::Spaces),
+            ("kites\tand lamps", Problem::Characters),
+            ("kites\u{0}and lamps", Problem::Characters),
+            ("kites\u{fffd}and lamps", Problem::Characters),
         ] {
             assert_eq!(check(password, "caroline"), Err(problem), "{password:?}");
         }
-        assert_eq!(check(&"x".repeat(257), "carol"), Err(BadPassword::Long));
+        assert_eq!(check(&"x".repeat(257), "carol"), Err(Problem::Long));
         for password in ["12345678", "kites and lamps", "тридцать три", "🦀🦀🦀🦀🦀🦀🦀🦀", &"x".repeat(256)]
         {
             assert_eq!(check(password, "carol"), Ok(()), "{password:?}");
@@ -96,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_password_is_taken_and_made_anew_each_time() {
+    fn an_offered_password_is_accepted_and_new_each_time() {
         let [one, other] = [make().unwrap(), make().unwrap()];
         assert_ne!(one, other);
         assert!(is_made(&one), "{one}");

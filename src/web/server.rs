@@ -1,51 +1,51 @@
-//! Connections: so many, for so long, and nobody holds one up.
+//! Connections: how many there are, and how long each may take.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 
-use super::connection::Connection;
-use super::site::{Peer, Site, router};
+use super::site::{Site, router};
 
-/// How many connections there are at a time; further ones wait to be accepted. Each idle one takes a few kilobytes.
+/// How many connections there are at a time. Further ones wait to be accepted. An idle one takes a
+/// few kilobytes.
 const CONNECTIONS: usize = 4096;
 
-/// What the program needs besides connections: files, the store, the chat server.
+/// File descriptors for everything else: files, the store, the chat server.
 const OTHER_FILES: u64 = 256;
 
-/// How long a client may take for the head of its next request, idle connections included.
+/// How long a connection may wait for the head of the next request, idle or not.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a client may take nothing of an answer.
+/// How long a client may read nothing of a response.
 const TAKE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection takes requests, whatever happens on it.
+/// How long a connection accepts requests.
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 
-/// How long the last of them may take. A registration takes half a minute at the very worst.
+/// How long the last request may take. A registration takes half a minute at worst.
 const LAST_REQUEST: Duration = Duration::from_secs(40);
 
-/// How long answers that are under way may take when it is time to stop.
+/// How long open responses may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long to wait for an answer of one's own web side.
+/// How long to wait for a response of our own web side.
 const KNOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest head of a request.
@@ -64,7 +64,8 @@ fn advice(error: &io::Error, listen: &SocketAddr) -> String {
         io::ErrorKind::AddrInUse => {
             let port = listen.port();
             format!(
-                "`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [web] listen and for the proxy"
+                "`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [web] listen and for \
+                 the proxy"
             )
         }
         io::ErrorKind::AddrNotAvailable => "write an address of this machine into [web] listen".to_owned(),
@@ -73,15 +74,15 @@ fn advice(error: &io::Error, listen: &SocketAddr) -> String {
     }
 }
 
-/// Opens the door.
+/// Listens on an address.
 ///
 /// # Errors
-/// If somebody else is there, or the address is none of this machine.
+/// If another program listens there, or the address is not of this machine.
 pub async fn open(listen: SocketAddr) -> Result<TcpListener, CannotListen> {
     TcpListener::bind(listen).await.map_err(|error| CannotListen { listen, error })
 }
 
-/// Whether somebody on this machine who knocks is answered by this program.
+/// Whether this program answers on an address, asked from this machine.
 pub async fn answers(listen: SocketAddr) -> bool {
     let address = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -132,10 +133,10 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
     }
 }
 
-/// As many connections as are wanted and the system lets the program have.
+/// [`CONNECTIONS`], or as many as the system allows.
 fn connections() -> usize {
     let raised = rlimit::increase_nofile_limit(CONNECTIONS as u64 + OTHER_FILES);
-    // Where the system forbids to raise the limit, it stays what it is.
+    // If the limit cannot be raised, it stays as it is.
     let files = raised.or_else(|_| rlimit::Resource::NOFILE.get_soft()).unwrap_or(1024);
     let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS);
     if room < CONNECTIONS {
@@ -151,16 +152,18 @@ async fn serve_connection(
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(TAKE_PATIENCE));
+    let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(Peer(peer.ip()));
-        let mut router = router.clone();
-        async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
+        request.extensions_mut().insert(ConnectInfo(peer));
+        service.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Connection::new(stream, TAKE_PATIENCE)), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     tokio::pin!(connection);
     for life in [CONNECTION_LIFE, LAST_REQUEST] {
         tokio::select! {
