@@ -1,7 +1,8 @@
-//! Load for `scripts/bench`: clients of a chat server, and the components that they are measured against. One thread, which
-//! reads answers without parsing them as XML: what it costs must not be what is measured.
+//! Load for `scripts/bench`: clients of a chat server, and the components that they are compared
+//! with. One thread, which reads answers without parsing them as XML, so that its own cost is not
+//! what is measured.
 //!
-//! `cargo bench --bench load -- --help` lists what it does. Each measurement prints one JSON object.
+//! `cargo bench --bench load -- --help` lists the measurements. Each prints one JSON object.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -25,13 +26,13 @@ use xmpp_parsers::component::Handshake;
 /// How long one answer may take before the measurement fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a connection is tried again.
+/// How many times a connection is tried again.
 const TRIES: u32 = 5;
 
-/// The password of every account, those of the users who are there and those that are made.
+/// The password of every account.
 const PASSWORD: &str = "a password for a benchmark";
 
-/// How many users there are, by the names `user-0`, `user-1` …
+/// How many users there are: `user-0`, `user-1` …
 const USERS: usize = 32;
 
 /// The command that completes at once with an invite (XEP-0401 §3.1).
@@ -41,16 +42,16 @@ const NEW_INVITE: &str = "urn:xmpp:invite#invite";
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// What `cargo bench` adds.
+    /// `cargo bench` adds this.
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Clients do the same thing again and again
+    /// Clients that do the same thing again and again
     Run(Run),
-    /// A component that answers every request at once and stores nothing, until it is killed
+    /// A component that answers every request at once, stores nothing, and runs until it is killed
     Nothing {
         /// The chat server's component listener
         server: SocketAddr,
@@ -59,20 +60,21 @@ enum Command {
         /// The file with the secret
         secret: PathBuf,
     },
-    /// A chat server that logs everybody in and answers every request at once: what the clients can do by themselves
+    /// A chat server that logs everybody in and answers every request at once, to measure the
+    /// clients
     Server {
         /// The port of 127.0.0.1
         port: u16,
     },
-    /// A chat server without users that has a component answer commands as fast as it does
+    /// A chat server without users, which sends a component commands as fast as they are answered
     Stream {
-        /// The port of 127.0.0.1 on which the component is waited for
+        /// The port of 127.0.0.1 to which the component connects
         port: u16,
-        /// How many requests wait for their answers at a time
+        /// How many requests are outstanding at a time
         at_once: usize,
-        /// How many in all
+        /// How many requests there are in all
         count: usize,
-        /// The command that is executed
+        /// The node of the command
         #[arg(default_value = NEW_INVITE)]
         node: String,
     },
@@ -80,7 +82,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Run {
-    /// What is done
+    /// What the clients do
     what: What,
     /// The chat server's client listener
     #[arg(long)]
@@ -88,47 +90,47 @@ struct Run {
     /// The VirtualHost
     #[arg(long, default_value = "example.org")]
     host: String,
-    /// To whom commands go, if not to the host
+    /// The JID that commands go to, if it is not the host
     #[arg(long)]
     to: Option<String>,
-    /// How many are in flight
+    /// How many requests or connections are in flight
     #[arg(long, default_value_t = 1)]
     at_once: usize,
-    /// For how long
+    /// For how many seconds
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// How many at the most
+    /// How many times in all, at most
     #[arg(long, default_value_t = usize::MAX)]
     count: usize,
-    /// How long it is done before it is measured
+    /// For how many seconds before the measurement begins
     #[arg(long, default_value_t = 0.5)]
     warm_up: f64,
-    /// A file with a token a line: those that are presented, or redeemed
+    /// A file with the tokens to present or redeem, one a line
     #[arg(long)]
     tokens: Option<PathBuf>,
-    /// Where the tokens of invites that are made go
+    /// A file for the tokens of the new invites
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// What the usernames of new accounts begin with
+    /// The beginning of the usernames of new accounts
     #[arg(long, default_value = "guest")]
     name: String,
 }
 
 #[derive(Clone, Copy, ValueEnum, PartialEq)]
 enum What {
-    /// "New Invite", by up to 32 users who are logged in
+    /// Up to 32 users, who are logged in, run "New Invite"
     NewInvite,
-    /// A token is presented on a new connection
+    /// A new connection presents a token
     Present,
-    /// Tokens are presented on connections that are there
+    /// An open connection presents tokens
     PresentAgain,
     /// A new connection presents a token and registers
     Redeem,
-    /// A new connection registers, where that is open to everybody
+    /// A new connection registers without a token, where registration is open
     Register,
-    /// A token that nobody has is presented on a new connection, each from an address of its own
+    /// A new connection, from an address of its own, presents an unknown token
     Guess,
-    /// A user asks the server for a sign of life, on a connection that is there
+    /// A user, who is logged in, pings the server
     Ping,
 }
 
@@ -142,7 +144,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// A connection over which stanzas are read as they were written.
+/// A connection that reads stanzas as text.
 struct Stream {
     tcp: TcpStream,
     read: Vec<u8>,
@@ -155,7 +157,7 @@ impl Stream {
         Ok(Stream { tcp, read: Vec::with_capacity(16 * 1024), at: 0 })
     }
 
-    /// From an address of this machine, if not its usual one.
+    /// Connects, from another address of this machine if one is given.
     async fn connect(server: SocketAddr, from: Option<Ipv4Addr>) -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         if let Some(from) = from {
@@ -168,7 +170,7 @@ impl Stream {
         self.tcp.write_all(text.as_bytes()).await
     }
 
-    /// Everything up to the first `end`, which may have been read already.
+    /// The text up to the first `end`, inclusive.
     async fn until(&mut self, end: &str) -> anyhow::Result<String> {
         let mut looked = 0;
         loop {
@@ -183,7 +185,7 @@ impl Stream {
         }
     }
 
-    /// The next IQ; what comes before it is passed over.
+    /// The next IQ. Everything before it is skipped.
     async fn iq(&mut self) -> anyhow::Result<Iq> {
         loop {
             if let Some(iq) = self.iq_that_is_there()? {
@@ -193,7 +195,7 @@ impl Stream {
         }
     }
 
-    /// The next IQ of those that have been read already.
+    /// The next IQ that has been read already.
     fn iq_that_is_there(&mut self) -> anyhow::Result<Option<Iq>> {
         let rest = &self.read[self.at..];
         let Some(start) = find(rest, b"<iq ") else { return Ok(None) };
@@ -221,10 +223,11 @@ impl Stream {
         Ok(())
     }
 
-    /// Opens a client's stream and returns what the server offers.
+    /// Opens a client's stream and returns the server's stream features.
     async fn open(&mut self, host: &str) -> anyhow::Result<String> {
         let header = format!(
-            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='{host}' version='1.0'>"
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='{host}' \
+             version='1.0'>"
         );
         self.write(&header).await?;
         self.until("</stream:features>").await
@@ -244,14 +247,14 @@ impl Stream {
         self.iq().await?.result()
     }
 
-    /// Asks and waits for the answer to just that.
+    /// Sends a request and waits for its answer.
     async fn ask(&mut self, iq: &str) -> anyhow::Result<Iq> {
         self.write(iq).await?;
         self.iq().await
     }
 }
 
-/// An IQ as it was written.
+/// An IQ as text.
 struct Iq {
     text: String,
     head: usize,
@@ -265,13 +268,13 @@ impl Iq {
         found.and_then(|rest| rest.split(['\'', '"']).next()).unwrap_or_default()
     }
 
-    /// That it is no error.
+    /// Fails if it is an error.
     fn result(&self) -> anyhow::Result<()> {
         ensure!(self.attribute("type") == "result", "refused: {}", self.text);
         Ok(())
     }
 
-    /// The token of the invite that it tells of.
+    /// The token of the invite in it.
     fn token(&self) -> anyhow::Result<&str> {
         let rest = self.text.split_once("preauth=").with_context(|| format!("no invite: {}", self.text))?.1;
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).unwrap_or(rest.len());
@@ -283,22 +286,22 @@ fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     memchr::memmem::find(text, wanted)
 }
 
-/// What all clients of a measurement share.
+/// State that all clients of a measurement share.
 struct Shared {
     run: Run,
     tokens: RefCell<VecDeque<String>>,
-    /// How many have begun.
+    /// How many tasks have begun.
     begun: RefCell<usize>,
-    /// When counting begins, and when it ends.
+    /// When counting begins and ends.
     span: (Instant, Instant),
     latencies: RefCell<Vec<Duration>>,
-    /// When the last that counts was done.
+    /// When the last counted task was done.
     last: Cell<Instant>,
     made: RefCell<Vec<String>>,
 }
 
 impl Shared {
-    /// The number of what is to be done next; `None` when enough was done.
+    /// The number of the next task. `None` when enough have begun.
     fn next(&self) -> Option<usize> {
         let mut begun = self.begun.borrow_mut();
         if *begun >= self.run.count || self.is_over(Instant::now()) {
@@ -308,7 +311,7 @@ impl Shared {
         Some(*begun)
     }
 
-    /// A token, used up or to be used again.
+    /// The next token. `again`: it may be used again.
     fn token(&self, again: bool) -> Option<String> {
         let mut tokens = self.tokens.borrow_mut();
         let token = tokens.pop_front()?;
@@ -318,12 +321,12 @@ impl Shared {
         Some(token)
     }
 
-    /// Whether the time is over, and every client has done something: there are servers that take so long.
+    /// Is the time over? Not before every client has done something, which some servers make slow.
     fn is_over(&self, now: Instant) -> bool {
         now > self.span.1 && self.latencies.borrow().len() >= self.run.at_once
     }
 
-    /// A new connection with an open stream. A server that is busy may reset it before that; then people try again.
+    /// A new connection with an open stream. A busy server may reset it. Then it is tried again.
     async fn connect(&self, from: Ipv4Addr) -> anyhow::Result<Stream> {
         let mut tries = 0;
         loop {
@@ -416,14 +419,14 @@ async fn measure(run: Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What this thread has computed so far.
+/// The processor time of this thread so far.
 fn processor_time() -> anyhow::Result<Duration> {
     let told = fs::read_to_string("/proc/self/schedstat")?;
     let nanoseconds = told.split_whitespace().next().context("/proc/self/schedstat is empty")?.parse()?;
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// One user who keeps so many "New Invite" in flight.
+/// One user who keeps `each` requests for "New Invite" in flight.
 async fn make_invites(mut stream: Stream, each: usize, shared: &Shared) -> anyhow::Result<()> {
     let to = shared.run.to.as_ref().unwrap_or(&shared.run.host);
     let mut since: VecDeque<(usize, Instant)> = VecDeque::new();
@@ -465,7 +468,7 @@ fn execute(id: usize, from: &str, to: &str, node: &str) -> String {
     )
 }
 
-/// One connection on which the same thing is asked again and again.
+/// One connection that asks the same thing again and again.
 async fn ask_again(mut stream: Stream, shared: &Shared) -> anyhow::Result<()> {
     while let Some(id) = shared.next() {
         let iq = match shared.run.what {
@@ -485,10 +488,10 @@ fn preauth(host: &str, token: &str) -> String {
     format!("<iq type='set' id='preauth' to='{host}'><preauth xmlns='urn:xmpp:pars:0' token='{token}'/></iq>")
 }
 
-/// One after the other, people who have no account connect, may present a token, and may register.
+/// Connections, one after the other, that present a token or register or both.
 async fn connect_again(number: usize, shared: &Shared) -> anyhow::Result<()> {
     let Run { what, host, .. } = &shared.run;
-    // Not all at the same moment: a server has so many connections wait to be accepted, and no more.
+    // Clients begin one after the other, since a server's queue of new connections is short.
     tokio::time::sleep(Duration::from_millis(2) * u32::try_from(number)?).await;
     while let Some(id) = shared.next() {
         let token = match what {
@@ -500,21 +503,21 @@ async fn connect_again(number: usize, shared: &Shared) -> anyhow::Result<()> {
             },
         };
         let since = Instant::now();
-        // Nobody does so much from one address.
+        // The limits for one address must not be met.
         let [_, high, middle, low] = u32::try_from(id)?.to_be_bytes();
         let from = Ipv4Addr::new(127, 1 + high % 250, middle, low.max(1));
         let mut stream = shared.connect(from).await?;
         if let Some(token) = token {
             let answer = stream.ask(&preauth(host, &token)).await?;
             match what {
-                What::Guess => ensure!(answer.attribute("type") == "error", "a token that nobody made was taken"),
+                What::Guess => ensure!(answer.attribute("type") == "error", "an unknown token was accepted"),
                 _ => answer.result()?,
             }
         }
         if matches!(what, What::Redeem | What::Register) {
             let register = format!(
-                "<iq type='set' id='register' to='{host}'><query xmlns='jabber:iq:register'><username>{}-{id}</username>\
-                 <password>{PASSWORD}</password></query></iq>",
+                "<iq type='set' id='register' to='{host}'><query xmlns='jabber:iq:register'>\
+                 <username>{}-{id}</username><password>{PASSWORD}</password></query></iq>",
                 shared.run.name
             );
             stream.ask(&register).await?.result()?;
@@ -524,7 +527,7 @@ async fn connect_again(number: usize, shared: &Shared) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The answer that a component which stores nothing gives to a request.
+/// The answer of a component that stores nothing.
 fn canned(request: &Iq) -> String {
     let [id, from, to] = ["id", "from", "to"].map(|name| request.attribute(name));
     if !request.text.contains("http://jabber.org/protocol/commands") {
@@ -533,8 +536,8 @@ fn canned(request: &Iq) -> String {
     format!(
         "<iq type='result' id='{id}' from='{to}' to='{from}'><command xmlns='http://jabber.org/protocol/commands' \
          node='urn:xmpp:invite#invite' sessionid='AAAABBBBCCCCDDDDEEEEFFFF' status='completed'>\
-         <x xmlns='jabber:x:data' type='result'><title>Your invitation</title><instructions>Send one of these links to the \
-         person you want to invite.</instructions><field var='FORM_TYPE' type='hidden'>\
+         <x xmlns='jabber:x:data' type='result'><title>Your invitation</title><instructions>Send one of these \
+         links to the person you want to invite.</instructions><field var='FORM_TYPE' type='hidden'>\
          <value>urn:xmpp:invite#invitation</value></field><field var='landing-url' type='text-single' label='Web page'>\
          <value>https://join.example.org/#user-0@example.org?roster;preauth=AAAABBBBCCCCDDDDEEEEFFFF;ibr=y</value></field>\
          <field var='uri' type='text-single' label='Link for chat apps'>\
@@ -544,7 +547,7 @@ fn canned(request: &Iq) -> String {
     )
 }
 
-/// Answers every request on a stream at once, whatever is ready in one write, until it ends.
+/// Answers every request on a stream until it ends, those that came in together in one write.
 async fn answer_all(mut stream: Stream) -> anyhow::Result<()> {
     loop {
         let mut answers = String::new();
@@ -585,10 +588,11 @@ async fn serve(port: u16) -> anyhow::Result<()> {
         let mut stream = Stream::of(listener.accept().await?.0)?;
         tokio::task::spawn_local(async move {
             let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
-                          xmlns:stream='http://etherx.jabber.org/streams' id='s' version='1.0'><stream:features></stream:features>";
+                          xmlns:stream='http://etherx.jabber.org/streams' id='s' version='1.0'>\
+                          <stream:features></stream:features>";
             stream.until("version='1.0'>").await?;
             stream.write(header).await?;
-            // Either a login or requests at once.
+            // Clients of some measurements do not log in.
             if !stream.until(">").await?.contains("<auth") {
                 stream.at = 0;
                 return answer_all(stream).await;
@@ -641,14 +645,14 @@ async fn drive(port: u16, at_once: usize, count: usize, node: &str) -> anyhow::R
     }
     let seconds = since.elapsed().as_secs_f64();
     println!("{}", json!({ "count": count, "seconds": seconds, "per_second": count as f64 / seconds }));
-    // The component's memory is looked at while it is connected.
+    // scripts/bench looks at the component's memory while it is connected.
     match stream.iq().await {
         Ok(iq) => bail!("an answer to nothing: {}", iq.text),
         Err(_) => Ok(()),
     }
 }
 
-/// Nobody is there to answer what the component asks.
+/// The answer of a server without the hook.
 fn refusal(request: &Iq) -> String {
     let [id, from, to] = ["id", "from", "to"].map(|name| request.attribute(name));
     format!(

@@ -1,8 +1,9 @@
-//! The daemon's session on a stream, without a server: a script plays the chat server, over TCP on this machine, and keeps
-//! so many requests outstanding.
+//! The daemon on a stream, without a server: this program plays the chat server, over TCP on this
+//! machine, and keeps a number of requests outstanding.
 //!
-//! `cargo bench --bench stream`. `durable` is what is measured in earnest: an SQLite file on the disk, every answer after
-//! the sync. `memory` is the same on a file system in memory, and `form` a command of the same size that stores nothing.
+//! `cargo bench --bench stream`. In `durable`, the real case, the SQLite file is on the disk and
+//! each answer comes after the sync. In `memory`, the file is in a file system in memory. `form` is
+//! a command of the same size that stores nothing.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -31,16 +32,16 @@ use tokio_util::sync::CancellationToken;
 /// How many requests are outstanding at a time.
 const OUTSTANDING: [u64; 5] = [1, 8, 64, 128, 256];
 
-/// How many users send them: one may have 64 in flight.
+/// How many users send them. One user may have 64 in flight.
 const USERS: u64 = 16;
 
-/// How many invites there are to present and to use.
+/// How many invites there are to present and to redeem.
 const MADE: u32 = 10_000;
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
      xmlns:stream='http://etherx.jabber.org/streams' from='invite.example.org' id='s1'>";
 
-/// A daemon that is logged in, and the script's end of the stream.
+/// A daemon that is logged in, and the server's end of the stream.
 struct Daemon {
     stream: TcpStream,
     sent: u64,
@@ -60,7 +61,7 @@ fn host(name: &str) -> DomainPart {
 }
 
 impl Daemon {
-    /// Starts one with a store in a new folder below this one, with so many invites in it.
+    /// Starts a daemon whose store, in a new folder in `place`, holds `made` invites.
     fn new(place: &Path, made: u32) -> Self {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir_in(place).unwrap();
@@ -106,8 +107,8 @@ impl Daemon {
         Daemon { stream, sent: 0, tokens, _runtime: runtime, stop, _folder: folder }
     }
 
-    /// Sends so many requests, `outstanding` at a time, and returns how long it took to answer them all. `request` makes
-    /// the payload of each, from its number, and says of which type it is and whose.
+    /// Sends `requests` requests, `outstanding` at a time, and returns how long their answers took.
+    /// `request` makes each one from its number: its type, its sender, and its payload.
     fn answer(
         &mut self,
         requests: u64,
@@ -118,7 +119,7 @@ impl Daemon {
         let (mut sent, mut answered) = (0, 0);
         let mut text = String::new();
         let mut buffer = vec![0; 1 << 16];
-        let mut open = 0; // of the buffer, what may be the beginning of an answer
+        let mut open = 0; // bytes at the start of the buffer that may begin an answer
         while answered < requests {
             text.clear();
             while sent < requests && sent - answered < outstanding {
@@ -166,7 +167,7 @@ fn present(number: u64, tokens: &[String]) -> (&'static str, String, String) {
     ("get", "example.org".to_owned(), payload)
 }
 
-/// Reserves, and redeems what was reserved a while before: twice as many requests as registrations.
+/// Reserves a use, and redeems a use reserved earlier: two requests for each registration.
 fn register(number: u64, tokens: &[String]) -> (&'static str, String, String) {
     let behind = 2 * OUTSTANDING[OUTSTANDING.len() - 1];
     let gate = "xmlns='urn:easy-invite:gate:1'";

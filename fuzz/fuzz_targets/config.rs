@@ -1,5 +1,5 @@
-//! Any text as the configuration file: it is taken with every value checked, or refused in one line that names the file and
-//! gives away nothing of the secret.
+//! Any text as the configuration file. Either it is accepted, with every value checked, or it is
+//! refused in one line that names the file and shows nothing of the secret.
 #![no_main]
 
 use std::fs::File;
@@ -13,10 +13,11 @@ use easy_invite_fuzz::without_growth;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-/// What no complaint may show: the beginning of every secret.
+/// The beginning of every secret, which no error may show.
 const SECRET: &str = "TheyMustNotSeeThis";
 
-/// Where the file is, by a name that is the same in every run, as libFuzzer makes inputs of what the target compares.
+/// The folder of the file, by a name that is the same in every run: libFuzzer makes inputs of the
+/// strings that the target compares.
 static FOLDER: LazyLock<(TempDir, String)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let opened = File::open(folder.path()).unwrap().into_raw_fd();
@@ -25,7 +26,7 @@ static FOLDER: LazyLock<(TempDir, String)> = LazyLock::new(|| {
 
 /// The text with [`SECRET`] in every line that gives the component's secret.
 fn with_secret(text: &str) -> String {
-    // Between three quotes, such a line is a part of something else that may be shown.
+    // Between three quotes, such a line is a part of another value, which may be shown.
     if text.contains("\"\"\"") || text.contains("'''") {
         return text.to_owned();
     }

@@ -1,9 +1,10 @@
-//! Filled-in forms of the admins' commands: whatever is in them, an invite comes back that is what was asked for and keeps
-//! the rules, or the form once more, with the problem and what was filled in.
+//! Filled-in forms of the admins' commands. Either the invite that was asked for comes back, and
+//! keeps the rules, or the form comes once more, with the problem and the values.
 //!
-//! An input is a number of forms with an empty line between them. The first line of each says which command ("reset", else a
-//! new account) and how it goes: "ask" for the form first, "relay" it through the host. Then comes a field a line,
-//! `var=value`; `=value` is one more value of the field above, and `\n` in a value begins a line.
+//! An input is a number of forms with an empty line between them. The first line of a form says
+//! which command it is ("reset", else a new account) and how it is sent: "ask" for the form first,
+//! "relay" it through the host. Each further line is a field, `var=value`. `=value` is one more
+//! value of the field above, and `\n` in a value begins a line.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -22,10 +23,10 @@ const DATA_FORMS: &str = "jabber:x:data";
 const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
 const PASSWORD_RESET: &str = "xmpp:prosody.im/mod_invites_adhoc#password-reset";
 
-/// How long the name of a field may be: a longer one makes a stanza that is refused as a whole.
+/// How long the name of a field may be. With a longer one, the whole stanza is refused.
 const LONGEST_VAR: usize = 500;
 
-/// A form as somebody filled it in.
+/// A form that was filled in.
 struct Filled<'a> {
     how: &'a str,
     fields: Vec<(String, Vec<String>)>,
@@ -51,7 +52,7 @@ impl<'a> Filled<'a> {
         if self.how.contains("reset") { PASSWORD_RESET } else { CREATE_ACCOUNT }
     }
 
-    /// What counts: the first value of the first field of this name.
+    /// The value that counts: the first one of the first field with this name.
     fn value(&self, var: &str) -> Option<&str> {
         let (_, values) = self.fields.iter().find(|(name, _)| name == var)?;
         values.first().map(|value| value.trim()).filter(|value| !value.is_empty())
@@ -61,7 +62,7 @@ impl<'a> Filled<'a> {
         matches!(self.value("roster-subscription"), Some("1" | "true"))
     }
 
-    /// The fields of the form, and what stands in them when it comes back.
+    /// The fields of the form, with their values when it comes back.
     fn comes_back(&self) -> Vec<(&'static str, &str)> {
         let typed = |var, default| (var, self.value(var).unwrap_or(default));
         match self.node() {
@@ -88,7 +89,7 @@ impl<'a> Filled<'a> {
         form
     }
 
-    /// Sends a command and returns the `<command/>` that comes back.
+    /// Sends a command and returns the `<command/>` of the answer.
     async fn execute(&self, server: &mut Server, session: Option<&str>, form: Option<Element>) -> Element {
         let command = Element::builder("command", COMMANDS)
             .attr(xml_ncname!("node").into(), self.node())
@@ -99,7 +100,7 @@ impl<'a> Filled<'a> {
         let iq = if self.how.contains("relay") {
             format!(
                 "<iq type='set' from='{HOST}' to='{COMPONENT}' id='1'>\
-                 <relay xmlns='urn:easy-invite:gate:1' from='{ADMIN}/form' admin='true'>{command}</relay></iq>"
+                 <relay xmlns='urn:easy-invite:gate:1' from='{ADMIN}/form'>{command}</relay></iq>"
             )
         } else {
             format!("<iq type='set' from='{ADMIN}/form' to='{COMPONENT}' id='1'>{command}</iq>")

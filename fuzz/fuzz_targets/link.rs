@@ -1,7 +1,7 @@
-//! What people type and links are made of: what is taken for an invite's name or a duration prints and reads again as itself,
-//! and every link that is made leads to its invite.
+//! What people type, and links. An invite's id, a token and a duration read again as they print,
+//! and every link leads to its invite.
 //!
-//! An input has three lines: a host, a localpart, and any text, which is taken for everything that it may be.
+//! An input has three lines: a host, a localpart, and any text, which is read as each of these.
 #![no_main]
 
 use easy_invite::config::domain;
@@ -14,10 +14,11 @@ use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// One of the tokens with which landing pages are tried when the configuration is read.
+/// One of the tokens with which the configuration tries landing pages.
 const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
-/// What names an invite does so in its shortest form as well, and says nothing more.
+/// A text that names an invite also does so in its shortest form, and its debug form shows no
+/// token.
 fn reads_again(text: &str) {
     match text.parse::<Reference>() {
         Err(_) => (),
@@ -37,7 +38,7 @@ fn reads_again(text: &str) {
     }
 }
 
-/// Every kind of link of an invite by, or for, this account leads there, and names the invite.
+/// Every kind of link of an invite by or for this account leads to it, and names the invite.
 fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
     let token = Token::parse(TOKEN).unwrap();
     let host = account.domain().to_owned();
@@ -81,10 +82,10 @@ fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
         let opened = Url::parse(&url).expect("a URL");
         assert!(matches!(opened.scheme(), "http" | "https"), "{url}");
         assert!(!url.contains(|c: char| c.is_whitespace() || c.is_control()), "{url:?}");
-        // The site is the same whatever the invite: what stands in its name is shown to whoever resolves names.
+        // The site is the same for every invite: a token in its name would be shown to DNS servers.
         let another = page.url("xmpp:b.example?register;preauth=x", &Token::parse(&TOKEN.to_lowercase()).unwrap());
         assert_eq!(Url::parse(&another).expect("a URL").origin(), opened.origin(), "{url}");
-        // As it is written, and as a browser writes it.
+        // In the daemon's form, and in a browser's.
         for url in [url.as_str(), opened.as_str()] {
             assert_eq!(url.parse(), Ok(Reference::Token(token.clone())), "{url}");
         }

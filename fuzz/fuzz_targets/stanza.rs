@@ -1,13 +1,16 @@
-//! Bytes on the component's stream: the daemon answers every request once, lives on, and keeps nothing.
+//! Bytes on the component's stream. The daemon answers every request once, goes on, and keeps
+//! nothing.
 //!
-//! An input is a number of lines, each sent when the one before is answered. In a line, `{token}` and `{session}` stand
-//! for what the daemon gave away last, and the words below for what goes beyond its bounds.
+//! An input is a number of lines. Each is sent when the one before is answered. In a line,
+//! `{token}` and `{session}` stand for the last ones that the daemon told, and the words below for
+//! text beyond its bounds.
 #![no_main]
 
 use easy_invite_fuzz::{Server, without_growth};
 use libfuzzer_sys::fuzz_target;
 
-/// What the words stand for: too deep, too long an attribute, too large.
+/// The line with the words replaced: by too deep a nesting, too long an attribute, too large a
+/// text.
 fn expanded(line: &str) -> String {
     let deep = || format!("{}{}", "<a>".repeat(2000), "</a>".repeat(2000));
     let line = line.replacen("{deep}", &deep(), 1);

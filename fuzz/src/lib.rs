@@ -1,5 +1,5 @@
-//! What the fuzz targets share: the chat server's end of the component's stream, and a watch on memory. docs/fuzzing.md says
-//! what each target shows.
+//! Shared by the fuzz targets: the chat server's end of the component's stream, and a watch on
+//! memory. docs/fuzzing.md says what each target shows.
 
 mod requests;
 mod server;
@@ -13,17 +13,18 @@ pub use server::{ADMIN, COMPONENT, HOST, Server, clock, has_account};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// How many bytes one input may have in use at a time. The inputs are small: it is what they are blown up to that counts.
+/// How many bytes one input may have in use at a time. Inputs are small, but may make much of it.
 const MOST_AT_A_TIME: usize = 32 * 1024 * 1024;
 
-/// How many bytes all the inputs since the first one may leave behind, for what is made once and kept.
+/// How many bytes all the inputs since the first may leave behind. Some things are made once and
+/// kept.
 const MOST_KEPT: usize = 1024 * 1024;
 
-/// Does `work` and sees to it that it neither takes much memory nor keeps it. SQLite's own memory is not counted here; the
-/// limit on the whole process is for that.
+/// Does `work`, and fails if it takes much memory or keeps it. SQLite's own memory is not counted
+/// here. The limit on the whole process is for that.
 pub fn without_growth(work: impl Fn()) {
     static BEFORE: OnceLock<usize> = OnceLock::new();
-    // The first time, tables are made that stay.
+    // The first input makes tables that stay.
     let before = *BEFORE.get_or_init(|| {
         work();
         MEMORY.current_usage()

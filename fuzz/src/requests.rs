@@ -1,16 +1,16 @@
-//! What has to be answered in a text that is sent: read from the text itself, beside the daemon.
+//! The answers that a text has to get, worked out from the text itself, apart from the daemon.
 
 use rxml::{AttrMap, Event, Namespace, Parse, QName};
 
 const STANZAS: &str = "jabber:component:accept";
 
-/// A start tag up to this many bytes has no part that is out of the daemon's bounds.
+/// In a start tag of at most this many bytes, every part is within the daemon's bounds.
 const SHORT: usize = 4096;
 
-/// An answer, by the name of its stanza, and its `to`, `from` and `id`.
+/// An answer: the name of its stanza, and the `from`, `to` and `id` of what it answers.
 pub type Answer = (String, [Option<String>; 3]);
 
-/// A stanza that was sent, by what may come back.
+/// A stanza that was sent, by the answers that it may get.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Sent {
     /// A request: exactly one answer.
@@ -21,8 +21,8 @@ pub enum Sent {
     Presence(Answer),
 }
 
-/// The stanzas in a text that ask for something. `None` if it is anything else than whole stanzas with white space between
-/// them, or if one has a start tag that the daemon may not take.
+/// The stanzas in a text that may get answers. `None` if the text is anything else than whole
+/// stanzas with white space between them, or if the daemon may drop a start tag.
 pub fn sent(text: &str) -> Option<Vec<Sent>> {
     let text = format!("<stream xmlns='{STANZAS}' xmlns:stream='http://etherx.jabber.org/streams'>{text}</stream>");
     let (mut parser, mut left) = (rxml::Parser::new(), text.as_bytes());
@@ -36,7 +36,7 @@ pub fn sent(text: &str) -> Option<Vec<Sent>> {
             Some(Event::EndElement(_)) => depth -= 1,
             Some(Event::StartElement(metrics, name, attributes)) => {
                 if depth == 1 {
-                    // The daemon keeps nothing of a start tag with a reserved namespace in it.
+                    // The daemon drops a start tag with a reserved namespace in it.
                     let reserved = attributes.iter().any(|(_, value)| value.starts_with("http://www.w3.org/"));
                     let ends_stream = name.1 == "error" && name.0 != *STANZAS;
                     if metrics.len() > SHORT || reserved || ends_stream {

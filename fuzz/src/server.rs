@@ -1,4 +1,5 @@
-//! The chat server's end of the component's stream, with a hook that answers every question of the daemon at once.
+//! The chat server's end of the component's stream, with a hook that answers every question of the
+//! daemon at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -28,8 +29,8 @@ use crate::requests::{Answer, Sent, sent};
 /// The component's address.
 pub const COMPONENT: &str = "invite.example.org";
 
-/// A served host with the usual policy. example.net, the other one, has open registration, contact invites alone and a
-/// landing page.
+/// A served host with the default policy. The other one, example.net, has open registration, only
+/// contact invites for users, and a landing page.
 pub const HOST: &str = "example.org";
 
 /// An admin of [`HOST`].
@@ -41,13 +42,13 @@ const PING: &str =
     "<iq type='get' from='example.org' to='invite.example.org' id='end'><ping xmlns='urn:xmpp:ping'/></iq>";
 const GATE: &str = "urn:easy-invite:gate:1";
 
-/// How long an answer may take: far longer than it does on any machine, and so no measure of speed.
+/// How long an answer may take: far longer than on any machine, since this does not measure speed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How much each side may write before the other reads: more than one input can lead to.
+/// How many bytes each side may write before the other reads: more than any input leads to.
 const PIPE: usize = 1 << 26;
 
-/// A new store's file: copying it is cheaper than having it made for each input.
+/// A new store's file. Copying it is cheaper than making one for each input.
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("easy-invite.db");
@@ -56,7 +57,7 @@ static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(file).unwrap()
 });
 
-/// Reading them takes longer than most inputs do.
+/// The languages. Reading them takes longer than most inputs.
 static LANGUAGES: LazyLock<Arc<Languages>> = LazyLock::new(|| Arc::new(Languages::built_in()));
 
 /// The instant at which everything happens.
@@ -79,22 +80,23 @@ pub struct Server {
     bytes: Vec<u8>,
     opened: bool,
     building: Option<ElementFromEvents>,
-    /// The answers that have to come: how many of each.
+    /// The answers that have to come, and how many of each.
     owed: BTreeMap<Answer, usize>,
-    /// The errors that may come.
+    /// The errors that may come, and how many of each.
     tolerated: BTreeMap<Answer, usize>,
     /// How many presences may come.
     presences: usize,
-    /// What was sent is no longer whole stanzas; so many stanzas may come in answer to it.
+    /// How many stanzas may come at most, once something else than whole stanzas was sent.
     broken: Option<usize>,
-    /// What the daemon gave away last.
+    /// The token that the daemon told last.
     token: String,
+    /// The id of the session that the daemon opened last.
     session: String,
 }
 
 impl Server {
-    /// Lets `talk` speak with a new daemon with a new, empty store, then sees to it that the daemon still answers and has answered
-    /// every request once, and that it ends when the stream does.
+    /// Lets `talk` speak with a new daemon that has an empty store. Fails unless the daemon then
+    /// still answers, has answered every request once, and ends when the stream does.
     pub fn run(talk: impl AsyncFnOnce(&mut Server)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -150,13 +152,13 @@ impl Server {
         server
     }
 
-    /// A text in which `{token}` and `{session}` are what the daemon gave away last.
+    /// The text with the last token and session in the place of `{token}` and `{session}`.
     pub fn filled_in(&self, text: &str) -> String {
         text.replace("{token}", &self.token).replace("{session}", &self.session)
     }
 
-    /// Sends a text and takes what the daemon answers to it, until every request in it has its answer. A text that is not
-    /// made of whole stanzas, and what follows it, may end the stream, and is not waited for.
+    /// Sends a text, and returns the answers when every request in it has one. A text that is not
+    /// made of whole stanzas may end the stream. It, and what follows, is not waited for.
     pub async fn send(&mut self, text: &str) -> Vec<Element> {
         match (self.broken, sent(text)) {
             (None, Some(stanzas)) => self.expect(stanzas),
@@ -171,13 +173,13 @@ impl Server {
         answers
     }
 
-    /// Sends what is not even text.
+    /// Sends bytes that are not UTF-8.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         self.expect_anything(bytes);
         self.write(bytes).await;
     }
 
-    /// From here on nobody can say what is answered, but for how much at the most.
+    /// From here on, only the number of answers is bounded.
     fn expect_anything(&mut self, bytes: &[u8]) {
         let before = self.broken.unwrap_or_else(|| self.presences + self.tolerated.values().sum::<usize>());
         self.broken = Some(before + 2 * bytes.iter().filter(|byte| **byte == b'<').count());
@@ -187,7 +189,7 @@ impl Server {
         if self.broken.is_none() {
             self.send(PING).await;
         }
-        // The daemon may have ended before, for a reason of its own.
+        // The daemon may have ended the stream already.
         drop(self.pipe.shutdown().await);
         while let Some(stanza) = self.next().await {
             self.take(stanza).await;
@@ -217,7 +219,7 @@ impl Server {
         assert!(written.is_ok() || self.broken.is_some(), "the daemon closed the stream: {written:?}");
     }
 
-    /// Takes a stanza of the daemon: answers its questions, and returns its answers.
+    /// Takes a stanza of the daemon. A question is answered, and an answer is checked and returned.
     async fn take(&mut self, stanza: Element) -> Option<Element> {
         let [from, to, id] = ["from", "to", "id"].map(|name| stanza.attr(name).map(str::to_owned));
         let kind = stanza.attr("type").unwrap_or_default();
@@ -228,7 +230,7 @@ impl Server {
         }
         let answer = (stanza.name().to_owned(), [to, from, id]);
         match (self.broken.as_mut(), stanza.name(), kind) {
-            (Some(left), ..) => *left = left.checked_sub(1).expect("more stanzas came than anything can have led to"),
+            (Some(left), ..) => *left = left.checked_sub(1).expect("more stanzas came than the input can lead to"),
             (None, "iq", "result") => assert!(take_one(&mut self.owed, &answer), "nobody asked: {}", text(&stanza)),
             (None, "presence", "" | "subscribed" | "unsubscribed") => {
                 self.presences = self.presences.checked_sub(1).expect("a presence that nobody asked for");
@@ -250,7 +252,7 @@ impl Server {
         Some(stanza)
     }
 
-    /// The hook: knows three accounts, and says something different of every reservation.
+    /// Answers as the hook: it knows three accounts, and the fate of a reservation varies.
     async fn answer(&mut self, question: &Element, host: &str, id: &str) {
         let payload = question.children().next().expect("a question");
         assert!(payload.ns() == GATE && matches!(host, HOST | "example.net"), "{}", text(question));
@@ -272,7 +274,7 @@ impl Server {
         self.write(iq.as_bytes()).await;
     }
 
-    /// The next element on the stream; `None` when the stream has ended.
+    /// The next element on the stream. `None` when the stream has ended.
     async fn next(&mut self) -> Option<Element> {
         loop {
             let mut slice = self.bytes.as_slice();
@@ -294,7 +296,9 @@ impl Server {
                     }
                 }
                 Ok(None) => return None,
-                Err(rxml::error::EndOrError::Error(error)) => panic!("the daemon wrote what is no XML: {error}"),
+                Err(rxml::error::EndOrError::Error(error)) => {
+                    panic!("the daemon wrote something that is not XML: {error}")
+                }
                 Err(rxml::error::EndOrError::NeedMoreData) => {
                     let mut buffer = [0; 4096];
                     let reading = tokio::time::timeout(PATIENCE, self.pipe.read(&mut buffer)).await;
