@@ -1,6 +1,8 @@
-//! The command line: the table of commands, the log, and how the program ends. Each command has a file of its own.
+//! The command line: the table of commands, the log, and how the program ends. Each command has a
+//! file of its own.
 //!
-//! Results go to stdout; messages and logs go to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Results go to stdout; messages and logs go to stderr. Exit codes: 0 done, 1 failed, 2 wrong
+//! usage.
 
 mod backup;
 mod check;
@@ -45,9 +47,10 @@ const EXIT_USAGE: u8 = 2;
 
 /// Invite-only registration for XMPP servers
 ///
-/// easy-invite makes links with which people register on an XMPP server that is closed to everybody else. A link works
-/// as often as it is meant to, and whoever uses it becomes a contact of the person who invited them. easy-invite runs
-/// beside Prosody as an external component. The commands here work on its store directly, whether it runs or not.
+/// easy-invite makes links with which people register on an XMPP server that is closed to everybody
+/// else. A link works as often as it is meant to, and whoever uses it becomes a contact of the
+/// person who invited them. easy-invite runs beside Prosody as an external component. The commands
+/// here work on its store directly, whether it runs or not.
 #[derive(Debug, Parser)]
 #[command(
     name = "easy-invite",
@@ -63,7 +66,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// The configuration [default: $EASY_INVITE_CONFIG, ./config.toml, /etc/easy-invite/config.toml]
+    /// The configuration [default: $EASY_INVITE_CONFIG, ./config.toml,
+    /// /etc/easy-invite/config.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     config: Option<PathBuf>,
 

@@ -1,11 +1,12 @@
-//! The control socket: a Unix socket on which the running daemon answers the command line, which cannot ask the chat
-//! server by itself. Does this account exist? Is the hook there? Is the daemon connected?
+//! The control socket: a Unix socket on which the running daemon answers the command line, which
+//! cannot ask the chat server by itself. Does this account exist? Is the hook there? Is the daemon
+//! connected? Which reservations fail?
 //!
-//! One line of JSON asks, one line answers. Only the daemon's own user and root are answered, who could read the
-//! configuration as well: the bounds here are against mistakes.
+//! One line of JSON asks, one line answers. Only the daemon's own user and root are answered, who
+//! could read the configuration as well: the bounds here are against mistakes.
 //!
-//! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]): that user may have
-//! put anything in its place.
+//! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]):
+//! that user may have put anything in its place.
 
 use std::ffi::OsStr;
 use std::io;
@@ -28,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat_server::{Account, Answer, Ask, ChatServer, Hook, Link, Question, Questions, Reply, Unreachable};
 use crate::files::{FileError, Folder};
+use crate::invites::Unsettled;
 use crate::texts::printable;
 
-/// The longest line, in bytes: two names of 1,023 bytes each, with every byte escaped, and some words.
+/// The longest line, in bytes: two names of 1,023 bytes each, with every byte escaped, and some
+/// words.
 const LONGEST_LINE: usize = 16 * 1024;
 
 /// How many connections the daemon serves at a time. Others wait to be accepted.
@@ -42,10 +45,12 @@ const CLIENT_CONNECTIONS: usize = 8;
 /// How long the daemon waits for the next question, and for its answer to be read.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client waits: longer than the daemon waits for the chat server, so that the daemon can say what is wrong.
+/// How long a client waits: longer than the daemon waits for the chat server, so that the daemon
+/// can say what is wrong.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// The longest path that the system takes for a socket (`sun_path` has 108 bytes, the last of them zero).
+/// The longest path that the system takes for a socket (`sun_path` has 108 bytes, the last of them
+/// zero).
 const LONGEST_PATH: usize = 107;
 
 /// A question, as it stands on a line.
@@ -58,6 +63,8 @@ enum Request {
     Hello { host: DomainPart },
     /// How does the connection to the chat server stand?
     Link {},
+    /// Which reservations could not be settled several times?
+    Unsettled {},
 }
 
 /// An answer, as it stands on a line.
@@ -67,7 +74,21 @@ enum Response {
     Account(Account),
     Hook(Hook),
     Link(Link),
+    /// The oldest, and how many there are in all.
+    Unsettled(Vec<Unsettled>, usize),
     Unreachable(Unreachable),
+}
+
+/// What the daemon knows, and answers from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The chat server.
+    pub chat_server: ChatServer,
+    /// How the connection to it stands.
+    pub link: watch::Receiver<Link>,
+    /// The oldest reservations that could not be settled several times, and how many there are in
+    /// all.
+    pub unsettled: Arc<dyn Fn() -> (Vec<Unsettled>, usize) + Send + Sync>,
 }
 
 /// Why the daemon cannot have its socket.
@@ -148,7 +169,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Another daemon may have its own socket there by now. What stays behind, the next daemon replaces.
+        // Another daemon may have its own socket there by now. What stays behind, the next daemon
+        // replaces.
         if let Some(name) = self.path.file_name()
             && self.folder.socket(name).is_ok_and(|inode| inode == self.inode)
         {
@@ -158,7 +180,7 @@ impl Drop for Listener {
 }
 
 /// Answers until `stop`.
-pub async fn serve(listener: Listener, chat_server: ChatServer, link: watch::Receiver<Link>, stop: CancellationToken) {
+pub async fn serve(listener: Listener, sources: Sources, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = async {
@@ -171,9 +193,9 @@ pub async fn serve(listener: Listener, chat_server: ChatServer, link: watch::Rec
         };
         match accepted {
             Ok((stream, _)) if listener.trusts(&stream) => {
-                let (chat_server, link, stop) = (chat_server.clone(), link.clone(), stop.clone());
+                let (sources, stop) = (sources.clone(), stop.clone());
                 tokio::spawn(async move {
-                    let served = stop.run_until_cancelled(serve_connection(stream, &chat_server, &link)).await;
+                    let served = stop.run_until_cancelled(serve_connection(stream, &sources)).await;
                     if let Some(Err(error)) = served {
                         tracing::debug!(%error, "a connection to the control socket failed");
                     }
@@ -190,27 +212,27 @@ pub async fn serve(listener: Listener, chat_server: ChatServer, link: watch::Rec
     }
 }
 
-async fn serve_connection(
-    stream: UnixStream,
-    chat_server: &ChatServer,
-    link: &watch::Receiver<Link>,
-) -> io::Result<()> {
+async fn serve_connection(stream: UnixStream, sources: &Sources) -> io::Result<()> {
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
     while let Some(line) = timeout(IDLE_TIMEOUT, lines.next()).await? {
         let request = serde_json::from_str(&line.map_err(io::Error::other)?)?;
-        let response = serde_json::to_string(&respond(request, chat_server, link).await)?;
+        let response = serde_json::to_string(&respond(request, sources).await)?;
         timeout(IDLE_TIMEOUT, lines.send(response)).await?.map_err(io::Error::other)?;
     }
     Ok(())
 }
 
-async fn respond(request: Request, chat_server: &ChatServer, link: &watch::Receiver<Link>) -> Response {
+async fn respond(request: Request, sources: &Sources) -> Response {
     let answer = match request {
         Request::Account { host, username } => {
-            chat_server.account(&BareJid::from_parts(Some(&username), &host)).await.map(Response::Account)
+            sources.chat_server.account(&BareJid::from_parts(Some(&username), &host)).await.map(Response::Account)
         }
-        Request::Hello { host } => chat_server.hello(host).await.map(Response::Hook),
-        Request::Link {} => Ok(Response::Link(link.borrow().clone())),
+        Request::Hello { host } => sources.chat_server.hello(host).await.map(Response::Hook),
+        Request::Link {} => Ok(Response::Link(sources.link.borrow().clone())),
+        Request::Unsettled {} => {
+            let (oldest, count) = (sources.unsettled)();
+            Ok(Response::Unsettled(oldest, count))
+        }
     };
     answer.unwrap_or_else(Response::Unreachable)
 }
@@ -238,7 +260,20 @@ impl Daemon {
         }
     }
 
-    /// The chat server, asked through the daemon. The task that asks ends with the last of these handles.
+    /// The oldest reservations that the daemon could not settle several times, and how many there
+    /// are in all.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn unsettled(&self) -> Answer<(Vec<Unsettled>, usize)> {
+        match self.ask(&Request::Unsettled {}).await? {
+            Response::Unsettled(oldest, count) => Ok((oldest, count)),
+            _ => Err(NoAnswer::Senseless.into()),
+        }
+    }
+
+    /// The chat server, asked through the daemon. The task that asks ends with the last of these
+    /// handles.
     pub fn chat_server(&self) -> ChatServer {
         let (chat_server, questions) = ChatServer::channel();
         tokio::spawn(forward(self.clone(), questions));

@@ -1,9 +1,9 @@
 //! Files in a folder that may belong to another user.
 //!
 //! On the command line, root works in folders of the daemon's user, who can put a link or anything
-//! else there, under any name, at any moment. So nothing here follows a link in such a folder, and a
-//! file changes its owner by its handle, right after it was created. What opens files by their paths, as SQLite does, runs [as the folder's
-//! owner](Folder::as_owner).
+//! else there, under any name, at any moment. So nothing here follows a link in such a folder, and
+//! a file changes its owner by its handle, right after it was created. What opens files by their
+//! paths, as SQLite does, runs [as the folder's owner](Folder::as_owner).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -54,7 +54,8 @@ pub enum FileError {
     NotSocket(PathBuf),
     /// It has hard links.
     #[error(
-        "{} has a second name (it is a hard link), which may be somebody else's: copy it, and put the copy in its place",
+        "{} has a second name (it is a hard link), which may be somebody else's: \
+         copy it, and put the copy in its place",
         printable(.0.display())
     )]
     HardLink(PathBuf),
@@ -87,8 +88,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder; without a path, the working directory. Root follows a link to it only where the link is root's or
-    /// belongs to the folder's owner: another user could lead root to a folder that is not theirs.
+    /// Opens a folder; without a path, the working directory. Root follows a link to it only where
+    /// the link is root's or belongs to the folder's owner: another user could lead root to a
+    /// folder that is not theirs.
     ///
     /// # Errors
     /// If it is not there or cannot be opened, or a link of another user leads to it.
@@ -110,8 +112,9 @@ impl Folder {
         Ok((Self::open(file.parent().unwrap_or(Path::new("")))?, name))
     }
 
-    /// Opens a folder in this one, and creates it first, with the mode 0755, where it is not there. A link is not
-    /// followed. For work that is done [as the owner](Folder::as_owner): a new folder belongs to the user of this thread.
+    /// Opens a folder in this one, and creates it first, with the mode 0755, where it is not there.
+    /// A link is not followed. For work that is done [as the owner](Folder::as_owner): a new folder
+    /// belongs to the user of this thread.
     ///
     /// # Errors
     /// If it cannot be created or opened, or is no folder.
@@ -151,14 +154,15 @@ impl Folder {
             && !self.owner.is_root()
             && let Err(error) = rustix::fs::fchown(&file, Some(self.owner), Some(self.group))
         {
-            // A root without privileges (in a container) creates nothing that is a danger to others.
+            // A root without privileges (in a container) creates nothing that is a danger to
+            // others.
             tracing::debug!(%error, "a new file stays with its owner");
         }
         Ok(file)
     }
 
-    /// The size of a file in bytes, if it is there and is what may be opened by its name: a regular file without other
-    /// names that belongs to the folder's owner, or to the user of this process.
+    /// The size of a file in bytes, if it is there and is what may be opened by its name: a regular
+    /// file without other names that belongs to the folder's owner, or to the user of this process.
     ///
     /// # Errors
     /// If it is anything else.
@@ -187,7 +191,8 @@ impl Folder {
     /// Removes a socket, if it is there.
     ///
     /// # Errors
-    /// If it is no socket, or belongs neither to the folder's owner nor to the user of this process.
+    /// If it is no socket, or belongs neither to the folder's owner nor to the user of this
+    /// process.
     pub fn remove_socket(&self, name: &OsStr) -> Result<(), FileError> {
         if let Some(stat) = self.stat_socket(name)? {
             self.ensure_trusted(name, &stat)?;
@@ -248,7 +253,8 @@ impl Folder {
         match rustix::fs::renameat_with(&self.handle, from, &self.handle, to, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(FileError::Exists(self.path.join(to))),
-            // Not every file system can do this in one step (NFS). Then an empty file takes the name first.
+            // Not every file system can do this in one step (NFS). Then an empty file takes the
+            // name first.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
                 drop(self.create(to, 0o600)?);
                 self.rename(from, to).inspect_err(|_| self.remove(to))
@@ -274,8 +280,9 @@ impl Folder {
         readable.and_then(rustix::fs::fsync).map_err(|error| system(self.path(), error))
     }
 
-    /// Does some work as the folder's owner, where this process is root and the folder another user's. Whatever a path
-    /// leads to then, that user could have done the same. Threads that the work starts act as that user as well.
+    /// Does some work as the folder's owner, where this process is root and the folder another
+    /// user's. Whatever a path leads to then, that user could have done the same. Threads that the
+    /// work starts act as that user as well.
     ///
     /// # Errors
     /// If the system refuses to change the user.
@@ -297,7 +304,8 @@ impl Folder {
     fn become_owner(&self) -> Result<(), FileError> {
         let failed = |error| system(self.path(), error);
         let held = rustix::thread::capabilities(None).map_err(failed)?.permitted;
-        // A root that may not change its user (in a container) has no power over others' files either.
+        // A root that may not change its user (in a container) has no power over others' files
+        // either.
         if !held.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
             return Ok(());
         }

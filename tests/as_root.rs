@@ -1,5 +1,5 @@
-//! What the command line does as root in a folder that belongs to the daemon's user, who may have put anything there.
-//! Root alone can try this; for others, these tests have nothing to say.
+//! What the command line does as root in a folder that belongs to the daemon's user, who may have
+//! put anything there. Root alone can try this; for others, these tests have nothing to say.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;

@@ -8,12 +8,14 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Reply, Unreachable};
 use easy_invite::config;
-use easy_invite::control::{self, Listener};
+use easy_invite::control::{self, Listener, Sources};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
+use easy_invite::invites::Unsettled;
 use easy_invite::store::{Claim, Filter, Store, StoreUrl};
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -170,7 +172,8 @@ impl Drop for Daemon {
     }
 }
 
-/// A daemon's control socket in this process, with a chat server that knows alice (an admin) and bob on example.org.
+/// A daemon's control socket in this process, with a chat server that knows alice (an admin) and
+/// bob on example.org.
 struct ScriptedDaemon {
     _runtime: tokio::runtime::Runtime,
     stop: CancellationToken,
@@ -179,6 +182,11 @@ struct ScriptedDaemon {
 
 impl ScriptedDaemon {
     fn start(socket: &Path, link: Link) -> Self {
+        Self::with_unsettled(socket, link, Vec::new(), 0)
+    }
+
+    /// One that could not settle these reservations, of so many in all.
+    fn with_unsettled(socket: &Path, link: Link, unsettled: Vec<Unsettled>, count: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
         let (sender, receiver) = watch::channel(link);
@@ -204,7 +212,8 @@ impl ScriptedDaemon {
             }
         });
         let listener = runtime.block_on(async { Listener::bind(socket) }).unwrap();
-        runtime.spawn(control::serve(listener, chat_server, receiver, stop.clone()));
+        let unsettled = Arc::new(move || (unsettled.clone(), count));
+        runtime.spawn(control::serve(listener, Sources { chat_server, link: receiver, unsettled }, stop.clone()));
         ScriptedDaemon { _runtime: runtime, stop, _link: sender }
     }
 }
@@ -787,7 +796,8 @@ fn a_store_that_cannot_be_used_is_told_in_one_line() {
 
     fs::write(&store, "this is no database, though it is long enough to be one".repeat(20)).unwrap();
     all_fail(&format!(
-        "the store {display} is damaged or is no store of easy-invite (file is not a database): restore it from a backup"
+        "the store {display} is damaged or is no store of easy-invite (file is not a database): \
+         restore it from a backup"
     ));
     fs::remove_file(&store).unwrap();
 
@@ -942,8 +952,8 @@ fn check_asks_the_daemon() {
          store                    ok     easy-invite.db\n\
          component                ok     invite.example.org at 127.0.0.1:1 (the running daemon)\n\
          hook example.org         ok     Prosody 0.12.3\n\
-         hook pages.example       FAILED the chat server has no such host. If it is there, Prosody's log says why it did \
-         not load; its easy_invite_component has to be \"invite.example.org\"\n"
+         hook pages.example       FAILED the chat server has no such host. If it is there, Prosody's log says why \
+         it did not load; its easy_invite_component must be \"invite.example.org\"\n"
     );
     let one_host = CONFIG.split("[hosts.\"pages.example\"]").next().unwrap();
     fs::write(scratch.path("config.toml"), one_host).unwrap();
@@ -952,7 +962,9 @@ fn check_asks_the_daemon() {
     assert!(lines.iter().all(|line| line["ok"] == true));
     assert_eq!(
         lines[3],
-        serde_json::json!({"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "Prosody 0.12.3"})
+        serde_json::json!(
+            {"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "Prosody 0.12.3"}
+        )
     );
 }
 
@@ -976,7 +988,8 @@ fn check_says_what_is_wrong_with_the_configuration() {
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     assert_eq!(
         ran.stdout,
-        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, limits, web, hosts\n"
+        "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, \
+         limits, web, hosts\n"
     );
 }
 
@@ -989,7 +1002,8 @@ fn the_daemon_runs_once_and_ends_cleanly() {
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     scratch.fails(&["run"], "easy-invite is already running: it answers on easy-invite.db.sock");
 
-    // Beside it, the store can be used; the accounts cannot be looked up, as there is no chat server.
+    // Beside it, the store can be used; the accounts cannot be looked up, as there is no chat
+    // server.
     let ran = scratch.run(&["generate", "example.org", "--username", "carol"]);
     assert_eq!(ran.code, 0);
     assert!(ran.stderr.starts_with("easy-invite: warning: whether the accounts exist could not be checked: "));
@@ -1141,7 +1155,8 @@ fn a_daemon_that_hangs_is_not_taken_for_a_wrong_port() {
 
 // looking after the data, in a store of either kind
 
-/// The variable that holds the URL of a PostgreSQL superuser, in whose server the tests make databases of their own.
+/// The variable that holds the URL of a PostgreSQL superuser, in whose server the tests make
+/// databases of their own.
 const POSTGRES_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 
 /// A database of its own, which goes with the test.
@@ -1171,7 +1186,8 @@ impl Drop for Database {
     }
 }
 
-/// Runs SQL on a PostgreSQL server, each statement by itself, and returns the first value of its last row, if any.
+/// Runs SQL on a PostgreSQL server, each statement by itself, and returns the first value of its
+/// last row, if any.
 fn execute(url: &str, sql: &str) -> Option<String> {
     within(async {
         let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
@@ -1251,8 +1267,9 @@ impl Stored {
         let end = if self.database.is_none() { ")" } else { "))" };
         self.with(async |store| drop(store));
         self.sql(&format!(
-            "{each}{count}{end} INSERT INTO invite (id, token_hash, type, host, issuer, roles, groups, max_uses, created_at) \
-             SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', 1, 1000 FROM each"
+            "{each}{count}{end} INSERT INTO invite (id, token_hash, type, host, issuer, roles, groups, max_uses, \
+             created_at) SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', 1, \
+             1000 FROM each"
         ));
     }
 
@@ -1412,8 +1429,8 @@ fn a_backup_is_restored_into_an_empty_store_of_either_kind() {
         scratch.fails(
             &["restore", "kept.db"],
             &format!(
-                "the store {} is not empty, and nothing is overwritten: move the file away first, or let store.url name \
-                 an empty database",
+                "the store {} is not empty, and nothing is overwritten: move the file away first, or let store.url \
+                 name an empty database",
                 stored.name()
             ),
         );
@@ -1649,6 +1666,27 @@ fn check_warns_of_uses_that_have_been_open_for_long() {
         assert!(printed.contains("\nopen uses                WARN   "), "{printed}");
         scratch.store_is_well();
     }
+}
+
+#[test]
+fn check_warns_of_reservations_that_the_daemon_cannot_settle() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org"]);
+    let unsettled = ["carol", "dave"].map(|name| Unsettled {
+        account: format!("{name}@example.org"),
+        invite: "w7d3kq9xmt2c".to_owned(),
+        reserved_at: Timestamp::UNIX_EPOCH,
+        reason: "the account store is away".to_owned(),
+    });
+    let _daemon = ScriptedDaemon::with_unsettled(&scratch.socket(), Link::Connected, unsettled.into(), 9);
+    let found = scratch.run(&["check", "--json"]).stdout;
+    let lines: Vec<Value> = found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let warnings: Vec<_> = lines.iter().filter(|line| line["part"] == "open uses").collect();
+    assert!(warnings.len() == 1 && warnings[0]["ok"] == true && warnings[0]["warning"] == true, "{found}");
+    let named = "carol@example.org by invite w7d3kq9xmt2c since 1970-01-01T00:00:00Z (the account store is away), \
+                 dave@example.org by invite w7d3kq9xmt2c since 1970-01-01T00:00:00Z (the account store is away), \
+                 and 7 more: ";
+    assert!(text(warnings[0], "detail").starts_with(named), "{found}");
 }
 
 #[test]

@@ -15,10 +15,11 @@ use crate::store::{Contents, Store, StoreUrl};
 
 /// Copy the store into a file, while the daemon runs
 ///
-/// The file is the store as it is at one moment, whichever kind it is: an SQLite store of its own, which `restore` takes,
-/// and which can be listed and checked with store.url = "sqlite:FILE". It appears under its name when it is whole, read
-/// back and on the disk, and nothing is overwritten. Only its owner may read it: it says who invited whom, but no
-/// token. What a backup that was cut short leaves ends in .unfinished and can be removed.
+/// The file is the store as it is at one moment, whichever kind it is: an SQLite store of its own,
+/// which `restore` takes, and which can be listed and checked with store.url = "sqlite:FILE". It
+/// appears under its name when it is whole, read back and on the disk, and nothing is overwritten.
+/// Only its owner may read it: it says who invited whom, but no token. What a backup that was cut
+/// short leaves ends in .unfinished and can be removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite backup /var/backups/easy-invite-$(date +%F).db
@@ -49,7 +50,8 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     Ok(())
 }
 
-/// Makes the backup in the same folder, under a name that nobody takes for a backup, until it is whole and on the disk.
+/// Makes the backup in the same folder, under a name that nobody takes for a backup, until it is
+/// whole and on the disk.
 async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Contents> {
     // Held until the end: what the system fails to write meanwhile, it tells when this is synced.
     let created = folder.create(unfinished, 0o600)?;

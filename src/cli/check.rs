@@ -1,4 +1,5 @@
-//! `easy-invite check`: is all well?
+//! `easy-invite check`: looks at the configuration, the store, the web side, the component and the
+//! hooks.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -27,24 +28,27 @@ use crate::xmpp;
 /// How long to wait for the chat server to accept the component or to refuse it.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a daemon that is just connecting is asked whether it has succeeded.
+/// How often a daemon that is still connecting is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How many hooks are asked at a time.
 const HOOKS_AT_A_TIME: usize = 16;
 
-/// How long a use is open before somebody should look at it. One whose chat server is there is settled within seconds.
+/// How long a use is reserved before somebody should look at it. If its chat server is there, it
+/// takes seconds.
 const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many of these are named at the most, the oldest first.
+/// How many of these are named at most, the oldest first.
 const OPEN_USES_NAMED: u32 = 20;
 
 /// Check configuration, store, web side, component and hooks
 ///
-/// Prints a line for each of: the configuration, the store (which is read as a whole), the web side (whose every page is made
-/// once), the connection of the component to the chat server, and the hook of each host. A line that says FAILED says what to do; then the exit code is 1. One that says
-/// WARN tells what works, but should be mended: a PostgreSQL server that does not sync its disk, uses that have been open
-/// for more than an hour. If the daemon runs, it is asked; otherwise this connects for the moment.
+/// Prints a line for each of: the configuration, the store (reading all of it), the web side
+/// (making every page once), the component's connection to the chat server, and the hook of each
+/// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
+/// something that works and should be mended: a PostgreSQL server that does not wait for its disk,
+/// or uses that stay reserved. If the daemon runs, it is asked. Otherwise this command connects to
+/// the chat server for a moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -59,7 +63,7 @@ struct Line<'a> {
     detail: &'a str,
 }
 
-/// What was found: it fails, or it works, or it works and should be mended all the same.
+/// What was found of a part. A warning is something that works and should be mended all the same.
 enum Found {
     Ok(String),
     Warning(String),
@@ -120,7 +124,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     }
     let daemon = Daemon::at(config.control_socket.clone());
     let running = settled_of(&daemon).await;
-    // A daemon that runs has its secret; without one, this needs it.
+    // A running daemon has its secret. If none runs, this command needs it.
     let secret = match running {
         Ok(None) => config.xmpp().map(drop),
         _ => Ok(()),
@@ -140,12 +144,13 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     }
 
     if let Some(web) = &config.web {
-        report.line("web", None, web_found(web, matches!(running, Ok(None))).await)?;
+        report.line("web", None, web_found(web, !matches!(running, Ok(None))).await)?;
     }
 
     match running {
         Ok(Some(link)) => {
             report.line("component", None, component_found(&config, &link, "the running daemon"))?;
+            report_unsettled(&mut report, &daemon).await?;
             report_hooks(&mut report, &config, &daemon.chat_server(), &link).await?;
         }
         Ok(None) => match (store, config.xmpp()) {
@@ -163,12 +168,12 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     report.end()
 }
 
-/// What works, but may not for long. A store that cannot be read has been reported already.
+/// Warns of what the store shows. If it cannot be read, that has been reported already.
 async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<()> {
     let off = store.unsafe_settings().await.unwrap_or_default();
     if !off.is_empty() {
         let settings: Vec<_> = off.iter().map(|setting| format!("{setting}=off")).collect();
-        let words = "what is acknowledged may be lost with the power. Turn it on in postgresql.conf";
+        let words = "a power failure may lose what was acknowledged. Turn it on in postgresql.conf";
         report.line("store", None, Found::Warning(format!("PostgreSQL runs with {}: {words}", settings.join(", "))))?;
     }
     let long_ago = now().saturating_sub(OPEN_FOR_LONG).unwrap_or(Timestamp::MIN);
@@ -179,10 +184,10 @@ async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<(
     }
     for (server, uses) in of_server {
         let advice = match server.as_str() {
-            "" => "reserved by a chat server of unknown id; the daemon settles them when it is connected".to_owned(),
+            "" => "reserved by a chat server of unknown id. The daemon settles them when it is connected".to_owned(),
             id => format!(
-                "reserved by the chat server {id}, which settles them when it is back; if it never is: easy-invite \
-                 release --server {id}"
+                "reserved by the chat server {id}, which settles them when it is back. If it never comes back: \
+                 easy-invite release --server {id}"
             ),
         };
         report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
@@ -190,10 +195,30 @@ async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<(
     Ok(())
 }
 
-/// The pages are made once each, and the door is there; `closed` says that no daemon holds it.
-async fn web_found(config: &web::Config, closed: bool) -> Result<String, String> {
+/// Warns of the reservations that the running daemon fails to settle. If it does not answer, other
+/// lines say so.
+async fn report_unsettled(report: &mut Report, daemon: &Daemon) -> anyhow::Result<()> {
+    let (oldest, count) = daemon.unsettled().await.unwrap_or_default();
+    if oldest.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = oldest.iter().map(ToString::to_string).collect();
+    let more = match count.saturating_sub(oldest.len()) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let detail = format!(
+        "{}{more}: the daemon failed several times to find out whether the account was made, and the use stays \
+         reserved until it knows. The chat server's log may say more",
+        named.join(", ")
+    );
+    report.line("open uses", None, Found::Warning(detail))
+}
+
+/// Makes every page once, and looks whether the address is free, or answers if a daemon runs.
+async fn web_found(config: &web::Config, daemon_runs: bool) -> Result<String, String> {
     web::Pages::load(config.look.clone(), config.public_url.clone()).map_err(|error| error.to_string())?;
-    if closed {
+    if !daemon_runs {
         web::open(config.listen).await.map_err(|error| error.to_string())?;
     } else if !web::answers(config.listen).await {
         return Err(format!(
@@ -226,8 +251,8 @@ async fn report_hooks(
         let found = match link {
             Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| {
                 format!(
-                    "{reason}. If it is there, Prosody's log says why it did not load; its easy_invite_component has \
-                     to be \"{}\"",
+                    "{reason}. If it is there, Prosody's log says why it did not load; its easy_invite_component must \
+                     be \"{}\"",
                     config.component
                 )
             }),
@@ -242,11 +267,11 @@ async fn report_hooks(
     Ok(())
 }
 
-/// The link of the daemon, if one runs, once the chat server accepted the component or refused it.
+/// The link of the daemon, if one runs, once the chat server has accepted or refused the component.
 async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
     let begin = Instant::now();
     loop {
-        // One that hangs is not one that is connecting: the time for its answer runs out by itself.
+        // A daemon that hangs is not asked again: it has had its time for the answer.
         match daemon.link().await {
             Ok(Some(Link::Connecting)) if begin.elapsed() < LINK_TIMEOUT => sleep(ASK_AGAIN).await,
             answer => return answer,
@@ -254,7 +279,7 @@ async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
     }
 }
 
-/// The component, run for the moment of the check.
+/// The component, run for the check because no daemon runs.
 struct OwnComponent {
     chat_server: ChatServer,
     link: watch::Receiver<Link>,
@@ -272,7 +297,7 @@ impl OwnComponent {
         OwnComponent { chat_server, link, stop, running }
     }
 
-    /// The link, once the chat server accepted the component or refused it.
+    /// The link, once the chat server has accepted or refused the component.
     async fn settled(&mut self) -> Link {
         let settled = self.link.wait_for(|link| *link != Link::Connecting);
         match timeout(LINK_TIMEOUT, settled).await {
@@ -284,7 +309,7 @@ impl OwnComponent {
 
     async fn end(self) {
         self.stop.cancel();
-        // Should it not end in time, it ends with the program.
+        // If it does not end in time, it ends with the program.
         drop(timeout(LINK_TIMEOUT, self.running).await);
     }
 }

@@ -31,8 +31,8 @@ impl Context {
         Ok(Config::load(&config::find(self.config_file.clone())?)?)
     }
 
-    /// The configured store, which must exist, and the service over it. Accounts are looked up through the running
-    /// daemon.
+    /// The configured store, which must exist, and the service over it. Accounts are looked up
+    /// through the running daemon.
     ///
     /// # Errors
     /// If the configuration or the store cannot be used.

@@ -10,9 +10,10 @@ use crate::store::Forgotten;
 
 /// Erase what is known of one person
 ///
-/// This erases the invites that they made or that name them (pending ones too), their uses of others' invites, whom
-/// they invited, and who invited them. The chat server keeps their account and contacts, and nothing is erased from
-/// backups and logs: delete the account there first, and see docs/operations.md for the rest.
+/// This erases the invites that they made or that name them (pending ones too), their uses of
+/// others' invites, whom they invited, and who invited them. The chat server keeps their account
+/// and contacts, and nothing is erased from backups and logs: delete the account there first, and
+/// see docs/operations.md for the rest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {
@@ -33,8 +34,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let Forgotten { open, invites, uses, invited, known } = forgotten;
     anyhow::ensure!(
         open == 0,
-        "nothing was erased: invites of {jid}, or for them, are being used at this moment (uses: {open}). Run it again in \
-         a minute; `easy-invite check` says what has been open for long"
+        "nothing was erased: invites of {jid}, or for them, are being used at this moment (uses: {open}). Run it again \
+         in a minute; `easy-invite check` says what has been open for long"
     );
     let text = if forgotten == Forgotten::default() {
         format!("nothing was known of {jid}")

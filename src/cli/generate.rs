@@ -22,8 +22,9 @@ const AT_A_TIME: usize = 256;
 
 /// Make an invite and print its link(s)
 ///
-/// Prints the link for people, where the host has a landing page, then the xmpp: link for chat clients. They hold the
-/// invite's secret and cannot be shown again. Without options, the invite registers one account.
+/// Prints the link for people, where the host has a landing page, then the xmpp: link for chat
+/// clients. They hold the invite's secret and cannot be shown again. Without options, the invite
+/// registers one account.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite generate example.org
@@ -38,7 +39,8 @@ pub struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// Makes so many invites, and prints one link a line: the landing page's, or else the xmpp: link
+    /// Makes so many invites, and prints one link a line: the landing page's, or else the xmpp:
+    /// link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
@@ -100,7 +102,8 @@ fn print_one(issued: &Issued, now: Timestamp, qr: bool, json: bool) -> anyhow::R
     Ok(())
 }
 
-/// Makes several invites at a time and prints each as soon as it is stored. The first failure stops it.
+/// Makes several invites at a time and prints each as soon as it is stored. The first failure stops
+/// it.
 async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> anyhow::Result<()> {
     let failure: Cell<Option<anyhow::Error>> = Cell::new(None);
     let failed = Cell::new(false);

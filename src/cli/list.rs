@@ -17,8 +17,8 @@ const NOTE_LENGTH: usize = 40;
 
 /// List invites, the newest first
 ///
-/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note if any invite has them.
-/// The links cannot be shown: the store keeps a hash of each invite's secret.
+/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note if any
+/// invite has them. The links cannot be shown: the store keeps a hash of each invite's secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite list

@@ -14,11 +14,12 @@ use crate::store::{Store, StoreUrl};
 
 /// Copy one store into another, of either kind
 ///
-/// FROM stays as it is; TO is made where there is none. Stop the daemon first: what it changes meanwhile would be lost.
-/// Cut short, it can be run again. What TO holds besides stays. No configuration is needed.
+/// FROM stays as it is; TO is made where there is none. Stop the daemon first: what it changes
+/// meanwhile would be lost. Cut short, it can be run again. What TO holds besides stays. No
+/// configuration is needed.
 ///
-/// Others on this machine see what is typed here, so a password is better not part of a URL: PostgreSQL's is taken from
-/// $PGPASSWORD or ~/.pgpass as well.
+/// Others on this machine see what is typed here, so a password is better not part of a URL:
+/// PostgreSQL's is taken from $PGPASSWORD or ~/.pgpass as well.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite migrate-store sqlite:/var/lib/easy-invite/easy-invite.db postgres://easy_invite@db.example.org/easy_invite
@@ -63,7 +64,8 @@ fn url(name: &str, text: &str) -> anyhow::Result<StoreUrl> {
     text.parse().map_err(|error| wrong_usage(format!("{name}: {error}")))
 }
 
-/// Where a daemon that works on the store may listen: beside the file, and where the configuration says, if there is one.
+/// Where a daemon that works on the store may listen: beside the file, and where the configuration
+/// says, if there is one.
 fn sockets(url: &StoreUrl, context: &Context) -> Vec<PathBuf> {
     let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::load(&file).ok());
     let configured = config.filter(|config| copying::same(&config.store, url)).map(|config| config.control_socket);

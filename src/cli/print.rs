@@ -21,8 +21,8 @@ pub fn complain(message: impl Display) {
     drop(writeln!(io::stderr(), "easy-invite: {}", printable(without_secrets(&message.to_string()))));
 }
 
-/// A message without the tokens and passwords that were typed as arguments: messages are pasted into chats and bug
-/// reports.
+/// A message without the tokens and passwords that were typed as arguments: messages are pasted
+/// into chats and bug reports.
 pub fn without_secrets(message: &str) -> String {
     let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let message = arguments.iter().fold(message.to_owned(), |message, argument| {

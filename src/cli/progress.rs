@@ -12,8 +12,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of something that prints meanwhile. Where the output goes to the same terminal, that is progress enough, and
-    /// drawing over it would garble it.
+    /// Of something that prints meanwhile. Where the output goes to the same terminal, that is
+    /// progress enough, and drawing over it would garble it.
     pub fn beside_output() -> Self {
         Self::drawn(io::stderr().is_terminal() && !io::stdout().is_terminal())
     }

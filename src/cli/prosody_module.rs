@@ -19,8 +19,8 @@ const FILE: &str = "mod_easy_invite.lua";
 
 /// Print or install the module for Prosody
 ///
-/// mod_easy_invite is the part that works within Prosody. This prints the version that belongs to this program, or
-/// installs it where Prosody finds it, in the place of an older one.
+/// mod_easy_invite is the part that works within Prosody. This prints the version that belongs to
+/// this program, or installs it where Prosody finds it, in the place of an older one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite prosody-module --install /usr/local/lib/prosody/modules
@@ -45,14 +45,16 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works as the owner of the folder, or of the deepest that exists: what this makes belongs to that user.
+/// Works as the owner of the folder, or of the deepest that exists: what this makes belongs to that
+/// user.
 fn install(modules: &Path) -> anyhow::Result<()> {
     let there = modules.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
     Folder::open(there)?.as_owner(|_| fs::create_dir_all(modules))??;
     Folder::open(modules)?.as_owner(|modules| write(&modules.subfolder(OsStr::new(FOLDER))?))?
 }
 
-/// Prosody may load the module at any moment: it finds the old file or the new one, and nothing in between.
+/// Prosody may load the module at any moment: it finds the old file or the new one, and nothing in
+/// between.
 fn write(folder: &Folder) -> anyhow::Result<()> {
     let unfinished = format!(".{FILE}.{}", InviteId::generate()?);
     let unfinished = OsStr::new(&unfinished);

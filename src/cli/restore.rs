@@ -13,9 +13,9 @@ use crate::store::{Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
-/// The daemon must not run, and the store has to be empty or not there yet: nothing is overwritten. The backup is read
-/// as a whole first, and brought up to this version's schema where it is older. What was used or taken back after it
-/// was made is in the store as it was before.
+/// The daemon must not run, and the store has to be empty or not there yet: nothing is overwritten.
+/// The backup is read as a whole first, and brought up to this version's schema where it is older.
+/// What was used or taken back after it was made is in the store as it was before.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite restore /var/backups/easy-invite-2026-05-01.db")]
 pub struct Arguments {

@@ -16,9 +16,9 @@ const LONGEST_LIST: u64 = 8 * 1024 * 1024;
 
 /// Revoke invites
 ///
-/// They end at once, also for people who have opened the link already and are about to register. Accounts that were
-/// made with them stay. Prints a line for each invite. Invites that are not known are reported, and the others are
-/// revoked all the same.
+/// They end at once, also for people who have opened the link already and are about to register.
+/// Accounts that were made with them stay. Prints a line for each invite. Invites that are not
+/// known are reported, and the others are revoked all the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite revoke w7d3kq9xmt2c
@@ -85,8 +85,8 @@ fn outcome(before: State) -> &'static str {
     }
 }
 
-/// The references among the arguments and in stdin, each with a name for messages. The name repeats an id only:
-/// anything else that was written may hold a token.
+/// The references among the arguments and in stdin, each with a name for messages. The name repeats
+/// an id only: anything else that was written may hold a token.
 fn named(arguments: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let name_of = |text: &str, place: &str, number: u32| match text.parse() {
         Ok(Reference::Id(id)) => id.to_string(),

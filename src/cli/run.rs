@@ -1,5 +1,7 @@
-//! `easy-invite run`: the daemon.
+//! `easy-invite run`: the daemon. It opens everything, starts the component, the web side and the
+//! control socket, and does what is due from time to time.
 
+use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,33 +15,34 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, service};
 use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
-use crate::control::{self, Listener};
+use crate::control::{self, Listener, Sources};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
 use crate::store::{Store, StoreError, StoreUrl};
 use crate::web;
 use crate::xmpp;
 
-/// How often reservations whose fate is open are looked into, and how old they are by then: a registration that goes
+/// How often open reservations are settled, and how old they are by then: a registration that goes
 /// well takes far less.
 const SETTLE_EVERY: Duration = Duration::from_secs(10);
 const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// How often what ended long ago is removed.
+/// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// How long to wait for a database server that is not there yet, before it is tried again.
+/// How long to wait before a database server that is not there yet is tried again.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// The exit code on a second signal, when nothing was finished.
+/// The exit code after a second signal, when requests in flight were cut short.
 const CUT_SHORT: i32 = 1;
 
 /// Run the daemon, until SIGTERM or Ctrl-C
 ///
-/// It connects to the chat server as a component, answers users' commands and the hook's questions, and connects again
-/// by itself when the connection is lost. It stays in the foreground and logs to stderr, as service managers want it;
-/// $EASY_INVITE_LOG says how much ("debug", "easy_invite=debug"). SIGTERM ends it cleanly: requests in flight are answered
-/// first. A second signal ends it at once.
+/// It connects to the chat server as a component, and answers users' commands and the questions of
+/// the module. When the connection is lost, it connects again. It stays in the foreground and logs
+/// to stderr, as service managers want it; $EASY_INVITE_LOG says how much ("debug",
+/// "easy_invite=debug"). After SIGTERM it answers the requests in flight, then ends. A second
+/// signal ends it at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite run --config /etc/easy-invite/config.toml")]
 pub struct Arguments {}
@@ -69,7 +72,11 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     announce(&config);
 
     let (link_sender, link) = watch::channel(Link::Connecting);
-    let serving = tokio::spawn(control::serve(listener, chat_server, link, stop.clone()));
+    let unsettled = {
+        let invites = invites.clone();
+        Arc::new(move || invites.unsettled())
+    };
+    let serving = tokio::spawn(control::serve(listener, Sources { chat_server, link, unsettled }, stop.clone()));
     let keeping = tokio::spawn({
         let (invites, stop) = (invites.clone(), stop.clone());
         let retention = config.retention;
@@ -78,7 +85,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let showing = web_side.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
     let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
 
-    // The component ends when it is told to; should it fail, the daemon is of no use any more.
+    // The component ends when it is told to. If it fails, the daemon is of no use.
     let ended = connected.await;
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
     serving.await?;
@@ -90,7 +97,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     Ok(())
 }
 
-/// Opens the store. A database server may come up after us.
+/// Opens the store. A database server may start after the daemon.
 async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     loop {
         match Store::open(url).await {
@@ -129,16 +136,16 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    // What a log line is made of is only computed where that line is logged.
+    // Not within the log lines: their arguments are computed only if the line is logged.
     let first = next().await;
     tracing::info!("{first}: stopping");
     stop.cancel();
     let second = next().await;
     tracing::warn!("{second}: stopping at once");
-    std::process::exit(CUT_SHORT);
+    exit(CUT_SHORT);
 }
 
-/// What has to be done from time to time.
+/// Settles open reservations and removes old invites, from time to time.
 async fn keep_house(invites: &Invites, retention: Lifetime) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);

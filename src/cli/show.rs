@@ -22,14 +22,15 @@ const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of the invite, and the accounts that came by it (at most 100, the newest first). Its secret
-/// cannot be shown: the store keeps a hash of it.
+/// Prints all that is known of the invite, and the accounts that came by it (at most 100, the
+/// newest first). Its secret cannot be shown: the store keeps a hash of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite show w7d3kq9xmt2c
   easy-invite show - --qr < link.txt")]
 pub struct Arguments {
-    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on this machine sees it
+    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
+    /// this machine sees it
     #[arg(value_name = "REF")]
     reference: String,
 
