@@ -404,9 +404,10 @@ impl Store {
         run!(self.write release(reservation))
     }
 
-    /// Reservations of invites to these hosts by these hooks (the id of each one's server), made up to an instant, and
-    /// in its second, whose fate is still open; the oldest of every host first, so that a host whose reservations cannot
-    /// be settled keeps back no other's. What seems to be made later than `now` belongs to them: clocks are set.
+    /// Reservations whose fate is open, of invites to these hosts by these hooks (each with the id of its server), made
+    /// up to an instant and in its second. The hosts take turns, and so do the invites of a host, each with its oldest
+    /// reservation first: those that cannot be settled keep back no other host's and no other invite's. What seems to be
+    /// made later than `now` belongs to them, since clocks are set back.
     ///
     /// # Errors
     /// If the store cannot be read.

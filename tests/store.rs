@@ -34,7 +34,7 @@ on_both_engines! {
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
     a_use_is_found_by_how_its_name_begins,
-    what_cannot_be_settled_on_one_host_keeps_back_no_other,
+    what_cannot_be_settled_keeps_back_no_other_host_or_invite,
     many_writers_at_once_are_all_kept,
     it_is_known_since_when_there_is_an_account,
     a_store_is_empty_until_something_is_kept,
@@ -472,25 +472,35 @@ async fn a_use_is_found_by_how_its_name_begins(engine: Engine) {
     assert_eq!(found("dave@example.org", "form.").await, None);
 }
 
-async fn what_cannot_be_settled_on_one_host_keeps_back_no_other(engine: Engine) {
+async fn what_cannot_be_settled_keeps_back_no_other_host_or_invite(engine: Engine) {
     let scratch = Scratch::new(engine).await;
-    let mut made = Vec::new();
-    for (name, second) in
-        [("gone.example", 1001), ("stuck.example", 1002), ("stuck.example", 1003), ("b.example", 1004)]
-    {
-        let invite = scratch.with(|invite| invite.host = host(name)).await;
-        let claim = claim_of(&invite, Purpose::Register, &format!("user{second}@{name}"));
+    let with_many = async |name: &str| scratch.with(|invite| (invite.host, invite.max_uses) = (host(name), None)).await;
+    let [gone, stuck, next, other] = [
+        with_many("gone.example").await,
+        with_many("stuck.example").await,
+        with_many("stuck.example").await,
+        with_many("b.example").await,
+    ];
+    // In the order in which they are made; and in that in which they are found.
+    let of =
+        [(&gone, None), (&stuck, Some(0)), (&stuck, Some(3)), (&stuck, Some(5)), (&next, Some(2)), (&next, Some(4))];
+    let of = of.into_iter().chain([(&other, Some(1))]);
+    let mut expected = vec![None; 6];
+    for ((invite, place), second) in of.zip(1001..) {
+        let claim = claim_of(invite, Purpose::Register, &format!("user{second}@{}", invite.host));
         let claim = Use { reserved_at: at(second), ..claim };
         assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
-        made.push(claim);
+        if let Some(place) = place {
+            expected[place] = Some(claim);
+        }
     }
+    let expected: Vec<_> = expected.into_iter().flatten().collect();
     let served = ["b.example", "stuck.example", "c.example"].map(|name| (host(name), String::new())).to_vec();
-    let found = async |limit| {
+    for limit in 1..10 {
         let found = scratch.store.reserved_until(at(2000), at(5000), served.clone(), limit).await.unwrap();
-        found.into_iter().map(|(used, _)| used).collect::<Vec<_>>()
-    };
-    assert_eq!(found(2).await, [made[1].clone(), made[3].clone()], "not the next one of the same host");
-    assert_eq!(found(10).await, [made[1].clone(), made[3].clone(), made[2].clone()]);
+        let found: Vec<_> = found.into_iter().map(|(used, _)| used).collect();
+        assert_eq!(found, expected[..expected.len().min(limit as usize)]);
+    }
     assert!(scratch.store.reserved_until(at(2000), at(5000), vec![], 10).await.unwrap().is_empty());
 }
 

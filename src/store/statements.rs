@@ -287,13 +287,17 @@ pub async fn reserved_until(
         values.extend([host.as_str().into(), server.as_str().into(), host.as_str().into(), "".into()]);
     }
     let pairs: Vec<_> = (3..values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
-    // Reserved in the future: the clock has been set back since.
+    // The invites of a host take turns, and so do the hosts. What was reserved in the future was reserved before the
+    // clock was set back.
+    let table = "(SELECT *, row_number() OVER (PARTITION BY invite ORDER BY reserved_at, id) AS turn FROM invite_use \
+         WHERE redeemed_at IS NULL AND (reserved_at <= $1 OR reserved_at > $2)) AS invite_use";
     let condition = format!(
-        "redeemed_at IS NULL AND (reserved_at <= $1 OR reserved_at > $2) AND (host, server) IN (VALUES {}) \
-         ORDER BY row_number() OVER (PARTITION BY host ORDER BY reserved_at), reserved_at",
+        "(host, server) IN (VALUES {}) \
+         ORDER BY row_number() OVER (PARTITION BY host ORDER BY turn, reserved_at, invite_use.id), reserved_at",
         pairs.join(", ")
     );
-    reservations(session, &condition, &values, limit).await
+    let uses = uses_from(session, table, &condition, &values, limit).await?;
+    Ok(uses.into_iter().map(|(reserved, _)| reserved).collect())
 }
 
 pub async fn reserved_for(session: &mut Session<'_>, account: BareJid) -> Result<Vec<(Use, Invite)>> {
@@ -329,10 +333,21 @@ async fn uses(
     values: &[Value],
     limit: u32,
 ) -> Result<Vec<((Use, Invite), bool)>> {
+    uses_from(session, "invite_use", condition, values, limit).await
+}
+
+/// As [`uses`], from a table that has the columns of `invite_use`.
+async fn uses_from(
+    session: &mut Session<'_>,
+    table: &str,
+    condition: &str,
+    values: &[Value],
+    limit: u32,
+) -> Result<Vec<((Use, Invite), bool)>> {
     // Uses come first: SQLite takes the tables of a CROSS JOIN in this order, and would otherwise read every invite of a host.
     let sql = format!(
         "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
-         FROM invite_use CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"
+         FROM {table} CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"
     );
     let rows = session.query(&sql, values).await?;
     session.read(rows, |row| {
