@@ -1,5 +1,5 @@
--- The same tables as in SQLite. Times are whole seconds since 1970, UTC. JIDs are bare. Lists are JSON arrays.
--- The collation is SQLite's, which is also the fastest.
+-- The same tables as in SQLite. Times are whole seconds since 1970, UTC. JIDs are bare. Lists are
+-- JSON arrays. The collation "C" sorts as SQLite does, and is the fastest.
 
 CREATE TABLE invite (
     id           TEXT COLLATE "C" PRIMARY KEY,
@@ -13,7 +13,7 @@ CREATE TABLE invite (
     groups       TEXT COLLATE "C" NOT NULL,
     note         TEXT COLLATE "C",
     max_uses     BIGINT,
-    -- Uses that are reserved or redeemed: what a claim compares with max_uses, in the statement that takes one.
+    -- Uses that are reserved or redeemed. The statement that takes a use compares it with max_uses.
     taken        BIGINT NOT NULL DEFAULT 0,
     uses         BIGINT NOT NULL DEFAULT 0,
     created_at   BIGINT NOT NULL,
@@ -23,14 +23,14 @@ CREATE TABLE invite (
 );
 
 CREATE INDEX invite_by_host ON invite (host, created_at);
--- What a quota counts is read from an index alone, and no further than it counts.
+-- Quotas are counted in these two indexes alone, and no further than the quota.
 CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
 CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)
     WHERE issuer = 'user' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
--- Purging a used-up invite reads no other, however long ago that was used.
+-- So that a purge finds used-up invites without reading others.
 CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
@@ -39,20 +39,22 @@ CREATE TABLE invite_use (
     invite      TEXT COLLATE "C" NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT COLLATE "C" NOT NULL,
     account     TEXT COLLATE "C" NOT NULL,
-    -- Which chat server's hook made the reservation: it alone knows what became of it. Empty: not known.
+    -- The chat server whose hook made the reservation. Only that hook knows what became of it. Empty:
+    -- not known.
     server      TEXT COLLATE "C" NOT NULL DEFAULT '',
     reserved_at BIGINT NOT NULL,
     redeemed_at BIGINT,
-    -- 1: it was copied from another store. When that store is copied again, copied uses that came to nothing there end here.
+    -- 1: copied from another store. If that store is copied again and the use has been released
+    -- there, it is released here too.
     copied      BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
--- Few uses are reserved at a time, however many are redeemed.
+-- Small indexes: few uses are reserved at a time, however many are redeemed.
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 
--- Who invited whom: kept as long as the account exists, also when its invite is long purged.
+-- Who invited whom. Kept as long as the account exists, even after the invite is purged.
 CREATE TABLE account (
     jid           TEXT COLLATE "C" PRIMARY KEY,
     inviter       TEXT COLLATE "C",
@@ -63,10 +65,11 @@ CREATE TABLE account (
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
 
--- What each writer committed last, written in the same transaction: when a connection is lost while the server commits,
--- this tells whether it did. A writer is a random name that one transaction at a time has. This table is not copied.
+-- The last commit of each writer, written in the same transaction. If the connection is lost during
+-- a commit, this row tells whether the commit happened. A writer is a random name that one
+-- transaction at a time uses. This table is not copied to another store.
 CREATE TABLE last_commit (
     writer BYTEA PRIMARY KEY,
     number BIGINT NOT NULL,
     at     BIGINT NOT NULL
-) WITH (fillfactor = 50); -- A row changes with each transaction, and finds room beside itself.
+) WITH (fillfactor = 50); -- Each transaction changes a row: its new version fits on the same page.

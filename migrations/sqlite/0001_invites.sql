@@ -12,7 +12,7 @@ CREATE TABLE invite (
     groups       TEXT NOT NULL,
     note         TEXT,
     max_uses     INTEGER,
-    -- Uses that are reserved or redeemed: what a claim compares with max_uses, in the statement that takes one.
+    -- Uses that are reserved or redeemed. The statement that takes a use compares it with max_uses.
     taken        INTEGER NOT NULL DEFAULT 0,
     uses         INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
@@ -22,14 +22,14 @@ CREATE TABLE invite (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_by_host ON invite (host, created_at);
--- What a quota counts is read from an index alone, and no further than it counts.
+-- Quotas are counted in these two indexes alone, and no further than the quota.
 CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
 CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)
     WHERE issuer = 'user' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
--- Purging a used-up invite reads no other, however long ago that was used.
+-- So that a purge finds used-up invites without reading others.
 CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
@@ -38,20 +38,22 @@ CREATE TABLE invite_use (
     invite      TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT NOT NULL,
     account     TEXT NOT NULL,
-    -- Which chat server's hook made the reservation: it alone knows what became of it. Empty: not known.
+    -- The chat server whose hook made the reservation. Only that hook knows what became of it. Empty:
+    -- not known.
     server      TEXT NOT NULL DEFAULT '',
     reserved_at INTEGER NOT NULL,
     redeemed_at INTEGER,
-    -- 1: it was copied from another store. When that store is copied again, copied uses that came to nothing there end here.
+    -- 1: copied from another store. If that store is copied again and the use has been released
+    -- there, it is released here too.
     copied      INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
--- Few uses are reserved at a time, however many are redeemed.
+-- Small indexes: few uses are reserved at a time, however many are redeemed.
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 
--- Who invited whom: kept as long as the account exists, also when its invite is long purged.
+-- Who invited whom. Kept as long as the account exists, even after the invite is purged.
 CREATE TABLE account (
     jid           TEXT PRIMARY KEY,
     inviter       TEXT,
