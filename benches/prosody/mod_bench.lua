@@ -1,5 +1,5 @@
--- What scripts/bench needs of a Prosody before it measures: users, and in Prosody's own mod_invites so many invites that wait,
--- as if the users had made them one after the other, which takes hours with some storages.
+-- Gives a Prosody what scripts/bench needs before it measures: users, and pending invites in Prosody's own mod_invites.
+-- The users could make these themselves, one after the other; with some storages that takes hours.
 local usermanager = require "core.usermanager";
 
 local users = module:get_option_number("bench_users", 0);
