@@ -263,7 +263,7 @@ fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folde
     for name in ["modules/mod_easy_invite", "elsewhere"] {
         scratch.link(&scratch.folder_of_root(), name);
     }
-    scratch.fails(&install, "mod_easy_invite.lua cannot be written: ");
+    scratch.fails(&install, "mod_easy_invite cannot be written: ");
     for reached in ["daemon/elsewhere", "daemon/elsewhere/below"] {
         scratch.fails(&["prosody-module", "--install", reached], "is a symbolic link, or reached by one");
     }

@@ -1,6 +1,7 @@
 //! The command line, as operators and scripts see it: what it prints, where to, and how it ends.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -740,22 +741,40 @@ fn a_first_configuration_can_go_to_stdout() {
 #[test]
 fn the_prosody_module_is_printed_or_installed() {
     let scratch = Scratch::new();
-    let module = include_str!("../prosody/mod_easy_invite/mod_easy_invite.lua");
-    assert_eq!(scratch.prints(&["prosody-module"]), module);
-    let installed = scratch.path("modules/mod_easy_invite/mod_easy_invite.lua");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("prosody/mod_easy_invite");
+    let files: HashMap<String, String> = fs::read_dir(source)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
+        .collect();
+    let printed = scratch.prints(&["prosody-module"]);
+    for (name, text) in &files {
+        assert!(printed.contains(&format!("-- mod_easy_invite/{name}\n\n{text}")), "{name}");
+    }
+    let values: HashMap<String, String> = scratch
+        .json(&["prosody-module"])
+        .iter()
+        .map(|value| (text(value, "file").replace("mod_easy_invite/", ""), text(value, "text").to_owned()))
+        .collect();
+    assert_eq!(values, files);
+
+    let folder = scratch.path("modules/mod_easy_invite");
     for _ in 0..2 {
         let ran = scratch.run(&["prosody-module", "--install", "modules"]);
-        assert_eq!(ran.stdout, "modules/mod_easy_invite/mod_easy_invite.lua\n");
-        let folder = fs::canonicalize(scratch.path("modules")).unwrap();
-        let hint = format!("easy-invite: prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}\n", folder.display());
+        assert_eq!(ran.stdout.lines().count(), files.len());
+        assert!(ran.stdout.ends_with("modules/mod_easy_invite/mod_easy_invite.lua\n"), "what loads the others is last");
+        let modules = fs::canonicalize(scratch.path("modules")).unwrap();
+        let hint = format!("easy-invite: prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}\n", modules.display());
         assert_eq!((ran.code, ran.stderr), (0, hint));
-        assert_eq!(fs::read_to_string(&installed).unwrap(), module);
-        fs::write(&installed, "an older one").unwrap();
+        for (name, text) in &files {
+            assert_eq!(&fs::read_to_string(folder.join(name)).unwrap(), text);
+            fs::write(folder.join(name), "an older one").unwrap();
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), files.len(), "nothing unfinished stays");
     }
-    assert_eq!(fs::read_dir(installed.parent().unwrap()).unwrap().count(), 1, "nothing unfinished stays");
     scratch.fails(
         &["prosody-module", "--install", "config.toml"],
-        "config.toml/mod_easy_invite/mod_easy_invite.lua cannot be written: config.toml: Not a directory (os error 20)",
+        "config.toml/mod_easy_invite cannot be written: config.toml: Not a directory (os error 20)",
     );
 }
 

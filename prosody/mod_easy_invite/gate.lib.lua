@@ -1,9 +1,9 @@
 -- The gate: the questions between this module and the easy-invite daemon (docs/gate.md). It knows nothing of accounts.
 
 local modulemanager = require "core.modulemanager";
+local storagemanager = require "core.storagemanager";
 local async = require "util.async";
 local cache = require "util.cache";
-local datamanager = require "util.datamanager";
 local errors = require "util.error";
 local st = require "util.stanza";
 local now = require "util.time".monotonic; -- nobody can set this clock
@@ -313,18 +313,16 @@ end
 -- It is in a file on this machine, wherever the accounts are: servers that share accounts must not share the id. It is
 -- written before the first reservation is made.
 local function load_server_id()
-	local store = "easy_invite_server";
-	local kept, err = datamanager.load(nil, host, store);
+	local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
+	local kept, err = files:get(nil);
 	if kept then
 		return kept.id;
 	end
-	local id = uuid();
-	local ok = not err;
-	if ok then ok, err = datamanager.store(nil, host, store, { id = id }); end
+	local id, ok = uuid(), not err;
+	if ok then ok, err = files:set(nil, { id = id }); end
 	if not ok then
 		module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open "
-			.."when Prosody ends stay taken, since nobody can tell what became of them",
-			datamanager.getpath(nil, host, store), err);
+			.."when Prosody ends stay taken, since nobody can tell what became of them", prosody.paths.data, err);
 	end
 	return id;
 end

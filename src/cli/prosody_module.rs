@@ -13,31 +13,49 @@ use super::print::complain;
 use crate::files::{FileError, Folder};
 use crate::invite::InviteId;
 
-const MODULE: &str = include_str!("../../prosody/mod_easy_invite/mod_easy_invite.lua");
 const FOLDER: &str = "mod_easy_invite";
-const FILE: &str = "mod_easy_invite.lua";
+
+/// Name and text of each file of the module. The one that loads the others comes last: when Prosody
+/// finds it, the others are there.
+const FILES: [(&str, &str); 6] = [
+    ("accounts.lib.lua", include_str!("../../prosody/mod_easy_invite/accounts.lib.lua")),
+    ("commands.lib.lua", include_str!("../../prosody/mod_easy_invite/commands.lib.lua")),
+    ("daemon.lib.lua", include_str!("../../prosody/mod_easy_invite/daemon.lib.lua")),
+    ("gate.lib.lua", include_str!("../../prosody/mod_easy_invite/gate.lib.lua")),
+    ("prosodyctl.lib.lua", include_str!("../../prosody/mod_easy_invite/prosodyctl.lib.lua")),
+    ("mod_easy_invite.lua", include_str!("../../prosody/mod_easy_invite/mod_easy_invite.lua")),
+];
 
 /// Print or install the module for Prosody
 ///
-/// mod_easy_invite is the part that works within Prosody. This prints the version that belongs to
-/// this program, or installs it where Prosody finds it, in the place of an older one.
+/// mod_easy_invite is the part that works within Prosody. With --install, this puts the files of the
+/// version that belongs to this program where Prosody finds them, in the place of older ones.
+/// Without it, this prints them one after the other, to read; with --json as {"file", "text"}, for a
+/// script that puts them in place itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite prosody-module --install /usr/local/lib/prosody/modules
-  easy-invite prosody-module > mod_easy_invite.lua")]
+  easy-invite prosody-module | less")]
 pub struct Arguments {
-    /// Write DIR/mod_easy_invite/mod_easy_invite.lua. Prosody needs DIR in its plugin_paths
+    /// Write DIR/mod_easy_invite/*.lua. Prosody needs DIR in its plugin_paths
     #[arg(long, value_name = "DIR")]
     install: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let Some(modules) = arguments.install else {
-        return context.print(json!({"file": null, "module": MODULE}), MODULE.trim_end());
+        for (name, text) in FILES {
+            let file = format!("{FOLDER}/{name}");
+            context.print(json!({"file": file, "text": text}), format_args!("-- {file}\n\n{text}"))?;
+        }
+        return Ok(());
     };
-    let file = modules.join(FOLDER).join(FILE).display().to_string();
-    install(&modules).with_context(|| format!("{file} cannot be written"))?;
-    context.print(json!({"file": &file, "module": null}), &file)?;
+    let folder = modules.join(FOLDER);
+    install(&modules).with_context(|| format!("{} cannot be written", folder.display()))?;
+    for (name, _) in FILES {
+        let file = folder.join(name).display().to_string();
+        context.print(json!({"file": &file, "text": null}), &file)?;
+    }
     if !context.json {
         let modules = fs::canonicalize(&modules).unwrap_or(modules);
         complain(format_args!("prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}", modules.display()));
@@ -50,19 +68,22 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
 fn install(modules: &Path) -> anyhow::Result<()> {
     let there = modules.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
     Folder::open(there)?.as_owner(|_| fs::create_dir_all(modules))??;
-    Folder::open(modules)?.as_owner(|modules| write(&modules.subfolder(OsStr::new(FOLDER))?))?
+    Folder::open(modules)?.as_owner(|modules| {
+        let folder = modules.subfolder(OsStr::new(FOLDER))?;
+        FILES.iter().try_for_each(|(name, text)| write(&folder, name, text))
+    })?
 }
 
 /// Prosody may load the module at any moment: it finds the old file or the new one, and nothing in
 /// between.
-fn write(folder: &Folder) -> anyhow::Result<()> {
-    let unfinished = format!(".{FILE}.{}", InviteId::generate()?);
+fn write(folder: &Folder, name: &str, text: &str) -> anyhow::Result<()> {
+    let unfinished = format!(".{name}.{}", InviteId::generate()?);
     let unfinished = OsStr::new(&unfinished);
     let mut file = folder.create(unfinished, 0o644)?;
-    let written = file.write_all(MODULE.as_bytes()).and_then(|()| file.sync_all());
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let named = match written {
-        Ok(()) => folder.rename(unfinished, OsStr::new(FILE)),
-        Err(error) => Err(FileError::System(folder.path().join(FILE), error)),
+        Ok(()) => folder.rename(unfinished, OsStr::new(name)),
+        Err(error) => Err(FileError::System(folder.path().join(name), error)),
     };
     Ok(named.inspect_err(|_| folder.remove(unfinished))?)
 }

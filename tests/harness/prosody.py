@@ -84,6 +84,7 @@ class Prosody(Service):
                  log_level: str = "debug",
                  modules: Iterable[str] = USUAL_MODULES,
                  plugin_folders: Iterable[Path] = (),
+                 module_folder: Path = REPOSITORY / "prosody",
                  global_lines: str = "",
                  last_lines: str = "",
                  environment: Mapping[str, str] | None = None):
@@ -100,7 +101,8 @@ class Prosody(Service):
         - `storage`: "internal" (files) or "sql" (SQLite).
         - `log_level`: the lowest level in the log.
         - `modules`: the global `modules_enabled`.
-        - `plugin_folders`: more folders with modules, besides Prosody's and this repository's.
+        - `plugin_folders`: more folders with modules, besides Prosody's and `module_folder`.
+        - `module_folder`: where mod_easy_invite is. Default: in this repository.
         - `global_lines`: more Lua before the first host, with options that are not set here.
         - `last_lines`: more Lua at the end, such as a `Component "rooms.example.org" "muc"`.
         - `environment`: more environment variables for the server.
@@ -117,7 +119,7 @@ class Prosody(Service):
         self.log_level = log_level
         self.start_seconds = START_SECONDS
         self.modules = list(modules)
-        self.plugin_folders = [REPOSITORY / "prosody", *plugin_folders]
+        self.plugin_folders = [module_folder, *plugin_folders]
         self.global_lines = global_lines
         self.last_lines = last_lines
         self.environment = {**os.environ, **(environment or {})}
