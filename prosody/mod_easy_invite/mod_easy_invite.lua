@@ -256,7 +256,7 @@ local function reserve(event)
 		return refuse(event, unavailable);
 	end
 	reservation.username, reservation.purpose = username, purpose;
-	registrations[session] = reservation;
+	if session then registrations[session] = reservation; end
 end
 
 -- A wrapper, since this must come last, and whatever the other handlers return.

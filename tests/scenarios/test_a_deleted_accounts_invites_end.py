@@ -6,11 +6,9 @@ import asyncio
 
 import pytest
 
-from harness.gate import GATE, PlayedDaemon
-from harness.prosody import INVITE_HOST
 from harness.stories import eventually, generate, has_account, new_invite, register, show
 from harness.web import Visitor, web_settings
-from harness.xmpp import REGISTER, StanzaError, children
+from harness.xmpp import REGISTER, StanzaError
 
 
 async def by_the_user(server):
@@ -89,17 +87,6 @@ async def test_a_new_account_of_that_name_keeps_its_invites(make_server):
     invite = await new_invite(await server.login("bob"))
     server.daemon.restart()  # the hook reports the deletion again
     await register(server, "carol", invite)
-
-
-async def test_somebody_of_that_name_on_another_host_is_not_deleted(make_server):
-    server = make_server(run_daemon=False, hosts={"example.org": INVITE_HOST, "example.net": ""})
-    daemon, stream = (await PlayedDaemon.connect(server)).stream, await server.connect()
-    presented = asyncio.create_task(stream.preauth("A" * 24))
-    question = await daemon.expect(lambda stanza: children(stanza, "check"), what="the hook's question")
-    daemon.reply(question, f"<invite xmlns='{GATE}' type='account' inviter='bob@example.net'/>")
-    with pytest.raises(StanzaError, match="item-not-found"):
-        await presented
-    await daemon.expect_nothing(lambda stanza: children(stanza, "deleted"), 1, "a word of bob@example.org")
 
 
 async def invites_of_bob_and_others(server):
