@@ -39,8 +39,8 @@ CREATE TABLE invite_use (
     invite      TEXT COLLATE "C" NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT COLLATE "C" NOT NULL,
     account     TEXT COLLATE "C" NOT NULL,
-    -- The chat server whose hook made the reservation. Only that hook knows what became of it. Empty:
-    -- not known.
+    -- The chat server whose hook made the reservation and alone knows what became of it. Empty if
+    -- it is not known.
     server      TEXT COLLATE "C" NOT NULL DEFAULT '',
     reserved_at BIGINT NOT NULL,
     redeemed_at BIGINT,

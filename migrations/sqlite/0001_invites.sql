@@ -38,8 +38,8 @@ CREATE TABLE invite_use (
     invite      TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT NOT NULL,
     account     TEXT NOT NULL,
-    -- The chat server whose hook made the reservation. Only that hook knows what became of it. Empty:
-    -- not known.
+    -- The chat server whose hook made the reservation and alone knows what became of it. Empty if
+    -- it is not known.
     server      TEXT NOT NULL DEFAULT '',
     reserved_at INTEGER NOT NULL,
     redeemed_at INTEGER,
