@@ -13,7 +13,7 @@ SERVED = "hook.example.org"  # a component of the test, which the daemon takes f
 
 def requests(host, token):
     """Every request that a hook makes, as XML. The store has the reservations open-1 and open-2."""
-    relay = f"<relay xmlns='{GATE}' from='admin@{host}/x' admin='true'>"
+    relay = f"<relay xmlns='{GATE}' from='admin@{host}/x'>"
     return [
         ("get", f"<check xmlns='{GATE}' token='{token}'/>"),
         ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' username='mallory' exists='false' token='{token}'/>"),
@@ -34,7 +34,7 @@ def server(make_server):
     made = make_server(
         hosts={"example.org": INVITE_HOST, "example.net": ""},
         components={jid: COMPONENT_SECRET for jid in ("invite.example.org", SERVED, "rogue.example.org")},
-        settings={"hosts": {"example.net": None, SERVED: {}}})
+        settings={"hosts": {"example.net": None, SERVED: {"admins": [f"admin@{SERVED}"]}}})
     made.prosody.adduser("mallory@example.net", "mallory's password")
     return made
 
