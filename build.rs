@@ -1,4 +1,5 @@
-//! Lists the files in languages/ for src/texts.rs: a language is added by adding its file.
+//! Lists the files in languages/ for src/texts.rs, so that a new language is a new file and nothing
+//! else.
 
 use std::path::Path;
 use std::{env, fs, io};

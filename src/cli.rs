@@ -7,7 +7,6 @@
 mod backup;
 mod check;
 mod context;
-mod copying;
 mod forget;
 mod generate;
 mod init;
@@ -22,6 +21,7 @@ mod restore;
 mod revoke;
 mod run;
 mod show;
+mod whole_store;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;

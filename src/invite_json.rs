@@ -1,4 +1,4 @@
-//! An invite in JSON: the same wherever one is printed or sent.
+//! An invite in JSON, as the command line prints it.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::invite::{Invite, InviteType, State};
 use crate::invites::Issued;
 
-/// The fields of an invite, by the names that scripts rely on. Instants are RFC 3339 in UTC.
+/// The fields of an invite. Scripts rely on their names. Instants are RFC 3339 in UTC.
 #[derive(Debug, Serialize)]
 pub struct InviteJson<'a> {
     id: &'a str,
@@ -27,7 +27,7 @@ pub struct InviteJson<'a> {
     links: Option<Links<'a>>,
 }
 
-/// What only the answer that creates an invite holds.
+/// The secret, which only the command that makes the invite can print: the store keeps a hash.
 #[derive(Debug, Serialize)]
 struct Links<'a> {
     token: &'a str,
@@ -36,7 +36,7 @@ struct Links<'a> {
 }
 
 impl<'a> InviteJson<'a> {
-    /// An invite as it is at an instant, without its secret.
+    /// An invite without its secret, in its state at this instant.
     pub fn new(invite: &'a Invite, now: Timestamp) -> Self {
         InviteJson {
             id: invite.id.as_str(),

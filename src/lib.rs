@@ -1,19 +1,18 @@
 //! easy-invite: invite-only registration for XMPP servers, as a component beside the server.
 //!
-//! The map of the crate; knowledge runs downwards, and no room knows a later one:
+//! The map of the crate. A room uses the rooms above it, never those below or beside it.
 //!
 //! - [`texts`]: the texts for people, in their languages. No I/O.
-//! - [`lifetime`], [`refusal`], [`invite`], [`links`], [`policy`], [`limits`]: what an invite is
-//!   and allows, and how much
-//!   may be tried. No I/O.
-//! - [`generate`]: the options of `easy-invite generate`, for the command line and the chat
-//!   server's.
+//! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`limits`]: what an
+//!   invite is and allows, why a request is refused, and how much may be tried. No I/O.
+//! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
+//!   the chat server. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
-//! - [`chat_server`]: what is asked of the chat server.
-//! - [`invites`]: the service: make, present, reserve, redeem, release, revoke, list.
-//! - [`invite_json`]: an invite as scripts see it.
-//! - [`xmpp`]: the component; [`web`]: the pages; [`control`]: the daemon's socket for the command
-//!   line.
+//! - [`chat_server`]: the questions to the chat server, whichever way they take.
+//! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
+//! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
+//! - The edges: [`xmpp`], the component; [`web`], the pages; [`control`], the socket on which the
+//!   daemon answers the command line.
 //! - [`config`], [`cli`]: what the operator writes and types.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -1490,7 +1490,7 @@ fn only_a_whole_backup_is_restored_and_not_beside_the_daemon() {
     let mut daemon = scratch.daemon();
     scratch.fails(
         &["restore", "kept.db"],
-        "easy-invite runs (it has easy-invite.db.sock): stop it first, it would work on what is half restored",
+        "easy-invite runs (it has easy-invite.db.sock): stop it first, or it would use what is half restored",
     );
     daemon.signal("TERM");
     daemon.ended();
@@ -1616,7 +1616,7 @@ fn a_running_daemon_is_found_by_its_configuration() {
     );
     stored.scratch.fails(
         &["migrate-store", "sqlite:x.db", &stored.url],
-        "easy-invite runs (it has easy-invite.sock): stop it first, what it is just doing there would be undone",
+        "easy-invite runs (it has easy-invite.sock): stop it first, what it is doing would be undone",
     );
     drop(daemon);
     assert_eq!(stored.scratch.run(&["migrate-store", &stored.url, "sqlite:x.db"]).code, 0);

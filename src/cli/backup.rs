@@ -1,25 +1,25 @@
-//! `easy-invite backup`: a copy of the store, as it is at one moment.
+//! `easy-invite backup`: copies the store into a file.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
-use super::copying;
+use super::whole_store::{self, Holds};
 use crate::files::{Folder, with_ending};
 use crate::invite::InviteId;
-use crate::store::{Contents, Store, StoreUrl};
+use crate::store::{Store, StoreUrl};
 
 /// Copy the store into a file, while the daemon runs
 ///
-/// The file is the store as it is at one moment, whichever kind it is: an SQLite store of its own,
-/// which `restore` takes, and which can be listed and checked with store.url = "sqlite:FILE". It
-/// appears under its name when it is whole, read back and on the disk, and nothing is overwritten.
-/// Only its owner may read it: it says who invited whom, but no token. What a backup that was cut
-/// short leaves ends in .unfinished and can be removed.
+/// The file is an SQLite store with everything that the configured store holds at one moment,
+/// whether that is SQLite or PostgreSQL. `restore` takes it, and a configuration with store.url =
+/// "sqlite:FILE" can list and check it. It gets its name when it is complete, read back and on the
+/// disk. Nothing is overwritten. Only its owner may read it: it says who invited whom, though it
+/// holds no token. A backup that was cut short leaves a file that ends in .unfinished, which can be
+/// removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite backup /var/backups/easy-invite-$(date +%F).db
@@ -41,27 +41,22 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
             folder.remove(&with_ending(&unfinished, ending));
         }
     }
-    let contents = made.with_context(|| format!("{} could not be made", file.display()))?;
-    let mut stdout = io::stdout().lock();
-    match context.json {
-        true => writeln!(stdout, "{}", json!({"file": file, "holds": copying::as_json(contents)}))?,
-        false => writeln!(stdout, "{} holds {}", file.display(), copying::described(contents))?,
-    }
-    Ok(())
+    let holds = made.with_context(|| format!("{} could not be made", file.display()))?;
+    context.print(json!({"file": file, "holds": holds}), format_args!("{} holds {holds}", file.display()))
 }
 
-/// Makes the backup in the same folder, under a name that nobody takes for a backup, until it is
-/// whole and on the disk.
-async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Contents> {
-    // Held until the end: what the system fails to write meanwhile, it tells when this is synced.
+/// Makes the backup under a name that nobody takes for a backup, and renames it when it is complete
+/// and on the disk.
+async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Holds> {
+    // Held until it is synced, which reports what the system failed to write meanwhile.
     let created = folder.create(unfinished, 0o600)?;
     let path = folder.path().join(unfinished);
     let copy = Store::open(&StoreUrl::Sqlite(path.clone())).await?;
-    copying::copy(store, &copy).await?;
+    whole_store::copy(store, &copy).await?;
     copy.close().await?;
-    let contents = copying::verified(&Store::open_closed(&path)?).await?;
+    let holds = whole_store::verified(&Store::open_closed(&path)?).await?;
     created.sync_all()?;
     folder.rename_new(unfinished, name)?;
     folder.sync().inspect_err(|_| folder.remove(name))?;
-    Ok(contents)
+    Ok(holds)
 }

@@ -1,11 +1,10 @@
-//! `easy-invite generate`: makes invites.
+//! `easy-invite generate`: makes invites and prints their links.
 
 use std::cell::Cell;
 use std::future::ready;
 use std::io::{self, Write};
 
 use futures::{StreamExt, stream};
-use jiff::Timestamp;
 
 use super::context::{Context, served_host};
 use super::input::wrong_usage;
@@ -17,7 +16,7 @@ use crate::invites::{Invites, Issued};
 use crate::policy::Wish;
 use crate::qr;
 
-/// How many invites are in the making at a time: the store commits them in groups.
+/// How many invites are made at a time: the store commits them in groups.
 const AT_A_TIME: usize = 256;
 
 /// Make an invite and print its link(s)
@@ -39,8 +38,7 @@ pub struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// Makes so many invites, and prints one link a line: the landing page's, or else the xmpp:
-    /// link
+    /// Makes N invites, and prints one link a line: the landing page's, or else the xmpp: link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
@@ -51,7 +49,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let several = arguments.count > 1;
-    if several && (arguments.options.for_one_account()) {
+    if several && arguments.options.for_one_account() {
         return Err(wrong_usage("--count makes several invites, --username and --reset are for one alone"));
     }
     if arguments.qr && (several || context.json) {
@@ -61,30 +59,26 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let invites = context.open_or_make().await?;
     let wish = arguments.options.wish(served_host(&invites, &arguments.host)?)?;
     if several {
-        return make_many(&invites, wish, count, context.json).await;
+        return make_many(&invites, wish, count, context).await;
     }
     let issued = invites.create(wish).await?;
-    print_one(&issued, invites.now(), qr, context.json)?;
+    context.print(InviteJson::issued(&issued, invites.now()), described(&issued))?;
+    if qr {
+        let mut stdout = io::stdout().lock();
+        write!(stdout, "\n{}", qr::for_terminal(best_link(&issued), &stdout)?)?;
+    }
     warn_unchecked(&issued);
     Ok(())
 }
 
-/// The link to hand out: the one for people, where there is one.
+/// The link to hand out: that of the landing page, if there is one.
 fn best_link(issued: &Issued) -> &str {
     issued.landing_url.as_deref().unwrap_or(&issued.uri)
 }
 
-fn print_one(issued: &Issued, now: Timestamp, qr: bool, json: bool) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    if json {
-        writeln!(stdout, "{}", serde_json::to_string(&InviteJson::issued(issued, now))?)?;
-        return Ok(());
-    }
-    if let Some(url) = &issued.landing_url {
-        writeln!(stdout, "{url}")?;
-    }
-    writeln!(stdout, "{}", issued.uri)?;
-    let invite = &issued.invite;
+fn described(issued: &Issued) -> String {
+    let links: Vec<_> = issued.landing_url.iter().chain([&issued.uri]).map(String::as_str).collect();
+    let (invite, links) = (&issued.invite, links.join("\n"));
     let expires = match invite.expires_at {
         Some(instant) => format!("expires {instant}"),
         None => "never expires".to_owned(),
@@ -94,21 +88,16 @@ fn print_one(issued: &Issued, now: Timestamp, qr: bool, json: bool) -> anyhow::R
         Some(max) => format!("{max} uses"),
         None => "unlimited uses".to_owned(),
     };
-    writeln!(stdout, "\n{}: {}", invite.id, print::invite_type(invite.invite_type))?;
-    writeln!(stdout, "{uses}, {expires}")?;
-    if qr {
-        write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;
-    }
-    Ok(())
+    format!("{links}\n\n{}: {}\n{uses}, {expires}", invite.id, print::invite_type(invite.invite_type))
 }
 
 /// Makes several invites at a time and prints each as soon as it is stored. The first failure stops
 /// it.
-async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> anyhow::Result<()> {
+async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context) -> anyhow::Result<()> {
     let failure: Cell<Option<anyhow::Error>> = Cell::new(None);
     let failed = Cell::new(false);
     let fail = |error: anyhow::Error| {
-        // What follows the first failure are mostly echoes of it.
+        // Those that follow the first failure mostly have the same cause.
         if !failed.replace(true) {
             failure.set(Some(error));
         }
@@ -119,7 +108,7 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> any
     let mut printed = 0;
     while let Some(result) = made.next().await {
         let shown = result.map_err(anyhow::Error::from).and_then(|issued| {
-            print_line(&issued, invites.now(), json)?;
+            context.print(InviteJson::issued(&issued, invites.now()), best_link(&issued))?;
             if printed == 0 {
                 warn_unchecked(&issued);
             }
@@ -137,15 +126,6 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, json: bool) -> any
         Some(error) if error.is::<io::Error>() => Err(error),
         Some(error) => Err(error.context(format!("{printed} of {count} invites were made"))),
     }
-}
-
-fn print_line(issued: &Issued, now: Timestamp, json: bool) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match json {
-        true => writeln!(stdout, "{}", serde_json::to_string(&InviteJson::issued(issued, now))?)?,
-        false => writeln!(stdout, "{}", best_link(issued))?,
-    }
-    Ok(())
 }
 
 fn warn_unchecked(issued: &Issued) {

@@ -1,9 +1,10 @@
-//! How far something is that takes long, on stderr.
+//! Progress on stderr, for what takes long.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Reports a count from time to time: in place on a terminal, seldom and line by line in a log.
+/// Reports a count from time to time: often and in place on a terminal, seldom and line by line in
+/// a log.
 pub struct Progress {
     every: Duration,
     in_place: bool,
@@ -12,30 +13,30 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of something that prints meanwhile. Where the output goes to the same terminal, that is
-    /// progress enough, and drawing over it would garble it.
+    /// For work that prints results meanwhile. If they go to the same terminal, they show progress
+    /// enough, and drawing there would garble them.
     pub fn beside_output() -> Self {
         Self::drawn(io::stderr().is_terminal() && !io::stdout().is_terminal())
     }
 
-    /// Of something that prints nothing before it is done.
+    /// For work that prints nothing before it is done.
     pub fn before_output() -> Self {
         Self::drawn(io::stderr().is_terminal())
     }
 
-    /// Nothing is reported before the first interval is over, so what is quick stays silent.
+    /// Reports nothing during the first interval, so quick work stays silent.
     fn drawn(in_place: bool) -> Self {
         let every = Duration::from_millis(if in_place { 250 } else { 5000 });
         Progress { every, in_place, last: Instant::now(), shown: false }
     }
 
-    /// So many are done, of so many.
+    /// Reports that `done` of `total` are done, if it is time.
     pub fn at(&mut self, done: u64, total: u64) {
         if self.last.elapsed() < self.every {
             return;
         }
         (self.last, self.shown) = (Instant::now(), true);
-        // Whether anybody reads this is of no interest to the work.
+        // A closed stderr is no reason to stop the work.
         let _ = match self.in_place {
             true => write!(io::stderr(), "\r{done} of {total} "),
             false => writeln!(io::stderr(), "easy-invite: {done} of {total}"),

@@ -1,21 +1,20 @@
-//! `easy-invite restore`: the store, from a backup.
+//! `easy-invite restore`: fills the store from a backup.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
-use super::copying;
 use super::print::complain;
+use super::whole_store;
 use crate::store::{Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
-/// The daemon must not run, and the store has to be empty or not there yet: nothing is overwritten.
-/// The backup is read as a whole first, and brought up to this version's schema where it is older.
-/// What was used or taken back after it was made is in the store as it was before.
+/// Stop the daemon first. The store must be empty or not exist yet: nothing is overwritten. The
+/// whole backup is read first. A backup of an older version is brought up to date. What was used or
+/// revoked since the backup is as it was when the backup was made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite restore /var/backups/easy-invite-2026-05-01.db")]
 pub struct Arguments {
@@ -25,11 +24,12 @@ pub struct Arguments {
 
 pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Result<()> {
     let config = context.config()?;
-    copying::ensure_no_daemon(&config.control_socket, "stop it first, it would work on what is half restored").await?;
+    whole_store::ensure_no_daemon(&config.control_socket, "stop it first, or it would use what is half restored")
+        .await?;
     let name = file.display().to_string();
-    let opened = copying::open_source(&StoreUrl::Sqlite(file)).await.map_err(|error| match error.downcast_ref() {
+    let opened = whole_store::open_source(&StoreUrl::Sqlite(file)).await.map_err(|error| match error.downcast_ref() {
         Some(StoreError::ReadOnly(_)) => anyhow::anyhow!(
-            "nothing can be written where it lies, as reading it takes: copy it to another folder, and restore the copy"
+            "reading it takes writing to its folder, which is not allowed: copy it to another folder, and restore the copy"
         ),
         _ => error,
     });
@@ -42,14 +42,10 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
          empty database",
         config.store
     );
-    copying::copy(&backup, &store).await?;
-    let (contents, mut stdout) = (copying::verified(&store).await?, io::stdout().lock());
-    match context.json {
-        true => {
-            writeln!(stdout, "{}", json!({"store": config.store.to_string(), "holds": copying::as_json(contents)}))?
-        }
-        false => writeln!(stdout, "{} holds {}", config.store, copying::described(contents))?,
-    }
+    whole_store::copy(&backup, &store).await?;
+    let holds = whole_store::verified(&store).await?;
+    let name = config.store.to_string();
+    context.print(json!({"store": name, "holds": holds}), format_args!("{name} holds {holds}"))?;
     complain("invites that were used or revoked after the backup was made are pending again: see `easy-invite list`");
     Ok(())
 }

@@ -1,18 +1,35 @@
-//! What backup, restore and migrate-store have in common.
+//! A whole store: copying it into another, for `backup`, `restore` and `migrate-store`, and telling
+//! what it holds.
 
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::progress::Progress;
 use crate::control::Daemon;
 use crate::store::{Contents, Store, StoreError, StoreUrl};
 
+/// What a store holds: as JSON for scripts, as text for people.
+#[derive(Debug, Serialize)]
+pub struct Holds {
+    invites: u64,
+    uses: u64,
+    accounts: u64,
+}
+
+impl fmt::Display for Holds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holds { invites, uses, accounts } = self;
+        write!(f, "{invites} invites, {uses} uses of them, {accounts} accounts that came by one")
+    }
+}
+
 /// Opens a store that is to be copied.
 ///
 /// # Errors
-/// If it is not there or cannot be used.
+/// If it does not exist or cannot be used.
 pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
     match Store::open_existing(url).await {
         Err(StoreError::Missing(name)) => Err(anyhow::anyhow!("there is no store at {name}")),
@@ -20,7 +37,7 @@ pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
     }
 }
 
-/// Copies everything.
+/// Copies everything, and reports how far it is.
 ///
 /// # Errors
 /// If one of the two fails.
@@ -32,45 +49,35 @@ pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a copy as a whole, and tells what it holds.
+/// Reads a whole copy, and counts what it holds.
 ///
 /// # Errors
-/// If it is not what a store has to be.
-pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
+/// If it is damaged or breaks a rule of the store.
+pub async fn verified(copy: &Store) -> anyhow::Result<Holds> {
     copy.verify().await?;
-    Ok(copy.contents().await?)
+    let Contents { invites, uses, accounts } = copy.contents().await?;
+    Ok(Holds { invites, uses, accounts })
 }
 
-/// Refuses to go on beside the daemon that listens on a socket.
+/// Refuses to go on while a daemon listens on a socket.
 ///
 /// # Errors
-/// If it runs, or seems to; the words are `reason`.
-pub async fn ensure_no_daemon(socket: &Path, reason: &str) -> anyhow::Result<()> {
+/// If one does, or seems to. The error ends in `advice`.
+pub async fn ensure_no_daemon(socket: &Path, advice: &str) -> anyhow::Result<()> {
     match Daemon::at(socket.to_owned()).link().await {
         Ok(None) => Ok(()),
-        _ => Err(anyhow::anyhow!("easy-invite runs (it has {}): {reason}", socket.display())),
+        _ => Err(anyhow::anyhow!("easy-invite runs (it has {}): {advice}", socket.display())),
     }
 }
 
-/// What a store holds, for people.
-pub fn described(contents: Contents) -> String {
-    let Contents { invites, uses, accounts } = contents;
-    format!("{invites} invites, {uses} uses of them, {accounts} accounts that came by one")
-}
-
-/// What a store holds, for scripts.
-pub fn as_json(contents: Contents) -> Value {
-    json!({"invites": contents.invites, "uses": contents.uses, "accounts": contents.accounts})
-}
-
-/// Are these the same store, as far as can be seen?
+/// Whether these are the same store, as far as can be seen.
 pub fn same(one: &StoreUrl, other: &StoreUrl) -> bool {
     match (one, other) {
         (StoreUrl::Sqlite(one), StoreUrl::Sqlite(other)) => match (one.metadata(), other.metadata()) {
             (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
             _ => one == other,
         },
-        // However the connection is encrypted.
+        // As they are printed, without what is said about encryption.
         (StoreUrl::Postgres(_), StoreUrl::Postgres(_)) => one.to_string() == other.to_string(),
         _ => false,
     }
