@@ -338,3 +338,24 @@ fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
     scratch.fails(&["run"], "is a symbolic link, or reached by one");
     assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_full_disk_leaves_an_older_module_as_it_is() {
+    let Some(scratch) = Scratch::new() else { return };
+    let disk = scratch.place.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=40k", "none"]).arg(&disk).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        return; // a container that may mount nothing
+    }
+    let folder = disk.join("mod_easy_invite");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("accounts.lib.lua"), "older").unwrap();
+    let installed = scratch.run(&["prosody-module", "--install", "disk"]);
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect();
+    let older = fs::read_to_string(folder.join("accounts.lib.lua")).unwrap();
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+    assert!(String::from_utf8_lossy(&installed.stderr).contains("No space left on device"), "{installed:?}");
+    assert_eq!(installed.status.code(), Some(1));
+    assert_eq!((left, older.as_str()), (vec!["accounts.lib.lua".into()], "older"));
+}

@@ -1,6 +1,6 @@
 //! `easy-invite prosody-module`: the module for Prosody that belongs to this version.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ const FILES: [(&str, &str); 6] = [
 
 /// Print or install the module for Prosody
 ///
-/// mod_easy_invite is the part that works within Prosody. With --install, this puts the files of the
-/// version that belongs to this program where Prosody finds them, in the place of older ones.
-/// Without it, this prints them one after the other, to read; with --json as {"file", "text"}, for a
-/// script that puts them in place itself.
+/// mod_easy_invite is the part that works within Prosody. With --install, this command writes the
+/// files that belong to this version into DIR, in the place of older ones. Without --install, it
+/// prints them one after the other, to read. With --json, it prints {"file", "text"} for each, for
+/// scripts that install them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite prosody-module --install /usr/local/lib/prosody/modules
@@ -68,22 +68,23 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
 fn install(modules: &Path) -> anyhow::Result<()> {
     let there = modules.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
     Folder::open(there)?.as_owner(|_| fs::create_dir_all(modules))??;
-    Folder::open(modules)?.as_owner(|modules| {
-        let folder = modules.subfolder(OsStr::new(FOLDER))?;
-        FILES.iter().try_for_each(|(name, text)| write(&folder, name, text))
-    })?
+    Folder::open(modules)?.as_owner(|modules| replace(&modules.subfolder(OsStr::new(FOLDER))?))?
 }
 
-/// Prosody may load the module at any moment: it finds the old file or the new one, and nothing in
-/// between.
-fn write(folder: &Folder, name: &str, text: &str) -> anyhow::Result<()> {
-    let unfinished = format!(".{name}.{}", InviteId::generate()?);
-    let unfinished = OsStr::new(&unfinished);
-    let mut file = folder.create(unfinished, 0o644)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    let named = match written {
-        Ok(()) => folder.rename(unfinished, OsStr::new(name)),
-        Err(error) => Err(FileError::System(folder.path().join(name), error)),
-    };
-    Ok(named.inspect_err(|_| folder.remove(unfinished))?)
+/// Writes all files under other names first: a full disk leaves an older module as it is. Prosody may
+/// load the module at any moment, and never finds half of a file.
+fn replace(folder: &Folder) -> anyhow::Result<()> {
+    let ending = format!(".{}", InviteId::generate()?);
+    let unfinished = |name: &str| OsString::from(format!(".{name}{ending}"));
+    let written = FILES.iter().try_for_each(|(name, text)| {
+        let mut file = folder.create(&unfinished(name), 0o644)?;
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|error| FileError::System(folder.path().join(name), error))
+    });
+    let named = written
+        .and_then(|()| FILES.iter().try_for_each(|(name, _)| folder.rename(&unfinished(name), OsStr::new(name))));
+    if named.is_err() {
+        FILES.iter().for_each(|(name, _)| folder.remove(&unfinished(name)));
+    }
+    Ok(named?)
 }
