@@ -243,6 +243,7 @@ pub struct WebTexts {
     pub welcome: String,
     pub your_address: String,
     pub connected: String,
+    pub connected_later: String,
     pub reset_done: String,
     pub reset_done_lead: String,
     pub login_heading: String,

@@ -18,6 +18,7 @@ use super::look::{BadLook, Logo, Look};
 use super::notices::{Notice, TRY_AGAIN_SECONDS};
 use super::templates::{Templates, bad_template, data};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
+use crate::invites::Registered;
 use crate::links::{self, PublicUrl};
 use crate::qr;
 use crate::refusal::Refusal;
@@ -247,12 +248,13 @@ impl Pages {
     ///
     /// # Errors
     /// See [`Pages::landing`].
-    pub fn done(&self, reader: Reader<'_>, subject: &Subject, account: &str) -> Result<Page> {
+    pub fn done(&self, reader: Reader<'_>, subject: &Subject, registered: &Registered) -> Result<Page> {
         let mut apps = self.apps.of(reader.device, true, None);
         apps.extend(self.apps.of(reader.device, false, None));
         let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
         let page = context! {
-            account,
+            account => registered.account.as_str(),
+            finished => registered.finished,
             apps => data(apps),
             device => context! { mobile => reader.device.is_some_and(Device::is_mobile) },
             qr => svg(&login),
@@ -348,12 +350,15 @@ impl Pages {
         let now = Timestamp::UNIX_EPOCH;
         for texts in self.languages.iter() {
             for subject in types.into_iter().filter_map(sample) {
+                let account = BareJid::from_parts(None, &subject.invite.host);
                 for device in [None, Some(Device::Android), Some(Device::Windows)] {
                     let reader = Reader { texts, device };
                     self.landing(reader, &subject)?;
                     self.apps(reader, &subject, false)?;
                     self.apps(reader, &subject, true)?;
-                    self.done(reader, &subject, "user@example.org")?;
+                    for finished in [true, false] {
+                        self.done(reader, &subject, &Registered { account: account.clone(), finished })?;
+                    }
                 }
                 let reader = Reader { texts, device: None };
                 let error = Some(FormError::Username(Refusal::UsernameTaken));

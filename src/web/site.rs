@@ -26,7 +26,7 @@ use super::password;
 use super::response::Responses;
 use super::visitor::{Visitor, form_cookie};
 use crate::invite::{Purpose, Token};
-use crate::invites::{BrowserRegistration, Error, Invites, Registered};
+use crate::invites::{BrowserRegistration, Error, Invites};
 use crate::limits::{Address, WebRequest};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -178,8 +178,8 @@ impl Site {
             Ok(wanted) => {
                 let username = wanted.username.clone();
                 match self.0.invites.register(registration(visitor, &subject, wanted)).await {
-                    Ok(Registered { account, .. }) => {
-                        return Ok(self.make(|pages| pages.done(reader, &subject, account.as_str())).await?);
+                    Ok(registered) => {
+                        return Ok(self.make(|pages| pages.done(reader, &subject, &registered)).await?);
                     }
                     Err(error) => self.to_correct(error, &subject, &username).await?,
                 }
