@@ -1,4 +1,4 @@
-//! The configuration file: what is understood, and what each mistake is answered with.
+//! The configuration file: what is read, and the error for each mistake.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -21,7 +21,7 @@ use tempfile::TempDir;
 /// Lines 1 to 3 of a configuration in which nothing is wrong so far.
 const COMPONENT: &str = "[component]\njid = \"invite.example.org\"\nsecret = \"hunter2hunter2\"\n";
 
-/// One more line, which makes it complete.
+/// One more line, with which it is complete.
 const HOST: &str = "[hosts.\"example.org\"]\n";
 
 /// Two more, for the web side.
@@ -44,7 +44,7 @@ fn loaded(text: &str) -> Config {
     Config::load(&folder.path().join("config.toml")).unwrap()
 }
 
-/// The command line, with nothing of the developer's own environment that it looks at.
+/// The command line, without the variables of the developer's own environment.
 fn easy_invite(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
     command.current_dir(folder).args(arguments);
@@ -61,7 +61,7 @@ fn assert_failed(output: &Output, message: &str) {
     assert!(output.stdout.is_empty());
 }
 
-/// What the command line says about a configuration that it cannot use.
+/// Checks what the command line says about a configuration that it cannot use.
 #[track_caller]
 fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
     let folder = folder_with(text);
@@ -108,7 +108,7 @@ fn every_commented_default_of_the_example_is_the_default() {
 
 #[test]
 fn every_key_that_the_program_knows_stands_in_the_example() {
-    // The program names the keys that it knows when it meets another one.
+    // The error for an unknown key names the known ones.
     for table in [
         "[component]\njid = \"a\"\nx = 1",
         "[component]\njid = \"a\"\n[store]\nx = 1",
@@ -220,13 +220,13 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}{HOST}{WEB}proxies = []\n"),
-        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, logo, accent, \
-         imprint, terms, templates",
+        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, logo, \
+         accent, imprint, terms, templates",
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[metrics]\n"),
-        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, web, hosts. This version has no \
-         metrics yet",
+        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, web, hosts. \
+         This version has no metrics yet",
     );
 }
 
@@ -249,10 +249,22 @@ fn wrong_types_are_named() {
     );
     assert_refused(format!("hosts = 3\n{COMPONENT}"), "config.toml:1: hosts: expected a table, found integer 3");
     assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
-    // What stands in the place of a host's table may be the secret, its key being in the wrong table.
+    // Neither a string, which may be a secret whose key is in the wrong table, nor a list is a table.
+    for (value, found) in [("\"hunter2\"", "a string"), ("[\"a\", \"hunter2\"]", "a list")] {
+        assert_refused(
+            format!("{COMPONENT}[hosts]\nsecret = {value}\n"),
+            &format!("config.toml:5: hosts.secret: expected a table, found {found}"),
+        );
+        for table in ["component", "store", "control", "limits", "web"] {
+            assert_refused(
+                format!("\n{table} = {value}\n"),
+                &format!("config.toml:2: {table}: expected a table, found {found}"),
+            );
+        }
+    }
     assert_refused(
-        format!("{COMPONENT}[hosts]\nsecret = \"hunter2\"\n"),
-        "config.toml:5: hosts.secret: expected a table, found a string",
+        format!("{COMPONENT}{HOST}admins = [\n  \"alice@example.org\",\n  5,\n]\n"),
+        "config.toml:7: hosts.\"example.org\".admins: expected a string, found integer 5",
     );
 }
 
@@ -277,8 +289,8 @@ fn impossible_values_are_named() {
         ),
         (
             "landing_page = \"https://example.org/\"",
-            "landing_page: a landing page is an http:// or https:// address with {uri} or {token} behind the host's name, \
-             and no letter or digit beside it"
+            "landing_page: a landing page is an http:// or https:// address with {uri} or {token} behind the host's \
+             name, and no letter or digit beside it"
                 .to_owned(),
         ),
         ("invites_per_day = 0", format!("invites_per_day: {count}, found integer 0")),
@@ -293,11 +305,15 @@ fn impossible_values_are_named() {
         let expected = format!("config.toml:5: hosts.\"example.org\".{problem}");
         assert_refused(format!("{COMPONENT}{HOST}{line}\n"), &expected);
     }
+    assert_refused(
+        format!("{COMPONENT}{HOST}admins = [\n  \"alice@example.org\",\n\n  \"a@elsewhere.example\",\n]\n"),
+        "config.toml:8: hosts.\"example.org\".admins: expected a user of example.org, found \"a@elsewhere.example\"",
+    );
     for (line, problem) in [
         (
             "url = \"postgres://user:hunter2@db/x?sslmode=maybe\"",
-            "url: a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: there is no sslmode \"maybe\": \
-             expected one of disable, allow, prefer, require, verify-ca, verify-full"
+            "url: a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: there is no sslmode \
+             \"maybe\": expected one of disable, allow, prefer, require, verify-ca, verify-full"
                 .to_owned(),
         ),
         (
@@ -340,12 +356,12 @@ fn the_web_side_can_be_set_in_all_its_keys() {
 }
 
 #[test]
-fn the_web_side_needs_its_public_address_alone() {
+fn the_web_side_needs_its_public_url_only() {
     let config = loaded(&format!("{COMPONENT}{HOST}{WEB}name = \" \"\n"));
     let web = config.web.unwrap();
     assert_eq!((web.listen.to_string().as_str(), web.look.name.as_deref()), ("127.0.0.1:5380", None));
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1/32", "::1/128"]);
-    // Links lead there, but for hosts that have a page of their own.
+    // Links lead there, except those of hosts with a page of their own.
     let page = |text| Some(LandingPage::parse(text).unwrap());
     assert_eq!(config.hosts[&host("example.org")].landing_page, page("https://example.org/join/i/{token}"));
     let own = "https://example.org/#{uri}";
@@ -354,7 +370,7 @@ fn the_web_side_needs_its_public_address_alone() {
 }
 
 #[test]
-fn what_the_web_side_cannot_use_is_named() {
+fn bad_values_of_the_web_side_are_named() {
     let public_url = "expected an http:// or https:// address without query and fragment, such as \
                       \"https://invite.example.org\"";
     assert_refused(
@@ -450,7 +466,7 @@ fn run_and_check_say_what_is_wrong_with_the_web_side() {
 }
 
 #[test]
-fn names_have_to_be_names() {
+fn jids_and_hosts_have_to_be_domains() {
     for jid in
         ["invite@example.org", "invite.example.org/x", "https://invite.example.org", "a b", "", "example.org:5347"]
     {
@@ -459,11 +475,13 @@ fn names_have_to_be_names() {
     }
     assert_refused(
         format!("{COMPONENT}[hosts.\"alice@example.org\"]\n"),
-        "config.toml:4: hosts.\"alice@example.org\": expected a domain such as example.org, found \"alice@example.org\"",
+        "config.toml:4: hosts.\"alice@example.org\": expected a domain such as example.org, \
+         found \"alice@example.org\"",
     );
     assert_refused(
         format!("{COMPONENT}[hosts.\"Invite.example.org\"]\n"),
-        "config.toml:4: hosts.\"Invite.example.org\": the component's own JID: expected a VirtualHost of the chat server",
+        "config.toml:4: hosts.\"Invite.example.org\": the component's own JID: expected a VirtualHost \
+         of the chat server",
     );
     assert_refused(
         format!("{COMPONENT}[hosts.\"Example.org\"]\n{HOST}"),
@@ -487,7 +505,7 @@ fn hosts_have_to_be_quoted() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_keys_are_named() {
     let table = "missing: expected a table [component] with jid and secret";
     assert_refused("", &format!("config.toml:1: component: {table}"));
     assert_refused(HOST, &format!("config.toml:1: component: {table}"));
@@ -497,12 +515,12 @@ fn what_is_missing_is_named() {
     );
     assert_refused(
         COMPONENT,
-        "config.toml: hosts: expected a table for each VirtualHost served, for example [hosts.\"example.org\"]",
+        "config.toml:1: hosts: expected a table for each VirtualHost served, for example [hosts.\"example.org\"]",
     );
 }
 
 #[test]
-fn what_is_no_toml_is_named_with_its_line() {
+fn bad_toml_is_named_with_its_line() {
     assert_refused(format!("{COMPONENT}jid = \"x\"\n{HOST}"), "config.toml:4: jid: duplicate key");
     assert_refused(format!("{COMPONENT}{HOST}{HOST}"), "config.toml:5: hosts.\"example.org\": duplicate key");
     assert_refused(
@@ -510,7 +528,7 @@ fn what_is_no_toml_is_named_with_its_line() {
         "config.toml:4: server: string values must be quoted, expected literal string",
     );
     assert_refused(format!("{COMPONENT}[hosts\n"), "config.toml:4: unclosed table, expected `]`");
-    // A name that a terminal would make something else of is not shown.
+    // A name with control characters is not shown.
     assert_refused(
         format!("{COMPONENT}[hosts.\"\u{1b}[2J\"]\n"),
         "config.toml:4: invalid basic string, expected non-double-quote visible characters, `\\`",
@@ -519,7 +537,7 @@ fn what_is_no_toml_is_named_with_its_line() {
 }
 
 #[test]
-fn no_complaint_shows_the_secret() {
+fn no_error_shows_the_secret() {
     for secret in [
         "secret = hunter2hunter2",
         "secret = \"hunter2hunter2",
@@ -551,7 +569,7 @@ fn no_complaint_shows_the_secret() {
 }
 
 #[test]
-fn secrets_of_the_wrong_type_are_refused_without_their_value() {
+fn bad_secrets_are_refused_without_their_value() {
     let text = |secret: &str| format!("[component]\njid = \"invite.example.org\"\nsecret = {secret}\n{HOST}");
     assert_refused(text("12345678"), "config.toml:3: component.secret: expected a string");
     assert_refused(
@@ -580,7 +598,7 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
     fs::write(&secret, "\n").unwrap();
     let problem = "the secret is empty: expected the component_secret of the chat server";
     assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
-    // What has no end is not read to its end.
+    // A file without an end is not read to its end.
     fs::remove_file(&secret).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &secret).unwrap();
     let problem = format!("{} is longer than 65536 bytes: no secret is", secret.display());
@@ -588,7 +606,7 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
 }
 
 #[test]
-fn a_complaint_is_one_line_whatever_a_path_holds() {
+fn an_error_is_one_line_whatever_a_path_holds() {
     let component = |rest: &str| format!("[component]\njid = \"invite.example.org\"\n{rest}\n{HOST}");
     let (secret, templates) = ("secret_file = \"a\\tb\\u009b\"", "templates = \"a\\r\\nb\"\n");
     let folder = tempfile::tempdir().unwrap();
@@ -614,7 +632,7 @@ fn a_complaint_is_one_line_whatever_a_path_holds() {
             shown("a\\u{d}\\u{a}b")
         )
     );
-    // What is found out later, by those who use it.
+    // Errors that come later have one line as well.
     let config = loaded(&format!("{COMPONENT}{HOST}{WEB}logo = \"a\\tb.png\"\n"));
     let web = config.web.unwrap();
     let error = easy_invite::web::Pages::load(web.look, web.public_url).unwrap_err().to_string();
@@ -656,7 +674,7 @@ fn the_secret_of_the_environment_wins() {
 }
 
 #[test]
-fn the_file_is_the_named_one_or_else_a_usual_one() {
+fn the_file_is_the_named_one_or_a_usual_one() {
     let nothing = tempfile::tempdir().unwrap();
     if !Path::new(config::USUAL_FILES[1]).exists() {
         assert_failed(
@@ -711,7 +729,7 @@ fn a_secret_that_everybody_can_read_is_warned_about_by_run_and_check() {
     let file = folder.path().join("config.toml");
     let warned = |mode, arguments: &[&str]| {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        // The daemon does not come far, with such a socket.
+        // With such a socket, the daemon ends at once.
         let output = easy_invite(folder.path(), arguments).output().unwrap();
         String::from_utf8(output.stderr).unwrap().contains("config.toml holds a secret and can be read by everybody")
     };

@@ -271,7 +271,7 @@ struct AppsQuery {
     have: Option<String>,
 }
 
-/// All pages, both below the path of the public URL and without it, since some proxies take it away.
+/// All pages, with the path of the public URL and without it, since some proxies take it away.
 ///
 /// Every request is counted before anything else is done with it, even if there is no such page: a
 /// form that is sent counts as a form, anything else as a page.

@@ -1,0 +1,125 @@
+//! How each kind of value is written in the file, and what is expected where it is not written so.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use jid::{BareJid, DomainPart};
+use jiff::SignedDuration;
+use url::Url;
+
+use crate::lifetime::Lifetime;
+use crate::links::{LandingPage, PublicUrl};
+use crate::store::StoreUrl;
+use crate::web::Accent;
+
+/// Where Prosody listens for components by default.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:5347";
+
+/// A value that is written as a string.
+pub trait Written: Sized {
+    /// The value in the text.
+    ///
+    /// # Errors
+    /// What was expected.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+/// A domain as the server writes it: in lower case, and with characters that DNS could hold.
+pub fn domain(text: &str) -> Result<DomainPart, String> {
+    let expected = || format!("expected a domain such as example.org, found {text:?}");
+    // The jid crate accepts "https://example.org" and "example org" too.
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '"' | '?' | '#' | ':');
+    if text.is_empty() || text.contains(strange) {
+        return Err(expected());
+    }
+    DomainPart::new(text).map(|domain| domain.into_owned()).map_err(|_| expected())
+}
+
+/// The address of an account: a bare JID with a localpart.
+pub fn account(text: &str) -> Result<BareJid, String> {
+    let found = BareJid::new(text).ok().filter(|jid| jid.node().is_some());
+    found.ok_or_else(|| format!("expected a bare JID such as alice@example.org, found {text:?}"))
+}
+
+/// How old something has to be: a [`Lifetime`] that may be nothing, and does not last for ever.
+#[derive(Debug)]
+pub struct Age(pub SignedDuration);
+
+/// Where a connection is made to: `host:port`, `127.0.0.1:5347` or `[::1]:5347`.
+#[derive(Debug)]
+pub struct Server(pub String);
+
+macro_rules! written {
+    ($($type:ty => $read:expr),+ $(,)?) => {
+        $(impl Written for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                let read: fn(&str) -> Result<Self, String> = $read;
+                read(text)
+            }
+        })+
+    };
+}
+
+written! {
+    DomainPart => domain,
+    BareJid => account,
+    Lifetime => |text| in_words(text.parse()),
+    Age => age,
+    Server => server,
+    StoreUrl => |text| in_words(text.parse()),
+    PublicUrl => |text| in_words(PublicUrl::parse(text).and_then(|url| url.landing_page().map(|_| url))),
+    LandingPage => |text| in_words(LandingPage::parse(text)),
+    // Where the daemon listens.
+    SocketAddr => |text| {
+        let address = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+        address.ok_or_else(|| format!("expected an IP address and a port, such as \"127.0.0.1:5380\", found {text:?}"))
+    },
+    // The proxies that are trusted.
+    IpNet => |text| {
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let network = address.or_else(|_| text.parse::<IpNet>());
+        network.map_err(|_| format!("expected an IP address or a network such as \"10.0.0.0/8\", found {text:?}"))
+    },
+    // A link for people.
+    Url => |text| {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
+        url.ok_or_else(|| format!("expected an address such as \"https://example.org/imprint\", found {text:?}"))
+    },
+    Accent => |text| {
+        Accent::parse(text).ok_or_else(|| format!("expected a colour such as \"#2b5f8a\", found {text:?}"))
+    },
+}
+
+fn in_words<T, E: ToString>(read: Result<T, E>) -> Result<T, String> {
+    read.map_err(|error| error.to_string())
+}
+
+fn age(text: &str) -> Result<Age, String> {
+    match (text, text.parse()) {
+        ("0s", _) => Ok(Age(SignedDuration::ZERO)),
+        (_, Ok(Lifetime::Seconds(seconds))) => Ok(Age(SignedDuration::from_secs(seconds))),
+        _ => Err(format!("{text:?} is not an age: write 0s, 15m, 36h, 7d, 4w (at most 10 years)")),
+    }
+}
+
+fn server(text: &str) -> Result<Server, String> {
+    let expected =
+        |problem: &str| Err(format!("{problem} in {text:?}: expected host:port, for example {DEFAULT_SERVER}"));
+    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(None) => return expected("\"]\" is missing"),
+        Some(Some((address, _))) if address.parse::<Ipv6Addr>().is_err() => return expected("no IPv6 address"),
+        Some(Some((address, rest))) => (address, rest.strip_prefix(':')),
+        None if text.matches(':').count() > 1 => return expected("an IPv6 address needs brackets, as [::1]:5347,"),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#');
+    if host.is_empty() || host.contains(strange) {
+        return expected("no host name");
+    }
+    let Some(port) = port.filter(|port| !port.is_empty()) else { return expected("port missing") };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(1..) if digits => Ok(Server(text.to_owned())),
+        _ => expected("no port between 1 and 65535"),
+    }
+}
