@@ -1,6 +1,7 @@
 //! Ad-hoc commands (XEP-0050): the table of commands, and the rules by which they are run.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::commands::{create_account, new_invite, password_reset};
-use super::form::Submission;
+use super::form::{Submission, field};
 use super::requester::Requester;
 use super::stanza::{element, error_in, ns, with, with_text};
 use super::stanza_error::{stanza_error, try_again};
@@ -114,9 +115,8 @@ pub async fn execute(
     sessions: &Sessions,
 ) -> Result<Element, StanzaError> {
     let texts = requester.texts;
-    let malformed = || {
-        bad_request("malformed-action", Texts::english(), "That is no command: it has no node, or an unknown action")
-    };
+    let malformed =
+        || bad_request("malformed-action", Texts::english(), "A command has a node, and an action of XEP-0050 if any");
     let command = Command::of(payload.attr("node").ok_or_else(malformed)?, texts)?;
     let action = match payload.attr("action") {
         None | Some("execute" | "next" | "complete") => Action::Submit,
@@ -189,20 +189,11 @@ fn ask(
 }
 
 /// The form once more, with the problem in a first field, where every client shows it.
-fn with_problem(form: Element, problem: &str, texts: &Texts) -> Element {
-    let label = texts.command.please_correct.as_str();
-    let mut marked = element!(ns::DATA_FORMS, "x", "type" = "form");
-    let mut problem = Some(with(
-        element!(ns::DATA_FORMS, "field", "var" = "error", "type" = "fixed", "label" = label),
-        [with_text(element!(ns::DATA_FORMS, "value"), problem)],
-    ));
-    for child in form.children() {
-        if child.name() == "field" {
-            problem.take().map(|field| marked.append_child(field));
-        }
-        marked.append_child(child.clone());
-    }
-    marked
+fn with_problem(mut form: Element, problem: &str, texts: &Texts) -> Element {
+    let problem = field("error", "fixed", &texts.command.please_correct, problem);
+    let children = iter::from_fn(|| form.unshift_child());
+    let (fields, head): (Vec<_>, Vec<_>) = children.partition(|child| child.name() == "field");
+    with(form, head.into_iter().chain([problem]).chain(fields))
 }
 
 /// A `bad-request` with the condition that XEP-0050 §4 adds to it.

@@ -185,15 +185,11 @@ pub type Outcome = Result<Option<Element>, StanzaError>;
 /// The reply to a request.
 pub fn reply(request: &Request, outcome: Outcome) -> Element {
     let (to, from, id) = (request.from.as_str(), request.to.as_str(), request.id.as_str());
-    match outcome {
-        Ok(payload) => {
-            with(element!(ns::COMPONENT, "iq", "type" = "result", "to" = to, "from" = from, "id" = id), payload)
-        }
-        Err(error) => {
-            let iq = element!(ns::COMPONENT, "iq", "type" = "error", "to" = to, "from" = from, "id" = id);
-            with(iq, [Element::from(error)])
-        }
-    }
+    let (kind, payload) = match outcome {
+        Ok(payload) => ("result", payload),
+        Err(error) => ("error", Some(Element::from(error))),
+    };
+    with(element!(ns::COMPONENT, "iq", "type" = kind, "to" = to, "from" = from, "id" = id), payload)
 }
 
 /// An error in reply to a malformed stanza. `None` if the stanza is itself an answer, or cannot be
