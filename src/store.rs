@@ -1,231 +1,33 @@
 //! Where invites are kept, and the promises about them: an answer is given once it is durable, and a use is taken in
 //! the same statement that proves there is one left.
 
-mod checkpointer;
 mod copy;
+mod deadline;
+mod error;
 mod postgres;
-mod postgres_connect;
-mod postgres_tls;
-mod postgres_url;
+mod row;
 mod session;
 mod sqlite;
-mod sqlite_thread;
 mod statements;
+mod url;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
-
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 
-use crate::invite::{Invite, InviteId, State, TokenHash, Use};
-use crate::texts::printable;
+use crate::invite::{Invite, InviteId, TokenHash, Use};
 pub use copy::Copied;
-pub use postgres_url::PostgresUrl;
+use copy::Part;
+pub use deadline::begun_by;
+use error::Result;
+pub use error::StoreError;
 use session::Session;
-
-/// Which store, by URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// `sqlite:PATH`: a file on this machine.
-    Sqlite(PathBuf),
-    /// `postgres://USER@HOST/DATABASE`: a PostgreSQL server, which several daemons may share.
-    Postgres(Box<PostgresUrl>),
-}
-
-/// Why a text is not a [`StoreUrl`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadStoreUrl {
-    /// It is the URL of something else.
-    #[error(
-        "a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, \
-         or postgres://USER@HOST/DATABASE"
-    )]
-    Unknown,
-    /// It begins as the URL of a PostgreSQL server does; the text says what is wrong with the rest.
-    #[error("a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: {0}")]
-    Postgres(String),
-}
-
-impl FromStr for StoreUrl {
-    type Err = BadStoreUrl;
-
-    fn from_str(text: &str) -> std::result::Result<Self, BadStoreUrl> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let url = PostgresUrl::parse(text).map_err(BadStoreUrl::Postgres)?;
-            return Ok(StoreUrl::Postgres(Box::new(url)));
-        }
-        match text.strip_prefix("sqlite:") {
-            // "sqlite:///path" is the same file as "sqlite:/path".
-            Some(path) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(BadStoreUrl::Unknown),
-                path if path.contains(['?', '\0']) || path.ends_with('/') => Err(BadStoreUrl::Unknown),
-                path => Ok(StoreUrl::Sqlite(path.into())),
-            },
-            None => Err(BadStoreUrl::Unknown),
-        }
-    }
-}
-
-/// For people: in one line, without a password.
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreUrl::Sqlite(path) => f.write_str(&printable(path.display())),
-            StoreUrl::Postgres(url) => url.fmt(f),
-        }
-    }
-}
-
-impl StoreUrl {
-    /// Does it hold a password?
-    pub fn has_password(&self) -> bool {
-        matches!(self, StoreUrl::Postgres(url) if url.has_password())
-    }
-
-    /// The same store, a relative path being relative to `folder`.
-    pub fn relative_to(self, folder: &Path) -> Self {
-        match self {
-            StoreUrl::Sqlite(path) => StoreUrl::Sqlite(folder.join(path)),
-            StoreUrl::Postgres(url) => StoreUrl::Postgres(url),
-        }
-    }
-}
-
-/// Why the store could not do what it was asked. Nothing that ended in one of these was acknowledged or kept.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Another program holds what is needed for longer than the store waits.
-    #[error("the store {0} is locked by another program")]
-    Locked(String),
-    /// Nothing was begun while somebody waited for it.
-    #[error("the store {0} did not begin in time: it is locked by another program, or its disk does not answer")]
-    Late(String),
-    /// The file cannot be written.
-    #[error("the store {0} is read-only: make the file and its folder writable for this user")]
-    ReadOnly(String),
-    /// There is no room.
-    #[error("no space is left on the disk of the store {0}")]
-    Full(String),
-    /// There is none, and none was to be made.
-    #[error("there is no store at {0} yet: `easy-invite run` makes it; is store.url right?")]
-    Missing(String),
-    /// The file belongs to another program.
-    #[error("the store {0} is another program's database: set store.url to another file")]
-    Foreign(String),
-    /// The file is damaged, or is something else.
-    #[error("the store {0} is damaged or is no store of easy-invite ({1}): restore it from a backup")]
-    Corrupt(String, String),
-    /// A newer version of the program made it.
-    #[error("the store {file} has schema {found}, this version knows up to {known}: use a newer easy-invite")]
-    Newer {
-        /// The file.
-        file: String,
-        /// Its schema version.
-        found: i64,
-        /// The newest schema version that this program knows.
-        known: i64,
-    },
-    /// Its schema version is one that was never released.
-    #[error("the store {0} has schema {1}, which no release of easy-invite has made: let store.url name another one")]
-    UnknownSchema(String, i64),
-    /// It cannot be opened.
-    #[error("the store {0} cannot be opened: {1}")]
-    Unopenable(String, String),
-    /// The database server is not there, or the connection to it was lost before anything was decided.
-    #[error("the store {0} cannot be reached: {1}")]
-    Unreachable(String, String),
-    /// Anything else.
-    #[error("the store {0} failed: {1}")]
-    Other(String, String),
-}
-
-/// What came of trying to take a use of an invite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It is reserved.
-    Reserved,
-    /// The invite was taken back meanwhile, or is no longer there.
-    Gone,
-    /// Every use is redeemed.
-    UsedUp,
-    /// Another pending invite reserves the username.
-    UsernameReserved,
-    /// Nothing is free as long as these reservations stand; their fate may be learnt.
-    Contended(Vec<(Use, Invite)>),
-}
-
-/// How many invites an inviter may have; `None`: without limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Made within 24 hours.
-    pub per_day: Option<u32>,
-    /// Pending at a time.
-    pub pending: Option<u32>,
-}
-
-/// What came of trying to keep a new invite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Insertion {
-    /// It is kept.
-    Kept,
-    /// Another pending invite reserves its username.
-    UsernameReserved,
-    /// An account of that name is in the making, or was made since this was asked.
-    UsernameInProgress,
-    /// The inviter has made as many within 24 hours as the quota allows.
-    TooManyToday {
-        /// When the first of these is a day old.
-        again_at: Timestamp,
-    },
-    /// As many invites of the inviter are pending as the quota allows.
-    TooManyPending {
-        /// When the first of these expires, if one does.
-        again_at: Option<Timestamp>,
-    },
-}
-
-/// What was erased of somebody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forgotten {
-    /// Uses that are being made at this moment, by or through the person. If there are any, nothing was erased.
-    pub open: u64,
-    /// Invites that the person made, or that named them.
-    pub invites: u64,
-    /// Uses of other people's invites, which now name nobody.
-    pub uses: u64,
-    /// Accounts that the person had invited, of which that is not known any more.
-    pub invited: u64,
-    /// It was known who had invited the person.
-    pub known: bool,
-}
-
-/// How much a store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// Invites in any state.
-    pub invites: u64,
-    /// Their uses, open ones among them.
-    pub uses: u64,
-    /// Accounts of which is known who invited them.
-    pub accounts: u64,
-}
-
-/// Which invites to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this host alone.
-    pub host: Option<DomainPart>,
-    /// Of this inviter alone.
-    pub inviter: Option<BareJid>,
-    /// In this state alone.
-    pub state: Option<State>,
-}
+pub use statements::{Claim, Contents, Filter, Forgotten, Insertion, Quota};
+pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone; dropping the last clone waits until what was asked of it is done and its files are closed.
 #[derive(Clone)]
@@ -236,27 +38,6 @@ enum Backend {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Postgres),
 }
-
-type Result<T> = std::result::Result<T, StoreError>;
-
-tokio::task_local! {
-    /// See [`begun_by`].
-    static BEGIN_BY: Instant;
-}
-
-/// Runs something for somebody who waits until an instant: what it asks of a store is not done any more if it has not been
-/// begun by then. What has been begun is ended, and its outcome told, however long that takes.
-pub fn begun_by<T>(instant: Instant, something: impl Future<Output = T>) -> impl Future<Output = T> {
-    BEGIN_BY.scope(instant, something)
-}
-
-/// Until when what is asked of a store here has to be begun; `None`: whoever asks has time.
-fn begin_by() -> Option<Instant> {
-    BEGIN_BY.try_with(|instant| *instant).ok()
-}
-
-/// What is to be done in a session; possibly more than once, where a connection is lost.
-type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
 
 /// Runs a statement of that name with these arguments, in a session that reads or writes.
 macro_rules! run {
@@ -552,8 +333,34 @@ impl Store {
     ///
     /// # Errors
     /// If one of them fails; what was copied until then stays.
-    pub async fn copy_into(&self, target: &Store, progress: impl FnMut(Copied)) -> Result<Copied> {
-        copy::copy(self, target, progress).await
+    pub async fn copy_into(&self, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
+        let (sender, parts) = mpsc::channel(2);
+        let reading = self.snapshot(move |session| copy::read(session, sender.clone()).boxed());
+        let writing = async {
+            // Dropped as soon as writing fails: the reader waits to send the next part until then, and holds its snapshot.
+            let mut parts = parts;
+            let (mut copied, mut open) = (Copied::default(), Arc::default());
+            while let Some(part) = parts.recv().await {
+                copied = copied.and(&part);
+                match part {
+                    Part::Count(_) => (),
+                    Part::Open(ids) => open = ids,
+                    Part::Page(table, page) => {
+                        let open = Arc::clone(&open);
+                        target
+                            .write(move |session| copy::merge(session, table, page.clone(), open.clone()).boxed())
+                            .await?;
+                    }
+                }
+                progress(copied);
+            }
+            Ok(copied)
+        };
+        let (read, written) = futures::join!(reading, writing);
+        let copied = written?;
+        read?;
+        target.write(|session| copy::finish(session).boxed()).await?;
+        Ok(copied)
     }
 
     /// How much the store holds.

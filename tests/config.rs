@@ -313,7 +313,7 @@ fn impossible_values_are_named() {
         (
             "url = \"postgres://user:hunter2@db/x?sslmode=maybe\"",
             "url: a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: there is no sslmode \
-             \"maybe\": expected one of disable, allow, prefer, require, verify-ca, verify-full"
+             \"maybe\": expected one of disable, prefer, require, verify-full"
                 .to_owned(),
         ),
         (

@@ -4,7 +4,6 @@ mod engines;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -105,63 +104,8 @@ async fn what_keeps_us_out_is_said_without_secrets() {
     assert_eq!(store.list(Filter::default(), 1, at(0)).await.unwrap(), [], "what only reads goes on");
 }
 
-/// A certificate authority `ca.crt` in a folder, and a certificate of it for the name that is given.
-fn make_certificates(folder: &Path, name: &str) {
-    let script = "set -e; cd \"$1\"; \
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
-            -keyout ca.key -out ca.crt; \
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout server.key \
-            -out server.csr; \
-        printf 'subjectAltName=DNS:%s' \"$2\" >names; \
-        openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -days 2 -extfile names -out server.crt";
-    let made = Command::new("sh").args(["-c", script, "sh"]).arg(folder).arg(name).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
-
 #[tokio::test]
-async fn sslmode_means_what_it_means_to_libpq() {
-    let (cluster, folder, other) = (Cluster::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    make_certificates(folder.path(), "localhost");
-    make_certificates(other.path(), "localhost");
-    for file in ["server.crt", "server.key"] {
-        cluster.place(file, &folder.path().join(file));
-    }
-    cluster.configure("ssl = on\n");
-    cluster.restart();
-    let database = Database::new(&cluster.url()).await;
-    let (authority, another) = (folder.path().join("ca.crt"), other.path().join("ca.crt"));
-    let (authority, another) = (authority.display(), another.display());
-    for (host, options, refused_with) in [
-        ("127.0.0.1", "sslmode=disable".to_owned(), None),
-        ("127.0.0.1", "sslmode=require".to_owned(), None),
-        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={authority}"), None),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={authority}"), None),
-        ("127.0.0.1", format!("sslmode=verify-full&sslrootcert={authority}"), Some("certificate")),
-        ("localhost", format!("sslmode=verify-full&sslrootcert={another}"), Some("certificate")),
-        ("127.0.0.1", format!("sslmode=verify-ca&sslrootcert={another}"), Some("certificate")),
-        ("localhost", "sslmode=verify-full&sslrootcert=system".to_owned(), Some("certificate")),
-    ] {
-        let through = format!("postgres://postgres@{host}:{}/{}?{options}", cluster.port, database.name);
-        match refused_with {
-            Some(words) => {
-                let error = refused(&through).await.to_string();
-                assert!(error.contains(words), "{options}: {error}");
-            }
-            None => {
-                let store = Store::open(&url(&through)).await.unwrap_or_else(|error| panic!("{options}: {error}"));
-                let encrypted = "SELECT count(*) > 0 FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
-                     WHERE ssl AND pid <> pg_backend_pid()";
-                let expected = if options == "sslmode=disable" { "f" } else { "t" };
-                assert_eq!(query(&database.url, encrypted).await, [[expected]], "{options}");
-                drop(store);
-                database.disconnect().await;
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_password_comes_from_where_libpq_takes_it() {
+async fn the_password_comes_from_the_environment_or_the_password_file() {
     let (cluster, home) = (Cluster::start(), tempfile::tempdir().unwrap());
     let database = Database::new(&cluster.url()).await;
     let name = &database.name;
@@ -276,8 +220,10 @@ async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_t
         query(&database.url, set).await;
     }
     query(&database.url, "SELECT pg_reload_conf()").await;
-    for options in ["", "?options=-csynchronous_commit%3Doff"] {
-        let store = Store::open(&url(&format!("{}{options}", database.url))).await.unwrap();
+    let of_database = format!("ALTER DATABASE {} SET synchronous_commit = off", database.name);
+    for set in ["SELECT 1", &of_database] {
+        query(&database.url, set).await;
+        let store = Store::open(&url(&database.url)).await.unwrap();
         let mut told = Vec::new();
         for _ in 0..10 {
             let kept = invite();
@@ -286,7 +232,7 @@ async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_t
         }
         cluster.restart(); // it does not end in order: what is in its memory alone is lost
         for kept in told {
-            assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept)), "{options}");
+            assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept)), "{set}");
         }
     }
 }

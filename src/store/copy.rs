@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use tokio::sync::mpsc;
 
-use super::session::{Row, Session, Value};
-use super::{Result, Store};
+use super::error::Result;
+use super::row::{Row, Value};
+use super::session::Session;
+use super::statements::take_rows;
 
 /// How many rows are copied at a time: all their values fit into one statement of either engine.
 const PAGE: usize = 500;
@@ -22,7 +23,7 @@ pub struct Copied {
 }
 
 /// A table, and what is done with a row that is there already: it stays, but for what makes it allow less.
-struct Table {
+pub struct Table {
     name: &'static str,
     /// The key first.
     columns: &'static [&'static str],
@@ -72,42 +73,26 @@ const TABLES: [Table; 3] = [
 ];
 
 /// What is sent from the one store to the other.
-enum Part {
+pub enum Part {
     Count(u64),
     /// The ids of all uses that are being made.
     Open(Arc<HashSet<String>>),
     Page(&'static Table, Arc<Vec<Row>>),
 }
 
-pub async fn copy(source: &Store, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
-    let (sender, parts) = mpsc::channel(2);
-    let reading = source.snapshot(move |session| read(session, sender.clone()).boxed());
-    let writing = async {
-        // Dropped as soon as writing fails: the reader waits to send the next part until then, and holds its snapshot.
-        let mut parts = parts;
-        let (mut copied, mut open) = (Copied::default(), Arc::default());
-        while let Some(part) = parts.recv().await {
-            match part {
-                Part::Count(of) => copied = Copied { rows: 0, of },
-                Part::Open(ids) => open = ids,
-                Part::Page(table, page) => {
-                    copied.rows += page.len() as u64;
-                    let open = Arc::clone(&open);
-                    target.write(move |session| merge(session, table, page.clone(), open.clone()).boxed()).await?;
-                }
-            }
-            progress(copied);
+impl Copied {
+    /// So far, with a part more.
+    pub(super) fn and(self, part: &Part) -> Self {
+        match part {
+            Part::Count(of) => Copied { rows: 0, of: *of },
+            Part::Open(_) => self,
+            Part::Page(_, page) => Copied { rows: self.rows + page.len() as u64, ..self },
         }
-        Ok(copied)
-    };
-    let (read, written) = futures::join!(reading, writing);
-    let copied = written?;
-    read?;
-    target.write(|session| finish(session).boxed()).await?;
-    Ok(copied)
+    }
 }
 
-async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()> {
+/// Sends everything that a store holds, as long as somebody takes it.
+pub async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()> {
     let sql =
         "SELECT (SELECT count(*) FROM invite) + (SELECT count(*) FROM invite_use) + (SELECT count(*) FROM account)";
     let rows = session.query(sql, &[]).await?;
@@ -136,7 +121,8 @@ async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()
     Ok(())
 }
 
-async fn merge(
+/// Takes up a page of rows. `open` are the ids of the uses that were being made in the source.
+pub async fn merge(
     session: &mut Session<'_>,
     table: &Table,
     page: Arc<Vec<Row>>,
@@ -203,17 +189,10 @@ fn numbers_to(last: usize) -> String {
 }
 
 /// Gives back what was taken when an earlier copy was cut short, by reservations that have come to their end since.
-async fn finish(session: &mut Session<'_>) -> Result<()> {
+pub async fn finish(session: &mut Session<'_>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \
          (SELECT count(*) FROM invite_use WHERE invite = invite.id AND redeemed_at IS NULL) WHERE taken > uses";
     session.execute(sql, &[]).await?;
-    Ok(())
-}
-
-/// Keeps others from these invites until the end of the transaction. PostgreSQL counts uses as of the beginning of a
-/// statement: one that began before the rows were taken would miss what somebody else just did.
-pub async fn take_rows(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<()> {
-    session.execute(&format!("UPDATE invite SET taken = taken WHERE {condition}"), values).await?;
     Ok(())
 }

@@ -1,24 +1,26 @@
 //! The store in PostgreSQL: a pool of connections, and an answer only when the outcome is known.
 
-use std::error::Error as _;
+mod connect;
+pub mod statement;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Transaction,
 };
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_postgres::error::{Severity, SqlState};
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Config, IsolationLevel};
+use tokio_postgres::IsolationLevel;
+use tokio_postgres::error::Severity;
 
-use super::postgres_connect::{Connector, of_tls};
-use super::postgres_url::{PostgresUrl, with_cause};
-use super::session::{Engine, Row, Session, Value};
-use super::{Result, StoreError, Work, begin_by};
+use statement::explain;
+
+use super::deadline::begin_by;
+use super::error::{Result, StoreError};
+use super::session::{Engine, Session, Work};
+use super::url::PostgresUrl;
 
 /// Every schema change, in order.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
@@ -93,12 +95,13 @@ impl Postgres {
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
         let name = url.to_string();
         let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
-        let connector = Connector::new(url, PATIENCE, SILENCE).map_err(unopenable)?;
+        let config = connect::config(url, PATIENCE, SILENCE);
+        let tls = connect::tls(url).map_err(unopenable)?;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let prepare = Hook::async_fn(|client, _| {
             Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(Manager::from_connect(Config::new(), connector, manager))
+        let pool = Pool::builder(Manager::from_config(config, tls, manager))
             .max_size(CONNECTIONS)
             .post_create(prepare)
             .build()
@@ -323,87 +326,5 @@ impl Postgres {
                 }
             }
         }
-    }
-}
-
-/// Values as the library takes them.
-pub fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
-}
-
-impl ToSql for Value {
-    fn to_sql(
-        &self,
-        of: &Type,
-        out: &mut BytesMut,
-    ) -> std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        match self {
-            Value::Null => Ok(IsNull::Yes),
-            Value::Integer(number) => number.to_sql(of, out),
-            Value::Text(text) => text.to_sql(of, out),
-            Value::Bytes(bytes) => bytes.to_sql(of, out),
-        }
-    }
-
-    fn accepts(of: &Type) -> bool {
-        matches!(*of, Type::INT8 | Type::TEXT | Type::BYTEA)
-    }
-
-    to_sql_checked!();
-}
-
-/// A row in the form that both engines share.
-pub fn row(row: &tokio_postgres::Row) -> std::result::Result<Row, tokio_postgres::Error> {
-    let values = row.columns().iter().enumerate().map(|(number, column)| {
-        Ok(match *column.type_() {
-            Type::INT8 => row.try_get::<_, Option<i64>>(number)?.into(),
-            Type::INT4 => row.try_get::<_, Option<i32>>(number)?.map(i64::from).into(),
-            Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(number)?.map_or(Value::Null, Value::Bytes),
-            _ => row.try_get::<_, Option<&str>>(number)?.into(),
-        })
-    });
-    values.collect::<std::result::Result<_, _>>().map(Row)
-}
-
-/// It is not the network: whoever is at the other end has a certificate that is not taken.
-fn is_distrust(error: &rustls::Error) -> bool {
-    matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::General(_))
-}
-
-/// PostgreSQL's error in words that say what to do. `Unreachable`: it can be tried again.
-pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
-    let name = name.to_owned();
-    let Some(of_server) = error.as_db_error() else {
-        let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
-        let text = with_cause(error);
-        return match connection {
-            true if of_tls(error).is_some_and(is_distrust) => StoreError::Unopenable(name, text),
-            true => StoreError::Unreachable(name, text),
-            false if text.contains("server does not support TLS") => {
-                StoreError::Unopenable(name, format!("{text} (sslmode=prefer or disable does without)"))
-            }
-            false => StoreError::Other(name, text),
-        };
-    };
-    // Not the details: they may show what is in a row.
-    let text = of_server.message().to_owned();
-    let code = of_server.code();
-    match code {
-        &SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked(name),
-        &SqlState::READ_ONLY_SQL_TRANSACTION => {
-            StoreError::Unopenable(name, format!("{text}: is this a standby? Let store.url name the primary"))
-        }
-        &SqlState::DISK_FULL => StoreError::Full(name),
-        &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(name, text),
-        &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => StoreError::Unreachable(name, text),
-        // Class 08: the connection; 57P: the server goes, comes, or crashed; 53: it has too much to do.
-        code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => {
-            StoreError::Unreachable(name, text)
-        }
-        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Unreachable(name, text),
-        code if ["28", "3D", "3F", "42501"].iter().any(|class| code.code().starts_with(class)) => {
-            StoreError::Unopenable(name, text)
-        }
-        _ => StoreError::Other(name, text),
     }
 }

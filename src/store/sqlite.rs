@@ -1,20 +1,24 @@
 //! The store in an SQLite file: one thread writes, one reads, and one copies the log into the file.
 
+mod checkpointer;
+pub mod statement;
+mod thread;
+
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags};
 
-use super::session::{Engine, Row, Session, Value};
-use super::sqlite_thread::SqliteThread;
-use super::{Result, StoreError, Work};
+use statement::explain;
+use thread::SqliteThread;
+
+use super::error::{Result, StoreError};
+use super::session::{Engine, Session, Work};
 use crate::files::{FileError, Folder, with_ending};
 use crate::texts::printable;
 
@@ -149,7 +153,7 @@ impl Sqlite {
                         return Err(StoreError::Locked(file.clone()));
                     }
                     // Another connection is at it; for that one, SQLite does not wait.
-                    thread::sleep(BUSY_PAUSE);
+                    std::thread::sleep(BUSY_PAUSE);
                 }
             })
             .await
@@ -161,41 +165,6 @@ impl Sqlite {
         thread
             .run(move |connection| block_on(work(&mut Session { name: &file, engine: Engine::Sqlite(connection) })))
             .await
-    }
-}
-
-pub fn query(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let columns = statement.column_count();
-    let rows = statement.query_map(params_from_iter(values), |row| {
-        (0..columns).map(|column| row.get(column).map(value_of)).collect::<rusqlite::Result<_>>().map(Row)
-    })?;
-    rows.collect()
-}
-
-pub fn execute(connection: &Connection, sql: &str, values: &[Value]) -> rusqlite::Result<u64> {
-    connection.prepare_cached(sql)?.execute(params_from_iter(values)).map(|rows| rows as u64)
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(number) => ValueRef::Integer(*number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Bytes(bytes) => ValueRef::Blob(bytes),
-        }))
-    }
-}
-
-fn value_of(value: rusqlite::types::Value) -> Value {
-    match value {
-        rusqlite::types::Value::Null => Value::Null,
-        rusqlite::types::Value::Integer(number) => Value::Integer(number),
-        rusqlite::types::Value::Text(text) => Value::Text(text),
-        rusqlite::types::Value::Blob(bytes) => Value::Bytes(bytes),
-        // No column of ours has such values; whoever reads it finds that it is no number.
-        rusqlite::types::Value::Real(number) => Value::Text(number.to_string()),
     }
 }
 
@@ -296,24 +265,6 @@ fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
     transaction.commit().map_err(explained)
 }
 
-/// SQLite's error in words that say what to do.
-pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
-    let file = file.to_owned();
-    let text = printable(error); // it may repeat the path
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(file),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(file),
-        Some(ErrorCode::DiskFull) => StoreError::Full(file),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
-        Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
-        // Linux makes a file system read-only when it finds it damaged, under whoever writes to it.
-        Some(ErrorCode::SystemIoFailure) => {
-            StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
-        }
-        _ => StoreError::Other(file, text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -322,7 +273,8 @@ mod tests {
     use jid::{BareJid, DomainPart};
     use jiff::Timestamp;
 
-    use super::super::{Filter, statements};
+    use super::super::statements::{self, Filter};
+    use super::statement::execute;
     use super::*;
 
     /// How many steps of SQLite's machine each statement may take: a tenth of those for a look at every invite.

@@ -106,7 +106,7 @@ fn owner() -> Option<u32> {
 }
 
 /// Where Debian keeps the server's programs: those of the newest version.
-pub fn programs() -> PathBuf {
+fn programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed: apt install postgresql");
     let newest = versions
         .map(|entry| entry.unwrap().path())

@@ -1,4 +1,4 @@
-"""PostgreSQL's password is read from ~/.pgpass, even for a service without $HOME, and for each of
+"""PostgreSQL's password is read from ~/.pgpass, even for a service without $HOME, and for any of
 several hosts. A file that is not used is named."""
 
 import os
@@ -43,7 +43,7 @@ def test_without_a_home(daemon, asking, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_each_host_has_its_own(tmp_path, asking):
+def test_the_line_of_any_host_is_taken(tmp_path, asking):
     hosts = f"127.0.0.1:1,{asking[0]}"
     daemon = with_hosts(tmp_path, asking, hosts)
     write(tmp_path / ".pgpass", asking)

@@ -13,8 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::checkpointer::Checkpointer;
-use super::sqlite::{execute, explain};
-use super::{StoreError, begin_by};
+use super::statement::{execute, explain};
+use crate::store::deadline::begin_by;
+use crate::store::error::StoreError;
 
 /// How many jobs may wait before callers have to wait themselves.
 const WAITING_JOBS: usize = 1024;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::sqlite::{explain, query};
+use super::statement::{explain, query};
 
 /// How long to wait after a commit: pages that change again and again are written into the file once.
 const PAUSE: Duration = Duration::from_millis(100);

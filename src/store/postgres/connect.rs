@@ -1,0 +1,214 @@
+//! How PostgreSQL is reached: the password, and TLS as `sslmode` says.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::store::url::{Authorities, PostgresUrl, Tls};
+use crate::texts::printable;
+
+/// The variable that holds the password, where the URL does not.
+const PASSWORD_VARIABLE: &str = "PGPASSWORD";
+
+/// What the server shows to its operator.
+const APPLICATION: &str = "easy-invite";
+
+/// The longest file with passwords or certificates that is read.
+const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// How to connect: with the password, from wherever it is, and with the time that all hosts have together. A connection
+/// that is silent for `silence` counts as lost.
+pub fn config(url: &PostgresUrl, patience: Duration, silence: Duration) -> Config {
+    let mut config = url.config.clone();
+    let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+    config.application_name(APPLICATION).connect_timeout(patience / hosts).tcp_user_timeout(silence);
+    config.keepalives_idle(silence).keepalives_interval(silence / 4).keepalives_retries(3);
+    config.ssl_mode(match url.tls {
+        Tls::Disable => SslMode::Disable,
+        Tls::Prefer => SslMode::Prefer,
+        Tls::Require | Tls::VerifyFull(_) => SslMode::Require,
+    });
+    let variable = || std::env::var(PASSWORD_VARIABLE).ok();
+    if config.get_password().is_none()
+        && let Some(password) = variable().or_else(|| password_in_file(url))
+    {
+        config.password(password);
+    }
+    config
+}
+
+/// The password in the password file, by its first line that fits one of the hosts: they hold the same database.
+fn password_in_file(url: &PostgresUrl) -> Option<String> {
+    let file = password_file()?;
+    let user = url.config.get_user().unwrap_or_default();
+    let database = url.config.get_dbname().unwrap_or(user);
+    let hosts = url.hosts();
+    let fits = |line| hosts.iter().find_map(|(host, port)| password_in(line, [host, port, database, user]));
+    file.lines().find_map(fits)
+}
+
+/// The password file, if it is there and fit for use. Services may have no $HOME.
+fn password_file() -> Option<String> {
+    let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+    let path = std::env::var_os("PGPASSFILE").map(PathBuf::from).or_else(|| Some(home()?.join(".pgpass")))?;
+    let file = File::open(&path).ok()?;
+    let metadata = file.metadata().ok()?;
+    // Commands show what is logged under this name, and else nothing of the store.
+    let unused =
+        |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", printable(path.display()));
+    if !metadata.is_file() {
+        unused("it is no file");
+        return None;
+    }
+    if metadata.permissions().mode() & 0o077 != 0 {
+        unused("others may read it: chmod 600");
+        return None;
+    }
+    let mut text = String::new();
+    file.take(LONGEST_FILE).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The password in a line `host:port:database:user:password`, if it is for this connection (PostgreSQL's documentation,
+/// "The Password File").
+fn password_in(line: &str, wanted: [&str; 4]) -> Option<String> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (mut fields, mut escaped) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            ':' if !escaped && fields.len() < 5 => fields.push(String::new()),
+            c => {
+                escaped = false;
+                if let Some(field) = fields.last_mut() {
+                    field.push(c);
+                }
+            }
+        }
+    }
+    let password = (fields.len() == 5).then(|| fields.pop()).flatten()?;
+    let fits = fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
+    fits.then_some(password)
+}
+
+/// How the connection is encrypted, where it is.
+///
+/// # Errors
+/// If the certificates of the authorities cannot be read.
+pub fn tls(url: &PostgresUrl) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| error.to_string())?;
+    let config = match &url.tls {
+        Tls::VerifyFull(authorities) => builder.with_root_certificates(roots(authorities)?),
+        Tls::Disable | Tls::Prefer | Tls::Require => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
+        }
+    };
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Authorities::System => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err("this system has no root certificates (Debian: ca-certificates)".to_owned());
+            }
+        }
+        Authorities::File(path) => {
+            let unusable =
+                |problem: &str| format!("{} cannot be used as sslrootcert: {problem}", printable(path.display()));
+            for certificate in certificates(path).map_err(|problem| unusable(&problem))? {
+                roots.add(certificate).map_err(|error| unusable(&error.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(unusable("there is no certificate in it"));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut pem = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(LONGEST_FILE).read_to_end(&mut pem).map_err(|error| error.to_string())?;
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// Takes every certificate. `prefer` and `require` keep out those who only listen; they do not tell who is at the other end
+/// (PostgreSQL's documentation, "SSL Support"), and most servers have a certificate that nobody has signed. The server has
+/// to own the certificate's key all the same: the password may be bound to it (RFC 5929).
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_file_is_read_as_libpq_reads_it() {
+        let wanted = ["db.example.org", "5432", "invites", "einv"];
+        for (line, password) in [
+            ("db.example.org:5432:invites:einv:hunter2", Some("hunter2")),
+            ("*:*:*:einv:a\\:b:c\\\\", Some("a:b:c\\")),
+            ("*:*:*:somebody:hunter2", None),
+            ("# *:*:*:*:hunter2", None),
+            ("*:*:*:hunter2", None),
+        ] {
+            assert_eq!(password_in(line, wanted).as_deref(), password, "{line}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Values that go into a statement, and rows that come out. Nothing here knows an engine.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+/// A value in a statement or in a row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Integer(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Value {
+    fn from(integer: i64) -> Self {
+        Value::Integer(integer)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(integer: u32) -> Self {
+        Value::Integer(integer.into())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(instant: Timestamp) -> Self {
+        Value::Integer(instant.as_second())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+/// A row of a result.
+#[derive(Clone, Debug)]
+pub struct Row(pub Vec<Value>);
+
+/// A row that holds what no version of this program has written: the database is input like any other.
+#[derive(Debug)]
+pub struct Malformed(pub String);
+
+impl Row {
+    fn get(&self, column: usize) -> &Value {
+        self.0.get(column).unwrap_or(&Value::Null)
+    }
+
+    fn malformed(&self, column: usize) -> Malformed {
+        Malformed(format!("column {column} of a row holds {:?}", self.get(column)))
+    }
+
+    /// What `parse` makes of a text; `None` for NULL.
+    pub fn parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Malformed> {
+        match self.get(column) {
+            Value::Null => Ok(None),
+            Value::Text(text) => parse(text).map(Some).ok_or_else(|| self.malformed(column)),
+            _ => Err(self.malformed(column)),
+        }
+    }
+
+    /// What `parse` makes of a text that has to be there.
+    pub fn required<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, Malformed> {
+        self.parsed(column, parse)?.ok_or_else(|| self.malformed(column))
+    }
+
+    /// A text.
+    pub fn text(&self, column: usize) -> Result<String, Malformed> {
+        self.required(column, |text| String::from_str(text).ok())
+    }
+
+    /// Bytes of this length.
+    pub fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N], Malformed> {
+        match self.get(column) {
+            Value::Bytes(bytes) => bytes.as_slice().try_into().map_err(|_| self.malformed(column)),
+            _ => Err(self.malformed(column)),
+        }
+    }
+
+    /// A whole number, if it is there.
+    pub fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>, Malformed> {
+        match self.get(column) {
+            Value::Null => Ok(None),
+            Value::Integer(number) => T::try_from(*number).map(Some).map_err(|_| self.malformed(column)),
+            _ => Err(self.malformed(column)),
+        }
+    }
+
+    /// A whole number that has to be there.
+    pub fn count<T: TryFrom<i64>>(&self, column: usize) -> Result<T, Malformed> {
+        self.number(column)?.ok_or_else(|| self.malformed(column))
+    }
+
+    /// An instant, if it is there.
+    pub fn instant(&self, column: usize) -> Result<Option<Timestamp>, Malformed> {
+        let seconds: Option<i64> = self.number(column)?;
+        let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| self.malformed(column));
+        seconds.map(instant).transpose()
+    }
+
+    /// An instant that has to be there.
+    pub fn since(&self, column: usize) -> Result<Timestamp, Malformed> {
+        self.instant(column)?.ok_or_else(|| self.malformed(column))
+    }
+}

@@ -1,0 +1,88 @@
+//! Accounts that came by an invite, and what ends or goes with an account.
+
+use jid::BareJid;
+use jiff::Timestamp;
+
+use super::invite::{PENDING, jid_of};
+use super::taken::take_rows;
+use crate::invite::InviteId;
+use crate::store::error::Result;
+use crate::store::row::Value;
+use crate::store::session::Session;
+
+/// What was erased of somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Uses that are being made at this moment, by or through the person. If there are any, nothing was erased.
+    pub open: u64,
+    /// Invites that the person made, or that named them.
+    pub invites: u64,
+    /// Uses of other people's invites, which now name nobody.
+    pub uses: u64,
+    /// Accounts that the person had invited, of which that is not known any more.
+    pub invited: u64,
+    /// It was known who had invited the person.
+    pub known: bool,
+}
+
+/// Stands for a person who was forgotten, in the uses of other people's invites (RFC 2606: nobody has this domain).
+const FORGOTTEN: &str = "forgotten.invalid";
+
+pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
+    let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";
+    let rows = session.query(sql, &[id.as_str().into(), limit.into()]).await?;
+    session.read(rows, |row| Ok((row.required(0, jid_of)?, row.since(1)?)))
+}
+
+pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Result<Option<Timestamp>> {
+    let rows = session.query("SELECT registered_at FROM account WHERE jid = $1", &[account.as_str().into()]).await?;
+    Ok(session.read(rows, |row| row.since(0))?.pop())
+}
+
+pub async fn account_deleted(
+    session: &mut Session<'_>,
+    account: BareJid,
+    deleted_at: Timestamp,
+    now: Timestamp,
+) -> Result<u64> {
+    // The "+" keeps SQLite from walking through every invite of the host by age.
+    let sql = format!(
+        "UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND +created_at <= $2 \
+         AND (inviter = $3 OR (type = 'password-reset' AND host = $4 AND username = $5))"
+    );
+    let values = [
+        now.into(),
+        deleted_at.into(),
+        account.as_str().into(),
+        account.domain().as_str().into(),
+        account.node().map(|node| node.as_str()).into(),
+    ];
+    let ended = session.execute(&sql, &values).await?;
+    let sql = "DELETE FROM account WHERE jid = $1 AND registered_at <= $2";
+    session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
+    Ok(ended)
+}
+
+pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgotten> {
+    let jid = || Value::from(account.as_str());
+    let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
+    session.lock(account.as_str()).await?;
+    // Whoever is reserving a use of one of these at this moment is counted.
+    let named = "(inviter = $1 OR (host = $2 AND username = $3))";
+    let names = || [jid(), host.into(), username.into()];
+    take_rows(session, named, &names()).await?;
+    // Uses whose fate is open still need the names: they are settled first.
+    let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
+         WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
+    let rows = session.query(open, &[jid(), jid()]).await?;
+    let open = session.read(rows, |row| row.count::<u64>(0))?.into_iter().sum();
+    if open > 0 {
+        return Ok(Forgotten { open, ..Forgotten::default() });
+    }
+    let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
+    let uses =
+        session.execute("UPDATE invite_use SET account = $1 WHERE account = $2", &[FORGOTTEN.into(), jid()]).await?;
+    let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;
+    let known = session.execute("DELETE FROM account WHERE jid = $1", &[jid()]).await?;
+    Ok(Forgotten { open, invites, uses, invited, known: known > 0 })
+}

@@ -1,0 +1,149 @@
+//! A new invite, if its inviter may have one more and nobody else has the username.
+
+use jid::BareJid;
+use jiff::{SignedDuration, Timestamp};
+
+use super::invite::reserving_invite;
+use super::invite_use::reserved_for;
+use crate::invite::{Invite, InviteType};
+use crate::store::error::{Result, StoreError};
+use crate::store::row::Value;
+use crate::store::session::Session;
+
+/// How many invites an inviter may have; `None`: without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Made within 24 hours.
+    pub per_day: Option<u32>,
+    /// Pending at a time.
+    pub pending: Option<u32>,
+}
+
+/// What came of trying to keep a new invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is kept.
+    Kept,
+    /// Another pending invite reserves its username.
+    UsernameReserved,
+    /// An account of that name is in the making, or was made since this was asked.
+    UsernameInProgress,
+    /// The inviter has made as many within 24 hours as the quota allows.
+    TooManyToday {
+        /// When the first of these is a day old.
+        again_at: Timestamp,
+    },
+    /// As many invites of the inviter are pending as the quota allows.
+    TooManyPending {
+        /// When the first of these expires, if one does.
+        again_at: Option<Timestamp>,
+    },
+}
+
+/// The time in which a quota counts what somebody makes.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
+    let reserved = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset);
+    let reserved = reserved.map(|username| BareJid::from_parts(Some(username), &invite.host));
+    if let Some(account) = &reserved {
+        session.lock(account.as_str()).await?;
+    }
+    let limited = invite.inviter.as_ref().filter(|_| quota != Quota::default());
+    if let Some(inviter) = limited {
+        session.lock(&format!("invites of {inviter}")).await?;
+    }
+    // It may be there already, when this is run again. It must not stand in its own way then.
+    let kept = "SELECT 1 FROM invite WHERE id = $1 AND token_hash = $2";
+    let kept_values = [invite.id.as_str().into(), Value::Bytes(invite.token_hash.0.into())];
+    let may_be_refused = reserved.is_some() || limited.is_some();
+    if may_be_refused && session.query_one(kept, &kept_values).await?.is_some() {
+        return Ok(Insertion::Kept);
+    }
+    if let Some(account) = &reserved
+        && reserving_invite(session, account, None, now).await?
+    {
+        return Ok(Insertion::UsernameReserved);
+    }
+    if let Some(account) = &reserved
+        && being_registered(session, account, now).await?
+    {
+        return Ok(Insertion::UsernameInProgress);
+    }
+    if let Some(inviter) = limited
+        && let Some(refused) = over_quota(session, inviter, quota, now).await?
+    {
+        return Ok(refused);
+    }
+    let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
+         max_uses, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING";
+    let [id, token_hash] = kept_values;
+    let values = [
+        id.clone(),
+        token_hash.clone(),
+        invite.invite_type.as_str().into(),
+        invite.host.as_str().into(),
+        invite.username.as_ref().map(|node| node.as_str()).into(),
+        invite.inviter.as_ref().map(|jid| jid.as_str()).into(),
+        invite.issuer.as_str().into(),
+        json(&invite.roles),
+        json(&invite.groups),
+        invite.note.as_deref().into(),
+        invite.max_uses.into(),
+        invite.created_at.into(),
+        invite.expires_at.into(),
+    ];
+    // Nothing is inserted if the first try has been committed only now.
+    if session.execute(sql, &values).await? == 0 && session.query_one(kept, &[id, token_hash]).await?.is_none() {
+        return Err(StoreError::Other(session.name.to_owned(), format!("there is another invite {}", invite.id)));
+    }
+    Ok(Insertion::Kept)
+}
+
+/// Whether an inviter has as many invites as they may have.
+async fn over_quota(
+    session: &mut Session<'_>,
+    inviter: &BareJid,
+    quota: Quota,
+    now: Timestamp,
+) -> Result<Option<Insertion>> {
+    if let Some(per_day) = quota.per_day {
+        let since = now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
+        // The day's oldest, of as many as there may be: when it leaves the day, there is room for one.
+        let sql = "SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
+                   ORDER BY created_at DESC LIMIT $3";
+        let rows = session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()]).await?;
+        let made = session.read(rows, |row| row.since(0))?;
+        if made.len() >= per_day as usize {
+            let again_at = made.last().map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
+            return Ok(Some(Insertion::TooManyToday { again_at }));
+        }
+    }
+    if let Some(pending) = quota.pending {
+        // Which index this reads is said by how it is written: none of what has ended.
+        let pending_of = "SELECT expires_at FROM invite WHERE issuer = 'user' AND revoked_at IS NULL \
+             AND (max_uses IS NULL OR uses < max_uses) AND inviter = $1";
+        let sql = format!(
+            "SELECT count(*), min(expires_at) FROM ( \
+             {pending_of} AND expires_at > $2 UNION ALL {pending_of} AND expires_at IS NULL) AS pending"
+        );
+        let rows = session.query(&sql, &[inviter.as_str().into(), now.into()]).await?;
+        let counted = session.read(rows, |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))?;
+        if let Some((_, again_at)) = counted.into_iter().find(|(count, _)| *count >= u64::from(pending)) {
+            return Ok(Some(Insertion::TooManyPending { again_at }));
+        }
+    }
+    Ok(None)
+}
+
+/// Is an account in the making, or was it made since `now`, when somebody asked whether it exists?
+async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
+    Ok(!reserved_for(session, account.clone()).await?.is_empty()
+        || session.query_one(sql, &[account.as_str().into(), now.into()]).await?.is_some())
+}
+
+fn json(list: &[String]) -> Value {
+    Value::Text(serde_json::Value::from(list).to_string())
+}

@@ -1,0 +1,172 @@
+//! Invites: how they stand in a row, and how they are found, listed, revoked and purged.
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+use crate::invite::{Invite, InviteId, InviteType, Issuer, State, TokenHash};
+use crate::store::error::Result;
+use crate::store::row::{Malformed, Row, Value};
+use crate::store::session::Session;
+
+/// Which invites to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this host alone.
+    pub host: Option<DomainPart>,
+    /// Of this inviter alone.
+    pub inviter: Option<BareJid>,
+    /// In this state alone.
+    pub state: Option<State>,
+}
+
+/// An invite that is pending at $1, as far as its own row tells.
+pub const PENDING: &str =
+    "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
+
+pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
+     max_uses, uses, created_at, expires_at, revoked_at";
+
+pub fn invite_of(row: &Row) -> std::result::Result<Invite, Malformed> {
+    Ok(Invite {
+        id: row.required(0, InviteId::parse)?,
+        token_hash: TokenHash(row.bytes(1)?),
+        invite_type: row.required(2, InviteType::parse)?,
+        host: row.required(3, host_of)?,
+        username: row.parsed(4, |text| NodePart::new(text).ok().map(|node| node.into_owned()))?,
+        inviter: row.parsed(5, jid_of)?,
+        issuer: row.required(6, Issuer::parse)?,
+        roles: row.required(7, |text| serde_json::from_str(text).ok())?,
+        groups: row.required(8, |text| serde_json::from_str(text).ok())?,
+        note: row.parsed(9, |text| Some(text.to_owned()))?,
+        max_uses: row.number(10)?,
+        uses: row.count(11)?,
+        created_at: row.since(12)?,
+        expires_at: row.instant(13)?,
+        revoked_at: row.instant(14)?,
+    })
+}
+
+fn host_of(text: &str) -> Option<DomainPart> {
+    DomainPart::new(text).ok().map(|host| host.into_owned())
+}
+
+pub fn jid_of(text: &str) -> Option<BareJid> {
+    BareJid::new(text).ok()
+}
+
+pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Invite>> {
+    let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE token_hash = $1");
+    let rows = session.query(&sql, &[Value::Bytes(token_hash.0.into())]).await?;
+    Ok(session.read(rows, invite_of)?.pop())
+}
+
+pub async fn find_by_id(session: &mut Session<'_>, id: InviteId) -> Result<Option<Invite>> {
+    by_id(session, &id).await
+}
+
+pub async fn by_id(session: &mut Session<'_>, id: &InviteId) -> Result<Option<Invite>> {
+    let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id = $1");
+    let rows = session.query(&sql, &[id.as_str().into()]).await?;
+    Ok(session.read(rows, invite_of)?.pop())
+}
+
+pub async fn username_reserved(session: &mut Session<'_>, account: BareJid, now: Timestamp) -> Result<bool> {
+    reserving_invite(session, &account, None, now).await
+}
+
+/// Does a pending invite, other than `except`, reserve the account's username?
+pub async fn reserving_invite(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    except: Option<&InviteId>,
+    now: Timestamp,
+) -> Result<bool> {
+    let sql = format!(
+        "SELECT 1 FROM invite WHERE {PENDING} AND host = $2 AND username = $3 \
+         AND type <> 'password-reset' AND id <> $4 LIMIT 1"
+    );
+    let values = [
+        now.into(),
+        account.domain().as_str().into(),
+        account.node().map(|node| node.as_str()).into(),
+        except.map_or("", InviteId::as_str).into(),
+    ];
+    Ok(session.query_one(&sql, &values).await?.is_some())
+}
+
+pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
+    if filter.host.is_some() || filter.inviter.is_some() {
+        return list_of(session, &filter, limit, now).await;
+    }
+    // Invites are found in order for each host; of ten million, no more is read than is listed.
+    let mut found = Vec::new();
+    for host in hosts(session).await? {
+        found.extend(list_of(session, &Filter { host: Some(host), ..filter.clone() }, limit, now).await?);
+    }
+    found.sort_by(|one, other| (other.created_at, &one.id).cmp(&(one.created_at, &other.id)));
+    found.truncate(limit as usize);
+    Ok(found)
+}
+
+/// The hosts to which there are invites: one step in an index for each.
+async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
+    let sql = "WITH RECURSIVE hosts (host) AS ( \
+             SELECT min(host) FROM invite \
+             UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts WHERE host IS NOT NULL) \
+         SELECT host FROM hosts WHERE host IS NOT NULL";
+    let rows = session.query(sql, &[]).await?;
+    session.read(rows, |row| row.required(0, host_of))
+}
+
+async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
+    let unused = "(max_uses IS NULL OR uses < max_uses)";
+    let mut values = Vec::new();
+    let mut conditions = vec![match filter.state {
+        None => "TRUE".to_owned(),
+        Some(State::Pending) => PENDING.to_owned(),
+        Some(State::Redeemed) => "uses >= max_uses".to_owned(),
+        Some(State::Revoked) => format!("revoked_at IS NOT NULL AND {unused}"),
+        Some(State::Expired) => format!("revoked_at IS NULL AND expires_at <= $1 AND {unused}"),
+    }];
+    if matches!(filter.state, Some(State::Pending | State::Expired)) {
+        values.push(now.into());
+    }
+    if let Some(host) = &filter.host {
+        values.push(host.as_str().into());
+        // An inviter's invites are found by the inviter, not among all those of the host.
+        let column = if filter.inviter.is_some() { "host || ''" } else { "host" };
+        conditions.push(format!("{column} = ${}", values.len()));
+    }
+    if let Some(inviter) = &filter.inviter {
+        values.push(inviter.as_str().into());
+        conditions.push(format!("inviter = ${}", values.len()));
+    }
+    let sql = format!(
+        "SELECT {INVITE_COLUMNS} FROM invite WHERE {} ORDER BY created_at DESC, id LIMIT {limit}",
+        conditions.join(" AND ")
+    );
+    let rows = session.query(&sql, &values).await?;
+    session.read(rows, invite_of)
+}
+
+pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
+    let sql = "UPDATE invite SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL";
+    session.execute(sql, &[now.into(), id.as_str().into()]).await?;
+    by_id(session, &id).await
+}
+
+pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp) -> Result<u64> {
+    let sql = format!("UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND inviter = $2");
+    session.execute(&sql, &[now.into(), inviter.as_str().into()]).await
+}
+
+pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u32) -> Result<u64> {
+    // A use whose fate is open keeps its invite: it may still have to be redeemed or given back.
+    // Each part ends by itself: of millions that ended, no more is read than is removed.
+    let sql = "DELETE FROM invite WHERE taken = uses AND id IN ( \
+             SELECT id FROM (SELECT id FROM invite WHERE expires_at < $1 AND taken = uses LIMIT $2) AS expired \
+             UNION SELECT id FROM (SELECT id FROM invite WHERE revoked_at < $1 AND taken = uses LIMIT $2) AS revoked \
+             UNION SELECT id FROM (SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses LIMIT $2) AS used \
+             LIMIT $2)";
+    session.execute(sql, &[ended_before.into(), limit.into()]).await
+}

@@ -1,0 +1,222 @@
+//! Uses of invites: reserved, redeemed, given back.
+
+use jid::{BareJid, DomainPart};
+use jiff::Timestamp;
+
+use super::invite::{INVITE_COLUMNS, by_id, invite_of, jid_of, reserving_invite};
+use crate::invite::{Invite, InviteId, Purpose, Use};
+use crate::store::error::Result;
+use crate::store::row::Value;
+use crate::store::session::Session;
+
+/// What came of trying to take a use of an invite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is reserved.
+    Reserved,
+    /// The invite was taken back meanwhile, or is no longer there.
+    Gone,
+    /// Every use is redeemed.
+    UsedUp,
+    /// Another pending invite reserves the username.
+    UsernameReserved,
+    /// Nothing is free as long as these reservations stand; their fate may be learnt.
+    Contended(Vec<(Use, Invite)>),
+}
+
+/// How many standing reservations a contended claim names at the most.
+const CONTENDED: u32 = 16;
+
+pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
+    let (invite, account) = (wanted.invite.as_str(), wanted.account.as_str());
+    session.lock(account).await?;
+    // The account may be in the making elsewhere, by this invite or by another.
+    let standing = reservations(session, "redeemed_at IS NULL AND account = $1", &[account.into()], CONTENDED).await?;
+    if standing.iter().any(|(reserved, _)| reserved.id == wanted.id) {
+        return Ok(Claim::Reserved); // this is run again
+    }
+    if wanted.purpose == Purpose::Register
+        && reserving_invite(session, &wanted.account, Some(&wanted.invite), wanted.reserved_at).await?
+    {
+        return Ok(Claim::UsernameReserved);
+    }
+    if !standing.is_empty() {
+        return Ok(Claim::Contended(standing));
+    }
+    let take = "UPDATE invite SET taken = taken + 1 \
+         WHERE id = $1 AND revoked_at IS NULL AND (max_uses IS NULL OR taken < max_uses)";
+    if session.execute(take, &[invite.into()]).await? == 1 {
+        let sql = "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)";
+        let values = [
+            wanted.id.as_str().into(),
+            invite.into(),
+            wanted.purpose.as_str().into(),
+            account.into(),
+            wanted.server.as_str().into(),
+            wanted.reserved_at.into(),
+        ];
+        session.execute(sql, &values).await?;
+        return Ok(Claim::Reserved);
+    }
+    match by_id(session, &wanted.invite).await? {
+        Some(invite) if invite.revoked_at.is_none() => (),
+        _ => return Ok(Claim::Gone),
+    }
+    let standing = reservations(session, "redeemed_at IS NULL AND invite = $1", &[invite.into()], CONTENDED).await?;
+    Ok(if standing.is_empty() { Claim::UsedUp } else { Claim::Contended(standing) })
+}
+
+pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJid) -> Result<bool> {
+    let sql = "SELECT 1 FROM invite_use JOIN invite ON invite.id = invite_use.invite \
+         WHERE invite = $1 AND account = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL LIMIT 1";
+    Ok(session.query_one(sql, &[id.as_str().into(), account.as_str().into()]).await?.is_some())
+}
+
+pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
+    let Some((used, invite)) =
+        reservations(session, "invite_use.id = $1", &[reservation.as_str().into()], 1).await?.pop()
+    else {
+        return Ok(None);
+    };
+    let sql = "UPDATE invite_use SET redeemed_at = $1 WHERE id = $2 AND redeemed_at IS NULL";
+    if session.execute(sql, &[now.into(), reservation.as_str().into()]).await? == 0 {
+        // Somebody else was quicker: redeemed, or given back at this very moment.
+        let still = session.query_one("SELECT 1 FROM invite_use WHERE id = $1", &[reservation.as_str().into()]).await?;
+        return Ok(still.map(|_| (used, false)));
+    }
+    // The clock may have been set back since the use before this one.
+    let sql = "UPDATE invite SET uses = uses + 1, \
+             last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
+    session.execute(sql, &[now.into(), used.invite.as_str().into()]).await?;
+    if used.purpose == Purpose::Register {
+        let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (jid) DO UPDATE SET inviter = excluded.inviter, invite = excluded.invite, \
+             registered_at = excluded.registered_at";
+        let values = [
+            used.account.as_str().into(),
+            invite.inviter.as_ref().map(|jid| jid.as_str()).into(),
+            invite.id.as_str().into(),
+            now.into(),
+        ];
+        session.execute(sql, &values).await?;
+    }
+    Ok(Some((used, true)))
+}
+
+pub async fn release(session: &mut Session<'_>, reservation: String) -> Result<bool> {
+    Ok(give_back(session, "id = $1", reservation.as_str().into()).await? > 0)
+}
+
+pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Result<u64> {
+    give_back(session, "server = $1", server.as_str().into()).await
+}
+
+/// Gives back the reserved uses under a condition of our own, and returns how many.
+async fn give_back(session: &mut Session<'_>, condition: &str, value: Value) -> Result<u64> {
+    let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
+    let rows = session.query(&sql, &[value]).await?;
+    let invites = session.read(rows, |row| row.text(0))?;
+    for invite in &invites {
+        session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
+    }
+    Ok(invites.len() as u64)
+}
+
+pub async fn open_since(session: &mut Session<'_>, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
+    let condition = "redeemed_at IS NULL AND reserved_at <= $1 ORDER BY reserved_at, invite_use.id";
+    reservations(session, condition, &[instant.into()], limit).await
+}
+
+pub async fn reserved_until(
+    session: &mut Session<'_>,
+    instant: Timestamp,
+    now: Timestamp,
+    hooks: Vec<(DomainPart, String)>,
+    limit: u32,
+) -> Result<Vec<(Use, Invite)>> {
+    if hooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut values = vec![instant.into(), now.into()];
+    // What was reserved before anybody asked for the server may be looked into by every one of them.
+    for (host, server) in &hooks {
+        values.extend([host.as_str().into(), server.as_str().into(), host.as_str().into(), "".into()]);
+    }
+    let pairs: Vec<_> = (3..values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
+    // The invites of a host take turns, and so do the hosts. What was reserved in the future was reserved before the
+    // clock was set back.
+    let table = "(SELECT *, row_number() OVER (PARTITION BY invite ORDER BY reserved_at, id) AS turn FROM invite_use \
+         WHERE redeemed_at IS NULL AND (reserved_at <= $1 OR reserved_at > $2)) AS invite_use";
+    let condition = format!(
+        "(host, server) IN (VALUES {}) \
+         ORDER BY row_number() OVER (PARTITION BY host ORDER BY turn, reserved_at, invite_use.id), reserved_at",
+        pairs.join(", ")
+    );
+    let uses = uses_from(session, table, &condition, &values, limit).await?;
+    Ok(uses.into_iter().map(|(reserved, _)| reserved).collect())
+}
+
+pub async fn reserved_for(session: &mut Session<'_>, account: BareJid) -> Result<Vec<(Use, Invite)>> {
+    let condition = "redeemed_at IS NULL AND purpose = 'register' AND account = $1";
+    reservations(session, condition, &[account.as_str().into()], CONTENDED).await
+}
+
+pub async fn used_under(
+    session: &mut Session<'_>,
+    id: InviteId,
+    account: BareJid,
+    prefix: String,
+) -> Result<Option<((Use, Invite), bool)>> {
+    let condition = "invite_use.invite = $1 AND account = $2 ORDER BY reserved_at DESC";
+    let uses = uses(session, condition, &[id.as_str().into(), account.as_str().into()], CONTENDED).await?;
+    Ok(uses.into_iter().find(|((used, _), _)| used.id.starts_with(&prefix)))
+}
+
+/// Reservations with their invites, under a condition of our own.
+async fn reservations(
+    session: &mut Session<'_>,
+    condition: &str,
+    values: &[Value],
+    limit: u32,
+) -> Result<Vec<(Use, Invite)>> {
+    Ok(uses(session, condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
+}
+
+/// Uses with their invites, and whether they are redeemed, under a condition of our own.
+async fn uses(
+    session: &mut Session<'_>,
+    condition: &str,
+    values: &[Value],
+    limit: u32,
+) -> Result<Vec<((Use, Invite), bool)>> {
+    uses_from(session, "invite_use", condition, values, limit).await
+}
+
+/// As [`uses`], from a table that has the columns of `invite_use`.
+async fn uses_from(
+    session: &mut Session<'_>,
+    table: &str,
+    condition: &str,
+    values: &[Value],
+    limit: u32,
+) -> Result<Vec<((Use, Invite), bool)>> {
+    // Uses come first: SQLite takes the tables of a CROSS JOIN in this order, and would otherwise read every invite of a host.
+    let sql = format!(
+        "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
+         FROM {table} CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"
+    );
+    let rows = session.query(&sql, values).await?;
+    session.read(rows, |row| {
+        let invite = invite_of(row)?;
+        let used = Use {
+            id: row.text(15)?,
+            invite: invite.id.clone(),
+            purpose: row.required(16, Purpose::parse)?,
+            account: row.required(17, jid_of)?,
+            server: row.text(18)?,
+            reserved_at: row.since(19)?,
+        };
+        Ok(((used, invite), row.instant(20)?.is_some()))
+    })
+}

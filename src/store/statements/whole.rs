@@ -1,0 +1,61 @@
+//! The store as a whole: how much it holds, and whether it is in order.
+
+use crate::store::error::{Result, StoreError};
+use crate::store::row::Row;
+use crate::store::session::{Engine, Session};
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Invites in any state.
+    pub invites: u64,
+    /// Their uses, open ones among them.
+    pub uses: u64,
+    /// Accounts of which is known who invited them.
+    pub accounts: u64,
+}
+
+pub async fn is_empty(session: &mut Session<'_>) -> Result<bool> {
+    let sql = "SELECT 1 FROM invite UNION ALL SELECT 1 FROM account LIMIT 1";
+    Ok(session.query_one(sql, &[]).await?.is_none())
+}
+
+pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
+    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account)";
+    let rows = session.query(sql, &[]).await?;
+    let read = |row: &Row| Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)? });
+    Ok(session.read(rows, read)?.pop().unwrap_or_default())
+}
+
+pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
+    if let Engine::Sqlite(_) = session.engine {
+        return Ok(Vec::new()); // every connection sets its own
+    }
+    let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
+         ORDER BY name";
+    let rows = session.query(sql, &[]).await?;
+    session.read(rows, |row| row.text(0))
+}
+
+/// Whether the file is whole, and the counters of every invite agree with its uses.
+pub async fn verify(session: &mut Session<'_>) -> Result<()> {
+    let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
+    if let Engine::Sqlite(_) = session.engine {
+        let rows = session.query("PRAGMA integrity_check(1)", &[]).await?;
+        let problem = session.read(rows, |row| row.text(0))?.into_iter().find(|verdict| verdict != "ok");
+        if let Some(problem) = problem {
+            return corrupt(session, problem);
+        }
+    }
+    // Only the uses of those that have any are counted, by an index: of ten million invites, few have.
+    let sql = "SELECT id FROM invite WHERE taken > max_uses OR (taken <> 0 OR uses <> 0) AND \
+             (taken <> (SELECT count(*) FROM invite_use WHERE invite = invite.id) OR \
+             uses <> (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)) \
+         UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite WHERE invite.id = invite_use.invite AND taken = 0 \
+         LIMIT 1";
+    let rows = session.query(sql, &[]).await?;
+    match session.read(rows, |row| row.text(0))?.pop() {
+        Some(id) => corrupt(session, format!("the uses of invite {id} are not as many as were counted")),
+        None => Ok(()),
+    }
+}

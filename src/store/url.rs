@@ -1,0 +1,261 @@
+//! Which store, by its URL: `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+use super::error::with_cause;
+use crate::texts::printable;
+
+/// PostgreSQL's port, where the URL does not say.
+pub const USUAL_PORT: u16 = 5432;
+
+/// Which store, by URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// `sqlite:PATH`: a file on this machine.
+    Sqlite(PathBuf),
+    /// `postgres://USER@HOST/DATABASE`: a PostgreSQL server, which several daemons may share.
+    Postgres(Box<PostgresUrl>),
+}
+
+/// Why a text is not a [`StoreUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadStoreUrl {
+    /// It is the URL of something else.
+    #[error(
+        "a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, \
+         or postgres://USER@HOST/DATABASE"
+    )]
+    Unknown,
+    /// It begins as the URL of a PostgreSQL server does; the text says what is wrong with the rest.
+    #[error("a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: {0}")]
+    Postgres(String),
+}
+
+impl FromStr for StoreUrl {
+    type Err = BadStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadStoreUrl> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let url = PostgresUrl::parse(text).map_err(BadStoreUrl::Postgres)?;
+            return Ok(StoreUrl::Postgres(Box::new(url)));
+        }
+        match text.strip_prefix("sqlite:") {
+            // "sqlite:///path" is the same file as "sqlite:/path".
+            Some(path) => match path.strip_prefix("//").unwrap_or(path) {
+                "" => Err(BadStoreUrl::Unknown),
+                path if path.contains(['?', '\0']) || path.ends_with('/') => Err(BadStoreUrl::Unknown),
+                path => Ok(StoreUrl::Sqlite(path.into())),
+            },
+            None => Err(BadStoreUrl::Unknown),
+        }
+    }
+}
+
+/// For people: in one line, without a password.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreUrl::Sqlite(path) => f.write_str(&printable(path.display())),
+            StoreUrl::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
+impl StoreUrl {
+    /// Does it hold a password?
+    pub fn has_password(&self) -> bool {
+        matches!(self, StoreUrl::Postgres(url) if url.config.get_password().is_some())
+    }
+
+    /// The same store, a relative path being relative to `folder`.
+    pub fn relative_to(self, folder: &Path) -> Self {
+        match self {
+            StoreUrl::Sqlite(path) => StoreUrl::Sqlite(folder.join(path)),
+            StoreUrl::Postgres(url) => StoreUrl::Postgres(url),
+        }
+    }
+}
+
+/// A PostgreSQL server, or several of which one is taken, and how the connection is encrypted. Neither `Debug` nor
+/// `Display` shows the password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresUrl {
+    pub(super) config: Config,
+    pub(super) tls: Tls,
+}
+
+/// `sslmode`, with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    /// `disable`: never encrypted.
+    Disable,
+    /// `prefer`: encrypted where the server can. Who is at the other end is not known.
+    Prefer,
+    /// `require`: encrypted. Who is at the other end is not known.
+    Require,
+    /// `verify-full`: encrypted, and an authority that we trust says that the other end is the host.
+    VerifyFull(Authorities),
+}
+
+/// `sslrootcert`: who may vouch for the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Authorities {
+    /// Those that the system trusts.
+    System,
+    /// Those whose certificates are in a file (PEM).
+    File(PathBuf),
+}
+
+impl PostgresUrl {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        // The first "@" would end the password, and the rest of it would be taken for a host, and shown.
+        if address.matches('@').count() > 1 {
+            return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
+        }
+        let (mut mode, mut authorities, mut passed_on) = (None, None, String::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
+            let value = percent_decode_str(value).decode_utf8_lossy();
+            match name {
+                "sslmode" => mode = Some(value.into_owned()),
+                "sslrootcert" if value == "system" => authorities = Some(Authorities::System),
+                "sslrootcert" => authorities = Some(Authorities::File(PathBuf::from(value.as_ref()))),
+                "target_session_attrs" => passed_on = format!("?{pair}"),
+                other => return Err(instead_of(other)),
+            }
+        }
+        let config: Config =
+            format!("{address}{passed_on}").parse().map_err(|error: tokio_postgres::Error| with_cause(&error))?;
+        if config.get_hosts().is_empty() {
+            return Err("the host is missing".to_owned());
+        }
+        Ok(PostgresUrl { config, tls: Tls::parse(mode.as_deref(), authorities)? })
+    }
+
+    /// Hosts (or folders with sockets) and ports, as text.
+    pub(super) fn hosts(&self) -> Vec<(String, String)> {
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate();
+        let named = hosts.map(|(number, host)| {
+            let host = match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(folder) => folder.display().to_string(),
+            };
+            (host, ports.get(number).or(ports.first()).unwrap_or(&USUAL_PORT).to_string())
+        });
+        named.collect()
+    }
+}
+
+impl Tls {
+    fn parse(mode: Option<&str>, authorities: Option<Authorities>) -> Result<Self, String> {
+        let tls = match (mode.unwrap_or("prefer"), authorities) {
+            ("verify-full", Some(authorities)) => return Ok(Tls::VerifyFull(authorities)),
+            ("verify-full", None) => {
+                let words = "sslmode=verify-full needs the authority's certificate: add &sslrootcert=FILE, or \
+                    &sslrootcert=system for those that this system trusts";
+                return Err(words.to_owned());
+            }
+            ("disable", None) => Tls::Disable,
+            ("prefer", None) => Tls::Prefer,
+            ("require", None) => Tls::Require,
+            ("disable" | "prefer" | "require", Some(_)) => {
+                return Err("only sslmode=verify-full reads sslrootcert: add it, or leave sslrootcert out".to_owned());
+            }
+            ("allow", _) => return Err("there is no sslmode=allow here: write prefer or disable".to_owned()),
+            ("verify-ca", _) => return Err("there is no sslmode=verify-ca here: write verify-full".to_owned()),
+            (other, _) => {
+                let known = "disable, prefer, require, verify-full";
+                return Err(format!("there is no sslmode {other:?}: expected one of {known}"));
+            }
+        };
+        Ok(tls)
+    }
+}
+
+/// What to do in the place of an option that is not taken.
+fn instead_of(option: &str) -> String {
+    let instead = match option {
+        "host" | "hostaddr" | "port" | "user" | "dbname" => {
+            "write it before the \"?\": postgres://USER@HOST:PORT/DATABASE"
+        }
+        "password" | "passfile" => "put the password into ~/.pgpass or $PGPASSWORD",
+        "options" => "set it on the server: ALTER ROLE … SET …",
+        "sslcert" | "sslkey" | "sslpassword" => "let the server ask for a password instead of a certificate",
+        _ => "leave it out; sslmode, sslrootcert and target_session_attrs are known",
+    };
+    format!("{} is not taken after \"?\": {instead}", printable(option))
+}
+
+/// For people: in one line, without password and options.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<_> = self.hosts().into_iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
+        f.write_str(&printable(format_args!("postgres://{user}{}/{database}", hosts.join(","))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        let url = "postgres://einv:hunter2@db.example.org:5433/invites?sslmode=verify-full&sslrootcert=system";
+        let url = PostgresUrl::parse(url).unwrap();
+        assert_eq!(url.to_string(), "postgres://einv@db.example.org:5433/invites");
+        assert!(!format!("{url:?}").contains("hunter2"));
+        let several = PostgresUrl::parse("postgres://einv@a:1,b:2/x?target_session_attrs=read-write").unwrap();
+        assert_eq!(several.to_string(), "postgres://einv@a:1,b:2/x");
+    }
+
+    #[test]
+    fn the_options_of_a_url_say_how_it_is_encrypted() {
+        let file = || Authorities::File("/etc/ssl/our ca.crt".into());
+        for (options, tls) in [
+            ("", Tls::Prefer),
+            ("?sslmode=disable", Tls::Disable),
+            ("?sslmode=prefer", Tls::Prefer),
+            ("?target_session_attrs=any&sslmode=require", Tls::Require),
+            ("?sslmode=verify-full&sslrootcert=system", Tls::VerifyFull(Authorities::System)),
+            ("?sslrootcert=/etc/ssl/our%20ca.crt&sslmode=verify-full", Tls::VerifyFull(file())),
+        ] {
+            let url = PostgresUrl::parse(&format!("postgres://u@h/d{options}")).unwrap();
+            assert_eq!(url.tls, tls, "{options}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said_without_its_password() {
+        for (text, problem) in [
+            ("postgres://u:hunter2@h/d?sslmode=maybe", "there is no sslmode \"maybe\""),
+            ("postgres://u:hunter2@h/d?sslmode=allow", "write prefer or disable"),
+            ("postgres://u:hunter2@h/d?sslmode=verify-ca&sslrootcert=ca.crt", "write verify-full"),
+            ("postgres://u:hunter2@h/d?sslmode=verify-full", "add &sslrootcert=FILE"),
+            ("postgres://u:hunter2@h/d?sslmode", "expected KEY=VALUE"),
+            ("postgres://u:hunter2@h/d?colour=red", "colour is not taken after \"?\": leave it out"),
+            ("postgres://h/d?user=u&password=hunter2", "user is not taken after \"?\": write it before"),
+            ("postgres://u@h/d?password=hunter2", "password is not taken after \"?\": put the password into ~/.pgpass"),
+            ("postgres://u:hunter2@h/d?sslcert=a.crt&sslkey=a.key", "let the server ask for a password"),
+            ("postgres://u:hunter2@h/d?options=-cfsync%3Doff", "ALTER ROLE"),
+            ("postgres://u:hunter2@h/d?target_session_attrs=maybe", "target_session_attrs"),
+            ("postgres://u:hunter2@h/d?sslrootcert=system&sslmode=require", "only sslmode=verify-full"),
+            ("postgres://u:hunter2@h/d?sslrootcert=ca.crt", "only sslmode=verify-full"),
+            ("postgres:///d", "the host is missing"),
+            ("postgres://u:hunter2@h:port/d", "port"),
+            ("postgres://u:x@hunter2@h/d", "more than one \"@\""),
+        ] {
+            let found = PostgresUrl::parse(text).unwrap_err();
+            assert!(found.contains(problem) && !found.contains("hunter2"), "{text}: {found}");
+        }
+    }
+}
