@@ -8,7 +8,7 @@
 //! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]):
 //! that user may have put anything in its place.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net;
@@ -109,17 +109,14 @@ pub enum BindError {
     /// Its folder or what is there cannot be used.
     #[error("the socket cannot be made: {0}")]
     Unusable(FileError),
-    /// The system refuses.
-    #[error("the socket {} cannot be made: {}", printable(.0.display()), .1)]
-    System(PathBuf, io::Error),
 }
 
 /// The daemon's end. The socket is removed when this is dropped.
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixListener,
-    path: PathBuf,
     folder: Folder,
+    name: OsString,
     inode: Option<u64>,
     owner: u32,
 }
@@ -137,7 +134,7 @@ impl Listener {
             FileError::NotSocket(path) => BindError::NoSocket(path),
             error => BindError::Unusable(error),
         };
-        let failed = |error| BindError::System(path.to_owned(), error);
+        let failed = |error| unusable(FileError::System(path.to_owned(), error));
         if path.as_os_str().len() > LONGEST_PATH {
             return Err(BindError::TooLong(path.to_owned()));
         }
@@ -146,7 +143,6 @@ impl Listener {
             Connected::Yes(_) => return Err(BindError::AlreadyRunning(path.to_owned())),
             Connected::NobodyListens => folder.remove_socket(name).map_err(unusable)?,
             Connected::NoSocket => (),
-            Connected::Refused(error) => return Err(failed(error)),
         }
         let bound = folder.as_owner(|_| {
             let listener = net::UnixListener::bind(path)?;
@@ -158,7 +154,7 @@ impl Listener {
         let (listener, owner) = bound.map_err(unusable)?.map_err(failed)?;
         let inode = folder.socket(name).map_err(unusable)?;
         let listener = UnixListener::from_std(listener).map_err(failed)?;
-        Ok(Listener { listener, path: path.to_owned(), folder, inode, owner })
+        Ok(Listener { listener, name: name.to_owned(), folder, inode, owner })
     }
 
     /// Whether the process at the other end is one of the daemon's own user, or of root.
@@ -171,10 +167,8 @@ impl Drop for Listener {
     fn drop(&mut self) {
         // Another daemon may have its own socket there by now. What stays behind, the next daemon
         // replaces.
-        if let Some(name) = self.path.file_name()
-            && self.folder.socket(name).is_ok_and(|inode| inode == self.inode)
-        {
-            drop(self.folder.remove_socket(name));
+        if self.folder.socket(&self.name).is_ok_and(|inode| inode == self.inode) {
+            drop(self.folder.remove_socket(&self.name));
         }
     }
 }
@@ -288,7 +282,6 @@ impl Daemon {
             Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => {
                 return Err(NoAnswer::NotRunning);
             }
-            Ok(Connected::Refused(error)) => return Err(failed(&error)),
             Err(error) => return Err(failed(&error)),
         };
         let stream = UnixStream::from_std(stream).map_err(|error| failed(&error))?;
@@ -315,14 +308,12 @@ enum Connected {
     NobodyListens,
     /// Nothing has the name.
     NoSocket,
-    /// The system refuses.
-    Refused(io::Error),
 }
 
 /// Connects to a socket in a folder.
 ///
 /// # Errors
-/// If what has the name is no socket.
+/// If what has the name is no socket, or the system refuses.
 fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     if folder.socket(name)?.is_none() {
         return Ok(Connected::NoSocket);
@@ -334,11 +325,11 @@ fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
         rustix::net::connect(&socket, &SocketAddrUnix::new(&path)?)?;
         Ok(socket)
     })?;
-    Ok(match connected {
-        Ok(socket) => Connected::Yes(socket.into()),
-        Err(Errno::CONNREFUSED) => Connected::NobodyListens,
-        Err(error) => Connected::Refused(error.into()),
-    })
+    match connected {
+        Ok(socket) => Ok(Connected::Yes(socket.into())),
+        Err(Errno::CONNREFUSED) => Ok(Connected::NobodyListens),
+        Err(error) => Err(FileError::System(path, error.into())),
+    }
 }
 
 /// Why the daemon gave no answer.

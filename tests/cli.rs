@@ -84,7 +84,7 @@ impl Scratch {
         }
     }
 
-    /// What a command that is done prints.
+    /// Runs a command that succeeds, and returns what it prints.
     #[track_caller]
     fn prints(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
@@ -92,7 +92,7 @@ impl Scratch {
         ran.stdout
     }
 
-    /// What a command that is done prints as JSON, one value a line.
+    /// Runs a command that succeeds, and returns the JSON that it prints, one value a line.
     #[track_caller]
     fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let printed = self.prints(&[arguments, &["--json"]].concat());
@@ -106,7 +106,7 @@ impl Scratch {
         made.remove(0)
     }
 
-    /// A command that fails prints one line on stderr, and nothing else.
+    /// Runs a command that fails, with one line on stderr and nothing else.
     #[track_caller]
     fn fails(&self, arguments: &[&str], message: &str) {
         let ran = self.run(arguments);
@@ -114,7 +114,7 @@ impl Scratch {
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{arguments:?}");
     }
 
-    /// Wrong usage is told by clap, with the exit code 2.
+    /// Runs a command with wrong usage: clap explains it, and the exit code is 2.
     #[track_caller]
     fn misused(&self, arguments: &[&str], problem: &str) {
         let ran = self.run(arguments);
@@ -126,7 +126,7 @@ impl Scratch {
         self.path("easy-invite.db.sock")
     }
 
-    /// The daemon, once its socket is there.
+    /// Starts the daemon, and waits until it listens on its socket.
     fn daemon(&self) -> Daemon {
         let child = self.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
         let daemon = Daemon(child);
@@ -153,7 +153,7 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// The exit code and the log, once it has ended.
+    /// Waits for the end, and returns the exit code and the log.
     fn ended(&mut self) -> (Option<i32>, String) {
         let start = Instant::now();
         while self.0.try_wait().unwrap().is_none() {
@@ -186,7 +186,7 @@ impl ScriptedDaemon {
         Self::with_unsettled(socket, link, Vec::new(), 0)
     }
 
-    /// One that could not settle these reservations, of so many in all.
+    /// As `start`. It could not settle `count` reservations, of which these are the oldest.
     fn with_unsettled(socket: &Path, link: Link, unsettled: Vec<Unsettled>, count: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
@@ -328,7 +328,7 @@ fn many_invites_are_a_line_each() {
 }
 
 #[test]
-fn many_invites_end_with_their_first_failure() {
+fn making_many_invites_ends_with_the_first_failure() {
     let scratch = Scratch::new();
     scratch.fails(
         &["generate", "example.org", "--count", "1000", "--contact", "alice@elsewhere.example"],
@@ -338,7 +338,7 @@ fn many_invites_end_with_their_first_failure() {
 }
 
 #[test]
-fn a_qr_code_is_drawn_without_colours_where_no_terminal_is() {
+fn a_qr_code_has_no_colours_outside_of_a_terminal() {
     let scratch = Scratch::new();
     let printed = scratch.prints(&["generate", "example.org", "--qr"]);
     let drawing: Vec<&str> = printed.lines().skip(5).collect();
@@ -348,7 +348,7 @@ fn a_qr_code_is_drawn_without_colours_where_no_terminal_is() {
 }
 
 #[test]
-fn what_cannot_be_generated_is_told_in_one_line() {
+fn a_bad_option_of_generate_is_explained_in_one_line() {
     let scratch = Scratch::new();
     for (arguments, message) in [
         (&["nosuch.example"][..], "This service does not serve nosuch.example: it serves example.org, pages.example"),
@@ -598,7 +598,7 @@ fn invites_are_revoked_by_any_of_their_names() {
 }
 
 #[test]
-fn what_is_revoked_late_says_so() {
+fn revoking_an_invite_that_has_ended_says_how_it_ended() {
     let scratch = Scratch::new();
     let made = scratch.made(&["example.org"]);
     let id = text(&made, "id");
@@ -681,7 +681,7 @@ fn a_reader_that_leaves_is_no_failure() {
 }
 
 #[test]
-fn messages_that_nobody_reads_change_nothing() {
+fn a_closed_stderr_changes_nothing() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org", "--expires", "1s"]);
     for (arguments, code) in [(&["list", "--state", "revoked"][..], 0), (&["show", "x"], 1), (&["frobnicate"], 2)] {
@@ -806,7 +806,7 @@ fn help_teaches_each_command_with_an_example() {
 // the store
 
 #[test]
-fn a_store_that_cannot_be_used_is_told_in_one_line() {
+fn a_store_that_cannot_be_used_is_explained_in_one_line() {
     let scratch = Scratch::new();
     let store = scratch.path("easy-invite.db");
     let commands = [&["list"][..], &["generate", "example.org"], &["revoke", "abcdefgh2345"], &["run"]];
@@ -894,12 +894,12 @@ fn a_command_leaves_the_store_in_one_file() {
 }
 
 #[test]
-fn a_store_that_another_program_locks_is_told_so() {
+fn a_store_that_another_program_locks_is_reported_as_locked() {
     let scratch = Scratch::new();
     let made = scratch.made(&["example.org"]);
     let other = Connection::open(scratch.path("easy-invite.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // Whoever only reads does not wait for it.
+    // Reading does not wait for it.
     let start = Instant::now();
     assert_eq!(scratch.json(&["list"]).len(), 1);
     scratch.prints(&["show", text(&made, "id")]);
@@ -988,7 +988,7 @@ fn check_asks_the_daemon() {
 }
 
 #[test]
-fn check_connects_by_itself_where_no_daemon_runs() {
+fn check_connects_by_itself_if_no_daemon_runs() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org"]);
     let ran = scratch.run(&["check"]);
@@ -1021,8 +1021,7 @@ fn the_daemon_runs_once_and_ends_cleanly() {
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     scratch.fails(&["run"], "easy-invite is already running: it answers on easy-invite.db.sock");
 
-    // Beside it, the store can be used; the accounts cannot be looked up, as there is no chat
-    // server.
+    // The store can be used while it runs. Accounts cannot be looked up: there is no chat server.
     let ran = scratch.run(&["generate", "example.org", "--username", "carol"]);
     assert_eq!(ran.code, 0);
     assert!(ran.stderr.starts_with("easy-invite: warning: whether the accounts exist could not be checked: "));
@@ -1078,7 +1077,7 @@ fn stanzas_are_never_logged() {
 }
 
 #[test]
-fn a_log_filter_that_is_none_is_told_so() {
+fn a_bad_log_filter_is_reported() {
     let scratch = Scratch::new();
     let output = scratch.command(&["list"]).env("EASY_INVITE_LOG", "easy_invite=loud").output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
@@ -1105,7 +1104,7 @@ fn a_dead_daemons_socket_is_replaced_and_anything_else_is_left_alone() {
 }
 
 #[test]
-fn a_socket_path_that_is_too_long_is_told_so() {
+fn a_socket_path_that_is_too_long_is_reported() {
     let scratch = Scratch::new();
     let long = "x".repeat(120);
     fs::write(scratch.path("config.toml"), format!("{CONFIG}[control]\nsocket = \"{long}\"\n")).unwrap();
@@ -1256,7 +1255,7 @@ impl Stored {
         [Self::sqlite(), Self::postgres()]
     }
 
-    /// As commands print it.
+    /// The name that commands print.
     fn name(&self) -> String {
         match &self.database {
             None => "easy-invite.db".to_owned(),
@@ -1277,7 +1276,7 @@ impl Stored {
         }
     }
 
-    /// Makes invites quickly, as they are in a store; not even their tokens are known.
+    /// Makes many invites quickly, by SQL. Nobody knows their tokens.
     fn fill(&self, count: u32) {
         let (bytes, each) = match &self.database {
             None => ("randomblob(32)", "WITH RECURSIVE each (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each LIMIT "),
@@ -1287,12 +1286,12 @@ impl Stored {
         self.with(async |store| drop(store));
         self.sql(&format!(
             "{each}{count}{end} INSERT INTO invite (id, token_hash, type, host, issuer, roles, groups, max_uses, \
-             created_at) SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', 1, \
-             1000 FROM each"
+             created_at) SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', \
+             1, 1000 FROM each"
         ));
     }
 
-    /// Reserves a use of a new invite, for a server and so long ago.
+    /// Reserves a use of a new invite for an account, as a server did so long ago.
     fn reserve(&self, account: &str, server: &str, ago: SignedDuration) -> Use {
         let made = self.scratch.made(&["example.org", "--contact", "alice@example.org"]);
         let used = Use {
@@ -1309,14 +1308,14 @@ impl Stored {
 }
 
 impl Scratch {
-    /// Lets the configuration name another store.
+    /// Names another store in the configuration.
     fn use_store(&self, url: &str) {
         let config = CONFIG.replacen("[hosts.", &format!("[store]\nurl = \"{url}\"\n[hosts."), 1);
         fs::write(self.path("config.toml"), config).unwrap();
         fs::set_permissions(self.path("config.toml"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// Every invite, as scripts see it.
+    /// Every invite, as JSON.
     fn invites(&self) -> Vec<Value> {
         self.json(&["list", "--state", "all", "--limit", "1000000"])
     }
@@ -1327,7 +1326,7 @@ impl Scratch {
         assert!(checked.stdout.lines().any(|line| line.starts_with("store                    ok ")), "{checked:?}");
     }
 
-    /// Nothing but these files, and what is always there.
+    /// Fails if there are other files than these and the usual ones.
     #[track_caller]
     fn holds_only(&self, files: &[&str]) {
         let mut found: Vec<_> =
@@ -1470,7 +1469,7 @@ fn a_backup_is_restored_into_an_empty_store_of_either_kind() {
 }
 
 #[test]
-fn only_a_whole_backup_is_restored_and_not_beside_the_daemon() {
+fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org", "--count", "2000"]);
     scratch.prints(&["backup", "kept.db"]);
@@ -1494,7 +1493,7 @@ fn only_a_whole_backup_is_restored_and_not_beside_the_daemon() {
     );
     daemon.signal("TERM");
     daemon.ended();
-    // What the daemon made is empty, so nothing is lost.
+    // The store that the daemon made is empty, so nothing is lost.
     assert_eq!(
         scratch.json(&["restore", "kept.db"]),
         [serde_json::json!({"store": "easy-invite.db", "holds": {"invites": 2000, "uses": 0, "accounts": 0}})]
@@ -1502,7 +1501,7 @@ fn only_a_whole_backup_is_restored_and_not_beside_the_daemon() {
 }
 
 #[test]
-fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
+fn a_move_that_was_killed_can_be_run_again() {
     let from_sqlite = (Stored::sqlite(), Stored::postgres());
     let from_postgres = (Stored::postgres(), Stored::sqlite());
     for (from, to) in [from_sqlite, from_postgres] {
@@ -1528,13 +1527,13 @@ fn a_store_moves_whole_also_when_it_is_killed_on_the_way() {
         to.scratch.store_is_well();
         assert_eq!(to.scratch.invites(), before);
         assert_eq!(from.scratch.invites(), before, "the first store stays as it is");
-        // What was open is still open, and is settled there.
+        // An open reservation is still open, and can be settled there.
         assert!(to.with(async |store| store.release(open.id).await.unwrap()));
     }
 }
 
 #[test]
-fn a_store_that_was_used_between_two_tries_of_moving_it_is_moved_all_the_same() {
+fn a_store_that_was_used_between_two_moves_is_moved_whole() {
     for to in Stored::of_each_kind() {
         let from = Stored::sqlite();
         let [given_back, used_by_another, of_many, goes_on] =
@@ -1542,7 +1541,7 @@ fn a_store_that_was_used_between_two_tries_of_moving_it_is_moved_all_the_same() 
         from.sql(&format!("UPDATE invite SET max_uses = 3 WHERE id = '{}'", of_many.invite));
         let own = to.reserve("grace@example.org", "s2", HOUR);
         from.scratch.prints(&["migrate-store", &from.url, &to.url]);
-        // The daemon runs again: tries come to nothing, and others use the links.
+        // The daemon runs again: registrations fail, and other people use the links.
         from.with(async |store| {
             for ended in [&given_back, &used_by_another, &of_many] {
                 assert!(store.release(ended.id.clone()).await.unwrap());
@@ -1575,7 +1574,7 @@ fn a_store_that_was_used_between_two_tries_of_moving_it_is_moved_all_the_same() 
 }
 
 #[test]
-fn moving_says_what_comes_next_and_what_cannot_be() {
+fn moving_a_store_says_what_to_do_next_and_what_is_wrong() {
     let stored = Stored::sqlite();
     let scratch = &stored.scratch;
     scratch.prints(&["generate", "example.org"]);
@@ -1730,7 +1729,7 @@ fn one_person_is_forgotten() {
     for stored in Stored::of_each_kind() {
         let scratch = &stored.scratch;
         let used = stored.reserve("carol@example.org", "s1", HOUR);
-        // Both have a part in what is just happening.
+        // Both are part of the registration that is in flight.
         for somebody in ["carol@example.org", "alice@example.org"] {
             scratch.fails(
                 &["forget", somebody, "--yes"],
@@ -1767,7 +1766,7 @@ fn one_person_is_forgotten() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_asked_on_a_terminal() {
+fn a_command_that_cannot_be_undone_asks_first() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org", "--contact", "alice@example.org"]);
     let answered = |answer: &str| {
@@ -1791,7 +1790,7 @@ fn what_cannot_be_undone_is_asked_on_a_terminal() {
 }
 
 #[test]
-fn the_uses_of_a_lost_chat_server_are_given_back() {
+fn the_uses_of_a_lost_chat_server_are_freed() {
     for stored in Stored::of_each_kind() {
         let scratch = &stored.scratch;
         for account in ["carol@example.org", "dave@example.org"] {
@@ -1818,7 +1817,7 @@ fn the_uses_of_a_lost_chat_server_are_given_back() {
 }
 
 #[test]
-fn nothing_is_given_back_while_the_chat_server_is_there() {
+fn nothing_is_freed_while_the_chat_server_is_there() {
     let stored = Stored::sqlite();
     let used = stored.reserve("carol@example.org", "s1", HOUR);
     let _daemon = ScriptedDaemon::start(&stored.scratch.socket(), Link::Connected);

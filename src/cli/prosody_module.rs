@@ -71,8 +71,8 @@ fn install(modules: &Path) -> anyhow::Result<()> {
     Folder::open(modules)?.as_owner(|modules| replace(&modules.subfolder(OsStr::new(FOLDER))?))?
 }
 
-/// Writes all files under other names first: a full disk leaves an older module as it is. Prosody may
-/// load the module at any moment, and never finds half of a file.
+/// Writes all files under other names first: a full disk leaves an older module as it is. Prosody
+/// may load the module at any moment, and never finds half of a file.
 fn replace(folder: &Folder) -> anyhow::Result<()> {
     let ending = format!(".{}", InviteId::generate()?);
     let unfinished = |name: &str| OsString::from(format!(".{name}{ending}"));
