@@ -1,4 +1,4 @@
-//! Lists the files in languages/ for src/texts.rs, so that a new language is a new file and nothing
+//! Lists the files in languages/ for src/texts/languages.rs, so that a new language is a new file and nothing
 //! else.
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! How long something lives: `90s`, `15m`, `36h`, `7d`, `4w` or `never`.
 //!
-//! The same notation stands in the configuration, on the command line and in the forms that clients show.
+//! The configuration, the command line and the forms in chat clients have the same notation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::texts::{Texts, escaped, fill};
 
-/// The longest life that can be asked for, in seconds: ten years. Whoever means longer means `never`.
+/// The longest lifetime in seconds: ten years. For anything longer there is `never`.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 
 /// The units of the notation, in seconds, the largest first.
@@ -18,14 +18,14 @@ const UNITS: [(char, i64); 5] = [('w', 7 * 24 * 60 * 60), ('d', 24 * 60 * 60), (
 /// A length of time, or no end at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// So many seconds; at least one.
+    /// This many seconds, at least one.
     Seconds(i64),
-    /// Without an end.
+    /// No end.
     Never,
 }
 
 impl Lifetime {
-    /// The instant at which something that begins `now` ends; `None` if it does not.
+    /// When something that begins `now` ends; `None` if it never does.
     pub fn end(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Lifetime::Seconds(seconds) => {
@@ -41,7 +41,7 @@ impl Lifetime {
 pub struct BadLifetime(String);
 
 impl BadLifetime {
-    /// What people read.
+    /// The text for people.
     pub fn text(&self, texts: &Texts) -> String {
         fill(&texts.mistake.bad_lifetime, &[("written", &escaped(&self.0))])
     }
@@ -84,19 +84,12 @@ impl fmt::Display for Lifetime {
         match *self {
             Lifetime::Never => f.write_str("never"),
             Lifetime::Seconds(seconds) => {
-                // People say 7 days, but 4 weeks.
+                // People say 7 days, not 1 week, but 4 weeks.
                 let said = |letter, unit| seconds % unit == 0 && (letter != 'w' || seconds >= 4 * unit);
                 let (letter, unit) = UNITS.into_iter().find(|(letter, unit)| said(*letter, *unit)).unwrap_or(('s', 1));
                 write!(f, "{}{letter}", seconds / unit)
             }
         }
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Lifetime {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -4,10 +4,10 @@ use std::io::IsTerminal;
 
 use qrcodegen::{QrCode, QrCodeEcc};
 
-/// Light modules around the code: the standard asks for four, and every reader is content with two.
+/// Light modules around the code. The standard asks for four; two are enough for every reader.
 const QUIET_ZONE: i32 = 2;
 
-/// Black on white, whatever the terminal's own colours are (256-colour palette: 16 is black, 231 is white).
+/// Black on white in the 256-colour palette, whatever the terminal's own colours are.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
 const RESET: &str = "\x1b[0m";
 
@@ -16,7 +16,8 @@ const RESET: &str = "\x1b[0m";
 #[error("the link is too long for a QR code")]
 pub struct TooLong;
 
-/// The QR code of a text for whoever reads `output`: in colours if that is a terminal, unless `NO_COLOR` is set.
+/// The QR code of a text, to be printed to `output`: in colours if that is a terminal and
+/// `NO_COLOR` is not set.
 ///
 /// # Errors
 /// If the text does not fit one.
@@ -24,8 +25,8 @@ pub fn for_terminal(text: &str, output: &impl IsTerminal) -> Result<String, TooL
     half_blocks(text, output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
 }
 
-/// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the same on dark and on
-/// light terminals; without, dark modules are drawn in the foreground's colour, as on paper.
+/// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the
+/// same on every terminal; without, dark modules have the colour of text, as on paper.
 ///
 /// # Errors
 /// If the text does not fit one.
@@ -49,7 +50,8 @@ pub fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
     Ok(drawing)
 }
 
-/// The QR code of a text as an SVG image, black on white, which a page embeds. It has no size of its own.
+/// The QR code of a text as an SVG image, black on white, to embed in a page. It has no size of its
+/// own.
 ///
 /// # Errors
 /// If the text does not fit one.
@@ -67,8 +69,11 @@ pub fn svg(text: &str) -> Result<String, TooLong> {
             x += run.max(1);
         }
     }
+    let about = r#"shape-rendering="crispEdges" aria-hidden="true""#;
+    let background = format!(r#"<path fill="white" d="M0 0h{whole}v{whole}h-{whole}z"/>"#);
+    let modules = format!(r#"<path stroke="black" transform="translate(0 .5)" d="{path}"/>"#);
     Ok(format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" shape-rendering="crispEdges" aria-hidden="true"><path fill="white" d="M0 0h{whole}v{whole}h-{whole}z"/><path stroke="black" transform="translate(0 .5)" d="{path}"/></svg>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" {about}>{background}{modules}</svg>"#
     ))
 }
 

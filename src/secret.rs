@@ -2,17 +2,18 @@
 
 use std::fmt;
 
-/// A secret: of the configuration, or a password that somebody typed. `Debug` does not reveal it, and there is no `Display`.
+/// A secret of the configuration, or a password. `Debug` does not reveal it, and there is no
+/// `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a text secret from here on.
+    /// Keeps a text secret.
     pub fn new(text: String) -> Self {
         Secret(text)
     }
 
-    /// The text itself, for whom it is meant.
+    /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }
