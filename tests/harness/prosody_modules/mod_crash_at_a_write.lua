@@ -1,5 +1,5 @@
--- Kills the server (SIGKILL) just before it writes to its files for the crash_at_write-th time since somebody began to
--- register.
+-- Kills the server (SIGKILL) just before a write to its files, the crash_at_write-th since a
+-- registration began.
 
 local datamanager = require "util.datamanager";
 local pid = require "util.pposix".getpid();

@@ -1,4 +1,4 @@
--- Stands in for the community module of this name: as much of it as others call.
+-- A stand-in for the community module of this name, with the functions that other modules call.
 
 local members = {};
 

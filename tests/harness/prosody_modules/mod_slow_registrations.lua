@@ -1,4 +1,4 @@
--- Lets every registration wait, as a module does that asks somebody else first.
+-- Delays every registration, like a module that asks another service first.
 
 local sleep = require "util.async".sleep;
 
