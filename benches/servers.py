@@ -47,7 +47,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def prosody(version: str, folder: Path, host_lines: str, *, storage: str = "internal", waiting: int = 0) -> Prosody:
-    """A Prosody as operators run it, with the usual log level, but without a limit on clients' speed.
+    """A Prosody with the usual log level, but without a limit on clients' speed.
 
     In it wait so many of Prosody's own invites.
     """

@@ -97,6 +97,14 @@ def postgres() -> Iterator[Postgres]:
         running.kill()  # stopping would write much to a folder that is removed
 
 
+@pytest.fixture
+def failing_postgres(postgres: Postgres) -> Iterator[Postgres]:
+    """The same, for a test that makes it fail. Afterwards it runs again, from the main thread."""
+    yield postgres
+    postgres.kill()
+    postgres.start()
+
+
 @pytest.fixture(scope="session")
 def store_url(setup: tuple[str, str], request: pytest.FixtureRequest) -> Callable[[], str]:
     """A function that creates an empty store for a server, and returns its URL."""

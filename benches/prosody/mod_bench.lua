@@ -1,5 +1,5 @@
--- Gives a Prosody what scripts/bench needs before it measures: users, and pending invites in Prosody's own mod_invites.
--- The users could make these themselves, one after the other; with some storages that takes hours.
+-- Prepares a Prosody for scripts/bench: users, and pending invites in Prosody's own mod_invites. The
+-- users could make these themselves, one after the other, but with some storages that takes hours.
 local usermanager = require "core.usermanager";
 
 local users = module:get_option_number("bench_users", 0);
@@ -20,8 +20,9 @@ if waiting > 0 and not store:get(nil) then
 		local username, token = "user-" .. number % users, ("fill-%019d"):format(number);
 		local jid = username .. "@" .. module.host;
 		all[token] = {
-			type = "roster", jid = jid, token = token, allow_registration = true, created_at = created, expires = expires,
-			uri = "xmpp:" .. jid .. "?roster;preauth=" .. token .. ";ibr=y", additional_data = { source = jid .. "/bench" },
+			type = "roster", jid = jid, token = token, allow_registration = true,
+			uri = "xmpp:" .. jid .. "?roster;preauth=" .. token .. ";ibr=y",
+			created_at = created, expires = expires, additional_data = { source = jid .. "/bench" },
 		};
 		of_users[username] = of_users[username] or {};
 		of_users[username][token] = expires;

@@ -74,20 +74,7 @@ class Daemon(Service):
         self.binary = binary or binary_path()
         self.config_file = self.folder / "config.toml"
         self.log_file = self.folder / "daemon.log"
-        self._process: Process | None = None
         self._log_before = 0
-
-    def __enter__(self) -> "Daemon":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int | None:
-        """The id of the running process, or None."""
-        return self._process.pid if self._process else None
 
     @property
     def exit_code(self) -> int | None:
@@ -124,12 +111,6 @@ class Daemon(Service):
     def logins(self) -> int:
         """How often this run has logged in to Prosody."""
         return self.log[self._log_before:].count(LOGGED_IN)
-
-    def stop(self) -> int | None:
-        """Stops it as a service manager does (SIGTERM).
-        Returns the exit code, or None if it was not started."""
-        process, self._process = self._process, None
-        return process.stop() if process else None
 
     def wait(self, seconds: float = START_SECONDS) -> int:
         """Waits until it ends by itself, and returns the exit code."""

@@ -14,6 +14,12 @@ GATE = "urn:easy-invite:gate:1"
 RESERVED_AT = "2020-01-01T00:00:00Z"
 
 
+async def component(server: Server, jid: str | None = None) -> Component:
+    """A stream of one of the server's components, by default the daemon's."""
+    port = server.prosody.component_port
+    return await Component.connect("127.0.0.1", port, jid or server.component, COMPONENT_SECRET)
+
+
 def is_ping(stanza: Element) -> bool:
     """Whether a stanza is a ping (XEP-0199)."""
     return any(element.tag == f"{{{PING}}}ping" for element in stanza)
@@ -32,7 +38,7 @@ class PlayedDaemon:
     @classmethod
     async def connect(cls, server: Server) -> "PlayedDaemon":
         """Logs in as the component and says hello."""
-        stream = await Component.connect("127.0.0.1", server.prosody.component_port, server.component, COMPONENT_SECRET)
+        stream = await component(server)
         hello = await stream.ask("get", f"<hello xmlns='{GATE}'/>", server.domain)
         stream.on_request = lambda request: stream.reply(request) if is_ping(request) else None
         return cls(server, stream, child(hello, "hello").get("server"))

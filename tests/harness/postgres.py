@@ -35,14 +35,6 @@ class Postgres(Service):
         self.log_file = self.folder / "postgres.log"
         self._data = self.folder / "data"
         self._databases = itertools.count(1)
-        self._process: Process | None = None
-
-    def __enter__(self) -> "Postgres":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def log(self) -> str:

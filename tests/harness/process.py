@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 STOP_SECONDS = 15
 
@@ -121,6 +122,23 @@ class Service:
     """A server that a test starts, stops and disturbs."""
 
     _process: Process | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process, or None."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> int | None:
+        """Stops it (SIGTERM). Returns the exit code, or None if it did not run."""
+        process, self._process = self._process, None
+        return process.stop() if process else None
 
     def kill(self) -> None:
         """Ends it as a crash does (SIGKILL)."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from .process import Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+TEST_MODULES = Path(__file__).resolve().parent / "prosody_modules"
 VERSIONS = ("0.12", "13")
 INSTALLED = "installed"
 
@@ -101,7 +102,8 @@ class Prosody(Service):
         - `storage`: "internal" (files) or "sql" (SQLite).
         - `log_level`: the lowest level in the log.
         - `modules`: the global `modules_enabled`.
-        - `plugin_folders`: more folders with modules, besides Prosody's and `module_folder`.
+        - `plugin_folders`: more folders with modules, besides Prosody's, TEST_MODULES and
+          `module_folder`.
         - `module_folder`: where mod_easy_invite is. Default: in this repository.
         - `global_lines`: more Lua before the first host, with options that are not set here.
         - `last_lines`: more Lua at the end, such as a `Component "rooms.example.org" "muc"`.
@@ -119,7 +121,7 @@ class Prosody(Service):
         self.log_level = log_level
         self.start_seconds = START_SECONDS
         self.modules = list(modules)
-        self.plugin_folders = [module_folder, *plugin_folders]
+        self.plugin_folders = [module_folder, TEST_MODULES, *plugin_folders]
         self.global_lines = global_lines
         self.last_lines = last_lines
         self.environment = {**os.environ, **(environment or {})}
@@ -132,19 +134,6 @@ class Prosody(Service):
         self.log_file = self.folder / "prosody.log"
         self.output_file = self.folder / "prosody.out"
         self._root = prosody_13_root() if version == "13" else None
-        self._process: Process | None = None
-
-    def __enter__(self) -> "Prosody":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int | None:
-        """The id of the running process, or None."""
-        return self._process.pid if self._process else None
 
     @property
     def log(self) -> str:
@@ -166,12 +155,6 @@ class Prosody(Service):
         except ProcessFailed as failure:
             self.kill()
             raise ProcessFailed(f"{failure}\n{_text_of(self.log_file)}") from None
-
-    def stop(self) -> int | None:
-        """Stops it as an operator does (SIGTERM).
-        Returns the exit code, or None if it did not run."""
-        process, self._process = self._process, None
-        return process.stop() if process else None
 
     def prosodyctl(self, *arguments: str) -> tuple[int, str, str]:
         """Runs prosodyctl with this server's configuration.

@@ -7,6 +7,14 @@ from collections.abc import Callable
 
 CHUNK = 65536
 
+# What may fail when a stanza passes: each is called with a `Server` and its relay.
+FAULTS = {
+    "the-daemon-is-killed": lambda server, relay: server.daemon.kill(),
+    "prosody-is-killed": lambda server, relay: server.prosody.kill(),
+    "both-are-killed": lambda server, relay: server.kill(),
+    "the-wire-is-cut": lambda server, relay: relay.cut(),
+}
+
 
 class Relay:
     """Listens on a port of 127.0.0.1 and passes bytes to another port and back, for any number of

@@ -96,6 +96,13 @@ class Server:
         self.daemon.kill()
         self.prosody.kill()
 
+    def revive(self) -> None:
+        """Starts the one that was killed, or both, without waiting for the daemon's login."""
+        if self.prosody.pid is None:
+            self.prosody.start()
+        if self.daemon.pid is None:
+            self.daemon.start(wait=False)
+
     async def connect(self, domain: str | None = None, *, source: str | None = None,
                       language: str | None = None) -> Client:
         """A client's stream that has not logged in, from this local address, in this language."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from .server import Server, password_of
-from .xmpp import AuthenticationError, Client, form_in, form_values, local_name
+from .xmpp import AuthenticationError, Client, StanzaError, StreamClosed, form_in, form_values, local_name
 
 NEW_INVITE = "urn:xmpp:invite#invite"
 CREATE_ACCOUNT = "urn:xmpp:invite#create-account"
@@ -81,6 +81,15 @@ async def register(server: Server, username: str, invite: Invite | None = None, 
         if invite is not None:
             await stream.preauth(invite.token)
         await stream.registration_set(username, password_of(username) if password is None else password)
+
+
+async def registers(server: Server, username: str, invite: Invite) -> bool:
+    """Whether the server confirms a registration, which may meet a refusal or a lost connection."""
+    try:
+        await register(server, username, invite)
+    except (StanzaError, StreamClosed, ConnectionError):
+        return False
+    return True
 
 
 async def has_account(server: Server, username: str, *, password: str | None = None,

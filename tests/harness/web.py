@@ -118,6 +118,13 @@ class Visitor:
         about = {"Content-Type": HTML_FORM, "Content-Length": str(len(body)), **(headers or {})}
         return await self.request("POST", path, about, body)
 
+    async def status_of(self, path: str, form: Mapping[str, str]) -> int | None:
+        """Sends a form. Returns the answer's status, or None without an answer."""
+        try:
+            return (await asyncio.wait_for(self.post(path, form), ANSWER_SECONDS)).status
+        except (OSError, EOFError, ValueError):
+            return None
+
     async def register(self, invite: Invite, username: str | None = None, password: str | None = None) -> Answer:
         """Opens the form of an invite, fills it in and sends it."""
         return await self.post(self.path(invite, "register"), await self.filled_in(invite, username, password))

@@ -6,17 +6,11 @@ import asyncio
 
 import pytest
 
-from harness.relay import Relay
+from harness.relay import FAULTS, Relay
 from harness.stories import eventually, generate, has_account, used
-from harness.web import ANSWER_SECONDS, Visitor, web_settings
+from harness.web import Visitor, web_settings
 
 STANZAS = {"account": "<account ", "known": "<account [^>]*exists=", "create": "<create ", "created": "<created"}
-FAULTS = {
-    "the-daemon-is-killed": lambda server, relay: server.daemon.kill(),
-    "prosody-is-killed": lambda server, relay: server.prosody.kill(),
-    "both-are-killed": lambda server, relay: server.kill(),
-    "the-wire-is-cut": lambda server, relay: relay.cut(),
-}
 PASSWORD = "kites and lamps"
 BACK_WITHIN = 40  # seconds
 
@@ -30,34 +24,23 @@ async def test_at_any_stanza(make_server, stanza, fault):
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.start()
         invite, visitor = generate(server, "--contact", "alice@example.org"), Visitor(server)
-        form = await visitor.filled_in(invite, "carol", PASSWORD)
+        form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
-        first = asyncio.create_task(sent(visitor, invite, form))
+        first = asyncio.create_task(visitor.status_of(path, form))
         assert await asyncio.to_thread(relay.struck.wait, 10)
         assert await first in (None, 503), "neither success nor a refusal is reported yet"
-        if server.prosody.pid is None:
-            server.prosody.start()
-        if server.daemon.pid is None:
-            server.daemon.start(wait=False)
+        server.revive()
 
         async def welcomed():
-            return await sent(visitor, invite, form) == 200
+            return await visitor.status_of(path, form) == 200
 
         await eventually(welcomed, "the form makes the account", BACK_WITHIN)
-        assert await sent(visitor, invite, form) == 200
+        assert await visitor.status_of(path, form) == 200
         await used(server, invite)
         assert await has_account(server, "carol", password=PASSWORD)
         other = Visitor(server)
         assert (await other.get(other.path(invite, "register"))).status == 410
-        assert await sent(visitor, invite, {**form, "username": "dave"}) == 410
+        assert await visitor.status_of(path, {**form, "username": "dave"}) == 410
         assert not await has_account(server, "dave", password=PASSWORD)
         async with await server.login("alice") as alice:
             assert (await alice.roster())["carol@example.org"].subscription == "both"
-
-
-async def sent(visitor, invite, form):
-    """The status of the answer to a form, or None if there is none."""
-    try:
-        return (await asyncio.wait_for(visitor.post(visitor.path(invite, "register"), form), ANSWER_SECONDS)).status
-    except (OSError, EOFError, ValueError):
-        return None

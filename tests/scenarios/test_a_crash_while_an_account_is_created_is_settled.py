@@ -5,19 +5,17 @@ created."""
 
 import itertools
 
-from harness.daemon import REPOSITORY
 from harness.gate import PlayedDaemon
 from harness.prosody import INVITE_HOST
 from harness.server import password_of
 from harness.stories import has_account
 
-MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
 FEWEST_WRITES = 4  # the account, its details, and two contact lists
 WITH_CONTACT = {"inviter": "alice@example.org"}
 
 
 async def test_at_every_write(make_server):
-    server = make_server(run_daemon=False, plugin_folders=[MODULES])
+    server = make_server(run_daemon=False)
     fates = set()
     for write in itertools.count(1):
         restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")

@@ -7,11 +7,11 @@ import sqlite3
 import pytest
 
 from harness.stories import NEW_INVITE, Invite, eventually, show
+from harness.torture import UNLIMITED
 from harness.xmpp import ADHOC, PING, error_of, form_in, form_values
 
 ADDRESSES = ["example.org", "invite.example.org"]
 NO_LIMITS = 'limits = { c2s = { rate = "1gb/s" } }'
-UNLIMITED = {"hosts": {"example.org": {"invites_per_day": "unlimited", "pending_invites": "unlimited"}}}
 DEVICES = 10
 
 

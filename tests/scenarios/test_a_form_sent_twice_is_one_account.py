@@ -5,7 +5,6 @@ import asyncio
 
 import pytest
 
-from harness.daemon import REPOSITORY
 from harness.prosody import USUAL_MODULES
 from harness.stories import generate, has_account, in_store, reset_link, revoke, show, used
 from harness.web import Visitor, text, web_settings
@@ -30,8 +29,7 @@ async def test_at_once_and_again_later(make_server, uses):
 
 
 async def test_where_the_server_takes_its_time(make_server):
-    server = make_server(settings=web_settings(), modules=[*USUAL_MODULES, "slow_registrations"],
-                         plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"])
+    server = make_server(settings=web_settings(), modules=[*USUAL_MODULES, "slow_registrations"])
     invite, visitor = generate(server), Visitor(server)
     form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
     impatient = asyncio.create_task(visitor.post(path, form))

@@ -8,7 +8,7 @@ import pytest
 
 from harness.relay import Relay
 from harness.stories import generate, has_account, password_of
-from harness.web import ANSWER_SECONDS, HTML_FORM, Visitor, web_settings
+from harness.web import HTML_FORM, Visitor, web_settings
 
 TRIES = 12
 BACK_WITHIN = 40  # seconds
@@ -44,26 +44,15 @@ async def test_something_fails_before_the_password_is_set(make_server, fault):
         link, visitor, password = generate(server, "--reset", "bob"), Visitor(server), "kites and lamps"
         form, path = await visitor.filled_in(link, None, password, page="reset"), visitor.path(link, "reset")
         relay.before("<create ", strike)
-        first = asyncio.create_task(status_of(visitor, path, form))
+        first = asyncio.create_task(visitor.status_of(path, form))
         assert await asyncio.to_thread(relay.struck.wait, 10)
         assert await first in (None, 503), "neither success nor a refusal is reported yet"
-        if server.prosody.pid is None:
-            server.prosody.start()
-        if server.daemon.pid is None:
-            server.daemon.start(wait=False)
+        server.revive()
         deadline = asyncio.get_running_loop().time() + BACK_WITHIN
-        while (told := await status_of(visitor, path, form)) in (None, 503):
+        while (told := await visitor.status_of(path, form)) in (None, 503):
             assert asyncio.get_running_loop().time() < deadline
             await asyncio.sleep(0.1)
         # Nobody can tell whether such a reset was made.
         # The link counts as used, and the page says so.
         assert told in (200, 410)
         assert await has_account(server, "bob", password=password if told == 200 else password_of("bob"))
-
-
-async def status_of(visitor, path, form):
-    """The status of the answer to a form, or None if there is none."""
-    try:
-        return (await asyncio.wait_for(visitor.post(path, form), ANSWER_SECONDS)).status
-    except (OSError, EOFError, ValueError):
-        return None

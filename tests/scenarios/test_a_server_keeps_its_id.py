@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from harness.prosody import COMPONENT_SECRET, INVITE_HOST, lua
-from harness.xmpp import Component, StanzaError, child, children
+from harness.gate import GATE, component
+from harness.prosody import INVITE_HOST, lua
+from harness.xmpp import StanzaError, child, children
 
-GATE = "urn:easy-invite:gate:1"
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -68,7 +68,7 @@ async def test_an_id_that_cannot_be_read_is_not_overwritten(server):
 
 async def test_the_hooks_requests_carry_it(server):
     id = await id_of(server)
-    async with await daemon_of(server) as daemon:
+    async with await component(server) as daemon:
         stream, bob = await server.connect(), await server.login("bob")
         assert (await asked(daemon, "check", lambda: stream.preauth("A" * 24))).get("address") == "127.0.0.1"
         registration = await asked(daemon, "reserve", lambda: stream.registration_set("carol", "carol's password"))
@@ -80,7 +80,7 @@ async def test_the_hooks_requests_carry_it(server):
 
 async def test_another_servers_reservation_is_not_settled(server):
     id = await id_of(server)
-    async with await daemon_of(server) as daemon:
+    async with await component(server) as daemon:
         alice = await server.login("alice")
         with pytest.raises(StanzaError, match="cancel/not-allowed"):
             await settle(daemon, "server='another'")
@@ -91,7 +91,7 @@ async def test_another_servers_reservation_is_not_settled(server):
 
 @pytest.mark.parametrize("server_of", ["", "server=''"], ids=["absent", "empty"])
 async def test_a_reservation_without_a_server_is_settled(server, server_of):
-    async with await daemon_of(server) as daemon:
+    async with await component(server) as daemon:
         assert await settle(daemon, server_of) == "made"
 
 
@@ -114,10 +114,5 @@ async def asked(daemon, name, act):
 
 async def id_of(server):
     """The id that the server's hook answers with."""
-    async with await daemon_of(server) as daemon:
+    async with await component(server) as daemon:
         return child(await daemon.ask("get", f"<hello xmlns='{GATE}'/>", "example.org"), "hello").get("server")
-
-
-async def daemon_of(server):
-    """A component in place of the daemon."""
-    return await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org", COMPONENT_SECRET)

@@ -5,11 +5,11 @@ import asyncio
 
 import pytest
 
+from harness.gate import GATE, component
 from harness.prosody import COMPONENT_SECRET
 from harness.stories import eventually, generate, has_account, leave_open, show, uses_taken
-from harness.xmpp import PING, Component, StanzaError, children
+from harness.xmpp import PING, StanzaError, children
 
-GATE = "urn:easy-invite:gate:1"
 SILENT = "silent.example.org"  # a component of the test, which the daemon takes for a VirtualHost with a hook
 COMPONENTS = {jid: COMPONENT_SECRET for jid in ("invite.example.org", "rogue.example.org", SILENT)}
 
@@ -52,6 +52,3 @@ async def answer_as_others(question, others, payload):
         other.send(f"<iq type='result' id='{question.get('id')}' from='{other.jid}' to='{asking}'>{payload}</iq>")
         await other.send_iq("get", f"<ping xmlns='{PING}'/>", asking)
 
-
-async def component(server, jid):
-    return await Component.connect("127.0.0.1", server.prosody.component_port, jid, COMPONENT_SECRET)

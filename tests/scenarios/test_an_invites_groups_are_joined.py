@@ -1,16 +1,13 @@
 """`--group` puts the new account into Prosody's groups, if the module for groups is enabled. If
 not, the account is still made, and the log says what is missing."""
 
-from harness.daemon import REPOSITORY
 from harness.prosody import INVITE_HOST
 from harness.stories import generate, has_account, register
-
-MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
 
 
 async def test_with_groups(make_server):
     with_groups = INVITE_HOST.replace("{ ", '{ "groups_internal", ')
-    server = make_server(plugin_folders=[MODULES], hosts={"example.org": with_groups})
+    server = make_server(hosts={"example.org": with_groups})
     await register(server, "carol", generate(server, "--group", "family", "--group", "choir"))
     assert "Members of family: carol" in server.prosody.log
     assert "Members of choir: carol" in server.prosody.log

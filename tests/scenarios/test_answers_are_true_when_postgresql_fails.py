@@ -20,14 +20,6 @@ MOST_GROWTH = 8 * 1024  # kB, at any moment
 MOST_CONNECTIONS = 16
 
 
-@pytest.fixture
-def failing(postgres):
-    """The PostgreSQL that other tests need afterwards. It ends with the thread that started it."""
-    yield postgres
-    postgres.kill()
-    postgres.start()
-
-
 async def restart(postgres):
     await asyncio.to_thread(postgres.restart)
 
@@ -60,11 +52,11 @@ async def hang(postgres):
 @pytest.mark.seconds(150)
 @pytest.mark.parametrize("fault, refuses", [(restart, False), (crash, True), (crash_for_a_moment, False),
                                             (lose_connections, False), (hang, True)])
-async def test_while_people_invite_and_register(make_server, failing, fault, refuses):
+async def test_while_people_invite_and_register(make_server, failing_postgres, fault, refuses):
     server = make_server(settings=UNLIMITED)
     with Watch(server) as watch:
         async with Crowd(server) as crowd:
-            await fault(failing)
+            await fault(failing_postgres)
     watch.assert_bounded(growth=MOST_GROWTH, files=MOST_CONNECTIONS, open_uses=len(crowd.links))
     assert not refuses or crowd.refusals, "the fault made no request fail"
     await crowd.count()
@@ -84,13 +76,13 @@ async def test_a_commit_whose_outcome_is_unknown(make_server, store_url, postgre
         await crowd.count()
 
 
-async def test_a_daemon_that_starts_first_waits(make_server, failing):
+async def test_a_daemon_that_starts_first_waits(make_server, failing_postgres):
     server = make_server(run_daemon=False, settings=UNLIMITED)
-    failing.stop()
+    failing_postgres.stop()
     server.daemon.start(wait=False)
     await asyncio.sleep(AWAY_FOR)
     assert "trying again" in server.daemon.log and server.daemon.logins == 0
-    failing.start()
+    failing_postgres.start()
     await asyncio.to_thread(server.daemon.wait_until_logged_in)
     async with Crowd(server) as crowd:
         pass

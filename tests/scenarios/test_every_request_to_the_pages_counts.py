@@ -1,5 +1,5 @@
-"""Every request of an address counts once, whatever it asks for and whether there is such a page: as a
-form if it sends one, otherwise as a page. Beyond the limit it gets no other answer than 429."""
+"""Every request counts once, even for a page that does not exist: as a form if it sends one, and
+otherwise as a page. Beyond the limit, an address gets only 429."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def visitors(server):
 
 
 async def statuses(visitor, requests, method, path, headers=None, body=b""):
-    """What so many equal requests are answered with."""
+    """The statuses of equal requests."""
     return [(await visitor.request(method, path, headers, body)).status for _ in range(requests)]
 
 
@@ -59,4 +59,4 @@ async def test_as_a_form(server):
         path = visitor.path(invite, page)
         answers = await statuses(visitor, FORMS + 2, "POST", path, about, body)
         assert answers == [status] * FORMS + [429] * 2, (page, body[:9])
-        assert (await visitor.get(visitor.path(invite))).status == 200, "forms and pages are counted apart"
+        assert (await visitor.get(visitor.path(invite))).status == 200, "forms and pages are counted separately"

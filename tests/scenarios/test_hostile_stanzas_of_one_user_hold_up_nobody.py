@@ -10,6 +10,7 @@ import time
 import pytest
 
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, eventually, new_invite
+from harness.torture import UNLIMITED
 from harness.watch import Watch
 from harness.xmpp import ADHOC, DISCO_INFO, PING
 
@@ -18,7 +19,6 @@ SERVED_WITHIN = 20  # seconds: on a busy machine
 MOST_GROWTH = 8 * 1024  # kB, at any moment
 MOST_CONNECTIONS = 16  # to PostgreSQL
 NO_LIMITS = 'c2s_stanza_size_limit = 10000000; limits = { c2s = { rate = "1gb/s" } }'  # Prosody's would stop the flood
-UNLIMITED = {"hosts": {"example.org": {"invites_per_day": "unlimited", "pending_invites": "unlimited"}}}
 SHORT = 4000  # of a longer stanza, newer XML parsers may see half, and then wait for much more
 COMMAND = f"<command xmlns='{ADHOC}' node='{NEW_INVITE}'"
 

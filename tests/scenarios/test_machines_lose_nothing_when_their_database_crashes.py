@@ -19,19 +19,11 @@ CRASHES = 8
 BUSY = ("alice", "bob", "admin")
 
 
-@pytest.fixture
-def crashing(postgres):
-    """The PostgreSQL that other tests need afterwards. It ends with the thread that started it."""
-    yield postgres
-    postgres.kill()
-    postgres.start()
-
-
 @pytest.mark.seconds(150)
-async def test_at_a_commit_of_one_of_two(make_server, store_url, crashing):
+async def test_at_a_commit_of_one_of_two(make_server, store_url, failing_postgres):
     url = store_url()
-    with Relay(crashing.port) as relay:
-        through = url.replace(f"127.0.0.1:{crashing.port}", relay.address)
+    with Relay(failing_postgres.port) as relay:
+        through = url.replace(f"127.0.0.1:{failing_postgres.port}", relay.address)
         here = make_server(version="0.12", store_url=through, settings=UNLIMITED)
         there = make_server(version="13", store_url=url, settings=UNLIMITED)
         closing, made = asyncio.Event(), []
@@ -39,9 +31,9 @@ async def test_at_a_commit_of_one_of_two(make_server, store_url, crashing):
         async with Crowd(here) as crowd:
             for _ in range(CRASHES):
                 await asyncio.sleep(1)
-                relay.before("(?s)Q....COMMIT", crashing.kill)
+                relay.before("(?s)Q....COMMIT", failing_postgres.kill)
                 assert await asyncio.to_thread(relay.struck.wait, 10)
-                await asyncio.to_thread(crashing.start)
+                await asyncio.to_thread(failing_postgres.start)
         closing.set()
         await asyncio.gather(*others)
         await crowd.count()

@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from harness.relay import Relay
-from harness.stories import eventually, generate, has_account, register, show
-from harness.xmpp import StanzaError, StreamClosed
+from harness.relay import FAULTS, Relay
+from harness.stories import eventually, generate, has_account, register, registers, show
 
 STANZAS = {
     "check": "<check ",
@@ -17,12 +16,6 @@ STANZAS = {
     "reserved": "<reserved ",
     "redeem": "<redeem ",
     "redeemed": "<iq [^>]*type=.result.[^>]*(/>|></iq>)",
-}
-FAULTS = {
-    "the-daemon-is-killed": lambda server, relay: server.daemon.kill(),
-    "prosody-is-killed": lambda server, relay: server.prosody.kill(),
-    "both-are-killed": lambda server, relay: server.kill(),
-    "the-wire-is-cut": lambda server, relay: relay.cut(),
 }
 
 
@@ -36,9 +29,9 @@ async def test_a_single_use(make_server, stanza, fault):
         invite = generate(server, "--contact", "alice@example.org")
 
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
-        registration = asyncio.create_task(tried(server, "carol", invite))
+        registration = asyncio.create_task(registers(server, "carol", invite))
         assert await asyncio.to_thread(relay.struck.wait, 10)
-        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=bring_back(server))
+        await revive(server)
         await registration
         await one_account_is_made(server, invite)
 
@@ -52,7 +45,7 @@ async def test_a_single_use_that_was_confirmed_to_the_client(make_server, fault)
         invite = generate(server, "--contact", "alice@example.org")
         await register(server, "carol", invite)
         FAULTS[fault](server, relay)
-        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=bring_back(server))
+        await revive(server)
         assert await has_account(server, "carol")
         await one_account_is_made(server, invite)
 
@@ -60,29 +53,17 @@ async def test_a_single_use_that_was_confirmed_to_the_client(make_server, fault)
 async def one_account_is_made(server, invite):
     """carol gets her account, if need be by another try. dave gets none."""
     if not await has_account(server, "carol"):
-        await eventually(lambda: tried(server, "carol", invite), "the token is as good as before")
+        await eventually(lambda: registers(server, "carol", invite), "the token is as good as before")
     await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
-    assert not await tried(server, "dave", invite)
+    assert not await registers(server, "dave", invite)
     assert await has_account(server, "carol") and not await has_account(server, "dave")
     for one, other in (("carol", "alice"), ("alice", "carol")):
         async with await server.login(one) as stream:
             assert (await stream.roster())[f"{other}@example.org"].subscription == "both"
 
 
-async def tried(server, username, invite):
-    """Whether the server confirmed the registration."""
-    try:
-        await register(server, username, invite)
-    except (StanzaError, StreamClosed, ConnectionError):
-        return False
-    return True
-
-
-def bring_back(server):
-    """Starts what was killed. Returns how many logins of the daemon there are then."""
-    if server.prosody.pid is None:
-        server.prosody.start()
-    if server.daemon.pid is None:
-        server.daemon.start(wait=False)
-        return 1
-    return 2
+async def revive(server):
+    """Starts what was killed, and waits for the daemon's next login."""
+    logins = 1 if server.daemon.pid is None else 2
+    server.revive()
+    await asyncio.to_thread(server.daemon.wait_until_logged_in, times=logins)

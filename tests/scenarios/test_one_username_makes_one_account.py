@@ -5,7 +5,6 @@ import asyncio
 
 import pytest
 
-from harness.daemon import REPOSITORY
 from harness.gate import GATE, PlayedDaemon
 from harness.prosody import USUAL_MODULES
 from harness.stories import has_account
@@ -14,8 +13,7 @@ from harness.xmpp import StanzaError, children
 
 @pytest.mark.parametrize("first", ["browser", "client"])
 async def test_the_first_one_has_the_username(make_server, first):
-    server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "slow_registrations"],
-                         plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"])
+    server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "slow_registrations"])
     daemon, stream = await PlayedDaemon.connect(server), await server.connect()
 
     def let_both_in(request):

@@ -3,11 +3,11 @@ changes nothing. From a served host, the same stanzas are answered."""
 
 import pytest
 
+from harness.gate import GATE, component
 from harness.prosody import COMPONENT_SECRET, INVITE_HOST
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, generate, in_store, leave_open
-from harness.xmpp import ADHOC, DISCO_ITEMS, Component, StanzaError
+from harness.xmpp import ADHOC, DISCO_ITEMS, StanzaError
 
-GATE = "urn:easy-invite:gate:1"
 SERVED = "hook.example.org"  # a component of the test, which the daemon takes for a VirtualHost with a hook
 
 
@@ -71,9 +71,6 @@ async def test_a_served_host_is_answered(server):
     for type, payload in requests(SERVED, invite.token):
         await hook.ask(type, payload, "invite.example.org")
 
-
-async def component(server, jid):
-    return await Component.connect("127.0.0.1", server.prosody.component_port, jid, COMPONENT_SECRET)
 
 
 def prepare(server, invite):

@@ -3,11 +3,11 @@ nothing. From the daemon's component, the same stanzas are answered."""
 
 import pytest
 
+from harness.gate import GATE, component
 from harness.prosody import COMPONENT_SECRET, INVITE_HOST
 from harness.stories import has_account
-from harness.xmpp import Component, StanzaError, child
+from harness.xmpp import StanzaError, child
 
-GATE = "urn:easy-invite:gate:1"
 REQUESTS = [
     ("get", f"<hello xmlns='{GATE}'/>"),
     ("get", f"<account xmlns='{GATE}' username='alice'/>"),
@@ -61,7 +61,3 @@ async def test_the_daemon_is_answered(server):
 
 async def id_of_server(daemon):
     return child(await daemon.ask("get", f"<hello xmlns='{GATE}'/>", "example.org"), "hello").get("server")
-
-
-async def component(server, jid):
-    return await Component.connect("127.0.0.1", server.prosody.component_port, jid, COMPONENT_SECRET)

@@ -1,5 +1,5 @@
-"""mod_register_ibr alone lets everybody register. So registration is closed from the moment the module is unloaded, or
-cannot be loaded, until it is loaded again."""
+"""mod_register_ibr alone lets everybody register. So while the module is unloaded or cannot be
+loaded, registration is closed."""
 
 import shutil
 
@@ -44,7 +44,7 @@ async def test_until_it_is_loaded_again(make_server):
     await register(server, "carol", generate(server))
 
 
-async def test_where_the_configuration_allows_none_it_is_not_offered(make_server):
+async def test_it_is_not_offered_if_the_configuration_does_not_allow_it(make_server):
     server = make_server(run_daemon=False, **NOT_ALLOWED_BY_CONFIGURATION)
     server.prosody.shell('module:unload("easy_invite", "example.org")')
     with pytest.raises(StanzaError, match="service-unavailable"):
@@ -61,7 +61,7 @@ async def test_when_a_file_of_the_module_is_missing(make_server, tmp_path, libra
         await (await server.connect()).registration_set("mallory", "mallory's password")
 
 
-async def test_a_reload_reads_all_files_anew(make_server, tmp_path):
+async def test_a_reload_reads_all_files_again(make_server, tmp_path):
     copy = copy_of_the_module(tmp_path)
     server = make_server(module_folder=copy.parent, **ALLOWED_BY_CONFIGURATION)
     library = copy / "daemon.lib.lua"
@@ -82,5 +82,5 @@ async def test_a_reload_reads_all_files_anew(make_server, tmp_path):
 
 
 def copy_of_the_module(folder):
-    """A copy of the module's files, in a folder of that name below this one."""
+    """A copy of the module's files, below this folder."""
     return shutil.copytree(REPOSITORY / "prosody" / "mod_easy_invite", folder / "modules" / "mod_easy_invite")

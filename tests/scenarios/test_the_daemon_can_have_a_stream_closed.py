@@ -5,8 +5,8 @@ import asyncio
 
 import pytest
 
-from harness.prosody import COMPONENT_SECRET
-from harness.xmpp import Component, StanzaError, children
+from harness.gate import component
+from harness.xmpp import StanzaError, children
 
 REFUSAL = "Too many invitations that are not valid came from where you are. Please try again later."
 
@@ -47,7 +47,3 @@ async def test_tokens_sent_together_are_checked_one_after_the_other(server):
         await daemon.expect_nothing(lambda stanza: children(stanza, "check"), 0.3, "a second question")
         daemon.reply_error(question, "cancel", "item-not-found")
         await stream.expect_stanza("iq", id=str(number))
-
-
-async def component(server):
-    return await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org", COMPONENT_SECRET)

@@ -4,21 +4,19 @@ hear of it as of any registration."""
 
 import pytest
 
-from harness.daemon import REPOSITORY
 from harness.gate import PlayedDaemon, is_ping
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import password_of
 from harness.stories import has_account
 from harness.xmpp import child, children, local_name
 
-MODULES = REPOSITORY / "tests" / "harness" / "prosody_modules"
 TOO_DEEP = "<a>" * 200 + "</a>" * 200
 
 
 @pytest.fixture
 def server(make_server):
     with_groups = INVITE_HOST.replace("{ ", '{ "groups_internal", ')
-    return make_server(run_daemon=False, plugin_folders=[MODULES], hosts={"example.org": with_groups},
+    return make_server(run_daemon=False, hosts={"example.org": with_groups},
                        modules=[*USUAL_MODULES, "watchregistrations", "welcome"])
 
 

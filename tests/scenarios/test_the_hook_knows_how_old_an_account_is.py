@@ -3,11 +3,10 @@ account, Prosody 0.12 for those that registered in-band."""
 
 import re
 
-from harness.prosody import COMPONENT_SECRET
+from harness.gate import GATE, component
 from harness.stories import generate, register
-from harness.xmpp import Component, child
+from harness.xmpp import child
 
-GATE = "urn:easy-invite:gate:1"
 TIMESTAMP = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
@@ -26,7 +25,6 @@ async def test_the_daemon_is_told(make_server):
 
 async def created_at(server, username):
     """The hook's answer to a test that plays the daemon."""
-    async with await Component.connect("127.0.0.1", server.prosody.component_port, "invite.example.org",
-                                       COMPONENT_SECRET) as daemon:
+    async with await component(server) as daemon:
         reply = await daemon.ask("get", f"<account xmlns='{GATE}' username='{username}'/>", "example.org")
         return child(reply, "account").get("created-at")

@@ -6,15 +6,13 @@ import asyncio
 
 import pytest
 
-from harness.daemon import REPOSITORY
 from harness.gate import GATE, PlayedDaemon
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import password_of
 from harness.stories import has_account
 from harness.xmpp import StanzaError
 
-SLOW = {"plugin_folders": [REPOSITORY / "tests" / "harness" / "prosody_modules"],
-        "modules": [*USUAL_MODULES, "slow_registrations"]}
+SLOW = {"modules": [*USUAL_MODULES, "slow_registrations"]}
 GIVEN_UP = "wait/resource-constraint: This registration was given up"
 
 
