@@ -1,5 +1,4 @@
-//! Lists the files in languages/ for src/texts/languages.rs, so that a new language is a new file and nothing
-//! else.
+//! Lists the files in languages/ for src/texts/: a new language is a new file, and nothing else.
 
 use std::path::Path;
 use std::{env, fs, io};

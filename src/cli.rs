@@ -3,6 +3,12 @@
 //!
 //! Results go to stdout; messages and logs go to stderr. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
+//!
+//! Root may run these commands in folders of other users, so everything that they open for writing
+//! goes through [`files`](crate::files): the store with SQLite's files beside it (any command), a
+//! backup and the file that it grows in (`backup`), the control socket (`run` makes it, others
+//! connect to it), the configuration (`init`), the module's files (`prosody-module --install`).
+//! tests/as_root.rs puts links and worse in their places.
 
 mod backup;
 mod check;

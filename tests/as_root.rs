@@ -244,6 +244,12 @@ fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folde
         assert_eq!(made.metadata().unwrap().uid(), DAEMON, "{}", made.display());
     }
     let module = fs::read_to_string(&file).unwrap();
+    // As `sudo cp -r` leaves it.
+    chown(&folder, Some(0), Some(0)).unwrap();
+    fs::write(&file, "older").unwrap();
+    scratch.does(&install);
+    assert_eq!((fs::read_to_string(&file).unwrap(), file.metadata().unwrap().uid()), (module.clone(), 0));
+    chown(&folder, Some(DAEMON), Some(DAEMON)).unwrap();
     // What is to have the name is written under another one first, which could be guessed.
     let last = Command::new("true").spawn().unwrap().id();
     for guessed in last..last + 3000 {
@@ -313,6 +319,8 @@ fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
     fs::remove_file(&socket).unwrap();
 
     dead(DAEMON);
+    // As with systemd's DynamicUser: the folders above are closed to the daemon's user.
+    fs::set_permissions(scratch.place.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
     let mut daemon = command.current_dir(scratch.place.path()).arg("run").stderr(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();

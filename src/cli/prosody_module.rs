@@ -63,12 +63,12 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works as the owner of the folder, or of the deepest that exists: what this makes belongs to that
-/// user.
+/// Makes folders as the owner of the deepest one that exists, so that they belong to that user.
 fn install(modules: &Path) -> anyhow::Result<()> {
     let there = modules.ancestors().find(|path| path.exists()).unwrap_or(Path::new(""));
     Folder::open(there)?.as_owner(|_| fs::create_dir_all(modules))??;
-    Folder::open(modules)?.as_owner(|modules| replace(&modules.subfolder(OsStr::new(FOLDER))?))?
+    let folder = Folder::open(modules)?.as_owner(|modules| modules.subfolder(OsStr::new(FOLDER)))??;
+    replace(&folder)
 }
 
 /// Writes all files under other names first: a full disk leaves an older module as it is. Prosody
