@@ -54,9 +54,9 @@ const EXIT_USAGE: u8 = 2;
 /// Invite-only registration for XMPP servers
 ///
 /// easy-invite makes links with which people register on an XMPP server that is closed to everybody
-/// else. A link works as often as it is meant to, and whoever uses it becomes a contact of the
-/// person who invited them. easy-invite runs beside Prosody as an external component. The commands
-/// here work on its store directly, whether it runs or not.
+/// else. A link works as often as it is meant to, and can make the newcomer and the inviter
+/// contacts. easy-invite runs beside Prosody as an external component. The commands here work on
+/// its store directly, whether it runs or not.
 #[derive(Debug, Parser)]
 #[command(
     name = "easy-invite",

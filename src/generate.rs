@@ -1,4 +1,5 @@
-//! The options of `easy-invite generate`, which the chat server's own command line takes too: words become a wish.
+//! The options of `easy-invite generate`, which the chat server's own command line takes too:
+//! words become a wish.
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -13,23 +14,23 @@ const SHOWN: usize = 70;
 /// What an invite is to be.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Registers only this username, which nobody else can register until the invite ends
+    /// Register only this username, which nobody else can register until the invite ends
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
 
-    /// This account and the new one become each other's contacts
+    /// Make this account and the new one contacts of each other
     #[arg(long, value_name = "JID")]
     contact: Option<String>,
 
-    /// With --contact: becomes a contact, and registers nobody
+    /// With --contact: make a contact, and register nobody
     #[arg(long, requires = "contact", conflicts_with = "username")]
     contact_only: bool,
 
-    /// Sets a new password for this account, instead of registering one
+    /// Set a new password for this account, instead of registering one
     #[arg(long, value_name = "USERNAME", conflicts_with_all = ["username", "contact", "contact_only", "role", "group"])]
     reset: Option<String>,
 
-    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: as configured for the host]
+    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: the host's expire_after]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     expires: Option<String>,
 

@@ -38,11 +38,11 @@ pub struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// Makes N invites, and prints one link a line: the landing page's, or else the xmpp: link
+    /// Make N invites, and print one link a line: the landing page's, or else the xmpp: link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 
-    /// Also shows the link as a QR code
+    /// Show the link as a QR code as well
     #[arg(long)]
     qr: bool,
 }

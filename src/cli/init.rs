@@ -23,10 +23,10 @@ const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"
 
 /// Write a first configuration, and print what to add to Prosody's
 ///
-/// The file has every key with its default, and a new random secret: only its owner, who is the
-/// owner of its folder, may read it. A file that exists is left as it is. A configuration in /etc
-/// has its store in /var/lib/easy-invite. The lines for prosody.cfg.lua go to stdout, or to stderr
-/// if the configuration itself goes to stdout.
+/// The file has every key with its default. It also has a new random secret, so only its owner may
+/// read it; if root runs this, that is the owner of its folder. A file that exists is left as it
+/// is. A configuration in /etc has its store in /var/lib/easy-invite. The lines for prosody.cfg.lua
+/// go to stdout, or to stderr if the configuration itself goes to stdout.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
 pub struct Arguments {

@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "JID")]
     inviter: Option<String>,
 
-    /// At most so many
+    /// At most N invites
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
