@@ -1,6 +1,7 @@
-//! The store alone, and beside it what SQLite does at the most.
+//! The store alone, compared with plain SQLite.
 //!
-//! `scripts/with-postgres cargo bench --bench store`; without a PostgreSQL server it is SQLite alone.
+//! `scripts/with-postgres cargo bench --bench store`. Without a PostgreSQL server it measures
+//! SQLite alone.
 
 #[path = "../tests/engines/mod.rs"]
 mod engines;
@@ -17,16 +18,16 @@ use engines::{Database, at, claim_of, invite, jid};
 use futures::{StreamExt, stream};
 use tokio::runtime::Runtime;
 
-/// How many callers there are at a time.
+/// The number of callers at a time.
 const CALLERS: [usize; 4] = [1, 8, 64, 256];
 
-/// How many invites are there already.
+/// The number of existing invites.
 const MADE: usize = 20_000;
 
-/// The users who make them.
+/// The users who make invites.
 const USERS: usize = 1000;
 
-/// What a page of a list shows.
+/// The length of a page of a list.
 const PAGE: u32 = 50;
 
 /// A store with invites in it.
@@ -45,12 +46,12 @@ impl Filled {
         Filled { store, invites, next: AtomicUsize::new(0) }
     }
 
-    /// A number that comes once.
+    /// The next number.
     fn number(&self) -> usize {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// An invite, another one each time.
+    /// A new invite.
     fn invite(&self, number: usize) -> &Invite {
         &self.invites[number * 7919 % MADE]
     }
@@ -93,7 +94,7 @@ fn of_user(number: usize) -> Invite {
     Invite { inviter: Some(jid(&format!("user-{}@example.org", number % USERS))), ..invite() }
 }
 
-/// Does something so many times, by so many callers at a time, and says how long it took.
+/// Calls something a number of times, by several callers at a time. Returns how long it took.
 async fn by_callers(times: u64, callers: usize, something: impl AsyncFn()) -> Duration {
     let begun = Instant::now();
     stream::iter(0..times).map(|_| something()).buffer_unordered(callers).for_each(async |()| ()).await;
@@ -125,14 +126,15 @@ fn measure(criterion: &mut Criterion, engine: &str, url: &StoreUrl) {
     measure!(insert, find, reserve_and_redeem, reserve_and_release, list);
 }
 
-/// Rows like those of the store, into a file with the same schema, in commits of so many.
+/// Writes rows like the store's into a file with the same schema, with a number of rows in each
+/// commit.
 fn measure_sqlite_itself(criterion: &mut Criterion, file: &Path) {
     let runtime = Runtime::new().unwrap();
     drop(runtime.block_on(Store::open(&StoreUrl::Sqlite(file.to_owned()))).unwrap());
     let connection = rusqlite::Connection::open(file).unwrap();
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").unwrap();
-    let sql = "INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at, expires_at) \
-         VALUES (?1, ?2, 'account-and-contact', 'example.org', ?3, 'user', '[]', '[]', 1, 1000, 9000)";
+    let sql = "INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at, \
+         expires_at) VALUES (?1, ?2, 'account-and-contact', 'example.org', ?3, 'user', '[]', '[]', 1, 1000, 9000)";
     let mut statement = connection.prepare(sql).unwrap();
     let mut group = group_of(criterion, "store/sqlite-itself/insert");
     let mut number = 0;

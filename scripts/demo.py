@@ -59,7 +59,7 @@ class DemoServer(Server):
         self.daemon.start()
 
 
-# ---- what is printed ----
+# ---- output ----
 
 class Page:
     """The terminal, or the file in its place."""

@@ -1,5 +1,5 @@
--- Prepares a Prosody for scripts/bench: users, and pending invites in Prosody's own mod_invites. The
--- users could make these themselves, one after the other, but with some storages that takes hours.
+-- Prepares a Prosody for scripts/bench: users, and pending invites in Prosody's own mod_invites.
+-- Users could make these themselves, one after the other, but with some storages that takes hours.
 local usermanager = require "core.usermanager";
 
 local users = module:get_option_number("bench_users", 0);

@@ -82,7 +82,7 @@ class Crowd:
 
     async def count(self) -> None:
         """Checks that every confirmed link exists and has made one account, which is counted once
-        and has its contact. Every guest who was told of success must have an account."""
+        and has its contact. Every guest whose registration was confirmed must have an account."""
         used = "SELECT uses, taken FROM invite WHERE taken > 0"
         await eventually(lambda: in_store(self.server, used) == [(1, 1)] * len(self.links), "every use is counted once",
                          seconds=30)

@@ -63,7 +63,7 @@ def prosody_13_root() -> Path:
     """The folder with Prosody 13. It is made if it does not exist."""
     made = subprocess.run([REPOSITORY / "scripts" / "prosody-13"], stdout=subprocess.PIPE, text=True)
     if made.returncode != 0:
-        raise ProcessFailed("scripts/prosody-13 failed; what it wrote tells why")
+        raise ProcessFailed("scripts/prosody-13 failed; its output tells why")
     return Path(made.stdout.strip())
 
 

@@ -37,7 +37,7 @@ UNLIMITED = {"limits": {"registrations": 1_000_000},
 
 @dataclass
 class Tally:
-    """What was done, and with which result."""
+    """The faults and the results so far."""
 
     faults: Counter = field(default_factory=Counter)
     invites: int = 0

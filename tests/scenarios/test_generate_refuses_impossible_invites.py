@@ -1,5 +1,5 @@
 """`easy-invite generate` beside a running server knows its accounts. It refuses impossible invites
-with one line and exit code 1. What it cannot look up, it warns about."""
+with one line and exit code 1. It warns about accounts that it cannot look up."""
 
 import pytest
 

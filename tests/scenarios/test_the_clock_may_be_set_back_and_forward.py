@@ -1,6 +1,6 @@
 """The machine's clock is set back an hour, and forward a day, while people invite and register. No
-use is lost or made twice, open reservations are settled as soon as ever, and invites expire by the
-new time."""
+use is lost or made twice, open reservations are settled in the usual time, and invites expire by
+the new time."""
 
 import asyncio
 
