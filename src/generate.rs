@@ -30,7 +30,7 @@ pub struct Options {
     #[arg(long, value_name = "USERNAME", conflicts_with_all = ["username", "contact", "contact_only", "role", "group"])]
     reset: Option<String>,
 
-    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: the host's expire_after]
+    /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: as set for the host]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     expires: Option<String>,
 
