@@ -540,12 +540,12 @@ async fn a_server_that_takes_nothing_is_read_so_far_and_then_given_up() {
     let before = tokio::time::Instant::now();
     let mut taken = 0;
     let flood = async {
-        for number in 0.. {
+        for number in 0..30_000 {
             component.server.send(&pings(number, 1)).await;
             taken += 1;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), flood).await.expect_err("no end");
+    drop(tokio::time::timeout(Duration::from_secs(30), flood).await);
     assert!((8192..20_000).contains(&taken), "{taken} requests were read, of which none was answered");
     let said = component.ended.await.unwrap();
     assert!(said.contains("takes nothing"), "{said}");
@@ -557,7 +557,11 @@ async fn a_server_that_takes_nothing_does_not_keep_the_daemon_from_stopping() {
     let Component { server, stop, ended, _folder, .. } =
         Component::logged_in(HostPolicy::default(), Limits::default()).await;
     let (mut reading, mut writing) = tokio::io::split(server.pipe);
-    let flood = tokio::spawn(async move { while writing.write_all(PING.as_bytes()).await.is_ok() {} });
+    let flood = tokio::spawn(async move {
+        for _ in 0..30_000 {
+            writing.write_all(PING.as_bytes()).await.unwrap();
+        }
+    });
     // Until both directions are full, nothing but this test can make time pass.
     tokio::time::sleep(Duration::from_secs(1)).await;
     stop.cancel();
