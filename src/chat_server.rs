@@ -41,28 +41,22 @@ pub struct Account {
     pub created_at: Option<Timestamp>,
 }
 
-/// What became of a reserved use.
+/// How a reserved use ended, as the hook knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Whoever reserved it is still at it.
-    InFlight,
-    /// Its account was made, and now has its contact, roles and groups.
+    /// The account is made, the password is set or the contact is made, with all that the invite grants.
     Made,
-    /// Its account was not made.
-    NotMade,
-}
-
-/// What came of having an account made, or a password set, for a reserved use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Creation {
-    /// It is done, with all that the invite grants.
-    Made,
-    /// The account is made, but not all that the invite grants: settling the reservation has the rest done later.
+    /// The account is made, but not all that the invite grants. Settling the reservation has the rest done later.
     Unfinished,
-    /// The hook cannot tell yet: settling the reservation tells.
+    /// It came to nothing.
+    NotMade {
+        /// There is no such account, says a server that cannot tell that from accounts that it cannot read.
+        doubtful: bool,
+    },
+    /// It has not ended, or nobody can tell yet.
     InFlight,
-    /// It was not done, and will not be under this reservation.
-    Refused(Objection),
+    /// The hook of another server made the reservation. This one did nothing.
+    Elsewhere,
 }
 
 /// Why the hook made no account.
@@ -78,9 +72,9 @@ pub enum Objection {
     Password(String),
     /// The server's limits keep it back for now, for this reason, if it gives one.
     Limited(String),
-    /// The server has other reasons.
+    /// The server has other reasons; the text is its own, if there is one.
     Other(String),
-    /// The server could not do it, or is not the one that was meant: no fault of whoever registers.
+    /// The server cannot do it at the moment, for this reason.
     Unable(String),
 }
 
@@ -90,7 +84,6 @@ pub struct Hook {
     /// The software and its version, for people.
     pub software: String,
     /// The id of its server: which of several that may serve the same VirtualHost.
-    #[serde(default)]
     pub server: String,
 }
 
@@ -132,7 +125,7 @@ pub enum Reply {
     /// To [`Ask::Settle`].
     Settle(Fate),
     /// To [`Ask::Create`].
-    Create(Creation),
+    Create(Result<Fate, Objection>),
 }
 
 /// One question, with the way back for its answer.
@@ -194,10 +187,15 @@ impl ChatServer {
     ///
     /// # Errors
     /// If nobody answers: it may have been done all the same, and [`ChatServer::settle`] tells.
-    pub async fn create(&self, reserved: (Use, Invite), password: Secret, address: Option<IpAddr>) -> Answer<Creation> {
+    pub async fn create(
+        &self,
+        reserved: (Use, Invite),
+        password: Secret,
+        address: Option<IpAddr>,
+    ) -> Answer<Result<Fate, Objection>> {
         let host = reserved.1.host.clone();
         match self.ask(host, Ask::Create { reserved: Box::new(reserved), password, address }).await? {
-            Reply::Create(creation) => Ok(creation),
+            Reply::Create(created) => Ok(created),
             _ => Err(mixed_up()),
         }
     }

@@ -359,7 +359,7 @@ pub struct Use {
     pub purpose: Purpose,
     /// The account that it makes, resets or connects; it may be on another host only where it is a contact.
     pub account: BareJid,
-    /// The id of the chat server whose hook reserved it, and which alone can tell what became of it; empty if not known.
+    /// The id of the chat server whose hook reserved it, and which alone can tell what became of it.
     pub server: String,
     /// When it was reserved.
     pub reserved_at: Timestamp,

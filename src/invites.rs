@@ -25,7 +25,7 @@ mod settle;
 
 pub use browser::{BrowserRegistration, Registered};
 pub use create::Issued;
-pub use lookup::Presented;
-pub use reserve::{Admission, Grant, Registration};
+pub use lookup::Grant;
+pub use reserve::{Admission, Registration};
 pub use retries::Unsettled;
 pub use service::{Error, Invites};

@@ -61,9 +61,11 @@ impl Default for Limits {
 pub struct Address(IpAddr);
 
 impl Address {
-    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`; `None` if it is none.
+    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`, with a zone (`fe80::1%eth0`) or without; `None` if
+    /// it is none.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<IpAddr>().ok().map(Address::from)
+        let address = text.split_once('%').map_or(text, |(address, _zone)| address);
+        address.parse::<IpAddr>().ok().map(Address::from)
     }
 }
 
@@ -297,12 +299,13 @@ mod tests {
             ("203.0.113.7", "203.0.113.7"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
         ] {
             assert_eq!(address(text).to_string(), shown);
         }
         assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
         assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
-        for text in ["", "example.org", "203.0.113", "203.0.113.7:5222", "[::1]", "fe80::1%eth0"] {
+        for text in ["", "example.org", "203.0.113", "203.0.113.7:5222", "[::1]", "%eth0"] {
             assert_eq!(Address::parse(text), None, "{text:?}");
         }
     }

@@ -83,6 +83,7 @@ pub async fn run(
                 let since = Instant::now();
                 let ended = serve(wire, &router, &mut questions, &stop).await;
                 greeting.abort();
+                invites.parted();
                 match ended {
                     Ended::Stopped => return,
                     Ended::Lost(reason) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use easy_invite::chat_server::ChatServer;
+use easy_invite::chat_server::{ChatServer, Hook};
 use easy_invite::invites::Invites;
 use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
@@ -122,6 +122,9 @@ impl Server {
         let (chat_server, mut questions) = ChatServer::channel();
         let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
         let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
+        for name in [HOST, "example.net"] {
+            invites.met(host(name), &Hook { software: "a fuzzer".to_owned(), server: "s1".to_owned() });
+        }
         let secret = Secret::new("secret".to_owned());
         let languages = LANGUAGES.clone();
         let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret, languages };
@@ -265,7 +268,8 @@ impl Server {
             }
             "settle" => {
                 let reservation = payload.attr("reservation").expect("a reservation");
-                let fate = ["made", "not-made", "in-flight", "nonsense"][reservation.len() % 4];
+                let fates = ["made", "not-made", "in-flight", "unfinished", "elsewhere", "nonsense"];
+                let fate = fates[reservation.len() % fates.len()];
                 format!("<fate xmlns='{GATE}' is='{fate}'/>")
             }
             other => panic!("the daemon asks {other}"),

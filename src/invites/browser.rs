@@ -8,7 +8,7 @@ use jid::{BareJid, DomainPart, NodePart};
 
 use super::reserve::Registration;
 use super::service::{Error, Invites, Result, lock};
-use crate::chat_server::{Creation, Objection, Unreachable};
+use crate::chat_server::{Fate, Objection, Unreachable};
 use crate::invite::{self, Invite, Purpose, Token, Use};
 use crate::limits::Address;
 use crate::policy;
@@ -140,7 +140,6 @@ impl Invites {
         if known.impossible {
             return Err(Refusal::InvalidUsername(attempt.username.to_string()).into());
         }
-        self.admit_inviter_of(&invite).await?;
         // Each try has its own name: the hook does nothing more under one that it has given up.
         let making = self.start_making(format!("{}.{}", attempt.form.form, invite::nonce()?));
         let making = making.ok_or(Refusal::InProgress)?;
@@ -169,14 +168,14 @@ impl Invites {
         let Use { id: reservation, account, purpose, .. } = reserved.0.clone();
         let BrowserRegistration { password, address, form, .. } = attempt.form;
         let created = self.0.chat_server.create(reserved, password.clone(), *address).await;
-        if purpose == Purpose::Reset && matches!(created, Ok(Creation::Made | Creation::Unfinished)) {
+        if purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made | Fate::Unfinished))) {
             self.note_reset(form.clone());
         }
         let (ended, outcome) = match created {
-            Ok(Creation::Made) => (self.redeem(reservation).await, Ok(Registered { account, finished: true })),
-            Ok(Creation::Unfinished) => (Ok(true), Ok(Registered { account, finished: false })),
-            Ok(Creation::InFlight) => return None,
-            Ok(Creation::Refused(objection)) => {
+            Ok(Ok(Fate::Made)) => (self.redeem(reservation).await, Ok(Registered { account, finished: true })),
+            Ok(Ok(Fate::Unfinished)) => (Ok(true), Ok(Registered { account, finished: false })),
+            Ok(Ok(Fate::NotMade { .. } | Fate::InFlight | Fate::Elsewhere)) => return None,
+            Ok(Err(objection)) => {
                 (self.release(reservation).await, Err(refused(objection, attempt.username.to_string())))
             }
             Err(unreachable) => return Some(Err(unreachable.into())),
@@ -238,6 +237,6 @@ fn refused(objection: Objection, username: String) -> Error {
         Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
         Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
         Objection::Other(text) => Refusal::RegistrationRefused(text).into(),
-        Objection::Unable(text) => Unreachable(text).into(),
+        Objection::Unable(text) => Error::Unable(text),
     }
 }

@@ -1,15 +1,20 @@
 //! An account is gone: what it issued ends.
 
-use std::time::Instant;
-
 use futures::StreamExt;
 use futures::stream;
 use jid::BareJid;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::service::{Invites, Result, lock};
 use crate::invite::Invite;
 use crate::refusal::Refusal;
+
+/// How long it is believed that an inviter has an account.
+const A_LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(1);
+
+/// With so many inviters in memory, those of whom that is longer ago are forgotten.
+const MOST_INVITERS: usize = 1_000;
 
 /// How many accounts are looked at again at a time.
 const AT_A_TIME: usize = 16;
@@ -25,27 +30,38 @@ impl Invites {
         Ok(ended)
     }
 
-    /// Looks whether the inviter who becomes a contact still has an account.
+    /// Looks whether the inviter who becomes a contact still has an account. A look holds for a second.
     ///
     /// # Errors
     /// `Unknown` if not: an invite of nobody.
     pub(super) async fn admit_inviter_of(&self, invite: &Invite) -> Result<()> {
         let Some(inviter) = invite.contact() else { return Ok(()) };
-        if self.0.chat_server.account(inviter).await?.exists {
+        let now = self.precise_now();
+        let fresh = |seen: &Timestamp| *seen <= now && now.duration_since(*seen) < A_LOOK_HOLDS;
+        if lock(&self.0.inviters).get(inviter).is_some_and(fresh) {
             return Ok(());
         }
-        self.seems_gone(inviter);
-        Err(Refusal::Unknown.into())
+        if !self.0.chat_server.account(inviter).await?.exists {
+            self.seems_gone(inviter);
+            return Err(Refusal::Unknown.into());
+        }
+        lock(&self.0.gone).forget(inviter);
+        let mut seen = lock(&self.0.inviters);
+        if seen.len() >= MOST_INVITERS {
+            seen.retain(|_, at| fresh(at));
+        }
+        seen.insert(inviter.clone(), now);
+        Ok(())
     }
 
     /// An account is not there that should be: it may have been deleted without a word. More looks will tell.
     pub(super) fn seems_gone(&self, account: &BareJid) {
-        lock(&self.0.gone).absent(account, Instant::now());
+        lock(&self.0.gone).absent(account, Instant::now().into_std());
     }
 
     /// Looks again at the accounts that seem to be gone, and ends the invites of those that certainly are.
     pub(super) async fn look_again(&self) {
-        let due = lock(&self.0.gone).due(Instant::now());
+        let due = lock(&self.0.gone).due(Instant::now().into_std());
         stream::iter(due).for_each_concurrent(AT_A_TIME, |account| self.look_again_at(account)).await;
     }
 
@@ -55,7 +71,7 @@ impl Invites {
         match self.0.chat_server.account(&account).await {
             Ok(known) if known.exists => lock(&self.0.gone).forget(&account),
             Ok(_) => {
-                let certain = lock(&self.0.gone).absent(&account, Instant::now());
+                let certain = lock(&self.0.gone).absent(&account, Instant::now().into_std());
                 if certain {
                     match self.account_deleted(account.clone(), asked_at).await {
                         Ok(_) => lock(&self.0.gone).forget(&account),

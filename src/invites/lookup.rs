@@ -12,13 +12,28 @@ use crate::links::Reference;
 use crate::policy;
 use crate::refusal::Refusal;
 
-/// A token that was presented and found good.
+/// That a token was presented and found good. The hook keeps its text for the client's stream; it is as secret as the
+/// token.
 #[derive(Clone, Debug)]
-pub struct Presented {
-    /// Its invite.
-    pub invite: Invite,
-    /// When that was.
-    pub checked_at: Timestamp,
+pub struct Grant {
+    /// The token.
+    pub token: Token,
+    /// When it was found good.
+    pub presented_at: Timestamp,
+}
+
+impl Grant {
+    /// The grant in a text that claims to be one.
+    pub fn parse(text: &str) -> Option<Grant> {
+        let (token, second) = text.split_once('.')?;
+        let presented_at = Timestamp::from_second(second.parse().ok()?).ok()?;
+        Some(Grant { token: Token::parse(token)?, presented_at })
+    }
+
+    /// The text for the hook: the token and the second, since 1970.
+    pub fn to_text(&self) -> String {
+        format!("{}.{}", self.token.reveal(), self.presented_at.as_second())
+    }
 }
 
 impl Invites {
@@ -56,12 +71,15 @@ impl Invites {
     ///
     /// # Errors
     /// If it would not be good for that now.
-    pub async fn check(&self, host: &DomainPart, token: Option<&Token>, address: Option<Address>) -> Result<Presented> {
+    pub async fn check(&self, host: &DomainPart, token: &str, address: Option<Address>) -> Result<Grant> {
         let (_, policy) = self.policy(host.as_str())?;
-        let invite = valid_on(host, self.look(token, address).await?)?;
-        let checked_at = self.now();
-        policy::admit_presentation(&invite, policy, checked_at)?;
-        Ok(Presented { invite, checked_at })
+        let parsed = Token::parse(token);
+        let invite = valid_on(host, self.look(parsed.as_ref(), address).await?)?;
+        let presented_at = self.now();
+        policy::admit_presentation(&invite, policy, presented_at)?;
+        self.admit_inviter_of(&invite).await?;
+        let token = parsed.ok_or(Refusal::Unknown)?;
+        Ok(Grant { token, presented_at })
     }
 
     /// What an invite does now for a person who opens its page.

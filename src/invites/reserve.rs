@@ -5,7 +5,7 @@ use std::time::Instant;
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 
-use super::lookup::valid_on;
+use super::lookup::{Grant, valid_on};
 use super::service::{Invites, Result, lock};
 use crate::invite::{Invite, Purpose, Token, Use};
 use crate::limits::Address;
@@ -19,7 +19,7 @@ use crate::store::Claim;
 pub struct Registration {
     /// The name of the reservation.
     pub reservation: String,
-    /// The id of the chat server whose hook reserves; empty if it has none.
+    /// The id of the chat server whose hook reserves.
     pub server: String,
     /// The username.
     pub username: NodePart,
@@ -27,15 +27,6 @@ pub struct Registration {
     pub exists: bool,
     /// Where the client connects from, if that is known.
     pub address: Option<Address>,
-}
-
-/// The token that a client presented before it registers.
-#[derive(Clone, Debug)]
-pub struct Grant {
-    /// The token; `None`: the text cannot be one.
-    pub token: Option<Token>,
-    /// When it was found good, if that is known.
-    pub presented_at: Option<Timestamp>,
 }
 
 /// What a registration may do.
@@ -48,19 +39,23 @@ pub enum Admission {
 }
 
 impl Invites {
-    /// Reserves a use for a registration or a password reset. Without a grant, registration has to be open.
+    /// Reserves a use for a registration or a password reset. The grant is the text that [`Grant::to_text`] made; without
+    /// one, registration has to be open.
     ///
     /// # Errors
     /// If it may not go on; then nothing is reserved.
     pub async fn reserve(
         &self,
         host: &DomainPart,
-        grant: Option<Grant>,
+        grant: Option<&str>,
         registration: Registration,
     ) -> Result<Admission> {
         let Some(grant) = grant else { return self.admit_without_invite(host, registration).await };
-        let invite = valid_on(host, self.look(grant.token.as_ref(), registration.address).await?)?;
-        let (used, invite) = self.reserve_use(invite, grant.presented_at, registration).await?;
+        let grant = Grant::parse(grant);
+        let token = grant.as_ref().map(|grant| &grant.token);
+        let invite = valid_on(host, self.look(token, registration.address).await?)?;
+        let presented_at = grant.map(|grant| grant.presented_at);
+        let (used, invite) = self.reserve_use(invite, presented_at, registration).await?;
         Ok(Admission::Reserved(used.purpose, Box::new(invite)))
     }
 
@@ -96,6 +91,7 @@ impl Invites {
             self.seems_gone(&account);
         }
         let purpose = admitted?;
+        self.admit_inviter_of(&invite).await?;
         if let Some(address) = address.filter(|_| invite.max_uses != Some(1)) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;
@@ -154,10 +150,6 @@ impl Invites {
     async fn claim(&self, wanted: Use) -> Result<()> {
         for settle in [true, false] {
             match self.0.store.reserve(wanted.clone()).await? {
-                Claim::Reserved if self.is_given_up(&wanted.id) => {
-                    self.0.store.release(wanted.id).await?;
-                    return Err(Refusal::InProgress.into());
-                }
                 Claim::Reserved => return Ok(()),
                 Claim::Gone => return Err(Refusal::Revoked.into()),
                 Claim::UsedUp => return Err(Refusal::UsedUp.into()),

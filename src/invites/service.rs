@@ -1,6 +1,6 @@
 //! What the parts of the service share: its state, its errors, the clock.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ pub(super) struct State {
     clock: fn() -> Timestamp,
     /// What strangers tried lately.
     pub(super) counts: Mutex<Counts>,
-    /// The names of the reservations that were released last.
-    pub(super) given_up: Mutex<VecDeque<String>>,
     /// The forms by which passwords were set last, in a browser.
     pub(super) reset_forms: Mutex<VecDeque<String>>,
     /// The reservations for which the hook is making an account at this moment.
@@ -40,6 +38,10 @@ pub(super) struct State {
     pub(super) retries: Mutex<Retries>,
     /// The accounts that seem to be gone.
     pub(super) gone: Mutex<Looks<BareJid>>,
+    /// The reservations that seem to have come to nothing.
+    pub(super) doubtful: Mutex<Looks<String>>,
+    /// The inviters who had an account a moment ago, and when.
+    pub(super) inviters: Mutex<HashMap<BareJid, Timestamp>>,
 }
 
 /// Why something was not done.
@@ -54,6 +56,9 @@ pub enum Error {
     /// The chat server had to be asked and did not answer.
     #[error("the chat server could not be asked: {0}")]
     Unreachable(#[from] Unreachable),
+    /// The chat server was asked, and cannot do it at the moment.
+    #[error("the chat server cannot do it at the moment: {0}")]
+    Unable(String),
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -76,12 +81,13 @@ impl Invites {
             chat_server,
             clock,
             counts: Mutex::new(Counts::new(limits)),
-            given_up: Mutex::default(),
             reset_forms: Mutex::default(),
             registering: Mutex::default(),
             servers: Mutex::default(),
             retries: Mutex::default(),
             gone: Mutex::default(),
+            doubtful: Mutex::default(),
+            inviters: Mutex::default(),
         }))
     }
 
@@ -106,8 +112,13 @@ impl Invites {
 
     /// The present instant, in whole seconds as the store keeps them.
     pub fn now(&self) -> Timestamp {
-        let now = (self.0.clock)();
+        let now = self.precise_now();
         Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// The present instant.
+    pub(super) fn precise_now(&self) -> Timestamp {
+        (self.0.clock)()
     }
 
     /// The instant that lies this far ahead.

@@ -1,12 +1,12 @@
 //! A reservation ends: its use is redeemed or given back. The hook says how it ended, by itself or when it is asked.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use jid::DomainPart;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::retries::Unsettled;
 use super::service::{Error, Invites, Result, lock};
@@ -16,14 +16,26 @@ use crate::invite::{Invite, Use};
 /// How many open reservations are settled in one round.
 const ROUND: u32 = 200;
 
-/// How many released reservations are remembered: an answer may still be on its way.
-const GIVEN_UP: usize = 256;
+/// What came of asking about a reservation.
+enum Outcome {
+    /// It has ended, and its use is redeemed or given back.
+    Settled,
+    /// It may be settled soon.
+    Open,
+    /// It could not be settled, for this reason.
+    Failed(String),
+}
 
 impl Invites {
     /// The hook of a host has introduced itself: from now on it is asked about the reservations of its server.
     pub fn met(&self, host: DomainPart, hook: &Hook) {
         lock(&self.0.servers).insert(host, hook.server.clone());
         lock(&self.0.retries).clear();
+    }
+
+    /// The connection to the chat server is lost: until a hook has introduced itself anew, nobody knows which one is there.
+    pub fn parted(&self) {
+        lock(&self.0.servers).clear();
     }
 
     /// The id of the server whose hook has introduced itself, for each host.
@@ -49,8 +61,6 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn release(&self, reservation: String) -> Result<bool> {
-        // Noted first: the hook may have lost patience, and the reservation may be made only after this.
-        self.note_given_up(reservation.clone());
         self.ended(&reservation, false);
         Ok(self.0.store.release(reservation).await?)
     }
@@ -58,18 +68,7 @@ impl Invites {
     fn ended(&self, reservation: &str, made: bool) {
         lock(&self.0.counts).registered(reservation, made);
         lock(&self.0.retries).ended(reservation);
-    }
-
-    fn note_given_up(&self, reservation: String) {
-        let mut given_up = lock(&self.0.given_up);
-        given_up.push_back(reservation);
-        if given_up.len() > GIVEN_UP {
-            given_up.pop_front();
-        }
-    }
-
-    pub(super) fn is_given_up(&self, reservation: &String) -> bool {
-        lock(&self.0.given_up).contains(reservation)
+        lock(&self.0.doubtful).forget(&reservation.to_owned());
     }
 
     /// Asks what became of reservations, and redeems or releases those that have ended. Returns how many had. A
@@ -80,7 +79,7 @@ impl Invites {
     /// If the store fails.
     pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<usize> {
         let asked = self.ask_about(standing).await?;
-        Ok(asked.iter().filter(|(_, open)| open.is_none()).count())
+        Ok(asked.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Settled)).count())
     }
 
     /// Settles reservations that were made at least `age` ago and are still open: some in each round, and those that
@@ -89,7 +88,7 @@ impl Invites {
     /// # Errors
     /// If the store fails.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<usize> {
-        let (now, instant) = (Instant::now(), self.now().saturating_sub(age).unwrap_or(Timestamp::MIN));
+        let (now, instant) = (Instant::now().into_std(), self.now().saturating_sub(age).unwrap_or(Timestamp::MIN));
         // Those that wait for their time must not fill the round.
         let waiting = u32::try_from(lock(&self.0.retries).waiting(now)).unwrap_or(u32::MAX);
         let servers = self.servers().into_iter().collect();
@@ -97,10 +96,14 @@ impl Invites {
         let due = |(used, _): &(Use, Invite)| lock(&self.0.retries).is_due(&used.id, now);
         let asked = self.ask_about(standing.into_iter().filter(due).take(ROUND as usize).collect()).await?;
         let (mut settled, mut failing) = (0, Vec::new());
-        for (used, open) in asked {
-            let Some(reason) = open else {
-                settled += 1;
-                continue;
+        for (used, outcome) in asked {
+            let reason = match outcome {
+                Outcome::Failed(reason) => reason,
+                Outcome::Settled => {
+                    settled += 1;
+                    continue;
+                }
+                Outcome::Open => continue,
             };
             let (account, invite) = (used.account.to_string(), used.invite.to_string());
             let unsettled = Unsettled { account, invite, reserved_at: used.reserved_at, reason };
@@ -121,29 +124,44 @@ impl Invites {
         lock(&self.0.retries).to_tell()
     }
 
-    /// Asks about those of the reservations that this daemon can ask about. Returns each of them with the reason why it
-    /// is still open, if it is.
-    async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Result<Vec<(Use, Option<String>)>> {
+    /// Asks about those of the reservations that this daemon can ask about.
+    async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Result<Vec<(Use, Outcome)>> {
         let servers = self.servers();
         let askable = |(used, invite): &(Use, Invite)| {
-            let ours = used.server.is_empty() || servers.get(&invite.host) == Some(&used.server);
-            ours && !lock(&self.0.registering).contains(&used.id)
+            servers.get(&invite.host) == Some(&used.server) && !lock(&self.0.registering).contains(&used.id)
         };
         let asked = standing.into_iter().filter(askable).map(|reserved| async move {
             let used = reserved.0.clone();
-            let open = match self.0.chat_server.settle(reserved).await {
-                Ok(Fate::Made) => self.redeem(used.id.clone()).await.map(|_| None)?,
-                Ok(Fate::NotMade) => self.release(used.id.clone()).await.map(|_| None)?,
-                Ok(Fate::InFlight) => Some("its registration has not ended".to_owned()),
-                Err(reason) => Some(reason.to_string()),
-            };
-            Ok::<_, Error>((used, open))
+            Ok::<_, Error>((used, self.settle_one(reserved).await?))
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
-        let mut ended = Vec::new();
+        let mut outcomes = Vec::new();
         while let Some(one) = asked.next().await {
-            ended.push(one?);
+            outcomes.push(one?);
         }
-        Ok(ended)
+        Ok(outcomes)
+    }
+
+    async fn settle_one(&self, reserved: (Use, Invite)) -> Result<Outcome> {
+        let reservation = reserved.0.id.clone();
+        let fate = self.0.chat_server.settle(reserved).await;
+        let gone = match fate {
+            Ok(Fate::NotMade { doubtful }) => {
+                !doubtful || lock(&self.0.doubtful).absent(&reservation, Instant::now().into_std())
+            }
+            _ => {
+                lock(&self.0.doubtful).forget(&reservation);
+                false
+            }
+        };
+        Ok(match fate {
+            Ok(Fate::Made) => self.redeem(reservation).await.map(|_| Outcome::Settled)?,
+            Ok(Fate::NotMade { .. }) if gone => self.release(reservation).await.map(|_| Outcome::Settled)?,
+            Ok(Fate::NotMade { .. }) => Outcome::Open,
+            Ok(Fate::InFlight) => Outcome::Failed("its registration has not ended".to_owned()),
+            Ok(Fate::Unfinished) => Outcome::Failed("the server cannot grant yet what the invite grants".to_owned()),
+            Ok(Fate::Elsewhere) => Outcome::Failed("another server has made the reservation".to_owned()),
+            Err(reason) => Outcome::Failed(reason.to_string()),
+        })
     }
 }

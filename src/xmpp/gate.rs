@@ -6,19 +6,16 @@ use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::hook::grants;
+use super::hook::{LONGEST_ID, grants, is_id};
 use super::requester::Requester;
 use super::stanza::{Kind, Outcome, Request, date_time, element, error, language, not_for_you, ns, with};
 use super::stanza_error::{not_valid, stanza_error};
-use crate::invite::{InviteType, Issuer, Token};
-use crate::invites::{Admission, Error, Grant, Invites, Registration};
+use crate::generate;
+use crate::invite::{Token, username};
+use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::Address;
-use crate::policy::Wish;
 use crate::refusal::Refusal;
 use crate::texts::{Languages, Texts};
-
-/// The longest name of a reservation, and the longest id of a server: a UUID has 36 bytes.
-const LONGEST_RESERVATION: usize = 128;
 
 /// Answers a stanza of the gate. Only a served VirtualHost itself may speak it.
 ///
@@ -27,15 +24,14 @@ const LONGEST_RESERVATION: usize = 128;
 pub async fn answer(request: &Request, languages: &Languages, invites: &Invites) -> Outcome {
     let payload = &request.payload;
     let texts = languages.preferred(payload.attr("lang").unwrap_or_default());
-    let host = host(request, invites, texts)?;
+    let said = Said { payload, host: host(request, invites, texts)?, invites, texts };
     match (request.kind, payload.name()) {
-        (Kind::Get, "check") => check(payload, host, invites, texts).await.map(Some),
-        (Kind::Set, "reserve") => reserve(payload, host, invites, texts).await.map(Some),
-        (Kind::Set, "redeem") => finished(invites.redeem(reservation(payload)?).await, texts),
-        (Kind::Set, "release") => finished(invites.release(reservation(payload)?).await, texts),
-        (Kind::Set, "contact") => contact(payload, host, invites, texts).await.map(Some),
-        (Kind::Set, "generate") => generate(payload, host, invites, texts).await.map(Some),
-        (Kind::Set, "deleted") => deleted(payload, host, invites, texts).await,
+        (Kind::Get, "check") => said.check().await,
+        (Kind::Set, "reserve") => said.reserve().await,
+        (Kind::Set, "fate") => said.fate().await,
+        (Kind::Set, "contact") => said.contact().await,
+        (Kind::Set, "generate") => said.generate().await,
+        (Kind::Set, "deleted") => said.deleted().await,
         _ => Err(not_for_you()),
     }
 }
@@ -74,137 +70,127 @@ fn bad(what: &str) -> StanzaError {
     error(ErrorType::Modify, DefinedCondition::BadRequest, format!("The gate needs {what} here"))
 }
 
-fn reservation(payload: &Element) -> Result<String, StanzaError> {
-    let name = payload.attr("reservation").filter(|name| (1..=LONGEST_RESERVATION).contains(&name.len()));
-    name.map(str::to_owned).ok_or_else(|| bad("the name of a reservation"))
+/// What the hook said.
+struct Said<'a> {
+    payload: &'a Element,
+    /// The VirtualHost whose hook it is.
+    host: &'a DomainPart,
+    invites: &'a Invites,
+    texts: &'a Texts,
 }
 
-/// The id of the server whose hook speaks, if it has one.
-fn server(payload: &Element) -> Result<String, StanzaError> {
-    let id = payload.attr("server").unwrap_or_default();
-    if id.len() <= LONGEST_RESERVATION { Ok(id.to_owned()) } else { Err(bad("a shorter id of the server")) }
-}
-
-fn username(payload: &Element, texts: &Texts) -> Result<Option<NodePart>, StanzaError> {
-    let Some(text) = payload.attr("username") else { return Ok(None) };
-    crate::invite::username(text).map(Some).map_err(|refusal| stanza_error(&refusal.into(), texts))
-}
-
-fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
-    payload.attr(attribute)?.parse().ok()
-}
-
-/// Where the client connects from, if the hook says so.
-fn address(payload: &Element) -> Option<Address> {
-    payload.attr("address").and_then(Address::parse)
-}
-
-fn names<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = String> + 'a {
-    payload.children().filter(move |child| child.is(name, ns::GATE)).map(Element::text)
-}
-
-/// An empty result if there was such a reservation.
-fn finished(found: Result<bool, Error>, texts: &Texts) -> Outcome {
-    match found {
-        Ok(true) => Ok(None),
-        Ok(false) => Err(error(ErrorType::Cancel, DefinedCondition::ItemNotFound, "There is no such reservation")),
-        Err(cause) => Err(stanza_error(&cause, texts)),
+impl Said<'_> {
+    async fn check(&self) -> Outcome {
+        let token = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
+        let granted = self.invites.check(self.host, token, self.address()).await;
+        let grant = granted.map_err(|cause| not_valid(&cause, self.texts))?;
+        Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
     }
-}
 
-async fn check(payload: &Element, host: &DomainPart, invites: &Invites, texts: &Texts) -> Result<Element, StanzaError> {
-    let token = payload.attr("token").and_then(Token::parse);
-    let presented =
-        invites.check(host, token.as_ref(), address(payload)).await.map_err(|cause| not_valid(&cause, texts))?;
-    let invite = &presented.invite;
-    Ok(element!(
-        ns::GATE,
-        "invite",
-        "id" = invite.id.as_str(),
-        "type" = invite.invite_type.as_str(),
-        "username" = invite.username.as_ref().map(|node| node.as_str()),
-        "inviter" = invite.contact().map(|jid| jid.as_str()),
-        "checked-at" = date_time(presented.checked_at),
-    ))
-}
+    async fn reserve(&self) -> Outcome {
+        let registration = Registration {
+            reservation: self.id("reservation")?,
+            server: self.id("server")?,
+            username: self.username()?,
+            exists: self.yes("exists")?,
+            address: self.address(),
+        };
+        let admission = self.invites.reserve(self.host, self.payload.attr("grant"), registration).await;
+        Ok(Some(match admission.map_err(|cause| self.refused(&cause))? {
+            Admission::Open => element!(ns::GATE, "open"),
+            Admission::Reserved(purpose, invite) => {
+                let contact = invite.contact().map(|jid| jid.as_str());
+                let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_str(), "contact" = contact);
+                with(reserved, grants(purpose, &invite))
+            }
+        }))
+    }
 
-async fn reserve(
-    payload: &Element,
-    host: &DomainPart,
-    invites: &Invites,
-    texts: &Texts,
-) -> Result<Element, StanzaError> {
-    let registration = Registration {
-        reservation: reservation(payload)?,
-        server: server(payload)?,
-        username: username(payload, texts)?.ok_or_else(|| bad("a username"))?,
-        exists: match payload.attr("exists") {
-            Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            _ => return Err(bad("exists='true' or exists='false'")),
-        },
-        address: address(payload),
-    };
-    let presented_at = instant(payload, "presented-at");
-    let grant = payload.attr("token").map(|token| Grant { token: Token::parse(token), presented_at });
-    match invites.reserve(host, grant, registration).await.map_err(|cause| stanza_error(&cause, texts))? {
-        Admission::Open => Ok(element!(ns::GATE, "open")),
-        Admission::Reserved(purpose, invite) => {
-            let inviter = invite.contact().map(|jid| jid.as_str());
-            let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_str(), "inviter" = inviter);
-            Ok(with(reserved, grants(purpose, &invite)))
+    /// A reservation has ended. The result is empty if there was one.
+    async fn fate(&self) -> Outcome {
+        let reservation = self.id("reservation")?;
+        let found = match self.payload.attr("is") {
+            Some("made") => self.invites.redeem(reservation).await,
+            Some("not-made") => self.invites.release(reservation).await,
+            _ => return Err(bad("is='made' or is='not-made'")),
+        };
+        match found.map_err(|cause| self.refused(&cause))? {
+            true => Ok(None),
+            false => Err(error(ErrorType::Cancel, DefinedCondition::ItemNotFound, "There is no such reservation")),
         }
     }
-}
 
-async fn contact(
-    payload: &Element,
-    host: &DomainPart,
-    invites: &Invites,
-    texts: &Texts,
-) -> Result<Element, StanzaError> {
-    let jid = |attribute| payload.attr(attribute).and_then(|text| BareJid::new(text).ok());
-    let (Some(inviter), Some(contact)) = (jid("inviter"), jid("contact")) else {
-        return Err(bad("the bare JIDs of inviter and contact"));
-    };
-    let token = payload.attr("token").and_then(Token::parse);
-    let token = token.ok_or_else(|| not_valid(&Refusal::Unknown.into(), texts))?;
-    let (reservation, server) = (reservation(payload)?, server(payload)?);
-    let reserved = invites.contact(host, reservation, server, token, &inviter, &contact).await;
-    reserved.map_err(|cause| not_valid(&cause, texts))?;
-    Ok(element!(ns::GATE, "reserved", "purpose" = "contact"))
-}
+    async fn contact(&self) -> Outcome {
+        let (reservation, server) = (self.id("reservation")?, self.id("server")?);
+        let inviter = BareJid::from_parts(Some(&self.username()?), self.host);
+        let contact = self.payload.attr("contact").and_then(|text| BareJid::new(text).ok());
+        let contact = contact.ok_or_else(|| bad("contact='' with a bare JID"))?;
+        let token = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
+        let reserved = match Token::parse(token) {
+            Some(token) => self.invites.contact(self.host, reservation, server, token, &inviter, &contact).await,
+            None => Err(Refusal::Unknown.into()),
+        };
+        reserved.map_err(|cause| not_valid(&cause, self.texts))?;
+        Ok(Some(element!(ns::GATE, "reserved", "purpose" = "contact")))
+    }
 
-async fn generate(
-    payload: &Element,
-    host: &DomainPart,
-    invites: &Invites,
-    texts: &Texts,
-) -> Result<Element, StanzaError> {
-    let invite_type = match payload.attr("type") {
-        Some("account") => InviteType::Account,
-        Some("password-reset") => InviteType::PasswordReset,
-        _ => return Err(bad("type='account' or type='password-reset'")),
-    };
-    let mut wish = Wish::new(invite_type, host.clone(), Issuer::Operator);
-    wish.username = username(payload, texts)?;
-    wish.roles = names(payload, "role").collect();
-    wish.groups = names(payload, "group").collect();
-    let issued = invites.create(wish).await.map_err(|cause| stanza_error(&cause, texts))?;
-    Ok(element!(
-        ns::GATE,
-        "generated",
-        "id" = issued.invite.id.as_str(),
-        "uri" = issued.uri,
-        "landing-url" = issued.landing_url,
-        "expires-at" = issued.invite.expires_at.map(date_time),
-    ))
-}
+    async fn generate(&self) -> Outcome {
+        let mut words = Vec::new();
+        for child in self.payload.children() {
+            if !child.is("word", ns::GATE) {
+                return Err(bad("<word/>s and nothing else"));
+            }
+            words.push(child.text());
+        }
+        let wrong_usage = |problem| error(ErrorType::Modify, DefinedCondition::BadRequest, problem);
+        let wish = generate::parse(words, self.host.clone()).map_err(wrong_usage)?;
+        let issued = self.invites.create(wish).await.map_err(|cause| self.refused(&cause))?;
+        Ok(Some(element!(
+            ns::GATE,
+            "generated",
+            "id" = issued.invite.id.as_str(),
+            "uri" = issued.uri,
+            "landing-url" = issued.landing_url,
+            "expires-at" = issued.invite.expires_at.map(date_time),
+        )))
+    }
 
-async fn deleted(payload: &Element, host: &DomainPart, invites: &Invites, texts: &Texts) -> Outcome {
-    let username = username(payload, texts)?.ok_or_else(|| bad("a username"))?;
-    let deleted_at = instant(payload, "deleted-at").unwrap_or_else(|| invites.now());
-    let account = BareJid::from_parts(Some(&username), host);
-    invites.account_deleted(account, deleted_at).await.map_err(|cause| stanza_error(&cause, texts))?;
-    Ok(None)
+    async fn deleted(&self) -> Outcome {
+        let account = BareJid::from_parts(Some(&self.username()?), self.host);
+        let deleted_at = match self.payload.attr("deleted-at").map(str::parse::<Timestamp>) {
+            None => self.invites.now(),
+            Some(Ok(instant)) => instant,
+            Some(Err(_)) => return Err(bad("deleted-at='' with an instant such as 2026-11-22T10:00:00Z")),
+        };
+        self.invites.account_deleted(account, deleted_at).await.map_err(|cause| self.refused(&cause))?;
+        Ok(None)
+    }
+
+    fn refused(&self, cause: &Error) -> StanzaError {
+        stanza_error(cause, self.texts)
+    }
+
+    /// The name of a reservation, or the id of a server.
+    fn id(&self, attribute: &str) -> Result<String, StanzaError> {
+        let id = self.payload.attr(attribute).filter(|id| is_id(id));
+        id.map(str::to_owned).ok_or_else(|| bad(&format!("{attribute}='' with 1 to {LONGEST_ID} bytes")))
+    }
+
+    fn username(&self) -> Result<NodePart, StanzaError> {
+        let text = self.payload.attr("username").ok_or_else(|| bad("a username"))?;
+        username(text).map_err(|refusal| self.refused(&refusal.into()))
+    }
+
+    fn yes(&self, attribute: &str) -> Result<bool, StanzaError> {
+        match self.payload.attr(attribute) {
+            Some("true" | "1") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            _ => Err(bad(&format!("{attribute}='true' or {attribute}='false'"))),
+        }
+    }
+
+    /// Where the client connects from, if the hook says so in a way that can be read.
+    fn address(&self) -> Option<Address> {
+        self.payload.attr("address").and_then(Address::parse)
+    }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use minidom::Element;
 
-use super::stanza::{ErrorAnswer, date_time, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Ask, Creation, Fate, Hook, Objection, Question, Reply, Unreachable};
+use super::stanza::{ErrorAnswer, element, ns, with, with_text};
+use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Reply, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
 
 /// How long the hook may take. It answers from memory and its own storage.
@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it may take to make an account: other modules of the server have a say, and may ask others themselves.
 const CREATION_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The longest name of a reservation, and the longest id of a server, in bytes: a UUID has 36.
+pub const LONGEST_ID: usize = 128;
 
 /// The questions that wait for an answer on this connection.
 #[derive(Default)]
@@ -75,37 +78,37 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
     match ask {
         Ask::Hello => ("get", element!(ns::GATE, "hello")),
         Ask::Account(username) => ("get", element!(ns::GATE, "account", "username" = username.as_str())),
-        Ask::Settle(reserved) => {
-            let (used, invite) = &**reserved;
-            let payload = element!(
-                ns::GATE,
-                "settle",
-                "reservation" = used.id.as_str(),
-                "purpose" = used.purpose.as_str(),
-                "account" = used.account.as_str(),
-                "inviter" = invite.contact().map(|jid| jid.as_str()),
-                "server" = server_of(used),
-                "reserved-at" = date_time(used.reserved_at),
-            );
-            ("set", with(payload, grants(used.purpose, invite)))
-        }
+        Ask::Settle(reserved) => ("set", reservation(Element::bare("settle", ns::GATE), reserved)),
         Ask::Create { reserved, password, address } => {
-            let (used, invite) = &**reserved;
-            let payload = element!(
-                ns::GATE,
-                "create",
-                "reservation" = used.id.as_str(),
-                "server" = server_of(used),
-                "purpose" = used.purpose.as_str(),
-                "username" = used.account.node().map(|node| node.as_str()),
-                "inviter" = invite.contact().map(|jid| jid.as_str()),
-                "reserved-at" = date_time(used.reserved_at),
-                "address" = address.map(|address| address.to_canonical().to_string()),
-            );
-            let password = with_text(element!(ns::GATE, "password"), password.reveal());
-            ("set", with(with(payload, grants(used.purpose, invite)), [password]))
+            let address = address.map(|address| address.to_canonical().to_string());
+            let create = reservation(element!(ns::GATE, "create", "address" = address), reserved);
+            ("set", with(create, [with_text(element!(ns::GATE, "password"), password.reveal())]))
         }
     }
+}
+
+/// Adds what `settle` and `create` say of a reservation. Its username is that of an account of the VirtualHost itself: of
+/// the inviter, where a contact is made.
+fn reservation(mut element: Element, (used, invite): &(Use, Invite)) -> Element {
+    let (account, contact) = match (used.purpose, &invite.inviter) {
+        (Purpose::Contact, Some(inviter)) => (inviter, Some(&used.account)),
+        _ => (&used.account, invite.contact()),
+    };
+    for (name, value) in [
+        (rxml::xml_ncname!("reservation"), Some(used.id.as_str())),
+        (rxml::xml_ncname!("server"), Some(used.server.as_str())),
+        (rxml::xml_ncname!("purpose"), Some(used.purpose.as_str())),
+        (rxml::xml_ncname!("username"), account.node().map(|node| node.as_str())),
+        (rxml::xml_ncname!("contact"), contact.map(|jid| jid.as_str())),
+    ] {
+        element.set_attr(rxml::Namespace::NONE, name.to_owned(), value);
+    }
+    with(element, grants(used.purpose, invite))
+}
+
+/// Whether a text can be the name of a reservation, or the id of a server.
+pub fn is_id(text: &str) -> bool {
+    (1..=LONGEST_ID).contains(&text.len())
 }
 
 /// What an invite grants to an account that is made with it.
@@ -119,11 +122,6 @@ pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
     }
 }
 
-/// The server that a use is reserved by, where it is known.
-fn server_of(used: &Use) -> Option<&str> {
-    Some(used.server.as_str()).filter(|server| !server.is_empty())
-}
-
 /// What a result means; `None`: it is no answer to this question.
 fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
     let yes = |attribute: &str| match payload.attr(attribute) {
@@ -134,10 +132,18 @@ fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
     if payload.ns() != ns::GATE {
         return None;
     }
+    let fate = || match payload.attr("is").filter(|_| payload.name() == "fate")? {
+        "made" => Some(Fate::Made),
+        "unfinished" => Some(Fate::Unfinished),
+        "not-made" => Some(Fate::NotMade { doubtful: yes("doubtful").unwrap_or(false) }),
+        "in-flight" => Some(Fate::InFlight),
+        "elsewhere" => Some(Fate::Elsewhere),
+        _ => None,
+    };
     Some(match ask {
         Ask::Hello => Reply::Hello(Hook {
             software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
-            server: payload.attr("server").unwrap_or_default().to_owned(),
+            server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
         }),
         Ask::Account(_) => Reply::Account(Account {
             exists: yes("exists")?,
@@ -145,30 +151,20 @@ fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
             impossible: yes("impossible").unwrap_or(false),
             created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
         }),
-        Ask::Settle(_) => Reply::Settle(match payload.attr("is")? {
-            "in-flight" => Fate::InFlight,
-            "made" => Fate::Made,
-            "not-made" => Fate::NotMade,
-            _ => return None,
-        }),
-        Ask::Create { .. } => Reply::Create(match (payload.name(), payload.attr("settled"), payload.attr("is")) {
-            ("created", Some("false" | "0"), _) => Creation::Unfinished,
-            ("created", _, _) => Creation::Made,
-            ("fate", _, Some("in-flight")) => Creation::InFlight,
-            _ => return None,
-        }),
+        Ask::Settle(_) => Reply::Settle(fate()?),
+        Ask::Create { .. } => Reply::Create(Ok(fate()?)),
     })
 }
 
 /// What an error means: for `create`, that no account was made.
 fn refusal(ask: &Ask, host: &str, error: ErrorAnswer) -> Answer<Reply> {
     match ask {
-        Ask::Create { .. } => Ok(Reply::Create(Creation::Refused(objection(host, error)))),
+        Ask::Create { .. } => Ok(Reply::Create(Err(objection(host, error)))),
         _ => Err(Unreachable(refused_by(host, &error))),
     }
 }
 
-/// Why the hook made no account.
+/// Why the hook made no account: the first of these that fits (docs/gate.md, `create`).
 fn objection(host: &str, error: ErrorAnswer) -> Objection {
     match (error.kind.as_str(), error.condition.as_str()) {
         (_, "conflict") => Objection::UsernameTaken,
@@ -176,8 +172,11 @@ fn objection(host: &str, error: ErrorAnswer) -> Objection {
         (_, "jid-malformed") => Objection::UsernameImpossible,
         ("modify", "policy-violation") => Objection::Password(error.text),
         ("wait", "policy-violation") => Objection::Limited(error.text),
-        ("wait", _) | (_, "not-allowed" | "service-unavailable") => Objection::Unable(refused_by(host, &error)),
-        _ => Objection::Other(error.text),
+        ("wait", _) => Objection::Unable(format!("{host} answered {error}")),
+        _ => {
+            tracing::warn!("{host} refused a registration: {error}");
+            Objection::Other(error.text)
+        }
     }
 }
 
@@ -191,5 +190,108 @@ fn refused_by(host: &str, error: &ErrorAnswer) -> String {
             format!("{host} is not a VirtualHost of the connected server ({error})")
         }
         _ => format!("{host} answered {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invite::InviteType;
+    use crate::invite::tests::{at, invite};
+    use crate::secret::Secret;
+    use jid::{BareJid, NodePart};
+
+    fn read(text: &str) -> Element {
+        text.replace("/>", " xmlns='urn:easy-invite:gate:1'/>").parse().unwrap()
+    }
+
+    fn reserved(purpose: Purpose, account: &str) -> Box<(Use, Invite)> {
+        let mut invite = invite(match purpose {
+            Purpose::Reset => InviteType::PasswordReset,
+            _ => InviteType::AccountAndContact,
+        });
+        invite.inviter = Some(BareJid::new("alice@example.org").unwrap());
+        invite.roles = vec!["member".to_owned()];
+        let (id, server, account) = ("r1".to_owned(), "s1".to_owned(), BareJid::new(account).unwrap());
+        Box::new((Use { id, invite: invite.id.clone(), purpose, account, server, reserved_at: at(1000) }, invite))
+    }
+
+    #[test]
+    fn answers_that_cannot_be_read_are_no_answers() {
+        let account = Ask::Account(NodePart::new("bob").unwrap().into_owned());
+        for text in [
+            "<account exists='true'/>",
+            "<account exists='maybe' admin='false'/>",
+            "<account exists='true' admin='no'/>",
+            "<account/>",
+        ] {
+            assert!(reply(&account, &read(text)).is_none(), "{text}");
+        }
+        let known = reply(&account, &read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
+        let expected = Account { exists: true, ..Account::default() };
+        assert!(matches!(known, Some(Reply::Account(known)) if known == expected));
+        for text in ["<hello/>", "<hello server=''/>", &format!("<hello server='{}'/>", "x".repeat(129))] {
+            assert!(reply(&Ask::Hello, &read(text)).is_none(), "a hook without an id: {text}");
+        }
+        let settle = Ask::Settle(reserved(Purpose::Register, "carol@example.org"));
+        for text in ["<fate/>", "<fate is='done'/>", "<created/>", "<created is='made'/>", "<reserved is='made'/>"] {
+            assert!(reply(&settle, &read(text)).is_none(), "{text}");
+        }
+        let foreign: Element = "<fate xmlns='urn:other' is='made'/>".parse().unwrap();
+        assert!(reply(&settle, &foreign).is_none());
+        for (text, fate) in [
+            ("<fate is='made'/>", Fate::Made),
+            ("<fate is='unfinished'/>", Fate::Unfinished),
+            ("<fate is='not-made'/>", Fate::NotMade { doubtful: false }),
+            ("<fate is='not-made' doubtful='true'/>", Fate::NotMade { doubtful: true }),
+            ("<fate is='in-flight'/>", Fate::InFlight),
+            ("<fate is='elsewhere'/>", Fate::Elsewhere),
+        ] {
+            assert!(matches!(reply(&settle, &read(text)), Some(Reply::Settle(found)) if found == fate), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_username_is_always_of_the_virtual_host_itself() {
+        for (purpose, account, username, contact) in [
+            (Purpose::Register, "carol@example.org", "carol", Some("alice@example.org")),
+            (Purpose::Reset, "carol@example.org", "carol", None),
+            (Purpose::Contact, "dave@elsewhere.example", "alice", Some("dave@elsewhere.example")),
+        ] {
+            let reserved = reserved(purpose, account);
+            let password = Secret::new("kites".to_owned());
+            let create = Ask::Create { reserved: reserved.clone(), password, address: None };
+            for ask in [Ask::Settle(reserved), create] {
+                let (_, element) = payload(&ask);
+                assert_eq!((element.attr("username"), element.attr("contact")), (Some(username), contact), "{purpose}");
+                let role = element.children().any(|child| child.name() == "role");
+                assert_eq!(role, purpose == Purpose::Register, "what only a new account gets");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_say_whose_matter_it_is() {
+        let objection = |kind: &str, condition: &str| {
+            let (kind, condition) = (kind.to_owned(), condition.to_owned());
+            objection("example.org", ErrorAnswer { kind, condition, text: "why".to_owned() })
+        };
+        let why = || "why".to_owned();
+        assert_eq!(objection("cancel", "conflict"), Objection::UsernameTaken);
+        assert_eq!(objection("cancel", "item-not-found"), Objection::NoSuchAccount);
+        assert_eq!(objection("modify", "jid-malformed"), Objection::UsernameImpossible);
+        assert_eq!(objection("modify", "policy-violation"), Objection::Password(why()));
+        assert_eq!(objection("wait", "policy-violation"), Objection::Limited(why()));
+        assert!(matches!(objection("wait", "service-unavailable"), Objection::Unable(_)));
+        for (kind, condition) in [
+            ("cancel", "not-allowed"),
+            ("modify", "not-acceptable"),
+            ("auth", "forbidden"),
+            ("cancel", "service-unavailable"),
+            ("cancel", "policy-violation"),
+            ("", ""),
+        ] {
+            assert_eq!(objection(kind, condition), Objection::Other(why()), "{kind}/{condition}");
+        }
     }
 }

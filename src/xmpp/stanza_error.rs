@@ -16,7 +16,7 @@ pub fn try_again(texts: &Texts) -> StanzaError {
 pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(refusal) => refused(refusal, texts),
-        Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => {
+        Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) | Error::NoRandomness(_) => {
             tracing::error!(%cause, "a request failed");
             try_again(texts)
         }
@@ -66,6 +66,8 @@ pub fn not_valid(cause: &Error, texts: &Texts) -> StanzaError {
         Error::Refused(refusal) => {
             error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, refusal.text(texts))
         }
-        Error::Store(_) | Error::Unreachable(_) | Error::NoRandomness(_) => stanza_error(cause, texts),
+        Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) | Error::NoRandomness(_) => {
+            stanza_error(cause, texts)
+        }
     }
 }
