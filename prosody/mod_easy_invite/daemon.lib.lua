@@ -1,133 +1,112 @@
--- What the daemon asks this hook: about accounts, about reservations, and to make an account for somebody in a browser.
+-- What the daemon asks this hook, and what it is told about deleted accounts (docs/gate.md).
 
 local async = require "util.async";
-local jid = require "util.jid";
 local st = require "util.stanza";
 
 local host = module.host;
+local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered"); -- of Prosody 13
+
+local function failure(type, condition, text)
+	return { type = type, condition = condition, text = text };
+end
+
+local was_given_up = failure("wait", "resource-constraint", "This registration was given up. Please try again.");
+
+local function timestamp(time) -- without a time: of now
+	return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
+end
 
 return function (gate, accounts)
-	local function timestamp(time) -- without a time: of now
-		return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
-	end
-
-	---- Deleted accounts (§ 7)
+	---- Deleted accounts
 
 	-- One table for the host, since what is stored for a username is deleted with the account.
-	local deletions = module:open_store("easy_invite_deleted");
-	local untold = deletions:get(nil) or {}; -- [username] = when the account was deleted
+	local store = module:open_store("easy_invite_deleted");
+	local untold = store:get(nil) or {}; -- [username] = when the account was deleted
 	local is_telling = false;
 
 	local function keep_untold()
-		local ok, err = deletions:set(nil, next(untold) and untold or nil);
+		local ok, err = store:set(nil, next(untold) and untold or nil);
 		if not ok then module:log("error", "Could not note which accounts were deleted: %s", err); end
 	end
 
-	-- One after the other: there may be many.
-	local function tell_of_deletions()
+	local function tell_of_deletions() -- one after the other: there may be many
 		local username, time = next(untold);
-		if is_telling or not username then
-			return;
-		end
+		if is_telling or not username then return; end
 		is_telling = true;
-		local report = st.stanza("deleted", { xmlns = gate.xmlns, username = username, ["deleted-at"] = time });
-		gate.ask("set", report, function (answer)
+		gate.ask("set", gate.element("deleted", { username = username, ["deleted-at"] = time }), function (answer)
 			is_telling = false;
-			if not answer.payload and not (answer.refusal and answer.refusal.type ~= "wait") then
-				return keep_untold(); -- again at the next hello
-			elseif untold[username] == time then
-				untold[username] = nil;
+			if answer.refusal and answer.refusal.type == "modify" then
+				module:log("error", "The daemon cannot read that %s was deleted: %s", username, answer.refusal.text);
+			elseif not answer.payload then
+				return; -- again at the next hello
 			end
-			if not next(untold) then keep_untold(); end
+			if untold[username] == time then untold[username] = nil; end
+			keep_untold();
 			tell_of_deletions();
 		end);
 	end
 
-	local function note_deletion(username)
-		untold[username] = timestamp();
+	module:hook_global("user-deleted", function (event)
+		if event.host ~= host then return; end
+		untold[event.username] = timestamp();
 		keep_untold();
 		tell_of_deletions();
-	end
-
-	module:hook_global("user-deleted", function (event)
-		if event.host == host then note_deletion(event.username); end
 	end);
 
-	---- Questions about accounts and reservations
+	---- Questions
 
-	local of_another_server = { type = "cancel", condition = "not-allowed";
-		text = "Another server made this reservation" };
-
-	gate.hook_question("get", "hello", function ()
+	gate.hook("get", "hello", function ()
 		tell_of_deletions();
-		return st.stanza("hello", { xmlns = gate.xmlns, software = "Prosody "..prosody.version, server = gate.server_id });
+		return gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
 	end);
 
-	gate.hook_question("get", "account", function (question)
+	gate.hook("get", "account", function (question)
 		local username = question.attr.username;
-		if not username then
-			return;
-		elseif not accounts.is_possible(username) then
-			return st.stanza("account", { xmlns = gate.xmlns, exists = "false", admin = "false", impossible = "true" });
-		end
-		local exists = accounts.exists(username);
-		if exists == nil then
-			return nil, gate.nobody_can_tell;
-		end
+		if not username then return; end
+		local is_possible = accounts.is_possible(username);
+		local exists = is_possible and accounts.exists(username);
+		if exists == nil then return nil, gate.nobody_can_tell; end
 		local created = exists and accounts.created_at(username);
-		return st.stanza("account", { xmlns = gate.xmlns, exists = exists and "true" or "false";
-			admin = exists and accounts.is_admin(username.."@"..host) and "true" or "false";
+		return gate.element("account", { exists = tostring(exists), impossible = not is_possible and "true" or nil;
+			admin = tostring(exists and accounts.is_admin(username) or false);
 			["created-at"] = created and timestamp(created) or nil });
 	end);
 
-	gate.hook_question("set", "settle", function (question)
+	local function fate(is, is_doubtful)
+		return gate.element("fate", { is = is, doubtful = is_doubtful and "true" or nil });
+	end
+
+	-- Finishes what was reserved for an account, if that exists. Returns whether it does, or nil where nobody can tell.
+	local function finish(username, purpose, contact, granted)
+		if purpose == "register" then accounts.finish_creation(username); end
+		local exists, is_doubtful = accounts.exists(username);
+		if exists and purpose == "contact" then
+			accounts.approve(username, contact, st.presence({ type = "subscribe", from = contact, to = username.."@"..host }));
+		elseif exists and not accounts.give(username, granted) then
+			return nil;
+		end
+		return exists, is_doubtful;
+	end
+
+	gate.hook("set", "settle", function (question)
 		local attr = question.attr;
-		local name, purpose, account, inviter = attr.reservation, attr.purpose, attr.account, attr.inviter;
-		local server = attr.server or "";
-		local fate, exists;
-		if not name or not account then
-			return;
-		elseif server ~= "" and server ~= gate.server_id then
-			return nil, of_another_server;
-		elseif gate.is_in_flight(name) then
-			return st.stanza("fate", { xmlns = gate.xmlns, is = "in-flight" });
-		elseif gate.fates:get(name) == "not-made" then
-			fate = "not-made"; -- an account of that name was made otherwise
-		elseif purpose == "reset" then
-			fate = "made"; -- nobody can tell, and a link must not reset twice
-		elseif purpose == "register" and jid.host(account) == host then
-			local username = jid.node(account);
-			accounts.finish_creation(username);
-			exists = accounts.exists(username);
-			if exists and not accounts.give(username, accounts.read_grants(question)) then exists = nil; end
-		elseif purpose == "contact" and jid.host(inviter) == host then
-			exists = accounts.exists(jid.node(inviter));
-			if exists then
-				accounts.approve(jid.node(inviter), account, st.presence({ type = "subscribe", from = account, to = inviter }));
-			end
-		else
-			return;
+		local name, username, purpose = attr.reservation, attr.username, attr.purpose;
+		local is_known = purpose == "register" or purpose == "reset" or purpose == "contact" and attr.contact;
+		if not name or not username or not is_known then return; end
+		if attr.server ~= gate.server_id then return fate("elsewhere"); end
+		local known = gate.fate(name);
+		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account was made otherwise
+		local exists, is_doubtful = true, false;
+		if purpose ~= "reset" then -- of which nobody can tell, and a link must not reset twice
+			exists, is_doubtful = finish(username, purpose, attr.contact, accounts.read_grants(question));
 		end
-		if not fate and exists == nil then
-			return nil, gate.nobody_can_tell;
-		end
-		fate = fate or exists and "made" or "not-made";
-		gate.fates:set(name, fate); -- a `create` that is still on its way comes too late
-		return st.stanza("fate", { xmlns = gate.xmlns, is = fate });
+		if exists == nil then return nil, gate.nobody_can_tell; end
+		-- From now on a `create` that is still on its way comes too late. After a doubtful look, this may look again.
+		gate.finish(name, exists and "made" or is_doubtful and "doubtful" or "not-made");
+		return fate(exists and "made" or "not-made", is_doubtful);
 	end);
 
-	---- Somebody registers in a browser (§ "create")
-
-	local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered"); -- of Prosody 13
-
-	local ask_later = st.stanza("fate", { xmlns = gate.xmlns, is = "in-flight" });
-	local was_given_up = { type = "wait", condition = "resource-constraint";
-		text = "This registration was given up. Please try again." };
-	local not_stored = { type = "wait", condition = "internal-server-error";
-		text = "The account cannot be stored. Please try again later." };
-	local name_is_none = { type = "modify", condition = "jid-malformed", text = "The requested username is invalid." };
-	local name_is_taken = { type = "cancel", condition = "conflict", text = "The requested username already exists." };
-	local nobody_to_reset = { type = "cancel", condition = "item-not-found", text = "There is no such account any more" };
+	---- Somebody registers, or sets a new password, in a browser
 
 	-- Other modules want to know the session of a registration. A browser has none.
 	local function stand_in(address)
@@ -137,79 +116,81 @@ return function (gate, accounts)
 	end
 
 	-- Returns the payload of the answer, or nil and the error. Runs in a coroutine, since other modules may want to wait.
-	local function create(reservation, question)
-		local username, purpose, granted = reservation.username, reservation.purpose, reservation.granted;
+	local function create(question, may_be_made)
+		local attr, granted = question.attr, accounts.read_grants(question);
+		local username, is_reset = attr.username, attr.purpose == "reset";
 		local event = {
 			username = username, password = question:get_child_text("password"), host = host, additional = {}, allowed = true;
-			ip = question.attr.address, session = stand_in(question.attr.address);
-			allow_reset = purpose == "reset" and username or nil, role = role_of_newcomers;
+			ip = attr.address, session = stand_in(attr.address);
+			allow_reset = is_reset and username or nil, role = role_of_newcomers;
 		};
 		local ok, text = accounts.check_password(username, event.password);
-		if not ok then
-			return nil, { type = "modify", condition = "policy-violation", text = text };
-		end
+		if not ok then return nil, failure("modify", "policy-violation", text); end
 		module:fire_event("user-registering", event);
 		if not event.allowed then
-			local err = event.error or { type = event.error_type, condition = event.error_condition, text = event.reason };
-			return nil, { type = err.type or "modify", condition = err.condition or "not-acceptable", text = err.text };
-		elseif gate.is_closed() or not gate.is_in_flight(reservation.name) then -- the daemon may have been told "not made"
+			local err = event.error or failure(event.error_type, event.error_condition, event.reason);
+			return nil, failure(err.type or "modify", err.condition or "not-acceptable", err.text);
+		elseif gate.is_closed or gate.fate(attr.reservation) ~= "in-flight" then -- it may be settled meanwhile
 			return nil, was_given_up;
 		end
 		local exists = accounts.exists(username);
 		if exists == nil then
 			return nil, gate.nobody_can_tell;
-		elseif exists ~= (purpose == "reset") then
-			return nil, exists and name_is_taken or nobody_to_reset;
+		elseif exists and not is_reset then
+			return nil, failure("cancel", "conflict", "The requested username already exists.");
+		elseif is_reset and not exists then
+			return nil, failure("cancel", "item-not-found", "There is no such account any more");
 		end
 
-		accounts.choose_role(event, granted.roles[1]);
-		reservation.may_be_made = true; -- should anything raise an error from here on
-		local stored = accounts.store(event);
-		if not stored then
-			return stored == nil and ask_later or nil, not_stored;
+		accounts.choose_role(event, granted);
+		may_be_made();
+		local is_stored = accounts.store(event);
+		if is_stored == nil then
+			return fate("in-flight");
+		elseif not is_stored then
+			return nil, failure("wait", "internal-server-error", "The account cannot be stored. Please try again later.");
 		end
-		module:log("info", "By invitation, %s has %s in a browser", username,
-			purpose == "register" and "registered" or "set a new password");
-		local answer = st.stanza("created", { xmlns = gate.xmlns });
-		if purpose == "reset" then
+		module:log("info", "By invitation, %s has %s in a browser", username, is_reset and "a new password" or "registered");
+		if is_reset then
 			module:fire_event("user-password-reset", event);
-			return answer;
+			return fate("made");
 		end
-		if not accounts.give(username, granted, gate.let_others_have_a_turn) then answer.attr.settled = "false"; end
+		local is_done = accounts.give(username, granted, gate.pause);
 		module:fire_event("user-registered", { username = username, host = host, source = "mod_"..module.name;
 			ip = event.ip, session = event.session });
-		return answer;
+		return fate(is_done and "made" or "unfinished");
 	end
 
-	gate.hook("set", "create", function (event, question)
-		local name, username, purpose = question.attr.reservation, question.attr.username, question.attr.purpose;
-		if not name or not username or not (purpose == "register" or purpose == "reset")
+	gate.hook("set", "create", function (question, event)
+		local attr = question.attr;
+		local name, purpose = attr.reservation, attr.purpose;
+		if not name or not attr.username or not (purpose == "register" or purpose == "reset")
 		or not question:get_child("password") then
-			gate.reply(event);
-		elseif question.attr.server ~= gate.server_id then
-			gate.reply(event, nil, of_another_server);
-		elseif gate.fates:get(name) == "not-made" then
-			gate.reply(event, nil, was_given_up);
-		elseif gate.has_begun(name) or gate.fates:get(name) then
-			gate.reply(event, ask_later);
-		elseif not accounts.is_possible(username) then
-			gate.fates:set(name, "not-made");
-			gate.reply(event, nil, name_is_none);
-		else
-			local reservation = gate.begin(name);
-			reservation.username, reservation.purpose, reservation.granted = username, purpose, accounts.read_grants(question);
-			local function conclude(payload, err)
-				gate.finish(reservation, payload and "made" or "not-made");
-				gate.reply(event, payload, err);
-			end
-			local runner = async.runner(function ()
-				conclude(create(reservation, question));
-			end, { error = function (_, problem)
-				module:log("error", "Could not create %s: %s", username, problem);
-				conclude(reservation.may_be_made and ask_later or nil, gate.nobody_can_tell);
-			end });
-			gate.take_turn(function () runner:run(true); end);
+			return;
 		end
+		if attr.server ~= gate.server_id then return fate("elsewhere"); end
+		local known = gate.fate(name);
+		if known == "not-made" or known == "doubtful" then
+			return nil, was_given_up;
+		elseif known then
+			return fate("in-flight");
+		elseif not accounts.is_possible(attr.username) then
+			gate.finish(name, "not-made");
+			return nil, failure("modify", "jid-malformed", "The requested username is invalid.");
+		end
+		gate.begin(name);
+		local is_maybe_made = false;
+		local function conclude(payload, err)
+			gate.finish(name, payload and "made" or "not-made");
+			gate.reply(event, payload, err);
+		end
+		local runner = async.runner(function ()
+			conclude(create(question, function () is_maybe_made = true; end));
+		end, { error = function (_, problem)
+			module:log("error", "Could not create %s: %s", attr.username, problem);
+			conclude(is_maybe_made and fate("in-flight") or nil, gate.nobody_can_tell);
+		end });
+		gate.take_turn(function () runner:run(true); end);
+		return true;
 	end);
-	return note_deletion;
 end;

@@ -9,26 +9,29 @@ local st = require "util.stanza";
 local now = require "util.time".monotonic; -- nobody can set this clock
 local uuid = require "util.uuid".generate;
 
-local xmlns_gate = "urn:easy-invite:gate:1";
-local xmlns_ping = "urn:xmpp:ping";
-
+local xmlns = "urn:easy-invite:gate:1";
 local answer_within = 5; -- seconds
-local sweep_every = 0.5; -- seconds, while a question is open: late answers are given up by then
+local sweep_every = 0.5; -- seconds: so much later than that a question may be given up
 local longest_flight = 60; -- seconds: no registration takes nearly as long
 
 local host = module.host;
 local component = module:get_option_string("easy_invite_component", "invite."..host);
+local gate = { component = component };
+
+function gate.element(name, attr)
+	attr.xmlns = xmlns;
+	return st.stanza(name, attr);
+end
 
 ---- The hook asks the daemon
 
-local unavailable = errors.new({ type = "wait", condition = "resource-constraint",
+gate.unavailable = errors.new({ type = "wait", condition = "resource-constraint",
 	text = "Invitations cannot be checked at the moment. Please try again later." });
 
 local open_questions = {}; -- [id of the IQ] = { take = function (answer), deadline = seconds }
 local id_prefix, asked = uuid().."-", 0;
-local is_sweeping, is_closed = false, false;
 local watched_events; -- of the component's host
-local daemon_answers, daemon_serves_us = true, true;
+local daemon_is = "back"; -- or "unserving" or "away"
 
 local function is_from_daemon(event)
 	local origin = event.origin;
@@ -42,29 +45,22 @@ local function is_connected()
 	return link and link.connected ~= false;
 end
 
--- Logs when the daemon goes away or comes back.
 local function log_changes(answer)
-	local answers = next(answer) ~= nil;
-	local serves_us = not (answer.refusal and answer.refusal.condition == "not-allowed");
-	if answers and serves_us ~= daemon_serves_us then
-		daemon_serves_us = serves_us;
-		if not serves_us then
-			module:log("error", "easy-invite does not serve %s, so nobody can register: add a table [hosts.%q] to its "
-				.."configuration", host, host);
-		end
-	end
-	if answers == daemon_answers then
-		return;
-	end
-	daemon_answers = answers;
-	if answers then
-		module:log("info", "%s answers again", component);
-	else
+	local is = not next(answer) and "away"
+		or answer.refusal and answer.refusal.condition == "not-allowed" and "unserving" or "back";
+	if gate.is_closed or is == daemon_is then return; end
+	daemon_is = is;
+	if is == "away" then
 		module:log("warn", "%s is not connected or does not answer: nobody can register", component);
+	elseif is == "unserving" then
+		module:log("error", "easy-invite does not serve %s, so nobody can register: add a table [hosts.%q] to its "
+			.."configuration", host, host);
+	else
+		module:log("info", "%s answers again", component);
 	end
 end
 
--- An error in one handler of an answer must not keep the other questions from theirs.
+-- An error in the handler of one answer must not keep the other questions from theirs.
 local function call(handler, answer)
 	local ok, err = pcall(handler, answer);
 	if not ok then module:log("error", "Could not deal with an answer of %s: %s", component, err); end
@@ -72,51 +68,42 @@ end
 
 local function conclude(id, reply)
 	local question, answer = open_questions[id], {};
-	if not question then
-		return;
-	end
+	if not question then return; end
 	open_questions[id] = nil;
 	if reply and reply.attr.type == "error" and reply:get_child("error") then
 		answer.refusal = errors.from_stanza(reply);
 	elseif reply and reply.attr.type == "result" then
 		answer.payload = reply.tags[1] or st.stanza("nothing");
 	end
-	if not is_closed then log_changes(answer); end
+	log_changes(answer);
 	call(question.take, answer);
 end
 
-local function conclude_all(is_due)
-	local ids = {}; -- first: a handler may ask anew
+local function give_up(time) -- the questions whose deadline has come by then
+	local ids = {}; -- first of all: a handler may ask anew
 	for id, question in pairs(open_questions) do
-		if is_due(question) then table.insert(ids, id); end
+		if question.deadline <= time then table.insert(ids, id); end
 	end
 	for _, id in ipairs(ids) do conclude(id); end
 end
 
-local function give_up_all()
-	conclude_all(function () return true; end);
-end
-
-local function sweep()
-	local time = now();
-	conclude_all(function (question) return question.deadline <= time; end);
-	is_sweeping = next(open_questions) ~= nil;
-	return is_sweeping and sweep_every or nil;
-end
+module:add_timer(sweep_every, function () -- one timer for all questions is cheaper than one for each
+	give_up(now());
+	return sweep_every;
+end);
 
 -- The component's host may be loaded after this module, and more than once.
 local function watch_connection()
 	local events = prosody.hosts[component].events;
-	if events ~= watched_events then
-		watched_events = events;
-		module:hook_object_event(events, "component-disconnected", function ()
-			module:add_timer(0, give_up_all); -- a tick later mod_component knows of it as well
-		end);
-	end
+	if events == watched_events then return; end
+	watched_events = events;
+	module:hook_object_event(events, "component-disconnected", function ()
+		module:add_timer(0, function () give_up(math.huge); end); -- when mod_component knows of it as well
+	end);
 end
 
--- Where Prosody cannot deliver a question, it replies to its origin at once.
-local questioner = setmetatable({
+-- Where Prosody cannot deliver a question, it replies to the question's origin at once.
+local origin_of_questions = setmetatable({
 	send = function (reply) conclude(reply.attr.id); end;
 }, { __index = function (_, key) return prosody.hosts[host][key]; end });
 
@@ -125,20 +112,16 @@ local questioner = setmetatable({
 --
 -- module:send_iq would not do: it drops the oldest of 256 open questions, so one user could keep the answers from all
 -- others; and its promises put off each answer until other work is done.
-local function ask(kind, question, take, seconds)
-	if is_closed or not is_connected() then
-		if not is_closed then log_changes({}); end
+function gate.ask(kind, question, take, seconds)
+	if gate.is_closed or not is_connected() then
+		log_changes({});
 		return call(take, {});
 	end
 	watch_connection();
 	asked = asked + 1;
 	local id = id_prefix..asked;
 	open_questions[id] = { take = take, deadline = now() + (seconds or answer_within) };
-	if not is_sweeping then
-		is_sweeping = true;
-		module:add_timer(sweep_every, sweep);
-	end
-	module:send(st.iq({ type = kind, from = host, to = component, id = id }):add_child(question), questioner);
+	module:send(st.iq({ type = kind, from = host, to = component, id = id }):add_child(question), origin_of_questions);
 end
 
 module:hook("iq/host", function (event)
@@ -149,81 +132,73 @@ module:hook("iq/host", function (event)
 	end
 end, 1); -- before mod_iq
 
-local function says(answer, name, xmlns)
+-- Returns the attributes of the answer's payload, if it is this one.
+function gate.says(answer, name, its_xmlns)
 	local payload = answer.payload;
-	return payload and payload.name == name and payload.attr.xmlns == (xmlns or xmlns_gate);
+	return payload and payload.name == name and payload.attr.xmlns == (its_xmlns or xmlns) and payload.attr;
 end
 
--- The reply to a client whose request the daemon refused, or did not answer.
-local function error_reply(stanza, answer)
-	local err = answer.refusal or unavailable;
+-- The reply to a client whose request the daemon has refused, or has not answered.
+function gate.error_reply(stanza, answer)
+	local err = answer.refusal or gate.unavailable;
 	local original = err.context and err.context.stanza and err.context.stanza:get_child("error");
-	if not original then
-		return st.error_reply(stanza, err.type, err.condition, err.text);
-	end
+	if not original then return st.error_reply(stanza, err.type, err.condition, err.text); end
 	local reply = st.reply(stanza); -- with the daemon's own element, since that names the language of its text
 	reply.attr.type = "error";
 	return reply:add_child(original);
 end
 
--- No more questions and answers: the module is unloaded.
-local function close()
-	is_closed = true;
-	give_up_all();
+-- The module is unloaded: no more questions and answers.
+function gate.close()
+	gate.is_closed = true;
+	give_up(math.huge);
 end
 
 ---- Registrations take turns with the rest of the server
 
 -- Prosody has one thread, and hashes the password of a registration as soon as it has read the daemon's answer. Many
--- answers that arrive together would keep it from everybody else. So each registration but the first waits until the
--- daemon has answered a ping: Prosody reads that answer in its turn with whatever else has arrived. (A timer would not
+-- answers that arrive together would keep everybody else waiting. So a registration lets the next one go on when the
+-- daemon has answered a ping: Prosody reads that answer in its turn, with whatever else has arrived. (A timer would not
 -- do: it runs even while there is more to read.)
 local is_ping_open, line = false, {};
-local take_turn;
 
 local function next_turn(pong)
 	is_ping_open = false;
-	if pong.payload then
-		while line[1] and not is_ping_open do take_turn(table.remove(line, 1)); end
-	else -- without an answer all go on: each would wait for the next ping in vain
+	if not pong.payload then -- all go on: they would wait for the next pings in vain
 		local all = line;
 		line = {};
 		for _, go_on in ipairs(all) do call(go_on); end
 	end
+	while line[1] and not is_ping_open do gate.take_turn(table.remove(line, 1)); end
 end
 
-function take_turn(go_on, in_front)
+function gate.take_turn(go_on, in_front)
 	if is_ping_open then
 		table.insert(line, in_front and 1 or #line + 1, go_on);
 	else
 		is_ping_open = true;
 		call(go_on);
-		ask("get", st.stanza("ping", { xmlns = xmlns_ping }), next_turn);
+		gate.ask("get", st.stanza("ping", { xmlns = "urn:xmpp:ping" }), next_turn);
 	end
 end
 
--- Between an account and its contact lists, which take as long to write. This goes before registrations in line.
-local function let_others_have_a_turn()
-	if daemon_answers and async.ready() then
-		local wait, done = async.waiter();
-		take_turn(done, true);
-		wait();
-	end
+-- A registration waits once more between its account and the contact lists, which take as long to write. It goes on
+-- before those that have not begun.
+function gate.pause()
+	if daemon_is == "away" or not async.ready() then return; end
+	local wait, done = async.waiter();
+	gate.take_turn(done, true);
+	wait();
 end
 
--- Returns the answer. Only the caller waits, not the server; where the caller cannot wait there is no answer.
-local function ask_and_wait(kind, question)
-	if not async.ready() then
-		return {};
-	end
+-- Returns the answer. The caller waits, and the server does not. Where the caller cannot wait there is no answer.
+function gate.ask_and_wait(kind, question)
+	if not async.ready() then return {}; end
 	local answer;
 	local wait, done = async.waiter();
-	local function go_on(given)
+	gate.ask(kind, question, function (given)
 		answer = given;
-		done();
-	end
-	ask(kind, question, function (given)
-		if given.payload then take_turn(function () go_on(given); end); else go_on(given); end
+		if given.payload then gate.take_turn(done); else done(); end
 	end);
 	wait();
 	return answer;
@@ -231,80 +206,60 @@ end
 
 ---- Reservations
 
-local in_flight = {}; -- [name] = { name, since; of a registration also: username, purpose, granted }
-local swept_flights = now();
-local fates = cache.new(2000); -- [name of a reservation] = "made" or "not-made", as far as it is known here
+local fates = cache.new(2000); -- [name of a reservation] = since when it is in flight, or what became of it
 
-local function is_in_flight(name)
-	return in_flight[name] and now() - in_flight[name].since < longest_flight;
+function gate.begin(name)
+	fates:set(name, now());
 end
 
-local function begin(name)
-	if now() - swept_flights >= longest_flight then -- those that an error kept from their end
-		swept_flights = now();
-		for old in pairs(in_flight) do
-			if not is_in_flight(old) then in_flight[old] = nil; end
-		end
-	end
-	name = name or uuid();
-	in_flight[name] = { name = name, since = now() };
-	return in_flight[name];
+-- "in-flight"; "overdue" (an error has kept it from its end); "made"; "not-made"; "doubtful" (not made, as far as
+-- anybody can tell); or nil where it is not known.
+function gate.fate(name)
+	local fate = fates:get(name);
+	if type(fate) ~= "number" then return fate; end
+	return now() - fate < longest_flight and "in-flight" or "overdue";
 end
 
-local function has_begun(name)
-	return in_flight[name] ~= nil;
+-- Without a fate, the daemon's `settle` finds it out.
+function gate.finish(name, fate)
+	fates:set(name, fate);
 end
 
--- `fate` is "made", "not-made", or nil where it is not known.
-local function finish(reservation, fate)
-	in_flight[reservation.name] = nil;
-	if fate then fates:set(reservation.name, fate); end
-end
-
--- The same, and tells the daemon.
-local function report(reservation, fate)
-	finish(reservation, fate);
-	local element = fate == "made" and "redeem" or "release";
-	ask("set", st.stanza(element, { xmlns = xmlns_gate, reservation = reservation.name }), function (answer)
-		if fate == "made" and not answer.payload then
-			module:log("warn", "Could not redeem reservation %s; the daemon will ask about it", reservation.name);
+-- The same, for a reservation that the daemon is known to have made.
+function gate.report(name, fate)
+	fates:set(name, fate);
+	gate.ask("set", gate.element("fate", { reservation = name, is = fate }), function (answer)
+		if not next(answer) then
+			module:log("warn", "Could not tell what became of reservation %s; the daemon will ask", name);
 		end
 	end);
 end
 
 ---- The daemon asks the hook
 
-local bad_request = { type = "modify", condition = "bad-request" };
-local nobody_can_tell = { type = "wait", condition = "internal-server-error",
+gate.nobody_can_tell = { type = "wait", condition = "internal-server-error",
 	text = "The accounts cannot be read, or not be written" };
 
-local function reply(event, payload, err)
-	err = err or bad_request;
-	if event.origin.destroyed then
-		return; -- Prosody would log what it cannot send, passwords and all
+function gate.reply(event, payload, err)
+	err = err or { type = "modify", condition = "bad-request" };
+	if not event.origin.destroyed then -- Prosody would log what it cannot send
+		event.origin.send(payload and st.reply(event.stanza):add_child(payload)
+			or st.error_reply(event.stanza, err.type, err.condition, err.text));
 	end
-	event.origin.send(payload and st.reply(event.stanza):add_child(payload)
-		or st.error_reply(event.stanza, err.type, err.condition, err.text));
 end
 
-local function hook(kind, name, handler)
-	module:hook("iq-"..kind.."/host/"..xmlns_gate..":"..name, function (event)
-		if is_from_daemon(event) then
-			handler(event, event.stanza.tags[1]);
-			return true;
-		end
-	end);
-end
-
--- `answer` gets the question and returns the payload of the result, or nil and an error ("bad-request" without one).
-local function hook_question(kind, name, answer)
-	hook(kind, name, function (event, question)
-		local ok, payload, err = pcall(answer, question);
+-- `answer` gets the question and its event. It returns the payload of the result, or nil and an error ("bad-request"
+-- without one), or true where it replies later.
+function gate.hook(kind, name, answer)
+	module:hook("iq-"..kind.."/host/"..xmlns..":"..name, function (event)
+		if not is_from_daemon(event) then return; end
+		local ok, payload, err = pcall(answer, event.stanza.tags[1], event);
 		if not ok then
 			module:log("error", "Could not answer %s about %s: %s", component, name, payload);
-			payload, err = nil, nobody_can_tell;
+			payload, err = nil, gate.nobody_can_tell;
 		end
-		reply(event, payload, err);
+		if payload ~= true then gate.reply(event, payload, err); end
+		return true;
 	end);
 end
 
@@ -312,28 +267,14 @@ end
 
 -- It is in a file on this machine, wherever the accounts are: servers that share accounts must not share the id. It is
 -- written before the first reservation is made.
-local function load_server_id()
-	local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
-	local kept, err = files:get(nil);
-	if kept then
-		return kept.id;
-	end
-	local id, ok = uuid(), not err;
-	if ok then ok, err = files:set(nil, { id = id }); end
-	if not ok then
-		module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open "
-			.."when Prosody ends stay taken, since nobody can tell what became of them", prosody.paths.data, err);
-	end
-	return id;
+local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
+local kept, err = files:get(nil);
+local ok = kept or not err;
+gate.server_id = kept and kept.id or uuid();
+if ok and not kept then ok, err = files:set(nil, { id = gate.server_id }); end
+if not ok then
+	module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open "
+		.."when Prosody ends stay taken, since nobody can tell what became of them", prosody.paths.data, err);
 end
 
-return {
-	xmlns = xmlns_gate, component = component, answer_within = answer_within, longest_flight = longest_flight;
-	server_id = load_server_id();
-	ask = ask, ask_and_wait = ask_and_wait, says = says, error_reply = error_reply, close = close;
-	unavailable = unavailable, nobody_can_tell = nobody_can_tell;
-	take_turn = take_turn, let_others_have_a_turn = let_others_have_a_turn;
-	is_closed = function () return is_closed; end;
-	fates = fates, begin = begin, finish = finish, report = report, is_in_flight = is_in_flight, has_begun = has_begun;
-	hook = hook, hook_question = hook_question, reply = reply;
-};
+return gate;

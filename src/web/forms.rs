@@ -147,7 +147,7 @@ impl FormError {
                 | Refusal::RegistrationRefused(_)),
             ) => Ok(FormError::Refused(refusal)),
             Error::Refused(Refusal::InProgress) => Ok(FormError::Later { busy: true }),
-            Error::Store(_) | Error::Unreachable(_) => {
+            Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) => {
                 tracing::error!(%error, "a form could not be processed");
                 Ok(FormError::Later { busy: false })
             }

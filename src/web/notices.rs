@@ -123,7 +123,7 @@ impl From<Error> for Notice {
     fn from(error: Error) -> Self {
         let notice = match error {
             Error::Refused(refusal) => return refusal.into(),
-            Error::Store(_) | Error::Unreachable(_) => Notice::Away,
+            Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) => Notice::Away,
             Error::NoRandomness(_) => Notice::Failed,
         };
         tracing::error!(%error, "a web request could not be fulfilled");

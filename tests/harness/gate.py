@@ -47,26 +47,21 @@ class PlayedDaemon:
                      groups: Iterable[str] = (), **attributes: str) -> str:
         """Asks for an account, or with `purpose="reset"` for a new password.
 
-        Returns the answer in short: "created", "created, not settled" or "in-flight". Raises
-        StanzaError.
+        Returns what the hook calls its fate: "made", "unfinished", "in-flight" or "elsewhere".
+        Raises StanzaError.
         """
         attributes = {"reservation": reservation, "username": username, "purpose": "register", "server": self.server_id,
-                      "reserved_at": RESERVED_AT, **attributes}
+                      **attributes}
         content = "".join([*(f"<role>{escape(role)}</role>" for role in roles),
                            *(f"<group>{escape(group)}</group>" for group in groups),
                            f"<password>{escape(password)}</password>"])
-        answer = await self._ask("create", attributes, content)
-        if local_name(answer) == "created":
-            return "created, not settled" if answer.get("settled") == "false" else "created"
-        assert local_name(answer) == "fate", answer.tag
-        return answer.get("is")
+        return _fate(await self._ask("create", attributes, content))
 
     async def settle(self, reservation: str, username: str, **attributes: str) -> str:
-        """The fate of a reservation for an account. Raises StanzaError."""
-        account = f"{username}@{self._server.domain}"
-        attributes = {"reservation": reservation, "account": account, "purpose": "register", "server": self.server_id,
-                      "reserved_at": RESERVED_AT, **attributes}
-        return (await self._ask("settle", attributes)).get("is")
+        """The fate of a reservation for an account, "(doubtful)" where it is so. Raises StanzaError."""
+        attributes = {"reservation": reservation, "username": username, "purpose": "register", "server": self.server_id,
+                      **attributes}
+        return _fate(await self._ask("settle", attributes))
 
     async def account(self, username: str) -> Element:
         """What the hook knows of an account."""
@@ -80,3 +75,8 @@ class PlayedDaemon:
         written = "".join(f" {key.replace('_', '-')}={quoteattr(value)}" for key, value in attributes.items())
         reply = await self.stream.ask(type, f"<{name} xmlns='{GATE}'{written}>{content}</{name}>", self._server.domain)
         return reply[0]
+
+
+def _fate(answer: Element) -> str:
+    assert local_name(answer) == "fate", answer.tag
+    return answer.get("is") + (" (doubtful)" if answer.get("doubtful") == "true" else "")

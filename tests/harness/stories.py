@@ -4,6 +4,7 @@ making an invite, registering, and looking at the result."""
 import asyncio
 import inspect
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -110,13 +111,21 @@ async def requests_to(server: Server, username: str) -> set[str]:
                 if local_name(stanza) == "presence" and stanza.get("type") == "subscribe"}
 
 
-def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "register",
+def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "register", by: str | None = None,
                reservation: str = "left-open", seconds_ago: int = 30) -> None:
-    """Changes the store as a crash does between reserving and redeeming a use."""
+    """Changes the store as a crash does between reserving and redeeming a use.
+
+    `by` is the id of the chat server that made the reservation. Default: this one's."""
     id, now = show(server, invite)["id"], int(time.time())
     in_store(server, "UPDATE invite SET taken = taken + 1 WHERE id = ?", id)
-    in_store(server, "INSERT INTO invite_use (id, invite, purpose, account, reserved_at) VALUES (?, ?, ?, ?, ?)",
-             reservation, id, purpose, account, now - seconds_ago)
+    in_store(server, "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) "
+             "VALUES (?, ?, ?, ?, ?, ?)", reservation, id, purpose, account, by or id_of_server(server), now - seconds_ago)
+
+
+def id_of_server(server: Server) -> str:
+    """The id that the hook of the server's first VirtualHost keeps in a file."""
+    folder = server.prosody.data_folder / server.domain.replace(".", "%2e")
+    return re.search(r'\["id"\] = "([^"]+)"', (folder / "easy_invite_server.dat").read_text())[1]
 
 
 def uses_taken(server: Server, invite: Invite) -> int:

@@ -10,7 +10,7 @@ from harness.relay import FAULTS, Relay
 from harness.stories import eventually, generate, has_account, used
 from harness.web import Visitor, web_settings
 
-STANZAS = {"account": "<account ", "known": "<account [^>]*exists=", "create": "<create ", "created": "<created"}
+STANZAS = {"account": "<account ", "known": "<account [^>]*exists=", "create": "<create ", "created": "<fate "}
 PASSWORD = "kites and lamps"
 BACK_WITHIN = 40  # seconds
 

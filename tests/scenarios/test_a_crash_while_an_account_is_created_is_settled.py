@@ -11,7 +11,7 @@ from harness.server import password_of
 from harness.stories import has_account
 
 FEWEST_WRITES = 4  # the account, its details, and two contact lists
-WITH_CONTACT = {"inviter": "alice@example.org"}
+WITH_CONTACT = {"contact": "alice@example.org"}
 
 
 async def test_at_every_write(make_server):
@@ -28,7 +28,7 @@ async def test_at_every_write(make_server):
         fates.add(fate)
         if fate == "not-made":
             assert not await has_account(server, username)
-            assert await daemon.create(f"r{write}-again", username, password_of(username), **WITH_CONTACT) == "created"
+            assert await daemon.create(f"r{write}-again", username, password_of(username), **WITH_CONTACT) == "made"
         for one, other in (("alice", username), (username, "alice")):
             async with await server.login(one) as user:
                 assert (await user.roster())[f"{other}@example.org"].subscription == "both", f"write {write}"
@@ -47,6 +47,6 @@ async def created(server, reservation, username):
     """Whether the hook lived to report that it has created the account."""
     daemon = await PlayedDaemon.connect(server)
     try:
-        return await daemon.create(reservation, username, password_of(username), **WITH_CONTACT) == "created"
+        return await daemon.create(reservation, username, password_of(username), **WITH_CONTACT) == "made"
     except ConnectionError:
         return False

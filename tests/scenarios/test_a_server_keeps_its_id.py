@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from harness.gate import GATE, component
+from harness.gate import GATE, PlayedDaemon, component
 from harness.prosody import INVITE_HOST, lua
 from harness.xmpp import StanzaError, child, children
 
@@ -78,28 +78,13 @@ async def test_the_hooks_requests_carry_it(server):
         assert (child(request, "contact").get("server"), child(request, "contact").get("address")) == (id, None)
 
 
-async def test_another_servers_reservation_is_not_settled(server):
-    id = await id_of(server)
-    async with await component(server) as daemon:
-        alice = await server.login("alice")
-        with pytest.raises(StanzaError, match="cancel/not-allowed"):
-            await settle(daemon, "server='another'")
-        assert await alice.roster() == {}
-        assert await settle(daemon, f"server='{id}'") == "made"
-        await alice.roster_push("bob@example.org", "both")
-
-
-@pytest.mark.parametrize("server_of", ["", "server=''"], ids=["absent", "empty"])
-async def test_a_reservation_without_a_server_is_settled(server, server_of):
-    async with await component(server) as daemon:
-        assert await settle(daemon, server_of) == "made"
-
-
-async def settle(daemon, server_of):
-    """Asks for the fate of a reservation that Prosody does not know."""
-    reply = await daemon.ask("set", f"<settle xmlns='{GATE}' reservation='one' purpose='register' {server_of} "
-                             "account='bob@example.org' inviter='alice@example.org'/>", "example.org")
-    return child(reply, "fate").get("is")
+@pytest.mark.parametrize("other", ["another", ""], ids=["another", "none"])
+async def test_another_servers_reservation_is_not_settled(server, other):
+    daemon, alice = await PlayedDaemon.connect(server), await server.login("alice")
+    assert await daemon.settle("one", "bob", server=other, contact="alice@example.org") == "elsewhere"
+    assert await alice.roster() == {}
+    assert await daemon.settle("one", "bob", contact="alice@example.org") == "made"
+    await alice.roster_push("bob@example.org", "both")
 
 
 async def asked(daemon, name, act):

@@ -85,7 +85,7 @@ async def test_a_use_in_progress_waits_for_the_machine_that_reserved_it(machines
         here.daemon.stop()
         here.daemon.config["component"]["server"] = relay.address
         here.daemon.start()
-        relay.before("<redeem ", here.kill)
+        relay.before("<fate ", here.kill)
         await register(here, "carol", invite)  # no daemon hears of it
         assert await asyncio.to_thread(relay.struck.wait, 10)
         there.daemon.restart()  # it settles open reservations at once, and then every ten seconds

@@ -14,7 +14,7 @@ STANZAS = {
     "checked": "<invite ",
     "reserve": "<reserve ",
     "reserved": "<reserved ",
-    "redeem": "<redeem ",
+    "redeem": "<fate ",
     "redeemed": "<iq [^>]*type=.result.[^>]*(/>|></iq>)",
 }
 

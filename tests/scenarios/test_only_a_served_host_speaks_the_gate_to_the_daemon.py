@@ -16,15 +16,15 @@ def requests(host, token):
     relay = f"<relay xmlns='{GATE}' from='admin@{host}/x'>"
     return [
         ("get", f"<check xmlns='{GATE}' token='{token}'/>"),
-        ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' username='mallory' exists='false' token='{token}'/>"),
-        ("set", f"<redeem xmlns='{GATE}' reservation='open-1'/>"),
-        ("set", f"<release xmlns='{GATE}' reservation='open-2'/>"),
-        ("set", f"<contact xmlns='{GATE}' reservation='forged-2' token='{token}' inviter='alice@{host}' "
+        ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' username='mallory' exists='false' grant='{token}.1'/>"),
+        ("set", f"<fate xmlns='{GATE}' reservation='open-1' is='made'/>"),
+        ("set", f"<fate xmlns='{GATE}' reservation='open-2' is='not-made'/>"),
+        ("set", f"<contact xmlns='{GATE}' reservation='forged-2' token='{token}' username='alice' "
                 f"contact='trudy@example.net'/>"),
         ("set", f"{relay}<command xmlns='{ADHOC}' node='{NEW_INVITE}' action='execute'/></relay>"),
         ("set", f"{relay}<command xmlns='{ADHOC}' node='{CREATE_ACCOUNT}' action='execute'/></relay>"),
         ("get", f"{relay}<query xmlns='{DISCO_ITEMS}' node='{ADHOC}'/></relay>"),
-        ("set", f"<generate xmlns='{GATE}' type='account'/>"),
+        ("set", f"<generate xmlns='{GATE}'/>"),
         ("set", f"<deleted xmlns='{GATE}' username='alice' deleted-at='2099-01-01T00:00:00Z'/>"),
     ]
 

@@ -11,16 +11,16 @@ from harness.xmpp import StanzaError, child
 REQUESTS = [
     ("get", f"<hello xmlns='{GATE}'/>"),
     ("get", f"<account xmlns='{GATE}' username='alice'/>"),
-    ("set", f"<settle xmlns='{GATE}' reservation='forged-1' purpose='contact' account='bob@example.org' "
-            "inviter='alice@example.org'/>"),
-    ("set", f"<settle xmlns='{GATE}' reservation='forged-2' purpose='register' account='bob@example.org' "
-            "inviter='admin@example.org'><role>prosody:admin</role></settle>"),
+    ("set", f"<settle xmlns='{GATE}' reservation='forged-1' server='SERVER' purpose='contact' "
+            "username='alice' contact='bob@example.org'/>"),
+    ("set", f"<settle xmlns='{GATE}' reservation='forged-2' server='SERVER' purpose='register' "
+            "username='bob' contact='admin@example.org'><role>prosody:admin</role></settle>"),
     ("set", f"<create xmlns='{GATE}' reservation='forged-3' server='SERVER' purpose='register' username='carol' "
-            "inviter='alice@example.org'><role>prosody:admin</role><password>forged</password></create>"),
+            "contact='alice@example.org'><role>prosody:admin</role><password>forged</password></create>"),
     ("set", f"<create xmlns='{GATE}' reservation='forged-4' server='SERVER' purpose='reset' username='admin'>"
             "<password>forged</password></create>"),
-    ("set", f"<generate xmlns='{GATE}' type='account' host='example.org'/>"),
-    ("set", f"<generate xmlns='{GATE}' type='password-reset' username='admin'/>"),
+    ("set", f"<generate xmlns='{GATE}' host='example.org'/>"),
+    ("set", f"<generate xmlns='{GATE}'><word>--reset</word><word>admin</word></generate>"),
 ]
 
 

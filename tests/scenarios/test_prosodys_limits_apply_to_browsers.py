@@ -16,12 +16,12 @@ registration_blocklist = { "198.51.100.0/24" }
 async def test_too_many_from_one_address_and_a_blocked_one(make_server):
     server = make_server(run_daemon=False, modules=[*USUAL_MODULES, "register_limits"], global_lines=LIMITS)
     daemon = await PlayedDaemon.connect(server)
-    assert await daemon.create("r1", "first", "password", address="203.0.113.7") == "created"
+    assert await daemon.create("r1", "first", "password", address="203.0.113.7") == "made"
     with pytest.raises(StanzaError, match="wait/policy-violation: Too many registrations"):
         await daemon.create("r2", "second", "password", address="203.0.113.7")
     with pytest.raises(StanzaError, match="auth/forbidden: Your IP address is bl"):
         await daemon.create("r3", "third", "password", address="198.51.100.3")
-    assert await daemon.create("r4", "fourth", "password", address="2001:db8::7") == "created"
+    assert await daemon.create("r4", "fourth", "password", address="2001:db8::7") == "made"
     assert [await daemon.account_exists(name) for name in ("second", "third")] == [False, False]
 
 
@@ -36,4 +36,4 @@ async def test_the_password_policy(make_server, tmp_path):
     daemon = await PlayedDaemon.connect(server)
     with pytest.raises(StanzaError, match="modify/policy-violation: The password must not be the username"):
         await daemon.create("r1", "carol", "carol")
-    assert await daemon.create("r2", "carol", "another") == "created"
+    assert await daemon.create("r2", "carol", "another") == "made"

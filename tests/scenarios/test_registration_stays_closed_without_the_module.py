@@ -11,7 +11,7 @@ from harness.process import ProcessFailed
 from harness.stories import generate, has_account, register
 from harness.xmpp import StanzaError, child
 
-CLOSED = "wait/resource-constraint: Invitations cannot be checked"
+CLOSED = "wait/resource-constraint: Registration is closed at the moment"
 ALLOWED_BY_CONFIGURATION = {"hosts": {"example.org": """
     allow_registration = true
     modules_enabled = { "easy_invite" }

@@ -11,7 +11,7 @@ from harness.stories import eventually
 from harness.xmpp import StanzaError, children
 
 NAMES = ["carol", "dave", "erin"]
-BY_ALICE = "inviter='alice@example.org'"
+BY_ALICE = "contact='alice@example.org'"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_browsers(server):
     creations = [asyncio.create_task(played.create(f"reservation {name}", name, f"{name}'s password"))
                  for name in NAMES]
     for number, creation in enumerate(creations):
-        assert await creation == "created"
+        assert await creation == "made"
         ping = await next_ping(played)
         for later in NAMES[number + 1:]:
             assert not await played.account_exists(later)
@@ -65,7 +65,7 @@ async def test_an_account_that_is_deleted_before_its_contacts_are_made_has_used_
     assert not await played.account_exists("carol")
     played.stream.reply(ping)
     await next_ping(played)  # no other registration has begun before
-    assert any(children(stanza, "redeem") for stanza in played.stream.inbox)
+    assert any(reports(stanza, "made") for stanza in played.stream.inbox)
     assert "carol@example.org" not in await alice.roster()
 
 
@@ -77,20 +77,20 @@ async def test_a_user_who_becomes_a_contact_meanwhile_needs_no_second_use(server
     carol.subscribe("alice@example.org", "A" * 24)
     question = await played.stream.expect(lambda stanza: children(stanza, "contact"), what="the hook's question")
     played.stream.reply(ping)
-    await played.stream.expect(lambda stanza: children(stanza, "redeem"), what="the use that made the account")
+    await played.stream.expect(lambda stanza: reports(stanza, "made"), what="the use that made the account")
     played.stream.reply(question, f"<reserved xmlns='{GATE}' purpose='contact'/>")
-    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that is not needed")
+    await played.stream.expect(lambda stanza: reports(stanza, "not-made"), what="the use that is not needed")
 
 
 async def test_a_browser_is_answered_when_the_contact_lists_are_written(server):
     alice = await server.login("alice")
     played = await connect(server)
-    creation = asyncio.create_task(played.create("r1", "carol", "carol's password", inviter="alice@example.org"))
+    creation = asyncio.create_task(played.create("r1", "carol", "carol's password", contact="alice@example.org"))
     ping = await next_ping(played)
     assert await played.account_exists("carol") and not creation.done()
     assert "carol@example.org" not in await alice.roster()
     played.stream.reply(ping)
-    assert await creation == "created"
+    assert await creation == "made"
     assert (await alice.roster())["carol@example.org"].subscription == "both"
 
 
@@ -101,7 +101,7 @@ async def test_a_client_that_is_gone_gives_the_use_back(server):
     streams["dave"].abort()
     await eventually(lambda: server.prosody.log.count("Client disconnected") > goodbyes, "the stream is gone")
     played.stream.reply(ping)
-    await played.stream.expect(lambda stanza: children(stanza, "release"), what="the use that is not needed")
+    await played.stream.expect(lambda stanza: reports(stanza, "not-made"), what="the use that is not needed")
     played.stream.reply(await next_ping(played))
     await registrations["erin"]
     assert not await played.account_exists("dave")
@@ -160,3 +160,8 @@ async def connect(server):
 
 async def next_ping(played):
     return await played.stream.expect(is_ping, what="the hook's ping")
+
+
+def reports(stanza, fate):
+    """Whether the hook says in it what became of a reservation."""
+    return any(element.get("is") == fate for element in children(stanza, "fate"))

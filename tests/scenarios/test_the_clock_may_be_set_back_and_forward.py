@@ -43,7 +43,7 @@ async def test_open_reservations_are_settled(server, change, made):
     with Relay(server.prosody.component_port) as relay:
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.restart()
-        relay.before("<redeem " if made else "<reserved ", server.prosody.kill)
+        relay.before("<fate " if made else "<reserved ", server.prosody.kill)
         registration = asyncio.create_task(register(server, "carol", invite))
         assert await asyncio.to_thread(relay.struck.wait, 10)
         await asyncio.wait([registration])

@@ -22,9 +22,9 @@ def server(make_server):
 
 async def test_with_everything_that_the_invite_grants(server):
     daemon, alice = await PlayedDaemon.connect(server), await server.login("alice")
-    made = await daemon.create("r1", "carol", "correct <horse> & 'battery'", inviter="alice@example.org",
+    made = await daemon.create("r1", "carol", "correct <horse> & 'battery'", contact="alice@example.org",
                                roles=["prosody:admin"], groups=["family", "choir"], address="203.0.113.7")
-    assert made == "created"
+    assert made == "made"
     await alice.roster_push("carol@example.org", "both")
     assert "Members of choir: carol" in server.prosody.log
     known = await daemon.account("carol")
@@ -49,21 +49,21 @@ async def test_contacts_that_cannot_be_made_at_once_are_made_at_settling(server)
     daemon, alice, mallory = await PlayedDaemon.connect(server), await server.login("alice"), await server.login("bob")
     mallory.send(f"<presence type='subscribe' to='alice@example.org'>{TOO_DEEP}</presence>")
     await mallory.roster()  # Prosody cannot store that stanza, so alice's contact list is stuck until it restarts
-    made = await daemon.create("r1", "carol", password_of("carol"), inviter="alice@example.org")
-    assert made == "created, not settled"
+    made = await daemon.create("r1", "carol", password_of("carol"), contact="alice@example.org")
+    assert made == "unfinished"
     assert await has_account(server, "carol")
     assert "carol@example.org" not in await alice.roster()
 
     server.prosody.restart()
     daemon = await PlayedDaemon.connect(server)
-    assert await daemon.settle("r1", "carol", inviter="alice@example.org") == "made"
+    assert await daemon.settle("r1", "carol", contact="alice@example.org") == "made"
     alice = await server.login("alice")
     assert (await alice.roster())["carol@example.org"].subscription == "both"
 
 
 async def test_a_reset_sets_the_password_and_ends_old_sessions(server):
     daemon, phone, alice = await PlayedDaemon.connect(server), await server.login("bob"), await server.login("alice")
-    assert await daemon.create("r1", "bob", "new", purpose="reset", address="203.0.113.7") == "created"
+    assert await daemon.create("r1", "bob", "new", purpose="reset", address="203.0.113.7") == "made"
     await phone.expect_end()
     assert not await has_account(server, "bob", password=password_of("bob"))
     await server.login("bob", "new")
