@@ -174,13 +174,13 @@ fn register(number: u64, tokens: &[String]) -> (&'static str, String, String) {
     let payload = match number % 2 {
         0 => {
             let token = &tokens[number as usize % tokens.len()];
-            let presented = clock();
+            let presented = clock().as_second();
             format!(
                 "<reserve {gate} reservation='r-{number}' server='bench' username='user-{number}' exists='false' \
-                 token='{token}' presented-at='{presented}' lang='en'/>"
+                 grant='{token}.{presented}' lang='en'/>"
             )
         }
-        _ if number > behind => format!("<redeem {gate} reservation='r-{}'/>", number - 1 - behind),
+        _ if number > behind => format!("<fate {gate} reservation='r-{}' is='made'/>", number - 1 - behind),
         _ => format!("<deleted {gate} username='nobody' deleted-at='2026-01-01T00:00:00Z'/>"),
     };
     ("set", "example.org".to_owned(), payload)

@@ -10,9 +10,6 @@ from .xmpp import PING, Component, child, local_name
 
 GATE = "urn:easy-invite:gate:1"
 
-# The hook is told that every use was reserved at this time, before these tests made accounts.
-RESERVED_AT = "2020-01-01T00:00:00Z"
-
 
 async def component(server: Server, jid: str | None = None) -> Component:
     """A stream of one of the server's components, by default the daemon's."""
