@@ -1,5 +1,5 @@
--- What Prosody knows of accounts and does with them: whether one exists, making it, its contacts, roles and groups. It
--- knows nothing of the daemon.
+-- What Prosody knows of accounts and does with them: whether one exists, making it, its contacts,
+-- roles and groups. It knows nothing of the daemon.
 
 local modulemanager = require "core.modulemanager";
 local rostermanager = require "core.rostermanager";
@@ -18,9 +18,9 @@ local accounts = {};
 
 ---- Whether an account exists
 
--- true; false; or nil where the accounts cannot be read. usermanager says no in that case too, but Prosody's own
--- providers keep the accounts in a store that tells the difference. Where another provider says no, it is doubtful: the
--- second value is true then.
+-- true; false; or nil where the accounts cannot be read. usermanager says no in that case too, but
+-- Prosody's own providers keep the accounts in a store that tells the difference. Where another
+-- provider says no, it is doubtful: the second value is true then.
 function accounts.exists(username, its_host)
 	its_host = its_host or host;
 	local its = prosody.hosts[its_host];
@@ -63,9 +63,10 @@ function accounts.check_password(username, password)
 	return policy.check_password(password, { username = username });
 end
 
--- Prosody 13 makes an account in steps: disabled and without a password, then the password, then enabled. A crash
--- between them leaves an account that nobody can log in to. This removes or completes it. An account that an admin has
--- disabled since was changed long after it was made, by its own two timestamps, whatever was done to the clock.
+-- Prosody 13 makes an account in steps: disabled and without a password, then the password, then
+-- enabled. A crash between them leaves an account that nobody can log in to. This removes or
+-- completes it. An account that an admin has disabled since was changed long after it was made, by
+-- its own two timestamps, whatever was done to the clock.
 function accounts.finish_creation(username)
 	local record = records:get(username);
 	if not record or not record.disabled then return; end
@@ -78,8 +79,9 @@ function accounts.finish_creation(username)
 	end
 end
 
--- What mod_register_ibr does when a registration is allowed: `event` is that of user-registering. Returns true when the
--- account or its new password is stored, false when nothing is, nil where nobody can tell.
+-- What mod_register_ibr does when a registration is allowed: `event` is that of user-registering.
+-- Returns true when the account or its new password is stored, false when nothing is, nil where
+-- nobody can tell.
 function accounts.store(event)
 	local username, password, is_reset = event.username, event.password, event.allow_reset == event.username;
 	local ok, err;
@@ -99,7 +101,8 @@ function accounts.store(event)
 	module:log("error", "Could not store the account %s: %s", username, err);
 	if is_reset then return false; end
 	accounts.finish_creation(username);
-	if accounts.exists(username) == false then return false; end
+	local exists, is_doubtful = accounts.exists(username);
+	if exists == false and not is_doubtful then return false; end
 end
 
 ---- Contacts
@@ -109,9 +112,9 @@ function accounts.are_contacts(username, contact)
 	return item and item.subscription == "both";
 end
 
--- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the account, and the
--- other direction stays as it is). Name and groups of the contact stay. Where the contact list cannot be written, it
--- is left as it was in memory too, and this raises an error.
+-- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the
+-- account, and the other direction stays as it is). Name and groups of the contact stay. Where the
+-- contact list cannot be written, it is left as it was in memory too, and this raises an error.
 local function subscribe(username, its_host, contact, wanted)
 	local roster = rostermanager.load_roster(username, its_host);
 	local pending, before, item = roster[false].pending, roster[contact], { subscription = "none", groups = {} };
@@ -144,15 +147,16 @@ local function befriend(username, contact)
 	module:send(st.presence({ type = "probe", from = contact, to = account }));
 end
 
--- The account accepts the contact, and asks for the other direction, or takes it where the contact is of this server.
--- `presence` is the contact's request.
+-- The account accepts the contact, and asks for the other direction, or takes it where the contact
+-- is of this server. `presence` is the contact's request.
 function accounts.approve(username, contact, presence, origin)
 	local account, contact_name, contact_host = username.."@"..host, jid.split(contact);
 	local is_here = accounts.exists(contact_name, contact_host);
 	subscribe(username, host, contact, is_here and "both" or "from");
 	if is_here then
-		-- Clients notice an approval only while they wait for one, so it goes first. The contact's own list comes
-		-- second: mod_presence looks into the list of whichever of the two is online.
+		-- Clients notice an approval only while they wait for one, so it goes first. The contact's
+		-- own list comes second: mod_presence looks into the list of whichever of the two is
+		-- online.
 		module:send(st.presence({ type = "subscribed", from = account, to = contact }));
 		subscribe(contact_name, contact_host, account, "both");
 	end
@@ -216,8 +220,8 @@ local function join_groups(username, groups)
 	end
 end
 
--- Returns whether it is done. Repeating it changes nothing. `pause` is called before the contact lists are written.
--- (It stands between two pcalls, since nothing can wait within one in Lua 5.1.)
+-- Returns whether it is done. Repeating it changes nothing. `pause` is called before the contact
+-- lists are written. (It stands between two pcalls, since nothing can wait within one in Lua 5.1.)
 function accounts.give(username, granted, pause)
 	local ok, err = pcall(function ()
 		set_roles(username, granted.roles);

@@ -1,5 +1,5 @@
--- Users run the daemon's commands on the server's own address, and the server's administrator makes invites with
--- prosodyctl (docs/gate.md, `relay` and `generate`).
+-- Users run the daemon's commands on the server's own address, and the server's administrator makes
+-- invites with prosodyctl (docs/gate.md, `relay` and `generate`).
 
 local jid = require "util.jid";
 local st = require "util.stanza";
@@ -14,8 +14,8 @@ local most_relayed = 8; -- open questions of one session
 local host = module.host;
 
 local function is_daemons_node(node)
-	return node == "xmpp:prosody.im/mod_invites_adhoc#password-reset"
-		or node and (node:find("urn:xmpp:invite#", 1, true) == 1 or node:find("urn:easy-invite:command:", 1, true) == 1);
+	return node and (node == "xmpp:prosody.im/mod_invites_adhoc#password-reset"
+		or node:find("urn:xmpp:invite#", 1, true) == 1 or node:find("urn:easy-invite:command:", 1, true) == 1);
 end
 
 local function is_our_user(event)
@@ -25,8 +25,8 @@ end
 return function (gate)
 	local relayed = setmetatable({}, { __mode = "k" }); -- [session] = how many of its questions are open
 
-	-- Users do not wait in a coroutine, as registrations do: after such a wait Prosody may not read on from the stream
-	-- until more comes in.
+	-- Users do not wait in a coroutine, as registrations do: after such a wait Prosody may not read
+	-- on from the stream until more comes in.
 	local function relay(event, kind, seconds, take)
 		local origin, stanza = event.origin, event.stanza;
 		local open = relayed[origin] or 0;
@@ -67,7 +67,8 @@ return function (gate)
 		return pass_on(event, "get", "query", xmlns_info, list_within);
 	end, 10); -- before mod_disco
 
-	-- The list of commands: the daemon is asked first; then mod_disco answers, and asks for what there is to add.
+	-- The list of commands: the daemon is asked first; then mod_disco answers, and asks for what
+	-- there is to add.
 	local listed = setmetatable({}, { __mode = "k" }); -- [stanza] = the daemon's answer
 	local list_event = "iq-get/host/"..xmlns_items..":query";
 
@@ -90,7 +91,8 @@ return function (gate)
 		end
 	end, -1); -- after mod_adhoc
 
-	-- From prosodyctl, through the admin socket. Prosody logs the attributes of what goes there, so the link is a text.
+	-- From prosodyctl, through the admin socket. Prosody logs the attributes of what goes there, so
+	-- the link is a text.
 	module:hook_global("admin/urn:easy-invite:gate:1:generate", function (event)
 		local origin, question = event.origin, gate.element("generate", {});
 		if event.stanza.attr.host ~= host then return; end

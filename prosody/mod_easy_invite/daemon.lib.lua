@@ -76,12 +76,14 @@ return function (gate, accounts)
 		return gate.element("fate", { is = is, doubtful = is_doubtful and "true" or nil });
 	end
 
-	-- Finishes what was reserved for an account, if that exists. Returns whether it does, or nil where nobody can tell.
+	-- Finishes what was reserved for an account, if that exists. Returns whether it does, or nil
+	-- where nobody can tell.
 	local function finish(username, purpose, contact, granted)
 		if purpose == "register" then accounts.finish_creation(username); end
 		local exists, is_doubtful = accounts.exists(username);
 		if exists and purpose == "contact" then
-			accounts.approve(username, contact, st.presence({ type = "subscribe", from = contact, to = username.."@"..host }));
+			local request = st.presence({ type = "subscribe", from = contact, to = username.."@"..host });
+			accounts.approve(username, contact, request);
 		elseif exists and not accounts.give(username, granted) then
 			return nil;
 		end
@@ -101,7 +103,8 @@ return function (gate, accounts)
 			exists, is_doubtful = finish(username, purpose, attr.contact, accounts.read_grants(question));
 		end
 		if exists == nil then return nil, gate.nobody_can_tell; end
-		-- From now on a `create` that is still on its way comes too late. After a doubtful look, this may look again.
+		-- From now on a `create` that is still on its way comes too late. After a doubtful look,
+		-- this may look again.
 		gate.finish(name, exists and "made" or is_doubtful and "doubtful" or "not-made");
 		return fate(exists and "made" or "not-made", is_doubtful);
 	end);
@@ -115,15 +118,14 @@ return function (gate, accounts)
 			send = nothing, close = nothing, log = function (...) module:log(...); end };
 	end
 
-	-- Returns the payload of the answer, or nil and the error. Runs in a coroutine, since other modules may want to wait.
+	-- Returns the payload of the answer, or nil and the error. Runs in a coroutine, since other
+	-- modules may want to wait.
 	local function create(question, may_be_made)
 		local attr, granted = question.attr, accounts.read_grants(question);
 		local username, is_reset = attr.username, attr.purpose == "reset";
-		local event = {
-			username = username, password = question:get_child_text("password"), host = host, additional = {}, allowed = true;
-			ip = attr.address, session = stand_in(attr.address);
-			allow_reset = is_reset and username or nil, role = role_of_newcomers;
-		};
+		local event = { username = username, password = question:get_child_text("password"), host = host;
+			ip = attr.address, session = stand_in(attr.address), additional = {}, role = role_of_newcomers;
+			allowed = true, allow_reset = is_reset and username or nil };
 		local ok, text = accounts.check_password(username, event.password);
 		if not ok then return nil, failure("modify", "policy-violation", text); end
 		module:fire_event("user-registering", event);
@@ -148,9 +150,10 @@ return function (gate, accounts)
 		if is_stored == nil then
 			return fate("in-flight");
 		elseif not is_stored then
-			return nil, failure("wait", "internal-server-error", "The account cannot be stored. Please try again later.");
+			return nil, failure("wait", "internal-server-error", "The account cannot be stored");
 		end
-		module:log("info", "By invitation, %s has %s in a browser", username, is_reset and "a new password" or "registered");
+		local what = is_reset and "a new password" or "registered";
+		module:log("info", "%s has %s by invitation, in a browser", username, what);
 		if is_reset then
 			module:fire_event("user-password-reset", event);
 			return fate("made");

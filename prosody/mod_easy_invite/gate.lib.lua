@@ -1,4 +1,5 @@
--- The gate: the questions between this module and the easy-invite daemon (docs/gate.md). It knows nothing of accounts.
+-- The gate: the questions between this module and the easy-invite daemon (docs/gate.md). It knows
+-- nothing of accounts.
 
 local modulemanager = require "core.modulemanager";
 local storagemanager = require "core.storagemanager";
@@ -10,8 +11,7 @@ local now = require "util.time".monotonic; -- nobody can set this clock
 local uuid = require "util.uuid".generate;
 
 local xmlns = "urn:easy-invite:gate:1";
-local answer_within = 5; -- seconds
-local sweep_every = 0.5; -- seconds: so much later than that a question may be given up
+local answer_within, sweep_every = 5, 0.5; -- seconds
 local longest_flight = 60; -- seconds: no registration takes nearly as long
 
 local host = module.host;
@@ -31,28 +31,28 @@ gate.unavailable = errors.new({ type = "wait", condition = "resource-constraint"
 local open_questions = {}; -- [id of the IQ] = { take = function (answer), deadline = seconds }
 local id_prefix, asked = uuid().."-", 0;
 local watched_events; -- of the component's host
-local daemon_is = "back"; -- or "unserving" or "away"
+local daemon_is = "answering"; -- or "refusing" this host, or "away"
 
 local function is_from_daemon(event)
 	local origin = event.origin;
 	return origin and origin.type == "component" and origin.host == component and event.stanza.attr.from == component;
 end
 
--- Without a connection, mod_component would log every stanza. Without the component in the configuration, the questions
--- and the tokens in them would go out to the Internet.
+-- Without a connection, mod_component would log every stanza. Without the component in the
+-- configuration, the questions and the tokens in them would go out to the Internet.
 local function is_connected()
 	local link = modulemanager.get_module(component, "component");
 	return link and link.connected ~= false;
 end
 
 local function log_changes(answer)
-	local is = not next(answer) and "away"
-		or answer.refusal and answer.refusal.condition == "not-allowed" and "unserving" or "back";
+	local is_refused = answer.refusal and answer.refusal.condition == "not-allowed";
+	local is = not next(answer) and "away" or is_refused and "refusing" or "answering";
 	if gate.is_closed or is == daemon_is then return; end
 	daemon_is = is;
 	if is == "away" then
 		module:log("warn", "%s is not connected or does not answer: nobody can register", component);
-	elseif is == "unserving" then
+	elseif is == "refusing" then
 		module:log("error", "easy-invite does not serve %s, so nobody can register: add a table [hosts.%q] to its "
 			.."configuration", host, host);
 	else
@@ -107,11 +107,11 @@ local origin_of_questions = setmetatable({
 	send = function (reply) conclude(reply.attr.id); end;
 }, { __index = function (_, key) return prosody.hosts[host][key]; end });
 
--- Asks the daemon, and calls `take` once with the answer: { payload = ... }, { refusal = the daemon's error }, or {}
--- where there is none. Where nobody is connected it does so at once.
+-- Asks the daemon, and calls `take` once with the answer: { payload = ... }, { refusal = the
+-- daemon's error }, or {} where there is none. Where nobody is connected it does so at once.
 --
--- module:send_iq would not do: it drops the oldest of 256 open questions, so one user could keep the answers from all
--- others; and its promises put off each answer until other work is done.
+-- module:send_iq would not do: it drops the oldest of 256 open questions, so one user could keep
+-- the answers from all others; and its promises put off each answer until other work is done.
 function gate.ask(kind, question, take, seconds)
 	if gate.is_closed or not is_connected() then
 		log_changes({});
@@ -156,10 +156,11 @@ end
 
 ---- Registrations take turns with the rest of the server
 
--- Prosody has one thread, and hashes the password of a registration as soon as it has read the daemon's answer. Many
--- answers that arrive together would keep everybody else waiting. So a registration lets the next one go on when the
--- daemon has answered a ping: Prosody reads that answer in its turn, with whatever else has arrived. (A timer would not
--- do: it runs even while there is more to read.)
+-- Prosody has one thread, and hashes the password of a registration as soon as it has read the
+-- daemon's answer. Many answers that arrive together would keep everybody else waiting. So a
+-- registration lets the next one go on when the daemon has answered a ping: Prosody reads that
+-- answer in its turn, with whatever else has arrived. (A timer would not do: it runs even while
+-- there is more to read.)
 local is_ping_open, line = false, {};
 
 local function next_turn(pong)
@@ -182,8 +183,8 @@ function gate.take_turn(go_on, in_front)
 	end
 end
 
--- A registration waits once more between its account and the contact lists, which take as long to write. It goes on
--- before those that have not begun.
+-- A registration waits once more between its account and the contact lists, which take as long to
+-- write. It goes on before those that have not begun.
 function gate.pause()
 	if daemon_is == "away" or not async.ready() then return; end
 	local wait, done = async.waiter();
@@ -191,7 +192,8 @@ function gate.pause()
 	wait();
 end
 
--- Returns the answer. The caller waits, and the server does not. Where the caller cannot wait there is no answer.
+-- Returns the answer. The caller waits, and the server does not. Where the caller cannot wait there
+-- is no answer.
 function gate.ask_and_wait(kind, question)
 	if not async.ready() then return {}; end
 	local answer;
@@ -208,30 +210,24 @@ end
 
 local fates = cache.new(2000); -- [name of a reservation] = since when it is in flight, or what became of it
 
-function gate.begin(name)
-	fates:set(name, now());
-end
+function gate.begin(name) fates:set(name, now()); end
 
--- "in-flight"; "overdue" (an error has kept it from its end); "made"; "not-made"; "doubtful" (not made, as far as
--- anybody can tell); or nil where it is not known.
+-- "in-flight"; "overdue" (an error has kept it from its end); "made"; "not-made"; "doubtful" (not
+-- made, as far as anybody can tell); or nil where it is not known.
 function gate.fate(name)
 	local fate = fates:get(name);
 	if type(fate) ~= "number" then return fate; end
 	return now() - fate < longest_flight and "in-flight" or "overdue";
 end
 
--- Without a fate, the daemon's `settle` finds it out.
-function gate.finish(name, fate)
+-- The reservation is no longer in flight. Without a fate, `settle` finds it out. The daemon is told
+-- if it is known to have made the reservation.
+function gate.finish(name, fate, is_reserved)
 	fates:set(name, fate);
-end
-
--- The same, for a reservation that the daemon is known to have made.
-function gate.report(name, fate)
-	fates:set(name, fate);
+	if not fate or not is_reserved then return; end
 	gate.ask("set", gate.element("fate", { reservation = name, is = fate }), function (answer)
-		if not next(answer) then
-			module:log("warn", "Could not tell what became of reservation %s; the daemon will ask", name);
-		end
+		if next(answer) then return; end
+		module:log("warn", "Could not tell what became of reservation %s; the daemon will ask", name);
 	end);
 end
 
@@ -248,8 +244,8 @@ function gate.reply(event, payload, err)
 	end
 end
 
--- `answer` gets the question and its event. It returns the payload of the result, or nil and an error ("bad-request"
--- without one), or true where it replies later.
+-- `answer` gets the question and its event. It returns the payload of the result, or nil and an
+-- error ("bad-request" without one), or true where it replies later.
 function gate.hook(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns..":"..name, function (event)
 		if not is_from_daemon(event) then return; end
@@ -265,8 +261,8 @@ end
 
 ---- The id of this server
 
--- It is in a file on this machine, wherever the accounts are: servers that share accounts must not share the id. It is
--- written before the first reservation is made.
+-- It is in a file on this machine, wherever the accounts are: servers that share accounts must not
+-- share the id. It is written before the first reservation is made.
 local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
 local kept, err = files:get(nil);
 local ok = kept or not err;

@@ -1,7 +1,8 @@
 -- mod_easy_invite: registration and contacts by invitation, for Prosody 0.12 and 13.
 --
--- The easy-invite daemon, an external component of this server, keeps the invites and decides. This module asks it when
--- it matters, and does what only the server can do. They talk as docs/gate.md says; "§" below is a section of it.
+-- The easy-invite daemon, an external component of this server, keeps the invites and decides. This
+-- module asks it when it matters, and does what only the server can do. They talk as docs/gate.md
+-- says; "§" below is a section of it.
 
 if prosody.process_type ~= "prosody" then -- prosodyctl loads this file too, for no host
 	module.command = module:require "prosodyctl";
@@ -28,8 +29,8 @@ local require_encryption = module:get_option_boolean("c2s_require_encryption",
 
 ---- Registration is closed unless this module guards it
 
--- mod_register_ibr lets everybody register whom no other module refuses. So this handler is there before the module is
--- complete, and outlives it: it is added straight to the host's events.
+-- mod_register_ibr lets everybody register whom no other module refuses. So this handler is there
+-- before the module is complete, and outlives it: it is added straight to the host's events.
 local is_guarded = false;
 local host_events = prosody.hosts[host].events;
 local closed = { type = "wait", condition = "resource-constraint", text = "Registration is closed at the moment." };
@@ -55,8 +56,8 @@ host_events.add_handler("user-registering", keep_closed, 1000);
 local enabled = modulemanager.get_modules_for_host(host);
 for _, rival in ipairs { "invites_adhoc", "invites_register" } do
 	if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then
-		module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work its own way. Add to "
-			.."VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
+		module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work its own way. "
+			.."Add to VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
 		is_guarded = enabled:contains("invites_register"); -- which guards registration itself
 		return;
 	end
@@ -75,11 +76,10 @@ local streams = setmetatable({}, { __mode = "k" });
 
 local no_such_invite = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" };
 
-local function is_token(token)
-	return token and token ~= "" and #token <= longest_token;
-end
+local function is_token(token) return token and token ~= "" and #token <= longest_token; end
 
--- What a stream sends after a token waits until that is checked. Returns false where the caller cannot wait.
+-- What a stream sends after a token waits until that is checked. Returns false where the caller
+-- cannot wait.
 local function wait_for_check(stream)
 	while stream.is_checking do
 		if not async.ready() then return false; end
@@ -101,7 +101,7 @@ end
 
 local function conclude_check(session, stream, stanza, answer)
 	local invite, refusal, delay = gate.says(answer, "invite"), answer.refusal, 0;
-	stream.grant = invite and invite.grant;
+	stream.grant = invite and invite.grant or nil;
 	local reply = stream.grant and st.reply(stanza) or gate.error_reply(stanza, answer);
 	if refusal and refusal.type ~= "wait" then -- guessing becomes slow: 0, 0, 0, 0.5, 1, 2, 2, ... seconds
 		stream.refusals = stream.refusals + 1;
@@ -185,15 +185,15 @@ local function reserve(event)
 	end
 
 	local reserved = gate.says(answer, "reserved") or {};
-	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and so may the account
-	-- whose password is to be reset: the server would make one.
+	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
+	-- so may the account whose password is to be reset: the server would make one.
 	local is_current = not gate.is_closed and gate.fate(name) == "in-flight" and not session.destroyed;
 	if is_current and reserved.purpose == "reset" and accounts.exists(username) then
 		event.allow_reset = username;
 	elseif is_current and reserved.purpose == "register" then
 		accounts.choose_role(event, accounts.read_grants(answer.payload));
 	else -- without an answer there may be a reservation all the same, which the daemon's `settle` ends
-		(reserved.purpose and gate.report or gate.finish)(name, "not-made");
+		gate.finish(name, "not-made", reserved.purpose);
 		return refuse(event, gate.unavailable);
 	end
 	registrations[session] = { name = name, username = username, purpose = reserved.purpose;
@@ -214,11 +214,12 @@ local function succeed(event, purpose)
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
 	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
 	registrations[session] = nil;
-	if is_done then gate.report(registration.name, "made"); else gate.finish(registration.name); end
-	module:log("info", "By invitation, %s has %s", username, purpose == "reset" and "a new password" or "registered");
+	gate.finish(registration.name, is_done and "made" or nil, true);
+	module:log("info", "%s has %s by invitation", username, purpose == "reset" and "a new password" or "registered");
 end
 
--- Wrappers, since no other handler may keep this from happening: the daemon would have the use given back.
+-- Wrappers, since no other handler may keep this from happening: the daemon would have the use
+-- given back.
 module:wrap_event("user-registered", function (handlers, name, event)
 	succeed(event, "register");
 	return handlers(name, event);
@@ -239,7 +240,7 @@ module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name
 	local result = handlers(name, event);
 	local registration = registrations[session];
 	registrations[session] = nil;
-	if registration then gate.report(registration.name, "not-made"); end
+	if registration then gate.finish(registration.name, "not-made", true); end
 	return result;
 end);
 
@@ -272,13 +273,12 @@ module:hook("presence/bare", function (event)
 		local reserved = gate.says(answer, "reserved");
 		local sender = not origin.destroyed and origin or nil;
 		if not reserved or accounts.are_contacts(username, contact) then -- by registering meanwhile, perhaps
-			(reserved and gate.report or gate.finish)(name, not answer.refusal and "not-made" or nil);
+			gate.finish(name, not answer.refusal and "not-made" or nil, reserved);
 			return module:send(presence, sender); -- the user is asked: a token may be one that the user's client made
 		end
 		local ok, err = pcall(accounts.approve, username, contact, presence, sender);
-		if ok then return gate.report(name, "made"); end
-		gate.finish(name);
-		module:log("error", "Could not deal with the request of %s to become a contact of %s: %s", contact, username, err);
+		gate.finish(name, ok and "made" or nil, true);
+		if not ok then module:log("error", "Could not make %s a contact of %s: %s", contact, username, err); end
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
@@ -293,7 +293,7 @@ function module.unload()
 	gate.close();
 	if module.reloading then return; end
 	if is_allowed_without_us then
-		module:log("warn", "Registration stays closed until this module is loaded again, or Prosody is started without it");
+		module:log("warn", "Registration stays closed until this module is loaded again, or Prosody starts without it");
 		return;
 	end
 	timer.add_task(0, function () -- when this module does not depend on it any more

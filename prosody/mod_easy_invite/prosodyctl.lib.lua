@@ -17,36 +17,24 @@ local function fail(code, ...)
 end
 
 return function (words)
-	if words[1] == "--help" then
-		print(usage);
-		return 0;
-	end
 	local command, asked_host = words[1], words[2];
-	if asked_host == "generate" then -- either order
-		command, asked_host = asked_host, command;
-	end
-	if command ~= "generate" or not asked_host then
-		fail(2, "%s", usage);
-	end
+	if asked_host == "generate" then command, asked_host = asked_host, command; end -- either order
+	if command ~= "generate" or not asked_host then fail(2, "%s", usage); end
 	local host = require "util.encodings".stringprep.nameprep(asked_host);
-	if not host or not prosody.hosts[host] then
-		fail(1, "%s is not a host of this Prosody", asked_host);
-	end
+	if not prosody.hosts[host or ""] then fail(1, "%s is not a host of this Prosody", asked_host); end
 	local question = st.stanza("generate", { xmlns = "urn:easy-invite:gate:1", host = host });
 	for i = 3, #words do question:text_tag("word", words[i]); end
 
 	local client = adminstream.client();
-	client.events.add_handler("connected", function ()
-		client.send(question);
-	end);
+	client.events.add_handler("connected", function () client.send(question); end);
 	client.events.add_handler("received", function (reply)
 		if reply.name == "link" then
 			print(reply:get_text());
-			os.exit(0); -- at once, as `prosodyctl shell` does: the end of the stream would be logged to the terminal
+			os.exit(0); -- at once, as `prosodyctl shell` does, which otherwise logs the stream's end to the terminal
 		elseif reply.name == "refused" then
 			fail(tonumber(reply.attr.code), "%s", reply:get_text());
 		end
-		fail(1, "mod_easy_invite is not active on %s: is it enabled there, and what does Prosody's log say?", asked_host);
+		fail(1, "mod_easy_invite is not active on %s: is it enabled there, and what does Prosody's log say?", host);
 	end);
 	local socket = require "util.paths".resolve_relative_path(prosody.paths.data,
 		require "core.configmanager".get("*", "admin_socket") or "prosody.sock");
@@ -54,8 +42,6 @@ return function (words)
 	if not ok then
 		fail(1, "Cannot reach Prosody at %s (%s): does it run, with admin_shell in its modules_enabled?", socket, err);
 	end
-	require "util.timer".add_task(answer_within, function ()
-		fail(1, "Prosody does not answer");
-	end);
+	require "util.timer".add_task(answer_within, function () fail(1, "Prosody does not answer"); end);
 	require "net.server".loop();
 end;

@@ -1,5 +1,6 @@
--- Accounts that another system keeps: Prosody can ask whether one exists, and a "no" may mean anything. A test
--- sets them with `> require "core.usermanager".get_provider(HOST).accounts.NAME = true`.
+-- Accounts that another system keeps: Prosody can ask whether one exists, and a "no" may mean
+-- anything. A test sets them with `> require "core.usermanager".get_provider(HOST).accounts.NAME =
+-- true`.
 local accounts = {};
 
 module:provides("auth", {
