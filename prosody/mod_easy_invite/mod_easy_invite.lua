@@ -1,8 +1,8 @@
 -- mod_easy_invite: registration and contacts by invitation, for Prosody 0.12 and 13.
 --
 -- The easy-invite daemon, an external component of this server, keeps the invites and decides. This
--- module asks it when it matters, and does what only the server can do. They talk as docs/gate.md
--- says; "§" below is a section of it.
+-- module asks it when it matters, and does what only the server can do. docs/gate.md says how they
+-- talk; the names in `quotes` below are headings of that page.
 
 if prosody.process_type ~= "prosody" then -- prosodyctl loads this file too, for no host
 	module.command = module:require "prosodyctl";
@@ -69,7 +69,7 @@ local is_allowed_without_us = enabled:contains("register_ibr")
 local gate = module:require "gate";
 local accounts = module:require "accounts";
 
----- A client presents a token (§ 1)
+---- `check`: a client presents a token
 
 -- [session] = { grant, refusals; is_checking: a token is being checked; line: what waits for that }
 local streams = setmetatable({}, { __mode = "k" });
@@ -155,7 +155,7 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	return true;
 end);
 
----- Somebody registers (§ 2, § 3)
+---- `reserve` and `fate`: somebody registers
 
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
 local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
@@ -244,7 +244,7 @@ module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name
 	return result;
 end);
 
----- Somebody wants to become a contact (§ 4)
+---- `contact`: somebody wants to become a contact
 
 local asked_about = setmetatable({}, { __mode = "k" }); -- [presence] = true
 local requests, requests_of = 0, {}; -- open ones: in all, and [contact]
@@ -283,7 +283,7 @@ module:hook("presence/bare", function (event)
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
 
----- The rest (§ 5 and below), and the end
+---- The rest of the page, and the end
 
 module:require "commands" (gate);
 module:require "daemon" (gate, accounts);
@@ -297,6 +297,7 @@ function module.unload()
 		return;
 	end
 	timer.add_task(0, function () -- when this module does not depend on it any more
+		if modulemanager.is_loaded(host, module.name) then return; end
 		modulemanager.unload(host, "register_ibr");
 		host_events.remove_handler("user-registering", keep_closed);
 	end);
