@@ -1,16 +1,18 @@
 //! Forms: what a browser sends, what of it has to be corrected, and the registration that it asks
 //! for. No I/O.
 
+use std::net::IpAddr;
+
 use axum::http::StatusCode;
-use jid::NodePart;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
-use crate::invites::Error;
+use crate::invites::{BrowserRegistration, Error};
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 use crate::texts::{Texts, fill};
 
 /// The longest username in the name of a file, in bytes with most characters escaped: chat servers
@@ -30,18 +32,6 @@ pub struct Sent {
     pub made_chosen: bool,
     /// The form's secret.
     pub form: String,
-}
-
-/// What a good form asks for.
-#[derive(Debug)]
-pub struct Wanted {
-    /// The username of the account.
-    pub username: NodePart,
-    /// Its password.
-    pub password: String,
-    /// The name of this very registration: the same whenever the form is sent again with the same
-    /// answers. The secrets in it keep others from learning the password by trying.
-    pub name: String,
 }
 
 impl Sent {
@@ -66,11 +56,16 @@ impl Sent {
         sent
     }
 
-    /// What the form asks for with an invite.
+    /// The registration that the form asks for with an invite, from this address.
     ///
     /// # Errors
     /// What has to be corrected.
-    pub fn wanted(&self, invite: &Invite, token: &Token) -> Result<Wanted, FormError> {
+    pub fn registration(
+        &self,
+        invite: &Invite,
+        token: &Token,
+        address: IpAddr,
+    ) -> Result<BrowserRegistration, FormError> {
         let username = match &invite.username {
             Some(username) => username.clone(),
             None if self.username.is_empty() => return Err(FormError::UsernameMissing),
@@ -85,13 +80,16 @@ impl Sent {
         };
         let password = if self.made_chosen { &self.made } else { &self.password };
         password::check(password, username.as_str()).map_err(FormError::Password)?;
+        // The same whenever the form is sent again with the same answers. The secrets in it keep others
+        // from learning the password by trying.
         let mut hash = Sha256::new();
         for part in [&self.form, token.reveal(), username.as_str(), password] {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
-        let name = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
-        Ok(Wanted { username, password: password.clone(), name })
+        let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
+        let (username, password) = (Some(username), Secret::new(password.clone()));
+        Ok(BrowserRegistration { token: token.clone(), username, password, form, address: Some(address) })
     }
 
     /// The password to offer when the form is shown again: the same if it was chosen, since it may

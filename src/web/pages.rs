@@ -9,7 +9,6 @@ use jid::BareJid;
 use jiff::Timestamp;
 use minijinja::value::Value;
 use minijinja::{HtmlEscape, context};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::apps::{self, Apps, Device};
@@ -107,16 +106,6 @@ pub struct Filled {
     pub suggestions: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Links {
-    landing: String,
-    apps: String,
-    register: String,
-    reset: String,
-    login: String,
-    uri: String,
-}
-
 impl Pages {
     /// Reads the operator's files and makes every page in every language, so that a mistake shows
     /// when the daemon starts.
@@ -194,10 +183,10 @@ impl Pages {
         });
         let device = reader.device.map_or(texts.this_device.as_str(), |device| name_of(device, texts));
         let heading = if logging_in { &texts.login_apps_for } else { &texts.apps_for };
-        let links = self.links(subject);
+        let path = |page: &str| self.path(&subject.token, page);
         let from = if logging_in { "&have=account" } else { "" };
         let devices = Device::ALL.map(|device| {
-            let url = format!("{}?on={}{from}", links.apps, device.as_str());
+            let url = path(&format!("/apps?on={}{from}", device.as_str()));
             context! { name => name_of(device, texts), url, current => reader.device == Some(device) }
         });
         // An invite that registers nobody leads to no form.
@@ -208,7 +197,7 @@ impl Pages {
             apps_that_redeem => data(that_redeem),
             other_apps => data(others),
             devices => devices.to_vec(),
-            links => context! { register => registers.then_some(&links.register), ..data(&links) },
+            links => context! { register => registers.then(|| path("/register")), ..self.links(subject) },
             ..self.about(reader, subject)
         };
         self.page(reader, StatusCode::OK, "apps.html", subject.invite.host.as_str(), page)
@@ -226,8 +215,7 @@ impl Pages {
                 (status, Some(text), field)
             }
         };
-        let links = self.links(subject);
-        let own = if subject.purpose == Some(Purpose::Reset) { &links.reset } else { &links.register };
+        let own = if subject.purpose == Some(Purpose::Reset) { "/reset" } else { "/register" };
         let page = context! {
             form => &filled.form,
             username => filled.suggestions.first().unwrap_or(&filled.username),
@@ -236,7 +224,7 @@ impl Pages {
             made => &filled.made,
             error,
             wrong => field,
-            links => context! { self => own, ..data(&links) },
+            links => context! { self => self.path(&subject.token, own), ..self.links(subject) },
             ..self.about(reader, subject)
         };
         let retry_after = matches!(filled.error, Some(FormError::Later { .. })).then_some(TRY_AGAIN_SECONDS);
@@ -297,15 +285,15 @@ impl Pages {
         Ok(Page { retry_after: notice.retry_after(now), ..page })
     }
 
-    fn links(&self, subject: &Subject) -> Links {
+    fn links(&self, subject: &Subject) -> Value {
         let path = |page: &str| self.path(&subject.token, page);
-        Links {
-            landing: path(""),
-            apps: path("/apps"),
-            register: path("/register"),
-            reset: path("/reset"),
-            login: path("/apps?have=account"),
-            uri: subject.uri(),
+        context! {
+            landing => path(""),
+            apps => path("/apps"),
+            register => path("/register"),
+            reset => path("/reset"),
+            login => path("/apps?have=account"),
+            uri => subject.uri(),
         }
     }
 
@@ -326,7 +314,7 @@ impl Pages {
                 account,
                 expires,
             },
-            links => data(self.links(subject)),
+            links => self.links(subject),
         }
     }
 

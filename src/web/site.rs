@@ -19,17 +19,16 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::apps::Device;
-use super::forms::{FormError, Sent, Wanted};
+use super::forms::{FormError, Sent};
 use super::notices::Notice;
 use super::pages::{Filled, Page, Pages, Reader, Subject};
 use super::password;
 use super::response::Responses;
 use super::visitor::{Visitor, form_cookie};
 use crate::invite::{Purpose, Token};
-use crate::invites::{BrowserRegistration, Error, Invites};
+use crate::invites::{Error, Invites};
 use crate::limits::{Address, WebRequest};
 use crate::refusal::Refusal;
-use crate::secret::Secret;
 
 /// The longest body of a request: a username and two passwords, with every byte escaped.
 const BODY_BYTES: usize = 8 * 1024;
@@ -173,15 +172,15 @@ impl Site {
             return Err(Otherwise::about(Notice::Forged, subject));
         }
         let reader = self.reader(visitor);
-        let (error, suggestions) = match sent.wanted(&subject.invite, &subject.token) {
+        let (error, suggestions) = match sent.registration(&subject.invite, &subject.token, visitor.address) {
             Err(error) => (error, Vec::new()),
-            Ok(wanted) => {
-                let username = wanted.username.clone();
-                match self.0.invites.register(registration(visitor, &subject, wanted)).await {
+            Ok(registration) => {
+                let username = registration.username.clone();
+                match self.0.invites.register(registration).await {
                     Ok(registered) => {
                         return Ok(self.make(|pages| pages.done(reader, &subject, &registered)).await?);
                     }
-                    Err(error) => self.to_correct(error, &subject, &username).await?,
+                    Err(error) => self.to_correct(error, &subject, username.as_ref()).await?,
                 }
             }
         };
@@ -197,12 +196,12 @@ impl Site {
         &self,
         error: Error,
         subject: &Subject,
-        username: &NodePart,
+        username: Option<&NodePart>,
     ) -> Outcome<(FormError, Vec<String>)> {
         let error = FormError::of(error, &subject.invite).map_err(|error| Otherwise::about(error, subject.clone()))?;
-        let free = match &error {
-            FormError::Username(Refusal::UsernameTaken | Refusal::UsernameReserved) => {
-                self.0.invites.suggest_usernames(&subject.invite.host, username).await
+        let free = match (&error, username) {
+            (FormError::Username(Refusal::UsernameTaken | Refusal::UsernameReserved), Some(taken)) => {
+                self.0.invites.suggest_usernames(&subject.invite.host, taken).await
             }
             _ => Vec::new(),
         };
@@ -228,16 +227,6 @@ impl Site {
                 self.0.responses.failure(reader.texts.web.failed_text.clone())
             }
         }
-    }
-}
-
-fn registration(visitor: &Visitor, subject: &Subject, wanted: Wanted) -> BrowserRegistration {
-    BrowserRegistration {
-        token: subject.token.clone(),
-        username: Some(wanted.username),
-        password: Secret::new(wanted.password),
-        form: wanted.name,
-        address: Some(visitor.address),
     }
 }
 
