@@ -1,5 +1,5 @@
-//! Where invites are kept, and the promises about them: an answer is given once it is durable, and a use is taken in
-//! the same statement that proves there is one left.
+//! Where invites are kept. An answer is given once it is durable, and a use is taken in the same
+//! statement that proves that one is left.
 
 mod copy;
 mod deadline;
@@ -29,7 +29,8 @@ use session::Session;
 pub use statements::{Claim, Contents, Filter, Forgotten, Insertion, Quota};
 pub use url::{BadStoreUrl, StoreUrl};
 
-/// The store. Cheap to clone; dropping the last clone waits until what was asked of it is done and its files are closed.
+/// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
+/// are closed.
 #[derive(Clone)]
 pub struct Store(Backend);
 
@@ -50,7 +51,7 @@ macro_rules! run {
 }
 
 impl Store {
-    /// Opens the store, making it or bringing its schema up to date where needed.
+    /// Opens the store. Makes it, or brings its schema up to date, where needed.
     ///
     /// # Errors
     /// With words that say what to do.
@@ -58,10 +59,10 @@ impl Store {
         Self::open_or_make(url, true).await
     }
 
-    /// Opens the store that is there already.
+    /// Opens a store that exists.
     ///
     /// # Errors
-    /// `Missing` if it is not; else as [`Store::open`].
+    /// `Missing` if there is none; otherwise as [`Store::open`].
     pub async fn open_existing(url: &StoreUrl) -> Result<Store> {
         Self::open_or_make(url, false).await
     }
@@ -73,8 +74,8 @@ impl Store {
         }))
     }
 
-    /// Opens an SQLite file that is closed and stays as it is, for reading alone. Nothing beside it is read or made: what is found
-    /// is in the file itself.
+    /// Opens an SQLite file that nobody has open, to read it. No file beside it is read or made, so
+    /// what is found is in this file.
     ///
     /// # Errors
     /// If it cannot be opened, or has a log beside it.
@@ -82,10 +83,11 @@ impl Store {
         Ok(Store(Backend::Sqlite(sqlite::Sqlite::open_closed(file)?)))
     }
 
-    /// Closes the store, of which this is the only clone. An SQLite file has everything in itself then.
+    /// Closes the store, of which this is the only clone. Everything in an SQLite store is then in
+    /// its one file.
     ///
     /// # Errors
-    /// If its log cannot be emptied into the file.
+    /// If the log cannot be emptied into the file.
     pub async fn close(self) -> Result<()> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.empty_log().await,
@@ -93,14 +95,14 @@ impl Store {
         }
     }
 
-    /// Runs work that writes: all of it or nothing, and durable before this returns.
+    /// Runs work that writes: all of it or nothing, durable when this returns.
     async fn write<T: Send + 'static>(
         &self,
         work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
     ) -> Result<T> {
         match &self.0 {
             Backend::Sqlite(sqlite) => sqlite.write(Arc::new(work)).await,
-            // Boxed: it is large, and would be carried along where it is not used.
+            // Boxed: this future is large, and callers that use SQLite would carry it too.
             Backend::Postgres(postgres) => postgres.write(Arc::new(work)).boxed().await,
         }
     }
@@ -116,7 +118,7 @@ impl Store {
         }
     }
 
-    /// Runs work that reads the store as it is at one moment, however long that takes.
+    /// Runs work that reads the store as it is at one moment, however long the work takes.
     async fn snapshot<T: Send + 'static>(
         &self,
         work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
@@ -127,15 +129,16 @@ impl Store {
         }
     }
 
-    /// Keeps a new invite, if its inviter may have one more. A quota counts what users make, not admins.
+    /// Stores a new invite, if the quota of its inviter allows it. A quota counts the invites that
+    /// users make, not those of admins.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn insert(&self, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
         run!(self.write insert(invite, quota, now))
     }
 
-    /// The invite of a token.
+    /// The invite with this token.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -143,7 +146,7 @@ impl Store {
         run!(self.read find(token_hash))
     }
 
-    /// The invite of an id.
+    /// The invite with this id.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -151,15 +154,16 @@ impl Store {
         run!(self.read find_by_id(id))
     }
 
-    /// Takes a use of an invite, if one is left and no other invite reserves the username: one step, whoever else tries.
+    /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
+    /// is one step, whoever else tries at the same time.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn reserve(&self, wanted: Use) -> Result<Claim> {
         run!(self.write reserve(wanted))
     }
 
-    /// Has this account redeemed this invite, which was not taken back since?
+    /// Whether this account has redeemed this invite, and the invite was not revoked since.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -167,28 +171,28 @@ impl Store {
         run!(self.read redeemed_by(id, account))
     }
 
-    /// The account of a reserved use was made. Returns the use, and whether it was redeemed by this: doing it again changes
-    /// nothing.
-    /// `None`: there is no such reservation.
+    /// Redeems a reserved use: its account was made. Returns the use, and whether this call
+    /// redeemed it. Redeeming again changes nothing. `None`: there is no such reservation.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
         run!(self.write redeem(reservation, now))
     }
 
-    /// The account of a reserved use was not made: gives the use back. `false`: there is no such reservation.
+    /// Gives a reserved use back: its account was not made. `false`: there is no such reservation.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn release(&self, reservation: String) -> Result<bool> {
         run!(self.write release(reservation))
     }
 
-    /// Reservations whose fate is open, of invites to these hosts by these hooks (each with the id of its server), made
-    /// up to an instant and in its second. The hosts take turns, and so do the invites of a host, each with its oldest
-    /// reservation first: those that cannot be settled keep back no other host's and no other invite's. What seems to be
-    /// made later than `now` belongs to them, since clocks are set back.
+    /// Open reservations of invites to these hosts, made by these hooks (the id of each one's
+    /// server) up to and in the second of an instant. The hosts take turns, and so do the invites
+    /// of a host, each with its oldest reservation first: what cannot be settled holds up no other
+    /// host and no other invite. A reservation dated later than `now` counts as well, since clocks
+    /// are set back.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -202,7 +206,7 @@ impl Store {
         run!(self.read reserved_until(instant, now, hooks, limit))
     }
 
-    /// Reservations made up to an instant, of whichever server, whose fate is still open; the oldest first.
+    /// Open reservations of any server, made up to an instant; the oldest first.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -210,16 +214,16 @@ impl Store {
         run!(self.read open_since(instant, limit))
     }
 
-    /// Gives back every use that a server has reserved and whose fate is open, and returns how many. Only for a server
-    /// that is gone for good: it alone knows whether the accounts were made.
+    /// Gives back every use that a server has reserved and not redeemed, and returns how many. Only
+    /// for a server that is gone for good: no one else knows whether the accounts were made.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn release_of_server(&self, server: String) -> Result<u64> {
         run!(self.write release_of_server(server))
     }
 
-    /// Reservations that make this account, and whose fate is still open.
+    /// Open reservations to register this account.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -227,8 +231,8 @@ impl Store {
         run!(self.read reserved_for(account))
     }
 
-    /// The use of an invite by an account under a reservation whose name begins like this, if there is one: redeemed, or
-    /// of open fate. `true`: it is redeemed.
+    /// The use of an invite by an account under a reservation whose name begins with `prefix`, if
+    /// there is one. `true`: it is redeemed.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -241,7 +245,7 @@ impl Store {
         run!(self.read used_under(id, account, prefix))
     }
 
-    /// Does a pending invite reserve this username?
+    /// Whether a pending invite reserves this username.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -249,27 +253,28 @@ impl Store {
         run!(self.read username_reserved(account, now))
     }
 
-    /// Takes an invite back. The invite as it is then; `None` if there is none.
+    /// Revokes an invite. Returns it as it is then; `None` if there is none.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn revoke(&self, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
         run!(self.write revoke(id, now))
     }
 
-    /// Takes back every pending invite of an inviter and returns how many there were.
+    /// Revokes every pending invite of an inviter, and returns how many there were.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn revoke_of_inviter(&self, inviter: BareJid, now: Timestamp) -> Result<u64> {
         run!(self.write revoke_of_inviter(inviter, now))
     }
 
-    /// An account was deleted: takes back what it issued, and password resets for it, if made before; forgets who invited it.
-    /// Returns how many invites ended.
+    /// Ends what a deleted account leaves behind: revokes its pending invites and password resets
+    /// for it, if they were made before the deletion, and forgets who invited it. Returns how many
+    /// invites ended.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<u64> {
         run!(self.write account_deleted(account, deleted_at, now))
     }
@@ -282,7 +287,8 @@ impl Store {
         run!(self.read list(filter, limit, now))
     }
 
-    /// The accounts that came by an invite and still exist, and since when; the newest first.
+    /// The accounts that registered with an invite and still exist, and since when; the newest
+    /// first.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -290,7 +296,7 @@ impl Store {
         run!(self.read accounts_of(id, limit))
     }
 
-    /// When an account that came by an invite was registered; `None` for every other one.
+    /// When an account that registered with an invite did so; `None` for every other account.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -298,12 +304,14 @@ impl Store {
         run!(self.read registered_at(account))
     }
 
-    /// Erases what is known of somebody: the invites that they made or that name them, and that they used those of
-    /// others. Nothing is erased while a use of theirs is open. In an SQLite file nothing of it is left.
+    /// Erases what is known of a person: the invites that they made or that name them, and their
+    /// name in uses of other people's invites. Nothing is erased while a use of theirs is open. An
+    /// SQLite file keeps no trace.
     ///
     /// # Errors
-    /// If it is not durable, or somebody reads the SQLite file for so long that its log cannot be emptied: then it is
-    /// erased, and in the log until this has been run again.
+    /// If the change could not be made durable, or another program reads the SQLite file for so
+    /// long that its log cannot be emptied. Then the log still has the erased text, until this is
+    /// run again.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
         let forgotten = run!(self.write forget(account))?;
         if let Backend::Sqlite(sqlite) = &self.0 {
@@ -312,15 +320,16 @@ impl Store {
         Ok(forgotten)
     }
 
-    /// Removes invites that ended before an instant, at most `limit`, and returns how many. Who invited whom stays.
+    /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
+    /// invited whom stays.
     ///
     /// # Errors
-    /// If it is not durable.
+    /// If the change could not be made durable.
     pub async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
         run!(self.write purge(ended_before, limit))
     }
 
-    /// Reads the whole store and says what is wrong with it, if anything.
+    /// Reads the whole store and tells what is wrong with it, if anything.
     ///
     /// # Errors
     /// If it is damaged or cannot be read.
@@ -328,16 +337,18 @@ impl Store {
         run!(self.snapshot verify())
     }
 
-    /// Copies everything into another store, as it is at this moment. Whatever is there already stays, and of two
-    /// versions of an invite the one that allows less: it can be run again after it was cut short.
+    /// Copies everything, as it is at this moment, into another store. What is there already stays;
+    /// of two versions of an invite, the one that allows less wins. So a copy that was cut short
+    /// can be run again.
     ///
     /// # Errors
-    /// If one of them fails; what was copied until then stays.
+    /// If either store fails. What was copied until then stays.
     pub async fn copy_into(&self, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
         let (sender, parts) = mpsc::channel(2);
         let reading = self.snapshot(move |session| copy::read(session, sender.clone()).boxed());
         let writing = async {
-            // Dropped as soon as writing fails: the reader waits to send the next part until then, and holds its snapshot.
+            // Dropped as soon as writing fails. Otherwise the reader would wait forever to send the
+            // next part, and keep its snapshot open.
             let mut parts = parts;
             let (mut copied, mut open) = (Copied::default(), Arc::default());
             while let Some(part) = parts.recv().await {
@@ -371,8 +382,8 @@ impl Store {
         run!(self.read contents())
     }
 
-    /// The settings of a PostgreSQL server that are off, although what is acknowledged does not survive a loss of power
-    /// without them. A connection cannot turn them on for itself.
+    /// The settings of a PostgreSQL server that are off, although without them a loss of power may
+    /// lose what was acknowledged. A connection cannot turn them on for itself.
     ///
     /// # Errors
     /// If it cannot be asked.
@@ -380,7 +391,7 @@ impl Store {
         run!(self.read unsafe_settings())
     }
 
-    /// Does the store hold nothing at all?
+    /// Whether the store holds nothing at all.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -1,5 +1,5 @@
-//! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Root alone can mount a disk
-//! that small; for others, these tests have nothing to say.
+//! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Root
+//! alone can mount a disk that small; for others, these tests have nothing to say.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;

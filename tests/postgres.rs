@@ -1,4 +1,5 @@
-//! What is about PostgreSQL itself: whose database it is, how it is reached, and what becomes of work when it is not.
+//! What is about PostgreSQL itself: whose database it is, how it is reached, and what becomes of
+//! work when it is not.
 
 mod engines;
 
@@ -160,15 +161,17 @@ async fn no_step_of_a_registration_reads_a_whole_table() {
     let fill = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, max_uses, \
              taken, uses, created_at, expires_at) \
          SELECT 'filler' || n, sha256(n::text::bytea), 'account', 'example.org', 'user' || n, \
-             'inviter' || n % 100 || '@example.org', 'user', '[]', '[]', 1, 1, 1, n, 900000 FROM generate_series(1, 20000) n; \
+             'inviter' || n % 100 || '@example.org', 'user', '[]', '[]', 1, 1, 1, n, 900000 \
+         FROM generate_series(1, 20000) n; \
          INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at, redeemed_at) \
-         SELECT 'use' || n, 'filler' || n, 'register', 'user' || n || '@example.org', '', n, n FROM generate_series(1, 20000) n; \
+         SELECT 'use' || n, 'filler' || n, 'register', 'user' || n || '@example.org', '', n, n \
+         FROM generate_series(1, 20000) n; \
          INSERT INTO account (jid, inviter, invite, registered_at) \
          SELECT 'user' || n || '@example.org', 'inviter' || n % 100 || '@example.org', 'filler' || n, n \
          FROM generate_series(1, 20000) n; ANALYZE";
     query(&database.url, fill).await;
-    // What a connection has counted is there for others when it ends.
-    // The notes of commits are few, and a new writer looks through them for old ones.
+    // A connection's counts can be read when it has ended. `last_commit` is small, and a new writer
+    // reads all of it.
     let whole =
         "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname NOT IN ('easy_invite_schema', 'last_commit')";
     database.disconnect().await;
@@ -275,7 +278,7 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
     let going_on = async {
         sleep(Duration::from_secs(2)).await;
         signal("-CONT");
-        // Whoever comes now does not wait for the others, of whom nobody waits.
+        // A new caller does not wait for work that nobody waits for.
         store.insert(invite(), Quota::default(), at(1000)).await
     };
     let (told, inserted) = timeout(LONG, futures::future::join(inserting, going_on)).await.unwrap();
@@ -316,7 +319,7 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
     let writing = join_all(writers);
     let ending = async {
         loop {
-            // Each time half of them; and on a busy machine, too, there is time to do something in between.
+            // Half of them each time, with time to work in between, even on a busy machine.
             let begin = Instant::now();
             query(&database.url, END_HALF).await;
             sleep(Duration::from_millis(40).max(begin.elapsed() * 3)).await;
@@ -484,7 +487,8 @@ async fn what_a_stopped_client_left_open_holds_others_for_seconds_alone() {
     let stopped = claim_of(&kept, Purpose::Register, "carol@example.org");
     let stopped = tokio::spawn(async move { store.reserve(stopped).await });
     relay.struck.notified().await;
-    // The other half of the fault: whoever wants the same use waits, is told, and gets it once the server has given up.
+    // Another caller who wants the same use waits, is told so, and gets it once the server has
+    // given up.
     let begin = Instant::now();
     let mut answers = Vec::new();
     let won = loop {

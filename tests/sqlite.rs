@@ -1,4 +1,4 @@
-//! What is about the SQLite file itself: whose it is, who else holds it, what it was made by, and what damages it.
+//! The SQLite file itself: its owner, other programs that hold it, and damage.
 
 mod engines;
 
@@ -28,7 +28,7 @@ async fn no_token_is_on_the_disk() {
     let mut files = 0;
     for entry in std::fs::read_dir(scratch.place.folder()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        // The first three characters are there, and no secret.
+        // The first three characters are stored, and are no secret.
         let secret = &token.reveal().as_bytes()[3..];
         assert!(!bytes.windows(6).any(|window| secret.windows(6).any(|part| window == part)));
         files += 1;
@@ -50,7 +50,7 @@ async fn its_file_is_its_owners_alone() {
 async fn its_file_belongs_to_whom_the_folder_belongs() {
     use std::os::unix::fs::{MetadataExt, chown};
     let folder = tempfile::tempdir().unwrap();
-    // Only root can give a folder away; for anybody else, the folder and what is made in it are their own anyway.
+    // Only root can give a folder away. Others own the folder and what is made in it.
     let given_away = chown(folder.path(), Some(4321), Some(4321)).is_ok();
     open(folder.path()).await.unwrap();
     let owner = folder.path().join("easy-invite.db").metadata().unwrap().uid();
@@ -95,7 +95,7 @@ async fn one_that_fails_halfway_leaves_nothing_and_costs_nobody_else_of_its_grou
     let (taken, other) = (scratch.with(|_| ()).await, scratch.with(|_| ()).await);
     let first = claim_of(&taken, Purpose::Register, "carol@example.org");
     assert_eq!(scratch.store.reserve(first.clone()).await, Ok(Claim::Reserved));
-    // It takes a use, and then cannot be written down, since there is one of that id.
+    // It takes a use, and then cannot be inserted, since there is one of that id.
     let second = Use { id: first.id, ..claim_of(&other, Purpose::Register, "dave@example.org") };
 
     // All wait, and then share a transaction.
@@ -205,8 +205,12 @@ async fn an_index_that_lacks_a_row_is_told() {
     scratch.with(|_| ()).await;
     let Scratch { store, place } = scratch;
     drop(store);
-    place.run("PRAGMA writable_schema = on; UPDATE sqlite_schema SET sql = 'CREATE INDEX invite_by_host ON invite (host, expires_at)' \
-         WHERE name = 'invite_by_host'").await;
+    place
+        .run(
+            "PRAGMA writable_schema = on; UPDATE sqlite_schema \
+         SET sql = 'CREATE INDEX invite_by_host ON invite (host, expires_at)' WHERE name = 'invite_by_host'",
+        )
+        .await;
     let verdict = open(place.folder()).await.unwrap().verify().await;
     assert!(
         matches!(&verdict, Err(StoreError::Corrupt(_, problem)) if problem.contains("invite_by_host")),

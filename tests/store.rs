@@ -122,7 +122,7 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
                 tokio::spawn(async move {
                     let won = store.reserve(claim.clone()).await.unwrap() == Claim::Reserved;
                     match racer % 3 {
-                        // What is given back is somebody else's, which must not make two of it.
+                        // The caller gives back a use that is another's, which must not become two.
                         0 if won => assert!(store.release(claim.id).await.unwrap()),
                         _ if won => assert!(store.redeem(claim.id, at(2001)).await.unwrap().unwrap().1),
                         _ => (),
@@ -132,7 +132,7 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
             for racer in futures::future::join_all(racers).await {
                 racer.unwrap();
             }
-            // Now there is a use for everybody who is left, until there is none.
+            // Now everybody who is left gets a use, until there is none.
             for latecomer in 0..=uses {
                 if let Ok(reserved) =
                     scratch.reserve(&invite, &format!("l{uses}-{round}-{latecomer}@example.org")).await
@@ -278,7 +278,8 @@ async fn a_username_is_reserved_while_its_invite_is_pending(engine: Engine) {
     );
     let other = scratch.with(|_| ()).await;
     assert_eq!(scratch.reserve(&other, "carol@example.org").await, Err(Claim::UsernameReserved));
-    // The second invite for the name is pending as well by the clock of this claim, so end it first.
+    // The second invite for the name is pending as well by the clock of this claim, so end it
+    // first.
     scratch.store.revoke(second.id, at(2000)).await.unwrap();
     assert!(scratch.reserve(&pinned, "carol@example.org").await.is_ok());
     scratch.store.revoke(pinned.id, at(2000)).await.unwrap();
@@ -481,7 +482,7 @@ async fn what_cannot_be_settled_keeps_back_no_other_host_or_invite(engine: Engin
         with_many("stuck.example").await,
         with_many("b.example").await,
     ];
-    // In the order in which they are made; and in that in which they are found.
+    // In the order in which they are made, with the order in which they are found.
     let of =
         [(&gone, None), (&stuck, Some(0)), (&stuck, Some(3)), (&stuck, Some(5)), (&next, Some(2)), (&next, Some(4))];
     let of = of.into_iter().chain([(&other, Some(1))]);
@@ -676,7 +677,7 @@ async fn a_copy_that_was_cut_short_is_completed_by_the_next(engine: Engine) {
             let seen = std::cell::Cell::new(0);
             let copying = source.store.copy_into(&target.store, |_| seen.set(seen.get() + 1));
             let mut copying = std::pin::pin!(copying);
-            // It is dropped where it stands.
+            // The copy is dropped where it stands.
             std::future::poll_fn(|context| {
                 let over = copying.as_mut().poll(context).is_ready() || seen.get() > pages;
                 if over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
@@ -754,7 +755,7 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     let before = target.place.contents().await;
     source.store.copy_into(&target.store, |_| ()).await.unwrap();
     assert_eq!(target.place.contents().await, before);
-    // The source moves on as well: what it has used and revoked holds in both.
+    // The source changes as well: what it has used and revoked holds in both.
     for (invite, account) in [(&eternal, "erin@example.org"), (&eternal, "frank@example.org")] {
         let reserved = source.reserve(invite, account).await.unwrap();
         source.store.redeem(reserved.id, at(2002)).await.unwrap();

@@ -1,5 +1,6 @@
-//! The store against a model of it: random operations, by clocks that also go back, with crashes in between. After each
-//! step, store and model have to give the same answer. `PROPTEST_CASES` says how many histories are tried.
+//! The store against a model of it: random operations, by clocks that also go back, with crashes in
+//! between. After each step, store and model have to give the same answer. `PROPTEST_CASES` says
+//! how many histories are tried.
 
 mod engines;
 
@@ -15,10 +16,11 @@ use proptest::test_runner::{Config, TestRunner};
 
 const DAY: i64 = 86_400;
 
-/// Whose hooks make reservations: of nobody knows whom, and of a server.
+/// The servers whose hooks make reservations: an unknown one, and one with an id.
 const SERVERS: [&str; 2] = ["", "one"];
 
-/// What can be done. Invites and people are numbers, so that a failing history can be cut down to the few that matter.
+/// What can be done. Invites and people are numbers, so that a failing history can be cut down to
+/// the few that matter.
 #[derive(Clone, Debug)]
 enum Step {
     Insert {
@@ -63,7 +65,9 @@ fn step() -> impl Strategy<Value = Step> {
     let (who, some) = ((0..3u8, 0..2u8), any::<prop::sample::Index>);
     let quota = prop_oneof![
         2 => Just(Quota::default()),
-        1 => (prop::option::of(0..4u32), prop::option::of(0..4u32)).prop_map(|(per_day, pending)| Quota { per_day, pending })
+        1 => (prop::option::of(0..4u32), prop::option::of(0..4u32)).prop_map(|(per_day, pending)| {
+            Quota { per_day, pending }
+        })
     ];
     let insert = (
         (0..8u8, 0..6u8, 0..2u8, prop::option::weighted(0.3, 0..3u8)),
@@ -116,7 +120,7 @@ struct Model {
     invites: BTreeMap<InviteId, Known>,
     /// Reservations and redeemed uses, and when they were redeemed.
     uses: BTreeMap<String, (Use, Option<Timestamp>)>,
-    /// Who came by which invite: inviter, invite, since when.
+    /// Who registered with which invite: inviter, invite, since when.
     accounts: BTreeMap<BareJid, (Option<BareJid>, InviteId, Timestamp)>,
 }
 
@@ -308,7 +312,7 @@ struct Run {
     made: Vec<Use>,
 }
 
-/// In no order that is promised.
+/// Sorted, because no order is promised.
 fn sorted(mut uses: Vec<(Use, Invite)>) -> Vec<(Use, Invite)> {
     uses.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
     uses
@@ -420,7 +424,7 @@ impl Run {
         assert_eq!(claim, expected);
     }
 
-    /// Goes on in a copy, which has come about in two tries.
+    /// Goes on in a copy that was made in two tries.
     async fn copy(&mut self) {
         let engine = match self.place {
             Place::Folder(_) => Engine::Sqlite,

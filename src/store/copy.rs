@@ -1,4 +1,4 @@
-//! Copying one store into another, of whichever kind: for moving, for backups, and for coming back from them.
+//! Copying one store into another of either kind: to move, to back up, and to restore.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,24 +10,25 @@ use super::row::{Row, Value};
 use super::session::Session;
 use super::statements::take_rows;
 
-/// How many rows are copied at a time: all their values fit into one statement of either engine.
+/// How many rows are copied at a time. All their values fit into one statement of either engine.
 const PAGE: usize = 500;
 
 /// How far copying has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Rows that were copied: invites, their uses, and accounts with who invited them.
+    /// Rows copied so far: invites, their uses, and accounts with their inviters.
     pub rows: u64,
-    /// Rows that there were when copying began.
+    /// Rows in the source when copying began.
     pub of: u64,
 }
 
-/// A table, and what is done with a row that is there already: it stays, but for what makes it allow less.
+/// A table, and what happens to a row that the target has already: it stays, and takes over what
+/// makes it allow less.
 pub struct Table {
     name: &'static str,
     /// The key first.
     columns: &'static [&'static str],
-    /// What stands in further columns of a row that is copied: their names, and their values.
+    /// Further columns of a copied row: their names, and their values.
     marks: [&'static str; 2],
     merge: &'static str,
 }
@@ -72,16 +73,16 @@ const TABLES: [Table; 3] = [
     },
 ];
 
-/// What is sent from the one store to the other.
+/// A part of what the source sends to the target.
 pub enum Part {
     Count(u64),
-    /// The ids of all uses that are being made.
+    /// The ids of all uses that are reserved.
     Open(Arc<HashSet<String>>),
     Page(&'static Table, Arc<Vec<Row>>),
 }
 
 impl Copied {
-    /// So far, with a part more.
+    /// The progress after one more part.
     pub(super) fn and(self, part: &Part) -> Self {
         match part {
             Part::Count(of) => Copied { rows: 0, of: *of },
@@ -91,7 +92,7 @@ impl Copied {
     }
 }
 
-/// Sends everything that a store holds, as long as somebody takes it.
+/// Sends everything in a store, until the receiver is gone.
 pub async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Result<()> {
     let sql =
         "SELECT (SELECT count(*) FROM invite) + (SELECT count(*) FROM invite_use) + (SELECT count(*) FROM account)";
@@ -121,7 +122,8 @@ pub async fn read(session: &mut Session<'_>, parts: mpsc::Sender<Part>) -> Resul
     Ok(())
 }
 
-/// Takes up a page of rows. `open` are the ids of the uses that were being made in the source.
+/// Adds a page of rows to the target. `open` are the ids of the uses that were reserved in the
+/// source.
 pub async fn merge(
     session: &mut Session<'_>,
     table: &Table,
@@ -151,8 +153,8 @@ pub async fn merge(
         end_uses(session, &invites, &open).await?;
     }
     if table.name == "invite_use" {
-        // The other store may have had uses of its own of these invites. The counts only grow: the uses of an invite come
-        // on several pages, and it must not be usable in between.
+        // The target may have had uses of its own of these invites. The counts only grow here: the
+        // uses of an invite come on several pages, and the invite must not be usable in between.
         let invites: Vec<_> = page.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
         let these = format!("id IN ({})", numbers_to(invites.len()));
         take_rows(session, &these, &invites).await?;
@@ -170,8 +172,9 @@ pub async fn merge(
     Ok(())
 }
 
-/// Ends those uses of invites that an earlier copy brought open, and that came to nothing since: `open` are those that did
-/// not. What the other store has reserved itself stays. Finishing gives them back.
+/// Removes reserved uses that an earlier copy brought, and that came to nothing in the source
+/// since: `open` are those that did not. What the target has reserved itself stays. [`finish`]
+/// gives these uses back.
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
     let these = numbers_to(invites.len());
     let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
@@ -188,7 +191,8 @@ fn numbers_to(last: usize) -> String {
     (1..=last).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Gives back what was taken when an earlier copy was cut short, by reservations that have come to their end since.
+/// Gives back the uses of reservations that came to nothing since an earlier copy, which was cut
+/// short.
 pub async fn finish(session: &mut Session<'_>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \

@@ -1,46 +1,47 @@
 //! Why the store could not do what it was asked.
 
-/// Why the store could not do what it was asked. Nothing that ended in one of these was acknowledged or kept.
+/// Why the store could not do what it was asked. Nothing that ended in one of these errors was
+/// acknowledged or kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Another program holds what is needed for longer than the store waits.
+    /// Another program holds the lock for longer than the store waits.
     #[error("the store {0} is locked by another program")]
     Locked(String),
-    /// Nothing was begun while somebody waited for it.
+    /// The work did not begin while the caller waited.
     #[error("the store {0} did not begin in time: it is locked by another program, or its disk does not answer")]
     Late(String),
     /// The file cannot be written.
     #[error("the store {0} is read-only: make the file and its folder writable for this user")]
     ReadOnly(String),
-    /// There is no room.
+    /// The disk is full.
     #[error("no space is left on the disk of the store {0}")]
     Full(String),
-    /// There is none, and none was to be made.
+    /// There is no store, and the caller wanted none made.
     #[error("there is no store at {0} yet: `easy-invite run` makes it; is store.url right?")]
     Missing(String),
-    /// The file belongs to another program.
+    /// The file or database belongs to another program.
     #[error("the store {0} is another program's database: set store.url to another file")]
     Foreign(String),
-    /// The file is damaged, or is something else.
+    /// The file is damaged or something else, or a row makes no sense.
     #[error("the store {0} is damaged or is no store of easy-invite ({1}): restore it from a backup")]
     Corrupt(String, String),
-    /// A newer version of the program made it.
+    /// A newer version of the program made the store.
     #[error("the store {file} has schema {found}, this version knows up to {known}: use a newer easy-invite")]
     Newer {
-        /// The file.
+        /// The store, for people.
         file: String,
         /// Its schema version.
         found: i64,
         /// The newest schema version that this program knows.
         known: i64,
     },
-    /// Its schema version is one that was never released.
+    /// No release has this schema version.
     #[error("the store {0} has schema {1}, which no release of easy-invite has made: let store.url name another one")]
     UnknownSchema(String, i64),
     /// It cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
     Unopenable(String, String),
-    /// The database server is not there, or the connection to it was lost before anything was decided.
+    /// The database server does not answer, or the connection was lost before anything was decided.
     #[error("the store {0} cannot be reached: {1}")]
     Unreachable(String, String),
     /// Anything else.
@@ -48,10 +49,10 @@ pub enum StoreError {
     Other(String, String),
 }
 
-/// What the store was asked for, or why there is none.
+/// What the store was asked for, or why it could not be done.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// An error of PostgreSQL's library with its cause, which it keeps to itself.
+/// An error of PostgreSQL's library with its cause, which the library leaves out of the text.
 pub fn with_cause(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),

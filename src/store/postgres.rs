@@ -1,4 +1,4 @@
-//! The store in PostgreSQL: a pool of connections, and an answer only when the outcome is known.
+//! The store in PostgreSQL: a pool of connections, and no answer before the outcome is known.
 
 mod connect;
 pub mod statement;
@@ -25,37 +25,40 @@ use super::url::PostgresUrl;
 /// Every schema change, in order.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
 
-/// How many connections a daemon holds at the most. PostgreSQL allows 100 in all, where nothing else is configured.
+/// How many connections a daemon holds at most. PostgreSQL allows 100 in all by default.
 const CONNECTIONS: usize = 16;
 
-/// How long is tried to reach the server before the answer is "not now"; a hook waits five seconds.
+/// How long the store tries to reach the server before it says "not now". A hook waits five
+/// seconds.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// How long to wait before trying again.
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a connection may be silent in the middle of an answer before it counts as lost.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What every connection begins with. A transaction that a stopped or vanished daemon left open ends by itself, since
-/// others wait for its rows. And what is acknowledged has to be on the disk, whatever the server's configuration says.
+/// What every connection begins with. A transaction that a stopped or vanished daemon left open
+/// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
+/// server's configuration says.
 const PREPARE_CONNECTION: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
      SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
-/// The last thing that a transaction writes, if it writes anything: whose it is, and which of theirs. A transaction's id
-/// would say less: after a crash the server gives the same one to somebody else, as it knows nothing of what had not
-/// reached the disk.
+/// The last thing that a writing transaction writes: its writer, and its number. A transaction's id
+/// would not do: after a crash, the server gives ids again that had not reached the disk.
 const NOTE_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
      SELECT $1, $2, extract(epoch FROM now())::bigint WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
      ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at";
 
-/// What a writer committed last. This waits for a transaction of the writer that is still open, since both change the
-/// same row; and as it writes as well, it is not done before the standbys know what it says.
-const LAST_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) VALUES ($1, 0, extract(epoch FROM now())::bigint) \
+/// Reads the number that a writer committed last. It waits for a transaction of this writer that is
+/// still open, since both change the same row. It also writes, so the standbys know what it says
+/// before it ends.
+const LAST_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
+     VALUES ($1, 0, extract(epoch FROM now())::bigint) \
      ON CONFLICT (writer) DO UPDATE SET at = excluded.at RETURNING number";
 
-/// Takes away what nobody asks for any more: a daemon asks until it knows, but no server is away for a month.
+/// Removes old rows. A daemon asks until it knows, but no server is away for a month.
 const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch FROM now() - interval '30 days')";
 
 /// A store on a PostgreSQL server.
@@ -63,22 +66,22 @@ const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch
 pub struct Postgres {
     name: String,
     pool: Pool,
-    /// Those that nobody has.
+    /// The writers that no transaction uses.
     writers: Arc<Mutex<Vec<Writer>>>,
 }
 
-/// A name for the transactions of which one at a time is open.
+/// A name for transactions, of which one at a time is open.
 struct Writer {
     id: [u8; 16],
-    /// Which transaction it is, however often it is tried.
+    /// The number of the transaction. It stays the same however often the transaction is tried.
     number: i64,
 }
 
-/// How an attempt ended that did not end in a result.
+/// An attempt that ended without a result.
 enum Lost<T> {
     /// Nothing was done.
     Undone(StoreError),
-    /// The connection was lost while the transaction was committed, which makes the value true.
+    /// The connection was lost during the commit. The value is the result if it was committed.
     InDoubt(T),
 }
 
@@ -91,7 +94,7 @@ enum Mode<'w> {
 }
 
 impl Postgres {
-    /// Connects, and brings the schema up to date; with `make`, makes it where there is none.
+    /// Connects, and brings the schema up to date. With `make`, makes it where there is none.
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
         let name = url.to_string();
         let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
@@ -119,13 +122,13 @@ impl Postgres {
         self.until_known(Mode::Snapshot, &work, begin_by()).await
     }
 
-    /// Whoever asked may go: what was begun is ended all the same.
+    /// The caller may go away: work that has begun ends all the same.
     pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (store, begin_by) = (self.clone(), begin_by());
         let done = tokio::spawn(async move {
             let writer = store.writer()?;
             let result = store.until_known(Mode::Write(&writer), &work, begin_by).await;
-            // Whoever adds a row makes room for it, and lets nobody wait for that.
+            // A new writer adds a row, so it removes old ones, and no caller waits for that.
             if writer.number == 1 {
                 let store = store.clone();
                 tokio::spawn(async move {
@@ -133,7 +136,8 @@ impl Postgres {
                     client.execute(REMOVE_OLD_NOTES, &[]).await.map_err(|error| explain(&store.name, &error))
                 });
             }
-            // What failed may be open on the server for some seconds more, and hold the writer's row.
+            // A failed transaction may stay open on the server for some seconds, and lock the
+            // writer's row.
             if result.is_ok() {
                 store.free_writers().push(writer);
             }
@@ -142,8 +146,9 @@ impl Postgres {
         done.await.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
     }
 
-    /// Runs work until its outcome is known: where the connection was lost while the server committed, the server is
-    /// asked whether it did. Work that came to nothing is not begun again after `begin_by`.
+    /// Runs work until its outcome is known. Where the connection was lost during the commit, asks
+    /// the server whether it was committed. Work that came to nothing does not begin again after
+    /// `begin_by`.
     async fn until_known<T>(&self, mode: Mode<'_>, work: &Work<T>, begin_by: Option<Instant>) -> Result<T> {
         let give_up_at = begin_by.unwrap_or(Instant::now() + PATIENCE);
         loop {
@@ -163,8 +168,8 @@ impl Postgres {
         }
     }
 
-    /// Whether the writer's transaction was committed; if not, it never will be. There is no giving up before the server
-    /// has said so.
+    /// Whether the writer's transaction was committed; if not, it never will be. This asks until
+    /// the server answers.
     async fn has_committed(&self, writer: &Writer) -> bool {
         loop {
             let last = async {
@@ -184,7 +189,7 @@ impl Postgres {
         }
     }
 
-    /// A writer that nobody else has, for its next transaction.
+    /// A free writer, for its next transaction.
     fn writer(&self) -> Result<Writer> {
         if let Some(Writer { id, number }) = self.free_writers().pop() {
             return Ok(Writer { id, number: number + 1 });
@@ -199,7 +204,8 @@ impl Postgres {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work once. The outer error: nobody knows, or nothing was done, and it can be tried again.
+    /// Runs work once. The outer error means that the work can be tried again, or that nobody knows
+    /// yet whether it was committed.
     async fn attempt<T>(
         &self,
         mode: Mode<'_>,
@@ -214,7 +220,7 @@ impl Postgres {
             Ok(client) => client,
             Err(error) => return harmless(error),
         };
-        // Whoever copies takes the time that it takes.
+        // A copy takes as long as it takes.
         let limit = if let Mode::Snapshot = mode { Duration::MAX } else { SILENCE };
         let Ok(worked) = timeout(limit, self.begin(&mut client, mode, work)).await else {
             drop(Client::take(client)); // an answer may still come on it
@@ -223,17 +229,20 @@ impl Postgres {
         };
         let (value, transaction) = match worked {
             Ok(worked) => worked,
-            // What dropping a transaction does is not waited for; the next user of the connection comes after it.
+            // Dropping a transaction sends ROLLBACK without waiting. The next user of the
+            // connection comes after it.
             Err(error) => return harmless(error),
         };
         let Some((transaction, wrote)) = transaction else { return Ok(Ok(value)) };
         let Err(error) = transaction.commit().await else { return Ok(Ok(value)) };
-        // An error undoes the transaction. What ends the session, or the server, leaves open what became of it.
+        // An ordinary error undoes the transaction. One that ends the session or the server leaves
+        // the outcome open.
         let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
         if undone || !wrote { harmless(explain(&self.name, &error)) } else { Err(Lost::InDoubt(value)) }
     }
 
-    /// Runs work up to its commit: its value, and the transaction, where there is one, and whether it wrote.
+    /// Runs work up to its commit. Returns its value, and the transaction, if there is one, with
+    /// whether it wrote.
     async fn begin<'c, T>(
         &self,
         client: &'c mut Client,
@@ -263,7 +272,7 @@ impl Postgres {
         Ok((value, Some((transaction, wrote))))
     }
 
-    /// A connection, if there is one by then.
+    /// A connection, if one is free by then.
     async fn client(&self, by: Instant) -> Result<Client> {
         let unreachable = |problem: String| StoreError::Unreachable(self.name.clone(), problem);
         let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
@@ -276,7 +285,8 @@ impl Postgres {
         })
     }
 
-    /// Brings the schema up to date, all or nothing. Where it is, nobody who writes is waited for.
+    /// Brings the schema up to date, all of it or nothing. Takes no lock where there is nothing to
+    /// do.
     async fn migrate(&self, make: bool) -> Result<()> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         let known = MIGRATIONS.len() as i64;
@@ -289,7 +299,7 @@ impl Postgres {
         let transaction = client.transaction().await.map_err(failed)?;
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('schema of easy-invite', 0))";
         transaction.batch_execute(lock).await.map_err(failed)?;
-        // Another daemon may just have done it.
+        // Another daemon may have done it meanwhile.
         let found = self.schema_of(transaction.client()).await?;
         for migration in MIGRATIONS.iter().skip(found.unwrap_or(0).unsigned_abs() as usize) {
             transaction.batch_execute(migration).await.map_err(failed)?;
@@ -305,10 +315,12 @@ impl Postgres {
         transaction.commit().await.map_err(failed)
     }
 
-    /// How many migrations the database has seen; `None` if there is nothing of ours, nor anything in our way.
+    /// How many migrations the database has seen; `None` if it has neither our tables nor others of
+    /// their names.
     async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<Option<i64>> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        // Not to_regclass(), which may answer from a cache that does not know yet what another daemon has just made.
+        // Not to_regclass(): it may answer from a cache that does not know what another daemon has
+        // just made.
         let there = "SELECT count(*) FILTER (WHERE relname = 'easy_invite_schema') > 0, \
              count(*) FILTER (WHERE relname = 'invite') > 0 FROM pg_class \
              WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid)";

@@ -47,7 +47,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 #[derive(Clone, Debug)]
 pub struct Row(pub Vec<Value>);
 
-/// A row that holds what no version of this program has written: the database is input like any other.
+/// A row that no version of this program has written: the database is input like any other.
 #[derive(Debug)]
 pub struct Malformed(pub String);
 

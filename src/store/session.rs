@@ -10,10 +10,10 @@ use super::postgres::statement as postgres;
 use super::row::{Malformed, Row, Value};
 use super::sqlite::statement as sqlite;
 
-/// What is to be done in a session; possibly more than once, where a connection is lost.
+/// Work to do in a session. It may run more than once, where a connection is lost.
 pub type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
 
-/// A connection to one of the engines, in a transaction where something is written.
+/// A connection to one of the engines, in a transaction if the work writes.
 pub struct Session<'a> {
     /// The store, for people.
     pub name: &'a str,
@@ -27,8 +27,8 @@ pub enum Engine<'a> {
 }
 
 impl Session<'_> {
-    /// Runs a statement, in which `$1` stands for the first value, and returns its rows. SQLite takes the numbers in the
-    /// order in which they first appear, so they have to ascend.
+    /// Runs a statement and returns its rows. `$1` stands for the first value. SQLite takes the
+    /// numbers in the order in which they first appear, so they have to ascend.
     pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match &mut self.engine {
             Engine::Sqlite(connection) => {
@@ -66,7 +66,8 @@ impl Session<'_> {
         Ok(self.query(sql, values).await?.pop())
     }
 
-    /// Keeps others who lock the same name waiting until this transaction ends. SQLite has one writer at a time anyway.
+    /// Lets nobody else lock the same name until this transaction ends. SQLite has one writer at a
+    /// time anyway.
     pub async fn lock(&mut self, name: &str) -> Result<()> {
         if !matches!(self.engine, Engine::Sqlite(_)) {
             self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()]).await?;
@@ -74,7 +75,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The rows of a result, as `parse` reads them.
+    /// What `parse` makes of the rows of a result.
     pub fn read<T>(&self, rows: Vec<Row>, parse: impl Fn(&Row) -> Result<T, Malformed>) -> Result<Vec<T>> {
         let corrupt = |Malformed(text)| StoreError::Corrupt(self.name.to_owned(), text);
         rows.iter().map(parse).collect::<Result<_, _>>().map_err(corrupt)

@@ -1,4 +1,4 @@
-//! The store in an SQLite file: one thread writes, one reads, and one copies the log into the file.
+//! The store in an SQLite file. One thread writes, one reads, and one copies the log into the file.
 
 mod checkpointer;
 pub mod statement;
@@ -25,27 +25,30 @@ use crate::texts::printable;
 /// Every schema change, in order; `user_version` counts those that a file has seen.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_invites.sql")];
 
-/// Marks a file as a store of easy-invite ("einv"), so that another program's database is not written to.
+/// Marks a file as a store of easy-invite ("einv"), so that another program's database is not
+/// written to.
 const APPLICATION_ID: i32 = 0x6569_6e76;
 
-/// What the files beside the store's own end in: its log, the index of that, and the journal of the change to WAL mode.
+/// The files that SQLite keeps beside the store: the log, its index, and the journal of the change
+/// to WAL mode.
 const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// How many statements a connection keeps prepared: more than there are.
+/// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
 
-/// How many pages (of 4 KiB) the log holds before the connection that commits writes what is left of them into the file, so that
-/// the log begins anew: what a crash leaves is still read within some hundredths of a second.
+/// After how many pages of 4 KiB in the log the writer itself copies the rest into the file, so
+/// that the log starts anew. A log of this size is read within hundredths of a second after a
+/// crash.
 const LOG_PAGES: u32 = 4000;
 
-/// How much of the file the writing connection keeps in memory, in KiB: with ten million invites, the inner pages of the index of
-/// token hashes, which every new invite walks through, are about as large.
+/// The page cache of the writer in KiB. With ten million invites, the inner pages of the index of
+/// token hashes, which every insert walks through, take about as much.
 const WRITER_CACHE: i64 = 8000;
 
-/// How long to wait for another process (the command line beside the daemon) that holds the file.
+/// How long to wait for another process, such as the command line, that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often to try meanwhile, where SQLite does not wait by itself.
+/// The pause between two tries, where SQLite does not wait by itself.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// A store in an SQLite file.
@@ -57,7 +60,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file; with `make`, makes it where there is none.
+    /// Opens the file. With `make`, makes it where there is none.
     pub fn open(path: &Path, make: bool) -> Result<Self> {
         let file = printable(path.display());
         let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
@@ -82,7 +85,7 @@ impl Sqlite {
         })
     }
 
-    /// Opens a file that nobody changes, for reading alone.
+    /// Opens a file that nobody has open, to read it.
     pub fn open_closed(path: &Path) -> Result<Self> {
         let file = printable(path.display());
         let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
@@ -119,7 +122,7 @@ impl Sqlite {
         self.run_on(&self.reader, work).await
     }
 
-    /// Keeps other reads of this process waiting: for the command line.
+    /// Other reads of this process wait meanwhile. Only the command line uses it.
     pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let file = self.file.clone();
         self.reader
@@ -135,11 +138,11 @@ impl Sqlite {
             .await
     }
 
-    /// Takes what was erased out of the write-ahead log as well, by emptying it into the file.
+    /// Empties the write-ahead log into the file, so that the log has no erased text any more.
     pub async fn empty_log(&self) -> Result<()> {
         let file = self.file.clone();
         let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
-        // On the thread that is in no transaction.
+        // The reader is in no transaction.
         self.reader
             .run(move |connection: &mut Connection| {
                 let since = Instant::now();
@@ -152,14 +155,14 @@ impl Sqlite {
                     if since.elapsed() > BUSY_TIMEOUT {
                         return Err(StoreError::Locked(file.clone()));
                     }
-                    // Another connection is at it; for that one, SQLite does not wait.
+                    // SQLite does not wait for another connection that checkpoints.
                     std::thread::sleep(BUSY_PAUSE);
                 }
             })
             .await
     }
 
-    /// A thread has nothing else to do while the work waits, as that of a snapshot does.
+    /// Blocks the thread while the work waits: the thread has nothing else to do.
     async fn run_on<T: Send + 'static>(&self, thread: &SqliteThread, work: Work<T>) -> Result<T> {
         let file = self.file.clone();
         thread
@@ -168,22 +171,23 @@ impl Sqlite {
     }
 }
 
-/// Finds out whether SQLite may open the file and those that it keeps beside it, and creates the file where it is to be
-/// made. SQLite follows no link at the end of a path either, but it gives what it opens as root to the file's owner.
-/// `None`: there is no store.
+/// Checks whether SQLite may open the file and those beside it, and creates the file if `make` says
+/// so. SQLite follows no link at the end of a path either, but as root it gives what it opens to
+/// the file's owner. `None`: there is no store.
 fn prepare(folder: &Folder, name: &OsStr, make: bool) -> std::result::Result<Option<()>, FileError> {
     for ending in SIDE_FILES {
         folder.size_of(&with_ending(name, ending))?;
     }
     let mut size = folder.size_of(name)?;
     if size.is_none() && make {
-        // Only its owner may read it: it says who invites whom. SQLite gives its -wal and -shm files the same mode.
+        // Only its owner may read it, since it tells who invites whom. SQLite gives the files
+        // beside it the same mode.
         match folder.create(name, 0o600) {
             Ok(_) | Err(FileError::Exists(_)) => size = folder.size_of(name)?,
             Err(error) => return Err(error),
         }
     }
-    // An empty file is left where somebody began to make a store and came no further.
+    // An empty file is what a process leaves that was killed while it made a store.
     if size.is_none_or(|bytes| bytes == 0 && !make) {
         return Ok(None);
     }
@@ -205,27 +209,27 @@ fn unusable(file: &str, error: FileError) -> StoreError {
 
 fn connect(path: &Path, file: &str) -> Result<Connection> {
     let explained = |error: rusqlite::Error| explain(file, &error);
-    // Without SQLITE_OPEN_URI: a file may be named as an URI is.
+    // Without SQLITE_OPEN_URI: the name of a file may look like a URI.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(explained)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
-    // WAL mode is written to the file, so it has to be ours.
+    // Before WAL mode is set, which changes the file: it has to be ours.
     schema_of(&connection, file)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(explained)?;
-    // In WAL mode anything less may lose the last commits when the power goes.
+    // Anything less may lose the last commits in WAL mode when the power fails.
     connection.pragma_update(None, "synchronous", "FULL").map_err(explained)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(explained)?;
     connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(())).map_err(explained)?;
-    // A log that grew while somebody read for long becomes small again.
+    // A log that grew during a long read becomes small again.
     let log_bytes = i64::from(LOG_PAGES) * 4096;
     connection.pragma_update_and_check(None, "journal_size_limit", log_bytes, |_| Ok(())).map_err(explained)?;
-    // What is erased is to be gone from the file.
+    // Erased rows are overwritten.
     connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(explained)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
-/// How many migrations a file has seen. It is a store that this version knows, or empty.
+/// How many migrations a file has seen: a store that this version knows, or an empty file.
 fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
     let explained = |error: rusqlite::Error| explain(file, &error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explained);
@@ -244,7 +248,7 @@ fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
     }
 }
 
-/// Brings the schema up to date, all or nothing. Where it is, nobody who writes is waited for.
+/// Brings the schema up to date, all of it or nothing. Takes no lock where there is nothing to do.
 fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
     let explained = |error: rusqlite::Error| explain(file, &error);
     let known = MIGRATIONS.len() as i64;
@@ -253,7 +257,7 @@ fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
     }
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explained)?;
-    // Another process may just have done it.
+    // Another process may have done it meanwhile.
     let found = schema_of(&transaction, file)?;
     for migration in MIGRATIONS.iter().skip(found.unsigned_abs() as usize) {
         transaction.execute_batch(migration).map_err(explained)?;
@@ -277,7 +281,8 @@ mod tests {
     use super::statement::execute;
     use super::*;
 
-    /// How many steps of SQLite's machine each statement may take: a tenth of those for a look at every invite.
+    /// How many steps of SQLite's virtual machine a statement may take: a tenth of what a look at
+    /// every invite takes.
     const STEPS: i32 = 20_000;
 
     #[tokio::test]

@@ -1,9 +1,10 @@
-//! What is done with invites, statement by statement: the same text for both engines. Whatever writes runs in one
-//! transaction, and may be run again when a connection was lost and nobody knows whether that was committed: doing it
-//! twice changes nothing.
+//! What is done with invites, statement by statement: one text for both engines. Work that writes
+//! runs in one transaction. It may run again when a connection was lost and nobody knows whether it
+//! was committed, so doing it twice changes nothing.
 //!
-//! PostgreSQL runs this at READ COMMITTED. What two transactions must not do at the same time is kept apart by the row
-//! that both change (a use is taken by the UPDATE that proves there is one), or by a lock on a name.
+//! PostgreSQL runs this at READ COMMITTED. Transactions that must not run at the same time are kept
+//! apart by a row that both change (a use is taken by the UPDATE that proves that one is left), or
+//! by a lock on a name.
 
 mod account;
 mod insert;

@@ -82,8 +82,8 @@ impl StoreUrl {
     }
 }
 
-/// A PostgreSQL server, or several of which one is taken, and how the connection is encrypted. Neither `Debug` nor
-/// `Display` shows the password.
+/// A PostgreSQL server, or several of which one is taken, and how the connection is encrypted.
+/// Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresUrl {
     pub(super) config: Config,
@@ -99,7 +99,8 @@ pub(super) enum Tls {
     Prefer,
     /// `require`: encrypted. Who is at the other end is not known.
     Require,
-    /// `verify-full`: encrypted, and an authority that we trust says that the other end is the host.
+    /// `verify-full`: encrypted, and an authority that we trust says that the other end is the
+    /// host.
     VerifyFull(Authorities),
 }
 
@@ -115,7 +116,8 @@ pub(super) enum Authorities {
 impl PostgresUrl {
     fn parse(text: &str) -> Result<Self, String> {
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
-        // The first "@" would end the password, and the rest of it would be taken for a host, and shown.
+        // The first "@" would end the password, and the rest of it would be taken for a host, and
+        // shown.
         if address.matches('@').count() > 1 {
             return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
         }

@@ -16,7 +16,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// A server that asks `postgres` for no password and others for theirs, encrypted or not.
+    /// A server that asks everybody but `postgres` for a password, encrypted or not.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root, and belongs to the user that its package makes.

@@ -1,4 +1,5 @@
-//! What the tests of the store share: stores of their own in either engine, and invites to put into them.
+//! What the tests of the store share: stores of their own in either engine, and invites to put into
+//! them.
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
@@ -15,7 +16,8 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 pub mod cluster;
 pub mod relay;
 
-/// The variable with the URL of a PostgreSQL server in which databases can be made, without a database.
+/// The variable with the URL of a PostgreSQL server in which databases can be made, without a
+/// database.
 const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 
 /// What is in a store, each table by its key.
@@ -53,7 +55,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// Where a store is, which goes when this is dropped.
+/// The place of a store, which is removed when this is dropped.
 pub enum Place {
     Folder(tempfile::TempDir),
     Database(Database),
@@ -82,7 +84,7 @@ impl Place {
         }
     }
 
-    /// Runs statements of the test's own on the store.
+    /// Runs a test's own statements on the store.
     pub async fn run(&self, sql: &str) {
         self.query(sql).await;
     }
@@ -257,7 +259,7 @@ impl Scratch {
         }
     }
 
-    /// How often something stands in the files of an SQLite store.
+    /// How often a text occurs in the files of an SQLite store.
     pub fn in_files(&self, text: &str) -> usize {
         let files = std::fs::read_dir(self.place.folder()).unwrap();
         let bytes = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());

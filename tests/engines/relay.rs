@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-/// What becomes of the next COMMIT. The connections after it are left alone.
+/// What happens to the next COMMIT. Later connections are left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
@@ -96,7 +96,7 @@ async fn pass(mut client: TcpStream, server: u16, fault: Arc<AtomicU8>, held: Ar
                     }
                     Fault::CutAfterCommit => {
                         server.write_all(&asked[..length]).await.unwrap();
-                        // The answer says that it is done; nobody gets to see it.
+                        // The answer says that it is done, and gets lost.
                         assert_ne!(server.read(&mut answered).await.unwrap(), 0);
                         return struck.notify_one();
                     }

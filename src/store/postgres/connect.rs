@@ -22,14 +22,14 @@ use crate::texts::printable;
 /// The variable that holds the password, where the URL does not.
 const PASSWORD_VARIABLE: &str = "PGPASSWORD";
 
-/// What the server shows to its operator.
+/// The name under which the server lists our connections.
 const APPLICATION: &str = "easy-invite";
 
 /// The longest file with passwords or certificates that is read.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 
-/// How to connect: with the password, from wherever it is, and with the time that all hosts have together. A connection
-/// that is silent for `silence` counts as lost.
+/// How to connect, with the password from wherever it is. All hosts together get `patience`. A
+/// connection that is silent for `silence` counts as lost.
 pub fn config(url: &PostgresUrl, patience: Duration, silence: Duration) -> Config {
     let mut config = url.config.clone();
     let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
@@ -49,7 +49,8 @@ pub fn config(url: &PostgresUrl, patience: Duration, silence: Duration) -> Confi
     config
 }
 
-/// The password in the password file, by its first line that fits one of the hosts: they hold the same database.
+/// The password in the first line of the password file that fits one of the hosts, which hold the
+/// same database.
 fn password_in_file(url: &PostgresUrl) -> Option<String> {
     let file = password_file()?;
     let user = url.config.get_user().unwrap_or_default();
@@ -65,7 +66,7 @@ fn password_file() -> Option<String> {
     let path = std::env::var_os("PGPASSFILE").map(PathBuf::from).or_else(|| Some(home()?.join(".pgpass")))?;
     let file = File::open(&path).ok()?;
     let metadata = file.metadata().ok()?;
-    // Commands show what is logged under this name, and else nothing of the store.
+    // Commands show what is logged under this target, and nothing else of the store.
     let unused =
         |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", printable(path.display()));
     if !metadata.is_file() {
@@ -81,8 +82,8 @@ fn password_file() -> Option<String> {
     Some(text)
 }
 
-/// The password in a line `host:port:database:user:password`, if it is for this connection (PostgreSQL's documentation,
-/// "The Password File").
+/// The password in a line `host:port:database:user:password`, if it is for this connection
+/// (PostgreSQL's documentation, "The Password File").
 fn password_in(line: &str, wanted: [&str; 4]) -> Option<String> {
     if line.starts_with('#') {
         return None;
@@ -153,9 +154,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Takes every certificate. `prefer` and `require` keep out those who only listen; they do not tell who is at the other end
-/// (PostgreSQL's documentation, "SSL Support"), and most servers have a certificate that nobody has signed. The server has
-/// to own the certificate's key all the same: the password may be bound to it (RFC 5929).
+/// Accepts every certificate. `prefer` and `require` keep out those who only listen. They do not
+/// tell who is at the other end (PostgreSQL's documentation, "SSL Support"), since most servers
+/// have a certificate that no authority signed. The server still has to own the certificate's key,
+/// because the password may be bound to it (RFC 5929).
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
 

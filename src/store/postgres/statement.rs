@@ -1,4 +1,4 @@
-//! Values and rows as PostgreSQL's library has them, and its errors in words.
+//! Values and rows in the form of PostgreSQL's library, and its errors in words.
 
 use std::error::Error as _;
 use std::io;
@@ -50,14 +50,14 @@ fn of_tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// PostgreSQL's error in words that say what to do. `Unreachable`: it can be tried again.
+/// PostgreSQL's error in words that say what to do. `Unreachable`: the work can be tried again.
 pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
     let name = name.to_owned();
     let Some(of_server) = error.as_db_error() else {
         let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
         let text = with_cause(error);
         return match connection {
-            // It is not the network: the server has a certificate that is not taken.
+            // Not the network: the server's certificate is refused.
             true if matches!(of_tls(error), Some(rustls::Error::InvalidCertificate(_))) => {
                 StoreError::Unopenable(name, text)
             }
@@ -68,7 +68,7 @@ pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
             false => StoreError::Other(name, text),
         };
     };
-    // Not the details: they may show what is in a row.
+    // Without the details, which may quote a row.
     let text = of_server.message().to_owned();
     let code = of_server.code();
     match code {
@@ -79,7 +79,8 @@ pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
         &SqlState::DISK_FULL => StoreError::Full(name),
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(name, text),
         &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => StoreError::Unreachable(name, text),
-        // Class 08: the connection; 57P: the server goes, comes, or crashed; 53: it has too much to do.
+        // Class 08: the connection. 57P: the server stops, starts or has crashed. 53: it is
+        // overloaded.
         code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => {
             StoreError::Unreachable(name, text)
         }

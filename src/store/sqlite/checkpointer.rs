@@ -1,8 +1,9 @@
-//! A thread that copies what was committed from the write-ahead log into the file, beside the one that commits.
+//! A thread that copies committed pages from the write-ahead log into the file, beside the writer.
 //!
-//! SQLite lets the connection that commits do this once the log is long, and whoever wants the next commit waits meanwhile: with many
-//! invites, for hundreds of pages in as many places. Here, that connection finds little left to copy then. It has to do that little
-//! itself: the log begins anew only where nothing is left, and while it commits, something always is.
+//! By default, SQLite has the writer do this when the log is long, and the next commit waits
+//! meanwhile. With many invites, that means hundreds of pages in as many places. Thanks to this
+//! thread, the writer finds little left to copy. That little it must copy itself: the log starts
+//! anew only when nothing is left, and during a commit something always is.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -12,10 +13,10 @@ use rusqlite::Connection;
 
 use super::statement::{explain, query};
 
-/// How long to wait after a commit: pages that change again and again are written into the file once.
+/// How long to wait after a commit. A page that changes again and again is then copied once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The thread. When this is dropped, it ends, and closes its connection.
+/// The thread. Dropping this ends it and closes its connection.
 pub struct Checkpointer {
     news: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -33,9 +34,9 @@ impl Checkpointer {
         Ok(Checkpointer { news: Some(sender), thread: Some(thread) })
     }
 
-    /// Says that there may be something new in the log. Never waits.
+    /// Tells the thread that the log may have grown. Never waits.
     pub fn look(&self) {
-        // Where the thread was told and has not begun, it knows enough.
+        // A thread that was told already and has not started knows enough.
         self.news.as_ref().map(|news| news.try_send(()));
     }
 }
@@ -55,16 +56,16 @@ fn checkpoint_until_closed(connection: &Connection, news: &Receiver<()>, file: &
             match news.recv_timeout(begin.saturating_duration_since(Instant::now())) {
                 Ok(()) => (),
                 Err(RecvTimeoutError::Timeout) => break,
-                // The last to close the file empties the log.
+                // The last connection to close empties the log.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-        // Where another process is at it, or reads what is still needed, the next time does.
+        // If another process checkpoints, or still reads old pages, the next round copies them.
         let copied = query(connection, "PRAGMA wal_checkpoint(PASSIVE)", &[]);
         if let Err(error) = &copied
             && !has_failed
         {
-            tracing::warn!(error = %explain(file, error), "the log of the store cannot be copied into its file, and grows");
+            tracing::warn!(error = %explain(file, error), "the store's log cannot be copied into its file, and grows");
         }
         has_failed = copied.is_err();
     }

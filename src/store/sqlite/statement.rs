@@ -37,7 +37,7 @@ fn value_of(value: rusqlite::types::Value) -> Value {
         rusqlite::types::Value::Integer(number) => Value::Integer(number),
         rusqlite::types::Value::Text(text) => Value::Text(text),
         rusqlite::types::Value::Blob(bytes) => Value::Bytes(bytes),
-        // No column of ours has such values; whoever reads it finds that it is no number.
+        // No column of ours has such values. The reader will find that it is no integer.
         rusqlite::types::Value::Real(number) => Value::Text(number.to_string()),
     }
 }
@@ -52,7 +52,7 @@ pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full(file),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
         Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
-        // Linux makes a file system read-only when it finds it damaged, under whoever writes to it.
+        // Linux makes a damaged file system read-only while programs use it.
         Some(ErrorCode::SystemIoFailure) => {
             StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
         }

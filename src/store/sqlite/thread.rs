@@ -1,9 +1,10 @@
-//! A thread that owns an SQLite connection and does what is sent to it.
+//! A thread that owns an SQLite connection and runs the jobs that are sent to it.
 //!
-//! The writing one commits in groups: whatever waits when it starts a transaction goes into that transaction, and every
-//! caller hears of its result after the commit, never before. One sync of the disk serves them all. Where one of a group
-//! fails, which is rare, nothing of that transaction is kept, and each is done once more in a transaction of its own:
-//! savepoints would cost all others a copy of every page that they change.
+//! The writer commits in groups. All jobs that wait when it starts a transaction go into that
+//! transaction, and every caller hears its result after the commit, never before. One sync of the
+//! disk serves them all. If one job fails, which is rare, the transaction is undone, and each job
+//! runs once more in its own. Savepoints would cost all others a copy of every page that they
+//! change.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -17,21 +18,21 @@ use super::statement::{execute, explain};
 use crate::store::deadline::begin_by;
 use crate::store::error::StoreError;
 
-/// How many jobs may wait before callers have to wait themselves.
+/// How many jobs may wait before callers have to wait to add one.
 const WAITING_JOBS: usize = 1024;
 
-/// How many jobs share one commit at the most: bounds how long the first of them waits.
+/// How many jobs share one commit at most. This bounds how long the first of them waits.
 const GROUP: usize = 512;
 
-/// Something to do with the connection, and somebody who waits for it.
+/// Work for the connection, and a caller who waits for it.
 trait Job: Send {
-    /// Does it, or does it once more.
+    /// Does the work, possibly for the second time.
     fn run(&mut self, connection: &mut Connection);
 
-    /// Whether that ended in an error: what it did must not be kept.
+    /// Whether the work failed, so that its changes must not be kept.
     fn has_failed(&self) -> bool;
 
-    /// Tells whoever waits how it ended, once the transaction is committed (`Ok`) or lost (`Err`).
+    /// Tells the caller the result, once the transaction is committed (`Ok`) or lost (`Err`).
     fn report(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -39,7 +40,7 @@ trait Job: Send {
 type Group = Vec<Box<dyn Job>>;
 
 struct Task<T, W> {
-    /// What has not been begun: whoever asks takes it back when that takes too long.
+    /// Work that has not begun. The caller takes it back when that takes too long.
     offered: Arc<Mutex<Option<W>>>,
     begun: Option<W>,
     result: Option<Result<T, StoreError>>,
@@ -59,23 +60,23 @@ impl<T: Send, W: Fn(&mut Connection) -> Result<T, StoreError> + Send> Job for Ta
 
     fn report(self: Box<Self>, committed: Result<(), StoreError>) {
         let not_run = StoreError::Other(self.file, "the work was not done".to_owned());
-        // Whoever asked may have gone; the work is done all the same.
+        // The caller may be gone; the work is done all the same.
         let result = self.result.unwrap_or(Err(not_run));
         drop(self.caller.send(committed.and(result)));
     }
 }
 
-/// The way to a thread that owns a connection. Dropping the last of these waits until the thread has done what was sent
-/// to it and has closed the connection.
+/// The way to a thread that owns a connection. Dropping the last of these waits until the thread
+/// has run all jobs and closed the connection.
 #[derive(Clone)]
 pub struct SqliteThread {
     jobs: mpsc::Sender<Box<dyn Job>>,
     file: String,
-    // Below `jobs`, and so dropped after it: when the last of these goes, nobody can send any more.
+    // Dropped after `jobs`, because it is declared below: nobody can send jobs any more.
     _ended: Arc<Ended>,
 }
 
-/// A thread that is waited for.
+/// A thread that is joined when this is dropped.
 struct Ended(Option<JoinHandle<()>>);
 
 impl Drop for Ended {
@@ -85,13 +86,13 @@ impl Drop for Ended {
 }
 
 impl SqliteThread {
-    /// Starts the thread that reads.
+    /// Starts a thread that reads.
     pub fn reader(connection: Connection, file: &str) -> Result<Self, StoreError> {
         Self::start("store-reader", file, move |jobs, _| read_until_closed(connection, jobs))
     }
 
-    /// Starts the thread that writes: its jobs run in transactions that they share. `beside` is a connection to the same
-    /// file.
+    /// Starts a thread that writes: its jobs share transactions. `beside` is another connection to
+    /// the file.
     pub fn writer(connection: Connection, beside: Connection, file: &str) -> Result<Self, StoreError> {
         let checkpointer = Checkpointer::start(beside, file.to_owned());
         let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(file.to_owned(), error.to_string()))?;
@@ -112,7 +113,7 @@ impl SqliteThread {
         Ok(SqliteThread { jobs: sender, file, _ended: Arc::new(Ended(Some(thread))) })
     }
 
-    /// Runs `work` on the thread and returns its result once that is durable.
+    /// Runs `work` on the thread, and returns its result once that is durable.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -156,7 +157,8 @@ fn write_until_closed(
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
                 let committed = commit(&mut connection, &mut alone, &mut |_| ());
-                // What keeps this one from being stored, keeps the others: nobody waits for a lock once for each of them.
+                // What keeps this job from being committed keeps the others, too. They do not each
+                // wait for a lock.
                 if committed.is_err() {
                     alone.extend(rest.by_ref());
                 }
@@ -169,7 +171,7 @@ fn write_until_closed(
     }
 }
 
-/// Tells those who wait for the jobs of a group how it ended.
+/// Tells the callers of a group how it ended.
 fn report(group: Group, committed: rusqlite::Result<Committed>, file: &str) {
     let committed = committed.map(drop).map_err(|error| explain(file, &error));
     if let Err(error) = &committed {
@@ -180,15 +182,16 @@ fn report(group: Group, committed: rusqlite::Result<Committed>, file: &str) {
     }
 }
 
-/// How much of what a group did is kept.
+/// How much of a group's work is kept.
 #[derive(Debug, PartialEq)]
 enum Committed {
     All,
-    /// One of them has failed.
+    /// One of the jobs failed.
     Nothing,
 }
 
-/// Runs the jobs of `group` in one transaction, up to the first that fails. When all are done, `more` may add some.
+/// Runs the jobs of `group` in one transaction, up to the first that fails. When all are done,
+/// `more` may add some.
 fn commit(
     connection: &mut Connection,
     group: &mut Group,
@@ -199,7 +202,7 @@ fn commit(
     while let Some(job) = group.get_mut(done) {
         job.run(connection);
         if job.has_failed() {
-            // Some errors (a full disk) have ended the transaction.
+            // Some errors, such as a full disk, end the transaction.
             if !connection.is_autocommit() {
                 execute(connection, "ROLLBACK", &[])?;
             }

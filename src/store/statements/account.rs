@@ -1,4 +1,4 @@
-//! Accounts that came by an invite, and what ends or goes with an account.
+//! Accounts that registered with an invite, and what ends with an account.
 
 use jid::BareJid;
 use jiff::Timestamp;
@@ -10,22 +10,23 @@ use crate::store::error::Result;
 use crate::store::row::Value;
 use crate::store::session::Session;
 
-/// What was erased of somebody.
+/// What was erased of a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Uses that are being made at this moment, by or through the person. If there are any, nothing was erased.
+    /// Open reservations by the person or of their invites. If there are any, nothing was erased.
     pub open: u64,
     /// Invites that the person made, or that named them.
     pub invites: u64,
     /// Uses of other people's invites, which now name nobody.
     pub uses: u64,
-    /// Accounts that the person had invited, of which that is not known any more.
+    /// Accounts that the person had invited, whose inviter is now unknown.
     pub invited: u64,
-    /// It was known who had invited the person.
+    /// Whether it was known who had invited the person.
     pub known: bool,
 }
 
-/// Stands for a person who was forgotten, in the uses of other people's invites (RFC 2606: nobody has this domain).
+/// Stands for a forgotten person in uses of other people's invites. Nobody has this domain (RFC
+/// 2606).
 const FORGOTTEN: &str = "forgotten.invalid";
 
 pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
@@ -45,7 +46,7 @@ pub async fn account_deleted(
     deleted_at: Timestamp,
     now: Timestamp,
 ) -> Result<u64> {
-    // The "+" keeps SQLite from walking through every invite of the host by age.
+    // The "+" keeps SQLite from reading every invite of the host in the order of their age.
     let sql = format!(
         "UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND +created_at <= $2 \
          AND (inviter = $3 OR (type = 'password-reset' AND host = $4 AND username = $5))"
@@ -67,11 +68,11 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str()).await?;
-    // Whoever is reserving a use of one of these at this moment is counted.
+    // So that a use that is being reserved at this moment is counted.
     let named = "(inviter = $1 OR (host = $2 AND username = $3))";
     let names = || [jid(), host.into(), username.into()];
     take_rows(session, named, &names()).await?;
-    // Uses whose fate is open still need the names: they are settled first.
+    // An open use still needs the names. It has to be settled first.
     let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
     let rows = session.query(open, &[jid(), jid()]).await?;

@@ -19,18 +19,18 @@ pub struct Quota {
     pub pending: Option<u32>,
 }
 
-/// What came of trying to keep a new invite.
+/// What came of storing a new invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Insertion {
-    /// It is kept.
+    /// It is stored.
     Kept,
     /// Another pending invite reserves its username.
     UsernameReserved,
-    /// An account of that name is in the making, or was made since this was asked.
+    /// An account of that name is being registered, or was since `now`.
     UsernameInProgress,
     /// The inviter has made as many within 24 hours as the quota allows.
     TooManyToday {
-        /// When the first of these is a day old.
+        /// When the oldest of these is a day old.
         again_at: Timestamp,
     },
     /// As many invites of the inviter are pending as the quota allows.
@@ -40,7 +40,7 @@ pub enum Insertion {
     },
 }
 
-/// The time in which a quota counts what somebody makes.
+/// The time over which a quota counts.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
@@ -53,7 +53,7 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     if let Some(inviter) = limited {
         session.lock(&format!("invites of {inviter}")).await?;
     }
-    // It may be there already, when this is run again. It must not stand in its own way then.
+    // When this runs again, the invite may be there already, and must not stand in its own way.
     let kept = "SELECT 1 FROM invite WHERE id = $1 AND token_hash = $2";
     let kept_values = [invite.id.as_str().into(), Value::Bytes(invite.token_hash.0.into())];
     let may_be_refused = reserved.is_some() || limited.is_some();
@@ -94,14 +94,14 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
         invite.created_at.into(),
         invite.expires_at.into(),
     ];
-    // Nothing is inserted if the first try has been committed only now.
+    // Nothing is inserted if the first try was committed only now.
     if session.execute(sql, &values).await? == 0 && session.query_one(kept, &[id, token_hash]).await?.is_none() {
         return Err(StoreError::Other(session.name.to_owned(), format!("there is another invite {}", invite.id)));
     }
     Ok(Insertion::Kept)
 }
 
-/// Whether an inviter has as many invites as they may have.
+/// Why an inviter may not have one more invite, if so.
 async fn over_quota(
     session: &mut Session<'_>,
     inviter: &BareJid,
@@ -110,7 +110,8 @@ async fn over_quota(
 ) -> Result<Option<Insertion>> {
     if let Some(per_day) = quota.per_day {
         let since = now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
-        // The day's oldest, of as many as there may be: when it leaves the day, there is room for one.
+        // The newest of the day, as many as the quota allows. When the last of these is a day old,
+        // there is room for one.
         let sql = "SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
                    ORDER BY created_at DESC LIMIT $3";
         let rows = session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()]).await?;
@@ -121,7 +122,7 @@ async fn over_quota(
         }
     }
     if let Some(pending) = quota.pending {
-        // Which index this reads is said by how it is written: none of what has ended.
+        // Written so that the index `pending_by_inviter` is read, which has nothing that has ended.
         let pending_of = "SELECT expires_at FROM invite WHERE issuer = 'user' AND revoked_at IS NULL \
              AND (max_uses IS NULL OR uses < max_uses) AND inviter = $1";
         let sql = format!(
@@ -137,7 +138,8 @@ async fn over_quota(
     Ok(None)
 }
 
-/// Is an account in the making, or was it made since `now`, when somebody asked whether it exists?
+/// Whether an account is being registered, or was since `now`, when the caller asked whether it
+/// exists.
 async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
     let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
     Ok(!reserved_for(session, account.clone()).await?.is_empty()

@@ -1,4 +1,4 @@
-//! Invites: how they stand in a row, and how they are found, listed, revoked and purged.
+//! Invites: their rows, and how they are found, listed, revoked and purged.
 
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
@@ -11,15 +11,15 @@ use crate::store::session::Session;
 /// Which invites to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this host alone.
+    /// Only of this host.
     pub host: Option<DomainPart>,
-    /// Of this inviter alone.
+    /// Only of this inviter.
     pub inviter: Option<BareJid>,
-    /// In this state alone.
+    /// Only in this state.
     pub state: Option<State>,
 }
 
-/// An invite that is pending at $1, as far as its own row tells.
+/// An invite that is pending at $1.
 pub const PENDING: &str =
     "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
 
@@ -74,7 +74,7 @@ pub async fn username_reserved(session: &mut Session<'_>, account: BareJid, now:
     reserving_invite(session, &account, None, now).await
 }
 
-/// Does a pending invite, other than `except`, reserve the account's username?
+/// Whether a pending invite other than `except` reserves the account's username.
 pub async fn reserving_invite(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -98,7 +98,8 @@ pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Ti
     if filter.host.is_some() || filter.inviter.is_some() {
         return list_of(session, &filter, limit, now).await;
     }
-    // Invites are found in order for each host; of ten million, no more is read than is listed.
+    // The invites of each host are read in order. Of ten million invites, only those that are
+    // listed are read.
     let mut found = Vec::new();
     for host in hosts(session).await? {
         found.extend(list_of(session, &Filter { host: Some(host), ..filter.clone() }, limit, now).await?);
@@ -108,11 +109,12 @@ pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Ti
     Ok(found)
 }
 
-/// The hosts to which there are invites: one step in an index for each.
+/// The hosts that have invites: one step in an index for each.
 async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
     let sql = "WITH RECURSIVE hosts (host) AS ( \
              SELECT min(host) FROM invite \
-             UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts WHERE host IS NOT NULL) \
+             UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts \
+             WHERE host IS NOT NULL) \
          SELECT host FROM hosts WHERE host IS NOT NULL";
     let rows = session.query(sql, &[]).await?;
     session.read(rows, |row| row.required(0, host_of))
@@ -133,7 +135,7 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
     }
     if let Some(host) = &filter.host {
         values.push(host.as_str().into());
-        // An inviter's invites are found by the inviter, not among all those of the host.
+        // The "||" keeps the index of hosts out: an inviter's invites are found by the inviter.
         let column = if filter.inviter.is_some() { "host || ''" } else { "host" };
         conditions.push(format!("{column} = ${}", values.len()));
     }
@@ -161,12 +163,12 @@ pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now:
 }
 
 pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u32) -> Result<u64> {
-    // A use whose fate is open keeps its invite: it may still have to be redeemed or given back.
-    // Each part ends by itself: of millions that ended, no more is read than is removed.
+    // An invite with an open use stays: the use may still have to be redeemed or given back.
+    // Each part has its own limit: of millions that have ended, only those to remove are read.
     let sql = "DELETE FROM invite WHERE taken = uses AND id IN ( \
              SELECT id FROM (SELECT id FROM invite WHERE expires_at < $1 AND taken = uses LIMIT $2) AS expired \
              UNION SELECT id FROM (SELECT id FROM invite WHERE revoked_at < $1 AND taken = uses LIMIT $2) AS revoked \
-             UNION SELECT id FROM (SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses LIMIT $2) AS used \
-             LIMIT $2)";
+             UNION SELECT id FROM (SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses LIMIT $2) \
+             AS used LIMIT $2)";
     session.execute(sql, &[ended_before.into(), limit.into()]).await
 }

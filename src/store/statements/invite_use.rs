@@ -9,28 +9,28 @@ use crate::store::error::Result;
 use crate::store::row::Value;
 use crate::store::session::Session;
 
-/// What came of trying to take a use of an invite.
+/// What came of reserving a use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// It is reserved.
     Reserved,
-    /// The invite was taken back meanwhile, or is no longer there.
+    /// The invite is revoked, or no longer there.
     Gone,
     /// Every use is redeemed.
     UsedUp,
     /// Another pending invite reserves the username.
     UsernameReserved,
-    /// Nothing is free as long as these reservations stand; their fate may be learnt.
+    /// No use is free while these reservations are open. They may be settled.
     Contended(Vec<(Use, Invite)>),
 }
 
-/// How many standing reservations a contended claim names at the most.
+/// How many open reservations a contended claim names at most.
 const CONTENDED: u32 = 16;
 
 pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
     let (invite, account) = (wanted.invite.as_str(), wanted.account.as_str());
     session.lock(account).await?;
-    // The account may be in the making elsewhere, by this invite or by another.
+    // The account may be being registered elsewhere, with this invite or another.
     let standing = reservations(session, "redeemed_at IS NULL AND account = $1", &[account.into()], CONTENDED).await?;
     if standing.iter().any(|(reserved, _)| reserved.id == wanted.id) {
         return Ok(Claim::Reserved); // this is run again
@@ -81,11 +81,11 @@ pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timesta
     };
     let sql = "UPDATE invite_use SET redeemed_at = $1 WHERE id = $2 AND redeemed_at IS NULL";
     if session.execute(sql, &[now.into(), reservation.as_str().into()]).await? == 0 {
-        // Somebody else was quicker: redeemed, or given back at this very moment.
+        // Another caller was quicker: it is redeemed, or has just been given back.
         let still = session.query_one("SELECT 1 FROM invite_use WHERE id = $1", &[reservation.as_str().into()]).await?;
         return Ok(still.map(|_| (used, false)));
     }
-    // The clock may have been set back since the use before this one.
+    // The clock may have been set back since the last use.
     let sql = "UPDATE invite SET uses = uses + 1, \
              last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
     session.execute(sql, &[now.into(), used.invite.as_str().into()]).await?;
@@ -112,7 +112,7 @@ pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Res
     give_back(session, "server = $1", server.as_str().into()).await
 }
 
-/// Gives back the reserved uses under a condition of our own, and returns how many.
+/// Gives back the reserved uses under a condition, and returns how many.
 async fn give_back(session: &mut Session<'_>, condition: &str, value: Value) -> Result<u64> {
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
     let rows = session.query(&sql, &[value]).await?;
@@ -139,13 +139,13 @@ pub async fn reserved_until(
         return Ok(Vec::new());
     }
     let mut values = vec![instant.into(), now.into()];
-    // What was reserved before anybody asked for the server may be looked into by every one of them.
+    // A reservation without a server is open to every hook of its host.
     for (host, server) in &hooks {
         values.extend([host.as_str().into(), server.as_str().into(), host.as_str().into(), "".into()]);
     }
     let pairs: Vec<_> = (3..values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
-    // The invites of a host take turns, and so do the hosts. What was reserved in the future was reserved before the
-    // clock was set back.
+    // The invites of a host take turns, and so do the hosts. A reservation dated in the future is
+    // older than a clock that was set back.
     let table = "(SELECT *, row_number() OVER (PARTITION BY invite ORDER BY reserved_at, id) AS turn FROM invite_use \
          WHERE redeemed_at IS NULL AND (reserved_at <= $1 OR reserved_at > $2)) AS invite_use";
     let condition = format!(
@@ -173,7 +173,7 @@ pub async fn used_under(
     Ok(uses.into_iter().find(|((used, _), _)| used.id.starts_with(&prefix)))
 }
 
-/// Reservations with their invites, under a condition of our own.
+/// Reservations with their invites, under a condition.
 async fn reservations(
     session: &mut Session<'_>,
     condition: &str,
@@ -183,7 +183,7 @@ async fn reservations(
     Ok(uses(session, condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
 }
 
-/// Uses with their invites, and whether they are redeemed, under a condition of our own.
+/// Uses with their invites, and whether they are redeemed, under a condition.
 async fn uses(
     session: &mut Session<'_>,
     condition: &str,
@@ -193,7 +193,7 @@ async fn uses(
     uses_from(session, "invite_use", condition, values, limit).await
 }
 
-/// As [`uses`], from a table that has the columns of `invite_use`.
+/// As [`uses`], from a table with the columns of `invite_use`.
 async fn uses_from(
     session: &mut Session<'_>,
     table: &str,
@@ -201,7 +201,8 @@ async fn uses_from(
     values: &[Value],
     limit: u32,
 ) -> Result<Vec<((Use, Invite), bool)>> {
-    // Uses come first: SQLite takes the tables of a CROSS JOIN in this order, and would otherwise read every invite of a host.
+    // Uses come first: SQLite reads the tables of a CROSS JOIN in this order. Otherwise it would
+    // read every invite of a host.
     let sql = format!(
         "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
          FROM {table} CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"

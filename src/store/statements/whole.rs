@@ -9,9 +9,9 @@ use crate::store::session::{Engine, Session};
 pub struct Contents {
     /// Invites in any state.
     pub invites: u64,
-    /// Their uses, open ones among them.
+    /// Their uses, open ones included.
     pub uses: u64,
-    /// Accounts of which is known who invited them.
+    /// Accounts whose inviters are known.
     pub accounts: u64,
 }
 
@@ -37,7 +37,7 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
     session.read(rows, |row| row.text(0))
 }
 
-/// Whether the file is whole, and the counters of every invite agree with its uses.
+/// Whether the file is intact, and the counters of every invite agree with its uses.
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
     if let Engine::Sqlite(_) = session.engine {
@@ -47,12 +47,12 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
             return corrupt(session, problem);
         }
     }
-    // Only the uses of those that have any are counted, by an index: of ten million invites, few have.
+    // Counts only the uses of invites that have any, by an index: of ten million invites, few have.
     let sql = "SELECT id FROM invite WHERE taken > max_uses OR (taken <> 0 OR uses <> 0) AND \
              (taken <> (SELECT count(*) FROM invite_use WHERE invite = invite.id) OR \
              uses <> (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)) \
-         UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite WHERE invite.id = invite_use.invite AND taken = 0 \
-         LIMIT 1";
+         UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite \
+         WHERE invite.id = invite_use.invite AND taken = 0 LIMIT 1";
     let rows = session.query(sql, &[]).await?;
     match session.read(rows, |row| row.text(0))?.pop() {
         Some(id) => corrupt(session, format!("the uses of invite {id} are not as many as were counted")),
