@@ -249,7 +249,7 @@ fn wrong_types_are_named() {
     );
     assert_refused(format!("hosts = 3\n{COMPONENT}"), "config.toml:1: hosts: expected a table, found integer 3");
     assert_refused("component = 5\n", "config.toml:1: component: expected a table, found integer 5");
-    // Neither a string, which may be a secret whose key is in the wrong table, nor a list is a table.
+    // A string in the place of a table may be a secret whose key is in the wrong table.
     for (value, found) in [("\"hunter2\"", "a string"), ("[\"a\", \"hunter2\"]", "a list")] {
         assert_refused(
             format!("{COMPONENT}[hosts]\nsecret = {value}\n"),

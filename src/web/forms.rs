@@ -80,8 +80,8 @@ impl Sent {
         };
         let password = if self.made_chosen { &self.made } else { &self.password };
         password::check(password, username.as_str()).map_err(FormError::Password)?;
-        // The same whenever the form is sent again with the same answers. The secrets in it keep others
-        // from learning the password by trying.
+        // The same whenever the form is sent again with the same answers. The secrets in it keep
+        // others from learning the password by trying.
         let mut hash = Sha256::new();
         for part in [&self.form, token.reveal(), username.as_str(), password] {
             hash.update(part.len().to_be_bytes());
