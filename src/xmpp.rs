@@ -31,7 +31,7 @@ use crate::secret::Secret;
 use crate::texts::Languages;
 use command::Sessions;
 use router::Router;
-use serve::{Ended, serve};
+use serve::serve;
 use wire::LoginError;
 
 /// The first wait before connecting again. It doubles up to [`LONGEST_WAIT`].
@@ -84,15 +84,11 @@ pub async fn run(
                 let ended = serve(wire, &router, &mut questions, &stop).await;
                 greeting.abort();
                 invites.parted();
-                match ended {
-                    Ended::Stopped => return,
-                    Ended::Lost(reason) => {
-                        if since.elapsed() >= GOOD_SESSION {
-                            wait = Duration::ZERO;
-                        }
-                        format!("the connection to the chat server was lost: {reason}")
-                    }
+                let Err(reason) = ended else { return };
+                if since.elapsed() >= GOOD_SESSION {
+                    wait = Duration::ZERO;
                 }
+                format!("the connection to the chat server was lost: {reason}")
             }
         };
         tracing::warn!("{problem}");
@@ -117,8 +113,8 @@ pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
     match wire::login(io, config.jid.as_str(), config.secret.reveal()).await {
         Err(error) => what_to_change(&error, config),
         Ok(wire) => match serve(wire, &router(config, invites), questions, stop).await {
-            Ended::Stopped => "stopped".to_owned(),
-            Ended::Lost(reason) => reason,
+            Ok(()) => "stopped".to_owned(),
+            Err(reason) => reason,
         },
     }
 }

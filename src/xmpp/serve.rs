@@ -59,15 +59,6 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long nothing may have come in before a clean end: the chat server may still be writing.
 const LINGER: Duration = Duration::from_millis(300);
 
-/// How a session ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// As asked, with everything answered.
-    Stopped,
-    /// The connection is gone. The text says how.
-    Lost(String),
-}
-
 /// The replies to a stanza, and the sender whose request they answer, if it was counted.
 type Answered = (Vec<Element>, Option<Sender>);
 
@@ -85,13 +76,16 @@ struct Session<'a, Io> {
     heard: Instant,
 }
 
-/// Serves until `stop`, or until the connection is lost.
+/// Serves until `stop`. Then answers what is in flight, and closes the stream.
+///
+/// # Errors
+/// The reason, in words, if the connection is lost before.
 pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     wire: Wire<Io>,
     router: &Arc<Router>,
     questions: &mut Questions,
     stop: &CancellationToken,
-) -> Ended {
+) -> Result<(), String> {
     let mut session = Session {
         wire,
         router,
@@ -106,7 +100,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     loop {
         if stopping.is_some_and(|since| session.is_done(since)) {
             session.wire.close().await;
-            return Ended::Stopped;
+            return Ok(());
         }
         let writable = session.wire.unsent_since().is_none();
         let reading = session.answers.len() < MOST_WAITING;
@@ -129,11 +123,11 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                 Ok(())
             }
         };
-        if let Err(reason) = still_there {
+        if still_there.is_err() {
             // What came in before is begun all the same: the server may not say again that an
             // account is gone.
             while session.answers.next().now_or_never().flatten().is_some() {}
-            return Ended::Lost(reason);
+            return still_there;
         }
     }
 }
@@ -227,6 +221,9 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
     /// Begins to answer a stanza. An answer of the hook goes to the asker, and needs none itself.
     fn begin(&mut self, stanza: Stanza) -> Option<BoxFuture<'static, Answered>> {
         let at_once = |replies: Vec<Element>| Some(ready((replies, None)).boxed());
+        let refuse = |stanza: &Element, condition, text: &str| {
+            at_once(error_reply(stanza, error(ErrorType::Modify, condition, text)).into_iter().collect())
+        };
         match stanza {
             Stanza::Request(request) => Some(self.begin_request(request)),
             Stanza::Answer { from, id, outcome } => {
@@ -236,14 +233,11 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
             Stanza::Presence(presence) => at_once(self.router.presence(&presence)),
             Stanza::Refused(stanza, why) => {
                 tracing::debug!(from = stanza.attr("from"), why, "a stanza was refused");
-                let error =
-                    error(ErrorType::Modify, DefinedCondition::PolicyViolation, format!("This stanza is {why}"));
-                at_once(error_reply(&stanza, error).into_iter().collect())
+                refuse(&stanza, DefinedCondition::PolicyViolation, &format!("This stanza is {why}"))
             }
             Stanza::Bad(stanza) => {
                 let text = "An IQ has a type, and a request has exactly one payload";
-                let error = error(ErrorType::Modify, DefinedCondition::BadRequest, text);
-                at_once(error_reply(&stanza, error).into_iter().collect())
+                refuse(&stanza, DefinedCondition::BadRequest, text)
             }
             Stanza::Other => None,
         }
