@@ -207,6 +207,10 @@ fn unknown_keys_are_named_with_the_known_ones() {
         &format!("config.toml:5: hosts.\"example.org\".allow_user_invite: unknown key, expected one of {HOST_KEYS}"),
     );
     assert_refused(
+        format!("{COMPONENT}{HOST}[hosts.\"example.org\".friends.x]\n"),
+        &format!("config.toml:5: hosts.\"example.org\".friends: unknown key, expected one of {HOST_KEYS}"),
+    );
+    assert_refused(
         format!("{COMPONENT}port = 5347\n{HOST}"),
         "config.toml:4: component.port: unknown key, expected one of jid, server, secret, secret_file",
     );

@@ -312,7 +312,8 @@ impl Source<'_> {
             host.push(key.get_ref());
             value = next.get_ref();
         }
-        Some(host.join("."))
+        // A part that has a dot itself was quoted.
+        host.iter().all(|part| !part.contains('.')).then(|| host.join("."))
     }
 
     /// The key that a line begins with, if the file as a whole is no TOML. Only keys that the
