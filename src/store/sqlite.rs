@@ -7,7 +7,7 @@ mod thread;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -32,6 +32,9 @@ const APPLICATION_ID: i32 = 0x6569_6e76;
 /// The files that SQLite keeps beside the store: the log, its index, and the journal of the change
 /// to WAL mode.
 const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// How every connection is opened: one thread uses it, and no link is followed.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
 
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
@@ -62,56 +65,36 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file. With `make`, makes it where there is none.
     pub fn open(path: &Path, make: bool) -> Result<Self> {
-        let file = printable(path.display());
-        let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
-        folder.as_owner(|folder| Self::open_in(folder, name, &file, make)).map_err(|error| unusable(&file, error))?
-    }
-
-    fn open_in(folder: &Folder, name: &OsStr, file: &str, make: bool) -> Result<Self> {
-        prepare(folder, name, make)
-            .map_err(|error| unusable(file, error))?
-            .ok_or(StoreError::Missing(file.to_owned()))?;
-        let unopenable = |error: std::io::Error| StoreError::Unopenable(file.to_owned(), error.to_string());
-        let path = folder.path().canonicalize().map_err(unopenable)?.join(name);
-        let mut connection = connect(&path, file)?;
-        migrate(&mut connection, file)?;
-        connection.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(|error| explain(file, &error))?;
-        let reading = connect(&path, file)?;
-        reading.pragma_update(None, "query_only", true).map_err(|error| explain(file, &error))?;
-        Ok(Sqlite {
-            writer: SqliteThread::writer(connection, connect(&path, file)?, file)?,
-            reader: SqliteThread::reader(reading, file)?,
-            file: file.to_owned(),
+        as_its_owner(path, make, |path, file| {
+            let mut connection = connect(path, file)?;
+            migrate(&mut connection, file)?;
+            connection.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(|error| explain(file, &error))?;
+            let reading = connect(path, file)?;
+            reading.pragma_update(None, "query_only", true).map_err(|error| explain(file, &error))?;
+            Ok(Sqlite {
+                writer: SqliteThread::writer(connection, connect(path, file)?, file)?,
+                reader: SqliteThread::reader(reading, file)?,
+                file: file.to_owned(),
+            })
         })
     }
 
     /// Opens a file that nobody has open, to read it.
     pub fn open_closed(path: &Path) -> Result<Self> {
-        let file = printable(path.display());
-        let (folder, name) = Folder::of(path).map_err(|error| unusable(&file, error))?;
-        folder.as_owner(|folder| Self::open_closed_in(folder, name, &file)).map_err(|error| unusable(&file, error))?
-    }
-
-    fn open_closed_in(folder: &Folder, name: &OsStr, file: &str) -> Result<Self> {
-        prepare(folder, name, false)
-            .map_err(|error| unusable(file, error))?
-            .ok_or(StoreError::Missing(file.to_owned()))?;
-        for ending in SIDE_FILES {
-            if folder.size_of(&with_ending(name, ending)).map_err(|error| unusable(file, error))?.is_some() {
-                return Err(StoreError::Unopenable(file.to_owned(), format!("{ending} is left beside it")));
+        as_its_owner(path, false, |path, file| {
+            for ending in SIDE_FILES {
+                if Path::new(&with_ending(path.as_os_str(), ending)).symlink_metadata().is_ok() {
+                    return Err(StoreError::Unopenable(file.to_owned(), format!("its {ending} is left beside it")));
+                }
             }
-        }
-        let unopenable = |error: std::io::Error| StoreError::Unopenable(file.to_owned(), error.to_string());
-        let path = folder.path().canonicalize().map_err(unopenable)?.join(name);
-        let uri = format!("file:{}?immutable=1", percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC));
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(uri, flags).map_err(|error| explain(file, &error))?;
-        schema_of(&connection, file)?;
-        let reader = SqliteThread::reader(connection, file)?;
-        Ok(Sqlite { writer: reader.clone(), reader, file: file.to_owned() })
+            let path = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | FLAGS;
+            let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
+            let connection = connection.map_err(|error| explain(file, &error))?;
+            schema_of(&connection, file)?;
+            let reader = SqliteThread::reader(connection, file)?;
+            Ok(Sqlite { writer: reader.clone(), reader, file: file.to_owned() })
+        })
     }
 
     pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
@@ -171,10 +154,25 @@ impl Sqlite {
     }
 }
 
+/// Opens the file at a path as the owner of its folder. `open` gets the path without links, and the
+/// name for people.
+fn as_its_owner<T: Send>(path: &Path, make: bool, open: impl FnOnce(&Path, &str) -> Result<T> + Send) -> Result<T> {
+    let file = printable(path.display());
+    let opened = Folder::of(path).and_then(|(folder, name)| {
+        folder.as_owner(|folder| {
+            Ok(match prepare(folder, name, make)? {
+                Some(path) => open(&path, &file),
+                None => Err(StoreError::Missing(file.clone())),
+            })
+        })?
+    });
+    opened.map_err(|error| unusable(&file, error))?
+}
+
 /// Checks whether SQLite may open the file and those beside it, and creates the file if `make` says
 /// so. SQLite follows no link at the end of a path either, but as root it gives what it opens to
-/// the file's owner. `None`: there is no store.
-fn prepare(folder: &Folder, name: &OsStr, make: bool) -> std::result::Result<Option<()>, FileError> {
+/// the file's owner. Returns the path without links; `None`: there is no store.
+fn prepare(folder: &Folder, name: &OsStr, make: bool) -> Result<Option<PathBuf>, FileError> {
     for ending in SIDE_FILES {
         folder.size_of(&with_ending(name, ending))?;
     }
@@ -191,7 +189,9 @@ fn prepare(folder: &Folder, name: &OsStr, make: bool) -> std::result::Result<Opt
     if size.is_none_or(|bytes| bytes == 0 && !make) {
         return Ok(None);
     }
-    folder.ensure_writable(name).map(Some)
+    folder.ensure_writable(name)?;
+    let without_links = folder.path().canonicalize();
+    Ok(Some(without_links.map_err(|error| FileError::System(folder.path().to_owned(), error))?.join(name)))
 }
 
 /// Why the file of a store cannot be used.
@@ -210,7 +210,7 @@ fn unusable(file: &str, error: FileError) -> StoreError {
 fn connect(path: &Path, file: &str) -> Result<Connection> {
     let explained = |error: rusqlite::Error| explain(file, &error);
     // Without SQLITE_OPEN_URI: the name of a file may look like a URI.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS;
     let connection = Connection::open_with_flags(path, flags).map_err(explained)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
     // Before WAL mode is set, which changes the file: it has to be ours.
