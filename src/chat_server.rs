@@ -1,4 +1,4 @@
-//! What the daemon asks the chat server, through whatever connection there is to it.
+//! What the daemon asks the chat server. Who carries the questions there does not matter here.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::invite::{Invite, Use};
 use crate::secret::Secret;
 
-/// How many questions may wait to be sent before those who ask have to wait themselves.
+/// How many questions may wait to be sent. With more, the caller waits.
 const WAITING_QUESTIONS: usize = 256;
 
 /// How the daemon's connection to the chat server stands.
@@ -21,8 +21,8 @@ pub enum Link {
     Connecting,
     /// The chat server accepted the component.
     Connected,
-    /// The chat server refused the component, or the connection was lost. The text says why and what
-    /// to change. The daemon tries again by itself.
+    /// The chat server refused the component, or the connection was lost. The text says why and
+    /// what to change. The daemon tries again by itself.
     Down(String),
 }
 
@@ -44,13 +44,16 @@ pub struct Account {
 /// How a reserved use ended, as the hook knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The account is made, the password is set or the contact is made, with all that the invite grants.
+    /// The account is made, the password is set or the contact is made, with all that the invite
+    /// grants.
     Made,
-    /// The account is made, but not all that the invite grants. Settling the reservation has the rest done later.
+    /// The account is made, but not all that the invite grants. Settling the reservation has the
+    /// rest done later.
     Unfinished,
     /// It came to nothing.
     NotMade {
-        /// There is no such account, says a server that cannot tell that from accounts that it cannot read.
+        /// The server says that there is no such account, but may just be unable to read its
+        /// accounts.
         doubtful: bool,
     },
     /// It has not ended, or nobody can tell yet.
@@ -62,17 +65,18 @@ pub enum Fate {
 /// Why the hook made no account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Objection {
-    /// There is an account of this name by now.
+    /// There is an account of this name now.
     UsernameTaken,
-    /// There is no account of this name any more, whose password could be set.
+    /// There is no account of this name any more.
     NoSuchAccount,
     /// There can be no account of this name.
     UsernameImpossible,
-    /// The password cannot be one, or is not good enough, for this reason, if it gives one.
+    /// It cannot be a password, or the server wants a better one. The text, if any, is the
+    /// server's.
     Password(String),
-    /// The server's limits keep it back for now, for this reason, if it gives one.
+    /// A limit of the server holds it back for now. The text, if any, is the server's.
     Limited(String),
-    /// The server has other reasons; the text is its own, if there is one.
+    /// The server refuses for another reason. The text, if any, is the server's.
     Other(String),
     /// The server cannot do it at the moment, for this reason.
     Unable(String),
@@ -83,7 +87,7 @@ pub enum Objection {
 pub struct Hook {
     /// The software and its version, for people.
     pub software: String,
-    /// The id of its server: which of several that may serve the same VirtualHost.
+    /// The id of its server, of which several may serve the same VirtualHost.
     pub server: String,
 }
 
@@ -128,7 +132,7 @@ pub enum Reply {
     Create(Result<Fate, Objection>),
 }
 
-/// One question, with the way back for its answer.
+/// A question, with the way back for its answer.
 #[derive(Debug)]
 pub struct Question {
     /// The VirtualHost.
@@ -150,7 +154,7 @@ impl Question {
 #[derive(Clone, Debug)]
 pub struct ChatServer(mpsc::Sender<Question>);
 
-/// The answering end: whoever holds the connection to the chat server.
+/// The answering end, which holds the connection to the chat server.
 pub type Questions = mpsc::Receiver<Question>;
 
 impl ChatServer {
@@ -186,7 +190,7 @@ impl ChatServer {
     /// Has the account of a reserved use made, or its password set.
     ///
     /// # Errors
-    /// If nobody answers: it may have been done all the same, and [`ChatServer::settle`] tells.
+    /// If nobody answers. The account may have been made: [`ChatServer::settle`] tells.
     pub async fn create(
         &self,
         reserved: (Use, Invite),

@@ -115,7 +115,7 @@ fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodeP
     Ok(invite::username(name)?)
 }
 
-/// Roles or groups, of which only the option tells which they are.
+/// Roles or groups. Only the option tells which.
 fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
     if let Some(bad) = names.iter().find(|name| !policy::is_name(name)) {
         let mut shown: String = bad.chars().take(SHOWN).collect();

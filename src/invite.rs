@@ -1,4 +1,5 @@
-//! What an invite is, and what it allows at an instant. No I/O and no clock: whoever asks says when.
+//! What an invite is, and what it allows at an instant. No I/O and no clock: the caller passes the
+//! instant.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,25 +16,26 @@ use crate::refusal::Refusal;
 /// Characters in a token. All are from the system's random source.
 pub const TOKEN_LENGTH: usize = 24;
 
-/// With how many of them all tokens begin that one process makes in a row: [`TokenHash`] says what for. That leaves
-/// 62^21 possibilities to guess, 125 bits, to whoever knows these.
+/// Tokens that one process makes in a row begin with the same characters, this many of them: see
+/// [`TokenHash`]. The others leave 62^21 possibilities to guess, 125 bits.
 const PLACE_LENGTH: usize = 3;
 
-/// How many tokens begin alike.
+/// How many tokens begin with the same characters.
 const TOKENS_IN_A_PLACE: usize = 256;
 
-/// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely collide.
+/// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely
+/// collide.
 const ID_LENGTH: usize = 12;
 
-/// How many of these count on from one id to the next. The store sorts by ids: what is made in a row then lies side by
-/// side on the disk, however many invites there are, where random ids would each change another part of it.
+/// How many of these count up from one id to the next. The store sorts by id, so invites made in a
+/// row lie side by side on the disk. Each random id would change another part of it.
 const ID_COUNTER: usize = 6;
 
 /// The characters of an id: no 0, 1, l or o, which are misread.
 const ID_ALPHABET: &[u8] = b"23456789abcdefghijkmnpqrstuvwxyz";
 
-/// How long a session that presented a token before its expiry may take to register (XEP-0445 §5 judges expiry
-/// when the token is presented). Servers close unauthenticated streams long before.
+/// How long a session that presented a token before its expiry may take to register (XEP-0445 §5
+/// judges expiry when the token is presented). Servers close unauthenticated streams long before.
 const PRESENTED_GRACE_SECONDS: i64 = 60 * 60;
 
 /// A text of random characters, evenly drawn from `alphabet` by the system's random source.
@@ -51,7 +53,7 @@ pub(crate) fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRa
     Ok(text)
 }
 
-/// A short text that nobody has come up with before, and nobody else will.
+/// A short random text that is never made twice.
 pub fn nonce() -> Result<String, NoRandomness> {
     random_text(ID_ALPHABET, ID_LENGTH)
 }
@@ -61,7 +63,8 @@ pub fn nonce() -> Result<String, NoRandomness> {
 #[error("the system's random source failed, so no token can be made")]
 pub struct NoRandomness;
 
-/// The secret of an invite. It is shown once, in the link, and never stored: `Debug` does not reveal it.
+/// The secret of an invite. It is shown once, in the link, and never stored: `Debug` does not
+/// reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -69,7 +72,7 @@ impl Token {
     /// A new token from the system's random source.
     pub fn generate() -> Result<Self, NoRandomness> {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        // A beginning, and how many tokens may still have it.
+        // The first characters, and for how many more tokens they serve.
         static PLACE: Mutex<(String, usize)> = Mutex::new((String::new(), 0));
         let mut token = {
             let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +86,7 @@ impl Token {
         Ok(Token(token))
     }
 
-    /// The token in a text that claims to be one; `None` if its shape already says that it is not ours.
+    /// The token in a text; `None` if the text does not have the shape of a token.
     pub fn parse(text: &str) -> Option<Self> {
         let shaped = text.len() == TOKEN_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         shaped.then(|| Token(text.to_owned()))
@@ -108,11 +111,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// SHA-256 of a [`Token`], its first bytes replaced by the characters with which the token begins. With 125 random bits in the
-/// rest of the token, nothing slower is needed.
+/// SHA-256 of a [`Token`], with its first bytes replaced by the token's first characters. The rest
+/// of the token has 125 random bits, so no slower hash is needed.
 ///
-/// The store sorts by these: those of invites that were made in a row lie side by side on the disk, however many invites there
-/// are, where hashes alone would each change another part of it. 232 bits of the hash are left.
+/// The store sorts by these, so the hashes of invites made in a row lie side by side on the disk.
+/// Each plain hash would change another part of it. 232 bits of the hash are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -121,7 +124,7 @@ pub struct TokenHash(pub [u8; 32]);
 pub struct InviteId(String);
 
 impl InviteId {
-    /// A new id: the first half counts on, from where the system's random source said, the second is random.
+    /// A new id. The first half counts up from a random start, the second half is random.
     pub fn generate() -> Result<Self, NoRandomness> {
         static COUNTER: OnceLock<AtomicUsize> = OnceLock::new();
         let counter = match COUNTER.get() {
@@ -138,7 +141,7 @@ impl InviteId {
         Ok(InviteId(id))
     }
 
-    /// The id in a text of any origin; `None` if its shape says that it is none.
+    /// The id in a text; `None` if the text does not have the shape of an id.
     pub fn parse(text: &str) -> Option<Self> {
         let shaped =
             text.len() == ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
@@ -231,7 +234,8 @@ worded! {
 }
 
 worded! {
-    /// On whose word an invite was made; decides what the host's policy allows it later.
+    /// With whose rights an invite was made. They decide what the host's policy lets the invite do
+    /// later.
     Issuer {
         /// A user of the host.
         User => "user",
@@ -267,15 +271,15 @@ pub struct Invite {
     pub host: DomainPart,
     /// The only username that it may register, or the account whose password it resets.
     pub username: Option<NodePart>,
-    /// Who made it, where that was not the operator; in the types with a contact, the contact.
+    /// The user or admin who made it. In the types with a contact: the contact.
     pub inviter: Option<BareJid>,
-    /// On whose word it was made.
+    /// With whose rights it was made.
     pub issuer: Issuer,
     /// Roles of the new account, the primary one first.
     pub roles: Vec<String>,
     /// Ids of the groups that the new account joins.
     pub groups: Vec<String>,
-    /// A remark of whoever made it.
+    /// A remark of the one who made it.
     pub note: Option<String>,
     /// How often it can be used; `None`: without limit.
     pub max_uses: Option<u32>,
@@ -322,25 +326,25 @@ impl Invite {
     }
 }
 
-/// The username in a text that somebody typed, folded as servers fold it (nodeprep, RFC 6122 §2.3).
+/// The username in a text that was typed, folded as servers fold it (nodeprep, RFC 6122 §2.3).
 ///
 /// # Errors
-/// `InvalidUsername` if it is none. The chat server may refuse more: newer characters, above all.
+/// `InvalidUsername` if it cannot be one. The chat server may refuse more, mostly newer characters.
 pub fn username(text: &str) -> Result<NodePart, Refusal> {
     let fold = |text: &str| {
         let invalid = |_| Refusal::InvalidUsername(text.chars().take(50).collect());
         NodePart::new(text).map(|node| node.into_owned()).map_err(invalid)
     };
-    // Some characters fold to one that folds once more, and all have to be compared in their last form.
+    // Some characters fold to one that folds again. Names are compared in their last form.
     let once = fold(text)?;
     let twice = fold(once.as_str())?;
     if once == twice { Ok(once) } else { fold(twice.as_str()) }
 }
 
-/// The instant at which the expiry of an invite is to be judged for a session that presented it earlier.
+/// The instant at which to judge the expiry of an invite that a session presented earlier.
 ///
-/// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. A claimed instant
-/// that lies in the future or too far back does not count.
+/// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. A
+/// claimed instant that lies in the future or too far back does not count.
 pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
     match presented {
         Some(then) if then <= now && now.duration_since(then).as_secs() <= PRESENTED_GRACE_SECONDS => then,
@@ -348,18 +352,18 @@ pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
     }
 }
 
-/// One use of an invite: first a reservation; redeemed once its account exists.
+/// One use of an invite. First it is reserved, and when its account exists it is redeemed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The name of the reservation, chosen by whoever reserves.
+    /// The name of the reservation, which the hook or the daemon made up.
     pub id: String,
     /// The invite.
     pub invite: InviteId,
     /// What for.
     pub purpose: Purpose,
-    /// The account that it makes, resets or connects; it may be on another host only where it is a contact.
+    /// The account that it makes, resets or connects. Only a contact may be of another host.
     pub account: BareJid,
-    /// The id of the chat server whose hook reserved it, and which alone can tell what became of it.
+    /// The id of the chat server whose hook reserved it. Only that hook can tell how it ended.
     pub server: String,
     /// When it was reserved.
     pub reserved_at: Timestamp,

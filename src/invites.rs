@@ -1,5 +1,6 @@
-//! The service: everything that happens to invites, in terms of rules, store and chat server. The edges (the XMPP
-//! component, the web side, the command line) turn requests into these calls, and outcomes into answers.
+//! The service: everything that happens to invites, in terms of rules, store and chat server. The
+//! edges (the XMPP component, the web side, the command line) turn requests into these calls, and
+//! outcomes into answers.
 //!
 //! One type, [`Invites`], with a file for each thing that happens:
 //!
@@ -7,7 +8,8 @@
 //! - `create`: an invite is made
 //! - `lookup`: a token is presented, or an invite is named
 //! - `reserve`: a use is reserved, for a registration, a password reset or a contact
-//! - `settle`: a reservation ends; what became of those that were left open (`retries`: when to ask again)
+//! - `settle`: a reservation ends; what became of those that were left open (`retries`: when to ask
+//!   again)
 //! - `deletion`: an account is gone (`looks`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed

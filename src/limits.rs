@@ -1,5 +1,6 @@
-//! What strangers may try, and how often: guessing tokens, and registering with an invite for many. Plain state: whoever
-//! counts says when it is. It is bounded, and kept in memory alone: addresses are never stored.
+//! How often strangers may try: unknown tokens, registrations with an invite for many, web pages
+//! and forms. Plain state: the caller passes the instant. It is bounded, and only in memory:
+//! addresses are never stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -9,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::invite::InviteId;
 
-/// Guess tokens count for so long, from the first one on; and so long is an address refused that had too many.
+/// How long unknown tokens count, from the first one on, and how long an address with too many is
+/// refused.
 pub const GUESSING: Duration = Duration::from_secs(10 * 60);
 
-/// How many tokens may be wrong within [`GUESSING`], whoever tries them. Next to the 125 bits of a token this is nothing.
+/// How many unknown tokens may be tried within [`GUESSING`], from all addresses together. That is
+/// nothing next to the 125 bits of a token.
 pub const MOST_WRONG_IN_ALL: u32 = 1000;
 
-/// How often it is said that there are too many in all.
+/// The log says at most this often that there are too many in all.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How long an account made with an invite for many counts, from the first one on.
@@ -30,13 +33,14 @@ const MOST_REGISTERING: usize = 1024;
 /// What the operator allows an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// With so many wrong tokens within [`GUESSING`], an address is refused for as long. `None`: never.
+    /// An address is refused after this many unknown tokens within [`GUESSING`]. `None`: never.
     pub wrong_tokens: Option<u32>,
-    /// An invite with more than one use makes so many accounts a day from one address. `None`: any number.
+    /// How many accounts a day an invite with more than one use makes from one address. `None`: any
+    /// number.
     pub registrations: Option<u32>,
-    /// So many web pages within [`GUESSING`] are shown to one address. `None`: any number.
+    /// How many web pages an address is shown within [`GUESSING`]. `None`: any number.
     pub pages: Option<u32>,
-    /// So many web forms are taken from one address within [`GUESSING`]. `None`: any number.
+    /// How many web forms are taken from an address within [`GUESSING`]. `None`: any number.
     pub forms: Option<u32>,
 }
 
@@ -45,7 +49,7 @@ pub struct Limits {
 pub enum WebRequest {
     /// To see a page.
     Page,
-    /// To have a form taken: an account to be made, a password to be set.
+    /// To send a form: for an account or a new password.
     Form,
 }
 
@@ -55,14 +59,14 @@ impl Default for Limits {
     }
 }
 
-/// Where somebody connects from, as it is counted: an IPv4 address, or the /64 around an IPv6 address, since a household
-/// has at least that.
+/// Where a client connects from, as it is counted: an IPv4 address, or the /64 of an IPv6 address,
+/// since a household has at least that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address(IpAddr);
 
 impl Address {
-    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`, with a zone (`fe80::1%eth0`) or without; `None` if
-    /// it is none.
+    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`, with a zone (`fe80::1%eth0`)
+    /// or without; `None` if it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let address = text.split_once('%').map_or(text, |(address, _zone)| address);
         address.parse::<IpAddr>().ok().map(Address::from)
@@ -87,7 +91,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What comes of a wrong token.
+/// What comes of an unknown token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guess {
     /// Nothing more.
@@ -99,16 +103,16 @@ pub enum Guess {
         /// For how long.
         left: Duration,
     },
-    /// There are too many, of whatever addresses.
+    /// There are too many, from all addresses together.
     TooManyInAll {
-        /// It is time to say so.
+        /// The log should say so now.
         tell: bool,
         /// For how long.
         left: Duration,
     },
 }
 
-/// What was counted of late.
+/// What was counted lately.
 #[derive(Debug)]
 pub struct Counts {
     limits: Limits,
@@ -139,7 +143,7 @@ impl Counts {
         }
     }
 
-    /// May an address present a token?
+    /// Looks whether an address may present a token.
     ///
     /// # Errors
     /// For how long it may not.
@@ -147,7 +151,7 @@ impl Counts {
         self.refused.left(&address, now).map_or(Ok(()), Err)
     }
 
-    /// An address asks something of the web side, where those are refused as well that guess.
+    /// An address asks something of the web side, which also refuses addresses that guessed.
     ///
     /// # Errors
     /// For how long it may not.
@@ -163,7 +167,7 @@ impl Counts {
         }
     }
 
-    /// A token was wrong.
+    /// A token was unknown.
     pub fn wrong_token(&mut self, address: Option<Address>, now: Instant) -> Guess {
         let in_all = self.wrong_in_all.count((), now);
         if let (Some(address), Some(most)) = (address, self.limits.wrong_tokens)
@@ -214,12 +218,13 @@ impl Counts {
     }
 }
 
-/// How often something happened, by key. A tally ends some time after it began; the oldest give way when there are too many.
+/// How often something happened, by key. A tally ends some time after its first count. When there
+/// are too many, the oldest are forgotten.
 #[derive(Debug)]
 struct Tallies<K> {
     lasting: Duration,
     by_key: HashMap<K, Tally>,
-    /// In the order in which they began, and thus in which they end.
+    /// In the order in which they began, which is the order in which they end.
     order: VecDeque<(K, Instant)>,
 }
 
@@ -234,7 +239,7 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         Tallies { lasting, by_key: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Counts once more, and returns how often that makes.
+    /// Counts once more. Returns the new count.
     fn count(&mut self, key: K, now: Instant) -> u32 {
         self.forget_ended(now);
         if !self.by_key.contains_key(&key) {
@@ -250,7 +255,7 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         tally.count
     }
 
-    /// One did not happen after all.
+    /// Takes one back that did not happen.
     fn take_back(&mut self, key: &K) {
         if let Some(tally) = self.by_key.get_mut(key) {
             tally.count = tally.count.saturating_sub(1);

@@ -8,13 +8,13 @@ use url::Url;
 
 use crate::invite::{Invite, InviteId, InviteType, Token};
 
-/// What a localpart keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122 §2.7.2 would allow
-/// more, but not every client's parser does).
+/// What a localpart keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
+/// §2.7.2 would allow more, but not every client's parser does).
 const LOCALPART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The `xmpp:` URI of an invite (XEP-0401 §5, XEP-0379 §3).
 ///
-/// Where the username is fixed, the URI names it, and the server makes the contact all the same.
+/// If the username is fixed, the URI names it. The server still makes the contact.
 pub fn uri(invite: &Invite, token: &Token) -> String {
     let (host, token) = (&invite.host, token.reveal());
     let address = |node: &NodePart| format!("{}@{host}", utf8_percent_encode(node.as_str(), LOCALPART));
@@ -31,15 +31,16 @@ pub fn uri(invite: &Invite, token: &Token) -> String {
     }
 }
 
-/// A template for the link for people: an `http(s)` URL in which `{uri}` stands for the invite's URI without `xmpp:`,
-/// and `{token}` for its token.
+/// A template for the link for people: an `http(s)` URL in which `{uri}` stands for the invite's
+/// URI without `xmpp:`, and `{token}` for its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LandingPage(String);
 
 /// Why a text is not a [`LandingPage`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a landing page is an http:// or https:// address with {{uri}} or {{token}} behind the host's name, and no letter or digit beside it"
+    "a landing page is an http:// or https:// address with {{uri}} or {{token}} behind the host's name, \
+     and no letter or digit beside it"
 )]
 pub struct BadLandingPage;
 
@@ -47,10 +48,10 @@ impl LandingPage {
     /// The template in a text.
     ///
     /// # Errors
-    /// If it has no placeholder, or what it makes of an invite is no `http(s)` URL on that very site by which the invite is
-    /// known: clients throw away what is none.
+    /// If it has no placeholder, or does not always make an `http(s)` URL on that site that names
+    /// the invite: clients throw away anything else.
     pub fn parse(text: &str) -> Result<Self, BadLandingPage> {
-        // Two, since one could stand in the text itself.
+        // Two, since the text itself could contain one.
         const TOKENS: [&str; 2] = ["ABCDEFGHIJKLMNOPQRSTUVWX", "zyxwvutsrqponmlkjihgfedc"];
         // The part before the placeholder says where the page is.
         let place = text.find("{uri}").or(text.find("{token}")).ok_or(BadLandingPage)?;
@@ -61,16 +62,17 @@ impl LandingPage {
         (web && plain && TOKENS.iter().all(|token| page.leads_to(&site, token))).then_some(page).ok_or(BadLandingPage)
     }
 
-    /// Whether the link of the invite with this token is on the site, and names the invite, whoever is named beside it.
+    /// Whether the link of the invite with this token is on the site and names the invite, whatever
+    /// other names are in it.
     fn leads_to(&self, site: &Url, token: &str) -> bool {
         let link = self.fill(&format!("user@example.org?register;preauth={token}"), token);
         let Ok(opened) = Url::parse(&link) else { return false };
-        // An invite is nothing to look up in DNS, or to log in with.
+        // The invite must not be part of the host's name or of the user's.
         let same_site = site.origin() == opened.origin() && site.username() == opened.username();
-        // The URI's own token has to end where the URI does: else what counts could be a part of some name.
+        // The URI's token has to end where the URI does: what follows would become part of it.
         let template = self.0.replace("{token}", token);
         let whole = template.split("{uri}").skip(1).all(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
-        // As it is sent, and as a browser shows it.
+        // As it is sent, and as a browser writes it.
         let named = [link.as_str(), opened.as_str()]
             .into_iter()
             .all(|link| matches!(link.parse(), Ok(Reference::Token(named)) if named.reveal() == token));
@@ -87,7 +89,7 @@ impl LandingPage {
     }
 }
 
-/// Where the web side is seen from outside: an `http(s)` URL, with a path or without.
+/// The address of the web side for browsers: an `http(s)` URL, with a path or without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(Url);
 
@@ -106,13 +108,13 @@ impl PublicUrl {
     /// The URL in a text.
     ///
     /// # Errors
-    /// If it is none, or could not be followed by a path.
+    /// If it is no such URL, or cannot be followed by a path.
     pub fn parse(text: &str) -> Result<Self, BadPublicUrl> {
         let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}'));
         let url = Url::parse(text).ok().filter(|_| plain).ok_or(BadPublicUrl)?;
         let web = matches!(url.scheme(), "http" | "https") && url.has_host();
         let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        // The web side could not tell such a path from a pattern.
+        // The router would take such a path for a pattern.
         let literal = !["/:", "/*"].iter().any(|placeholder| url.path().contains(placeholder));
         (web && bare && literal && url.password().is_none()).then_some(PublicUrl(url)).ok_or(BadPublicUrl)
     }
@@ -127,7 +129,7 @@ impl PublicUrl {
         self.0.host_str().unwrap_or_default()
     }
 
-    /// Its path, without a slash at the end: what every path of the web side begins with.
+    /// Its path, without a slash at the end. Every path of the web side begins with it.
     pub fn path(&self) -> &str {
         self.0.path().trim_end_matches('/')
     }
@@ -140,7 +142,7 @@ impl PublicUrl {
     /// The pages of invites, as a [`LandingPage`].
     ///
     /// # Errors
-    /// If links of this kind would not name their invites.
+    /// If such links would not name their invites.
     pub fn landing_page(&self) -> Result<LandingPage, BadPublicUrl> {
         let template = format!("{self}/i/{{token}}");
         LandingPage::parse(&template).map_err(|BadLandingPage| BadPublicUrl)
@@ -161,7 +163,7 @@ pub enum Reference {
 #[error("that is neither an invite's id, nor its token, nor one of its links")]
 pub struct BadReference;
 
-/// The parts of a text that could be tokens, if they have the shape of one.
+/// The parts of a text that may have the shape of a token.
 fn parts(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric())
 }
@@ -174,8 +176,8 @@ impl std::str::FromStr for Reference {
         if let Some(id) = InviteId::parse(text) {
             return Ok(Reference::Id(id));
         }
-        // In a link the token stands right behind "preauth=", or is a whole part of the path, the query or the fragment. A
-        // name may look like a token, but all names stand before it.
+        // In a link the token follows "preauth=", or is a whole part of the path, the query or the
+        // fragment. A name may look like a token, but all names come before it.
         let found = text.split("preauth=").skip(1).filter_map(|rest| Token::parse(parts(rest).next()?)).last();
         let found = found.or_else(|| parts(text).filter_map(Token::parse).next_back());
         found.map(Reference::Token).ok_or(BadReference)

@@ -1,4 +1,5 @@
-//! The rules: who may make which invite, and what a presented invite allows. Plain functions over plain data.
+//! The rules: who may make which invite, and what a presented invite allows. Plain functions of
+//! plain data.
 
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +12,8 @@ use crate::refusal::{BadPassword, Mistake, Refusal};
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
 
-/// The longest password, in bytes: more than anybody types, and little enough for every server's limit on stanzas.
+/// The longest password, in bytes: longer than anybody types, and short enough for the limit that a
+/// server has for stanzas.
 const LONGEST_PASSWORD: usize = 1024;
 
 /// The longest name of a role or a group, in bytes.
@@ -22,17 +24,17 @@ const LONGEST_NAME: usize = 64;
 pub struct HostPolicy {
     /// Nobody registers without a valid invite.
     pub registration_invite_only: bool,
-    /// Users' invites may register accounts; otherwise they make contacts alone.
+    /// Users' invites may register accounts. Otherwise they only make contacts.
     pub allow_user_invites: bool,
     /// Users may make invites at all.
     pub allow_contact_invites: bool,
-    /// Admins besides those whom the chat server knows.
+    /// Admins besides those of the chat server.
     pub admins: Vec<BareJid>,
-    /// The life of an invite for which nothing else is said.
+    /// How long an invite lives by default.
     pub expire_after: Lifetime,
-    /// The life of a password reset link for which nothing else is said.
+    /// How long a password reset link lives by default.
     pub reset_expire_after: Lifetime,
-    /// Where the link for people leads; `None`: invites have their `xmpp:` link alone.
+    /// Where the link for people leads; `None`: invites have only their `xmpp:` link.
     pub landing_page: Option<LandingPage>,
     /// How many invites a user may make within 24 hours; `None`: any number.
     pub invites_per_day: Option<u32>,
@@ -63,7 +65,7 @@ impl HostPolicy {
     /// The type of invite that "New Invite" makes for somebody.
     ///
     /// # Errors
-    /// `NotAllowed` where users may not invite and the one who asks is no admin.
+    /// `NotAllowed` for users where users may not invite.
     pub fn new_invite(&self, admin: bool) -> Result<InviteType, Refusal> {
         match (admin || self.allow_contact_invites, admin || self.allow_user_invites) {
             (false, _) => Err(Refusal::NotAllowed),
@@ -72,7 +74,7 @@ impl HostPolicy {
         }
     }
 
-    /// May an account that was registered then invite already? One of unknown age may.
+    /// Looks whether an account is old enough to invite. An account of unknown age is.
     ///
     /// # Errors
     /// `TooNew` if it may not yet.
@@ -90,11 +92,11 @@ pub struct Wish {
     pub invite_type: InviteType,
     /// The VirtualHost.
     pub host: DomainPart,
-    /// The username that it registers or resets, where it is for one alone.
+    /// The only username that it registers or resets.
     pub username: Option<NodePart>,
-    /// Who makes it or, in the types with a contact, the contact.
+    /// The user or admin who makes it. In the types with a contact: the contact.
     pub inviter: Option<BareJid>,
-    /// On whose word.
+    /// With whose rights.
     pub issuer: Issuer,
     /// How long it lives; `None`: as the host's policy says.
     pub lifetime: Option<Lifetime>,
@@ -194,10 +196,10 @@ pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
-/// May this be a password? The chat server may ask for more.
+/// Looks whether this can be a password. The chat server may ask for more.
 ///
 /// # Errors
-/// `PasswordRefused` if it may not.
+/// `PasswordRefused` if it cannot.
 pub fn admit_password(password: &str) -> Result<(), Refusal> {
     let refused = |why| Err(Refusal::PasswordRefused(why));
     if password.is_empty() {
@@ -217,10 +219,10 @@ fn is_not_xml(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
-/// May this invite be presented for a registration or a password reset (XEP-0445 §4)?
+/// Looks whether this invite can be presented for a registration or a password reset (XEP-0445 §4).
 ///
 /// # Errors
-/// Why not. The type of an invite is judged here and when it is used, whatever its link said.
+/// Why not. The type of the invite decides, here and when it is used, and not the form of its link.
 pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<(), Refusal> {
     invite.usable(now)?;
     match invite.invite_type {
@@ -233,7 +235,7 @@ pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) 
     }
 }
 
-/// What an invite does at an instant for whoever opens its page.
+/// What an invite does at an instant for a person who opens its page.
 ///
 /// # Errors
 /// Why it does nothing.
@@ -246,10 +248,10 @@ pub fn purpose(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<P
     }
 }
 
-/// May somebody who presented this invite register, or reset, `username`?
+/// Looks whether a session that presented this invite may register or reset `username`.
 ///
-/// `exists` says whether the server has an account of this name; `presented`, when the session showed the token.
-/// How many uses are left is not judged here but by the store, in the same step that takes one.
+/// `exists`: the server has an account of this name. `presented`: when the session showed the
+/// token. Whether a use is left is decided by the store, in the step that takes it.
 ///
 /// # Errors
 /// Why not.
@@ -273,12 +275,12 @@ pub fn admit_registration(
     }
 }
 
-/// May `contact` become a contact of `inviter` by this invite (XEP-0379)?
+/// Looks whether `contact` may become a contact of `inviter` by this invite (XEP-0379).
 ///
 /// # Errors
 /// Why not.
 pub fn admit_contact(invite: &Invite, inviter: &BareJid, contact: &BareJid) -> Result<(), Refusal> {
-    // XEP-0379 §4.2: an invite that is for one account is for nobody else's.
+    // XEP-0379 §4.2: an invite for one account is for no other.
     let theirs = |name| *contact == BareJid::from_parts(Some(name), &invite.host);
     let for_contact = invite.username.as_deref().is_none_or(theirs) && contact != inviter && contact.node().is_some();
     if for_contact && invite.contact() == Some(inviter) { Ok(()) } else { Err(Refusal::Unknown) }

@@ -1,4 +1,5 @@
-//! Why a request is refused: expected answers, each with a text for people. The edges add their own codes.
+//! Why a request is refused: expected answers, each with a text for people. The edges add their
+//! codes.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use crate::lifetime::BadLifetime;
 use crate::texts::{Texts, escaped, fill};
 
-/// An expected "no". Every edge has words for each one, so a new one does not compile until they do.
+/// An expected "no". A new one does not compile until every edge has an answer to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.
@@ -34,35 +35,36 @@ pub enum Refusal {
     UsernameTaken,
     /// The username is reserved by a pending invite.
     UsernameReserved,
-    /// The username is none (nodeprep refuses it).
+    /// It cannot be a username (nodeprep refuses it).
     InvalidUsername(String),
-    /// Whoever asks may not make this kind of invite.
+    /// The user may not make this kind of invite.
     NotAllowed,
     /// The host is not served.
     UnknownHost(String),
-    /// Too many tokens that are not known were tried from this address.
+    /// Too many unknown tokens were tried from this address.
     AddressRefused {
         /// When it is no longer refused.
         again_at: Timestamp,
     },
-    /// No invite has this token, and too many such tokens are tried at the moment, from whatever addresses.
+    /// No invite has this token, and too many unknown tokens were tried lately, from all addresses
+    /// together.
     TooManyUnknown {
         /// When they count no longer.
         again_at: Timestamp,
     },
-    /// The invite made as many accounts from this address as it may within a day.
+    /// The invite made as many accounts from this address as it may in a day.
     TooManyRegistrations {
         /// When it makes more.
         again_at: Timestamp,
     },
-    /// A user made as many invites as one may within a day.
+    /// The user made as many invites as a user may in a day.
     TooManyToday {
         /// How many that is.
         most: u32,
         /// When the first of them no longer counts.
         again_at: Timestamp,
     },
-    /// A user has as many pending invites as one may have.
+    /// The user has as many pending invites as a user may have.
     TooManyPending {
         /// How many that is.
         most: u32,
@@ -74,11 +76,12 @@ pub enum Refusal {
         /// When it is old enough.
         again_at: Timestamp,
     },
-    /// The password cannot be one, or is not good enough for the chat server.
+    /// It cannot be a password, or the chat server wants a better one.
     PasswordRefused(BadPassword),
-    /// The chat server's own limits keep the registration back for now; the text, if there is one, is its own.
+    /// A limit of the chat server holds the registration back for now. The text, if any, is the
+    /// server's.
     RegistrationLimited(String),
-    /// The chat server has its own reasons against the registration; the text, if there is one, is its own.
+    /// The chat server refuses the registration. The text, if any, is the server's.
     RegistrationRefused(String),
     /// Parts of the wish contradict each other, or one is impossible.
     Impossible(Mistake),
@@ -93,7 +96,7 @@ pub enum BadPassword {
     TooLong,
     /// It has characters that nobody can type.
     NotText,
-    /// The chat server does not take it; the text, if there is one, is its own.
+    /// The chat server does not accept it. The text, if any, is the server's.
     ByServer(String),
 }
 
@@ -102,17 +105,17 @@ pub enum BadPassword {
 pub enum Mistake {
     /// It does not say whose password is to be reset.
     ResetWithoutUsername,
-    /// It registers nobody, and reserves a username.
+    /// It makes no account, but reserves a username.
     ContactWithUsername,
     /// It is for one username, and for more or less than one use.
     UsernameForMany,
-    /// It registers nobody, and gives roles or groups.
+    /// It makes no account, but grants roles or groups.
     GrantsWithoutAccount,
     /// It could never be used.
     NoUses,
     /// The contact is no account on this host.
     ContactElsewhere(String),
-    /// A role or a group cannot be called so.
+    /// A role or a group cannot have this name.
     BadName {
         /// How many bytes it may have.
         most: usize,
@@ -122,15 +125,15 @@ pub enum Mistake {
         /// How many characters it may have.
         most: usize,
     },
-    /// The note has characters that are not for reading.
+    /// The note has control characters.
     NoteNotPlain,
-    /// The lifetime is none.
+    /// It cannot be a lifetime.
     BadLifetime(BadLifetime),
-    /// The number of uses is none.
+    /// It cannot be a number of uses.
     BadUses,
     /// "Become contacts at once" is neither yes nor no.
     NotYesOrNo,
-    /// The account is missing; it would be one on this host.
+    /// The account is missing. It has to be one of this host.
     NoAccount(String),
 }
 
@@ -141,7 +144,7 @@ impl From<Mistake> for Refusal {
 }
 
 impl Refusal {
-    /// Is it one of the limits that users have and admins have not?
+    /// Whether it is a limit for users that admins do not have.
     pub fn is_limit_of_users(&self) -> bool {
         matches!(self, Refusal::TooManyToday { .. } | Refusal::TooManyPending { .. } | Refusal::TooNew { .. })
     }
@@ -224,7 +227,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// An instant for people, in whole minutes: not before it.
+/// An instant for people, rounded up to a minute.
 fn minute(instant: &Timestamp, texts: &Texts) -> String {
     let rounded = instant.round(TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil));
     texts.short_date(rounded.unwrap_or(*instant))

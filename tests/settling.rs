@@ -1,5 +1,5 @@
-//! How the daemon finds out what became of reservations and accounts, over minutes of paused time, from a hook that the
-//! test plays.
+//! How the daemon finds out what became of reservations and accounts, over minutes of paused time,
+//! from a hook that the test plays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -16,7 +16,8 @@ use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// What the hook answers: the fate of every reservation that is not named, and whether alice has an account.
+/// What the hook answers: the fate of every reservation that is not named, and whether alice has an
+/// account.
 struct Played {
     fates: BTreeMap<String, Fate>,
     others: Option<Fate>,

@@ -1,10 +1,13 @@
-//! Protocol transcripts: `tests/transcripts/*.xml`, one behaviour a file, played against the component over a pipe.
+//! Protocol transcripts: `tests/transcripts/*.xml`, one behaviour a file, played against the
+//! component over a pipe.
 //!
-//! Lines that begin with `S:` are what the chat server sends, with `C:` what the component must send next. `{name}` in a
-//! `C:` line takes what stands there, in later lines it stands for that; `…` matches anything. `B:` is what a browser wants
-//! of the service, which goes on beside the rest; `E:` is how the oldest of these ends. Lines with `#` are comments, but
-//! `# policy:` sets fields of the policy of example.org, `# limits:` limits, and `# hook:` the id of its server. Every
-//! transcript ends with a ping that must be answered next: nothing else was sent, and the stream lives.
+//! Lines that begin with `S:` are what the chat server sends, with `C:` what the component must
+//! send next. `{name}` in a `C:` line takes what stands there, in later lines it stands for that;
+//! `…` matches anything. `B:` is what a browser wants of the service, which goes on beside the
+//! rest; `E:` is how the oldest of these ends. Lines with `#` are comments, but `# policy:` sets
+//! fields of the policy of example.org, `# limits:` limits, and `# hook:` the id of its server.
+//! Every transcript ends with a ping that must be answered next: nothing else was sent, and the
+//! stream lives.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -210,8 +213,8 @@ fn steps(transcript: &str) -> Vec<(Step, String)> {
     steps
 }
 
-/// What a browser wants: `register token=… username=… password=… form=… address=…`, of which all but the token may be left
-/// out, or `suggest USERNAME`. How it ends, in words.
+/// What a browser wants: `register token=… username=… password=… form=… address=…`, of which all
+/// but the token may be left out, or `suggest USERNAME`. How it ends, in words.
 async fn browse(invites: Invites, wanted: String) -> String {
     let mut words = wanted.split(' ');
     if words.next() == Some("suggest") {
@@ -469,7 +472,9 @@ async fn a_flood_of_one_user_keeps_nobody_else_waiting() {
             ))
             .await;
     }
-    server.send("<iq type='get' from='alice@example.org/x' to='invite.example.org' id='alice'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    let ping = "<ping xmlns='urn:xmpp:ping'/>";
+    let alices = format!("<iq type='get' from='alice@example.org/x' to='invite.example.org' id='alice'>{ping}</iq>");
+    server.send(&alices).await;
     server.send(PING).await;
     let before = std::time::Instant::now();
     let (mut refused, mut answered) = (0, Vec::new());

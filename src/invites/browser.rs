@@ -1,5 +1,5 @@
-//! A registration without an XMPP client: a person fills in a form in a browser. The daemon itself reserves a use, and
-//! then has the hook make the account.
+//! A registration without an XMPP client: a person fills in a form in a browser. The daemon itself
+//! reserves a use, and then has the hook make the account.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::policy;
 use crate::refusal::{BadPassword, Refusal};
 use crate::secret::Secret;
 
-/// How long to wait for the outcome of a registration that is going on already, and how often to ask.
+/// How long to wait for the outcome of an earlier try, and how often to ask.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -27,7 +27,7 @@ const SUGGESTIONS: usize = 3;
 const FIRST_SUFFIX: usize = 2;
 const LAST_SUFFIX: usize = 9;
 
-/// A form by which somebody registers, or sets a new password, in a browser.
+/// A form that was filled in to register, or to set a new password.
 #[derive(Clone, Debug)]
 pub struct BrowserRegistration {
     /// The token of the link.
@@ -36,8 +36,8 @@ pub struct BrowserRegistration {
     pub username: Option<NodePart>,
     /// The password.
     pub password: Secret,
-    /// What is the same whenever this very form is posted again, and otherwise never: at most 100 ASCII characters that
-    /// nobody else can guess.
+    /// The name of this form with these answers: at most 100 ASCII characters that nobody else can
+    /// guess. It is the same when the form is posted again.
     pub form: String,
     /// Where the browser connects from, if that is known.
     pub address: Option<IpAddr>,
@@ -48,8 +48,8 @@ pub struct BrowserRegistration {
 pub struct Registered {
     /// The account, which exists.
     pub account: BareJid,
-    /// It has everything that the invite grants. Otherwise its contact, roles and groups follow when the server can
-    /// write them.
+    /// It has everything that the invite grants. Otherwise its contact, roles and groups follow
+    /// when the server can write them.
     pub finished: bool,
 }
 
@@ -69,17 +69,17 @@ impl Attempt<'_> {
 impl Invites {
     /// Registers an account, or sets its password, as the invite of the token says.
     ///
-    /// The same form may be posted any number of times, at the same time or after a crash: it is one registration, and
-    /// ends the same way each time, until it has failed. Dropping this in the middle loses nothing: what is left open is
-    /// settled later, or when the form is posted again.
+    /// The same form may be posted any number of times, at the same time or after a crash. It is
+    /// one registration with one outcome, until it has failed. If the caller stops waiting, nothing
+    /// is lost: the registration goes on, and posting the form again tells its outcome.
     ///
     /// # Errors
-    /// If no account was made, and none will be by this call. Except with `Unreachable`, `Store` and `InProgress`: it may
-    /// have been made, or may be made yet, and posting the form again tells.
+    /// If no account was made. After `Unreachable`, `Store` and `InProgress`, one may have been
+    /// made or may still be made: posting the form again tells.
     pub async fn register(&self, form: BrowserRegistration) -> Result<Registered> {
         policy::admit_password(form.password.reveal())?;
         let invites = self.clone();
-        // In a task of its own: it goes on when the browser hangs up.
+        // In a task of its own, which goes on when the browser hangs up.
         let ended = tokio::spawn(async move { invites.register_to_the_end(&form).await }).await;
         ended.unwrap_or_else(|_| Err(Unreachable("the registration came to no end".to_owned()).into()))
     }
@@ -93,13 +93,13 @@ impl Invites {
             return Ok(registered);
         }
         match self.try_to_register(&attempt).await {
-            // What stands in the way may be the same form, posted a moment earlier.
+            // The same form, posted a moment earlier, may be in the way.
             Err(refused @ Error::Refused(_)) => self.outcome_of(&attempt).await?.ok_or(refused),
             outcome => outcome,
         }
     }
 
-    /// The outcome of a registration that was tried before with this form; `None` if it never was, or has failed.
+    /// The outcome of an earlier try with this form; `None` if there was none, or it failed.
     async fn outcome_of(&self, attempt: &Attempt<'_>) -> Result<Option<Registered>> {
         let outcome = tokio::time::timeout(OUTCOME_PATIENCE, self.await_outcome(attempt)).await;
         outcome.unwrap_or(Err(Refusal::InProgress.into()))
@@ -114,7 +114,8 @@ impl Invites {
             };
             let is_reset = reserved.0.purpose == Purpose::Reset;
             match redeemed {
-                // A reset whose outcome is not known counts as made, but nobody is told that it was.
+                // If the outcome of a reset is not known, the reset counts as made. But nobody is
+                // told so.
                 true if is_reset && !lock(&self.0.reset_forms).contains(form) => return Err(Refusal::UsedUp.into()),
                 true => return Ok(Some(Registered { account: reserved.0.account, finished: true })),
                 // The form has the same password: setting it once more changes nothing.
@@ -140,7 +141,8 @@ impl Invites {
         if known.impossible {
             return Err(Refusal::InvalidUsername(attempt.username.to_string()).into());
         }
-        // Each try has its own name: the hook does nothing more under one that it has given up.
+        // Each try has its own reservation: the hook does nothing more for one that came to
+        // nothing.
         let making = self.start_making(format!("{}.{}", attempt.form.form, invite::nonce()?));
         let making = making.ok_or(Refusal::InProgress)?;
         let away = || Unreachable(format!("the hook of {host} has not introduced itself"));
@@ -158,7 +160,8 @@ impl Invites {
         }
     }
 
-    /// Has the hook make the account of a reserved use, or set its password; `None`: the hook cannot tell yet.
+    /// Has the hook make the account of a reserved use, or set its password; `None`: the hook
+    /// cannot tell yet.
     async fn have_created(
         &self,
         reserved: (Use, Invite),
@@ -201,8 +204,8 @@ impl Invites {
         started.then_some(Making { invites: self, reservation })
     }
 
-    /// Suggests usernames like one that is taken, which nobody has at the moment. None where the chat server does not
-    /// answer.
+    /// Suggests usernames like one that is taken, which nobody has at the moment. None where the
+    /// chat server does not answer.
     pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
         let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
         let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
@@ -216,7 +219,8 @@ impl Invites {
     }
 }
 
-/// An account is being made for a reservation, until this is dropped: nobody settles the reservation meanwhile.
+/// An account is being made for a reservation until this is dropped. Meanwhile the reservation is
+/// not settled.
 struct Making<'a> {
     invites: &'a Invites,
     reservation: String,

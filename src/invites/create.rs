@@ -81,7 +81,8 @@ impl Invites {
                 (_, true) => return Err(Refusal::UsernameTaken.into()),
             }
         }
-        // Users and admins who make an invite for themselves are connected at this moment: they exist.
+        // Users and admins who make an invite for themselves are connected at this moment: they
+        // exist.
         if let Some(inviter) = invite.inviter.as_ref().filter(|_| invite.issuer == Issuer::Operator)
             && !chat_server.account(inviter).await?.exists
         {

@@ -10,10 +10,10 @@ use super::service::{Invites, Result, lock};
 use crate::invite::Invite;
 use crate::refusal::Refusal;
 
-/// How long it is believed that an inviter has an account.
+/// How long the answer that an inviter has an account holds.
 const A_LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(1);
 
-/// With so many inviters in memory, those of whom that is longer ago are forgotten.
+/// With this many inviters in memory, older answers are forgotten.
 const MOST_INVITERS: usize = 1_000;
 
 /// How many accounts are looked at again at a time.
@@ -30,7 +30,8 @@ impl Invites {
         Ok(ended)
     }
 
-    /// Looks whether the inviter who becomes a contact still has an account. A look holds for a second.
+    /// Looks whether the inviter who becomes a contact still has an account. A look holds for a
+    /// second.
     ///
     /// # Errors
     /// `Unknown` if not: an invite of nobody.
@@ -54,19 +55,21 @@ impl Invites {
         Ok(())
     }
 
-    /// An account is not there that should be: it may have been deleted without a word. More looks will tell.
+    /// An account that should be there is not. It may have been deleted without a report: further
+    /// looks will tell.
     pub(super) fn seems_gone(&self, account: &BareJid) {
         lock(&self.0.gone).absent(account, Instant::now().into_std());
     }
 
-    /// Looks again at the accounts that seem to be gone, and ends the invites of those that certainly are.
+    /// Looks again at the accounts that seem to be gone, and ends the invites of those that
+    /// certainly are.
     pub(super) async fn look_again(&self) {
         let due = lock(&self.0.gone).due(Instant::now().into_std());
         stream::iter(due).for_each_concurrent(AT_A_TIME, |account| self.look_again_at(account)).await;
     }
 
     async fn look_again_at(&self, account: BareJid) {
-        // Whoever makes an invite after this instant has an account.
+        // An invite that is made after this instant is of an account that exists.
         let asked_at = self.now();
         match self.0.chat_server.account(&account).await {
             Ok(known) if known.exists => lock(&self.0.gone).forget(&account),

@@ -1,18 +1,19 @@
-//! When it is certain that something is gone: nothing permanent follows from one look, since a chat server may say "no"
-//! where it cannot read its accounts at the moment. Plain state: the caller says when it is.
+//! When it is certain that something is gone. Nothing permanent follows from one look: a chat
+//! server may say "no" because it cannot read its accounts at the moment. Plain state: the caller
+//! passes the instant.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// So many looks have to agree, over so long a time.
+/// How many looks have to agree, and over how long a time.
 const LOOKS: u32 = 3;
 const SPREAD: Duration = Duration::from_secs(5 * 60);
 
 /// The pause between two looks. Looks that are closer together count as one.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many things are remembered that seem to be gone. Those beyond are not: they are never certain.
+/// How many things that seem to be gone are remembered. Any further ones never become certain.
 const MOST: usize = 1_000;
 
 /// What seems to be gone, by looks that agree.
@@ -45,7 +46,8 @@ impl<K: Clone + Eq + Hash> Looks<K> {
         seen.looks >= LOOKS && seen.last >= seen.first + SPREAD
     }
 
-    /// A look has found it, or it is known to be gone: what was seen before does not count any more.
+    /// A look has found it, or it is known to be gone: what was seen before does not count any
+    /// more.
     pub fn forget(&mut self, key: &K) {
         self.0.remove(key);
     }

@@ -12,8 +12,8 @@ use crate::links::Reference;
 use crate::policy;
 use crate::refusal::Refusal;
 
-/// That a token was presented and found good. The hook keeps its text for the client's stream; it is as secret as the
-/// token.
+/// The proof that a token was presented and found good. The hook keeps its text for the client's
+/// stream. It is as secret as the token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The token.
@@ -23,14 +23,14 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// The grant in a text that claims to be one.
+    /// The grant in a text; `None` if it cannot be read.
     pub fn parse(text: &str) -> Option<Grant> {
         let (token, second) = text.split_once('.')?;
         let presented_at = Timestamp::from_second(second.parse().ok()?).ok()?;
         Some(Grant { token: Token::parse(token)?, presented_at })
     }
 
-    /// The text for the hook: the token and the second, since 1970.
+    /// The text for the hook: the token and the Unix time in seconds.
     pub fn to_text(&self) -> String {
         format!("{}.{}", self.token.reveal(), self.presented_at.as_second())
     }
@@ -49,8 +49,8 @@ impl Invites {
         Ok(found.ok_or(Refusal::Unknown)?)
     }
 
-    /// Finds the invite of a token that a stranger presents, whatever its type, its state and its host. `None` stands
-    /// for a text that cannot be a token. A token without an invite counts as a guess.
+    /// Finds the invite of a token that a stranger presents, of any type, state and host. `None`
+    /// stands for a text that cannot be a token. A token without an invite counts as a guess.
     ///
     /// # Errors
     /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` after too many guesses.
@@ -66,8 +66,8 @@ impl Invites {
         Ok(found.ok_or_else(|| self.count_guess(address))?)
     }
 
-    /// Checks a token that a client presents for a registration or a reset on a host. Changes nothing, but counts
-    /// guesses as [`Invites::look`] does.
+    /// Checks a token that a client presents for a registration or a reset on a host. Changes
+    /// nothing, but counts guesses as [`Invites::look`] does.
     ///
     /// # Errors
     /// If it would not be good for that now.

@@ -39,11 +39,11 @@ pub enum Admission {
 }
 
 impl Invites {
-    /// Reserves a use for a registration or a password reset. The grant is the text that [`Grant::to_text`] made; without
-    /// one, registration has to be open.
+    /// Reserves a use for a registration or a password reset. The grant is the text that
+    /// [`Grant::to_text`] made; without one, registration has to be open.
     ///
     /// # Errors
-    /// If it may not go on; then nothing is reserved.
+    /// If it may not go on. Then nothing is reserved.
     pub async fn reserve(
         &self,
         host: &DomainPart,
@@ -107,8 +107,9 @@ impl Invites {
     /// Reserves a use for `contact`, who wants to become a contact of `inviter`.
     ///
     /// # Errors
-    /// If the token does not allow it; then the inviter decides. So it is for a contact who used the invite before: the
-    /// old link does not bring back a contact whom the inviter has removed since.
+    /// If the token does not allow it, and the inviter has to decide. That includes a contact who
+    /// has used the invite before: the old link does not bring back a contact whom the inviter
+    /// removed.
     pub async fn contact(
         &self,
         host: &DomainPart,
@@ -129,8 +130,9 @@ impl Invites {
         self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
     }
 
-    /// Whether an account exists of which the server says so (`exists`), once its reservation, if it has one, is
-    /// settled: a registration that was cut short may have left a part of it.
+    /// Whether an account exists. The server says so (`exists`), but if the account has an open
+    /// reservation, a registration that was cut short may have left a part of it. So that is
+    /// settled first.
     ///
     /// # Errors
     /// `InProgress` while it is still in the making.
@@ -146,7 +148,7 @@ impl Invites {
         }
     }
 
-    /// Takes a use. Where other reservations hold what is needed, settles those and tries once more.
+    /// Takes a use. If other reservations hold what is needed, settles them and tries once more.
     async fn claim(&self, wanted: Use) -> Result<()> {
         for settle in [true, false] {
             match self.0.store.reserve(wanted.clone()).await? {

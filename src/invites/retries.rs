@@ -1,4 +1,5 @@
-//! When to ask again about a reservation that could not be settled. Plain state: the caller says when it is.
+//! When to ask again about a reservation that could not be settled. Plain state: the caller passes
+//! the instant.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,10 +14,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// Rounds are not on time to the millisecond.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// With so many failures the operator is told.
+/// The operator is told after this many failures.
 const FAILURES_TO_TELL: u32 = 3;
 
-/// How many reservations are remembered: some 300 bytes each. Those beyond are asked about without a pause.
+/// How many reservations are remembered, some 300 bytes each. Any further ones have no pause.
 const MOST: usize = 10_000;
 
 /// How many of them [`Retries::to_tell`] names.
@@ -62,7 +63,8 @@ impl Retries {
         self.0.get(reservation).is_none_or(|retry| retry.again_at <= now + EARLY)
     }
 
-    /// How many reservations wait for their time. Forgets those that nobody asks about any more: they ended otherwise.
+    /// How many reservations wait for their time. Forgets those that nobody asks about any more:
+    /// they ended otherwise.
     pub fn waiting(&mut self, now: Instant) -> usize {
         self.0.retain(|_, retry| now < retry.again_at + LONGEST_PAUSE);
         self.0.values().filter(|retry| retry.again_at > now + EARLY).count()

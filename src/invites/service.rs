@@ -127,7 +127,8 @@ impl Invites {
     }
 }
 
-/// Locks a part of the memory. A panic elsewhere does not make it unusable: no change leaves it half done.
+/// Locks a part of the memory. A panic elsewhere does not make it unusable: no change leaves it
+/// half done.
 pub(super) fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }

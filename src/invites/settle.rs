@@ -1,4 +1,5 @@
-//! A reservation ends: its use is redeemed or given back. The hook says how it ended, by itself or when it is asked.
+//! A reservation ends: its use is redeemed or given back. The hook says how it ended, by itself or
+//! when it is asked.
 
 use std::collections::BTreeMap;
 
@@ -27,13 +28,15 @@ enum Outcome {
 }
 
 impl Invites {
-    /// The hook of a host has introduced itself: from now on it is asked about the reservations of its server.
+    /// The hook of a host has introduced itself: from now on it is asked about the reservations of
+    /// its server.
     pub fn met(&self, host: DomainPart, hook: &Hook) {
         lock(&self.0.servers).insert(host, hook.server.clone());
         lock(&self.0.retries).clear();
     }
 
-    /// The connection to the chat server is lost: until a hook has introduced itself anew, nobody knows which one is there.
+    /// The connection to the chat server is lost. Which hook is there is not known until it
+    /// introduces itself again.
     pub fn parted(&self) {
         lock(&self.0.servers).clear();
     }
@@ -43,7 +46,8 @@ impl Invites {
         lock(&self.0.servers).clone()
     }
 
-    /// The account of a reservation was made. Doing it again changes nothing. `false`: there is no such reservation.
+    /// The account of a reservation was made. Doing it again changes nothing. `false`: there is no
+    /// such reservation.
     ///
     /// # Errors
     /// If it is not stored.
@@ -56,7 +60,8 @@ impl Invites {
         Ok(redeemed.is_some())
     }
 
-    /// The account of a reservation was not made: the use is free again. `false`: there is no such reservation.
+    /// The account of a reservation was not made: the use is free again. `false`: there is no such
+    /// reservation.
     ///
     /// # Errors
     /// If it is not stored.
@@ -71,9 +76,10 @@ impl Invites {
         lock(&self.0.doubtful).forget(&reservation.to_owned());
     }
 
-    /// Asks what became of reservations, and redeems or releases those that have ended. Returns how many had. A
-    /// reservation of another server stays open, since only the hook of that server knows. So does one for which an
-    /// account is being made here: the hook may not have heard of it yet.
+    /// Asks what became of reservations, and redeems or releases those that have ended. Returns how
+    /// many had. A reservation of another server stays open, since only the hook of that server
+    /// knows. A reservation for which an account is being made here stays open too: the hook may
+    /// not know of it yet.
     ///
     /// # Errors
     /// If the store fails.
@@ -82,14 +88,15 @@ impl Invites {
         Ok(asked.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Settled)).count())
     }
 
-    /// Settles reservations that were made at least `age` ago and are still open: some in each round, and those that
-    /// fail after a pause. Also looks again at accounts that seem to be gone. Returns how many were settled.
+    /// One round of settling: asks about open reservations that are at least `age` old, except for
+    /// those that failed a short time ago. Also looks again at accounts that seem to be gone.
+    /// Returns how many reservations were settled.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<usize> {
         let (now, instant) = (Instant::now().into_std(), self.now().saturating_sub(age).unwrap_or(Timestamp::MIN));
-        // Those that wait for their time must not fill the round.
+        // Reservations that wait for their time must not fill the round.
         let waiting = u32::try_from(lock(&self.0.retries).waiting(now)).unwrap_or(u32::MAX);
         let servers = self.servers().into_iter().collect();
         let standing = self.0.store.reserved_until(instant, self.now(), servers, ROUND.saturating_add(waiting)).await?;
@@ -119,7 +126,8 @@ impl Invites {
         Ok(settled)
     }
 
-    /// The reservations that could not be settled several times: the oldest, and how many there are in all.
+    /// The reservations that could not be settled several times: the oldest, and how many there are
+    /// in all.
     pub fn unsettled(&self) -> (Vec<Unsettled>, usize) {
         lock(&self.0.retries).to_tell()
     }

@@ -264,6 +264,7 @@ pub struct WebTexts {
     pub was_it_you_how: String,
     pub away: String,
     pub away_text: String,
+    pub unable_text: String,
     pub busy: String,
     pub busy_text: String,
     pub too_many: String,

@@ -8,6 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
+use super::notices::Away;
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
@@ -113,11 +114,12 @@ pub enum FormError {
     Password(password::Problem),
     /// The chat server does not accept what was typed.
     Refused(Refusal),
-    /// It is not known yet what comes of the form: sending it again, unchanged, tells.
-    Later {
-        /// The invite is in use at this moment.
-        busy: bool,
-    },
+    /// The invite is in use at this moment: sending the form again, unchanged, tells what came of
+    /// it.
+    Busy,
+    /// A part cannot do its work at the moment: sending the form again, unchanged, tells what came
+    /// of it.
+    Away(Away),
 }
 
 impl FormError {
@@ -144,10 +146,14 @@ impl FormError {
                 | Refusal::RegistrationLimited(_)
                 | Refusal::RegistrationRefused(_)),
             ) => Ok(FormError::Refused(refusal)),
-            Error::Refused(Refusal::InProgress) => Ok(FormError::Later { busy: true }),
+            Error::Refused(Refusal::InProgress) => Ok(FormError::Busy),
             Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) => {
                 tracing::error!(%error, "a form could not be processed");
-                Ok(FormError::Later { busy: false })
+                Ok(FormError::Away(match error {
+                    Error::Unreachable(_) => Away::ChatServer,
+                    Error::Unable(_) => Away::ChatServerUnable,
+                    _ => Away::Store,
+                }))
             }
             error => Err(error),
         }
@@ -175,10 +181,8 @@ impl FormError {
             FormError::Password(problem) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, problem.text(web).to_owned(), Some("password"))
             }
-            FormError::Later { busy } => {
-                let text = if *busy { &web.busy_text } else { &web.away_text };
-                (StatusCode::SERVICE_UNAVAILABLE, text.clone(), None)
-            }
+            FormError::Busy => (StatusCode::SERVICE_UNAVAILABLE, web.busy_text.clone(), None),
+            FormError::Away(part) => (StatusCode::SERVICE_UNAVAILABLE, part.text(texts).clone(), None),
             FormError::Refused(refusal) => {
                 let (status, field) = match refusal {
                     Refusal::PasswordRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("password")),
@@ -187,6 +191,38 @@ impl FormError {
                 };
                 (status, refusal.text(texts), field)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat_server::Unreachable;
+    use crate::invite::InviteType;
+    use crate::invite::tests::invite;
+    use crate::store::StoreError;
+
+    #[test]
+    fn each_part_that_fails_has_its_own_words() {
+        let why = || "why".to_owned();
+        let failures = [
+            Error::Store(StoreError::Locked(why())),
+            Error::Unreachable(Unreachable(why())),
+            Error::Unable(why()),
+            Refusal::InProgress.into(),
+        ];
+        for texts in crate::texts::Languages::built_in().iter() {
+            let mut said: Vec<_> = failures
+                .iter()
+                .map(|error| FormError::of(error.clone(), &invite(InviteType::Account)).unwrap())
+                .map(|error| error.in_words(texts, "carol"))
+                .inspect(|(status, text, _)| assert!(status.is_server_error() && !text.contains("why"), "{text}"))
+                .map(|(_, text, _)| text)
+                .collect();
+            said.sort();
+            said.dedup();
+            assert_eq!(said.len(), failures.len(), "{}: {said:?}", texts.code);
         }
     }
 }

@@ -24,8 +24,8 @@ pub enum Notice {
     UsedUp,
     /// The invite's last use is reserved at this moment.
     Busy,
-    /// The chat server or the store cannot be asked.
-    Away,
+    /// A part cannot do its work at the moment.
+    Away(Away),
     /// The address asked for too much, or guessed: it is refused until then.
     TooMany(Timestamp),
     /// The form was not ours, or its cookie is missing.
@@ -44,6 +44,28 @@ pub enum Notice {
     Refused(Refusal),
 }
 
+/// The part that cannot do its work at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// The chat server does not answer.
+    ChatServer,
+    /// The chat server answers that it cannot.
+    ChatServerUnable,
+    /// The store fails.
+    Store,
+}
+
+impl Away {
+    /// What people read.
+    pub fn text(self, texts: &Texts) -> &String {
+        match self {
+            Away::ChatServer => &texts.web.away_text,
+            Away::ChatServerUnable => &texts.web.unable_text,
+            Away::Store => &texts.refusal.away,
+        }
+    }
+}
+
 impl Notice {
     /// Its status, heading and text.
     pub fn in_words(&self, texts: &Texts) -> (StatusCode, String, String) {
@@ -54,7 +76,7 @@ impl Notice {
             Notice::Revoked => (StatusCode::GONE, &web.revoked, &web.revoked_text),
             Notice::UsedUp => (StatusCode::GONE, &web.used, &web.used_text),
             Notice::Busy => (StatusCode::SERVICE_UNAVAILABLE, &web.busy, &web.busy_text),
-            Notice::Away => (StatusCode::SERVICE_UNAVAILABLE, &web.away, &web.away_text),
+            Notice::Away(part) => (StatusCode::SERVICE_UNAVAILABLE, &web.away, part.text(texts)),
             Notice::TooMany(until) => {
                 let text = fill(&web.too_many_text, &[("time", &texts.date(*until))]);
                 return (StatusCode::TOO_MANY_REQUESTS, web.too_many.clone(), text);
@@ -75,7 +97,7 @@ impl Notice {
     /// After how many seconds it is worth another try, where it is.
     pub fn retry_after(&self, now: Timestamp) -> Option<u64> {
         match self {
-            Notice::Busy | Notice::Away => Some(TRY_AGAIN_SECONDS),
+            Notice::Busy | Notice::Away(_) => Some(TRY_AGAIN_SECONDS),
             Notice::TooMany(until) => u64::try_from(until.duration_since(now).as_secs()).ok(),
             _ => None,
         }
@@ -123,7 +145,9 @@ impl From<Error> for Notice {
     fn from(error: Error) -> Self {
         let notice = match error {
             Error::Refused(refusal) => return refusal.into(),
-            Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) => Notice::Away,
+            Error::Store(_) => Notice::Away(Away::Store),
+            Error::Unreachable(_) => Notice::Away(Away::ChatServer),
+            Error::Unable(_) => Notice::Away(Away::ChatServerUnable),
             Error::NoRandomness(_) => Notice::Failed,
         };
         tracing::error!(%error, "a web request could not be fulfilled");

@@ -227,7 +227,8 @@ impl Pages {
             links => context! { self => self.path(&subject.token, own), ..self.links(subject) },
             ..self.about(reader, subject)
         };
-        let retry_after = matches!(filled.error, Some(FormError::Later { .. })).then_some(TRY_AGAIN_SECONDS);
+        let retry_after =
+            matches!(filled.error, Some(FormError::Busy | FormError::Away(_))).then_some(TRY_AGAIN_SECONDS);
         let page = self.page(reader, status, "form.html", subject.invite.host.as_str(), page)?;
         Ok(Page { retry_after, ..page })
     }
@@ -272,7 +273,7 @@ impl Pages {
                 let url = self.path(&subject.token, "/apps?have=account");
                 context! { host => subject.invite.host.as_str(), url }
             });
-        let again = subject.filter(|_| matches!(notice, Notice::Busy | Notice::Away | Notice::Forged));
+        let again = subject.filter(|_| matches!(notice, Notice::Busy | Notice::Away(_) | Notice::Forged));
         let page = context! {
             heading,
             text,

@@ -13,7 +13,8 @@ use crate::invite::{Invite, Purpose, Use};
 /// How long the hook may take. It answers from memory and its own storage.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take to make an account: other modules of the server have a say, and may ask others themselves.
+/// How long the hook may take to make an account: other modules of the server have a say in it, and
+/// may ask other services.
 const CREATION_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The longest name of a reservation, and the longest id of a server, in bytes: a UUID has 36.
@@ -44,7 +45,7 @@ impl Asked {
         with(iq, [payload])
     }
 
-    /// An answer arrived. One from somebody else than was asked is passed over.
+    /// An answer arrived. An answer from a sender that was not asked is ignored.
     pub fn answered(&mut self, from: &str, id: &str, outcome: Result<Option<Element>, ErrorAnswer>) {
         if self.waiting.get(id).is_some_and(|waiting| waiting.question.host.as_str() == from)
             && let Some(Waiting { question, .. }) = self.waiting.remove(id)
@@ -87,8 +88,8 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
     }
 }
 
-/// Adds what `settle` and `create` say of a reservation. Its username is that of an account of the VirtualHost itself: of
-/// the inviter, where a contact is made.
+/// Adds what `settle` and `create` say of a reservation. `username` is always an account of the
+/// VirtualHost itself; for a contact, it is the inviter's.
 fn reservation(mut element: Element, (used, invite): &(Use, Invite)) -> Element {
     let (account, contact) = match (used.purpose, &invite.inviter) {
         (Purpose::Contact, Some(inviter)) => (inviter, Some(&used.account)),

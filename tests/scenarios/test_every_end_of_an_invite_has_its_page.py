@@ -102,6 +102,7 @@ async def test_the_store_is_locked(web_server):
         assert (await visitor.get(visitor.path(invite))).status == 200
         away = await visitor.post(visitor.path(invite, "register"), filled)
         assert (away.status, away.header("Retry-After")) == (503, "60")
+        assert text("away_text") not in away.text, "it is not the chat server's fault"
         other.execute("ROLLBACK")
     assert not await has_account(web_server, "frank")
     assert (await visitor.post(visitor.path(invite, "register"), filled)).status == 200
