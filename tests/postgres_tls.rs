@@ -165,7 +165,9 @@ async fn a_file_without_certificates_is_named() {
         (Some(""), "there is no certificate in it"),
         (Some("-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n"), "invalid peer certificate"),
     ] {
-        text.map(|text| fs::write(&file, text).unwrap());
+        if let Some(text) = text {
+            fs::write(&file, text).unwrap();
+        }
         let error = error().await;
         let named = error.contains(&format!("{} cannot be used as sslrootcert: ", file.display()));
         assert!(named && error.contains(words), "{error}");
