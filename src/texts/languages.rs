@@ -83,7 +83,8 @@ fn range(text: &str) -> Option<(&str, f32)> {
     (weight > 0.0).then_some((tag, weight))
 }
 
-/// Checks that every text has the placeholders of the English one.
+/// Checks that the texts have the keys of the English ones, and every text the placeholders of its
+/// English one.
 fn compare(texts: &Texts, english: &Texts) -> Result<(), String> {
     let tree = |texts: &Texts| serde_json::to_value(texts).map_err(|error| error.to_string());
     compare_below("", &tree(texts)?, &tree(english)?)
@@ -96,9 +97,13 @@ fn compare_below(key: &str, value: &Value, english: &Value) -> Result<(), String
     };
     match (value, english) {
         (Value::Object(values), Value::Object(english)) => {
-            for ((name, value), english) in values.iter().zip(english.values()) {
-                let dot = if key.is_empty() { "" } else { "." };
-                compare_below(&format!("{key}{dot}{name}"), value, english)?;
+            let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+            if let Some(unknown) = values.keys().find(|name| !english.contains_key(*name)) {
+                return Err(format!("{}: unknown key", below(unknown)));
+            }
+            for (name, english) in english {
+                let value = values.get(name).ok_or_else(|| format!("{}: the text is missing", below(name)))?;
+                compare_below(&below(name), value, english)?;
             }
         }
         (Value::Array(values), Value::Array(english)) => {
@@ -152,6 +157,10 @@ mod tests {
             ("[language]", "code = 'de'\n[language]", &["code"]),
             ("direction = \"ltr\"", "direction = \"up\"", &["direction", "`ltr`", "`rtl`"]),
             ("\"January\", ", "", &["months", "12"]),
+            ("welcome = ", "# ", &["web.welcome", "missing"]),
+            ("welcome = ", "welcom = ''\nwelcome = ", &["web.welcom:", "unknown"]),
+            ("welcome = ", "welcome = 5 # ", &["string", "web"]),
+            ("your_address = ", "your_address = '{host}' # ", &["web.your_address", "{host}"]),
             ("{account}", "{acount}", &["refusal.no_such_account", "{acount}", "{account}"]),
             ("{host}", "{host", &["refusal.unknown_host", "none", "{host}"]),
         ] {
@@ -161,6 +170,22 @@ mod tests {
         let problem = problem("unknown = \"This server does not recognise this invitation\"", "unknown = ' '");
         assert_eq!(problem, "xx.toml: refusal.unknown: the text is empty");
         assert!(Languages::built_in().with("../en", english).is_err());
+    }
+
+    #[test]
+    fn the_texts_of_templates_are_those_that_templates_name() {
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
+        let templates: Vec<_> = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+        let named = templates.iter().flat_map(|template| template.split("t.web.").skip(1));
+        let named: BTreeSet<_> =
+            named.filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()).collect();
+        let english = serde_json::to_value(&Texts::english().web).unwrap();
+        for key in &named {
+            assert!(english.get(key).is_some(), "languages/en.toml has no web.{key}");
+        }
+        for key in Texts::english().web.of_templates.keys() {
+            assert!(named.contains(key.as_str()), "no template names web.{key}");
+        }
     }
 
     #[test]
