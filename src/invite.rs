@@ -9,6 +9,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::refusal::Refusal;
@@ -120,7 +121,7 @@ impl fmt::Debug for Token {
 pub struct TokenHash(pub [u8; 32]);
 
 /// The public name of an invite, safe to log; never the secret.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct InviteId(String);
 
 impl InviteId {
@@ -185,7 +186,7 @@ macro_rules! worded {
             }
         }
 
-        impl serde::Serialize for $name {
+        impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
@@ -258,14 +259,16 @@ worded! {
     }
 }
 
-/// An invite as the store knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An invite as the store knows it. As JSON, it has the fields that scripts may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invite {
     /// Its public name.
     pub id: InviteId,
     /// The hash of its secret.
+    #[serde(skip)]
     pub token_hash: TokenHash,
     /// What it is for.
+    #[serde(rename = "type")]
     pub invite_type: InviteType,
     /// The VirtualHost on which it is valid.
     pub host: DomainPart,
@@ -274,6 +277,7 @@ pub struct Invite {
     /// The user or admin who made it. In the types with a contact: the contact.
     pub inviter: Option<BareJid>,
     /// With whose rights it was made.
+    #[serde(skip)]
     pub issuer: Issuer,
     /// Roles of the new account, the primary one first.
     pub roles: Vec<String>,

@@ -3,26 +3,16 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::invite::{Invite, InviteType, State};
+use crate::invite::{Invite, State};
 use crate::invites::Issued;
 
-/// The fields of an invite. Scripts rely on their names. Instants are RFC 3339 in UTC.
+/// An invite, in its state at an instant. Scripts rely on the names of the fields. Instants are RFC
+/// 3339 in UTC.
 #[derive(Debug, Serialize)]
 pub struct InviteJson<'a> {
-    id: &'a str,
-    r#type: InviteType,
+    #[serde(flatten)]
+    invite: &'a Invite,
     state: State,
-    host: &'a str,
-    username: Option<&'a str>,
-    inviter: Option<&'a str>,
-    roles: &'a [String],
-    groups: &'a [String],
-    note: Option<&'a str>,
-    max_uses: Option<u32>,
-    uses: u32,
-    created_at: Timestamp,
-    expires_at: Option<Timestamp>,
-    revoked_at: Option<Timestamp>,
     #[serde(flatten)]
     links: Option<Links<'a>>,
 }
@@ -38,23 +28,7 @@ struct Links<'a> {
 impl<'a> InviteJson<'a> {
     /// An invite without its secret, in its state at this instant.
     pub fn new(invite: &'a Invite, now: Timestamp) -> Self {
-        InviteJson {
-            id: invite.id.as_str(),
-            r#type: invite.invite_type,
-            state: invite.state(now),
-            host: invite.host.as_str(),
-            username: invite.username.as_ref().map(|node| node.as_str()),
-            inviter: invite.inviter.as_ref().map(|jid| jid.as_str()),
-            roles: &invite.roles,
-            groups: &invite.groups,
-            note: invite.note.as_deref(),
-            max_uses: invite.max_uses,
-            uses: invite.uses,
-            created_at: invite.created_at,
-            expires_at: invite.expires_at,
-            revoked_at: invite.revoked_at,
-            links: None,
-        }
+        InviteJson { invite, state: invite.state(now), links: None }
     }
 
     /// A new invite, with its links.
