@@ -2,8 +2,6 @@
 
 use std::io::{self, Write};
 
-use clap::ValueEnum;
-
 use super::context::{Context, served_host};
 use super::print::{self, complain};
 use crate::config;
@@ -28,9 +26,9 @@ pub struct Arguments {
     /// Only invites to this VirtualHost
     host: Option<String>,
 
-    /// Only invites in this state
-    #[arg(long, value_enum, default_value_t = Wanted::Pending)]
-    state: Wanted,
+    /// Only invites in this state ("redeemed": no use is left)
+    #[arg(long, default_value = "pending", value_parser = ["pending", "redeemed", "expired", "revoked", "all"])]
+    state: String,
 
     /// Only invites of this account
     #[arg(long, value_name = "JID")]
@@ -41,39 +39,13 @@ pub struct Arguments {
     limit: u32,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Wanted {
-    /// Can be used
-    Pending,
-    /// Has no use left
-    Redeemed,
-    /// Has expired
-    Expired,
-    /// Was revoked
-    Revoked,
-    /// Any state
-    All,
-}
-
-impl Wanted {
-    fn state(self) -> Option<State> {
-        match self {
-            Wanted::Pending => Some(State::Pending),
-            Wanted::Redeemed => Some(State::Redeemed),
-            Wanted::Expired => Some(State::Expired),
-            Wanted::Revoked => Some(State::Revoked),
-            Wanted::All => None,
-        }
-    }
-}
-
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (_, invites) = context.open_existing().await?;
     let inviter = arguments.inviter.map(|jid| config::account(&jid));
     let filter = Filter {
         host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,
         inviter: inviter.transpose().map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?,
-        state: arguments.state.state(),
+        state: State::parse(&arguments.state),
     };
     // One more than is shown, to learn whether there are more.
     let mut found = invites.list(filter, arguments.limit.saturating_add(1)).await?;
