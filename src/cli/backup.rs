@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
-use super::whole_store::{self, Holds};
+use super::whole_store;
 use crate::files::{Folder, with_ending};
 use crate::invite::InviteId;
-use crate::store::{Store, StoreUrl};
+use crate::store::{Contents, Store, StoreUrl};
 
 /// Copy the store into a file, while the daemon runs
 ///
@@ -47,7 +47,7 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
 
 /// Makes the backup under a name that nobody takes for a backup, and renames it when it is complete
 /// and on the disk.
-async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Holds> {
+async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) -> anyhow::Result<Contents> {
     // Held until it is synced, which reports what the system failed to write meanwhile.
     let created = folder.create(unfinished, 0o600)?;
     let path = folder.path().join(unfinished);

@@ -1,30 +1,12 @@
 //! A whole store: copying it into another, for `backup`, `restore` and `migrate-store`, and telling
 //! what it holds.
 
-use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-
-use serde::Serialize;
 
 use super::progress::Progress;
 use crate::control::Daemon;
 use crate::store::{Contents, Store, StoreError, StoreUrl};
-
-/// What a store holds: as JSON for scripts, as text for people.
-#[derive(Debug, Serialize)]
-pub struct Holds {
-    invites: u64,
-    uses: u64,
-    accounts: u64,
-}
-
-impl fmt::Display for Holds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holds { invites, uses, accounts } = self;
-        write!(f, "{invites} invites, {uses} uses of them, {accounts} accounts that came by one")
-    }
-}
 
 /// Opens a store that is to be copied.
 ///
@@ -53,10 +35,9 @@ pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If it is damaged or breaks a rule of the store.
-pub async fn verified(copy: &Store) -> anyhow::Result<Holds> {
+pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
     copy.verify().await?;
-    let Contents { invites, uses, accounts } = copy.contents().await?;
-    Ok(Holds { invites, uses, accounts })
+    Ok(copy.contents().await?)
 }
 
 /// Refuses to go on while a daemon listens on a socket.

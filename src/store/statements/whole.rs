@@ -1,11 +1,15 @@
 //! The store as a whole: how much it holds, and whether it is in order.
 
+use std::fmt;
+
+use serde::Serialize;
+
 use crate::store::error::{Result, StoreError};
 use crate::store::row::Row;
 use crate::store::session::{Engine, Session};
 
-/// How much a store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How much a store holds: as JSON for scripts, as text for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
     /// Invites in any state.
     pub invites: u64,
@@ -13,6 +17,13 @@ pub struct Contents {
     pub uses: u64,
     /// Accounts whose inviters are known.
     pub accounts: u64,
+}
+
+impl fmt::Display for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Contents { invites, uses, accounts } = self;
+        write!(f, "{invites} invites, {uses} uses of them, {accounts} accounts that came by one")
+    }
 }
 
 pub async fn is_empty(session: &mut Session<'_>) -> Result<bool> {
