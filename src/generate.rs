@@ -8,9 +8,6 @@ use jid::{BareJid, DomainPart, NodePart};
 use crate::invite::{self, InviteType, Issuer};
 use crate::policy::{self, Wish};
 
-/// How much of a bad name is repeated, in characters.
-const SHOWN: usize = 70;
-
 /// What an invite is to be.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -117,14 +114,10 @@ fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodeP
 
 /// Roles or groups. Only the option tells which.
 fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
-    if let Some(bad) = names.iter().find(|name| !policy::is_name(name)) {
-        let mut shown: String = bad.chars().take(SHOWN).collect();
-        if shown.len() < bad.len() {
-            shown.push('…');
-        }
-        anyhow::bail!("{option}: expected 1 to 64 bytes without spaces, found {shown:?}");
+    match names.iter().find(|name| !policy::is_name(name)) {
+        Some(bad) => anyhow::bail!("{option}: expected 1 to 64 bytes without spaces, found {bad:?}"),
+        None => Ok(names),
     }
-    Ok(names)
 }
 
 fn max_uses(text: &str) -> anyhow::Result<Option<u32>> {

@@ -1,6 +1,6 @@
 //! `easy-invite generate`: makes invites and prints their links.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::future::ready;
 use std::io::{self, Write};
 
@@ -94,15 +94,9 @@ fn described(issued: &Issued) -> String {
 /// Makes several invites at a time and prints each as soon as it is stored. The first failure stops
 /// it.
 async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context) -> anyhow::Result<()> {
-    let failure: Cell<Option<anyhow::Error>> = Cell::new(None);
-    let failed = Cell::new(false);
-    let fail = |error: anyhow::Error| {
-        // Those that follow the first failure mostly have the same cause.
-        if !failed.replace(true) {
-            failure.set(Some(error));
-        }
-    };
-    let wanted = stream::iter(0..count).take_while(|_| ready(!failed.get()));
+    // Those that follow the first failure mostly have the same cause.
+    let first_failure = OnceCell::new();
+    let wanted = stream::iter(0..count).take_while(|_| ready(first_failure.get().is_none()));
     let mut made = wanted.map(|_| invites.create(wish.clone())).buffer_unordered(AT_A_TIME);
     let mut progress = Progress::beside_output();
     let mut printed = 0;
@@ -116,12 +110,13 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context)
         });
         match shown {
             Ok(()) => printed += 1,
-            Err(error) => fail(error),
+            Err(error) => drop(first_failure.set(error)),
         }
         progress.at(printed, count.into());
     }
     progress.end();
-    match failure.take() {
+    drop(made);
+    match first_failure.into_inner() {
         None => Ok(()),
         Some(error) if error.is::<io::Error>() => Err(error),
         Some(error) => Err(error.context(format!("{printed} of {count} invites were made"))),
