@@ -9,6 +9,7 @@
 //! that user may have put anything in its place.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net;
@@ -97,9 +98,6 @@ pub enum BindError {
     /// Another daemon listens on it.
     #[error("easy-invite is already running: it answers on {}", printable(.0.display()))]
     AlreadyRunning(PathBuf),
-    /// The path is something else, which is left alone.
-    #[error("{} is no socket: remove it, or set [control] socket to another path", printable(.0.display()))]
-    NoSocket(PathBuf),
     /// The system takes no socket path that long.
     #[error(
         "{} is too long for a socket: set [control] socket to a path of at most {LONGEST_PATH} bytes",
@@ -107,8 +105,8 @@ pub enum BindError {
     )]
     TooLong(PathBuf),
     /// Its folder or what is there cannot be used.
-    #[error("the socket cannot be made: {0}")]
-    Unusable(FileError),
+    #[error("the socket cannot be made")]
+    Unusable(#[from] FileError),
 }
 
 /// The daemon's end. The socket is removed when this is dropped.
@@ -130,18 +128,14 @@ impl Listener {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn bind(path: &Path) -> Result<Listener, BindError> {
-        let unusable = |error| match error {
-            FileError::NotSocket(path) => BindError::NoSocket(path),
-            error => BindError::Unusable(error),
-        };
-        let failed = |error| unusable(FileError::System(path.to_owned(), error));
+        let failed = |error| FileError::System(path.to_owned(), error);
         if path.as_os_str().len() > LONGEST_PATH {
             return Err(BindError::TooLong(path.to_owned()));
         }
-        let (folder, name) = Folder::of(path).map_err(unusable)?;
-        match connect(&folder, name).map_err(unusable)? {
+        let (folder, name) = Folder::of(path)?;
+        match connect(&folder, name)? {
             Connected::Yes(_) => return Err(BindError::AlreadyRunning(path.to_owned())),
-            Connected::NobodyListens => folder.remove_socket(name).map_err(unusable)?,
+            Connected::NobodyListens => folder.remove_socket(name)?,
             Connected::NoSocket => (),
         }
         let bound = folder.as_owner(|_| {
@@ -151,8 +145,8 @@ impl Listener {
             listener.set_nonblocking(true)?;
             Ok((listener, rustix::process::geteuid().as_raw()))
         });
-        let (listener, owner) = bound.map_err(unusable)?.map_err(failed)?;
-        let inode = folder.socket(name).map_err(unusable)?;
+        let (listener, owner) = bound?.map_err(failed)?;
+        let inode = folder.socket(name)?;
         let listener = UnixListener::from_std(listener).map_err(failed)?;
         Ok(Listener { listener, name: name.to_owned(), folder, inode, owner })
     }
@@ -246,11 +240,10 @@ impl Daemon {
     /// # Errors
     /// If one runs, or seems to, and does not answer.
     pub async fn link(&self) -> Answer<Option<Link>> {
-        match self.ask(&Request::Link {}).await {
-            Ok(Response::Link(link)) => Ok(Some(link)),
-            Err(NoAnswer::NotRunning) => Ok(None),
-            Ok(_) => Err(NoAnswer::Senseless.into()),
-            Err(error) => Err(error.into()),
+        match self.ask(&Request::Link {}).await? {
+            Some(Response::Link(link)) => Ok(Some(link)),
+            None => Ok(None),
+            other => Err(no_answer(other)),
         }
     }
 
@@ -261,8 +254,8 @@ impl Daemon {
     /// If it does not answer.
     pub async fn unsettled(&self) -> Answer<(Vec<Unsettled>, usize)> {
         match self.ask(&Request::Unsettled {}).await? {
-            Response::Unsettled(oldest, count) => Ok((oldest, count)),
-            _ => Err(NoAnswer::Senseless.into()),
+            Some(Response::Unsettled(oldest, count)) => Ok((oldest, count)),
+            other => Err(no_answer(other)),
         }
     }
 
@@ -274,14 +267,12 @@ impl Daemon {
         chat_server
     }
 
-    /// Asks on a connection of its own.
-    async fn ask(&self, request: &Request) -> Result<Response, NoAnswer> {
-        let failed = |error: &dyn std::error::Error| NoAnswer::Failed(error.to_string());
+    /// Asks on a connection of its own. Without a daemon there is no answer.
+    async fn ask(&self, request: &Request) -> Answer<Option<Response>> {
+        let failed = |error: &dyn fmt::Display| Unreachable(format!("easy-invite could not be asked: {error}"));
         let stream = match Folder::of(&self.0).and_then(|(folder, name)| connect(&folder, name)) {
             Ok(Connected::Yes(stream)) => stream,
-            Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => {
-                return Err(NoAnswer::NotRunning);
-            }
+            Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => return Ok(None),
             Err(error) => return Err(failed(&error)),
         };
         let stream = UnixStream::from_std(stream).map_err(|error| failed(&error))?;
@@ -291,11 +282,12 @@ impl Daemon {
             lines.send(request).await?;
             lines.next().await.transpose()
         });
-        let line = line.await.map_err(|_| NoAnswer::TooLate)?.map_err(|error| failed(&error))?;
-        let line = line.ok_or_else(|| NoAnswer::Failed("it hung up".to_owned()))?;
+        let too_late = |_| Unreachable("easy-invite runs, but did not answer in time".to_owned());
+        let line = line.await.map_err(too_late)?.map_err(|error| failed(&error))?;
+        let line = line.ok_or_else(|| failed(&"it hung up"))?;
         match serde_json::from_str(&line).map_err(|error| failed(&error))? {
-            Response::Unreachable(reason) => Err(NoAnswer::Unreachable(reason)),
-            response => Ok(response),
+            Response::Unreachable(reason) => Err(reason),
+            response => Ok(Some(response)),
         }
     }
 }
@@ -332,25 +324,13 @@ fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     }
 }
 
-/// Why the daemon gave no answer.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    #[error("easy-invite does not run")]
-    NotRunning,
-    #[error("easy-invite runs, but did not answer in time")]
-    TooLate,
-    #[error("easy-invite could not be asked: {0}")]
-    Failed(String),
-    #[error("easy-invite answered another question: is the daemon of this version?")]
-    Senseless,
-    #[error(transparent)]
-    Unreachable(Unreachable),
-}
-
-impl From<NoAnswer> for Unreachable {
-    fn from(reason: NoAnswer) -> Self {
-        Unreachable(reason.to_string())
-    }
+/// Why the daemon's response is no answer to the question.
+fn no_answer(response: Option<Response>) -> Unreachable {
+    let why = match response {
+        None => "easy-invite does not run",
+        Some(_) => "easy-invite answered another question: is the daemon of this version?",
+    };
+    Unreachable(why.to_owned())
 }
 
 /// Carries questions for the chat server to the daemon.
@@ -365,12 +345,11 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
                 // The daemon does these by itself.
                 Ask::Settle(_) | Ask::Create { .. } => return,
             };
-            let reply = match daemon.ask(&request).await {
-                Ok(Response::Account(account)) => Ok(Reply::Account(account)),
-                Ok(Response::Hook(hook)) => Ok(Reply::Hello(hook)),
-                Ok(_) => Err(NoAnswer::Senseless.into()),
-                Err(error) => Err(error.into()),
-            };
+            let reply = daemon.ask(&request).await.and_then(|response| match response {
+                Some(Response::Account(account)) => Ok(Reply::Account(account)),
+                Some(Response::Hook(hook)) => Ok(Reply::Hello(hook)),
+                other => Err(no_answer(other)),
+            });
             drop(answer.send(reply)); // the asking task may be gone
             drop(place);
         });

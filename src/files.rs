@@ -50,7 +50,7 @@ pub enum FileError {
     #[error("{} is no regular file: move it away, or name another file", printable(.0.display()))]
     NotRegular(PathBuf),
     /// It is no socket.
-    #[error("{} is no socket: remove it, or name another path", printable(.0.display()))]
+    #[error("{} is no socket: remove it, or set [control] socket to another path", printable(.0.display()))]
     NotSocket(PathBuf),
     /// It has hard links.
     #[error(

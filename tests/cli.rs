@@ -1099,7 +1099,10 @@ fn a_dead_daemons_socket_is_replaced_and_anything_else_is_left_alone() {
     assert_eq!(next.ended().0, Some(0));
 
     fs::write(scratch.socket(), "precious").unwrap();
-    scratch.fails(&["run"], "easy-invite.db.sock is no socket: remove it, or set [control] socket to another path");
+    scratch.fails(
+        &["run"],
+        "the socket cannot be made: easy-invite.db.sock is no socket: remove it, or set [control] socket to another path",
+    );
     assert_eq!(fs::read_to_string(scratch.socket()).unwrap(), "precious");
 }
 
