@@ -125,16 +125,23 @@ async fn pass(seconds: u64) {
 #[tokio::test(start_paused = true)]
 async fn many_reservations_that_cannot_be_settled_keep_no_other_open() {
     let daemon = Daemon::start().await;
-    let stuck = daemon.make(InviteType::Account, 250).await;
+    let stuck = daemon.make(InviteType::Account, 300).await;
     for number in 0..250 {
         daemon.reserve(&stuck, &format!("stuck{number:03}")).await.unwrap();
     }
+    pass(2).await;
+    daemon.reserve(&stuck, "last").await.unwrap();
     let young = daemon.make(InviteType::Account, 1).await;
     daemon.reserve(&young, "young").await.unwrap();
     daemon.hook.lock().unwrap().fates.insert("young".to_owned(), Fate::NotMade { doubtful: false });
-    assert_eq!(daemon.round().await.len(), 200, "no more in one round");
-    daemon.round().await;
+    let first = daemon.round().await;
+    assert!(
+        first.len() == 200 && first.contains(&"young".to_owned()),
+        "no more in one round, and each invite has its turn"
+    );
     assert!(daemon.is_free(&young).await);
+    let second = daemon.round().await;
+    assert!(second.contains(&"last".to_owned()), "those that wait for their time do not fill the round");
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +191,11 @@ async fn a_doubtful_no_gives_a_use_back_only_when_several_agree_over_minutes() {
         daemon.round().await;
     }
     assert!(!daemon.is_free(&made).await);
-    for _ in 0..5 {
+    daemon.hook.lock().unwrap().others = None; // no answer is no look
+    pass(10).await;
+    assert_eq!(daemon.round().await, ["carol"]);
+    daemon.hook.lock().unwrap().others = Some(Fate::NotMade { doubtful: true });
+    for _ in 0..4 {
         pass(10).await;
         daemon.round().await;
     }

@@ -27,6 +27,10 @@ enum Outcome {
     Failed(String),
 }
 
+fn count_settled(asked: &[(Use, Outcome)]) -> usize {
+    asked.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Settled)).count()
+}
+
 impl Invites {
     /// The hook of a host has introduced itself: from now on it is asked about the reservations of
     /// its server.
@@ -84,8 +88,7 @@ impl Invites {
     /// # Errors
     /// If the store fails.
     pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<usize> {
-        let asked = self.ask_about(standing).await?;
-        Ok(asked.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Settled)).count())
+        Ok(count_settled(&self.ask_about(standing).await?))
     }
 
     /// One round of settling: asks about open reservations that are at least `age` old, except for
@@ -102,16 +105,10 @@ impl Invites {
         let standing = self.0.store.reserved_until(instant, self.now(), servers, ROUND.saturating_add(waiting)).await?;
         let due = |(used, _): &(Use, Invite)| lock(&self.0.retries).is_due(&used.id, now);
         let asked = self.ask_about(standing.into_iter().filter(due).take(ROUND as usize).collect()).await?;
-        let (mut settled, mut failing) = (0, Vec::new());
+        let settled = count_settled(&asked);
+        let mut failing = Vec::new();
         for (used, outcome) in asked {
-            let reason = match outcome {
-                Outcome::Failed(reason) => reason,
-                Outcome::Settled => {
-                    settled += 1;
-                    continue;
-                }
-                Outcome::Open => continue,
-            };
+            let Outcome::Failed(reason) = outcome else { continue };
             let (account, invite) = (used.account.to_string(), used.invite.to_string());
             let unsettled = Unsettled { account, invite, reserved_at: used.reserved_at, reason };
             if lock(&self.0.retries).failed(&used.id, unsettled.clone(), now) {
@@ -152,24 +149,21 @@ impl Invites {
 
     async fn settle_one(&self, reserved: (Use, Invite)) -> Result<Outcome> {
         let reservation = reserved.0.id.clone();
-        let fate = self.0.chat_server.settle(reserved).await;
-        let gone = match fate {
-            Ok(Fate::NotMade { doubtful }) => {
-                !doubtful || lock(&self.0.doubtful).absent(&reservation, Instant::now().into_std())
-            }
-            _ => {
-                lock(&self.0.doubtful).forget(&reservation);
-                false
-            }
+        let seems_gone = |reservation| lock(&self.0.doubtful).absent(reservation, Instant::now().into_std());
+        let fate = match self.0.chat_server.settle(reserved).await {
+            // No answer is no look.
+            Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
+            Ok(Fate::NotMade { doubtful: true }) if !seems_gone(&reservation) => return Ok(Outcome::Open),
+            Ok(fate) => fate,
         };
-        Ok(match fate {
-            Ok(Fate::Made) => self.redeem(reservation).await.map(|_| Outcome::Settled)?,
-            Ok(Fate::NotMade { .. }) if gone => self.release(reservation).await.map(|_| Outcome::Settled)?,
-            Ok(Fate::NotMade { .. }) => Outcome::Open,
-            Ok(Fate::InFlight) => Outcome::Failed("its registration has not ended".to_owned()),
-            Ok(Fate::Unfinished) => Outcome::Failed("the server cannot grant yet what the invite grants".to_owned()),
-            Ok(Fate::Elsewhere) => Outcome::Failed("another server has made the reservation".to_owned()),
-            Err(reason) => Outcome::Failed(reason.to_string()),
-        })
+        lock(&self.0.doubtful).forget(&reservation);
+        let open = match fate {
+            Fate::Made => return self.redeem(reservation).await.map(|_| Outcome::Settled),
+            Fate::NotMade { .. } => return self.release(reservation).await.map(|_| Outcome::Settled),
+            Fate::InFlight => "its registration has not ended",
+            Fate::Unfinished => "the server cannot grant yet what the invite grants",
+            Fate::Elsewhere => "another server has made the reservation",
+        };
+        Ok(Outcome::Failed(open.to_owned()))
     }
 }
