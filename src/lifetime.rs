@@ -60,22 +60,17 @@ impl FromStr for Lifetime {
     type Err = BadLifetime;
 
     fn from_str(text: &str) -> Result<Self, BadLifetime> {
-        let bad = || BadLifetime(text.chars().take(40).collect());
         let trimmed = text.trim();
         if trimmed == "never" {
             return Ok(Lifetime::Never);
         }
-        let unit = trimmed.chars().next_back().ok_or_else(bad)?;
-        let (_, unit_seconds) = UNITS.iter().find(|(letter, _)| *letter == unit).ok_or_else(bad)?;
-        let digits = trimmed.strip_suffix(unit).ok_or_else(bad)?;
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(bad());
-        }
-        let count: i64 = digits.parse().map_err(|_| bad())?;
-        match count.checked_mul(*unit_seconds) {
-            Some(seconds) if (1..=LONGEST).contains(&seconds) => Ok(Lifetime::Seconds(seconds)),
-            _ => Err(bad()),
-        }
+        let seconds = UNITS.iter().find_map(|(letter, unit)| {
+            let digits = trimmed.strip_suffix(*letter)?;
+            let count: i64 = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            count.checked_mul(*unit)
+        });
+        let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
+        seconds.map(Lifetime::Seconds).ok_or_else(|| BadLifetime(text.chars().take(40).collect()))
     }
 }
 
