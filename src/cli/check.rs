@@ -2,13 +2,12 @@
 //! hooks.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -53,16 +52,6 @@ const OPEN_USES_NAMED: u32 = 20;
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
 
-/// A line of the report.
-#[derive(Serialize)]
-struct Line<'a> {
-    part: &'a str,
-    host: Option<&'a str>,
-    ok: bool,
-    warning: bool,
-    detail: &'a str,
-}
-
 /// What was found of a part. A warning is something that works and should be mended all the same.
 enum Found {
     Ok(String),
@@ -76,28 +65,23 @@ impl From<Result<String, String>> for Found {
     }
 }
 
-/// Prints the lines, and remembers whether one failed.
-struct Report {
-    json: bool,
+/// Prints a line for each part, and remembers whether one failed.
+struct Report<'a> {
+    context: &'a Context,
     failed: bool,
 }
 
-impl Report {
+impl Report<'_> {
     fn line(&mut self, part: &str, host: Option<&str>, found: impl Into<Found>) -> anyhow::Result<()> {
-        let mut stdout = io::stdout().lock();
         let (verdict, ok, warning, detail) = match found.into() {
             Found::Ok(detail) => ("ok", true, false, detail),
             Found::Warning(detail) => ("WARN", true, true, detail),
             Found::Failed(detail) => ("FAILED", false, false, detail),
         };
         self.failed |= !ok;
-        if self.json {
-            writeln!(stdout, "{}", serde_json::to_string(&Line { part, host, ok, warning, detail: &detail })?)?;
-        } else {
-            let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
-            writeln!(stdout, "{name:<24} {verdict:<6} {}", printable(&detail))?;
-        }
-        Ok(())
+        let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
+        let text = format!("{name:<24} {verdict:<6} {}", printable(&detail));
+        self.context.print(json!({"part": part, "host": host, "ok": ok, "warning": warning, "detail": detail}), text)
     }
 
     fn end(self) -> anyhow::Result<()> {
@@ -106,7 +90,7 @@ impl Report {
 }
 
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
-    let mut report = Report { json: context.json, failed: false };
+    let mut report = Report { context, failed: false };
     let loaded = config::find(context.config_file.clone()).map_err(|error| error.to_string());
     let loaded = loaded.and_then(|file| match Config::load(&file) {
         Ok(config) => Ok((file, config)),
@@ -169,7 +153,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
 }
 
 /// Warns of what the store shows. If it cannot be read, that has been reported already.
-async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<()> {
+async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Result<()> {
     let off = store.unsafe_settings().await.unwrap_or_default();
     if !off.is_empty() {
         let settings: Vec<_> = off.iter().map(|setting| format!("{setting}=off")).collect();
@@ -197,7 +181,7 @@ async fn report_warnings(report: &mut Report, store: &Store) -> anyhow::Result<(
 
 /// Warns of the reservations that the running daemon fails to settle. If it does not answer, other
 /// lines say so.
-async fn report_unsettled(report: &mut Report, daemon: &Daemon) -> anyhow::Result<()> {
+async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::Result<()> {
     let (oldest, count) = daemon.unsettled().await.unwrap_or_default();
     if oldest.is_empty() {
         return Ok(());
@@ -242,7 +226,7 @@ fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, St
 }
 
 async fn report_hooks(
-    report: &mut Report,
+    report: &mut Report<'_>,
     config: &Config,
     chat_server: &ChatServer,
     link: &Link,
