@@ -12,9 +12,9 @@ use crate::refusal::{BadPassword, Mistake, Refusal};
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
 
-/// The longest password, in bytes: longer than anybody types, and short enough for the limit that a
-/// server has for stanzas.
-const LONGEST_PASSWORD: usize = 1024;
+/// The fewest and the most characters of a password.
+const SHORTEST_PASSWORD: usize = 8;
+const LONGEST_PASSWORD: usize = 256;
 
 /// The longest name of a role or a group, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -138,37 +138,25 @@ impl Wish {
         token_hash: TokenHash,
         now: Timestamp,
     ) -> Result<Invite, Refusal> {
-        let impossible = |mistake| Err(Refusal::Impossible(mistake));
         let reset = self.invite_type == InviteType::PasswordReset;
-        if reset && self.username.is_none() {
-            return impossible(Mistake::ResetWithoutUsername);
-        }
-        if self.username.is_some() && self.invite_type == InviteType::Contact {
-            return impossible(Mistake::ContactWithUsername);
-        }
-        if self.username.is_some() && self.max_uses != Some(1) {
-            return impossible(Mistake::UsernameForMany);
-        }
         let grants = !self.roles.is_empty() || !self.groups.is_empty();
-        if grants && !self.invite_type.registers() {
-            return impossible(Mistake::GrantsWithoutAccount);
-        }
-        if self.max_uses == Some(0) {
-            return impossible(Mistake::NoUses);
-        }
         let local_contact =
             self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
-        if self.invite_type.connects() && !local_contact {
-            return impossible(Mistake::ContactElsewhere(self.host.to_string()));
-        }
-        if !self.roles.iter().chain(&self.groups).all(|name| is_name(name)) {
-            return impossible(Mistake::BadName { most: LONGEST_NAME });
-        }
-        if self.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
-            return impossible(Mistake::LongNote { most: LONGEST_NOTE });
-        }
-        if self.note.as_ref().is_some_and(|note| note.chars().any(is_not_xml)) {
-            return impossible(Mistake::NoteNotPlain);
+        let named = self.roles.iter().chain(&self.groups).all(|name| is_name(name));
+        let note = self.note.as_deref().unwrap_or_default();
+        let rules = [
+            (!reset || self.username.is_some(), Mistake::ResetWithoutUsername),
+            (self.username.is_none() || self.invite_type != InviteType::Contact, Mistake::ContactWithUsername),
+            (self.username.is_none() || self.max_uses == Some(1), Mistake::UsernameForMany),
+            (!grants || self.invite_type.registers(), Mistake::GrantsWithoutAccount),
+            (self.max_uses != Some(0), Mistake::NoUses),
+            (!self.invite_type.connects() || local_contact, Mistake::ContactElsewhere(self.host.to_string())),
+            (named, Mistake::BadName { most: LONGEST_NAME }),
+            (note.chars().count() <= LONGEST_NOTE, Mistake::LongNote { most: LONGEST_NOTE }),
+            (!note.contains(is_not_xml), Mistake::NoteNotPlain),
+        ];
+        if let Some((_, mistake)) = rules.into_iter().find(|(kept, _)| !kept) {
+            return Err(Refusal::Impossible(mistake));
         }
         let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
         Ok(Invite {
@@ -196,22 +184,28 @@ pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
-/// Looks whether this can be a password. The chat server may ask for more.
+/// Looks whether this can be the password of the account with this username. The chat server may ask
+/// for more.
 ///
 /// # Errors
 /// `PasswordRefused` if it cannot.
-pub fn admit_password(password: &str) -> Result<(), Refusal> {
-    let refused = |why| Err(Refusal::PasswordRefused(why));
-    if password.is_empty() {
-        return refused(BadPassword::Missing);
-    }
-    if password.len() > LONGEST_PASSWORD {
-        return refused(BadPassword::TooLong);
-    }
-    if password.chars().any(is_not_xml) {
-        return refused(BadPassword::NotText);
-    }
-    Ok(())
+pub fn admit_password(password: &str, username: &NodePart) -> Result<(), Refusal> {
+    let length = password.chars().count();
+    Err(Refusal::PasswordRefused(if length == 0 {
+        BadPassword::Missing
+    } else if length < SHORTEST_PASSWORD {
+        BadPassword::Short
+    } else if length > LONGEST_PASSWORD {
+        BadPassword::Long
+    } else if password.chars().any(|c| is_not_xml(c) || c == char::REPLACEMENT_CHARACTER) {
+        BadPassword::Characters
+    } else if password.trim() != password {
+        BadPassword::Spaces
+    } else if password.to_lowercase() == username.as_str().to_lowercase() {
+        BadPassword::IsUsername
+    } else {
+        return Ok(());
+    }))
 }
 
 /// Characters that XML cannot carry, or that a list of invites should not.
@@ -307,6 +301,32 @@ mod tests {
     fn made(wish: Wish) -> Result<Invite, Refusal> {
         let hash = Token::generate().unwrap().hash();
         wish.into_invite(&HostPolicy::default(), InviteId::generate().unwrap(), hash, at(1000))
+    }
+
+    #[test]
+    fn each_bad_password_has_its_problem() {
+        for (password, problem) in [
+            ("", BadPassword::Missing),
+            ("1234567", BadPassword::Short),
+            ("ééééééé", BadPassword::Short),
+            ("Caroline", BadPassword::IsUsername),
+            (" kites and lamps", BadPassword::Spaces),
+            ("kites and lamps\u{a0}", BadPassword::Spaces),
+            ("kites\tand lamps", BadPassword::Characters),
+            ("kites\u{0}and lamps", BadPassword::Characters),
+            ("kites\u{fffd}and lamps", BadPassword::Characters),
+        ] {
+            assert_eq!(
+                admit_password(password, &node("caroline")),
+                Err(Refusal::PasswordRefused(problem)),
+                "{password:?}"
+            );
+        }
+        assert_eq!(admit_password(&"x".repeat(257), &node("carol")), Err(Refusal::PasswordRefused(BadPassword::Long)));
+        for password in ["12345678", "kites and lamps", "тридцать три", "🦀🦀🦀🦀🦀🦀🦀🦀", &"x".repeat(256)]
+        {
+            assert_eq!(admit_password(password, &node("carol")), Ok(()), "{password:?}");
+        }
     }
 
     #[test]

@@ -92,10 +92,16 @@ pub enum Refusal {
 pub enum BadPassword {
     /// There is none.
     Missing,
-    /// It is too long.
-    TooLong,
-    /// It has characters that nobody can type.
-    NotText,
+    /// It has too few characters.
+    Short,
+    /// It has too many characters.
+    Long,
+    /// It is the username.
+    IsUsername,
+    /// It begins or ends with a space, which is easily overlooked.
+    Spaces,
+    /// It has a control character, which cannot be typed everywhere, or bytes that were no text.
+    Characters,
     /// The chat server does not accept it. The text, if any, is the server's.
     ByServer(String),
 }
@@ -187,8 +193,11 @@ impl Refusal {
             }
             Refusal::TooNew { again_at } => when(&own.too_new, again_at),
             Refusal::PasswordRefused(BadPassword::Missing) => own.password_missing.clone(),
-            Refusal::PasswordRefused(BadPassword::TooLong) => own.password_too_long.clone(),
-            Refusal::PasswordRefused(BadPassword::NotText) => own.password_not_text.clone(),
+            Refusal::PasswordRefused(BadPassword::Short) => own.password_short.clone(),
+            Refusal::PasswordRefused(BadPassword::Long) => own.password_long.clone(),
+            Refusal::PasswordRefused(BadPassword::IsUsername) => own.password_is_username.clone(),
+            Refusal::PasswordRefused(BadPassword::Spaces) => own.password_spaces.clone(),
+            Refusal::PasswordRefused(BadPassword::Characters) => own.password_characters.clone(),
             Refusal::PasswordRefused(BadPassword::ByServer(reason)) => because(&own.password_refused_because, reason),
             Refusal::RegistrationLimited(reason) => because(&own.registration_limited_because, reason),
             Refusal::RegistrationRefused(reason) => because(&own.registration_refused_because, reason),

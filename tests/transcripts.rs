@@ -226,7 +226,7 @@ async fn browse(invites: Invites, wanted: String) -> String {
     let registration = BrowserRegistration {
         token: Token::parse(fields["token"]).expect("a token"),
         username: fields.get("username").map(|name| username(name).unwrap()),
-        password: Secret::new(fields.get("password").copied().unwrap_or("secret").to_owned()),
+        password: Secret::new(fields.get("password").copied().unwrap_or("lamp-kite").to_owned()),
         form: fields.get("form").copied().unwrap_or("form").to_owned(),
         address: fields.get("address").map(|address| address.parse().unwrap()),
     };

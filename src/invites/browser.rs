@@ -77,7 +77,6 @@ impl Invites {
     /// If no account was made. After `Unreachable`, `Store` and `InProgress`, one may have been
     /// made or may still be made: posting the form again tells.
     pub async fn register(&self, form: BrowserRegistration) -> Result<Registered> {
-        policy::admit_password(form.password.reveal())?;
         let invites = self.clone();
         // In a task of its own, which goes on when the browser hangs up.
         let ended = tokio::spawn(async move { invites.register_to_the_end(&form).await }).await;
@@ -88,6 +87,7 @@ impl Invites {
         let invite = self.look(Some(&form.token), form.address.map(Address::from)).await?;
         let username = form.username.clone().or_else(|| invite.username.clone());
         let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
+        policy::admit_password(form.password.reveal(), &username)?;
         let attempt = Attempt { form, invite, username };
         if let Some(registered) = self.outcome_of(&attempt).await? {
             return Ok(registered);

@@ -80,7 +80,6 @@ impl Sent {
             }
         };
         let password = if self.made_chosen { &self.made } else { &self.password };
-        password::check(password, username.as_str()).map_err(FormError::Password)?;
         // The same whenever the form is sent again with the same answers. The secrets in it keep
         // others from learning the password by trying.
         let mut hash = Sha256::new();
@@ -110,9 +109,7 @@ pub enum FormError {
     UsernameMissing,
     /// The username cannot be had.
     Username(Refusal),
-    /// The password is not accepted.
-    Password(password::Problem),
-    /// The chat server does not accept what was typed.
+    /// What was typed is not accepted.
     Refused(Refusal),
     /// The invite is in use at this moment: sending the form again, unchanged, tells what came of
     /// it.
@@ -177,9 +174,6 @@ impl FormError {
                     other => (StatusCode::UNPROCESSABLE_ENTITY, other.text(texts)),
                 };
                 (status, text, Some("username"))
-            }
-            FormError::Password(problem) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, problem.text(web).to_owned(), Some("password"))
             }
             FormError::Busy => (StatusCode::SERVICE_UNAVAILABLE, web.busy_text.clone(), None),
             FormError::Away(part) => (StatusCode::SERVICE_UNAVAILABLE, part.text(texts).clone(), None),
