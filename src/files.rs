@@ -27,52 +27,22 @@ const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 /// How many links may lead to a folder: as many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
+/// Said of a link that another user may have put there.
+const LINK: &str = "is a symbolic link, or reached by one, that may be another user's and is not followed: \
+                    remove it, or name what it leads to";
+
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The path ends in no name.
-    #[error("{} is no name of a file", printable(.0.display()))]
-    NoName(PathBuf),
     /// The folder is not there.
     #[error("there is no folder {}", printable(.0.display()))]
     NoFolder(PathBuf),
     /// A file that was to be created is there.
     #[error("{} exists already and is left as it is", printable(.0.display()))]
     Exists(PathBuf),
-    /// It is a link.
-    #[error(
-        "{} is a symbolic link, or reached by one, that may be another user's and is not followed: \
-         remove it, or name what it leads to",
-        printable(.0.display())
-    )]
-    Link(PathBuf),
-    /// It is a folder, a pipe, a device or a socket.
-    #[error("{} is no regular file: move it away, or name another file", printable(.0.display()))]
-    NotRegular(PathBuf),
-    /// It is no socket.
-    #[error("{} is no socket: remove it, or set [control] socket to another path", printable(.0.display()))]
-    NotSocket(PathBuf),
-    /// It has hard links.
-    #[error(
-        "{} has a second name (it is a hard link), which may be somebody else's: \
-         copy it, and put the copy in its place",
-        printable(.0.display())
-    )]
-    HardLink(PathBuf),
-    /// It belongs neither to the owner of its folder nor to the user of this process.
-    #[error(
-        "{} belongs to the user with the id {found}, and its folder to the one with the id {expected}: \
-         if you trust it, give it to the latter (chown)",
-        printable(path.display())
-    )]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        found: u32,
-        /// The owner of its folder.
-        expected: u32,
-    },
+    /// Something else is there than may be used: what it is, and what to do.
+    #[error("{} {}", printable(.0.display()), .1)]
+    Unfit(PathBuf, String),
     /// The system refuses.
     #[error("{}: {}", printable(.0.display()), .1)]
     System(PathBuf, io::Error),
@@ -98,7 +68,7 @@ impl Folder {
         let (handle, links) = walk(path)?;
         let folder = Self::of_handle(handle, path.to_owned())?;
         let trusted = |link: &&Uid| !geteuid().is_root() || link.is_root() || **link == folder.owner;
-        if links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(FileError::Link(path.to_owned())) }
+        if links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(unfit(path, LINK)) }
     }
 
     /// Opens the folder of a file, and tells the name of the file in it.
@@ -108,7 +78,7 @@ impl Folder {
     pub fn of(file: &Path) -> Result<(Self, &OsStr), FileError> {
         // "folder/" has a name as well, which is no file's.
         let ends_in_name = !file.as_os_str().as_bytes().ends_with(b"/");
-        let name = file.file_name().filter(|_| ends_in_name).ok_or_else(|| FileError::NoName(file.to_owned()))?;
+        let name = file.file_name().filter(|_| ends_in_name).ok_or_else(|| unfit(file, "is no name of a file"))?;
         Ok((Self::open(file.parent().unwrap_or(Path::new("")))?, name))
     }
 
@@ -168,13 +138,16 @@ impl Folder {
     /// If it is anything else.
     pub fn size_of(&self, name: &OsStr) -> Result<Option<u64>, FileError> {
         let Some(stat) = self.stat(name)? else { return Ok(None) };
+        let path = self.path.join(name);
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => (),
-            FileType::Symlink => return Err(FileError::Link(self.path.join(name))),
-            _ => return Err(FileError::NotRegular(self.path.join(name))),
+            FileType::Symlink => return Err(unfit(&path, LINK)),
+            _ => return Err(unfit(&path, "is no regular file: move it away, or name another file")),
         }
         if stat.st_nlink > 1 {
-            return Err(FileError::HardLink(self.path.join(name)));
+            let problem = "has a second name (it is a hard link), which may be somebody else's: \
+                           copy it, and put the copy in its place";
+            return Err(unfit(&path, problem));
         }
         self.ensure_trusted(name, &stat)?;
         Ok(Some(stat.st_size.unsigned_abs()))
@@ -183,7 +156,7 @@ impl Folder {
     /// The inode of a socket, if it is there.
     ///
     /// # Errors
-    /// [`FileError::NotSocket`] if something else is.
+    /// If something else is.
     pub fn socket(&self, name: &OsStr) -> Result<Option<u64>, FileError> {
         Ok(self.stat_socket(name)?.map(|stat| stat.st_ino))
     }
@@ -204,7 +177,8 @@ impl Folder {
     fn stat_socket(&self, name: &OsStr) -> Result<Option<Stat>, FileError> {
         match self.stat(name)? {
             Some(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Socket => {
-                Err(FileError::NotSocket(self.path.join(name)))
+                let problem = "is no socket: remove it, or set [control] socket to another path";
+                Err(unfit(&self.path.join(name), problem))
             }
             stat => Ok(stat),
         }
@@ -222,8 +196,13 @@ impl Folder {
         if [self.owner, geteuid()].contains(&Uid::from_raw(stat.st_uid)) {
             return Ok(());
         }
-        let (path, expected) = (self.path.join(name), self.owner.as_raw());
-        Err(FileError::Owner { path, found: stat.st_uid, expected })
+        let problem = format!(
+            "belongs to the user with the id {}, and its folder to the one with the id {}: if you trust it, give it to \
+             the latter (chown)",
+            stat.st_uid,
+            self.owner.as_raw()
+        );
+        Err(unfit(&self.path.join(name), problem))
     }
 
     /// May this process write to a file that is there?
@@ -368,6 +347,10 @@ fn path_or_dot(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
+fn unfit(path: &Path, problem: impl Into<String>) -> FileError {
+    FileError::Unfit(path.to_owned(), problem.into())
+}
+
 fn system(path: &Path, error: Errno) -> FileError {
     FileError::System(path.to_owned(), error.into())
 }
@@ -499,7 +482,8 @@ mod tests {
         }
         for led_astray in ["theirs", "theirs/below", "own/theirs", "own/roots", "twice", "twice/.."] {
             let opened = Folder::open(&path(led_astray));
-            assert_eq!(matches!(opened, Err(FileError::Link(_))), owner == 4321, "{led_astray}: {opened:?}");
+            let refused = matches!(&opened, Err(error) if error.to_string().contains("is a symbolic link"));
+            assert_eq!(refused, owner == 4321, "{led_astray}: {opened:?}");
         }
         assert!(Folder::open(&path("endless")).unwrap_err().to_string().contains("Too many levels"));
         assert!(matches!(Folder::open(&path("own/nothing/..")), Err(FileError::NoFolder(_))));
@@ -508,7 +492,7 @@ mod tests {
     #[test]
     fn a_path_without_a_name_is_no_file() {
         for path in ["/", "..", "folder/"] {
-            assert!(matches!(Folder::of(Path::new(path)), Err(FileError::NoName(_))), "{path}");
+            assert_eq!(Folder::of(Path::new(path)).unwrap_err().to_string(), format!("{path} is no name of a file"));
         }
         let missing = Folder::of(Path::new("/nonexistent/folder/file")).unwrap_err();
         assert_eq!(missing.to_string(), "there is no folder /nonexistent/folder");
