@@ -26,7 +26,7 @@ use crate::texts::{Languages, printable};
 use crate::{web, xmpp};
 
 pub use raw::{ConfigError, EXAMPLE};
-pub use values::{account, domain};
+pub use values::domain;
 
 /// The variable that names the file where the command line does not.
 pub const FILE_VARIABLE: &str = "EASY_INVITE_CONFIG";

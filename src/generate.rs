@@ -1,9 +1,9 @@
 //! The options of `easy-invite generate`, which the chat server's own command line takes too:
 //! words become a wish.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Parser;
-use jid::{BareJid, DomainPart, NodePart};
+use jid::{DomainPart, NodePart};
 
 use crate::invite::{self, InviteType, Issuer};
 use crate::policy::{self, Wish};
@@ -82,13 +82,13 @@ impl Options {
             (None, Some(_), true) => InviteType::Contact,
             (None, Some(_), false) => InviteType::AccountAndContact,
         };
-        let inviter = self.contact.map(|jid| contact(&jid));
+        let contact = self.contact.map(|jid| invite::account(&jid).map_err(|problem| anyhow!("--contact: {problem}")));
         let reset = self.reset.map(|name| username("--reset", &host, &name));
         let name = reset.or(self.username.map(|name| username("--username", &host, &name)));
         let lifetime = self.expires.map(|duration| duration.parse().context("--expires"));
         Ok(Wish {
             username: name.transpose()?,
-            inviter: inviter.transpose()?,
+            inviter: contact.transpose()?,
             lifetime: lifetime.transpose()?,
             max_uses: self.uses.map_or(Ok(Some(1)), |uses| max_uses(&uses))?,
             roles: names("--role", self.role)?,
@@ -97,11 +97,6 @@ impl Options {
             ..Wish::new(invite_type, host, Issuer::Operator)
         })
     }
-}
-
-fn contact(text: &str) -> anyhow::Result<BareJid> {
-    let found = BareJid::new(text).ok().filter(|jid| jid.node().is_some());
-    found.with_context(|| format!("--contact: expected a bare JID such as alice@example.org, found {text:?}"))
 }
 
 /// The username in an option. Its own host may stand behind it.

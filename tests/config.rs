@@ -179,22 +179,29 @@ fn servers_are_written_as_host_and_port() {
     for server in ["localhost:5347", "127.0.0.1:1", "[::1]:5347", "prosody.internal:65535"] {
         assert_eq!(loaded(&format!("{COMPONENT}server = \"{server}\"\n{HOST}")).server, server);
     }
-    for (server, problem) in [
-        ("localhost", "port missing"),
-        ("localhost:", "port missing"),
-        ("[::1]", "port missing"),
-        (":5347", "no host name"),
-        ("a b:5347", "no host name"),
-        ("localhost:0", "no port between 1 and 65535"),
-        ("localhost:65536", "no port between 1 and 65535"),
-        ("localhost:+5", "no port between 1 and 65535"),
-        ("localhost:xmpp", "no port between 1 and 65535"),
-        ("::1:5347", "an IPv6 address needs brackets, as [::1]:5347,"),
-        ("[::1:5347", "\"]\" is missing"),
-        ("[localhost]:5347", "no IPv6 address"),
+    for server in [
+        "localhost",
+        "localhost:",
+        "[::1]",
+        ":5347",
+        "a b:5347",
+        "localhost:5347 ",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:+5",
+        "localhost:xmpp",
+        "::1:5347",
+        "[::1:5347",
+        "[localhost]:5347",
+        "localhost:5347/",
+        "localhost:5347?a",
+        "@localhost:5347",
+        "me@localhost:5347",
+        "xmpp://localhost:5347",
     ] {
         let expected = format!(
-            "config.toml:4: component.server: {problem} in {server:?}: expected host:port, for example 127.0.0.1:5347"
+            "config.toml:4: component.server: expected host:port, for example 127.0.0.1:5347 or [::1]:5347, found \
+             {server:?}"
         );
         assert_refused(format!("{COMPONENT}server = {server:?}\n{HOST}"), &expected);
     }

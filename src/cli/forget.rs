@@ -5,7 +5,7 @@ use serde_json::json;
 use super::context::Context;
 use super::input::confirm;
 use super::print::{complain, table};
-use crate::config;
+use crate::invite;
 use crate::store::Forgotten;
 
 /// Erase what is known of one person
@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let jid = config::account(&arguments.jid).map_err(anyhow::Error::msg)?;
+    let jid = invite::account(&arguments.jid).map_err(anyhow::Error::msg)?;
     let (store, _) = context.open_existing().await?;
     confirm(arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
     let forgotten = store.forget(jid.clone()).await?;

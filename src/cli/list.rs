@@ -4,8 +4,7 @@ use std::io::{self, Write};
 
 use super::context::{Context, served_host};
 use super::print::{self, complain};
-use crate::config;
-use crate::invite::{Invite, State};
+use crate::invite::{self, Invite, State};
 use crate::invite_json::InviteJson;
 use crate::store::Filter;
 use crate::texts::printable;
@@ -41,7 +40,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (_, invites) = context.open_existing().await?;
-    let inviter = arguments.inviter.map(|jid| config::account(&jid));
+    let inviter = arguments.inviter.map(|jid| invite::account(&jid));
     let filter = Filter {
         host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,
         inviter: inviter.transpose().map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?,

@@ -5,8 +5,7 @@ use serde_json::json;
 use super::context::Context;
 use super::input::read_stdin;
 use super::print::{Reported, complain};
-use crate::config;
-use crate::invite::{Invite, State};
+use crate::invite::{self, Invite, State};
 use crate::invite_json::InviteJson;
 use crate::invites::{Error, Invites};
 use crate::links::{BadReference, Reference};
@@ -38,7 +37,7 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if let Some(jid) = arguments.inviter {
-        let inviter = config::account(&jid).map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?;
+        let inviter = invite::account(&jid).map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?;
         let (_, invites) = context.open_existing().await?;
         let revoked = invites.revoke_of_inviter(inviter.clone()).await?;
         let text = format!("pending invites of {inviter} revoked: {revoked}");

@@ -1,12 +1,13 @@
 //! How each kind of value is written in the file, and what is expected where it is not written so.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use jid::{BareJid, DomainPart};
 use jiff::SignedDuration;
-use url::Url;
+use url::{Position, Url};
 
+use crate::invite;
 use crate::lifetime::Lifetime;
 use crate::links::{LandingPage, PublicUrl};
 use crate::store::StoreUrl;
@@ -35,12 +36,6 @@ pub fn domain(text: &str) -> Result<DomainPart, String> {
     DomainPart::new(text).map(|domain| domain.into_owned()).map_err(|_| expected())
 }
 
-/// The address of an account: a bare JID with a localpart.
-pub fn account(text: &str) -> Result<BareJid, String> {
-    let found = BareJid::new(text).ok().filter(|jid| jid.node().is_some());
-    found.ok_or_else(|| format!("expected a bare JID such as alice@example.org, found {text:?}"))
-}
-
 /// How old something has to be: a [`Lifetime`] that may be nothing, and does not last for ever.
 #[derive(Debug)]
 pub struct Age(pub SignedDuration);
@@ -62,7 +57,7 @@ macro_rules! written {
 
 written! {
     DomainPart => domain,
-    BareJid => account,
+    BareJid => invite::account,
     Lifetime => |text| in_words(text.parse()),
     Age => age,
     Server => server,
@@ -103,23 +98,12 @@ fn age(text: &str) -> Result<Age, String> {
 }
 
 fn server(text: &str) -> Result<Server, String> {
-    let expected =
-        |problem: &str| Err(format!("{problem} in {text:?}: expected host:port, for example {DEFAULT_SERVER}"));
-    let (host, port) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
-        Some(None) => return expected("\"]\" is missing"),
-        Some(Some((address, _))) if address.parse::<Ipv6Addr>().is_err() => return expected("no IPv6 address"),
-        Some(Some((address, rest))) => (address, rest.strip_prefix(':')),
-        None if text.matches(':').count() > 1 => return expected("an IPv6 address needs brackets, as [::1]:5347,"),
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-    };
-    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#');
-    if host.is_empty() || host.contains(strange) {
-        return expected("no host name");
-    }
-    let Some(port) = port.filter(|port| !port.is_empty()) else { return expected("port missing") };
-    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse::<u16>() {
-        Ok(1..) if digits => Ok(Server(text.to_owned())),
-        _ => expected("no port between 1 and 65535"),
+    // Any scheme would do that has no port of its own.
+    let url = Url::parse(&format!("xmpp://{text}")).ok();
+    let strange = |c: char| c.is_whitespace() || c.is_control() || c == '@';
+    let only_names_it = |url: &Url| url.port().is_some_and(|port| port != 0) && url[Position::AfterPort..].is_empty();
+    match url.filter(only_names_it) {
+        Some(_) if !text.contains(strange) => Ok(Server(text.to_owned())),
+        _ => Err(format!("expected host:port, for example {DEFAULT_SERVER} or [::1]:5347, found {text:?}")),
     }
 }
