@@ -184,8 +184,8 @@ pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
-/// Looks whether this can be the password of the account with this username. The chat server may ask
-/// for more.
+/// Looks whether this can be the password of the account with this username. The chat server may
+/// ask for more.
 ///
 /// # Errors
 /// `PasswordRefused` if it cannot.

@@ -1101,7 +1101,8 @@ fn a_dead_daemons_socket_is_replaced_and_anything_else_is_left_alone() {
     fs::write(scratch.socket(), "precious").unwrap();
     scratch.fails(
         &["run"],
-        "the socket cannot be made: easy-invite.db.sock is no socket: remove it, or set [control] socket to another path",
+        "the socket cannot be made: easy-invite.db.sock is no socket: remove it, or set [control] socket to another \
+         path",
     );
     assert_eq!(fs::read_to_string(scratch.socket()).unwrap(), "precious");
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -65,7 +64,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         Some(web) => {
             let pages = web::Pages::load(web.look.clone(), web.public_url.clone())?;
             component.languages = Arc::clone(pages.languages());
-            Some(open_web_side(web, pages, invites.clone()).await?)
+            let listener = web::open(web.listen).await?;
+            tracing::info!(listen = %web.listen, "the web side is open");
+            Some((listener, web::Site::new(invites.clone(), pages, web.trusted_proxies.clone())))
         }
         None => None,
     };
@@ -106,16 +107,6 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;
     }
-}
-
-async fn open_web_side(
-    config: &web::Config,
-    pages: web::Pages,
-    invites: Invites,
-) -> anyhow::Result<(TcpListener, web::Site)> {
-    let listener = web::open(config.listen).await?;
-    tracing::info!(listen = %config.listen, "the web side is open");
-    Ok((listener, web::Site::new(invites, pages, config.trusted_proxies.clone())))
 }
 
 fn announce(config: &Config) {
