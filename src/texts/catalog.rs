@@ -163,14 +163,6 @@ pub struct CommandTexts {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "languages/en.toml says what each text is for")]
 pub struct WebTexts {
-    pub apps_for: String,
-    pub login_apps_for: String,
-    pub android: String,
-    pub ios: String,
-    pub windows: String,
-    pub macos: String,
-    pub linux: String,
-    pub this_device: String,
     pub username_missing: String,
     pub username_taken: String,
     pub username_reserved: String,
@@ -183,7 +175,6 @@ pub struct WebTexts {
     pub revoked_text: String,
     pub used: String,
     pub used_text: String,
-    pub ask_inviter: String,
     pub away: String,
     pub away_text: String,
     pub unable_text: String,

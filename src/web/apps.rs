@@ -1,8 +1,7 @@
 //! The apps that the pages recommend, and the devices that they run on.
 
-use std::fmt;
-
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -50,20 +49,9 @@ impl Device {
         matches!(self, Device::Android | Device::Ios)
     }
 
-    /// Its name in apps.toml and in links.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Device::Android => "android",
-            Device::Ios => "ios",
-            Device::Windows => "windows",
-            Device::MacOs => "macos",
-            Device::Linux => "linux",
-        }
-    }
-
     /// The device of this name.
     pub fn parse(word: &str) -> Option<Device> {
-        Device::ALL.into_iter().find(|device| device.as_str() == word)
+        Device::deserialize(IntoDeserializer::<value::Error>::into_deserializer(word)).ok()
     }
 }
 
@@ -99,29 +87,19 @@ pub struct Apps {
     app: Vec<App>,
 }
 
-/// What is wrong with a list of apps: one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadApps(String);
-
-impl fmt::Display for BadApps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl Apps {
     /// Reads a list.
     ///
     /// # Errors
-    /// If it is no such list, or an address in it is no `http(s)` URL.
-    pub fn parse(text: &str) -> Result<Apps, BadApps> {
+    /// In one line, if it is no such list, or an address in it is no `http(s)` URL.
+    pub fn parse(text: &str) -> Result<Apps, String> {
         let apps: Apps = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            BadApps(format!("line {line}: {}", error.message().replace('\n', " ").replace('`', "")))
+            format!("line {line}: {}", error.message().replace('\n', " ").replace('`', ""))
         })?;
         for app in &apps.app {
-            let bad = |problem: String| BadApps(format!("{:?}: {problem}", app.name));
+            let bad = |problem: String| format!("{:?}: {problem}", app.name);
             if app.get.is_empty() || app.on.is_empty() || app.name.trim().is_empty() {
                 return Err(bad("expected a name, a device in `on`, and a place in `get`".to_owned()));
             }
@@ -177,10 +155,15 @@ mod tests {
     }
 
     #[test]
+    fn a_link_names_a_device_as_the_list_of_apps_does() {
+        assert_eq!(["ios", "macos"].map(Device::parse), [Some(Device::Ios), Some(Device::MacOs)]);
+        assert_eq!(["", "Ios", "MacOs", "amiga"].map(Device::parse), [None; 4]);
+    }
+
+    #[test]
     fn every_device_has_an_app_and_phones_have_one_that_opens_invites() {
         let apps = Apps::parse(BUILT_IN).unwrap();
         for device in Device::ALL {
-            assert_eq!(Device::parse(device.as_str()), Some(device));
             let [opening, others] = [true, false].map(|invites| apps.of(Some(device), invites, None).len());
             assert!(opening + others > 0 && (opening > 0 || !device.is_mobile()), "{device:?}");
         }
@@ -205,7 +188,7 @@ mod tests {
                 "\"A\": expected an http:// or https:// address, found \"data:x\"",
             ),
         ] {
-            let error = Apps::parse(text).unwrap_err().to_string();
+            let error = Apps::parse(text).unwrap_err();
             assert!(error.starts_with(problem), "{error}");
         }
     }

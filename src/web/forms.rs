@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::notices::Away;
+use super::notices::away;
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
@@ -20,41 +20,41 @@ use crate::texts::{Texts, fill};
 /// name files after accounts.
 const LONGEST_FILE_NAME: usize = 200;
 
-/// The fields of a form that was sent.
+/// The fields of a form.
 #[derive(Debug, Default)]
-pub struct Sent {
+pub struct Fields {
     /// The username that was typed.
     pub username: String,
     /// The password that was typed.
     pub password: String,
-    /// The password that the form offered.
+    /// The password that the form offers.
     pub made: String,
     /// The offered password was chosen.
     pub made_chosen: bool,
-    /// The form's secret.
+    /// The form's secret, which comes back with it.
     pub form: String,
 }
 
-impl Sent {
+impl Fields {
     /// The fields in the body of a request; an unknown field is ignored. `host` may be typed behind
     /// the username.
-    pub fn read(body: &[u8], host: &str) -> Sent {
-        let mut sent = Sent::default();
+    pub fn read(body: &[u8], host: &str) -> Fields {
+        let mut fields = Fields::default();
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
                 "username" => {
                     let typed = value.trim();
                     let address = typed.rsplit_once('@').filter(|(_, domain)| domain.eq_ignore_ascii_case(host));
-                    sent.username = address.map_or(typed, |(username, _)| username).to_owned();
+                    fields.username = address.map_or(typed, |(username, _)| username).to_owned();
                 }
-                "password" => sent.password = value.into_owned(),
-                "made" => sent.made = value.into_owned(),
-                "choice" => sent.made_chosen = value == "made",
-                "form" => sent.form = value.into_owned(),
+                "password" => fields.password = value.into_owned(),
+                "made" => fields.made = value.into_owned(),
+                "choice" => fields.made_chosen = value == "made",
+                "form" => fields.form = value.into_owned(),
                 _ => (),
             }
         }
-        sent
+        fields
     }
 
     /// The registration that the form asks for with an invite, from this address.
@@ -66,15 +66,19 @@ impl Sent {
         invite: &Invite,
         token: &Token,
         address: IpAddr,
-    ) -> Result<BrowserRegistration, FormError> {
+        texts: &Texts,
+    ) -> Result<BrowserRegistration, Correction> {
+        let invalid = || Correction::of_field("username", named(&texts.web.username_invalid, &self.username));
         let username = match &invite.username {
             Some(username) => username.clone(),
-            None if self.username.is_empty() => return Err(FormError::UsernameMissing),
+            None if self.username.is_empty() => {
+                return Err(Correction::of_field("username", texts.web.username_missing.clone()));
+            }
             None => {
-                let username = invite::username(&self.username).map_err(FormError::Username)?;
+                let username = invite::username(&self.username).map_err(|_| invalid())?;
                 let file_name = utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC);
                 if file_name.map(str::len).sum::<usize>() > LONGEST_FILE_NAME {
-                    return Err(FormError::Username(Refusal::InvalidUsername(username.to_string())));
+                    return Err(invalid());
                 }
                 username
             }
@@ -103,90 +107,67 @@ impl Sent {
 }
 
 /// Why a form has to be sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FormError {
-    /// No username was typed.
-    UsernameMissing,
-    /// The username cannot be had.
-    Username(Refusal),
-    /// What was typed is not accepted.
-    Refused(Refusal),
-    /// The invite is in use at this moment: sending the form again, unchanged, tells what came of
-    /// it.
-    Busy,
-    /// A part cannot do its work at the moment: sending the form again, unchanged, tells what came
-    /// of it.
-    Away(Away),
+#[derive(Clone, Debug)]
+pub struct Correction {
+    /// The status of the page.
+    pub status: StatusCode,
+    /// The text for people.
+    pub text: String,
+    /// The field that it is about.
+    pub field: Option<&'static str>,
+    /// Usernames that are free.
+    pub suggestions: Vec<String>,
 }
 
-impl FormError {
+impl Correction {
+    /// A field that cannot be what was typed.
+    pub fn of_field(field: &'static str, text: String) -> Correction {
+        Correction { status: StatusCode::UNPROCESSABLE_ENTITY, text, field: Some(field), suggestions: Vec::new() }
+    }
+
     /// The error of a registration, as far as the form can be sent again after it.
     ///
     /// # Errors
     /// The same error, if it cannot.
-    pub fn of(error: Error, invite: &Invite) -> Result<FormError, Error> {
-        match error {
+    pub fn of(error: Error, invite: &Invite, username: &str, texts: &Texts) -> Result<Correction, Error> {
+        let web = &texts.web;
+        let (status, field, text) = match &error {
             // The form has no field for a username that the invite fixes.
             Error::Refused(Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::InvalidUsername(_))
                 if invite.username.is_some() =>
             {
-                Err(error)
+                return Err(error);
             }
-            Error::Refused(
-                refusal @ (Refusal::UsernameTaken
-                | Refusal::UsernameReserved
-                | Refusal::InvalidUsername(_)
-                | Refusal::WrongUsername),
-            ) => Ok(FormError::Username(refusal)),
-            Error::Refused(
-                refusal @ (Refusal::PasswordRefused(_)
-                | Refusal::RegistrationLimited(_)
-                | Refusal::RegistrationRefused(_)),
-            ) => Ok(FormError::Refused(refusal)),
-            Error::Refused(Refusal::InProgress) => Ok(FormError::Busy),
-            Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) => {
+            Error::Refused(refusal) => match refusal {
+                Refusal::UsernameTaken => {
+                    (StatusCode::CONFLICT, Some("username"), named(&web.username_taken, username))
+                }
+                Refusal::UsernameReserved => {
+                    (StatusCode::CONFLICT, Some("username"), named(&web.username_reserved, username))
+                }
+                Refusal::InvalidUsername(_) => {
+                    return Ok(Correction::of_field("username", named(&web.username_invalid, username)));
+                }
+                Refusal::WrongUsername => return Ok(Correction::of_field("username", refusal.text(texts))),
+                Refusal::PasswordRefused(_) => return Ok(Correction::of_field("password", refusal.text(texts))),
+                Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None, refusal.text(texts)),
+                Refusal::RegistrationRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, None, refusal.text(texts)),
+                // Sending the form again, unchanged, tells what comes of it.
+                Refusal::InProgress => (StatusCode::SERVICE_UNAVAILABLE, None, web.busy_text.clone()),
+                _ => return Err(error),
+            },
+            _ => {
+                let Some(text) = away(&error, texts) else { return Err(error) };
                 tracing::error!(%error, "a form could not be processed");
-                Ok(FormError::Away(match error {
-                    Error::Unreachable(_) => Away::ChatServer,
-                    Error::Unable(_) => Away::ChatServerUnable,
-                    _ => Away::Store,
-                }))
+                (StatusCode::SERVICE_UNAVAILABLE, None, text.clone())
             }
-            error => Err(error),
-        }
+        };
+        Ok(Correction { status, text, field, suggestions: Vec::new() })
     }
+}
 
-    /// The status, the text, and the field that it is about.
-    pub fn in_words(&self, texts: &Texts, username: &str) -> (StatusCode, String, Option<&'static str>) {
-        let web = &texts.web;
-        let of_username = |text: &str| fill(text, &[("username", username)]);
-        match self {
-            FormError::UsernameMissing => {
-                (StatusCode::UNPROCESSABLE_ENTITY, web.username_missing.clone(), Some("username"))
-            }
-            FormError::Username(refusal) => {
-                let (status, text) = match refusal {
-                    Refusal::UsernameTaken => (StatusCode::CONFLICT, of_username(&web.username_taken)),
-                    Refusal::UsernameReserved => (StatusCode::CONFLICT, of_username(&web.username_reserved)),
-                    Refusal::InvalidUsername(_) => {
-                        (StatusCode::UNPROCESSABLE_ENTITY, of_username(&web.username_invalid))
-                    }
-                    other => (StatusCode::UNPROCESSABLE_ENTITY, other.text(texts)),
-                };
-                (status, text, Some("username"))
-            }
-            FormError::Busy => (StatusCode::SERVICE_UNAVAILABLE, web.busy_text.clone(), None),
-            FormError::Away(part) => (StatusCode::SERVICE_UNAVAILABLE, part.text(texts).clone(), None),
-            FormError::Refused(refusal) => {
-                let (status, field) = match refusal {
-                    Refusal::PasswordRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Some("password")),
-                    Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None),
-                    _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
-                };
-                (status, refusal.text(texts), field)
-            }
-        }
-    }
+fn named(text: &str, username: &str) -> String {
+    fill(text, &[("username", username)])
 }
 
 #[cfg(test)]
@@ -209,10 +190,9 @@ mod tests {
         for texts in crate::texts::Languages::built_in().iter() {
             let mut said: Vec<_> = failures
                 .iter()
-                .map(|error| FormError::of(error.clone(), &invite(InviteType::Account)).unwrap())
-                .map(|error| error.in_words(texts, "carol"))
-                .inspect(|(status, text, _)| assert!(status.is_server_error() && !text.contains("why"), "{text}"))
-                .map(|(_, text, _)| text)
+                .map(|error| Correction::of(error.clone(), &invite(InviteType::Account), "carol", texts).unwrap())
+                .inspect(|it| assert!(it.status.is_server_error() && !it.text.contains("why"), "{}", it.text))
+                .map(|correction| correction.text)
                 .collect();
             said.sort();
             said.dedup();

@@ -12,20 +12,24 @@ use minijinja::{HtmlEscape, context};
 use sha2::{Digest, Sha256};
 
 use super::apps::{self, Apps, Device};
-use super::forms::FormError;
+use super::forms::{Correction, Fields};
 use super::look::{BadLook, Logo, Look};
-use super::notices::{Notice, TRY_AGAIN_SECONDS};
+use super::notices::Notice;
 use super::templates::{Templates, bad_template, data};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
 use crate::invites::Registered;
 use crate::links::{self, PublicUrl};
+use crate::policy::{self, HostPolicy, Wish};
 use crate::qr;
 use crate::refusal::Refusal;
-use crate::texts::{Languages, Texts, WebTexts, fill};
+use crate::texts::{Languages, Texts};
 
 type Result<T> = std::result::Result<T, minijinja::Error>;
 
 const STYLE: &str = include_str!("../../templates/style.css");
+
+/// After how many seconds a failure may have passed.
+const TRY_AGAIN_SECONDS: u64 = 60;
 
 const SAMPLE_TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
@@ -89,23 +93,6 @@ pub struct Reader<'a> {
     pub device: Option<Device>,
 }
 
-/// What a form is shown with.
-#[derive(Clone, Debug, Default)]
-pub struct Filled {
-    /// The username that was typed.
-    pub username: String,
-    /// The offered password was chosen.
-    pub made_chosen: bool,
-    /// The offered password.
-    pub made: String,
-    /// The form's own secret, which comes back with it.
-    pub form: String,
-    /// What has to be corrected.
-    pub error: Option<FormError>,
-    /// Usernames that are free.
-    pub suggestions: Vec<String>,
-}
-
 impl Pages {
     /// Reads the operator's files and makes every page in every language, so that a mistake shows
     /// when the daemon starts.
@@ -161,12 +148,11 @@ impl Pages {
         let uri = subject.uri();
         let app = self.apps.of(reader.device, true, Some(&uri)).into_iter().next();
         let mobile = reader.device.is_some_and(Device::is_mobile);
-        let page = context! {
+        let more = context! {
             device => context! { mobile, app => data(app.filter(|_| mobile)) },
             qr => context! { page => svg(&self.public_url.page(&subject.token)), uri => svg(&uri) },
-            ..self.about(reader, subject)
         };
-        let page = self.page(reader, StatusCode::OK, "landing.html", subject.invite.host.as_str(), page)?;
+        let page = self.about(reader, StatusCode::OK, subject, "landing.html", more)?;
         Ok(Page { alternate: Some(uri), ..page })
     }
 
@@ -175,62 +161,47 @@ impl Pages {
     /// # Errors
     /// See [`Pages::landing`].
     pub fn apps(&self, reader: Reader<'_>, subject: &Subject, logging_in: bool) -> Result<Page> {
-        let texts = &reader.texts.web;
         let uri = subject.uri();
         let [that_redeem, others] = [true, false].map(|invites| {
             let uri = (!logging_in).then_some(uri.as_str());
             self.apps.of(reader.device, invites, uri)
         });
-        let device = reader.device.map_or(texts.this_device.as_str(), |device| name_of(device, texts));
-        let heading = if logging_in { &texts.login_apps_for } else { &texts.apps_for };
-        let path = |page: &str| self.path(&subject.token, page);
-        let from = if logging_in { "&have=account" } else { "" };
-        let devices = Device::ALL.map(|device| {
-            let url = path(&format!("/apps?on={}{from}", device.as_str()));
-            context! { name => name_of(device, texts), url, current => reader.device == Some(device) }
-        });
-        // An invite that registers nobody leads to no form.
-        let registers = subject.purpose == Some(Purpose::Register) && !logging_in;
-        let page = context! {
-            heading => fill(heading, &[("device", device)]),
+        let more = context! {
             logging_in,
+            device => data(reader.device),
+            devices => data(Device::ALL),
             apps_that_redeem => data(that_redeem),
             other_apps => data(others),
-            devices => devices.to_vec(),
-            links => context! { register => registers.then(|| path("/register")), ..self.links(subject) },
-            ..self.about(reader, subject)
         };
-        self.page(reader, StatusCode::OK, "apps.html", subject.invite.host.as_str(), page)
+        self.about(reader, StatusCode::OK, subject, "apps.html", more)
     }
 
-    /// The form that makes an account or sets a password.
+    /// The form that makes an account or sets a password, with what was filled in, and what of it has
+    /// to be corrected.
     ///
     /// # Errors
     /// See [`Pages::landing`].
-    pub fn form(&self, reader: Reader<'_>, subject: &Subject, filled: &Filled) -> Result<Page> {
-        let (status, error, field) = match &filled.error {
-            None => (StatusCode::OK, None, None),
-            Some(error) => {
-                let (status, text, field) = error.in_words(reader.texts, &filled.username);
-                (status, Some(text), field)
-            }
-        };
+    pub fn form(
+        &self,
+        reader: Reader<'_>,
+        subject: &Subject,
+        fields: &Fields,
+        correction: Option<&Correction>,
+    ) -> Result<Page> {
+        let suggestions = correction.map(|correction| correction.suggestions.as_slice()).unwrap_or_default();
         let own = if subject.purpose == Some(Purpose::Reset) { "/reset" } else { "/register" };
-        let page = context! {
-            form => &filled.form,
-            username => filled.suggestions.first().unwrap_or(&filled.username),
-            suggestions => data(&filled.suggestions),
-            choice => if filled.made_chosen { "made" } else { "own" },
-            made => &filled.made,
-            error,
-            wrong => field,
-            links => context! { self => self.path(&subject.token, own), ..self.links(subject) },
-            ..self.about(reader, subject)
+        let more = context! {
+            form => &fields.form,
+            username => suggestions.first().unwrap_or(&fields.username),
+            suggestions => data(suggestions),
+            choice => if fields.made_chosen { "made" } else { "own" },
+            made => &fields.made,
+            error => correction.map(|correction| correction.text.as_str()),
+            wrong => correction.and_then(|correction| correction.field),
+            own => self.path(&subject.token, own),
         };
-        let retry_after =
-            matches!(filled.error, Some(FormError::Busy | FormError::Away(_))).then_some(TRY_AGAIN_SECONDS);
-        let page = self.page(reader, status, "form.html", subject.invite.host.as_str(), page)?;
-        Ok(Page { retry_after, ..page })
+        let status = correction.map_or(StatusCode::OK, |correction| correction.status);
+        self.about(reader, status, subject, "form.html", more)
     }
 
     /// The account was made, or the password set.
@@ -241,15 +212,14 @@ impl Pages {
         let mut apps = self.apps.of(reader.device, true, None);
         apps.extend(self.apps.of(reader.device, false, None));
         let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
-        let page = context! {
+        let more = context! {
             account => registered.account.as_str(),
             finished => registered.finished,
             apps => data(apps),
             device => context! { mobile => reader.device.is_some_and(Device::is_mobile) },
             qr => svg(&login),
-            ..self.about(reader, subject)
         };
-        self.page(reader, StatusCode::OK, "done.html", subject.invite.host.as_str(), page)
+        self.about(reader, StatusCode::OK, subject, "done.html", more)
     }
 
     /// A page that says one thing, about an invite if there is one.
@@ -266,57 +236,62 @@ impl Pages {
         let (status, heading, text) = notice.in_words(reader.texts);
         let invite = subject.map(|subject| &subject.invite);
         let inviter = invite.and_then(|invite| invite.inviter.as_ref()).filter(|_| notice.is_end());
-        let hint = &reader.texts.web.ask_inviter;
         let log_in = subject
-            .filter(|subject| *notice == Notice::UsedUp && subject.invite.invite_type != InviteType::Contact)
+            .filter(|it| *notice == Refusal::UsedUp.into() && it.invite.invite_type != InviteType::Contact)
             .map(|subject| {
                 let url = self.path(&subject.token, "/apps?have=account");
                 context! { host => subject.invite.host.as_str(), url }
             });
-        let again = subject.filter(|_| matches!(notice, Notice::Busy | Notice::Away(_) | Notice::Forged));
+        let again = subject.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE || *notice == Notice::Forged);
         let page = context! {
             heading,
             text,
-            hint => inviter.map(|inviter| fill(hint, &[("inviter", inviter.as_str())])),
+            inviter => inviter.map(|inviter| inviter.as_str()),
             log_in,
             again => again.map(|subject| self.path(&subject.token, "")),
         };
         let host = invite.map_or(self.public_url.host(), |invite| invite.host.as_str());
         let page = self.page(reader, status, "notice.html", host, page)?;
-        Ok(Page { retry_after: notice.retry_after(now), ..page })
+        let refused_for =
+            notice.refused_until().and_then(|until| u64::try_from(until.duration_since(now).as_secs()).ok());
+        Ok(Page { retry_after: refused_for.or(page.retry_after), ..page })
     }
 
-    fn links(&self, subject: &Subject) -> Value {
-        let path = |page: &str| self.path(&subject.token, page);
-        context! {
-            landing => path(""),
-            apps => path("/apps"),
-            register => path("/register"),
-            reset => path("/reset"),
-            login => path("/apps?have=account"),
-            uri => subject.uri(),
-        }
-    }
-
-    /// What every page of an invite knows about it.
-    fn about(&self, reader: Reader<'_>, subject: &Subject) -> Value {
+    /// A page about an invite: what every such page knows of it, and more.
+    fn about(
+        &self,
+        reader: Reader<'_>,
+        status: StatusCode,
+        subject: &Subject,
+        template: &str,
+        more: Value,
+    ) -> Result<Page> {
         let invite = &subject.invite;
         let account = invite.username.as_ref().map(|username| format!("{username}@{}", invite.host));
-        let connects = invite.invite_type.connects();
         let expires = invite.expires_at.map(|end| {
             let (end, words) = (end.strftime("%Y-%m-%dT%H:%M:%SZ"), reader.texts.date(end));
             Value::from_safe_string(format!("<time datetime=\"{end}\">{}</time>", HtmlEscape(&words)))
         });
-        context! {
+        let path = |page: &str| self.path(&subject.token, page);
+        let page = context! {
             invite => context! {
                 kind => data(subject.purpose),
                 host => invite.host.as_str(),
-                inviter => invite.inviter.as_ref().filter(|_| connects).map(|jid| jid.as_str()),
+                inviter => invite.contact().map(|jid| jid.as_str()),
                 account,
                 expires,
             },
-            links => self.links(subject),
-        }
+            links => context! {
+                landing => path(""),
+                apps => path("/apps"),
+                register => path("/register"),
+                reset => path("/reset"),
+                login => path("/apps?have=account"),
+                uri => subject.uri(),
+            },
+            ..more
+        };
+        self.page(reader, status, template, invite.host.as_str(), page)
     }
 
     fn page(&self, reader: Reader<'_>, status: StatusCode, template: &str, host: &str, page: Value) -> Result<Page> {
@@ -329,7 +304,8 @@ impl Pages {
         };
         let page = context! { t => data(reader.texts), site, ..page };
         let html = self.templates.render(template, page)?;
-        Ok(Page { status, html, alternate: None, retry_after: None, cookie: None })
+        let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(TRY_AGAIN_SECONDS);
+        Ok(Page { status, html, alternate: None, retry_after, cookie: None })
     }
 
     /// Makes every page.
@@ -350,13 +326,13 @@ impl Pages {
                     }
                 }
                 let reader = Reader { texts, device: None };
-                let error = Some(FormError::Username(Refusal::UsernameTaken));
-                let suggestions = vec!["user2".to_owned()];
-                self.form(reader, &subject, &Filled::default())?;
-                self.form(reader, &subject, &Filled { error, suggestions, ..Filled::default() })?;
-                self.notice(reader, &Notice::UsedUp, Some(&subject), now)?;
-                self.notice(reader, &Notice::Busy, Some(&subject), now)?;
-                self.notice(reader, &Notice::TooMany(now), None, now)?;
+                let mut correction = Correction::of_field("username", texts.web.username_missing.clone());
+                correction.suggestions = vec!["user2".to_owned()];
+                self.form(reader, &subject, &Fields::default(), None)?;
+                self.form(reader, &subject, &Fields::default(), Some(&correction))?;
+                self.notice(reader, &Refusal::UsedUp.into(), Some(&subject), now)?;
+                self.notice(reader, &Refusal::InProgress.into(), Some(&subject), now)?;
+                self.notice(reader, &Notice::NoPage, None, now)?;
             }
         }
         Ok(())
@@ -365,46 +341,20 @@ impl Pages {
 
 /// An invite to try the templates with.
 fn sample(invite_type: InviteType) -> Option<Subject> {
+    let (policy, now) = (HostPolicy::default(), Timestamp::UNIX_EPOCH);
     let user = BareJid::new("user@example.org").ok()?;
     let token = Token::parse(SAMPLE_TOKEN)?;
-    let purpose = match invite_type {
-        InviteType::Account | InviteType::AccountAndContact => Purpose::Register,
-        InviteType::Contact => Purpose::Contact,
-        InviteType::PasswordReset => Purpose::Reset,
-    };
-    let invite = Invite {
-        id: InviteId::parse("abcdefgh2345")?,
-        token_hash: token.hash(),
-        invite_type,
-        host: user.domain().to_owned(),
-        username: user.node().map(ToOwned::to_owned).filter(|_| purpose == Purpose::Reset),
-        inviter: Some(user).filter(|_| invite_type != InviteType::Account),
-        issuer: Issuer::User,
-        roles: vec![],
-        groups: vec![],
-        note: None,
-        max_uses: Some(1),
-        uses: 0,
-        created_at: Timestamp::UNIX_EPOCH,
-        expires_at: Some(Timestamp::UNIX_EPOCH),
-        revoked_at: None,
-    };
-    Some(Subject { invite, token, purpose: Some(purpose) })
+    let mut wish = Wish::new(invite_type, user.domain().to_owned(), Issuer::Operator);
+    wish.username = user.node().filter(|_| invite_type == InviteType::PasswordReset).map(ToOwned::to_owned);
+    wish.inviter = Some(user);
+    let invite = wish.into_invite(&policy, InviteId::parse("abcdefgh2345")?, token.hash(), now).ok()?;
+    let purpose = policy::purpose(&invite, &policy, now).ok();
+    Some(Subject { invite, token, purpose })
 }
 
 /// The QR code of a text; nothing if the text is too long for one, which none of our links is.
 fn svg(text: &str) -> String {
     qr::svg(text).unwrap_or_default()
-}
-
-fn name_of(device: Device, texts: &WebTexts) -> &str {
-    match device {
-        Device::Android => &texts.android,
-        Device::Ios => &texts.ios,
-        Device::Windows => &texts.windows,
-        Device::MacOs => &texts.macos,
-        Device::Linux => &texts.linux,
-    }
 }
 
 #[cfg(test)]
@@ -476,7 +426,7 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         let reader = Reader { texts: Texts::english(), device: None };
-        let notice = pages.notice(reader, &Notice::Unknown, None, Timestamp::UNIX_EPOCH).unwrap();
+        let notice = pages.notice(reader, &Refusal::Unknown.into(), None, Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
     }
 
@@ -504,9 +454,10 @@ mod tests {
         let reader = Reader { texts: Texts::english(), device: None };
         let page = pages.landing(reader, &subject).unwrap().html;
         assert!(page.contains("<bdi>a$%!;{host}=x@example.org</bdi>"), "{page}");
-        let error = Some(FormError::Username(Refusal::InvalidUsername(String::new())));
-        let filled = Filled { username: "\"><script>alert(1)</script>".into(), error, ..Filled::default() };
-        let page = pages.form(reader, &Subject { purpose: Some(Purpose::Register), ..subject }, &filled);
+        let fields = Fields { username: "\"><script>alert(1)</script>".into(), ..Fields::default() };
+        let correction = Correction::of_field("username", fields.username.clone());
+        let subject = Subject { purpose: Some(Purpose::Register), ..subject };
+        let page = pages.form(reader, &subject, &fields, Some(&correction));
         let page = page.unwrap().html;
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
     }

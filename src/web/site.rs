@@ -1,31 +1,31 @@
 //! The pages that can be asked for: requests become calls of the service, outcomes become pages.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::extract::rejection::{ExtensionRejection, QueryRejection};
-use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use ipnet::IpNet;
-use jid::NodePart;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::apps::Device;
-use super::forms::{FormError, Sent};
+use super::forms::{Correction, Fields};
 use super::notices::Notice;
-use super::pages::{Filled, Page, Pages, Reader, Subject};
-use super::password;
-use super::response::Responses;
+use super::pages::{Page, Pages, Reader, Subject};
 use super::visitor::{Visitor, form_cookie};
-use crate::invite::{Purpose, Token};
+use super::{password, response};
+use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites};
 use crate::limits::{Address, WebRequest};
 use crate::refusal::Refusal;
@@ -43,7 +43,6 @@ pub struct Site(Arc<Inner>);
 struct Inner {
     invites: Invites,
     pages: Pages,
-    responses: Responses,
     trusted_proxies: Vec<IpNet>,
     /// How many pages may be made at a time.
     turns: Semaphore,
@@ -82,172 +81,29 @@ type Outcome<T> = Result<T, Otherwise>;
 impl Site {
     /// The web side, with these pages.
     pub fn new(invites: Invites, pages: Pages, trusted_proxies: Vec<IpNet>) -> Site {
-        let responses = Responses::new(&pages.style_hash());
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let turns = Semaphore::new(processors.saturating_sub(1).max(1));
-        Site(Arc::new(Inner { invites, pages, responses, trusted_proxies, turns }))
-    }
-
-    fn reader(&self, visitor: &Visitor) -> Reader<'_> {
-        Reader { texts: self.0.pages.languages().preferred(&visitor.languages), device: visitor.device }
-    }
-
-    /// Makes a page, away from the threads that answer the chat server. So many are made at a time
-    /// that one processor stays free.
-    async fn make<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
-        let _turn = self.0.turns.acquire().await;
-        tokio::task::block_in_place(|| page(&self.0.pages))
-    }
-
-    /// The invite of a link, whatever its state.
-    async fn find(&self, visitor: &Visitor, token: &str) -> Outcome<Subject> {
-        let token = Token::parse(token);
-        let invite = self.0.invites.look(token.as_ref(), Some(Address::from(visitor.address))).await?;
-        // A text that cannot be a token was looked up all the same: it counts as a guess.
-        let token = token.ok_or(Notice::Unknown)?;
-        Ok(Subject { invite, token, purpose: None })
-    }
-
-    /// The same with what the invite does now, if it does anything.
-    fn usable(&self, found: Subject) -> Outcome<Subject> {
-        match self.0.invites.purpose(&found.invite) {
-            Ok(purpose) => Ok(Subject { purpose: Some(purpose), ..found }),
-            Err(refusal) => Err(Otherwise::about(refusal, found)),
-        }
-    }
-
-    async fn landing(&self, visitor: &Visitor, token: &str) -> Outcome<Page> {
-        let subject = self.usable(self.find(visitor, token).await?)?;
-        Ok(self.make(|pages| pages.landing(self.reader(visitor), &subject)).await?)
-    }
-
-    async fn apps(&self, visitor: &Visitor, token: &str, wanted: &AppsQuery) -> Outcome<Page> {
-        let found = self.find(visitor, token).await?;
-        let logging_in = wanted.have.as_deref() == Some("account");
-        // How to log in is of use with an account, whatever has become of the invite.
-        let subject = if logging_in { self.usable(found.clone()).unwrap_or(found) } else { self.usable(found)? };
-        let chosen = wanted.on.as_deref().and_then(Device::parse);
-        let reader = Reader { device: chosen.or(visitor.device), ..self.reader(visitor) };
-        Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
-    }
-
-    /// The invite that a form is for; a redirect if the invite has another form or none. The very
-    /// form that is `sent` may have used the invite up before: then it is for it all the same.
-    async fn for_form(&self, visitor: &Visitor, token: &str, form: Purpose, sent: bool) -> Outcome<Subject> {
-        let subject = match self.usable(self.find(visitor, token).await?) {
-            Err(Otherwise::Notice(notice, Some(ended))) if sent && notice.is_end() => {
-                Subject { purpose: Some(form), ..*ended }
-            }
-            usable => usable?,
-        };
-        let meant = match subject.purpose {
-            Some(purpose) if purpose == form => return Ok(subject),
-            Some(Purpose::Register) => "/register",
-            Some(Purpose::Reset) => "/reset",
-            _ => "",
-        };
-        Err(Otherwise::Redirect(self.0.pages.path(&subject.token, meant)))
-    }
-
-    async fn show_form(&self, visitor: &Visitor, token: &str, purpose: Purpose) -> Outcome<Page> {
-        let subject = self.for_form(visitor, token, purpose, false).await?;
-        let (form, cookie) = match &visitor.form {
-            Some(form) => (form.clone(), None),
-            None => {
-                let form = Token::generate()?.reveal().to_owned();
-                let cookie = form_cookie(&form, self.0.pages.public_url());
-                (form, Some(cookie))
-            }
-        };
-        let made = password::make()?;
-        let filled = Filled { form, made, ..Filled::default() };
-        let page = self.make(|pages| pages.form(self.reader(visitor), &subject, &filled)).await?;
-        Ok(Page { cookie, ..page })
-    }
-
-    async fn take_form(&self, visitor: &Visitor, token: &str, purpose: Purpose, body: Bytes) -> Outcome<Page> {
-        let subject = self.for_form(visitor, token, purpose, true).await?;
-        let sent = Sent::read(&body, subject.invite.host.as_str());
-        if !visitor.was_shown(&sent.form) {
-            return Err(Otherwise::about(Notice::Forged, subject));
-        }
-        let reader = self.reader(visitor);
-        let (error, suggestions) = match sent.registration(&subject.invite, &subject.token, visitor.address) {
-            Err(error) => (error, Vec::new()),
-            Ok(registration) => {
-                let username = registration.username.clone();
-                match self.0.invites.register(registration).await {
-                    Ok(registered) => {
-                        return Ok(self.make(|pages| pages.done(reader, &subject, &registered)).await?);
-                    }
-                    Err(error) => self.to_correct(error, &subject, username.as_ref()).await?,
-                }
-            }
-        };
-        let made = sent.made_again()?;
-        let Sent { username, made_chosen, form, .. } = sent;
-        let filled = Filled { username, made_chosen, made, form, error: Some(error), suggestions };
-        Ok(self.make(|pages| pages.form(reader, &subject, &filled)).await?)
-    }
-
-    /// What has to be corrected in a form after an error, with free usernames if the wanted one is
-    /// taken.
-    async fn to_correct(
-        &self,
-        error: Error,
-        subject: &Subject,
-        username: Option<&NodePart>,
-    ) -> Outcome<(FormError, Vec<String>)> {
-        let error = FormError::of(error, &subject.invite).map_err(|error| Otherwise::about(error, subject.clone()))?;
-        let free = match (&error, username) {
-            (FormError::Username(Refusal::UsernameTaken | Refusal::UsernameReserved), Some(taken)) => {
-                self.0.invites.suggest_usernames(&subject.invite.host, taken).await
-            }
-            _ => Vec::new(),
-        };
-        Ok((error, free.into_iter().map(|username| username.to_string()).collect()))
-    }
-
-    /// The page that was asked for, or the response that there is in its place.
-    async fn respond(&self, visitor: &Visitor, outcome: Outcome<Page>) -> Response {
-        let reader = self.reader(visitor);
-        let made = match outcome {
-            Ok(page) => Ok(page),
-            Err(Otherwise::Redirect(to)) => return self.0.responses.redirect(&to),
-            Err(Otherwise::Notice(notice, subject)) => {
-                let now = self.0.invites.now();
-                self.make(|pages| pages.notice(reader, &notice, subject.as_deref(), now)).await
-            }
-            Err(Otherwise::Broken(error)) => Err(error),
-        };
-        match made {
-            Ok(page) => self.0.responses.page(page, &reader.texts.code),
-            Err(error) => {
-                tracing::error!(%error, "a page cannot be shown");
-                self.0.responses.failure(reader.texts.web.failed_text.clone())
-            }
-        }
+        Site(Arc::new(Inner { invites, pages, trusted_proxies, turns }))
     }
 }
 
-impl FromRequestParts<Site> for Visitor {
+/// A request: who sends it, and the token in its path.
+struct Visit {
+    site: Arc<Inner>,
+    visitor: Visitor,
+    /// Empty where the path has none, or bytes that are no text. That is no token, as other guesses
+    /// are.
+    token: String,
+}
+
+impl FromRequestParts<Site> for Visit {
     type Rejection = ExtensionRejection;
 
-    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Self::Rejection> {
+    async fn from_request_parts(parts: &mut Parts, Site(site): &Site) -> Result<Self, ExtensionRejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, site).await?;
-        Ok(Visitor::new(peer.ip(), &parts.headers, &site.0.trusted_proxies))
-    }
-}
-
-/// What stands in the place of a token. Bytes that are no text are no token, as other guesses are.
-struct TokenPart(String);
-
-impl FromRequestParts<Site> for TokenPart {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Self::Rejection> {
-        let token = Path::<String>::from_request_parts(parts, site).await;
-        Ok(TokenPart(token.map(|Path(token)| token).unwrap_or_default()))
+        let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies);
+        let token = Path::from_request_parts(parts, site).await.map(|Path(token)| token).unwrap_or_default();
+        Ok(Visit { site: site.clone(), visitor, token })
     }
 }
 
@@ -260,101 +116,188 @@ struct AppsQuery {
     have: Option<String>,
 }
 
+impl Visit {
+    fn reader(&self) -> Reader<'_> {
+        let texts = self.site.pages.languages().preferred(&self.visitor.languages);
+        Reader { texts, device: self.visitor.device }
+    }
+
+    /// Makes a page, away from the threads that answer the chat server. So many are made at a time
+    /// that one processor stays free.
+    async fn make<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
+        let _turn = self.site.turns.acquire().await;
+        tokio::task::block_in_place(|| page(&self.site.pages))
+    }
+
+    /// The invite of the link, whatever its state.
+    async fn find(&self) -> Outcome<Subject> {
+        let token = Token::parse(&self.token);
+        let invite = self.site.invites.look(token.as_ref(), Some(Address::from(self.visitor.address))).await?;
+        // A text that cannot be a token was looked up all the same: it counts as a guess.
+        let token = token.ok_or(Refusal::Unknown)?;
+        Ok(Subject { invite, token, purpose: None })
+    }
+
+    /// The same with what the invite does now, if it does anything.
+    fn usable(&self, found: Subject) -> Outcome<Subject> {
+        match self.site.invites.purpose(&found.invite) {
+            Ok(purpose) => Ok(Subject { purpose: Some(purpose), ..found }),
+            Err(refusal) => Err(Otherwise::about(refusal, found)),
+        }
+    }
+
+    async fn landing(&self) -> Outcome<Page> {
+        let subject = self.usable(self.find().await?)?;
+        Ok(self.make(|pages| pages.landing(self.reader(), &subject)).await?)
+    }
+
+    async fn apps(&self, wanted: &AppsQuery) -> Outcome<Page> {
+        let found = self.find().await?;
+        let logging_in = wanted.have.as_deref() == Some("account");
+        // How to log in is of use with an account, whatever has become of the invite.
+        let subject = if logging_in { self.usable(found.clone()).unwrap_or(found) } else { self.usable(found)? };
+        let chosen = wanted.on.as_deref().and_then(Device::parse);
+        let reader = Reader { device: chosen.or(self.visitor.device), ..self.reader() };
+        Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
+    }
+
+    /// The invite that a form is for; a redirect if the invite has another form or none. The very
+    /// form that is `sent` may have used the invite up before: then it is for it all the same.
+    async fn for_form(&self, form: Purpose, sent: bool) -> Outcome<Subject> {
+        let subject = match self.usable(self.find().await?) {
+            Err(Otherwise::Notice(notice, Some(ended))) if sent && notice.is_end() => {
+                Subject { purpose: Some(form), ..*ended }
+            }
+            usable => usable?,
+        };
+        let meant = match subject.purpose {
+            Some(purpose) if purpose == form => return Ok(subject),
+            Some(Purpose::Register) => "/register",
+            Some(Purpose::Reset) => "/reset",
+            _ => "",
+        };
+        Err(Otherwise::Redirect(self.site.pages.path(&subject.token, meant)))
+    }
+
+    async fn show_form(&self, purpose: Purpose) -> Outcome<Page> {
+        let subject = self.for_form(purpose, false).await?;
+        let (form, cookie) = match &self.visitor.form {
+            Some(form) => (form.clone(), None),
+            None => {
+                let form = Token::generate()?.reveal().to_owned();
+                let cookie = form_cookie(&form, self.site.pages.public_url());
+                (form, Some(cookie))
+            }
+        };
+        let fields = Fields { form, made: password::make()?, ..Fields::default() };
+        let page = self.make(|pages| pages.form(self.reader(), &subject, &fields, None)).await?;
+        Ok(Page { cookie, ..page })
+    }
+
+    async fn take_form(&self, purpose: Purpose, body: Body) -> Outcome<Page> {
+        let body = tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES)).await;
+        let body = body.map_err(|_| Notice::TooSlow)?.map_err(|_| Notice::TooLarge)?;
+        let subject = self.for_form(purpose, true).await?;
+        let mut fields = Fields::read(&body, subject.invite.host.as_str());
+        if !self.visitor.was_shown(&fields.form) {
+            return Err(Otherwise::about(Notice::Forged, subject));
+        }
+        let reader = self.reader();
+        let correction = match fields.registration(&subject.invite, &subject.token, self.visitor.address, reader.texts)
+        {
+            Err(correction) => correction,
+            Ok(registration) => match self.site.invites.register(registration).await {
+                Ok(registered) => return Ok(self.make(|pages| pages.done(reader, &subject, &registered)).await?),
+                Err(error) => self.to_correct(error, &subject, &fields.username).await?,
+            },
+        };
+        fields.made = fields.made_again()?;
+        Ok(self.make(|pages| pages.form(reader, &subject, &fields, Some(&correction))).await?)
+    }
+
+    /// What has to be corrected in a form after an error, with free usernames if the wanted one is
+    /// taken.
+    async fn to_correct(&self, error: Error, subject: &Subject, username: &str) -> Outcome<Correction> {
+        let taken = matches!(error, Error::Refused(Refusal::UsernameTaken | Refusal::UsernameReserved));
+        let correction = Correction::of(error, &subject.invite, username, self.reader().texts)
+            .map_err(|error| Otherwise::about(error, subject.clone()))?;
+        let free = match invite::username(username) {
+            Ok(username) if taken => self.site.invites.suggest_usernames(&subject.invite.host, &username).await,
+            _ => Vec::new(),
+        };
+        Ok(Correction { suggestions: free.into_iter().map(|username| username.to_string()).collect(), ..correction })
+    }
+
+    /// The page that was asked for, or the response that there is in its place.
+    async fn respond(&self, outcome: Outcome<Page>) -> Response {
+        let reader = self.reader();
+        let made = match outcome {
+            Ok(page) => Ok(page),
+            Err(Otherwise::Redirect(to)) => return Redirect::to(&to).into_response(),
+            Err(Otherwise::Notice(notice, subject)) => {
+                let now = self.site.invites.now();
+                self.make(|pages| pages.notice(reader, &notice, subject.as_deref(), now)).await
+            }
+            Err(Otherwise::Broken(error)) => Err(error),
+        };
+        match made {
+            Ok(page) => response::page(page, &reader.texts.code),
+            Err(error) => {
+                tracing::error!(%error, "a page cannot be shown");
+                (StatusCode::INTERNAL_SERVER_ERROR, reader.texts.web.failed_text.clone()).into_response()
+            }
+        }
+    }
+
+    async fn refuse(self, notice: Notice) -> Response {
+        self.respond(Err(notice.into())).await
+    }
+}
+
 /// All pages, with the path of the public URL and without it, since some proxies take it away.
 ///
 /// Every request is counted before anything else is done with it, even if there is no such page: a
 /// form that is sent counts as a form, anything else as a page.
 pub fn router(site: Site) -> Router {
     let counted_as = |kind: WebRequest| {
-        from_fn_with_state(site.clone(), move |State(site): State<Site>, visitor: Visitor, request: Request, next| {
-            admit(site, visitor, kind, request, next)
+        from_fn_with_state(site.clone(), move |visit: Visit, request: Request, next: Next| async move {
+            match visit.site.invites.admit_request(kind, visit.visitor.address.into()) {
+                Ok(()) => next.run(request).await,
+                Err(again_at) => visit.refuse(Refusal::AddressRefused { again_at }.into()).await,
+            }
         })
     };
-    let show =
-        |form| move |site: State<Site>, visitor: Visitor, token: TokenPart| show_form(site, visitor, token, form);
-    let take = |form| {
-        move |site: State<Site>, visitor: Visitor, token: TokenPart, body: Body| {
-            take_form(site, visitor, token, form, body)
-        }
-    };
+    let show = |form| get(async move |visit: Visit| visit.respond(visit.show_form(form).await).await);
+    let take =
+        |form| post(async move |visit: Visit, body: Body| visit.respond(visit.take_form(form, body).await).await);
     let pages = Router::new()
-        .route("/i/{token}", get(landing))
+        .route("/i/{token}", get(async |visit: Visit| visit.respond(visit.landing().await).await))
         .route("/i/{token}/apps", get(apps))
-        .route("/i/{token}/register", get(show(Purpose::Register)))
-        .route("/i/{token}/reset", get(show(Purpose::Reset)))
+        .route("/i/{token}/register", show(Purpose::Register))
+        .route("/i/{token}/reset", show(Purpose::Reset))
         .route("/logo", get(logo))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(no_page)
+        .method_not_allowed_fallback(async |visit: Visit| visit.refuse(Notice::WrongMethod).await)
+        .fallback(async |visit: Visit| visit.refuse(Notice::NoPage).await)
         .layer(counted_as(WebRequest::Page));
     let forms = Router::new()
-        .route("/i/{token}/register", post(take(Purpose::Register)))
-        .route("/i/{token}/reset", post(take(Purpose::Reset)))
+        .route("/i/{token}/register", take(Purpose::Register))
+        .route("/i/{token}/reset", take(Purpose::Reset))
         .layer(counted_as(WebRequest::Form));
     let all = pages.merge(forms);
     let path = site.0.pages.public_url().path();
     let all = if path.is_empty() { all } else { all.clone().nest(path, all) };
-    all.with_state(site)
+    let headers = response::headers(&site.0.pages.style_hash());
+    all.layer(map_response(move |response: Response| ready(response::with(&headers, response)))).with_state(site)
 }
 
-async fn admit(site: Site, visitor: Visitor, kind: WebRequest, request: Request, next: Next) -> Response {
-    match site.0.invites.admit_request(kind, visitor.address.into()) {
-        Ok(()) => next.run(request).await,
-        Err(until) => site.respond(&visitor, Err(Notice::TooMany(until).into())).await,
-    }
-}
-
-async fn landing(State(site): State<Site>, visitor: Visitor, TokenPart(token): TokenPart) -> Response {
-    let outcome = site.landing(&visitor, &token).await;
-    site.respond(&visitor, outcome).await
-}
-
-async fn apps(
-    State(site): State<Site>,
-    visitor: Visitor,
-    TokenPart(token): TokenPart,
-    wanted: Result<Query<AppsQuery>, QueryRejection>,
-) -> Response {
+async fn apps(visit: Visit, wanted: Result<Query<AppsQuery>, QueryRejection>) -> Response {
     let wanted = wanted.map(|Query(wanted)| wanted).unwrap_or_default();
-    let outcome = site.apps(&visitor, &token, &wanted).await;
-    site.respond(&visitor, outcome).await
+    visit.respond(visit.apps(&wanted).await).await
 }
 
-async fn show_form(
-    State(site): State<Site>,
-    visitor: Visitor,
-    TokenPart(token): TokenPart,
-    purpose: Purpose,
-) -> Response {
-    let outcome = site.show_form(&visitor, &token, purpose).await;
-    site.respond(&visitor, outcome).await
-}
-
-async fn take_form(
-    State(site): State<Site>,
-    visitor: Visitor,
-    TokenPart(token): TokenPart,
-    purpose: Purpose,
-    body: Body,
-) -> Response {
-    let outcome = match tokio::time::timeout(BODY_PATIENCE, to_bytes(body, BODY_BYTES)).await {
-        Ok(Ok(body)) => site.take_form(&visitor, &token, purpose, body).await,
-        Ok(Err(_)) => Err(Notice::TooLarge.into()),
-        Err(_) => Err(Notice::TooSlow.into()),
-    };
-    site.respond(&visitor, outcome).await
-}
-
-async fn logo(State(site): State<Site>, visitor: Visitor) -> Response {
-    match site.0.pages.logo() {
-        Some(logo) => site.0.responses.logo(logo),
-        None => no_page(State(site), visitor).await,
+async fn logo(visit: Visit) -> Response {
+    match visit.site.pages.logo() {
+        Some(logo) => response::logo(logo),
+        None => visit.refuse(Notice::NoPage).await,
     }
-}
-
-async fn no_page(State(site): State<Site>, visitor: Visitor) -> Response {
-    site.respond(&visitor, Err(Notice::NoPage.into())).await
-}
-
-async fn wrong_method(State(site): State<Site>, visitor: Visitor) -> Response {
-    site.respond(&visitor, Err(Notice::WrongMethod.into())).await
 }
