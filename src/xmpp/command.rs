@@ -95,15 +95,6 @@ impl Command {
     }
 }
 
-/// What the requester does with a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    /// `execute`, `next`, `complete` or none: clients use all of them to submit.
-    Submit,
-    /// `cancel`.
-    Cancel,
-}
-
 /// Answers a `<command/>`.
 ///
 /// # Errors
@@ -118,9 +109,9 @@ pub async fn execute(
     let malformed =
         || bad_request("malformed-action", Texts::english(), "A command has a node, and an action of XEP-0050 if any");
     let command = Command::of(payload.attr("node").ok_or_else(malformed)?, texts)?;
-    let action = match payload.attr("action") {
-        None | Some("execute" | "next" | "complete") => Action::Submit,
-        Some("cancel") => Action::Cancel,
+    let cancels = match payload.attr("action") {
+        None | Some("execute" | "next" | "complete") => false,
+        Some("cancel") => true,
         Some("prev") => return Err(bad_request("bad-action", texts, &texts.command.no_step_back)),
         Some(_) => return Err(malformed()),
     };
@@ -135,7 +126,7 @@ pub async fn execute(
         // An id need not be a secret: it is of no use to anybody but its requester.
         None => nonce().map_err(|_| try_again(texts))?,
     };
-    if action == Action::Cancel {
+    if cancels {
         return Ok(reply(command, &id, "canceled", texts));
     }
     let submission = match (command.form, Submission::of(payload)) {
@@ -203,16 +194,10 @@ fn bad_request(condition: &str, texts: &Texts, text: &str) -> StanzaError {
     error
 }
 
-/// The open sessions of the commands (XEP-0050 §1.4). Each belongs to one full JID and one command,
-/// and its first answer closes it.
+/// The open sessions of the commands (XEP-0050 §1.4), by account, the oldest first. Each belongs to
+/// one full JID and one command, and its first answer closes it.
 #[derive(Default)]
-pub struct Sessions(Mutex<Open>);
-
-#[derive(Default)]
-struct Open {
-    by_account: HashMap<String, VecDeque<Session>>,
-    count: usize,
-}
+pub struct Sessions(Mutex<HashMap<String, VecDeque<Session>>>);
 
 struct Session {
     id: String,
@@ -230,49 +215,38 @@ impl Sessions {
     fn open(&self, id: String, full_jid: &str, node: &'static str) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if open.count >= SESSIONS_IN_ALL {
-            open.forget_ended(now);
-        }
-        if open.count >= SESSIONS_IN_ALL {
+        open.retain(|_, own| {
+            own.retain(|session| session.ends > now);
+            !own.is_empty()
+        });
+        if open.values().map(VecDeque::len).sum::<usize>() >= SESSIONS_IN_ALL {
             return false;
         }
-        let own = open.by_account.entry(bare(full_jid).to_owned()).or_default();
-        let displaced = own.len() >= SESSIONS_EACH;
-        if displaced {
+        let own = open.entry(bare(full_jid).to_owned()).or_default();
+        if own.len() >= SESSIONS_EACH {
             own.pop_front();
         }
         own.push_back(Session { id, full_jid: full_jid.to_owned(), node, ends: now + SESSION_LIFE });
-        open.count += usize::from(!displaced);
         true
     }
 
     /// Closes a session for its answer. `false` if no such session is open.
     fn close(&self, id: &str, full_jid: &str, node: &str) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(own) = open.by_account.get_mut(bare(full_jid)) else { return false };
+        let Some(own) = open.get_mut(bare(full_jid)) else { return false };
         let matches = |session: &Session| session.id == id && session.full_jid == full_jid && session.node == node;
-        let Some(closed) = own.iter().position(matches).and_then(|index| own.remove(index)) else { return false };
-        if own.is_empty() {
-            open.by_account.remove(bare(full_jid));
-        }
-        open.count -= 1;
-        closed.ends > Instant::now()
-    }
-}
-
-impl Open {
-    fn forget_ended(&mut self, now: Instant) {
-        self.by_account.retain(|_, own| {
-            own.retain(|session| session.ends > now);
-            !own.is_empty()
-        });
-        self.count = self.by_account.values().map(VecDeque::len).sum();
+        let closed = own.iter().position(matches).and_then(|index| own.remove(index));
+        closed.is_some_and(|session| session.ends > Instant::now())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn count(sessions: &Sessions) -> usize {
+        sessions.0.lock().unwrap().values().map(VecDeque::len).sum()
+    }
 
     #[test]
     fn a_session_is_closed_once_by_its_full_jid_for_its_command() {
@@ -284,8 +258,7 @@ mod tests {
         assert!(!sessions.close("s1", phone, new_invite::NODE));
         assert!(sessions.close("s1", phone, create_account::NODE));
         assert!(!sessions.close("s1", phone, create_account::NODE));
-        let open = sessions.0.lock().unwrap();
-        assert_eq!((open.count, open.by_account.len()), (0, 0));
+        assert_eq!(count(&sessions), 0);
     }
 
     #[test]
@@ -295,13 +268,13 @@ mod tests {
         for number in 0..100 {
             assert!(sessions.open(format!("s{number}"), &format!("a@example.org/{number}"), node));
         }
-        assert_eq!(sessions.0.lock().unwrap().count, SESSIONS_EACH);
+        assert_eq!(count(&sessions), SESSIONS_EACH);
         assert!(!sessions.close("s83", "a@example.org/83", node));
         assert!(sessions.close("s84", "a@example.org/84", node));
         for number in 0..SESSIONS_IN_ALL {
             sessions.open("s".into(), &format!("u{number}@example.org/x"), node);
         }
-        assert_eq!(sessions.0.lock().unwrap().count, SESSIONS_IN_ALL);
+        assert_eq!(count(&sessions), SESSIONS_IN_ALL);
         assert!(!sessions.open("one more".into(), "z@example.org/x", node));
     }
 
