@@ -8,7 +8,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::command::{COMMANDS, Command};
 use super::requester::Requester;
-use super::stanza::{element, error_in, ns, with};
+use super::stanza::{element, error_in, ns};
 use crate::texts::Texts;
 
 /// The component's name in lists of services.
@@ -18,21 +18,26 @@ const NAME: &str = "Invitations";
 const CAPS_NODE: &str = "urn:easy-invite";
 
 /// What the component can do: what it answers to users, and forms. The gate is the hook's alone.
-pub const FEATURES: [&str; 6] = [ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::DATA_FORMS, ns::PING];
+const FEATURES: [&str; 6] = [ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::DATA_FORMS, ns::PING];
 
 /// What the component is and can do.
-fn info(node: Option<&str>) -> DiscoInfoResult {
-    DiscoInfoResult {
-        node: node.map(str::to_owned),
-        identities: vec![Identity::new("component", "generic", "en", NAME)],
-        features: FEATURES.map(str::to_owned).into(),
-        extensions: vec![],
-    }
+fn component(node: Option<&str>) -> DiscoInfoResult {
+    info(node, Identity::new("component", "generic", "en", NAME), &FEATURES)
+}
+
+/// The name of a node in the requester's language, which the answer's `xml:lang` names.
+fn automation(kind: &str, name: &str) -> Identity {
+    Identity { category: "automation".to_owned(), type_: kind.to_owned(), lang: None, name: Some(name.to_owned()) }
+}
+
+fn info(node: Option<&str>, identity: Identity, features: &[&str]) -> DiscoInfoResult {
+    let features = features.iter().map(|feature| (*feature).to_owned()).collect();
+    DiscoInfoResult { node: node.map(str::to_owned), identities: vec![identity], features, extensions: vec![] }
 }
 
 /// The capabilities for a presence. `None` if they cannot be computed.
 pub fn caps() -> Option<Element> {
-    let hash = hash_caps(&compute_disco(&info(None)), Algo::Sha_1).ok()?;
+    let hash = hash_caps(&compute_disco(&component(None)), Algo::Sha_1).ok()?;
     Some(Caps::new(CAPS_NODE, hash).into())
 }
 
@@ -46,22 +51,14 @@ pub async fn node_info(
     requester: Option<&Requester<'_>>,
     texts: &Texts,
 ) -> Result<Element, StanzaError> {
-    let node = query.attr("node").unwrap_or_default();
-    if node.is_empty() {
-        return Ok(info(None).into());
-    }
-    if node.strip_prefix(CAPS_NODE).is_some_and(|version| version.starts_with('#')) {
-        return Ok(info(Some(node)).into());
-    }
-    let identity = |name: &str, kind: &str| {
-        element!(ns::DISCO_INFO, "identity", "category" = "automation", "type" = kind, "name" = name)
+    let node = query.attr("node").filter(|node| !node.is_empty());
+    let Some(name) = node.filter(|node| !node.strip_prefix(CAPS_NODE).is_some_and(|rest| rest.starts_with('#'))) else {
+        return Ok(component(node).into());
     };
-    let feature = |var: &str| element!(ns::DISCO_INFO, "feature", "var" = var);
-    let answer = element!(ns::DISCO_INFO, "query", "node" = node);
-    if node == ns::COMMANDS {
-        return Ok(with(answer, [identity(&texts.command.commands, "command-list"), feature(ns::COMMANDS)]));
+    if name == ns::COMMANDS {
+        return Ok(info(node, automation("command-list", &texts.command.commands), &[ns::COMMANDS]).into());
     }
-    let command = Command::of(node, texts)?;
+    let command = Command::of(name, texts)?;
     let allowed = match requester {
         Some(requester) => command.open_to(requester).await,
         None => false,
@@ -70,8 +67,8 @@ pub async fn node_info(
         let text = &texts.command.not_available;
         return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, text));
     }
-    let children = [identity(command.name(texts), "command-node"), feature(ns::COMMANDS), feature(ns::DATA_FORMS)];
-    Ok(with(answer, children))
+    let identity = automation("command-node", command.name(texts));
+    Ok(info(node, identity, &[ns::COMMANDS, ns::DATA_FORMS]).into())
 }
 
 /// Answers `disco#items`: the commands that the requester may run, as items of `responder`.
