@@ -178,15 +178,15 @@ async fn greet(invites: Invites) {
 fn what_to_change(error: &LoginError, config: &Config) -> String {
     let (jid, server) = (&config.jid, &config.server);
     match error {
-        LoginError::Refused { condition, .. } if condition == "not-authorized" => format!(
+        LoginError::Refused(error) if error.condition == "not-authorized" => format!(
             "the chat server refused the secret of {jid}: make component.secret here equal to component_secret of \
              Component \"{jid}\" there"
         ),
-        LoginError::Refused { condition, .. } if condition == "host-unknown" => format!(
+        LoginError::Refused(error) if error.condition == "host-unknown" => format!(
             "the chat server does not know the component {jid}: add Component \"{jid}\" with component_secret to its \
              configuration and restart it, or correct component.jid here"
         ),
-        LoginError::Refused { condition, .. } if condition == "conflict" => format!(
+        LoginError::Refused(error) if error.condition == "conflict" => format!(
             "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes \
              by itself"
         ),

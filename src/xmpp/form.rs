@@ -2,7 +2,7 @@
 
 use minidom::Element;
 
-use super::stanza::{element, ns, with, with_text};
+use super::stanza::{boolean, element, ns, with, with_text};
 
 /// A form to fill in (`kind` is `form`) or to read (`result`).
 pub fn form(kind: &str, title: &str, instructions: &str, fields: impl IntoIterator<Item = Element>) -> Element {
@@ -53,11 +53,7 @@ impl Submission {
 
     /// The value of a `boolean` field (XEP-0004 §3.3). `None` if the field holds something else.
     pub fn boolean(&self, var: &str) -> Option<bool> {
-        match self.text(var) {
-            None | Some("0" | "false") => Some(false),
-            Some("1" | "true") => Some(true),
-            Some(_) => None,
-        }
+        self.text(var).map_or(Some(false), boolean)
     }
 }
 

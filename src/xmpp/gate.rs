@@ -8,7 +8,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::hook::{LONGEST_ID, grants, is_id};
 use super::requester::Requester;
-use super::stanza::{Kind, Outcome, Request, date_time, element, error, language, not_for_you, ns, with};
+use super::stanza::{Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with};
 use super::stanza_error::{not_valid, stanza_error};
 use crate::generate;
 use crate::invite::{Token, username};
@@ -88,11 +88,12 @@ impl Said<'_> {
     }
 
     async fn reserve(&self) -> Outcome {
+        let exists = self.payload.attr("exists").and_then(boolean);
         let registration = Registration {
             reservation: self.id("reservation")?,
             server: self.id("server")?,
             username: self.username()?,
-            exists: self.yes("exists")?,
+            exists: exists.ok_or_else(|| bad("exists='true' or exists='false'"))?,
             address: self.address(),
         };
         let admission = self.invites.reserve(self.host, self.payload.attr("grant"), registration).await;
@@ -179,14 +180,6 @@ impl Said<'_> {
     fn username(&self) -> Result<NodePart, StanzaError> {
         let text = self.payload.attr("username").ok_or_else(|| bad("a username"))?;
         username(text).map_err(|refusal| self.refused(&refusal.into()))
-    }
-
-    fn yes(&self, attribute: &str) -> Result<bool, StanzaError> {
-        match self.payload.attr(attribute) {
-            Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            _ => Err(bad(&format!("{attribute}='true' or {attribute}='false'"))),
-        }
     }
 
     /// Where the client connects from, if the hook says so in a way that can be read.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use minidom::Element;
 
-use super::stanza::{ErrorAnswer, element, ns, with, with_text};
+use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Reply, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
 
@@ -125,11 +125,7 @@ pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
 
 /// What a result means; `None`: it is no answer to this question.
 fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
-    let yes = |attribute: &str| match payload.attr(attribute) {
-        Some("true" | "1") => Some(true),
-        Some("false" | "0") => Some(false),
-        _ => None,
-    };
+    let yes = |attribute: &str| payload.attr(attribute).and_then(boolean);
     if payload.ns() != ns::GATE {
         return None;
     }

@@ -26,8 +26,8 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType};
 use super::hook::Asked;
 use super::in_flight::{FROM_HOST, FROM_USERS, InFlight, Sender};
 use super::router::Router;
-use super::stanza::{Request, Stanza, element, error, error_in, error_reply, ns, reply, with};
-use super::wire::{Progress, Received, Wire, stream_error};
+use super::stanza::{ErrorAnswer, Request, Stanza, element, error, error_in, error_reply, ns, reply, with};
+use super::wire::{Progress, Received, Wire};
 use crate::chat_server::{Question, Questions};
 use crate::store::begun_by;
 
@@ -188,7 +188,7 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         let pinged = mem::replace(&mut self.pinged, silent);
         match received {
             Some(Ok(stanza)) if stanza.name() == "error" && !stanza.has_ns(ns::COMPONENT) => {
-                Err(stream_error(&stanza).to_string())
+                Err(ErrorAnswer::of(&stanza).to_string())
             }
             Some(Ok(stanza)) => {
                 self.heard = Instant::now();

@@ -124,7 +124,14 @@ impl Stanza {
                     Some("get") => Kind::Get,
                     Some("set") => Kind::Set,
                     Some("result") => return Stanza::Answer { from, id, outcome: Ok(element.unshift_child()) },
-                    Some("error") => return Stanza::Answer { from, id, outcome: Err(ErrorAnswer::of(&element)) },
+                    Some("error") => {
+                        let error = element.children().find(|child| child.name() == "error");
+                        return Stanza::Answer {
+                            from,
+                            id,
+                            outcome: Err(error.map(ErrorAnswer::of).unwrap_or_default()),
+                        };
+                    }
                     _ => return Stanza::Bad(Box::new(element)),
                 };
                 let own = language(&element).map(str::to_owned);
@@ -141,15 +148,25 @@ impl Stanza {
     }
 }
 
+/// What an attribute or a field says that is true or false (XML Schema's `boolean`). `None` if it is
+/// neither.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
 /// The `xml:lang` of an element.
 pub fn language(element: &Element) -> Option<&str> {
     element.attr_ns(&rxml::Namespace::XML, "lang")
 }
 
-/// A stanza error that came in, as far as it can be read.
+/// A stanza error or a stream error that came in (RFC 6120 §8.3, §4.9), as far as it can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorAnswer {
-    /// The type.
+    /// The type. Empty for a stream error.
     pub kind: String,
     /// The condition. Empty if there is none.
     pub condition: String,
@@ -158,8 +175,8 @@ pub struct ErrorAnswer {
 }
 
 impl ErrorAnswer {
-    fn of(iq: &Element) -> Self {
-        let Some(error) = iq.children().find(|child| child.name() == "error") else { return ErrorAnswer::default() };
+    /// What an `<error/>` says.
+    pub fn of(error: &Element) -> Self {
         let (texts, conditions): (Vec<_>, Vec<_>) = error.children().partition(|child| child.name() == "text");
         ErrorAnswer {
             kind: error.attr("type").unwrap_or_default().to_owned(),

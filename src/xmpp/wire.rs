@@ -19,7 +19,7 @@ use tokio_xmpp::xmlstream::{ReadError, StreamHeader, Timeouts, XmlStream, initia
 use xmpp_parsers::component::Handshake;
 
 use super::framing::Bounded;
-use super::stanza::ns;
+use super::stanza::{ErrorAnswer, ns};
 
 /// After this long without a byte, the chat server is asked whether it is still there. After twice
 /// that, the connection is given up.
@@ -44,13 +44,8 @@ pub enum LoginError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The chat server refused the component with a stream error.
-    #[error("{condition}{}{text}", if .text.is_empty() { "" } else { ": " })]
-    Refused {
-        /// The condition (RFC 6120 §4.9.3).
-        condition: String,
-        /// The server's text. Often empty.
-        text: String,
-    },
+    #[error("{0}")]
+    Refused(ErrorAnswer),
     /// The other side speaks another protocol.
     #[error("{0}")]
     Protocol(String),
@@ -172,7 +167,9 @@ pub async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
     loop {
         match stream.next().await {
             Some(Ok(element)) if element.is("handshake", ns::COMPONENT) => break,
-            Some(Ok(element)) if element.name() == "error" => return Err(stream_error(&element)),
+            Some(Ok(element)) if element.name() == "error" => {
+                return Err(LoginError::Refused(ErrorAnswer::of(&element)));
+            }
             Some(Ok(_)) => return Err(LoginError::Protocol("something else than a handshake came back".to_owned())),
             Some(Err(ReadError::SoftTimeout)) => (),
             Some(Err(ReadError::HardError(error))) => return Err(error.into()),
@@ -181,13 +178,4 @@ pub async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
         }
     }
     Ok(Wire { stream, unsent: VecDeque::new(), unsent_since: None })
-}
-
-/// A stream error (RFC 6120 §4.9) as a [`LoginError`].
-pub fn stream_error(element: &Element) -> LoginError {
-    let (texts, conditions): (Vec<_>, Vec<_>) = element.children().partition(|child| child.name() == "text");
-    LoginError::Refused {
-        condition: conditions.first().map_or("undefined-condition", |condition| condition.name()).to_owned(),
-        text: texts.first().map(|text| text.text()).unwrap_or_default(),
-    }
 }
