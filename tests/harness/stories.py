@@ -119,7 +119,8 @@ def leave_open(server: Server, invite: Invite, account: str, *, purpose: str = "
     id, now = show(server, invite)["id"], int(time.time())
     in_store(server, "UPDATE invite SET taken = taken + 1 WHERE id = ?", id)
     in_store(server, "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) "
-             "VALUES (?, ?, ?, ?, ?, ?)", reservation, id, purpose, account, by or id_of_server(server), now - seconds_ago)
+             "VALUES (?, ?, ?, ?, ?, ?)",
+             reservation, id, purpose, account, by or id_of_server(server), now - seconds_ago)
 
 
 def id_of_server(server: Server) -> str:

@@ -16,11 +16,12 @@ def requests(host, token):
     relay = f"<relay xmlns='{GATE}' from='admin@{host}/x'>"
     return [
         ("get", f"<check xmlns='{GATE}' token='{token}'/>"),
-        ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' username='mallory' exists='false' grant='{token}.1'/>"),
+        ("set", f"<reserve xmlns='{GATE}' reservation='forged-1' server='forged' username='mallory' "
+                f"exists='false' grant='{token}.1'/>"),
         ("set", f"<fate xmlns='{GATE}' reservation='open-1' is='made'/>"),
         ("set", f"<fate xmlns='{GATE}' reservation='open-2' is='not-made'/>"),
-        ("set", f"<contact xmlns='{GATE}' reservation='forged-2' token='{token}' username='alice' "
-                f"contact='trudy@example.net'/>"),
+        ("set", f"<contact xmlns='{GATE}' reservation='forged-2' server='forged' token='{token}' "
+                f"username='alice' contact='trudy@example.net'/>"),
         ("set", f"{relay}<command xmlns='{ADHOC}' node='{NEW_INVITE}' action='execute'/></relay>"),
         ("set", f"{relay}<command xmlns='{ADHOC}' node='{CREATE_ACCOUNT}' action='execute'/></relay>"),
         ("get", f"{relay}<query xmlns='{DISCO_ITEMS}' node='{ADHOC}'/></relay>"),
@@ -68,9 +69,10 @@ async def test_a_served_host_is_answered(server):
     invite = generate(server, "--contact", f"alice@{SERVED}", "--uses", "unlimited", host=SERVED)
     prepare(server, invite)
     hook = await component(server, SERVED)
+    hook.on_request = lambda question: hook.reply(
+        question, f"<account xmlns='{GATE}' exists='true' admin='false'/>")
     for type, payload in requests(SERVED, invite.token):
         await hook.ask(type, payload, "invite.example.org")
-
 
 
 def prepare(server, invite):

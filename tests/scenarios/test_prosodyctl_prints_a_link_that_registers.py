@@ -34,8 +34,9 @@ async def test_a_role(server):
 
 
 async def test_options_of_the_daemons_own_command(server):
-    invite = link(server, "example.org", "generate", "--contact", "alice@example.org", "--note", "a note, spaces and all")
-    assert show(server, invite)["note"] == "a note, spaces and all"
+    note = "a note, spaces and all"
+    invite = link(server, "example.org", "generate", "--contact", "alice@example.org", "--note", note)
+    assert show(server, invite)["note"] == note
     await register(server, "friend", invite)
     assert "friend@example.org" in await (await server.login("alice")).roster()
 
