@@ -1,6 +1,6 @@
 //! What the command line does as root in a folder that belongs to the daemon's user, who may have
-//! put anything there. Root alone can try this; for others, these tests have nothing to say.
-#![allow(clippy::unwrap_used, clippy::panic)]
+//! put anything there. Only root can run these tests; `scripts/test unit` sees to that.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -24,11 +24,10 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// `None` where this is not root.
-    fn new() -> Option<Self> {
+    fn new() -> Self {
         let scratch = Scratch { place: tempfile::tempdir().unwrap() };
         fs::create_dir(scratch.folder()).unwrap();
-        chown(scratch.folder(), Some(DAEMON), Some(DAEMON)).ok()?;
+        chown(scratch.folder(), Some(DAEMON), Some(DAEMON)).expect("these tests need root");
         // As wide as /etc is: what is to protect the secret is its own mode.
         fs::set_permissions(scratch.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(scratch.secret(), "the secret of root").unwrap();
@@ -36,7 +35,7 @@ impl Scratch {
         let config = "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
             [hosts.\"example.org\"]\n[store]\nurl = \"sqlite:daemon/easy-invite.db\"\n";
         fs::write(scratch.place.path().join("config.toml"), config).unwrap();
-        Some(scratch)
+        scratch
     }
 
     fn folder(&self) -> PathBuf {
@@ -112,7 +111,7 @@ fn mkfifo(path: &Path) {
 
 #[test]
 fn a_store_and_a_backup_belong_to_the_owner_of_their_folder() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     scratch.does(&["generate", "example.org"]);
     scratch.does(&["backup", "daemon/kept.db"]);
     let daemons = ["easy-invite.db", "kept.db"].map(|name| (name.to_owned(), DAEMON));
@@ -128,7 +127,7 @@ fn a_store_and_a_backup_belong_to_the_owner_of_their_folder() {
 
 #[test]
 fn what_lies_where_the_stores_files_belong_is_neither_opened_nor_given_away() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     scratch.does(&["generate", "example.org"]);
     for ending in ["", "-wal", "-shm", "-journal"] {
         let path = scratch.folder().join(format!("easy-invite.db{ending}"));
@@ -174,7 +173,7 @@ fn what_lies_where_the_stores_files_belong_is_neither_opened_nor_given_away() {
 
 #[test]
 fn a_link_that_appears_while_root_works_there_gives_nothing_away() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     scratch.does(&["generate", "example.org"]);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -202,7 +201,7 @@ fn a_link_that_appears_while_root_works_there_gives_nothing_away() {
 
 #[test]
 fn a_backup_goes_through_no_link() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     scratch.does(&["generate", "example.org"]);
     for (name, to) in [("link", scratch.secret()), ("dangling", scratch.place.path().join("made"))] {
         symlink(to, scratch.folder().join(name)).unwrap();
@@ -214,7 +213,7 @@ fn a_backup_goes_through_no_link() {
 
 #[test]
 fn a_first_configuration_goes_through_no_link_and_belongs_to_the_owner_of_its_folder() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     scratch.link(&scratch.secret(), "link.toml");
     scratch.link(&scratch.place.path().join("made"), "dangling.toml");
     fs::hard_link(scratch.secret(), scratch.folder().join("hard.toml")).unwrap();
@@ -235,7 +234,7 @@ fn a_first_configuration_goes_through_no_link_and_belongs_to_the_owner_of_its_fo
 
 #[test]
 fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folder() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     let install = ["prosody-module", "--install", "daemon/modules"];
     scratch.does(&install);
     let folder = scratch.folder().join("modules/mod_easy_invite");
@@ -280,7 +279,7 @@ fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folde
 
 #[test]
 fn nobody_is_asked_through_a_link_that_is_where_the_control_socket_belongs() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     let others = scratch.place.path().join("other.sock");
     let listener = UnixListener::bind(&others).unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -306,7 +305,7 @@ fn nobody_is_asked_through_a_link_that_is_where_the_control_socket_belongs() {
 
 #[test]
 fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     let socket = scratch.folder().join("easy-invite.db.sock");
     let dead = |owner| {
         drop(UnixListener::bind(&socket).unwrap());
@@ -349,7 +348,7 @@ fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
 
 #[test]
 fn a_full_disk_leaves_an_older_module_as_it_is() {
-    let Some(scratch) = Scratch::new() else { return };
+    let scratch = Scratch::new();
     let disk = scratch.place.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=40k", "none"]).arg(&disk).status();
