@@ -238,7 +238,7 @@ fn check_hosts(
 
 fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
     let default = HostPolicy::default();
-    let pages = web.and_then(|web| web.public_url.landing_page().ok());
+    let pages = web.map(|web| web.public_url.landing_page());
     HostPolicy {
         registration_invite_only: raw.registration_invite_only.unwrap_or(default.registration_invite_only),
         allow_user_invites: raw.allow_user_invites.unwrap_or(default.allow_user_invites),

@@ -112,11 +112,12 @@ impl PublicUrl {
     pub fn parse(text: &str) -> Result<Self, BadPublicUrl> {
         let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}'));
         let url = Url::parse(text).ok().filter(|_| plain).ok_or(BadPublicUrl)?;
-        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
         let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         // The router would take such a path for a pattern.
         let literal = !["/:", "/*"].iter().any(|placeholder| url.path().contains(placeholder));
-        (web && bare && literal && url.password().is_none()).then_some(PublicUrl(url)).ok_or(BadPublicUrl)
+        let url = Some(PublicUrl(url)).filter(|url| bare && literal && url.0.password().is_none());
+        // The links of invites have to name their invites.
+        url.filter(|url| LandingPage::parse(&url.landing_page().0).is_ok()).ok_or(BadPublicUrl)
     }
 
     /// Whether browsers reach it by HTTPS.
@@ -140,12 +141,8 @@ impl PublicUrl {
     }
 
     /// The pages of invites, as a [`LandingPage`].
-    ///
-    /// # Errors
-    /// If such links would not name their invites.
-    pub fn landing_page(&self) -> Result<LandingPage, BadPublicUrl> {
-        let template = format!("{self}/i/{{token}}");
-        LandingPage::parse(&template).map_err(|BadLandingPage| BadPublicUrl)
+    pub fn landing_page(&self) -> LandingPage {
+        LandingPage(format!("{self}/i/{{token}}"))
     }
 }
 
@@ -269,11 +266,18 @@ mod tests {
         ] {
             let url = PublicUrl::parse(text).unwrap();
             assert_eq!((url.path(), url.page(&token()).as_str()), (path, page));
-            assert_eq!(url.landing_page().unwrap().url("xmpp:x", &token()), page);
+            assert_eq!(url.landing_page().url("xmpp:x", &token()), page);
         }
-        for bad in
-            ["invite.example.org", "ftp://x", "https://x/?a", "https://x/#a", "https://me@x", "https://x/{token}"]
-        {
+        for bad in [
+            "invite.example.org",
+            "ftp://x",
+            "https://x/?a",
+            "https://x/#a",
+            "https://me@x",
+            "https://x/{token}",
+            "mailto:me@x",
+            "https://x/preauth=ABCDEFGHIJKLMNOPQRSTUVWX",
+        ] {
             assert_eq!(PublicUrl::parse(bad), Err(BadPublicUrl), "{bad}");
         }
     }

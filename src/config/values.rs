@@ -62,7 +62,7 @@ written! {
     Age => age,
     Server => server,
     StoreUrl => |text| in_words(text.parse()),
-    PublicUrl => |text| in_words(PublicUrl::parse(text).and_then(|url| url.landing_page().map(|_| url))),
+    PublicUrl => |text| in_words(PublicUrl::parse(text)),
     LandingPage => |text| in_words(LandingPage::parse(text)),
     // Where the daemon listens.
     SocketAddr => |text| {
