@@ -18,9 +18,8 @@ local accounts = {};
 
 ---- Whether an account exists
 
--- true; false; or nil where the accounts cannot be read. usermanager says no in that case too, but
--- Prosody's own providers keep the accounts in a store that tells the difference. Where another
--- provider says no, it is doubtful: the second value is true then.
+-- true; false; or nil where the accounts cannot be read. The second value is true where "no" is
+-- doubtful (docs/gate.md, "Doubt").
 function accounts.exists(username, its_host)
 	its_host = its_host or host;
 	local its = prosody.hosts[its_host];
@@ -63,10 +62,7 @@ function accounts.check_password(username, password)
 	return policy.check_password(password, { username = username });
 end
 
--- Prosody 13 makes an account in steps: disabled and without a password, then the password, then
--- enabled. A crash between them leaves an account that nobody can log in to. This removes or
--- completes it. An account that an admin has disabled since was changed long after it was made, by
--- its own two timestamps, whatever was done to the clock.
+-- Removes or completes an account whose creation was cut short (docs/gate.md, "Half-made accounts").
 function accounts.finish_creation(username)
 	local record = records:get(username);
 	if not record or not record.disabled then return; end
@@ -87,15 +83,14 @@ function accounts.store(event)
 	local ok, err;
 	if is_reset then
 		ok, err = usermanager.set_password(username, password, host);
-	elseif usermanager.create_user_with_role then -- Prosody 13
-		ok, err = usermanager.create_user_with_role(username, password, host, event.role);
 	else
-		ok, err = usermanager.create_user(username, password, host);
-	end
-	if ok and not is_reset then
-		event.additional.registered = os.time();
-		ok, err = details:set(username, event.additional);
-		if not ok then usermanager.delete_user(username, host); end
+		local create = usermanager.create_user_with_role or usermanager.create_user; -- Prosody 13, or 0.12
+		ok, err = create(username, password, host, event.role);
+		if ok then
+			event.additional.registered = os.time();
+			ok, err = details:set(username, event.additional);
+			if not ok then usermanager.delete_user(username, host); end
+		end
 	end
 	if ok then return true; end
 	module:log("error", "Could not store the account %s: %s", username, err);
@@ -112,9 +107,9 @@ function accounts.are_contacts(username, contact)
 	return item and item.subscription == "both";
 end
 
--- Gives the account's contact at least this subscription: "both", or "from" (the contact sees the
--- account, and the other direction stays as it is). Name and groups of the contact stay. Where the
--- contact list cannot be written, it is left as it was in memory too, and this raises an error.
+-- Gives the account's contact at least this subscription, "both" or "from". Name and groups of the
+-- contact stay. Where the contact list cannot be written, it stays as it was in memory too, and this
+-- raises an error.
 local function subscribe(username, its_host, contact, wanted)
 	local roster = rostermanager.load_roster(username, its_host);
 	local pending, before, item = roster[false].pending, roster[contact], { subscription = "none", groups = {} };
@@ -133,6 +128,10 @@ local function subscribe(username, its_host, contact, wanted)
 	rostermanager.roster_push(username, its_host, contact);
 end
 
+local function send_presence(type, from, to)
+	module:send(st.presence({ type = type, from = from, to = to }));
+end
+
 -- A new account and the contact, who is of this host too, become contacts.
 local function befriend(username, contact)
 	local account, contact_name = username.."@"..host, jid.node(contact);
@@ -142,9 +141,8 @@ local function befriend(username, contact)
 	end
 	subscribe(username, host, contact, "both");
 	subscribe(contact_name, host, account, "both");
-	-- A new account is not online yet. But one whose contact a crash has delayed may be.
-	module:send(st.presence({ type = "probe", from = account, to = contact }));
-	module:send(st.presence({ type = "probe", from = contact, to = account }));
+	send_presence("probe", account, contact); -- the account may be online, if a crash has delayed this
+	send_presence("probe", contact, account);
 end
 
 -- The account accepts the contact, and asks for the other direction, or takes it where the contact
@@ -155,9 +153,8 @@ function accounts.approve(username, contact, presence, origin)
 	subscribe(username, host, contact, is_here and "both" or "from");
 	if is_here then
 		-- Clients notice an approval only while they wait for one, so it goes first. The contact's
-		-- own list comes second: mod_presence looks into the list of whichever of the two is
-		-- online.
-		module:send(st.presence({ type = "subscribed", from = account, to = contact }));
+		-- own list comes second: mod_presence reads the list of whichever of the two is online.
+		send_presence("subscribed", account, contact);
 		subscribe(contact_name, contact_host, account, "both");
 	end
 	module:send(presence, origin); -- mod_presence answers it as approved, and exchanges presence
@@ -165,7 +162,7 @@ function accounts.approve(username, contact, presence, origin)
 	and not rostermanager.is_contact_pending_out(username, host, contact)
 	and rostermanager.set_contact_pending_out(username, host, contact) then
 		rostermanager.roster_push(username, host, contact);
-		module:send(st.presence({ type = "subscribe", from = account, to = contact }));
+		send_presence("subscribe", account, contact);
 	end
 end
 
@@ -198,14 +195,11 @@ local function set_roles(username, roles)
 		return;
 	end
 	for i, role in ipairs(roles) do -- Prosody 13: one primary role, and secondary ones
-		local primary = i == 1 and usermanager.get_user_role(username, host);
-		local ok, err = true, nil;
-		if not knows_role(role) then
-			ok, err = false, "there is no such role";
-		elseif i > 1 then
-			ok, err = usermanager.add_user_secondary_role(username, host, role);
-		elseif not primary or primary.name ~= role then -- setting the same role again would end the account's sessions
-			ok, err = usermanager.set_user_role(username, host, role);
+		local primary = usermanager.get_user_role(username, host);
+		local ok, err = knows_role(role), "there is no such role";
+		if ok and not (primary and primary.name == role) then -- setting it again would end the account's sessions
+			local set = i == 1 and usermanager.set_user_role or usermanager.add_user_secondary_role;
+			ok, err = set(username, host, role);
 		end
 		if not ok then module:log("error", "Could not give %s the role %q: %s", username, role, err); end
 	end
@@ -221,7 +215,7 @@ local function join_groups(username, groups)
 end
 
 -- Returns whether it is done. Repeating it changes nothing. `pause` is called before the contact
--- lists are written. (It stands between two pcalls, since nothing can wait within one in Lua 5.1.)
+-- lists are written, between two pcalls, since in Lua 5.1 nothing can wait within one.
 function accounts.give(username, granted, pause)
 	local ok, err = pcall(function ()
 		set_roles(username, granted.roles);

@@ -36,8 +36,8 @@ return function (gate)
 			return true;
 		end
 		relayed[origin] = open + 1;
-		local question = gate.element("relay", { from = stanza.attr.from, lang = stanza.attr["xml:lang"] });
-		question:add_direct_child(stanza.tags[1]); -- without a copy: nobody changes it
+		local question = gate.element("relay", {}):add_child(stanza.tags[1]);
+		question.attr.from, question.attr.lang = stanza.attr.from, stanza.attr["xml:lang"]; -- unchecked, as in gate.ask
 		gate.ask(kind, question, function (answer)
 			relayed[origin] = relayed[origin] - 1;
 			if not origin.destroyed then take(answer); end -- Prosody would log what it cannot send, links and all
@@ -45,27 +45,23 @@ return function (gate)
 		return true;
 	end
 
-	-- For a node that only the daemon knows: its answer is the answer.
-	local function pass_on(event, kind, name, xmlns, seconds)
-		local origin, stanza = event.origin, event.stanza;
-		if not is_daemons_node(stanza.tags[1].attr.node) then return; end
-		if not is_our_user(event) then
-			origin.send(st.error_reply(stanza, "auth", "forbidden", "This command is for users of "..host));
-			return true;
-		end
-		return relay(event, kind, seconds, function (answer)
-			origin.send(gate.says(answer, name, xmlns) and st.reply(stanza):add_child(answer.payload)
-				or gate.error_reply(stanza, answer));
-		end);
+	-- What is asked about a node that only the daemon knows, or of it.
+	local function pass_on(kind, name, xmlns, priority, seconds)
+		module:hook("iq-"..kind.."/host/"..xmlns..":"..name, function (event)
+			local origin, stanza = event.origin, event.stanza;
+			if not is_daemons_node(stanza.tags[1].attr.node) then return; end
+			if not is_our_user(event) then
+				origin.send(st.error_reply(stanza, "auth", "forbidden", "This command is for users of "..host));
+				return true;
+			end
+			return relay(event, kind, seconds, function (answer)
+				origin.send(gate.reply_to(stanza, answer, name, xmlns));
+			end);
+		end, priority);
 	end
 
-	module:hook("iq-set/host/"..xmlns_commands..":command", function (event)
-		return pass_on(event, "set", "command", xmlns_commands);
-	end, 600); -- before mod_adhoc
-
-	module:hook("iq-get/host/"..xmlns_info..":query", function (event)
-		return pass_on(event, "get", "query", xmlns_info, list_within);
-	end, 10); -- before mod_disco
+	pass_on("set", "command", xmlns_commands, 600); -- before mod_adhoc
+	pass_on("get", "query", xmlns_info, 10, list_within); -- before mod_disco
 
 	-- The list of commands: the daemon is asked first; then mod_disco answers, and asks for what
 	-- there is to add.

@@ -1,30 +1,23 @@
 -- What the daemon asks this hook, and what it is told about deleted accounts (docs/gate.md).
 
 local async = require "util.async";
+local datetime = require "util.datetime".datetime;
 local st = require "util.stanza";
 
 local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered"); -- of Prosody 13
 
-local function failure(type, condition, text)
-	return { type = type, condition = condition, text = text };
-end
-
-local was_given_up = failure("wait", "resource-constraint", "This registration was given up. Please try again.");
-
-local function timestamp(time) -- without a time: of now
-	return os.date("!%Y-%m-%dT%H:%M:%SZ", time);
-end
-
 return function (gate, accounts)
-	---- Deleted accounts
+	local was_given_up = gate.error("wait", "resource-constraint", "This registration was given up. Please try again.");
 
-	-- One table for the host, since what is stored for a username is deleted with the account.
+	---- `deleted`: one table for the host, since what is stored for a username goes with the account
+
 	local store = module:open_store("easy_invite_deleted");
 	local untold = store:get(nil) or {}; -- [username] = when the account was deleted
 	local is_telling = false;
 
-	local function keep_untold()
+	local function note(username, time)
+		untold[username] = time;
 		local ok, err = store:set(nil, next(untold) and untold or nil);
 		if not ok then module:log("error", "Could not note which accounts were deleted: %s", err); end
 	end
@@ -40,20 +33,16 @@ return function (gate, accounts)
 			elseif not answer.payload then
 				return; -- again at the next hello
 			end
-			if untold[username] == time then untold[username] = nil; end
-			keep_untold();
+			if untold[username] == time then note(username, nil); end
 			tell_of_deletions();
 		end);
 	end
 
 	module:hook_global("user-deleted", function (event)
 		if event.host ~= host then return; end
-		untold[event.username] = timestamp();
-		keep_untold();
+		note(event.username, datetime());
 		tell_of_deletions();
 	end);
-
-	---- Questions
 
 	gate.hook("get", "hello", function ()
 		tell_of_deletions();
@@ -69,8 +58,10 @@ return function (gate, accounts)
 		local created = exists and accounts.created_at(username);
 		return gate.element("account", { exists = tostring(exists), impossible = not is_possible and "true" or nil;
 			admin = tostring(exists and accounts.is_admin(username) or false);
-			["created-at"] = created and timestamp(created) or nil });
+			["created-at"] = created and datetime(math.floor(created)) or nil });
 	end);
+
+	---- `settle`
 
 	local function fate(is, is_doubtful)
 		return gate.element("fate", { is = is, doubtful = is_doubtful and "true" or nil });
@@ -99,39 +90,36 @@ return function (gate, accounts)
 		local known = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account was made otherwise
 		local exists, is_doubtful = true, false;
-		if purpose ~= "reset" then -- of which nobody can tell, and a link must not reset twice
+		if purpose ~= "reset" then
 			exists, is_doubtful = finish(username, purpose, attr.contact, accounts.read_grants(question));
 		end
 		if exists == nil then return nil, gate.nobody_can_tell; end
-		-- From now on a `create` that is still on its way comes too late. After a doubtful look,
-		-- this may look again.
+		-- From now on a `create` that is still on its way comes too late.
 		gate.finish(name, exists and "made" or is_doubtful and "doubtful" or "not-made");
 		return fate(exists and "made" or "not-made", is_doubtful);
 	end);
 
-	---- Somebody registers, or sets a new password, in a browser
+	---- `create`
 
-	-- Other modules want to know the session of a registration. A browser has none.
-	local function stand_in(address)
-		local function nothing() end
-		return { type = "c2s_unauthed", host = host, ip = address, secure = true, is_by_daemon = true;
-			send = nothing, close = nothing, log = function (...) module:log(...); end };
-	end
+	local function nothing() end
 
 	-- Returns the payload of the answer, or nil and the error. Runs in a coroutine, since other
 	-- modules may want to wait.
 	local function create(question, may_be_made)
 		local attr, granted = question.attr, accounts.read_grants(question);
 		local username, is_reset = attr.username, attr.purpose == "reset";
+		-- Other modules want to know the session of a registration. A browser has none.
+		local session = { type = "c2s_unauthed", host = host, ip = attr.address, secure = true, send = nothing;
+			close = nothing, log = function (...) module:log(...); end };
 		local event = { username = username, password = question:get_child_text("password"), host = host;
-			ip = attr.address, session = stand_in(attr.address), additional = {}, role = role_of_newcomers;
+			ip = attr.address, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
 			allowed = true, allow_reset = is_reset and username or nil };
 		local ok, text = accounts.check_password(username, event.password);
-		if not ok then return nil, failure("modify", "policy-violation", text); end
+		if not ok then return nil, gate.error("modify", "policy-violation", text); end
 		module:fire_event("user-registering", event);
 		if not event.allowed then
-			local err = event.error or failure(event.error_type, event.error_condition, event.reason);
-			return nil, failure(err.type or "modify", err.condition or "not-acceptable", err.text);
+			local err = event.error or { type = event.error_type, condition = event.error_condition, text = event.reason };
+			return nil, gate.error(err.type or "modify", err.condition or "not-acceptable", err.text);
 		elseif gate.is_closed or gate.fate(attr.reservation) ~= "in-flight" then -- it may be settled meanwhile
 			return nil, was_given_up;
 		end
@@ -139,38 +127,32 @@ return function (gate, accounts)
 		if exists == nil then
 			return nil, gate.nobody_can_tell;
 		elseif exists and not is_reset then
-			return nil, failure("cancel", "conflict", "The requested username already exists.");
+			return nil, gate.error("cancel", "conflict", "The requested username already exists.");
 		elseif is_reset and not exists then
-			return nil, failure("cancel", "item-not-found", "There is no such account any more");
+			return nil, gate.error("cancel", "item-not-found", "There is no such account any more");
 		end
 
 		accounts.choose_role(event, granted);
 		may_be_made();
 		local is_stored = accounts.store(event);
-		if is_stored == nil then
-			return fate("in-flight");
-		elseif not is_stored then
-			return nil, failure("wait", "internal-server-error", "The account cannot be stored");
-		end
-		local what = is_reset and "a new password" or "registered";
-		module:log("info", "%s has %s by invitation, in a browser", username, what);
+		if is_stored == nil then return fate("in-flight"); end
+		if not is_stored then return nil, gate.error("wait", "internal-server-error", "The account cannot be stored"); end
+		module:log("info", "%s has %s by invitation, in a browser", username, is_reset and "a new password" or "registered");
 		if is_reset then
 			module:fire_event("user-password-reset", event);
 			return fate("made");
 		end
 		local is_done = accounts.give(username, granted, gate.pause);
 		module:fire_event("user-registered", { username = username, host = host, source = "mod_"..module.name;
-			ip = event.ip, session = event.session });
+			ip = event.ip, session = session });
 		return fate(is_done and "made" or "unfinished");
 	end
 
 	gate.hook("set", "create", function (question, event)
 		local attr = question.attr;
-		local name, purpose = attr.reservation, attr.purpose;
-		if not name or not attr.username or not (purpose == "register" or purpose == "reset")
-		or not question:get_child("password") then
-			return;
-		end
+		local name, purpose, password = attr.reservation, attr.purpose, question:get_child_text("password");
+		local is_known = purpose == "register" or purpose == "reset";
+		if not name or not attr.username or not is_known or not password or password == "" then return; end
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
 		local known = gate.fate(name);
 		if known == "not-made" or known == "doubtful" then
@@ -179,7 +161,7 @@ return function (gate, accounts)
 			return fate("in-flight");
 		elseif not accounts.is_possible(attr.username) then
 			gate.finish(name, "not-made");
-			return nil, failure("modify", "jid-malformed", "The requested username is invalid.");
+			return nil, gate.error("modify", "jid-malformed", "The requested username is invalid.");
 		end
 		gate.begin(name);
 		local is_maybe_made = false;

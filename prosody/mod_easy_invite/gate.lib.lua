@@ -18,25 +18,36 @@ local host = module.host;
 local component = module:get_option_string("easy_invite_component", "invite."..host);
 local gate = { component = component };
 
+function gate.error(type, condition, text)
+	return errors.new({ type = type, condition = condition, text = text });
+end
+
+gate.unavailable = gate.error("wait", "resource-constraint",
+	"Invitations cannot be checked at the moment. Please try again later.");
+gate.nobody_can_tell = gate.error("wait", "internal-server-error",
+	"The accounts cannot be read, or not be written");
+
 function gate.element(name, attr)
 	attr.xmlns = xmlns;
 	return st.stanza(name, attr);
 end
 
----- The hook asks the daemon
-
-gate.unavailable = errors.new({ type = "wait", condition = "resource-constraint",
-	text = "Invitations cannot be checked at the moment. Please try again later." });
-
-local open_questions = {}; -- [id of the IQ] = { take = function (answer), deadline = seconds }
-local id_prefix, asked = uuid().."-", 0;
-local watched_events; -- of the component's host
-local daemon_is = "answering"; -- or "refusing" this host, or "away"
-
 local function is_from_daemon(event)
 	local origin = event.origin;
 	return origin and origin.type == "component" and origin.host == component and event.stanza.attr.from == component;
 end
+
+---- The hook asks the daemon
+
+local open_questions = {}; -- [id of the IQ] = { take = function (answer), deadline = seconds }
+local id_prefix, asked = uuid().."-", 0;
+local nothing = st.stanza("nothing"); -- the payload of an empty result
+local daemon_is = "answering"; -- a key of this:
+local log_entries = {
+	answering = { "info", "%s answers again" };
+	refusing = { "error", "%s does not serve %s, so nobody can register: add a table [hosts.%q] to its configuration" };
+	away = { "warn", "%s is not connected or does not answer: nobody can register" };
+};
 
 -- Without a connection, mod_component would log every stanza. Without the component in the
 -- configuration, the questions and the tokens in them would go out to the Internet.
@@ -50,14 +61,7 @@ local function log_changes(answer)
 	local is = not next(answer) and "away" or is_refused and "refusing" or "answering";
 	if gate.is_closed or is == daemon_is then return; end
 	daemon_is = is;
-	if is == "away" then
-		module:log("warn", "%s is not connected or does not answer: nobody can register", component);
-	elseif is == "refusing" then
-		module:log("error", "easy-invite does not serve %s, so nobody can register: add a table [hosts.%q] to its "
-			.."configuration", host, host);
-	else
-		module:log("info", "%s answers again", component);
-	end
+	module:log(log_entries[is][1], log_entries[is][2], component, host, host);
 end
 
 -- An error in the handler of one answer must not keep the other questions from theirs.
@@ -66,15 +70,9 @@ local function call(handler, answer)
 	if not ok then module:log("error", "Could not deal with an answer of %s: %s", component, err); end
 end
 
-local function conclude(id, reply)
-	local question, answer = open_questions[id], {};
-	if not question then return; end
+local function conclude(id, answer)
+	local question = open_questions[id];
 	open_questions[id] = nil;
-	if reply and reply.attr.type == "error" and reply:get_child("error") then
-		answer.refusal = errors.from_stanza(reply);
-	elseif reply and reply.attr.type == "result" then
-		answer.payload = reply.tags[1] or st.stanza("nothing");
-	end
 	log_changes(answer);
 	call(question.take, answer);
 end
@@ -84,31 +82,16 @@ local function give_up(time) -- the questions whose deadline has come by then
 	for id, question in pairs(open_questions) do
 		if question.deadline <= time then table.insert(ids, id); end
 	end
-	for _, id in ipairs(ids) do conclude(id); end
+	for _, id in ipairs(ids) do conclude(id, {}); end
 end
 
 module:add_timer(sweep_every, function () -- one timer for all questions is cheaper than one for each
-	give_up(now());
+	give_up(is_connected() and now() or math.huge);
 	return sweep_every;
 end);
 
--- The component's host may be loaded after this module, and more than once.
-local function watch_connection()
-	local events = prosody.hosts[component].events;
-	if events == watched_events then return; end
-	watched_events = events;
-	module:hook_object_event(events, "component-disconnected", function ()
-		module:add_timer(0, function () give_up(math.huge); end); -- when mod_component knows of it as well
-	end);
-end
-
--- Where Prosody cannot deliver a question, it replies to the question's origin at once.
-local origin_of_questions = setmetatable({
-	send = function (reply) conclude(reply.attr.id); end;
-}, { __index = function (_, key) return prosody.hosts[host][key]; end });
-
--- Asks the daemon, and calls `take` once with the answer: { payload = ... }, { refusal = the
--- daemon's error }, or {} where there is none. Where nobody is connected it does so at once.
+-- Asks the daemon, and calls `take` once with the answer: { stanza, payload }, { stanza, refusal },
+-- or {} where there is none. Where nobody is connected it does so at once.
 --
 -- module:send_iq would not do: it drops the oldest of 256 open questions, so one user could keep
 -- the answers from all others; and its promises put off each answer until other work is done.
@@ -117,19 +100,26 @@ function gate.ask(kind, question, take, seconds)
 		log_changes({});
 		return call(take, {});
 	end
-	watch_connection();
 	asked = asked + 1;
 	local id = id_prefix..asked;
 	open_questions[id] = { take = take, deadline = now() + (seconds or answer_within) };
-	module:send(st.iq({ type = kind, from = host, to = component, id = id }):add_child(question), origin_of_questions);
+	local iq = st.stanza("iq"):add_child(question);
+	iq.attr = { type = kind, from = host, to = component, id = id }; -- unchecked, since each check costs time
+	module:send(iq);
 end
 
 module:hook("iq/host", function (event)
-	local attr = event.stanza.attr;
-	if open_questions[attr.id] and (attr.type == "result" or attr.type == "error") and is_from_daemon(event) then
-		conclude(attr.id, event.stanza);
-		return true;
+	local reply = event.stanza;
+	local id, type = reply.attr.id, reply.attr.type;
+	if not open_questions[id] or not is_from_daemon(event) then return; end
+	if type == "result" then
+		conclude(id, { stanza = reply, payload = reply.tags[1] or nothing });
+	elseif type == "error" then
+		conclude(id, reply:get_child("error") and { stanza = reply, refusal = errors.from_stanza(reply) } or {});
+	else
+		return;
 	end
+	return true;
 end, 1); -- before mod_iq
 
 -- Returns the attributes of the answer's payload, if it is this one.
@@ -138,14 +128,14 @@ function gate.says(answer, name, its_xmlns)
 	return payload and payload.name == name and payload.attr.xmlns == (its_xmlns or xmlns) and payload.attr;
 end
 
--- The reply to a client whose request the daemon has refused, or has not answered.
-function gate.error_reply(stanza, answer)
-	local err = answer.refusal or gate.unavailable;
-	local original = err.context and err.context.stanza and err.context.stanza:get_child("error");
-	if not original then return st.error_reply(stanza, err.type, err.condition, err.text); end
-	local reply = st.reply(stanza); -- with the daemon's own element, since that names the language of its text
-	reply.attr.type = "error";
-	return reply:add_child(original);
+-- The reply to a client's stanza: the daemon's own, if that has this payload or an error (which names
+-- the language of its text).
+function gate.reply_to(stanza, answer, name, its_xmlns)
+	local reply = (answer.refusal or gate.says(answer, name, its_xmlns)) and answer.stanza;
+	if not reply then return st.error_reply(stanza, answer.refusal or gate.unavailable); end
+	local attr = reply.attr;
+	attr.from, attr.to, attr.id = stanza.attr.to, stanza.attr.from, stanza.attr.id;
+	return reply;
 end
 
 -- The module is unloaded: no more questions and answers.
@@ -154,23 +144,20 @@ function gate.close()
 	give_up(math.huge);
 end
 
----- Registrations take turns with the rest of the server
+---- Registrations take turns with the rest of the server (docs/gate.md, "Turns")
 
--- Prosody has one thread, and hashes the password of a registration as soon as it has read the
--- daemon's answer. Many answers that arrive together would keep everybody else waiting. So a
--- registration lets the next one go on when the daemon has answered a ping: Prosody reads that
--- answer in its turn, with whatever else has arrived. (A timer would not do: it runs even while
--- there is more to read.)
+-- A timer would not do: it runs even while Prosody has more to read.
 local is_ping_open, line = false, {};
 
 local function next_turn(pong)
 	is_ping_open = false;
-	if not pong.payload then -- all go on: they would wait for the next pings in vain
+	if pong.payload and line[1] then
+		gate.take_turn(table.remove(line, 1));
+	elseif not pong.payload then -- all go on: they would wait for the next pings in vain
 		local all = line;
 		line = {};
 		for _, go_on in ipairs(all) do call(go_on); end
 	end
-	while line[1] and not is_ping_open do gate.take_turn(table.remove(line, 1)); end
 end
 
 function gate.take_turn(go_on, in_front)
@@ -183,8 +170,7 @@ function gate.take_turn(go_on, in_front)
 	end
 end
 
--- A registration waits once more between its account and the contact lists, which take as long to
--- write. It goes on before those that have not begun.
+-- A registration that has begun goes on before those that have not.
 function gate.pause()
 	if daemon_is == "away" or not async.ready() then return; end
 	local wait, done = async.waiter();
@@ -192,10 +178,8 @@ function gate.pause()
 	wait();
 end
 
--- Returns the answer. The caller waits, and the server does not. Where the caller cannot wait there
--- is no answer.
+-- Returns the answer. The caller, a coroutine of util.async, waits, and the server does not.
 function gate.ask_and_wait(kind, question)
-	if not async.ready() then return {}; end
 	local answer;
 	local wait, done = async.waiter();
 	gate.ask(kind, question, function (given)
@@ -225,27 +209,20 @@ end
 function gate.finish(name, fate, is_reserved)
 	fates:set(name, fate);
 	if not fate or not is_reserved then return; end
-	gate.ask("set", gate.element("fate", { reservation = name, is = fate }), function (answer)
-		if next(answer) then return; end
-		module:log("warn", "Could not tell what became of reservation %s; the daemon will ask", name);
-	end);
+	gate.ask("set", gate.element("fate", { reservation = name, is = fate }), function () end);
 end
 
 ---- The daemon asks the hook
 
-gate.nobody_can_tell = { type = "wait", condition = "internal-server-error",
-	text = "The accounts cannot be read, or not be written" };
+local bad_request = gate.error("modify", "bad-request");
 
 function gate.reply(event, payload, err)
-	err = err or { type = "modify", condition = "bad-request" };
-	if not event.origin.destroyed then -- Prosody would log what it cannot send
-		event.origin.send(payload and st.reply(event.stanza):add_child(payload)
-			or st.error_reply(event.stanza, err.type, err.condition, err.text));
-	end
+	if event.origin.destroyed then return; end -- Prosody would log what it cannot send
+	event.origin.send(payload and st.reply(event.stanza):add_child(payload) or st.error_reply(event.stanza, err));
 end
 
 -- `answer` gets the question and its event. It returns the payload of the result, or nil and an
--- error ("bad-request" without one), or true where it replies later.
+-- error (none where the question lacks something), or true where it replies later.
 function gate.hook(kind, name, answer)
 	module:hook("iq-"..kind.."/host/"..xmlns..":"..name, function (event)
 		if not is_from_daemon(event) then return; end
@@ -254,15 +231,12 @@ function gate.hook(kind, name, answer)
 			module:log("error", "Could not answer %s about %s: %s", component, name, payload);
 			payload, err = nil, gate.nobody_can_tell;
 		end
-		if payload ~= true then gate.reply(event, payload, err); end
+		if payload ~= true then gate.reply(event, payload, err or bad_request); end
 		return true;
 	end);
 end
 
----- The id of this server
-
--- It is in a file on this machine, wherever the accounts are: servers that share accounts must not
--- share the id. It is written before the first reservation is made.
+-- The id of this server (docs/gate.md). It is written before the first reservation is made.
 local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
 local kept, err = files:get(nil);
 local ok = kept or not err;

@@ -20,7 +20,7 @@ local uuid = require "util.uuid".generate;
 local xmlns_pars = "urn:xmpp:pars:0";
 
 local longest_token = 128; -- bytes: nothing longer is worth a question
-local refusals_at_once, most_refusals, longest_delay = 3, 10, 2; -- of tokens on one stream, and seconds
+local most_refusals, delays, longest_delay = 10, { 0, 0, 0, 0.5, 1 }, 2; -- of tokens on one stream, and seconds
 local most_requests, most_requests_each = 64, 4; -- open requests to become a contact: in all, and by one contact
 
 local host = module.host;
@@ -33,12 +33,11 @@ local require_encryption = module:get_option_boolean("c2s_require_encryption",
 -- before the module is complete, and outlives it: it is added straight to the host's events.
 local is_guarded = false;
 local host_events = prosody.hosts[host].events;
-local closed = { type = "wait", condition = "resource-constraint", text = "Registration is closed at the moment." };
-local of_another_host = { type = "cancel", condition = "not-allowed", text = "This stream is not one to "..host };
+local closed = errors.new({ type = "wait", condition = "resource-constraint",
+	text = "Registration is closed at the moment." });
 
 local function refuse(event, err)
-	event.allowed, event.error = false, errors.new(err);
-	event.error_type, event.error_condition, event.reason = err.type, err.condition, err.text;
+	event.allowed, event.error, event.reason = false, err, err.text;
 end
 
 local function keep_closed(event)
@@ -71,50 +70,31 @@ local accounts = module:require "accounts";
 
 ---- `check`: a client presents a token
 
--- [session] = { grant, refusals; is_checking: a token is being checked; line: what waits for that }
-local streams = setmetatable({}, { __mode = "k" });
+local streams = setmetatable({}, { __mode = "k" }); -- [session] = { grant, refusals; guard: one token at a time }
 
-local no_such_invite = { type = "cancel", condition = "item-not-found", text = "This invitation is not valid" };
+local not_encrypted = gate.error("modify", "policy-violation", "Encryption is required");
+local of_another_host = gate.error("cancel", "not-allowed", "This stream is not one to "..host);
+local no_such_invite = gate.error("cancel", "item-not-found", "This invitation is not valid");
 
 local function is_token(token) return token and token ~= "" and #token <= longest_token; end
 
--- What a stream sends after a token waits until that is checked. Returns false where the caller
--- cannot wait.
-local function wait_for_check(stream)
-	while stream.is_checking do
-		if not async.ready() then return false; end
-		local wait, done = async.waiter();
-		table.insert(stream.line, done);
-		wait();
-	end
-	return true;
-end
-
-local function answer_client(session, stream, reply, refusal)
-	if session.destroyed or session.notopen then return; end -- by what the client sent after the token
-	session.send(reply);
-	local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
-	if session.type == "c2s_unauthed" and (is_barred or stream.refusals >= most_refusals) then
-		session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
-	end
-end
-
-local function conclude_check(session, stream, stanza, answer)
+local function conclude_check(session, stream, stanza, answer, go_on)
 	local invite, refusal, delay = gate.says(answer, "invite"), answer.refusal, 0;
 	stream.grant = invite and invite.grant or nil;
-	local reply = stream.grant and st.reply(stanza) or gate.error_reply(stanza, answer);
-	if refusal and refusal.type ~= "wait" then -- guessing becomes slow: 0, 0, 0, 0.5, 1, 2, 2, ... seconds
+	if refusal and refusal.type ~= "wait" then
 		stream.refusals = stream.refusals + 1;
-		local more = stream.refusals - refusals_at_once;
-		delay = more > 0 and math.min(2 ^ (more - 2), longest_delay) or 0;
+		delay = delays[stream.refusals] or longest_delay;
 	end
-	local function conclude()
-		answer_client(session, stream, reply, refusal);
-		local line = stream.line;
-		stream.is_checking, stream.line = false, {};
-		for _, go_on in ipairs(line) do go_on(); end
-	end
-	if delay > 0 then timer.add_task(delay, conclude); else conclude(); end
+	timer.add_task(delay, function ()
+		if not session.destroyed and not session.notopen then -- by what the client sent after the token
+			session.send(stream.grant and st.reply(stanza) or gate.reply_to(stanza, answer));
+			local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
+			if session.type == "c2s_unauthed" and (is_barred or stream.refusals >= most_refusals) then
+				session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
+			end
+		end
+		go_on();
+	end);
 end
 
 module:hook("stream-features", function (event)
@@ -127,30 +107,28 @@ end);
 
 module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local session, stanza = event.origin, event.stanza;
-	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" then
-		return;
-	elseif require_encryption and not session.secure then
-		session.send(st.error_reply(stanza, "modify", "policy-violation", "Encryption is required"));
-		return true;
-	elseif session.host ~= host then -- one host's stream can address another host
-		session.send(gate.error_reply(stanza, { refusal = of_another_host }));
+	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" then return; end
+	local problem = require_encryption and not session.secure and not_encrypted
+		or session.host ~= host and of_another_host -- one host's stream can address another host
+		or not async.ready() and gate.unavailable;
+	if problem then
+		session.send(st.error_reply(stanza, problem));
 		return true;
 	end
-	local stream = streams[session] or { refusals = 0, line = {} };
+	local stream = streams[session] or { refusals = 0, guard = async.guarder() };
 	streams[session] = stream;
-	if not wait_for_check(stream) then
-		session.send(gate.error_reply(stanza, {}));
+	local go_on = stream.guard(); -- waits for the token before this one; what follows waits for `go_on`
+	if session.destroyed or stream.refusals >= most_refusals then -- the stream was closed meanwhile
+		go_on();
 		return true;
-	elseif session.destroyed or stream.refusals >= most_refusals then
-		return true; -- the stream was closed meanwhile
 	end
-	stream.grant, stream.is_checking = nil, true;
+	stream.grant = nil;
 	local token = stanza.tags[1].attr.token;
 	if is_token(token) then
 		local question = gate.element("check", { token = token, address = session.ip, lang = stanza.attr["xml:lang"] });
-		gate.ask("get", question, function (answer) conclude_check(session, stream, stanza, answer); end);
+		gate.ask("get", question, function (answer) conclude_check(session, stream, stanza, answer, go_on); end);
 	else
-		conclude_check(session, stream, stanza, { refusal = no_such_invite });
+		conclude_check(session, stream, stanza, { refusal = no_such_invite }, go_on);
 	end
 	return true;
 end);
@@ -160,19 +138,14 @@ end);
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
 local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
 
-local function is_by_daemon(event) -- which has reserved a use itself, for a `create`
-	return event.session and event.session.is_by_daemon;
-end
-
 local function reserve(event)
 	local session, username = event.session or {}, event.username; -- other doors than a stream may have no session
 	if session.host and session.host ~= host then return refuse(event, of_another_host); end
+	if not async.ready() then return refuse(event, gate.unavailable); end
 	local stream = streams[session];
-	local has_waited = not stream or wait_for_check(stream);
+	if stream then stream.guard()(); end -- waits until its token is checked
 	local exists = accounts.exists(username);
-	if not has_waited or session.destroyed or exists == nil or not async.ready() then
-		return refuse(event, gate.unavailable);
-	end
+	if session.destroyed or exists == nil then return refuse(event, gate.unavailable); end
 	local name = uuid();
 	gate.begin(name);
 	local answer = gate.ask_and_wait("set", gate.element("reserve", {
@@ -184,26 +157,26 @@ local function reserve(event)
 		return answer.refusal and refuse(event, answer.refusal);
 	end
 
-	local reserved = gate.says(answer, "reserved") or {};
+	local reserved = gate.says(answer, "reserved");
+	local granted, purpose = reserved and accounts.read_grants(answer.payload), reserved and reserved.purpose;
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
 	-- so may the account whose password is to be reset: the server would make one.
 	local is_current = not gate.is_closed and gate.fate(name) == "in-flight" and not session.destroyed;
-	if is_current and reserved.purpose == "reset" and accounts.exists(username) then
+	if is_current and purpose == "reset" and accounts.exists(username) then
 		event.allow_reset = username;
-	elseif is_current and reserved.purpose == "register" then
-		accounts.choose_role(event, accounts.read_grants(answer.payload));
-	else -- without an answer there may be a reservation all the same, which the daemon's `settle` ends
-		gate.finish(name, "not-made", reserved.purpose);
+	elseif is_current and purpose == "register" then
+		accounts.choose_role(event, granted);
+	else -- without an answer there may be a reservation all the same, which `settle` ends
+		gate.finish(name, "not-made", reserved);
 		return refuse(event, gate.unavailable);
 	end
-	registrations[session] = { name = name, username = username, purpose = reserved.purpose;
-		granted = accounts.read_grants(answer.payload) };
+	registrations[session] = { name = name, username = username, purpose = purpose, granted = granted };
 end
 
 -- A wrapper, since this must come last, and whatever the other handlers return.
 module:wrap_event("user-registering", function (handlers, name, event)
 	local result = handlers(name, event);
-	if event.allowed ~= false and not is_by_daemon(event) then reserve(event); end
+	if event.allowed ~= false and not event.is_by_daemon then reserve(event); end
 	return result;
 end);
 
@@ -211,6 +184,9 @@ local function succeed(event, purpose)
 	local session, username = event.session or {}, event.username;
 	local registration = registrations[session];
 	streams[session] = nil; -- a grant is good for one account
+	if purpose == "reset" and not event.is_by_daemon then -- ends the sessions, as mod_register_ibr does not
+		prosody.events.fire_event("user-password-changed", { username = username, host = host });
+	end
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
 	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
 	registrations[session] = nil;
@@ -220,18 +196,12 @@ end
 
 -- Wrappers, since no other handler may keep this from happening: the daemon would have the use
 -- given back.
-module:wrap_event("user-registered", function (handlers, name, event)
-	succeed(event, "register");
-	return handlers(name, event);
-end);
-
-module:wrap_event("user-password-reset", function (handlers, name, event)
-	succeed(event, "reset");
-	if not is_by_daemon(event) then -- mod_register_ibr does not do this, which ends the sessions with the old password
-		prosody.events.fire_event("user-password-changed", { username = event.username, host = host });
-	end
-	return handlers(name, event);
-end);
+for event_name, purpose in pairs { ["user-registered"] = "register", ["user-password-reset"] = "reset" } do
+	module:wrap_event(event_name, function (handlers, name, event)
+		succeed(event, purpose);
+		return handlers(name, event);
+	end);
+end
 
 -- A registration that is still here when mod_register_ibr is done has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
@@ -254,19 +224,17 @@ module:hook("presence/bare", function (event)
 	local preauth = stanza.attr.to and stanza.attr.type == "subscribe" and stanza:get_child("preauth", xmlns_pars);
 	if not preauth or asked_about[stanza] then return; end
 	local token, username, contact = preauth.attr.token, jid.node(stanza.attr.to), jid.bare(stanza.attr.from);
-	if not is_token(token) or not accounts.exists(username) then
-		return;
-	elseif accounts.are_contacts(username, contact) then
-		return; -- by registering with this token, perhaps: they need no use
-	elseif requests >= most_requests or (requests_of[contact] or 0) >= most_requests_each then
-		return; -- a flood: the user is asked, as without a token
+	local open = requests_of[contact] or 0;
+	if not is_token(token) or not accounts.exists(username) or accounts.are_contacts(username, contact)
+	or requests >= most_requests or open >= most_requests_each then
+		return; -- the user is asked, as without a token
 	end
 
 	local presence = st.clone(stanza); -- mod_presence changes the original afterwards
 	asked_about[presence] = true;
 	local name = uuid();
 	gate.begin(name);
-	requests, requests_of[contact] = requests + 1, (requests_of[contact] or 0) + 1;
+	requests, requests_of[contact] = requests + 1, open + 1;
 	gate.ask("set", gate.element("contact", { reservation = name, server = gate.server_id, token = token;
 		username = username, contact = contact }), function (answer)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
