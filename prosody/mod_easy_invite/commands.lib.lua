@@ -5,12 +5,9 @@ local jid = require "util.jid";
 local st = require "util.stanza";
 
 local xmlns_commands = "http://jabber.org/protocol/commands";
-local xmlns_info = "http://jabber.org/protocol/disco#info";
 local xmlns_items = "http://jabber.org/protocol/disco#items";
-
 local list_within = 2; -- seconds: a list without the daemon's commands is better than a late one
 local most_relayed = 8; -- open questions of one session
-
 local host = module.host;
 
 local function is_daemons_node(node)
@@ -23,6 +20,7 @@ local function is_our_user(event)
 end
 
 return function (gate)
+	local too_many = gate.error("wait", "resource-constraint", "Please wait for the answers to what you have asked");
 	local relayed = setmetatable({}, { __mode = "k" }); -- [session] = how many of its questions are open
 
 	-- Users do not wait in a coroutine, as registrations do: after such a wait Prosody may not read
@@ -31,8 +29,7 @@ return function (gate)
 		local origin, stanza = event.origin, event.stanza;
 		local open = relayed[origin] or 0;
 		if open >= most_relayed then
-			origin.send(st.error_reply(stanza, "wait", "resource-constraint",
-				"Please wait for the answers to what you have asked"));
+			origin.send(st.error_reply(stanza, too_many));
 			return true;
 		end
 		relayed[origin] = open + 1;
@@ -45,7 +42,6 @@ return function (gate)
 		return true;
 	end
 
-	-- What is asked about a node that only the daemon knows, or of it.
 	local function pass_on(kind, name, xmlns, priority, seconds)
 		module:hook("iq-"..kind.."/host/"..xmlns..":"..name, function (event)
 			local origin, stanza = event.origin, event.stanza;
@@ -61,13 +57,12 @@ return function (gate)
 	end
 
 	pass_on("set", "command", xmlns_commands, 600); -- before mod_adhoc
-	pass_on("get", "query", xmlns_info, 10, list_within); -- before mod_disco
+	pass_on("get", "query", "http://jabber.org/protocol/disco#info", 10, list_within); -- before mod_disco
 
 	-- The list of commands: the daemon is asked first; then mod_disco answers, and asks for what
 	-- there is to add.
 	local listed = setmetatable({}, { __mode = "k" }); -- [stanza] = the daemon's answer
 	local list_event = "iq-get/host/"..xmlns_items..":query";
-
 	module:hook(list_event, function (event)
 		local stanza = event.stanza;
 		if listed[stanza] or stanza.tags[1].attr.node ~= xmlns_commands or not is_our_user(event) then return; end
@@ -95,12 +90,11 @@ return function (gate)
 		for word in event.stanza:childtags("word") do question:add_child(word); end
 		gate.ask("set", question, function (answer)
 			local link, refusal = gate.says(answer, "generated"), answer.refusal;
-			local text = gate.component.." is not connected or does not answer: does easy-invite run?";
-			if refusal then text = refusal.text or gate.component.." says "..refusal.condition; end
-			local is_usage = refusal and refusal.condition == "bad-request";
-			if not origin.conn then return; end
-			origin.send(gate.element(link and "link" or "refused", { code = is_usage and "2" or "1" })
-				:text(link and (link["landing-url"] or link.uri) or text));
+			local text = link and (link["landing-url"] or link.uri)
+				or refusal and (refusal.text or gate.component.." says "..refusal.condition)
+				or gate.component.." is not connected or does not answer: does easy-invite run?";
+			local code = refusal and refusal.condition == "bad-request" and "2" or "1";
+			if origin.conn then origin.send(gate.element(link and "link" or "refused", { code = code }):text(text)); end
 		end);
 		return true;
 	end);

@@ -5,14 +5,11 @@ local datetime = require "util.datetime".datetime;
 local st = require "util.stanza";
 
 local host = module.host;
-local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered"); -- of Prosody 13
+local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
 return function (gate, accounts)
-	local was_given_up = gate.error("wait", "resource-constraint", "This registration was given up. Please try again.");
-
-	---- `deleted`: one table for the host, since what is stored for a username goes with the account
-
-	local store = module:open_store("easy_invite_deleted");
+	---- `deleted`
+	local store = module:open_store("easy_invite_deleted"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- [username] = when the account was deleted
 	local is_telling = false;
 
@@ -62,23 +59,8 @@ return function (gate, accounts)
 	end);
 
 	---- `settle`
-
 	local function fate(is, is_doubtful)
 		return gate.element("fate", { is = is, doubtful = is_doubtful and "true" or nil });
-	end
-
-	-- Finishes what was reserved for an account, if that exists. Returns whether it does, or nil
-	-- where nobody can tell.
-	local function finish(username, purpose, contact, granted)
-		if purpose == "register" then accounts.finish_creation(username); end
-		local exists, is_doubtful = accounts.exists(username);
-		if exists and purpose == "contact" then
-			local request = st.presence({ type = "subscribe", from = contact, to = username.."@"..host });
-			accounts.approve(username, contact, request);
-		elseif exists and not accounts.give(username, granted) then
-			return nil;
-		end
-		return exists, is_doubtful;
 	end
 
 	gate.hook("set", "settle", function (question)
@@ -89,9 +71,15 @@ return function (gate, accounts)
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
 		local known = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account was made otherwise
-		local exists, is_doubtful = true, false;
-		if purpose ~= "reset" then
-			exists, is_doubtful = finish(username, purpose, attr.contact, accounts.read_grants(question));
+		if purpose == "register" then accounts.finish_creation(username); end
+		local exists, is_doubtful = accounts.exists(username);
+		if purpose == "reset" then
+			exists, is_doubtful = true, false;
+		elseif exists and purpose == "contact" then
+			local request = st.presence({ type = "subscribe", from = attr.contact, to = username.."@"..host });
+			accounts.approve(username, attr.contact, request);
+		elseif exists and not accounts.give(username, question) then
+			exists = nil;
 		end
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		-- From now on a `create` that is still on its way comes too late.
@@ -100,17 +88,18 @@ return function (gate, accounts)
 	end);
 
 	---- `create`
+	local was_given_up = gate.error("wait", "resource-constraint", "This registration was given up. Please try again.");
+	local is_taken = gate.error("cancel", "conflict", "The requested username already exists.");
+	local is_gone = gate.error("cancel", "item-not-found", "There is no such account any more");
+	local is_not_stored = gate.error("wait", "internal-server-error", "The account cannot be stored");
+	local is_impossible = gate.error("modify", "jid-malformed", "The requested username is invalid.");
 
-	local function nothing() end
-
-	-- Returns the payload of the answer, or nil and the error. Runs in a coroutine, since other
-	-- modules may want to wait.
+	-- Returns the payload of the answer, or nil and the error. Other modules may wait in this.
 	local function create(question, may_be_made)
-		local attr, granted = question.attr, accounts.read_grants(question);
+		local attr = question.attr;
 		local username, is_reset = attr.username, attr.purpose == "reset";
-		-- Other modules want to know the session of a registration. A browser has none.
-		local session = { type = "c2s_unauthed", host = host, ip = attr.address, secure = true, send = nothing;
-			close = nothing, log = function (...) module:log(...); end };
+		local session = { type = "c2s_unauthed", host = host, ip = attr.address, secure = true, send = function () end;
+			close = function () end, log = function (...) module:log(...); end }; -- which other modules want to know
 		local event = { username = username, password = question:get_child_text("password"), host = host;
 			ip = attr.address, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
 			allowed = true, allow_reset = is_reset and username or nil };
@@ -118,31 +107,25 @@ return function (gate, accounts)
 		if not ok then return nil, gate.error("modify", "policy-violation", text); end
 		module:fire_event("user-registering", event);
 		if not event.allowed then
-			local err = event.error or { type = event.error_type, condition = event.error_condition, text = event.reason };
-			return nil, gate.error(err.type or "modify", err.condition or "not-acceptable", err.text);
-		elseif gate.is_closed or gate.fate(attr.reservation) ~= "in-flight" then -- it may be settled meanwhile
-			return nil, was_given_up;
+			local err = event.error or { type = event.error_type, condition = event.error_condition };
+			return nil, gate.error(err.type or "modify", err.condition or "not-acceptable", err.text or event.reason);
 		end
+		if gate.is_closed or gate.fate(attr.reservation) ~= "in-flight" then return nil, was_given_up; end
 		local exists = accounts.exists(username);
-		if exists == nil then
-			return nil, gate.nobody_can_tell;
-		elseif exists and not is_reset then
-			return nil, gate.error("cancel", "conflict", "The requested username already exists.");
-		elseif is_reset and not exists then
-			return nil, gate.error("cancel", "item-not-found", "There is no such account any more");
-		end
-
-		accounts.choose_role(event, granted);
+		if exists == nil then return nil, gate.nobody_can_tell; end
+		if exists and not is_reset then return nil, is_taken; end
+		if is_reset and not exists then return nil, is_gone; end
+		accounts.choose_role(event, question);
 		may_be_made();
 		local is_stored = accounts.store(event);
 		if is_stored == nil then return fate("in-flight"); end
-		if not is_stored then return nil, gate.error("wait", "internal-server-error", "The account cannot be stored"); end
-		module:log("info", "%s has %s by invitation, in a browser", username, is_reset and "a new password" or "registered");
+		if not is_stored then return nil, is_not_stored; end
+		module:log("info", "%s has %s in a browser", username, is_reset and "set a new password" or "registered");
 		if is_reset then
 			module:fire_event("user-password-reset", event);
 			return fate("made");
 		end
-		local is_done = accounts.give(username, granted, gate.pause);
+		local is_done = accounts.give(username, question, gate.pause);
 		module:fire_event("user-registered", { username = username, host = host, source = "mod_"..module.name;
 			ip = event.ip, session = session });
 		return fate(is_done and "made" or "unfinished");
@@ -155,13 +138,11 @@ return function (gate, accounts)
 		if not name or not attr.username or not is_known or not password or password == "" then return; end
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
 		local known = gate.fate(name);
-		if known == "not-made" or known == "doubtful" then
-			return nil, was_given_up;
-		elseif known then
-			return fate("in-flight");
-		elseif not accounts.is_possible(attr.username) then
+		if known == "not-made" or known == "doubtful" then return nil, was_given_up; end
+		if known then return fate("in-flight"); end
+		if not accounts.is_possible(attr.username) then
 			gate.finish(name, "not-made");
-			return nil, gate.error("modify", "jid-malformed", "The requested username is invalid.");
+			return nil, is_impossible;
 		end
 		gate.begin(name);
 		local is_maybe_made = false;

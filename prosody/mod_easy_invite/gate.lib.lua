@@ -13,7 +13,6 @@ local uuid = require "util.uuid".generate;
 local xmlns = "urn:easy-invite:gate:1";
 local answer_within, sweep_every = 5, 0.5; -- seconds
 local longest_flight = 60; -- seconds: no registration takes nearly as long
-
 local host = module.host;
 local component = module:get_option_string("easy_invite_component", "invite."..host);
 local gate = { component = component };
@@ -24,8 +23,7 @@ end
 
 gate.unavailable = gate.error("wait", "resource-constraint",
 	"Invitations cannot be checked at the moment. Please try again later.");
-gate.nobody_can_tell = gate.error("wait", "internal-server-error",
-	"The accounts cannot be read, or not be written");
+gate.nobody_can_tell = gate.error("wait", "internal-server-error", "The accounts cannot be read, or not be written");
 
 function gate.element(name, attr)
 	attr.xmlns = xmlns;
@@ -38,7 +36,6 @@ local function is_from_daemon(event)
 end
 
 ---- The hook asks the daemon
-
 local open_questions = {}; -- [id of the IQ] = { take = function (answer), deadline = seconds }
 local id_prefix, asked = uuid().."-", 0;
 local nothing = st.stanza("nothing"); -- the payload of an empty result
@@ -71,10 +68,10 @@ local function call(handler, answer)
 end
 
 local function conclude(id, answer)
-	local question = open_questions[id];
+	local take = open_questions[id].take;
 	open_questions[id] = nil;
 	log_changes(answer);
-	call(question.take, answer);
+	call(take, answer);
 end
 
 local function give_up(time) -- the questions whose deadline has come by then
@@ -92,9 +89,8 @@ end);
 
 -- Asks the daemon, and calls `take` once with the answer: { stanza, payload }, { stanza, refusal },
 -- or {} where there is none. Where nobody is connected it does so at once.
---
--- module:send_iq would not do: it drops the oldest of 256 open questions, so one user could keep
--- the answers from all others; and its promises put off each answer until other work is done.
+-- module:send_iq drops the oldest of 256 open questions, so one user could keep the answers from
+-- all others, and its promises put off each answer.
 function gate.ask(kind, question, take, seconds)
 	if gate.is_closed or not is_connected() then
 		log_changes({});
@@ -111,14 +107,9 @@ end
 module:hook("iq/host", function (event)
 	local reply = event.stanza;
 	local id, type = reply.attr.id, reply.attr.type;
-	if not open_questions[id] or not is_from_daemon(event) then return; end
-	if type == "result" then
-		conclude(id, { stanza = reply, payload = reply.tags[1] or nothing });
-	elseif type == "error" then
-		conclude(id, reply:get_child("error") and { stanza = reply, refusal = errors.from_stanza(reply) } or {});
-	else
-		return;
-	end
+	if not open_questions[id] or type ~= "result" and type ~= "error" or not is_from_daemon(event) then return; end
+	conclude(id, type == "result" and { stanza = reply, payload = reply.tags[1] or nothing }
+		or reply:get_child("error") and { stanza = reply, refusal = errors.from_stanza(reply) } or {});
 	return true;
 end, 1); -- before mod_iq
 
@@ -128,8 +119,8 @@ function gate.says(answer, name, its_xmlns)
 	return payload and payload.name == name and payload.attr.xmlns == (its_xmlns or xmlns) and payload.attr;
 end
 
--- The reply to a client's stanza: the daemon's own, if that has this payload or an error (which names
--- the language of its text).
+-- The reply to a client's stanza: the daemon's own, if that has this payload or an error (which
+-- names the language of its text).
 function gate.reply_to(stanza, answer, name, its_xmlns)
 	local reply = (answer.refusal or gate.says(answer, name, its_xmlns)) and answer.stanza;
 	if not reply then return st.error_reply(stanza, answer.refusal or gate.unavailable); end
@@ -138,36 +129,25 @@ function gate.reply_to(stanza, answer, name, its_xmlns)
 	return reply;
 end
 
--- The module is unloaded: no more questions and answers.
-function gate.close()
+function gate.close() -- when the module is unloaded
 	gate.is_closed = true;
 	give_up(math.huge);
 end
 
 ---- Registrations take turns with the rest of the server (docs/gate.md, "Turns")
-
--- A timer would not do: it runs even while Prosody has more to read.
 local is_ping_open, line = false, {};
 
 local function next_turn(pong)
-	is_ping_open = false;
-	if pong.payload and line[1] then
-		gate.take_turn(table.remove(line, 1));
-	elseif not pong.payload then -- all go on: they would wait for the next pings in vain
-		local all = line;
-		line = {};
-		for _, go_on in ipairs(all) do call(go_on); end
+	is_ping_open = pong.payload and line[1];
+	while line[1] do -- all of them where the ping has no answer: the next would have none either
+		call(table.remove(line, 1));
+		if pong.payload then return gate.ask("get", st.stanza("ping", { xmlns = "urn:xmpp:ping" }), next_turn); end
 	end
 end
 
 function gate.take_turn(go_on, in_front)
-	if is_ping_open then
-		table.insert(line, in_front and 1 or #line + 1, go_on);
-	else
-		is_ping_open = true;
-		call(go_on);
-		gate.ask("get", st.stanza("ping", { xmlns = "urn:xmpp:ping" }), next_turn);
-	end
+	table.insert(line, in_front and 1 or #line + 1, go_on);
+	if not is_ping_open then next_turn({ payload = nothing }); end
 end
 
 -- A registration that has begun goes on before those that have not.
@@ -191,9 +171,7 @@ function gate.ask_and_wait(kind, question)
 end
 
 ---- Reservations
-
 local fates = cache.new(2000); -- [name of a reservation] = since when it is in flight, or what became of it
-
 function gate.begin(name) fates:set(name, now()); end
 
 -- "in-flight"; "overdue" (an error has kept it from its end); "made"; "not-made"; "doubtful" (not
@@ -213,9 +191,7 @@ function gate.finish(name, fate, is_reserved)
 end
 
 ---- The daemon asks the hook
-
 local bad_request = gate.error("modify", "bad-request");
-
 function gate.reply(event, payload, err)
 	if event.origin.destroyed then return; end -- Prosody would log what it cannot send
 	event.origin.send(payload and st.reply(event.stanza):add_child(payload) or st.error_reply(event.stanza, err));
@@ -239,10 +215,9 @@ end
 -- The id of this server (docs/gate.md). It is written before the first reservation is made.
 local files = storagemanager.load_driver(host, "internal"):open("easy_invite_server");
 local kept, err = files:get(nil);
-local ok = kept or not err;
 gate.server_id = kept and kept.id or uuid();
-if ok and not kept then ok, err = files:set(nil, { id = gate.server_id }); end
-if not ok then
+if not kept and not err then err = select(2, files:set(nil, { id = gate.server_id })); end
+if err then
 	module:log("error", "The id of this server cannot be kept in %s (%s). Until it can, uses of invites that are open "
 		.."when Prosody ends stay taken, since nobody can tell what became of them", prosody.paths.data, err);
 end

@@ -1,8 +1,6 @@
--- mod_easy_invite: registration and contacts by invitation, for Prosody 0.12 and 13.
---
--- The easy-invite daemon, an external component of this server, keeps the invites and decides. This
--- module asks it when it matters, and does what only the server can do. docs/gate.md says how they
--- talk; the names in `quotes` below are headings of that page.
+-- mod_easy_invite: registration and contacts by invitation, for Prosody 0.12 and 13. The daemon, an
+-- external component, keeps the invites and decides. This module asks it, and does what only the
+-- server can do. docs/gate.md says how they talk. The names in `quotes` below are its headings.
 
 if prosody.process_type ~= "prosody" then -- prosodyctl loads this file too, for no host
 	module.command = module:require "prosodyctl";
@@ -11,30 +9,25 @@ end
 
 local modulemanager = require "core.modulemanager";
 local async = require "util.async";
-local errors = require "util.error";
 local jid = require "util.jid";
 local st = require "util.stanza";
 local timer = require "util.timer";
 local uuid = require "util.uuid".generate;
 
 local xmlns_pars = "urn:xmpp:pars:0";
-
 local longest_token = 128; -- bytes: nothing longer is worth a question
 local most_refusals, delays, longest_delay = 10, { 0, 0, 0, 0.5, 1 }, 2; -- of tokens on one stream, and seconds
 local most_requests, most_requests_each = 64, 4; -- open requests to become a contact: in all, and by one contact
-
 local host = module.host;
 local require_encryption = module:get_option_boolean("c2s_require_encryption",
 	module:get_option_boolean("require_encryption", true));
 
 ---- Registration is closed unless this module guards it
-
 -- mod_register_ibr lets everybody register whom no other module refuses. So this handler is there
 -- before the module is complete, and outlives it: it is added straight to the host's events.
 local is_guarded = false;
 local host_events = prosody.hosts[host].events;
-local closed = errors.new({ type = "wait", condition = "resource-constraint",
-	text = "Registration is closed at the moment." });
+local closed = { type = "wait", condition = "resource-constraint", text = "Registration is closed at the moment." };
 
 local function refuse(event, err)
 	event.allowed, event.error, event.reason = false, err, err.text;
@@ -69,9 +62,7 @@ local gate = module:require "gate";
 local accounts = module:require "accounts";
 
 ---- `check`: a client presents a token
-
 local streams = setmetatable({}, { __mode = "k" }); -- [session] = { grant, refusals; guard: one token at a time }
-
 local not_encrypted = gate.error("modify", "policy-violation", "Encryption is required");
 local of_another_host = gate.error("cancel", "not-allowed", "This stream is not one to "..host);
 local no_such_invite = gate.error("cancel", "item-not-found", "This invitation is not valid");
@@ -118,13 +109,10 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	local stream = streams[session] or { refusals = 0, guard = async.guarder() };
 	streams[session] = stream;
 	local go_on = stream.guard(); -- waits for the token before this one; what follows waits for `go_on`
+	local token = stanza.tags[1].attr.token;
 	if session.destroyed or stream.refusals >= most_refusals then -- the stream was closed meanwhile
 		go_on();
-		return true;
-	end
-	stream.grant = nil;
-	local token = stanza.tags[1].attr.token;
-	if is_token(token) then
+	elseif is_token(token) then
 		local question = gate.element("check", { token = token, address = session.ip, lang = stanza.attr["xml:lang"] });
 		gate.ask("get", question, function (answer) conclude_check(session, stream, stanza, answer, go_on); end);
 	else
@@ -134,7 +122,6 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 end);
 
 ---- `reserve` and `fate`: somebody registers
-
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
 local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
 
@@ -156,9 +143,7 @@ local function reserve(event)
 		gate.finish(name);
 		return answer.refusal and refuse(event, answer.refusal);
 	end
-
-	local reserved = gate.says(answer, "reserved");
-	local granted, purpose = reserved and accounts.read_grants(answer.payload), reserved and reserved.purpose;
+	local purpose, granted = (gate.says(answer, "reserved") or {}).purpose, answer.payload;
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
 	-- so may the account whose password is to be reset: the server would make one.
 	local is_current = not gate.is_closed and gate.fate(name) == "in-flight" and not session.destroyed;
@@ -167,7 +152,7 @@ local function reserve(event)
 	elseif is_current and purpose == "register" then
 		accounts.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
-		gate.finish(name, "not-made", reserved);
+		gate.finish(name, "not-made", purpose);
 		return refuse(event, gate.unavailable);
 	end
 	registrations[session] = { name = name, username = username, purpose = purpose, granted = granted };
@@ -183,7 +168,7 @@ end);
 local function succeed(event, purpose)
 	local session, username = event.session or {}, event.username;
 	local registration = registrations[session];
-	streams[session] = nil; -- a grant is good for one account
+	if streams[session] then streams[session].grant = nil; end -- it is good for one account
 	if purpose == "reset" and not event.is_by_daemon then -- ends the sessions, as mod_register_ibr does not
 		prosody.events.fire_event("user-password-changed", { username = username, host = host });
 	end
@@ -191,11 +176,9 @@ local function succeed(event, purpose)
 	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
 	registrations[session] = nil;
 	gate.finish(registration.name, is_done and "made" or nil, true);
-	module:log("info", "%s has %s by invitation", username, purpose == "reset" and "a new password" or "registered");
 end
 
--- Wrappers, since no other handler may keep this from happening: the daemon would have the use
--- given back.
+-- Wrappers, since no other handler may keep this from happening.
 for event_name, purpose in pairs { ["user-registered"] = "register", ["user-password-reset"] = "reset" } do
 	module:wrap_event(event_name, function (handlers, name, event)
 		succeed(event, purpose);
@@ -215,7 +198,6 @@ module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name
 end);
 
 ---- `contact`: somebody wants to become a contact
-
 local asked_about = setmetatable({}, { __mode = "k" }); -- [presence] = true
 local requests, requests_of = 0, {}; -- open ones: in all, and [contact]
 
@@ -229,7 +211,6 @@ module:hook("presence/bare", function (event)
 	or requests >= most_requests or open >= most_requests_each then
 		return; -- the user is asked, as without a token
 	end
-
 	local presence = st.clone(stanza); -- mod_presence changes the original afterwards
 	asked_about[presence] = true;
 	local name = uuid();
@@ -252,7 +233,6 @@ module:hook("presence/bare", function (event)
 end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of the page, and the end
-
 module:require "commands" (gate);
 module:require "daemon" (gate, accounts);
 
@@ -260,12 +240,9 @@ function module.unload()
 	is_guarded = false;
 	gate.close();
 	if module.reloading then return; end
-	if is_allowed_without_us then
-		module:log("warn", "Registration stays closed until this module is loaded again, or Prosody starts without it");
-		return;
-	end
+	module:log("warn", "Registration stays closed until this module is loaded again, or Prosody starts without it");
 	timer.add_task(0, function () -- when this module does not depend on it any more
-		if modulemanager.is_loaded(host, module.name) then return; end
+		if is_allowed_without_us or modulemanager.is_loaded(host, module.name) then return; end
 		modulemanager.unload(host, "register_ibr");
 		host_events.remove_handler("user-registering", keep_closed);
 	end);

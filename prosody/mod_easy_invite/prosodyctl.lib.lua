@@ -4,7 +4,6 @@ local adminstream = require "util.adminstream";
 local st = require "util.stanza";
 
 local answer_within = 10; -- seconds
-
 local usage = [[
 Usage: prosodyctl mod_easy_invite generate HOST [options]
 

@@ -8,7 +8,7 @@ from harness.gate import PlayedDaemon, is_ping
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import password_of
 from harness.stories import has_account
-from harness.xmpp import child, children, local_name
+from harness.xmpp import StanzaError, child, children, local_name
 
 TOO_DEEP = "<a>" * 200 + "</a>" * 200
 
@@ -59,6 +59,21 @@ async def test_contacts_that_cannot_be_made_at_once_are_made_at_settling(server)
     assert await daemon.settle("r1", "carol", contact="alice@example.org") == "made"
     alice = await server.login("alice")
     assert (await alice.roster())["carol@example.org"].subscription == "both"
+
+
+async def test_an_inviter_whose_account_cannot_be_read_becomes_a_contact_at_settling(server):
+    daemon = await PlayedDaemon.connect(server)
+    account = server.prosody.data_folder / "example%2eorg" / "accounts" / "alice.dat"
+    kept = account.read_bytes()
+    account.write_text("this is no account")
+    assert await daemon.create("r1", "carol", password_of("carol"), contact="alice@example.org") == "unfinished"
+    with pytest.raises(StanzaError, match="wait/"):
+        await daemon.settle("r1", "carol", contact="alice@example.org")
+
+    account.write_bytes(kept)
+    assert await daemon.settle("r1", "carol", contact="alice@example.org") == "made"
+    async with await server.login("carol") as carol:
+        assert (await carol.roster())["alice@example.org"].subscription == "both"
 
 
 async def test_a_reset_sets_the_password_and_ends_old_sessions(server):

@@ -52,6 +52,8 @@ async def test_a_malformed_request(server):
         with pytest.raises(StanzaError, match="modify/bad-request"):
             await daemon.create("r1", "carol", "password", **attributes)
     with pytest.raises(StanzaError, match="modify/bad-request"):
+        await daemon.create("r1", "carol", "")
+    with pytest.raises(StanzaError, match="modify/bad-request"):
         await daemon.stream.ask("set", f"<create xmlns='{GATE}' reservation='r1' server='{daemon.server_id}' "
                                        "username='carol' purpose='register'/>", "example.org")
     assert not await daemon.account_exists("carol")

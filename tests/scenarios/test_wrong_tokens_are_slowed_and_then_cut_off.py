@@ -3,6 +3,7 @@ closed, even if all were sent at once. Other connections do not wait."""
 
 import pytest
 
+from harness.server import password_of
 from harness.stories import generate, register
 from harness.xmpp import StanzaError, local_name, preauth_element
 
@@ -54,6 +55,18 @@ async def test_a_guesser_that_leaves_harms_nobody(server):
     await last.expect_stanza("iq", id=f"guess-{AT_ONCE + 1}")  # later than the answers to the others
     await register(server, "unharmed", generate(server))
     assert "Traceback" not in server.prosody.log
+
+
+async def test_a_registration_does_not_start_the_count_anew(server):
+    stream, invite = await server.connect(), generate(server)
+    for _ in range(MOST - 1):
+        with pytest.raises(StanzaError, match="cancel/item-not-found"):
+            await stream.preauth(UNKNOWN)
+    await stream.preauth(invite.token)
+    await stream.registration_set("patient", password_of("patient"))
+    with pytest.raises(StanzaError, match="cancel/item-not-found"):
+        await stream.preauth(UNKNOWN)
+    assert "policy-violation" in await stream.expect_end()
 
 
 async def guesser_of(server, token=UNKNOWN):
