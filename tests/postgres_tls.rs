@@ -191,3 +191,19 @@ async fn a_server_may_insist_on_encryption() {
     let error = store("sslmode=disable").await.unwrap_err();
     assert!(matches!(&error, StoreError::Unopenable(_, words) if words.contains("pg_hba.conf")), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_of_this_machine_is_never_encrypted_and_who_requires_that_is_told() {
+    let server = Server::start().await;
+    let folder = server.cluster.data();
+    server.cluster.configure(&format!("unix_socket_directories = '{}'\n", folder.display()));
+    server.show("right", "local all postgres trust");
+    let host = folder.display().to_string().replace('/', "%2F");
+    server.are(&host, &[("", Plain), ("sslmode=prefer", Plain), ("sslmode=disable", Plain)]).await;
+    for options in ["sslmode=require", OURS] {
+        let url = server.url("postgres", &host, options);
+        let error = server.store(&url).await.unwrap_err();
+        let words = "server does not support TLS (sslmode=prefer or disable does without)";
+        assert!(matches!(&error, StoreError::Unopenable(..)) && error.to_string().contains(words), "{error}");
+    }
+}

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 
 use super::error::with_cause;
 use crate::texts::printable;
@@ -86,22 +86,10 @@ impl StoreUrl {
 /// Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresUrl {
+    /// With `sslmode`, where `verify-full` is `Require`.
     pub(super) config: Config,
-    pub(super) tls: Tls,
-}
-
-/// `sslmode`, with what belongs to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Tls {
-    /// `disable`: never encrypted.
-    Disable,
-    /// `prefer`: encrypted where the server can. Who is at the other end is not known.
-    Prefer,
-    /// `require`: encrypted. Who is at the other end is not known.
-    Require,
-    /// `verify-full`: encrypted, and an authority that we trust says that the other end is the
-    /// host.
-    VerifyFull(Authorities),
+    /// Who may vouch for the server. `None`: who is at the other end is not known.
+    pub(super) authorities: Option<Authorities>,
 }
 
 /// `sslrootcert`: who may vouch for the server.
@@ -133,12 +121,13 @@ impl PostgresUrl {
                 other => return Err(instead_of(other)),
             }
         }
-        let config: Config =
+        let mut config: Config =
             format!("{address}{passed_on}").parse().map_err(|error: tokio_postgres::Error| with_cause(&error))?;
         if config.get_hosts().is_empty() {
             return Err("the host is missing".to_owned());
         }
-        Ok(PostgresUrl { config, tls: Tls::parse(mode.as_deref(), authorities)? })
+        config.ssl_mode(ssl_mode(mode.as_deref().unwrap_or("prefer"), authorities.is_some())?);
+        Ok(PostgresUrl { config, authorities })
     }
 
     /// Hosts (or folders with sockets) and ports, as text.
@@ -156,30 +145,26 @@ impl PostgresUrl {
     }
 }
 
-impl Tls {
-    fn parse(mode: Option<&str>, authorities: Option<Authorities>) -> Result<Self, String> {
-        let tls = match (mode.unwrap_or("prefer"), authorities) {
-            ("verify-full", Some(authorities)) => return Ok(Tls::VerifyFull(authorities)),
-            ("verify-full", None) => {
-                let words = "sslmode=verify-full needs the authority's certificate: add &sslrootcert=FILE, or \
-                    &sslrootcert=system for those that this system trusts";
-                return Err(words.to_owned());
-            }
-            ("disable", None) => Tls::Disable,
-            ("prefer", None) => Tls::Prefer,
-            ("require", None) => Tls::Require,
-            ("disable" | "prefer" | "require", Some(_)) => {
-                return Err("only sslmode=verify-full reads sslrootcert: add it, or leave sslrootcert out".to_owned());
-            }
-            ("allow", _) => return Err("there is no sslmode=allow here: write prefer or disable".to_owned()),
-            ("verify-ca", _) => return Err("there is no sslmode=verify-ca here: write verify-full".to_owned()),
-            (other, _) => {
-                let known = "disable, prefer, require, verify-full";
-                return Err(format!("there is no sslmode {other:?}: expected one of {known}"));
-            }
-        };
-        Ok(tls)
-    }
+/// What `sslmode` is to the library, which gets the authorities besides.
+fn ssl_mode(name: &str, has_authorities: bool) -> Result<SslMode, String> {
+    let problem = match (name, has_authorities) {
+        ("disable", false) => return Ok(SslMode::Disable),
+        ("prefer", false) => return Ok(SslMode::Prefer),
+        ("require", false) | ("verify-full", true) => return Ok(SslMode::Require),
+        ("verify-full", false) => {
+            "sslmode=verify-full needs the authority's certificate: add &sslrootcert=FILE, or &sslrootcert=system for \
+             those that this system trusts"
+        }
+        ("disable" | "prefer" | "require", true) => {
+            "only sslmode=verify-full reads sslrootcert: add it, or leave sslrootcert out"
+        }
+        ("allow", _) => "there is no sslmode=allow here: write prefer or disable",
+        ("verify-ca", _) => "there is no sslmode=verify-ca here: write verify-full",
+        _ => {
+            return Err(format!("there is no sslmode {name:?}: expected one of disable, prefer, require, verify-full"));
+        }
+    };
+    Err(problem.to_owned())
 }
 
 /// What to do in the place of an option that is not taken.
@@ -223,16 +208,16 @@ mod tests {
     #[test]
     fn the_options_of_a_url_say_how_it_is_encrypted() {
         let file = || Authorities::File("/etc/ssl/our ca.crt".into());
-        for (options, tls) in [
-            ("", Tls::Prefer),
-            ("?sslmode=disable", Tls::Disable),
-            ("?sslmode=prefer", Tls::Prefer),
-            ("?target_session_attrs=any&sslmode=require", Tls::Require),
-            ("?sslmode=verify-full&sslrootcert=system", Tls::VerifyFull(Authorities::System)),
-            ("?sslrootcert=/etc/ssl/our%20ca.crt&sslmode=verify-full", Tls::VerifyFull(file())),
+        for (options, mode, authorities) in [
+            ("", SslMode::Prefer, None),
+            ("?sslmode=disable", SslMode::Disable, None),
+            ("?sslmode=prefer", SslMode::Prefer, None),
+            ("?target_session_attrs=any&sslmode=require", SslMode::Require, None),
+            ("?sslmode=verify-full&sslrootcert=system", SslMode::Require, Some(Authorities::System)),
+            ("?sslrootcert=/etc/ssl/our%20ca.crt&sslmode=verify-full", SslMode::Require, Some(file())),
         ] {
             let url = PostgresUrl::parse(&format!("postgres://u@h/d{options}")).unwrap();
-            assert_eq!(url.tls, tls, "{options}");
+            assert_eq!((url.config.get_ssl_mode(), url.authorities), (mode, authorities), "{options}");
         }
     }
 

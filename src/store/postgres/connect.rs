@@ -13,17 +13,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::url::{Authorities, PostgresUrl, Tls};
+use crate::store::url::{Authorities, PostgresUrl};
 use crate::texts::printable;
-
-/// The variable that holds the password, where the URL does not.
-const PASSWORD_VARIABLE: &str = "PGPASSWORD";
-
-/// The name under which the server lists our connections.
-const APPLICATION: &str = "easy-invite";
 
 /// The longest file with passwords or certificates that is read.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -33,14 +26,9 @@ const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 pub fn config(url: &PostgresUrl, patience: Duration, silence: Duration) -> Config {
     let mut config = url.config.clone();
     let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
-    config.application_name(APPLICATION).connect_timeout(patience / hosts).tcp_user_timeout(silence);
+    config.application_name("easy-invite").connect_timeout(patience / hosts).tcp_user_timeout(silence);
     config.keepalives_idle(silence).keepalives_interval(silence / 4).keepalives_retries(3);
-    config.ssl_mode(match url.tls {
-        Tls::Disable => SslMode::Disable,
-        Tls::Prefer => SslMode::Prefer,
-        Tls::Require | Tls::VerifyFull(_) => SslMode::Require,
-    });
-    let variable = || std::env::var(PASSWORD_VARIABLE).ok();
+    let variable = || std::env::var("PGPASSWORD").ok();
     if config.get_password().is_none()
         && let Some(password) = variable().or_else(|| password_in_file(url))
     {
@@ -88,20 +76,15 @@ fn password_in(line: &str, wanted: [&str; 4]) -> Option<String> {
     if line.starts_with('#') {
         return None;
     }
-    let (mut fields, mut escaped) = (vec![String::new()], false);
-    for c in line.chars() {
-        match c {
-            '\\' if !escaped => escaped = true,
-            ':' if !escaped && fields.len() < 5 => fields.push(String::new()),
-            c => {
-                escaped = false;
-                if let Some(field) = fields.last_mut() {
-                    field.push(c);
-                }
-            }
+    let (mut fields, mut letters) = (vec![String::new()], line.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            ':' if fields.len() < 5 => fields.push(String::new()),
+            '\\' => fields.last_mut()?.extend(letters.next()),
+            letter => fields.last_mut()?.push(letter),
         }
     }
-    let password = (fields.len() == 5).then(|| fields.pop()).flatten()?;
+    let [fields @ .., password] = <[String; 5]>::try_from(fields).ok()?;
     let fits = fields.iter().zip(wanted).all(|(field, wanted)| field == "*" || field == wanted);
     fits.then_some(password)
 }
@@ -115,11 +98,9 @@ pub fn tls(url: &PostgresUrl) -> Result<MakeRustlsConnect, String> {
     let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| error.to_string())?;
-    let config = match &url.tls {
-        Tls::VerifyFull(authorities) => builder.with_root_certificates(roots(authorities)?),
-        Tls::Disable | Tls::Prefer | Tls::Require => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
-        }
+    let config = match &url.authorities {
+        Some(authorities) => builder.with_root_certificates(roots(authorities)?),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms))),
     };
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
