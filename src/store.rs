@@ -20,12 +20,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::invite::{Invite, InviteId, TokenHash, Use};
-pub use copy::Copied;
-use copy::Part;
 pub use deadline::begun_by;
 use error::Result;
 pub use error::StoreError;
-use session::Session;
+use session::{Mode, Session};
 pub use statements::{Claim, Contents, Filter, Forgotten, Insertion, Quota};
 pub use url::{BadStoreUrl, StoreUrl};
 
@@ -40,10 +38,10 @@ enum Backend {
     Postgres(postgres::Postgres),
 }
 
-/// Runs a statement of that name with these arguments, in a session that reads or writes.
+/// Runs a statement of that name with these arguments, in a session of that mode.
 macro_rules! run {
-    ($store:ident.$mode:ident $statement:ident($($argument:ident),*)) => {
-        $store.$mode(move |session| {
+    ($store:ident, $mode:ident, $statement:ident($($argument:ident),*)) => {
+        $store.run(Mode::$mode, move |session| {
             $(let $argument = $argument.clone();)*
             statements::$statement(session, $($argument),*).boxed()
         }).await
@@ -95,37 +93,15 @@ impl Store {
         }
     }
 
-    /// Runs work that writes: all of it or nothing, durable when this returns.
-    async fn write<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
+        mode: Mode,
         work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
     ) -> Result<T> {
         match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.write(Arc::new(work)).await,
+            Backend::Sqlite(sqlite) => sqlite.run(mode, Arc::new(work)).await,
             // Boxed: this future is large, and callers that use SQLite would carry it too.
-            Backend::Postgres(postgres) => postgres.write(Arc::new(work)).boxed().await,
-        }
-    }
-
-    /// Runs work that only reads.
-    async fn read<T: Send + 'static>(
-        &self,
-        work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T> {
-        match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.read(Arc::new(work)).await,
-            Backend::Postgres(postgres) => postgres.read(Arc::new(work)).boxed().await,
-        }
-    }
-
-    /// Runs work that reads the store as it is at one moment, however long the work takes.
-    async fn snapshot<T: Send + 'static>(
-        &self,
-        work: impl for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync + 'static,
-    ) -> Result<T> {
-        match &self.0 {
-            Backend::Sqlite(sqlite) => sqlite.snapshot(Arc::new(work)).await,
-            Backend::Postgres(postgres) => postgres.snapshot(Arc::new(work)).await,
+            Backend::Postgres(postgres) => postgres.run(mode, Arc::new(work)).boxed().await,
         }
     }
 
@@ -135,7 +111,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn insert(&self, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
-        run!(self.write insert(invite, quota, now))
+        run!(self, Write, insert(invite, quota, now))
     }
 
     /// The invite with this token.
@@ -143,7 +119,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn find(&self, token_hash: TokenHash) -> Result<Option<Invite>> {
-        run!(self.read find(token_hash))
+        run!(self, Read, find(token_hash))
     }
 
     /// The invite with this id.
@@ -151,7 +127,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn find_by_id(&self, id: InviteId) -> Result<Option<Invite>> {
-        run!(self.read find_by_id(id))
+        run!(self, Read, find_by_id(id))
     }
 
     /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
@@ -160,7 +136,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn reserve(&self, wanted: Use) -> Result<Claim> {
-        run!(self.write reserve(wanted))
+        run!(self, Write, reserve(wanted))
     }
 
     /// Whether this account has redeemed this invite, and the invite was not revoked since.
@@ -168,7 +144,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn redeemed_by(&self, id: InviteId, account: BareJid) -> Result<bool> {
-        run!(self.read redeemed_by(id, account))
+        run!(self, Read, redeemed_by(id, account))
     }
 
     /// Redeems a reserved use: its account was made. Returns the use, and whether this call
@@ -177,7 +153,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
-        run!(self.write redeem(reservation, now))
+        run!(self, Write, redeem(reservation, now))
     }
 
     /// Gives a reserved use back: its account was not made. `false`: there is no such reservation.
@@ -185,7 +161,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn release(&self, reservation: String) -> Result<bool> {
-        run!(self.write release(reservation))
+        run!(self, Write, release(reservation))
     }
 
     /// Open reservations of invites to these hosts, made by these hooks (the id of each one's
@@ -203,7 +179,7 @@ impl Store {
         hooks: Vec<(DomainPart, String)>,
         limit: u32,
     ) -> Result<Vec<(Use, Invite)>> {
-        run!(self.read reserved_until(instant, now, hooks, limit))
+        run!(self, Read, reserved_until(instant, now, hooks, limit))
     }
 
     /// Open reservations of any server, made up to an instant; the oldest first.
@@ -211,7 +187,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn open_since(&self, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
-        run!(self.read open_since(instant, limit))
+        run!(self, Read, open_since(instant, limit))
     }
 
     /// Gives back every use that a server has reserved and not redeemed, and returns how many. Only
@@ -220,7 +196,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn release_of_server(&self, server: String) -> Result<u64> {
-        run!(self.write release_of_server(server))
+        run!(self, Write, release_of_server(server))
     }
 
     /// Open reservations to register this account.
@@ -228,7 +204,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn reserved_for(&self, account: BareJid) -> Result<Vec<(Use, Invite)>> {
-        run!(self.read reserved_for(account))
+        run!(self, Read, reserved_for(account))
     }
 
     /// The use of an invite by an account under a reservation whose name begins with `prefix`, if
@@ -242,7 +218,7 @@ impl Store {
         account: BareJid,
         prefix: String,
     ) -> Result<Option<((Use, Invite), bool)>> {
-        run!(self.read used_under(id, account, prefix))
+        run!(self, Read, used_under(id, account, prefix))
     }
 
     /// Whether a pending invite reserves this username.
@@ -250,7 +226,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn username_reserved(&self, account: BareJid, now: Timestamp) -> Result<bool> {
-        run!(self.read username_reserved(account, now))
+        run!(self, Read, username_reserved(account, now))
     }
 
     /// Revokes an invite. Returns it as it is then; `None` if there is none.
@@ -258,7 +234,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn revoke(&self, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
-        run!(self.write revoke(id, now))
+        run!(self, Write, revoke(id, now))
     }
 
     /// Revokes every pending invite of an inviter, and returns how many there were.
@@ -266,7 +242,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn revoke_of_inviter(&self, inviter: BareJid, now: Timestamp) -> Result<u64> {
-        run!(self.write revoke_of_inviter(inviter, now))
+        run!(self, Write, revoke_of_inviter(inviter, now))
     }
 
     /// Ends what a deleted account leaves behind: revokes its pending invites and password resets
@@ -276,7 +252,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<u64> {
-        run!(self.write account_deleted(account, deleted_at, now))
+        run!(self, Write, account_deleted(account, deleted_at, now))
     }
 
     /// Invites, the newest first.
@@ -284,7 +260,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn list(&self, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
-        run!(self.read list(filter, limit, now))
+        run!(self, Read, list(filter, limit, now))
     }
 
     /// The accounts that registered with an invite and still exist, and since when; the newest
@@ -293,7 +269,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn accounts_of(&self, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
-        run!(self.read accounts_of(id, limit))
+        run!(self, Read, accounts_of(id, limit))
     }
 
     /// When an account that registered with an invite did so; `None` for every other account.
@@ -301,7 +277,7 @@ impl Store {
     /// # Errors
     /// If the store cannot be read.
     pub async fn registered_at(&self, account: BareJid) -> Result<Option<Timestamp>> {
-        run!(self.read registered_at(account))
+        run!(self, Read, registered_at(account))
     }
 
     /// Erases what is known of a person: the invites that they made or that name them, and their
@@ -313,7 +289,7 @@ impl Store {
     /// long that its log cannot be emptied. Then the log still has the erased text, until this is
     /// run again.
     pub async fn forget(&self, account: BareJid) -> Result<Forgotten> {
-        let forgotten = run!(self.write forget(account))?;
+        let forgotten = run!(self, Write, forget(account))?;
         if let Backend::Sqlite(sqlite) = &self.0 {
             sqlite.empty_log().await?;
         }
@@ -326,7 +302,7 @@ impl Store {
     /// # Errors
     /// If the change could not be made durable.
     pub async fn purge(&self, ended_before: Timestamp, limit: u32) -> Result<u64> {
-        run!(self.write purge(ended_before, limit))
+        run!(self, Write, purge(ended_before, limit))
     }
 
     /// Reads the whole store and tells what is wrong with it, if anything.
@@ -334,44 +310,36 @@ impl Store {
     /// # Errors
     /// If it is damaged or cannot be read.
     pub async fn verify(&self) -> Result<()> {
-        run!(self.snapshot verify())
+        run!(self, Snapshot, verify())
     }
 
     /// Copies everything, as it is at this moment, into another store. What is there already stays;
     /// of two versions of an invite, the one that allows less wins. So a copy that was cut short
-    /// can be run again.
+    /// can be run again. Tells `progress` how many rows are copied so far, and returns that.
     ///
     /// # Errors
     /// If either store fails. What was copied until then stays.
-    pub async fn copy_into(&self, target: &Store, mut progress: impl FnMut(Copied)) -> Result<Copied> {
-        let (sender, parts) = mpsc::channel(2);
-        let reading = self.snapshot(move |session| copy::read(session, sender.clone()).boxed());
+    pub async fn copy_into(&self, target: &Store, mut progress: impl FnMut(u64)) -> Result<u64> {
+        let (sender, pages) = mpsc::channel(2);
+        let reading = self.run(Mode::Snapshot, move |session| copy::read(session, sender.clone()).boxed());
         let writing = async {
             // Dropped as soon as writing fails. Otherwise the reader would wait forever to send the
-            // next part, and keep its snapshot open.
-            let mut parts = parts;
-            let (mut copied, mut open) = (Copied::default(), Arc::default());
-            while let Some(part) = parts.recv().await {
-                copied = copied.and(&part);
-                match part {
-                    Part::Count(_) => (),
-                    Part::Open(ids) => open = ids,
-                    Part::Page(table, page) => {
-                        let open = Arc::clone(&open);
-                        target
-                            .write(move |session| copy::merge(session, table, page.clone(), open.clone()).boxed())
-                            .await?;
-                    }
-                }
-                progress(copied);
+            // next page, and keep its snapshot open.
+            let mut pages = pages;
+            let mut rows = 0;
+            while let Some(page) = pages.recv().await {
+                rows += page.rows.len() as u64;
+                let page = Arc::new(page);
+                target.run(Mode::Write, move |session| copy::merge(session, page.clone()).boxed()).await?;
+                progress(rows);
             }
-            Ok(copied)
+            Ok(rows)
         };
         let (read, written) = futures::join!(reading, writing);
-        let copied = written?;
+        let rows = written?;
         read?;
-        target.write(|session| copy::finish(session).boxed()).await?;
-        Ok(copied)
+        target.run(Mode::Write, |session| copy::finish(session).boxed()).await?;
+        Ok(rows)
     }
 
     /// How much the store holds.
@@ -379,7 +347,7 @@ impl Store {
     /// # Errors
     /// If it cannot be read.
     pub async fn contents(&self) -> Result<Contents> {
-        run!(self.read contents())
+        run!(self, Read, contents())
     }
 
     /// The settings of a PostgreSQL server that are off, although without them a loss of power may
@@ -388,14 +356,6 @@ impl Store {
     /// # Errors
     /// If it cannot be asked.
     pub async fn unsafe_settings(&self) -> Result<Vec<String>> {
-        run!(self.read unsafe_settings())
-    }
-
-    /// Whether the store holds nothing at all.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub async fn is_empty(&self) -> Result<bool> {
-        run!(self.read is_empty())
+        run!(self, Read, unsafe_settings())
     }
 }

@@ -1,6 +1,10 @@
 -- The same tables as in SQLite. Times are whole seconds since 1970, UTC. JIDs are bare. Lists are
 -- JSON arrays. The collation "C" sorts as SQLite does, and is the fastest.
 
+-- How many of these files the database has seen.
+CREATE TABLE easy_invite_schema (version BIGINT NOT NULL);
+INSERT INTO easy_invite_schema VALUES (1);
+
 CREATE TABLE invite (
     id           TEXT COLLATE "C" PRIMARY KEY,
     token_hash   BYTEA NOT NULL UNIQUE,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::context::Context;
 use super::print::complain;
 use super::whole_store;
-use crate::store::{Store, StoreError, StoreUrl};
+use crate::store::{Contents, Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
@@ -37,7 +37,7 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     backup.verify().await.with_context(|| format!("{name} cannot be restored"))?;
     let store = Store::open(&config.store).await?;
     anyhow::ensure!(
-        store.is_empty().await?,
+        store.contents().await? == Contents::default(),
         "the store {} is not empty, and nothing is overwritten: move the file away first, or let store.url name an \
          empty database",
         config.store

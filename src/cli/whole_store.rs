@@ -24,8 +24,9 @@ pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
 /// # Errors
 /// If one of the two fails.
 pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<()> {
+    let Contents { invites, uses, accounts } = source.contents().await?;
     let mut progress = Progress::before_output();
-    let copied = source.copy_into(target, |copied| progress.at(copied.rows, copied.of)).await;
+    let copied = source.copy_into(target, |rows| progress.at(rows, invites + uses + accounts)).await;
     progress.end();
     copied?;
     Ok(())

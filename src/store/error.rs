@@ -25,19 +25,9 @@ pub enum StoreError {
     /// The file is damaged or something else, or a row makes no sense.
     #[error("the store {0} is damaged or is no store of easy-invite ({1}): restore it from a backup")]
     Corrupt(String, String),
-    /// A newer version of the program made the store.
-    #[error("the store {file} has schema {found}, this version knows up to {known}: use a newer easy-invite")]
-    Newer {
-        /// The store, for people.
-        file: String,
-        /// Its schema version.
-        found: i64,
-        /// The newest schema version that this program knows.
-        known: i64,
-    },
-    /// No release has this schema version.
-    #[error("the store {0} has schema {1}, which no release of easy-invite has made: let store.url name another one")]
-    UnknownSchema(String, i64),
+    /// This version does not know its schema; the text says why.
+    #[error("the store {0} has schema {1}, {2}")]
+    Schema(String, i64, String),
     /// It cannot be opened.
     #[error("the store {0} cannot be opened: {1}")]
     Unopenable(String, String),
@@ -58,4 +48,14 @@ pub fn with_cause(error: &dyn std::error::Error) -> String {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
+}
+
+/// A schema that this version knows: they are counted from 1 to `known`.
+pub fn known_schema(store: &str, schema: i64, known: usize) -> Result<usize> {
+    let problem = match usize::try_from(schema) {
+        Ok(schema @ 1..) if schema <= known => return Ok(schema),
+        Ok(1..) => format!("this version knows up to {known}: use a newer easy-invite"),
+        _ => "which no release of easy-invite has made: let store.url name another one".to_owned(),
+    };
+    Err(StoreError::Schema(store.to_owned(), schema, problem))
 }

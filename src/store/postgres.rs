@@ -18,11 +18,11 @@ use tokio_postgres::error::Severity;
 use statement::explain;
 
 use super::deadline::begin_by;
-use super::error::{Result, StoreError};
-use super::session::{Engine, Session, Work};
+use super::error::{Result, StoreError, known_schema};
+use super::session::{Engine, Mode, Session, Work};
 use super::url::PostgresUrl;
 
-/// Every schema change, in order.
+/// Every schema change, in order. Each notes its number in `easy_invite_schema`.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
 
 /// How many connections a daemon holds at most. PostgreSQL allows 100 in all by default.
@@ -85,14 +85,6 @@ enum Lost<T> {
     InDoubt(T),
 }
 
-/// What a session may do.
-#[derive(Clone, Copy)]
-enum Mode<'w> {
-    Read,
-    Snapshot,
-    Write(&'w Writer),
-}
-
 impl Postgres {
     /// Connects, and brings the schema up to date. With `make`, makes it where there is none.
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
@@ -114,20 +106,19 @@ impl Postgres {
         Ok(store)
     }
 
-    pub async fn read<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Read, &work, begin_by()).await
-    }
-
-    pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.until_known(Mode::Snapshot, &work, begin_by()).await
+    pub async fn run<T: Send + 'static>(&self, mode: Mode, work: Work<T>) -> Result<T> {
+        match mode {
+            Mode::Write => self.write(work).await,
+            Mode::Read | Mode::Snapshot => self.until_known(mode, None, &work, begin_by()).await,
+        }
     }
 
     /// The caller may go away: work that has begun ends all the same.
-    pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
+    async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (store, begin_by) = (self.clone(), begin_by());
         let done = tokio::spawn(async move {
             let writer = store.writer()?;
-            let result = store.until_known(Mode::Write(&writer), &work, begin_by).await;
+            let result = store.until_known(Mode::Write, Some(&writer), &work, begin_by).await;
             // A new writer adds a row, so it removes old ones, and no caller waits for that.
             if writer.number == 1 {
                 let store = store.clone();
@@ -149,15 +140,23 @@ impl Postgres {
     /// Runs work until its outcome is known. Where the connection was lost during the commit, asks
     /// the server whether it was committed. Work that came to nothing does not begin again after
     /// `begin_by`.
-    async fn until_known<T>(&self, mode: Mode<'_>, work: &Work<T>, begin_by: Option<Instant>) -> Result<T> {
+    async fn until_known<T>(
+        &self,
+        mode: Mode,
+        writer: Option<&Writer>,
+        work: &Work<T>,
+        begin_by: Option<Instant>,
+    ) -> Result<T> {
         let give_up_at = begin_by.unwrap_or(Instant::now() + PATIENCE);
         loop {
-            match self.attempt(mode, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
-                Ok(result) => return result,
-                Err(Lost::Undone(error)) if Instant::now() >= give_up_at => return Err(error),
-                Err(Lost::Undone(error)) => tracing::debug!(%error, "trying again"),
+            match self.attempt(mode, writer, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
+                Ok(value) => return Ok(value),
+                Err(Lost::Undone(error @ StoreError::Unreachable(..))) if Instant::now() < give_up_at => {
+                    tracing::debug!(%error, "trying again");
+                }
+                Err(Lost::Undone(error)) => return Err(error),
                 Err(Lost::InDoubt(value)) => {
-                    if let Mode::Write(writer) = mode
+                    if let Some(writer) = writer
                         && self.has_committed(writer).await
                     {
                         return Ok(value);
@@ -204,41 +203,31 @@ impl Postgres {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs work once. The outer error means that the work can be tried again, or that nobody knows
-    /// yet whether it was committed.
+    /// Runs work once.
     async fn attempt<T>(
         &self,
-        mode: Mode<'_>,
+        mode: Mode,
+        writer: Option<&Writer>,
         work: &Work<T>,
         begin_by: Instant,
-    ) -> std::result::Result<Result<T>, Lost<T>> {
-        let harmless = |error: StoreError| match error {
-            StoreError::Unreachable(..) => Err(Lost::Undone(error)),
-            error => Ok(Err(error)),
-        };
-        let mut client = match self.client(begin_by).await {
-            Ok(client) => client,
-            Err(error) => return harmless(error),
-        };
+    ) -> std::result::Result<T, Lost<T>> {
+        let mut client = self.client(begin_by).await.map_err(Lost::Undone)?;
         // A copy takes as long as it takes.
         let limit = if let Mode::Snapshot = mode { Duration::MAX } else { SILENCE };
-        let Ok(worked) = timeout(limit, self.begin(&mut client, mode, work)).await else {
+        let Ok(worked) = timeout(limit, self.begin(&mut client, mode, writer, work)).await else {
             drop(Client::take(client)); // an answer may still come on it
             let silent = format!("no answer within {} s", SILENCE.as_secs());
-            return harmless(StoreError::Unreachable(self.name.clone(), silent));
+            return Err(Lost::Undone(StoreError::Unreachable(self.name.clone(), silent)));
         };
-        let (value, transaction) = match worked {
-            Ok(worked) => worked,
-            // Dropping a transaction sends ROLLBACK without waiting. The next user of the
-            // connection comes after it.
-            Err(error) => return harmless(error),
-        };
-        let Some((transaction, wrote)) = transaction else { return Ok(Ok(value)) };
-        let Err(error) = transaction.commit().await else { return Ok(Ok(value)) };
+        // Dropping a transaction sends ROLLBACK without waiting. The next user of the connection
+        // comes after it.
+        let (value, transaction) = worked.map_err(Lost::Undone)?;
+        let Some((transaction, wrote)) = transaction else { return Ok(value) };
+        let Err(error) = transaction.commit().await else { return Ok(value) };
         // An ordinary error undoes the transaction. One that ends the session or the server leaves
         // the outcome open.
         let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
-        if undone || !wrote { harmless(explain(&self.name, &error)) } else { Err(Lost::InDoubt(value)) }
+        Err(if undone || !wrote { Lost::Undone(explain(&self.name, &error)) } else { Lost::InDoubt(value) })
     }
 
     /// Runs work up to its commit. Returns its value, and the transaction, if there is one, with
@@ -246,30 +235,28 @@ impl Postgres {
     async fn begin<'c, T>(
         &self,
         client: &'c mut Client,
-        mode: Mode<'_>,
+        mode: Mode,
+        writer: Option<&Writer>,
         work: &Work<T>,
     ) -> Result<(T, Option<(Transaction<'c>, bool)>)> {
-        if let Mode::Read = mode {
-            let engine = Engine::Postgres(client, &client.statement_cache);
-            return Ok((work(&mut Session { name: &self.name, engine }).await?, None));
-        }
-        let builder = client.build_transaction();
         let builder = match mode {
-            Mode::Snapshot => builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true),
-            _ => builder.isolation_level(IsolationLevel::ReadCommitted),
+            Mode::Read => {
+                let engine = Engine::Postgres(client, &client.statement_cache);
+                return Ok((work(&mut Session { name: &self.name, engine }).await?, None));
+            }
+            Mode::Snapshot => {
+                client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true)
+            }
+            Mode::Write => client.build_transaction().isolation_level(IsolationLevel::ReadCommitted),
         };
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         let transaction = builder.start().await.map_err(failed)?;
         let engine = Engine::Postgres(transaction.client(), &transaction.statement_cache);
         let value = work(&mut Session { name: &self.name, engine }).await?;
-        let wrote = match mode {
-            Mode::Write(writer) => {
-                let note = transaction.prepare_cached(NOTE_COMMIT).await.map_err(failed)?;
-                transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await.map_err(failed)? > 0
-            }
-            _ => false,
-        };
-        Ok((value, Some((transaction, wrote))))
+        let Some(writer) = writer else { return Ok((value, Some((transaction, false)))) };
+        let note = transaction.prepare_cached(NOTE_COMMIT).await.map_err(failed)?;
+        let noted = transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await.map_err(failed)?;
+        Ok((value, Some((transaction, noted > 0))))
     }
 
     /// A connection, if one is free by then.
@@ -289,54 +276,37 @@ impl Postgres {
     /// do.
     async fn migrate(&self, make: bool) -> Result<()> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        let known = MIGRATIONS.len() as i64;
         let mut client = self.client(Instant::now() + PATIENCE).await?;
         match self.schema_of(&client).await? {
-            Some(found) if found == known => return Ok(()),
-            None if !make => return Err(StoreError::Missing(self.name.clone())),
+            found if found == MIGRATIONS.len() => return Ok(()),
+            0 if !make => return Err(StoreError::Missing(self.name.clone())),
             _ => (),
         }
         let transaction = client.transaction().await.map_err(failed)?;
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('schema of easy-invite', 0))";
         transaction.batch_execute(lock).await.map_err(failed)?;
         // Another daemon may have done it meanwhile.
-        let found = self.schema_of(transaction.client()).await?;
-        for migration in MIGRATIONS.iter().skip(found.unwrap_or(0).unsigned_abs() as usize) {
+        for migration in MIGRATIONS.iter().skip(self.schema_of(transaction.client()).await?) {
             transaction.batch_execute(migration).await.map_err(failed)?;
         }
-        let note = match found {
-            None => {
-                "CREATE TABLE easy_invite_schema (version BIGINT NOT NULL); INSERT INTO easy_invite_schema VALUES (0)"
-            }
-            Some(_) => "",
-        };
-        transaction.batch_execute(note).await.map_err(failed)?;
-        transaction.execute("UPDATE easy_invite_schema SET version = $1", &[&known]).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)
     }
 
-    /// How many migrations the database has seen; `None` if it has neither our tables nor others of
+    /// How many migrations the database has seen; 0 if it has neither our tables nor others of
     /// their names.
-    async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<Option<i64>> {
+    async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<usize> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         // Not to_regclass(): it may answer from a cache that does not know what another daemon has
         // just made.
-        let there = "SELECT count(*) FILTER (WHERE relname = 'easy_invite_schema') > 0, \
-             count(*) FILTER (WHERE relname = 'invite') > 0 FROM pg_class \
-             WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid)";
-        let there = client.query_one(there, &[]).await.map_err(failed)?;
-        match (there.try_get(0).map_err(failed)?, there.try_get(1).map_err(failed)?) {
-            (false, true) => Err(StoreError::Foreign(self.name.clone())),
-            (false, false) => Ok(None),
-            (true, _) => {
-                let version = client.query_one("SELECT version FROM easy_invite_schema", &[]).await.map_err(failed)?;
-                let (found, known) = (version.try_get(0).map_err(failed)?, MIGRATIONS.len() as i64);
-                match found {
-                    found if found > known => Err(StoreError::Newer { file: self.name.clone(), found, known }),
-                    found if found < 1 => Err(StoreError::UnknownSchema(self.name.clone(), found)),
-                    found => Ok(Some(found)),
-                }
-            }
+        let tables = "SELECT relname::text FROM pg_class \
+             WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid) ORDER BY relname";
+        match client.query(tables, &[]).await.map_err(failed)?.first().map(|row| row.try_get(0)).transpose() {
+            Ok(None) => return Ok(0),
+            Ok(Some("easy_invite_schema")) => (),
+            Ok(Some(_)) => return Err(StoreError::Foreign(self.name.clone())),
+            Err(error) => return Err(failed(error)),
         }
+        let schema = client.query_one("SELECT version FROM easy_invite_schema", &[]).await.map_err(failed)?;
+        known_schema(&self.name, schema.try_get(0).map_err(failed)?, MIGRATIONS.len())
     }
 }

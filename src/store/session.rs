@@ -13,7 +13,18 @@ use super::sqlite::statement as sqlite;
 /// Work to do in a session. It may run more than once, where a connection is lost.
 pub type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
 
-/// A connection to one of the engines, in a transaction if the work writes.
+/// What work does in its session.
+#[derive(Clone, Copy)]
+pub enum Mode {
+    /// It only reads.
+    Read,
+    /// It reads the store as it is at one moment, however long the work takes.
+    Snapshot,
+    /// It writes: all of it or nothing, durable when the caller hears of it.
+    Write,
+}
+
+/// A connection to one of the engines, in a transaction unless the work only reads.
 pub struct Session<'a> {
     /// The store, for people.
     pub name: &'a str,
@@ -29,7 +40,7 @@ pub enum Engine<'a> {
 impl Session<'_> {
     /// Runs a statement and returns its rows. `$1` stands for the first value. SQLite takes the
     /// numbers in the order in which they first appear, so they have to ascend.
-    pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+    pub async fn rows(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match &mut self.engine {
             Engine::Sqlite(connection) => {
                 sqlite::query(connection, sql, values).map_err(|error| sqlite::explain(self.name, &error))
@@ -61,9 +72,20 @@ impl Session<'_> {
         }
     }
 
-    /// The only row of a result, if there is one.
-    pub async fn query_one(&mut self, sql: &str, values: &[Value]) -> Result<Option<Row>> {
-        Ok(self.query(sql, values).await?.pop())
+    /// What `parse` makes of the rows of a statement.
+    pub async fn query<T>(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        parse: impl Fn(&Row) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>> {
+        let corrupt = |Malformed(text)| StoreError::Corrupt(self.name.to_owned(), text);
+        self.rows(sql, values).await?.iter().map(parse).collect::<Result<_, _>>().map_err(corrupt)
+    }
+
+    /// Whether a statement has a row.
+    pub async fn exists(&mut self, sql: &str, values: &[Value]) -> Result<bool> {
+        Ok(!self.rows(sql, values).await?.is_empty())
     }
 
     /// Lets nobody else lock the same name until this transaction ends. SQLite has one writer at a
@@ -73,11 +95,5 @@ impl Session<'_> {
             self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()]).await?;
         }
         Ok(())
-    }
-
-    /// What `parse` makes of the rows of a result.
-    pub fn read<T>(&self, rows: Vec<Row>, parse: impl Fn(&Row) -> Result<T, Malformed>) -> Result<Vec<T>> {
-        let corrupt = |Malformed(text)| StoreError::Corrupt(self.name.to_owned(), text);
-        rows.iter().map(parse).collect::<Result<_, _>>().map_err(corrupt)
     }
 }

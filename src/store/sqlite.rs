@@ -8,17 +8,19 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::executor::block_on;
+use futures::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
 use statement::explain;
 use thread::SqliteThread;
 
-use super::error::{Result, StoreError};
-use super::session::{Engine, Session, Work};
+use super::error::{Result, StoreError, known_schema};
+use super::row::Row;
+use super::session::{Mode, Session, Work};
 use crate::files::{FileError, Folder, with_ending};
 use crate::texts::printable;
 
@@ -39,10 +41,15 @@ const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 64;
 
-/// After how many pages of 4 KiB in the log the writer itself copies the rest into the file, so
-/// that the log starts anew. A log of this size is read within hundredths of a second after a
-/// crash.
-const LOG_PAGES: u32 = 4000;
+/// What every connection begins with. Anything less than `synchronous = FULL` may lose the last
+/// commits in WAL mode when the power fails. `secure_delete` overwrites erased rows.
+///
+/// When the log has 4000 pages of 4 KiB, the writer itself copies the rest into the file, so that
+/// the log starts anew. A log of this size is read within hundredths of a second after a crash. One
+/// that grew during a long read becomes as small again.
+const PREPARE_CONNECTION: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; \
+     PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 16384000";
 
 /// The page cache of the writer in KiB. With ten million invites, the inner pages of the index of
 /// token hashes, which every insert walks through, take about as much.
@@ -57,7 +64,6 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// A store in an SQLite file.
 #[derive(Clone)]
 pub struct Sqlite {
-    file: String,
     writer: SqliteThread,
     reader: SqliteThread,
 }
@@ -74,7 +80,6 @@ impl Sqlite {
             Ok(Sqlite {
                 writer: SqliteThread::writer(connection, connect(path, file)?, file)?,
                 reader: SqliteThread::reader(reading, file)?,
-                file: file.to_owned(),
             })
         })
     }
@@ -93,65 +98,46 @@ impl Sqlite {
             let connection = connection.map_err(|error| explain(file, &error))?;
             schema_of(&connection, file)?;
             let reader = SqliteThread::reader(connection, file)?;
-            Ok(Sqlite { writer: reader.clone(), reader, file: file.to_owned() })
+            Ok(Sqlite { writer: reader.clone(), reader })
         })
     }
 
-    pub async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.run_on(&self.writer, work).await
-    }
-
-    pub async fn read<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        self.run_on(&self.reader, work).await
-    }
-
-    /// Other reads of this process wait meanwhile. Only the command line uses it.
-    pub async fn snapshot<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
-        let file = self.file.clone();
-        self.reader
-            .run(move |connection| {
-                let run = |connection: &Connection, sql| {
-                    connection.execute_batch(sql).map_err(|error| explain(&file, &error))
-                };
-                run(connection, "BEGIN")?;
-                let result = block_on(work(&mut Session { name: &file, engine: Engine::Sqlite(connection) }));
-                run(connection, "ROLLBACK")?; // nothing was written
-                result
-            })
-            .await
+    pub async fn run<T: Send + 'static>(&self, mode: Mode, work: Work<T>) -> Result<T> {
+        match mode {
+            Mode::Read => self.reader.run(work).await,
+            Mode::Write => self.writer.run(work).await,
+            // Other reads of this process wait meanwhile. Only the command line uses it.
+            Mode::Snapshot => {
+                self.reader.run(Arc::new(move |session| in_snapshot(session, work.clone()).boxed())).await
+            }
+        }
     }
 
     /// Empties the write-ahead log into the file, so that the log has no erased text any more.
     pub async fn empty_log(&self) -> Result<()> {
-        let file = self.file.clone();
-        let empty = "PRAGMA wal_checkpoint(TRUNCATE)";
         // The reader is in no transaction.
-        self.reader
-            .run(move |connection: &mut Connection| {
-                let since = Instant::now();
-                loop {
-                    let busy: bool =
-                        connection.query_row(empty, [], |row| row.get(0)).map_err(|error| explain(&file, &error))?;
-                    if !busy {
-                        return Ok(());
-                    }
-                    if since.elapsed() > BUSY_TIMEOUT {
-                        return Err(StoreError::Locked(file.clone()));
-                    }
-                    // SQLite does not wait for another connection that checkpoints.
-                    std::thread::sleep(BUSY_PAUSE);
-                }
-            })
-            .await
+        self.reader.run(Arc::new(|session| empty_log(session).boxed())).await
     }
+}
 
-    /// Blocks the thread while the work waits: the thread has nothing else to do.
-    async fn run_on<T: Send + 'static>(&self, thread: &SqliteThread, work: Work<T>) -> Result<T> {
-        let file = self.file.clone();
-        thread
-            .run(move |connection| block_on(work(&mut Session { name: &file, engine: Engine::Sqlite(connection) })))
-            .await
+async fn in_snapshot<T>(session: &mut Session<'_>, work: Work<T>) -> Result<T> {
+    session.execute("BEGIN", &[]).await?;
+    let result = work(session).await;
+    session.execute("ROLLBACK", &[]).await?; // nothing was written
+    result
+}
+
+async fn empty_log(session: &mut Session<'_>) -> Result<()> {
+    let since = Instant::now();
+    let is_busy = |row: &Row| Ok(row.count::<u8>(0)? != 0);
+    while session.query("PRAGMA wal_checkpoint(TRUNCATE)", &[], is_busy).await? != [false] {
+        if since.elapsed() > BUSY_TIMEOUT {
+            return Err(StoreError::Locked(session.name.to_owned()));
+        }
+        // SQLite does not wait for another connection that checkpoints.
+        std::thread::sleep(BUSY_PAUSE);
     }
+    Ok(())
 }
 
 /// Opens the file at a path as the owner of its folder. `open` gets the path without links, and the
@@ -215,22 +201,13 @@ fn connect(path: &Path, file: &str) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
     // Before WAL mode is set, which changes the file: it has to be ours.
     schema_of(&connection, file)?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).map_err(explained)?;
-    // Anything less may lose the last commits in WAL mode when the power fails.
-    connection.pragma_update(None, "synchronous", "FULL").map_err(explained)?;
-    connection.pragma_update(None, "foreign_keys", true).map_err(explained)?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(())).map_err(explained)?;
-    // A log that grew during a long read becomes small again.
-    let log_bytes = i64::from(LOG_PAGES) * 4096;
-    connection.pragma_update_and_check(None, "journal_size_limit", log_bytes, |_| Ok(())).map_err(explained)?;
-    // Erased rows are overwritten.
-    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(explained)?;
+    connection.execute_batch(PREPARE_CONNECTION).map_err(explained)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
 /// How many migrations a file has seen: a store that this version knows, or an empty file.
-fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
+fn schema_of(connection: &Connection, file: &str) -> Result<usize> {
     let explained = |error: rusqlite::Error| explain(file, &error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explained);
     let found = pragma("user_version")?;
@@ -239,47 +216,36 @@ fn schema_of(connection: &Connection, file: &str) -> Result<i64> {
     if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
         return Err(StoreError::Foreign(file.to_owned()));
     }
-    let known = MIGRATIONS.len() as i64;
-    match found {
-        0 if tables == 0 => Ok(0),
-        found if found > known => Err(StoreError::Newer { file: file.to_owned(), found, known }),
-        found if found < 1 => Err(StoreError::UnknownSchema(file.to_owned(), found)),
-        found => Ok(found),
-    }
+    if (found, tables) == (0, 0) { Ok(0) } else { known_schema(file, found, MIGRATIONS.len()) }
 }
 
 /// Brings the schema up to date, all of it or nothing. Takes no lock where there is nothing to do.
 fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
     let explained = |error: rusqlite::Error| explain(file, &error);
-    let known = MIGRATIONS.len() as i64;
-    if schema_of(connection, file)? == known {
+    if schema_of(connection, file)? == MIGRATIONS.len() {
         return Ok(());
     }
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explained)?;
     // Another process may have done it meanwhile.
-    let found = schema_of(&transaction, file)?;
-    for migration in MIGRATIONS.iter().skip(found.unsigned_abs() as usize) {
+    for migration in MIGRATIONS.iter().skip(schema_of(&transaction, file)?) {
         transaction.execute_batch(migration).map_err(explained)?;
     }
-    if found < known {
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(explained)?;
-        transaction.pragma_update(None, "user_version", known).map_err(explained)?;
-    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(explained)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(explained)?;
     transaction.commit().map_err(explained)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::future::ready;
 
-    use futures::FutureExt;
     use jid::{BareJid, DomainPart};
     use jiff::Timestamp;
 
     use super::super::statements::{self, Filter};
-    use super::statement::execute;
     use super::*;
+    use crate::store::session::Engine;
 
     /// How many steps of SQLite's virtual machine a statement may take: a tenth of what a look at
     /// every invite takes.
@@ -293,37 +259,37 @@ mod tests {
              INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at) \
              SELECT printf('%012d', n), randomblob(32), 'account', 'example.org', \
                  iif(n = 1, 'bob@example.org', 'alice@example.org'), 'user', '[]', '[]', 1, n FROM number";
-        let filled = sqlite.writer.run(move |connection| Ok(execute(connection, fill, &[]).unwrap())).await;
+        let filled = sqlite.writer.run(Arc::new(move |session| session.execute(fill, &[]).boxed())).await;
         assert_eq!(filled, Ok(20_000));
-        let limited = |connection: &mut Connection| {
-            let mut steps = 0;
-            connection
-                .progress_handler(
-                    1000,
-                    Some(move || {
-                        steps += 1000;
-                        steps > STEPS
-                    }),
-                )
-                .unwrap();
-            Ok(())
+        let limit = async || {
+            let limited: Work<()> = Arc::new(|session| {
+                let Engine::Sqlite(connection) = &mut session.engine else { unreachable!() };
+                let mut steps = 0;
+                let too_many = move || {
+                    steps += 1000;
+                    steps > STEPS
+                };
+                connection.progress_handler(1000, Some(too_many)).unwrap();
+                ready(Ok(())).boxed()
+            });
+            sqlite.reader.run(limited).await.unwrap();
         };
         let (host, bob) =
             (DomainPart::new("example.org").unwrap().into_owned(), BareJid::new("bob@example.org").unwrap());
         let now = Timestamp::UNIX_EPOCH;
 
-        sqlite.reader.run(limited).await.unwrap();
+        limit().await;
         let hooks = vec![(host.clone(), "a server".to_owned())];
-        let open = sqlite.read(Arc::new(move |session: &mut Session<'_>| {
+        let open = sqlite.reader.run(Arc::new(move |session: &mut Session<'_>| {
             statements::reserved_until(session, now, now, hooks.clone(), 100).boxed()
         }));
         assert_eq!(open.await.map(|open| open.len()), Ok(0));
 
-        sqlite.reader.run(limited).await.unwrap();
+        limit().await;
         let filter = Filter { host: Some(host), inviter: Some(bob), state: None };
-        let of_bob = sqlite.read(Arc::new(move |session: &mut Session<'_>| {
-            statements::list(session, filter.clone(), 50, now).boxed()
-        }));
+        let of_bob = sqlite
+            .reader
+            .run(Arc::new(move |session: &mut Session<'_>| statements::list(session, filter.clone(), 50, now).boxed()));
         assert_eq!(of_bob.await.map(|invites| invites.len()), Ok(1));
     }
 }

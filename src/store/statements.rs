@@ -1,6 +1,5 @@
 //! What is done with invites, statement by statement: one text for both engines. Work that writes
-//! runs in one transaction. It may run again when a connection was lost and nobody knows whether it
-//! was committed, so doing it twice changes nothing.
+//! runs in one transaction. It may run again if that came to nothing.
 //!
 //! PostgreSQL runs this at READ COMMITTED. Transactions that must not run at the same time are kept
 //! apart by a row that both change (a use is taken by the UPDATE that proves that one is left), or
@@ -21,4 +20,4 @@ pub use invite_use::{
     used_under,
 };
 pub use taken::take_rows;
-pub use whole::{Contents, contents, is_empty, unsafe_settings, verify};
+pub use whole::{Contents, contents, unsafe_settings, verify};

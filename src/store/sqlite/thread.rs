@@ -6,9 +6,11 @@
 //! runs once more in its own. Savepoints would cost all others a copy of every page that they
 //! change.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use futures::executor::block_on;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -16,7 +18,8 @@ use tokio::time::sleep_until;
 use super::checkpointer::Checkpointer;
 use super::statement::{execute, explain};
 use crate::store::deadline::begin_by;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
+use crate::store::session::{Engine, Session, Work};
 
 /// How many jobs may wait before callers have to wait to add one.
 const WAITING_JOBS: usize = 1024;
@@ -26,43 +29,40 @@ const GROUP: usize = 512;
 
 /// Work for the connection, and a caller who waits for it.
 trait Job: Send {
-    /// Does the work, possibly for the second time.
-    fn run(&mut self, connection: &mut Connection);
-
-    /// Whether the work failed, so that its changes must not be kept.
-    fn has_failed(&self) -> bool;
+    /// Does the work, possibly for the second time. Returns whether it failed, so that its changes
+    /// must not be kept.
+    fn run(&mut self, connection: &mut Connection, file: &str) -> bool;
 
     /// Tells the caller the result, once the transaction is committed (`Ok`) or lost (`Err`).
-    fn report(self: Box<Self>, committed: Result<(), StoreError>);
+    fn report(self: Box<Self>, committed: Result<()>);
 }
 
 /// Jobs that share a transaction.
 type Group = Vec<Box<dyn Job>>;
 
-struct Task<T, W> {
-    /// Work that has not begun. The caller takes it back when that takes too long.
-    offered: Arc<Mutex<Option<W>>>,
-    begun: Option<W>,
-    result: Option<Result<T, StoreError>>,
-    caller: oneshot::Sender<Result<T, StoreError>>,
-    file: String,
+struct Task<T> {
+    work: Work<T>,
+    /// The work has begun, or the caller, who waited too long for that, has taken it back.
+    taken: Arc<AtomicBool>,
+    result: Option<Result<T>>,
+    caller: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, W: Fn(&mut Connection) -> Result<T, StoreError> + Send> Job for Task<T, W> {
-    fn run(&mut self, connection: &mut Connection) {
-        self.begun = self.begun.take().or_else(|| take(&self.offered));
-        self.result = self.begun.as_ref().map(|work| work(connection));
-    }
-
-    fn has_failed(&self) -> bool {
+impl<T: Send> Job for Task<T> {
+    fn run(&mut self, connection: &mut Connection, file: &str) -> bool {
+        if self.result.is_some() || !self.taken.swap(true, Ordering::Relaxed) {
+            // Blocks the thread while the work waits: the thread has nothing else to do.
+            let mut session = Session { name: file, engine: Engine::Sqlite(connection) };
+            self.result = Some(block_on((self.work)(&mut session)));
+        }
         matches!(self.result, Some(Err(_)))
     }
 
-    fn report(self: Box<Self>, committed: Result<(), StoreError>) {
-        let not_run = StoreError::Other(self.file, "the work was not done".to_owned());
-        // The caller may be gone; the work is done all the same.
-        let result = self.result.unwrap_or(Err(not_run));
-        drop(self.caller.send(committed.and(result)));
+    fn report(self: Box<Self>, committed: Result<()>) {
+        if let Some(result) = committed.err().map(Err).or(self.result) {
+            // The caller may be gone; the work is done all the same.
+            drop(self.caller.send(result));
+        }
     }
 }
 
@@ -87,13 +87,13 @@ impl Drop for Ended {
 
 impl SqliteThread {
     /// Starts a thread that reads.
-    pub fn reader(connection: Connection, file: &str) -> Result<Self, StoreError> {
-        Self::start("store-reader", file, move |jobs, _| read_until_closed(connection, jobs))
+    pub fn reader(connection: Connection, file: &str) -> Result<Self> {
+        Self::start("store-reader", file, move |jobs, file| read_until_closed(connection, jobs, file))
     }
 
     /// Starts a thread that writes: its jobs share transactions. `beside` is another connection to
     /// the file.
-    pub fn writer(connection: Connection, beside: Connection, file: &str) -> Result<Self, StoreError> {
+    pub fn writer(connection: Connection, beside: Connection, file: &str) -> Result<Self> {
         let checkpointer = Checkpointer::start(beside, file.to_owned());
         let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(file.to_owned(), error.to_string()))?;
         Self::start("store-writer", file, move |jobs, file| write_until_closed(connection, &checkpointer, jobs, file))
@@ -103,7 +103,7 @@ impl SqliteThread {
         name: &str,
         file: &str,
         until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &str) + Send + 'static,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self> {
         let (sender, receiver) = mpsc::channel(WAITING_JOBS);
         let (file, thread_file) = (file.to_owned(), file.to_owned());
         let thread = thread::Builder::new()
@@ -114,13 +114,10 @@ impl SqliteThread {
     }
 
     /// Runs `work` on the thread, and returns its result once that is durable.
-    pub async fn run<T: Send + 'static>(
-        &self,
-        work: impl Fn(&mut Connection) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    pub async fn run<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (caller, mut answer) = oneshot::channel();
-        let offered = Arc::new(Mutex::new(Some(work)));
-        let job = Task { offered: offered.clone(), begun: None, result: None, caller, file: self.file.clone() };
+        let taken = Arc::new(AtomicBool::new(false));
+        let job = Task { work, taken: taken.clone(), result: None, caller };
         let stopped = || StoreError::Other(self.file.clone(), "its thread has stopped".to_owned());
         let done = async {
             self.jobs.send(Box::new(job)).await.map_err(|_| stopped())?;
@@ -132,15 +129,12 @@ impl SqliteThread {
             done = done => return done,
             () = sleep_until(begin_by) => (),
         }
-        match take(&offered) {
-            Some(_) => Err(StoreError::Late(self.file.clone())),
-            None => answer.await.map_err(|_| stopped())?,
+        if taken.swap(true, Ordering::Relaxed) {
+            answer.await.map_err(|_| stopped())?
+        } else {
+            Err(StoreError::Late(self.file.clone()))
         }
     }
-}
-
-fn take<W>(offered: &Mutex<Option<W>>) -> Option<W> {
-    offered.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn write_until_closed(
@@ -151,12 +145,12 @@ fn write_until_closed(
 ) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
-        let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
+        let committed = commit(&mut connection, file, &mut group, &mut |group| group.extend(jobs.try_recv()));
         if committed == Ok(Committed::Nothing) && group.len() > 1 {
             let mut rest = group.into_iter();
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
-                let committed = commit(&mut connection, &mut alone, &mut |_| ());
+                let committed = commit(&mut connection, file, &mut alone, &mut |_| ());
                 // What keeps this job from being committed keeps the others, too. They do not each
                 // wait for a lock.
                 if committed.is_err() {
@@ -194,14 +188,14 @@ enum Committed {
 /// `more` may add some.
 fn commit(
     connection: &mut Connection,
+    file: &str,
     group: &mut Group,
     more: &mut dyn FnMut(&mut Group),
 ) -> rusqlite::Result<Committed> {
     execute(connection, "BEGIN IMMEDIATE", &[])?;
     let mut done = 0;
     while let Some(job) = group.get_mut(done) {
-        job.run(connection);
-        if job.has_failed() {
+        if job.run(connection, file) {
             // Some errors, such as a full disk, end the transaction.
             if !connection.is_autocommit() {
                 execute(connection, "ROLLBACK", &[])?;
@@ -220,9 +214,9 @@ fn commit(
     committed.map(|_| Committed::All)
 }
 
-fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, file: &str) {
     while let Some(mut job) = jobs.blocking_recv() {
-        job.run(&mut connection);
+        job.run(&mut connection, file);
         job.report(Ok(()));
     }
 }

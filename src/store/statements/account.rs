@@ -31,13 +31,12 @@ const FORGOTTEN: &str = "forgotten.invalid";
 
 pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
     let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";
-    let rows = session.query(sql, &[id.as_str().into(), limit.into()]).await?;
-    session.read(rows, |row| Ok((row.required(0, jid_of)?, row.since(1)?)))
+    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.required(0, jid_of)?, row.since(1)?))).await
 }
 
 pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Result<Option<Timestamp>> {
-    let rows = session.query("SELECT registered_at FROM account WHERE jid = $1", &[account.as_str().into()]).await?;
-    Ok(session.read(rows, |row| row.since(0))?.pop())
+    let sql = "SELECT registered_at FROM account WHERE jid = $1";
+    Ok(session.query(sql, &[account.as_str().into()], |row| row.since(0)).await?.pop())
 }
 
 pub async fn account_deleted(
@@ -75,8 +74,7 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
     // An open use still needs the names. It has to be settled first.
     let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
-    let rows = session.query(open, &[jid(), jid()]).await?;
-    let open = session.read(rows, |row| row.count::<u64>(0))?.into_iter().sum();
+    let open = session.query(open, &[jid(), jid()], |row| row.count::<u64>(0)).await?.into_iter().sum();
     if open > 0 {
         return Ok(Forgotten { open, ..Forgotten::default() });
     }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::invite::reserving_invite;
 use super::invite_use::reserved_for;
 use crate::invite::{Invite, InviteType};
-use crate::store::error::{Result, StoreError};
+use crate::store::error::Result;
 use crate::store::row::Value;
 use crate::store::session::Session;
 
@@ -53,13 +53,6 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     if let Some(inviter) = limited {
         session.lock(&format!("invites of {inviter}")).await?;
     }
-    // When this runs again, the invite may be there already, and must not stand in its own way.
-    let kept = "SELECT 1 FROM invite WHERE id = $1 AND token_hash = $2";
-    let kept_values = [invite.id.as_str().into(), Value::Bytes(invite.token_hash.0.into())];
-    let may_be_refused = reserved.is_some() || limited.is_some();
-    if may_be_refused && session.query_one(kept, &kept_values).await?.is_some() {
-        return Ok(Insertion::Kept);
-    }
     if let Some(account) = &reserved
         && reserving_invite(session, account, None, now).await?
     {
@@ -77,11 +70,10 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     }
     let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
          max_uses, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING";
-    let [id, token_hash] = kept_values;
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let values = [
-        id.clone(),
-        token_hash.clone(),
+        invite.id.as_str().into(),
+        Value::Bytes(invite.token_hash.0.into()),
         invite.invite_type.as_str().into(),
         invite.host.as_str().into(),
         invite.username.as_ref().map(|node| node.as_str()).into(),
@@ -94,10 +86,7 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
         invite.created_at.into(),
         invite.expires_at.into(),
     ];
-    // Nothing is inserted if the first try was committed only now.
-    if session.execute(sql, &values).await? == 0 && session.query_one(kept, &[id, token_hash]).await?.is_none() {
-        return Err(StoreError::Other(session.name.to_owned(), format!("there is another invite {}", invite.id)));
-    }
+    session.execute(sql, &values).await?;
     Ok(Insertion::Kept)
 }
 
@@ -114,8 +103,8 @@ async fn over_quota(
         // there is room for one.
         let sql = "SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
                    ORDER BY created_at DESC LIMIT $3";
-        let rows = session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()]).await?;
-        let made = session.read(rows, |row| row.since(0))?;
+        let made =
+            session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()], |row| row.since(0)).await?;
         if made.len() >= per_day as usize {
             let again_at = made.last().map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
             return Ok(Some(Insertion::TooManyToday { again_at }));
@@ -129,8 +118,9 @@ async fn over_quota(
             "SELECT count(*), min(expires_at) FROM ( \
              {pending_of} AND expires_at > $2 UNION ALL {pending_of} AND expires_at IS NULL) AS pending"
         );
-        let rows = session.query(&sql, &[inviter.as_str().into(), now.into()]).await?;
-        let counted = session.read(rows, |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))?;
+        let counted = session
+            .query(&sql, &[inviter.as_str().into(), now.into()], |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))
+            .await?;
         if let Some((_, again_at)) = counted.into_iter().find(|(count, _)| *count >= u64::from(pending)) {
             return Ok(Some(Insertion::TooManyPending { again_at }));
         }
@@ -142,8 +132,8 @@ async fn over_quota(
 /// exists.
 async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
     let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
-    Ok(!reserved_for(session, account.clone()).await?.is_empty()
-        || session.query_one(sql, &[account.as_str().into(), now.into()]).await?.is_some())
+    Ok(session.exists(sql, &[account.as_str().into(), now.into()]).await?
+        || !reserved_for(session, account.clone()).await?.is_empty())
 }
 
 fn json(list: &[String]) -> Value {

@@ -56,18 +56,12 @@ pub fn jid_of(text: &str) -> Option<BareJid> {
 
 pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Invite>> {
     let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE token_hash = $1");
-    let rows = session.query(&sql, &[Value::Bytes(token_hash.0.into())]).await?;
-    Ok(session.read(rows, invite_of)?.pop())
+    Ok(session.query(&sql, &[Value::Bytes(token_hash.0.into())], invite_of).await?.pop())
 }
 
 pub async fn find_by_id(session: &mut Session<'_>, id: InviteId) -> Result<Option<Invite>> {
-    by_id(session, &id).await
-}
-
-pub async fn by_id(session: &mut Session<'_>, id: &InviteId) -> Result<Option<Invite>> {
     let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id = $1");
-    let rows = session.query(&sql, &[id.as_str().into()]).await?;
-    Ok(session.read(rows, invite_of)?.pop())
+    Ok(session.query(&sql, &[id.as_str().into()], invite_of).await?.pop())
 }
 
 pub async fn username_reserved(session: &mut Session<'_>, account: BareJid, now: Timestamp) -> Result<bool> {
@@ -91,7 +85,7 @@ pub async fn reserving_invite(
         account.node().map(|node| node.as_str()).into(),
         except.map_or("", InviteId::as_str).into(),
     ];
-    Ok(session.query_one(&sql, &values).await?.is_some())
+    session.exists(&sql, &values).await
 }
 
 pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
@@ -116,8 +110,7 @@ async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
              UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts \
              WHERE host IS NOT NULL) \
          SELECT host FROM hosts WHERE host IS NOT NULL";
-    let rows = session.query(sql, &[]).await?;
-    session.read(rows, |row| row.required(0, host_of))
+    session.query(sql, &[], |row| row.required(0, host_of)).await
 }
 
 async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
@@ -147,14 +140,13 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
         "SELECT {INVITE_COLUMNS} FROM invite WHERE {} ORDER BY created_at DESC, id LIMIT {limit}",
         conditions.join(" AND ")
     );
-    let rows = session.query(&sql, &values).await?;
-    session.read(rows, invite_of)
+    session.query(&sql, &values, invite_of).await
 }
 
 pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
     let sql = "UPDATE invite SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL";
     session.execute(sql, &[now.into(), id.as_str().into()]).await?;
-    by_id(session, &id).await
+    find_by_id(session, id).await
 }
 
 pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp) -> Result<u64> {

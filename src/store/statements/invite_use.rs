@@ -3,10 +3,10 @@
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
-use super::invite::{INVITE_COLUMNS, by_id, invite_of, jid_of, reserving_invite};
+use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, jid_of, reserving_invite};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::store::error::Result;
-use crate::store::row::Value;
+use crate::store::row::{Row, Value};
 use crate::store::session::Session;
 
 /// What came of reserving a use.
@@ -59,7 +59,7 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
         session.execute(sql, &values).await?;
         return Ok(Claim::Reserved);
     }
-    match by_id(session, &wanted.invite).await? {
+    match find_by_id(session, wanted.invite.clone()).await? {
         Some(invite) if invite.revoked_at.is_none() => (),
         _ => return Ok(Claim::Gone),
     }
@@ -70,20 +70,16 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
 pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJid) -> Result<bool> {
     let sql = "SELECT 1 FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE invite = $1 AND account = $2 AND redeemed_at IS NOT NULL AND revoked_at IS NULL LIMIT 1";
-    Ok(session.query_one(sql, &[id.as_str().into(), account.as_str().into()]).await?.is_some())
+    session.exists(sql, &[id.as_str().into(), account.as_str().into()]).await
 }
 
 pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
-    let Some((used, invite)) =
-        reservations(session, "invite_use.id = $1", &[reservation.as_str().into()], 1).await?.pop()
-    else {
-        return Ok(None);
-    };
     let sql = "UPDATE invite_use SET redeemed_at = $1 WHERE id = $2 AND redeemed_at IS NULL";
-    if session.execute(sql, &[now.into(), reservation.as_str().into()]).await? == 0 {
-        // Another caller was quicker: it is redeemed, or has just been given back.
-        let still = session.query_one("SELECT 1 FROM invite_use WHERE id = $1", &[reservation.as_str().into()]).await?;
-        return Ok(still.map(|_| (used, false)));
+    let redeemed = session.execute(sql, &[now.into(), reservation.as_str().into()]).await? > 0;
+    let found = reservations(session, "invite_use.id = $1", &[reservation.as_str().into()], 1).await?.pop();
+    let Some((used, invite)) = found else { return Ok(None) };
+    if !redeemed {
+        return Ok(Some((used, false)));
     }
     // The clock may have been set back since the last use.
     let sql = "UPDATE invite SET uses = uses + 1, \
@@ -115,8 +111,7 @@ pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Res
 /// Gives back the reserved uses under a condition, and returns how many.
 async fn give_back(session: &mut Session<'_>, condition: &str, value: Value) -> Result<u64> {
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
-    let rows = session.query(&sql, &[value]).await?;
-    let invites = session.read(rows, |row| row.text(0))?;
+    let invites = session.query(&sql, &[value], |row| row.text(0)).await?;
     for invite in &invites {
         session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
     }
@@ -153,7 +148,7 @@ pub async fn reserved_until(
          ORDER BY row_number() OVER (PARTITION BY host ORDER BY turn, reserved_at, invite_use.id), reserved_at",
         pairs.join(", ")
     );
-    let uses = uses_from(session, table, &condition, &values, limit).await?;
+    let uses = uses(session, table, &condition, &values, limit).await?;
     Ok(uses.into_iter().map(|(reserved, _)| reserved).collect())
 }
 
@@ -169,7 +164,8 @@ pub async fn used_under(
     prefix: String,
 ) -> Result<Option<((Use, Invite), bool)>> {
     let condition = "invite_use.invite = $1 AND account = $2 ORDER BY reserved_at DESC";
-    let uses = uses(session, condition, &[id.as_str().into(), account.as_str().into()], CONTENDED).await?;
+    let uses =
+        uses(session, "invite_use", condition, &[id.as_str().into(), account.as_str().into()], CONTENDED).await?;
     Ok(uses.into_iter().find(|((used, _), _)| used.id.starts_with(&prefix)))
 }
 
@@ -180,21 +176,12 @@ async fn reservations(
     values: &[Value],
     limit: u32,
 ) -> Result<Vec<(Use, Invite)>> {
-    Ok(uses(session, condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
+    Ok(uses(session, "invite_use", condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
 }
 
-/// Uses with their invites, and whether they are redeemed, under a condition.
+/// Uses with their invites, and whether they are redeemed, under a condition. The table has the
+/// columns of `invite_use`.
 async fn uses(
-    session: &mut Session<'_>,
-    condition: &str,
-    values: &[Value],
-    limit: u32,
-) -> Result<Vec<((Use, Invite), bool)>> {
-    uses_from(session, "invite_use", condition, values, limit).await
-}
-
-/// As [`uses`], from a table with the columns of `invite_use`.
-async fn uses_from(
     session: &mut Session<'_>,
     table: &str,
     condition: &str,
@@ -207,8 +194,7 @@ async fn uses_from(
         "SELECT {INVITE_COLUMNS}, invite_use.id, purpose, account, server, reserved_at, redeemed_at \
          FROM {table} CROSS JOIN invite WHERE invite.id = invite_use.invite AND {condition} LIMIT {limit}"
     );
-    let rows = session.query(&sql, values).await?;
-    session.read(rows, |row| {
+    let read = |row: &Row| {
         let invite = invite_of(row)?;
         let used = Use {
             id: row.text(15)?,
@@ -219,5 +205,6 @@ async fn uses_from(
             reserved_at: row.since(19)?,
         };
         Ok(((used, invite), row.instant(20)?.is_some()))
-    })
+    };
+    session.query(&sql, values, read).await
 }

@@ -26,16 +26,10 @@ impl fmt::Display for Contents {
     }
 }
 
-pub async fn is_empty(session: &mut Session<'_>) -> Result<bool> {
-    let sql = "SELECT 1 FROM invite UNION ALL SELECT 1 FROM account LIMIT 1";
-    Ok(session.query_one(sql, &[]).await?.is_none())
-}
-
 pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
     let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account)";
-    let rows = session.query(sql, &[]).await?;
     let read = |row: &Row| Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)? });
-    Ok(session.read(rows, read)?.pop().unwrap_or_default())
+    Ok(session.query(sql, &[], read).await?.pop().unwrap_or_default())
 }
 
 pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
@@ -44,17 +38,15 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
     }
     let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
          ORDER BY name";
-    let rows = session.query(sql, &[]).await?;
-    session.read(rows, |row| row.text(0))
+    session.query(sql, &[], |row| row.text(0)).await
 }
 
 /// Whether the file is intact, and the counters of every invite agree with its uses.
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
     if let Engine::Sqlite(_) = session.engine {
-        let rows = session.query("PRAGMA integrity_check(1)", &[]).await?;
-        let problem = session.read(rows, |row| row.text(0))?.into_iter().find(|verdict| verdict != "ok");
-        if let Some(problem) = problem {
+        let verdicts = session.query("PRAGMA integrity_check(1)", &[], |row| row.text(0)).await?;
+        if let Some(problem) = verdicts.into_iter().find(|verdict| verdict != "ok") {
             return corrupt(session, problem);
         }
     }
@@ -64,8 +56,7 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
              uses <> (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)) \
          UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite \
          WHERE invite.id = invite_use.invite AND taken = 0 LIMIT 1";
-    let rows = session.query(sql, &[]).await?;
-    match session.read(rows, |row| row.text(0))?.pop() {
+    match session.query(sql, &[], |row| row.text(0)).await?.pop() {
         Some(id) => corrupt(session, format!("the uses of invite {id} are not as many as were counted")),
         None => Ok(()),
     }
