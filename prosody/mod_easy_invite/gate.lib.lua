@@ -68,10 +68,10 @@ local function call(handler, answer)
 end
 
 local function conclude(id, answer)
-	local take = open_questions[id].take;
+	local question = open_questions[id];
 	open_questions[id] = nil;
 	log_changes(answer);
-	call(take, answer);
+	if question then call(question.take, answer); end -- another handler may have ended it
 end
 
 local function give_up(time) -- the questions whose deadline has come by then
