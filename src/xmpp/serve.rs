@@ -26,7 +26,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType};
 use super::hook::Asked;
 use super::in_flight::{FROM_HOST, FROM_USERS, InFlight, Sender};
 use super::router::Router;
-use super::stanza::{ErrorAnswer, Request, Stanza, element, error, error_in, error_reply, ns, reply, with};
+use super::stanza::{ErrorAnswer, Request, Stanza, element, error_in, error_reply, ns, reply, with};
 use super::wire::{Progress, Received, Wire};
 use crate::chat_server::{Question, Questions};
 use crate::store::begun_by;
@@ -221,9 +221,6 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
     /// Begins to answer a stanza. An answer of the hook goes to the asker, and needs none itself.
     fn begin(&mut self, stanza: Stanza) -> Option<BoxFuture<'static, Answered>> {
         let at_once = |replies: Vec<Element>| Some(ready((replies, None)).boxed());
-        let refuse = |stanza: &Element, condition, text: &str| {
-            at_once(error_reply(stanza, error(ErrorType::Modify, condition, text)).into_iter().collect())
-        };
         match stanza {
             Stanza::Request(request) => Some(self.begin_request(request)),
             Stanza::Answer { from, id, outcome } => {
@@ -231,13 +228,9 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
                 None
             }
             Stanza::Presence(presence) => at_once(self.router.presence(&presence)),
-            Stanza::Refused(stanza, why) => {
-                tracing::debug!(from = stanza.attr("from"), why, "a stanza was refused");
-                refuse(&stanza, DefinedCondition::PolicyViolation, &format!("This stanza is {why}"))
-            }
-            Stanza::Bad(stanza) => {
-                let text = "An IQ has a type, and a request has exactly one payload";
-                refuse(&stanza, DefinedCondition::BadRequest, text)
+            Stanza::Bad(stanza, error) => {
+                tracing::debug!(from = stanza.attr("from"), ?error, "a stanza was refused");
+                at_once(error_reply(&stanza, error).into_iter().collect())
             }
             Stanza::Other => None,
         }

@@ -96,10 +96,9 @@ pub enum Stanza {
     },
     /// A presence.
     Presence(Box<Element>),
-    /// A malformed IQ, to be answered with an error.
-    Bad(Box<Element>),
-    /// What is left of a stanza that was out of bounds, and why it was refused.
-    Refused(Box<Element>, String),
+    /// A stanza to be answered with this error: a malformed IQ, or what is left of a stanza that was
+    /// out of bounds.
+    Bad(Box<Element>, StanzaError),
     /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer
     /// needs.
     Other,
@@ -111,8 +110,10 @@ impl Stanza {
         match element.name() {
             _ if !element.has_ns(ns::COMPONENT) => Stanza::Other,
             _ if element.has_child("refused", REFUSED) => {
-                let why = element.children().map(Element::text).collect();
-                Stanza::Refused(Box::new(element), why)
+                let why: String = element.children().map(Element::text).collect();
+                let error =
+                    error(ErrorType::Modify, DefinedCondition::PolicyViolation, format!("This stanza is {why}"));
+                Stanza::Bad(Box::new(element), error)
             }
             "presence" => Stanza::Presence(Box::new(element)),
             "iq" => {
@@ -132,7 +133,7 @@ impl Stanza {
                             outcome: Err(error.map(ErrorAnswer::of).unwrap_or_default()),
                         };
                     }
-                    _ => return Stanza::Bad(Box::new(element)),
+                    _ => return Stanza::bad_request(element),
                 };
                 let own = language(&element).map(str::to_owned);
                 match (element.children().count(), element.unshift_child()) {
@@ -140,11 +141,16 @@ impl Stanza {
                         let language = language(&payload).map(str::to_owned).or(own).unwrap_or_default();
                         Stanza::Request(Box::new(Request { kind, from, to, id, language, payload }))
                     }
-                    _ => Stanza::Bad(Box::new(element)),
+                    _ => Stanza::bad_request(element),
                 }
             }
             _ => Stanza::Other,
         }
+    }
+
+    fn bad_request(iq: Element) -> Stanza {
+        let text = "An IQ has a type, and a request has exactly one payload";
+        Stanza::Bad(Box::new(iq), error(ErrorType::Modify, DefinedCondition::BadRequest, text))
     }
 }
 
