@@ -146,7 +146,7 @@ impl Pages {
     /// As every page: if a template fails with data that [`Pages::load`] did not try.
     pub fn landing(&self, reader: Reader<'_>, subject: &Subject) -> Result<Page> {
         let uri = subject.uri();
-        let app = self.apps.of(reader.device, true, Some(&uri)).into_iter().next();
+        let app = self.apps.of(reader.device, Some(&uri)).into_iter().find(|app| app.invites);
         let mobile = reader.device.is_some_and(Device::is_mobile);
         let more = context! {
             device => context! { mobile, app => data(app.filter(|_| mobile)) },
@@ -162,16 +162,11 @@ impl Pages {
     /// See [`Pages::landing`].
     pub fn apps(&self, reader: Reader<'_>, subject: &Subject, logging_in: bool) -> Result<Page> {
         let uri = subject.uri();
-        let [that_redeem, others] = [true, false].map(|invites| {
-            let uri = (!logging_in).then_some(uri.as_str());
-            self.apps.of(reader.device, invites, uri)
-        });
         let more = context! {
             logging_in,
             device => data(reader.device),
             devices => data(Device::ALL),
-            apps_that_redeem => data(that_redeem),
-            other_apps => data(others),
+            apps => data(self.apps.of(reader.device, (!logging_in).then_some(uri.as_str()))),
         };
         self.about(reader, StatusCode::OK, subject, "apps.html", more)
     }
@@ -209,8 +204,8 @@ impl Pages {
     /// # Errors
     /// See [`Pages::landing`].
     pub fn done(&self, reader: Reader<'_>, subject: &Subject, registered: &Registered) -> Result<Page> {
-        let mut apps = self.apps.of(reader.device, true, None);
-        apps.extend(self.apps.of(reader.device, false, None));
+        let mut apps = self.apps.of(reader.device, None);
+        apps.sort_by_key(|app| !app.invites);
         let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
         let more = context! {
             account => registered.account.as_str(),
