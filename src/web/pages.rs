@@ -171,8 +171,8 @@ impl Pages {
         self.about(reader, StatusCode::OK, subject, "apps.html", more)
     }
 
-    /// The form that makes an account or sets a password, with what was filled in, and what of it has
-    /// to be corrected.
+    /// The form that makes an account or sets a password, with what was filled in, and what has to
+    /// be corrected.
     ///
     /// # Errors
     /// See [`Pages::landing`].

@@ -6,8 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use super::look::Logo;
 use super::pages::Page;
 
-/// The headers that every response has, where it has none of its own, for pages whose style has this
-/// hash.
+/// The headers of every response that has none of its own, for pages whose style has this hash.
 pub fn headers(style_hash: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [

@@ -96,8 +96,8 @@ pub enum Stanza {
     },
     /// A presence.
     Presence(Box<Element>),
-    /// A stanza to be answered with this error: a malformed IQ, or what is left of a stanza that was
-    /// out of bounds.
+    /// A stanza to be answered with this error: a malformed IQ, or what is left of a stanza that
+    /// was out of bounds.
     Bad(Box<Element>, StanzaError),
     /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer
     /// needs.
@@ -154,8 +154,8 @@ impl Stanza {
     }
 }
 
-/// What an attribute or a field says that is true or false (XML Schema's `boolean`). `None` if it is
-/// neither.
+/// What an attribute or a field says that is true or false (XML Schema's `boolean`). `None` if it
+/// is neither.
 pub fn boolean(text: &str) -> Option<bool> {
     match text {
         "true" | "1" => Some(true),
