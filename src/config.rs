@@ -193,7 +193,7 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
         None => DEFAULT_TRUSTED_PROXIES.iter().filter_map(|proxy| Written::read(proxy).ok()).collect(),
         Some(proxies) => proxies.into_iter().map(|proxy| proxy.0).collect(),
     };
-    let look = web::Look {
+    let branding = web::Branding {
         name: raw.name.filter(|name| !name.trim().is_empty()),
         logo: raw.logo.map(|logo| folder.join(logo)),
         accent: raw.accent.map(|accent| accent.0),
@@ -202,7 +202,7 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
         templates,
     };
     let listen = raw.listen.map_or(SocketAddr::from(DEFAULT_LISTEN), |listen| listen.0);
-    Ok(web::Config { listen, public_url: public_url.0, trusted_proxies, look })
+    Ok(web::Config { listen, public_url: public_url.0, trusted_proxies, branding })
 }
 
 fn check_hosts(

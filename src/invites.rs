@@ -10,14 +10,14 @@
 //! - `reserve`: a use is reserved, for a registration, a password reset or a contact
 //! - `settle`: a reservation ends; what became of those that were left open (`retries`: when to ask
 //!   again)
-//! - `deletion`: an account is gone (`looks`: since when that is certain)
+//! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed
 
+mod absences;
 mod browser;
 mod create;
 mod deletion;
-mod looks;
 mod lookup;
 mod manage;
 mod reserve;

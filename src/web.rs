@@ -6,8 +6,8 @@
 
 mod address;
 mod apps;
+mod branding;
 mod forms;
-mod look;
 mod notices;
 mod pages;
 mod password;
@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-pub use look::{Accent, BadLook, Look};
+pub use branding::{Accent, BadBranding, Branding};
 pub use pages::Pages;
 pub use server::{answers, open, serve};
 pub use site::Site;
@@ -38,5 +38,5 @@ pub struct Config {
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What the pages look like.
-    pub look: Look,
+    pub branding: Branding,
 }

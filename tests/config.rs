@@ -358,19 +358,19 @@ fn the_web_side_can_be_set_in_all_its_keys() {
     assert_eq!(web.public_url.to_string(), "https://example.org/join");
     assert_eq!(web.listen.to_string(), "[::1]:8080");
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1/32", "10.0.0.0/8"]);
-    assert_eq!(web.look.name.as_deref(), Some("Our chat"));
-    assert_eq!(web.look.logo, Some(folder.path().join("logo.svg")));
-    assert_eq!(web.look.accent, Accent::parse("#2b5f8a"));
-    assert_eq!(web.look.imprint.unwrap().as_str(), "https://example.org/imprint");
-    assert_eq!(web.look.terms.unwrap().as_str(), "mailto:us@example.org");
-    assert_eq!(web.look.templates, Some(folder.path().join(".")));
+    assert_eq!(web.branding.name.as_deref(), Some("Our chat"));
+    assert_eq!(web.branding.logo, Some(folder.path().join("logo.svg")));
+    assert_eq!(web.branding.accent, Accent::parse("#2b5f8a"));
+    assert_eq!(web.branding.imprint.unwrap().as_str(), "https://example.org/imprint");
+    assert_eq!(web.branding.terms.unwrap().as_str(), "mailto:us@example.org");
+    assert_eq!(web.branding.templates, Some(folder.path().join(".")));
 }
 
 #[test]
 fn the_web_side_needs_its_public_url_only() {
     let config = loaded(&format!("{COMPONENT}{HOST}{WEB}name = \" \"\n"));
     let web = config.web.unwrap();
-    assert_eq!((web.listen.to_string().as_str(), web.look.name.as_deref()), ("127.0.0.1:5380", None));
+    assert_eq!((web.listen.to_string().as_str(), web.branding.name.as_deref()), ("127.0.0.1:5380", None));
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1/32", "::1/128"]);
     // Links lead there, except those of hosts with a page of their own.
     let page = |text| Some(LandingPage::parse(text).unwrap());
@@ -646,7 +646,7 @@ fn an_error_is_one_line_whatever_a_path_holds() {
     // Errors that come later have one line as well.
     let config = loaded(&format!("{COMPONENT}{HOST}{WEB}logo = \"a\\tb.png\"\n"));
     let web = config.web.unwrap();
-    let error = easy_invite::web::Pages::load(web.look, web.public_url).unwrap_err().to_string();
+    let error = easy_invite::web::Pages::load(web.branding, web.public_url).unwrap_err().to_string();
     assert!(error.ends_with("/a\\u{9}b.png: there is no such file"), "{error}");
     for url in ["sqlite:a\tb.db", "postgres://a%09b:x@%09/c%09"] {
         let shown = url.parse::<StoreUrl>().unwrap().to_string();

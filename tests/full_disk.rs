@@ -1,5 +1,5 @@
-//! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Only root
-//! can mount a disk that small; `scripts/test unit` sees to that.
+//! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Only
+//! root can mount a disk that small; `scripts/test unit` sees to that.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;

@@ -201,7 +201,7 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
 
 /// Makes every page once, and looks whether the address is free, or answers if a daemon runs.
 async fn web_found(config: &web::Config, daemon_runs: bool) -> Result<String, String> {
-    web::Pages::load(config.look.clone(), config.public_url.clone()).map_err(|error| error.to_string())?;
+    web::Pages::load(config.branding.clone(), config.public_url.clone()).map_err(|error| error.to_string())?;
     if !daemon_runs {
         web::open(config.listen).await.map_err(|error| error.to_string())?;
     } else if !web::answers(config.listen).await {

@@ -62,7 +62,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let invites = service(store, &config, chat_server.clone());
     let web_side = match &config.web {
         Some(web) => {
-            let pages = web::Pages::load(web.look.clone(), web.public_url.clone())?;
+            let pages = web::Pages::load(web.branding.clone(), web.public_url.clone())?;
             component.languages = Arc::clone(pages.languages());
             let listener = web::open(web.listen).await?;
             tracing::info!(listen = %web.listen, "the web side is open");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
-use super::looks::Looks;
+use super::absences::Absences;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Unreachable};
 use crate::invite::NoRandomness;
@@ -37,9 +37,9 @@ pub(super) struct State {
     /// The reservations that could not be settled.
     pub(super) retries: Mutex<Retries>,
     /// The accounts that seem to be gone.
-    pub(super) gone: Mutex<Looks<BareJid>>,
+    pub(super) gone: Mutex<Absences<BareJid>>,
     /// The reservations that seem to have come to nothing.
-    pub(super) doubtful: Mutex<Looks<String>>,
+    pub(super) doubtful: Mutex<Absences<String>>,
     /// The inviters who had an account a moment ago, and when.
     pub(super) inviters: Mutex<HashMap<BareJid, Timestamp>>,
 }

@@ -20,8 +20,8 @@ use crate::texts::{Texts, fill};
 /// name files after accounts.
 const LONGEST_FILE_NAME: usize = 200;
 
-/// The fields of a form.
-#[derive(Debug, Default)]
+/// The fields of a form. Some are secrets, so they cannot be printed.
+#[derive(Default)]
 pub struct Fields {
     /// The username that was typed.
     pub username: String,

@@ -12,8 +12,8 @@ use minijinja::{HtmlEscape, context};
 use sha2::{Digest, Sha256};
 
 use super::apps::{self, Apps, Device};
+use super::branding::{BadBranding, Branding, Logo};
 use super::forms::{Correction, Fields};
-use super::look::{BadLook, Logo, Look};
 use super::notices::Notice;
 use super::templates::{Templates, bad_template, data};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
@@ -40,7 +40,7 @@ pub struct Pages {
     languages: Arc<Languages>,
     apps: Apps,
     style: String,
-    look: Look,
+    branding: Branding,
     logo: Option<Logo>,
     public_url: PublicUrl,
 }
@@ -99,19 +99,19 @@ impl Pages {
     ///
     /// # Errors
     /// If one of the operator's files cannot be used.
-    pub fn load(look: Look, public_url: PublicUrl) -> std::result::Result<Pages, BadLook> {
-        let templates = Templates::load(&look)?;
-        let apps = Apps::parse(&look.text("apps.toml", apps::BUILT_IN)?);
-        let apps = apps.map_err(|error| look.problem("apps.toml", error.to_string()))?;
-        let accent = look.accent.map(|accent| accent.style()).unwrap_or_default();
-        let style = look.text("style.css", STYLE)?.trim_end().to_owned() + &accent;
+    pub fn load(branding: Branding, public_url: PublicUrl) -> std::result::Result<Pages, BadBranding> {
+        let templates = Templates::load(&branding)?;
+        let apps = Apps::parse(&branding.text("apps.toml", apps::BUILT_IN)?);
+        let apps = apps.map_err(|error| branding.problem("apps.toml", error.to_string()))?;
+        let accent = branding.accent.map(|accent| accent.style()).unwrap_or_default();
+        let style = branding.text("style.css", STYLE)?.trim_end().to_owned() + &accent;
         if style.contains("</") {
-            return Err(look.problem("style.css", "\"</\" would end the style"));
+            return Err(branding.problem("style.css", "\"</\" would end the style"));
         }
-        let languages = Arc::new(look.languages()?);
-        let logo = look.logo.as_deref().map(Logo::read).transpose()?;
-        let pages = Pages { templates, languages, apps, style, look, logo, public_url };
-        pages.try_all().map_err(|error| bad_template(&pages.look, "layout.html", &error))?;
+        let languages = Arc::new(branding.languages()?);
+        let logo = branding.logo.as_deref().map(Logo::read).transpose()?;
+        let pages = Pages { templates, languages, apps, style, branding, logo, public_url };
+        pages.try_all().map_err(|error| bad_template(&pages.branding, "layout.html", &error))?;
         Ok(pages)
     }
 
@@ -291,10 +291,10 @@ impl Pages {
 
     fn page(&self, reader: Reader<'_>, status: StatusCode, template: &str, host: &str, page: Value) -> Result<Page> {
         let site = context! {
-            name => self.look.name.as_deref().unwrap_or(host),
+            name => self.branding.name.as_deref().unwrap_or(host),
             logo => self.logo.as_ref().map(|_| format!("{}/logo", self.public_url.path())),
-            imprint => self.look.imprint.as_ref().map(|url| url.as_str()),
-            terms => self.look.terms.as_ref().map(|url| url.as_str()),
+            imprint => self.branding.imprint.as_ref().map(|url| url.as_str()),
+            terms => self.branding.terms.as_ref().map(|url| url.as_str()),
             style => Value::from_safe_string(self.style.clone()),
         };
         let page = context! { t => data(reader.texts), site, ..page };
@@ -359,8 +359,8 @@ mod tests {
     use super::*;
     use crate::web::Accent;
 
-    fn look(folder: &Path) -> Look {
-        Look { templates: Some(folder.to_owned()), ..Look::default() }
+    fn branding(folder: &Path) -> Branding {
+        Branding { templates: Some(folder.to_owned()), ..Branding::default() }
     }
 
     fn url() -> PublicUrl {
@@ -379,7 +379,7 @@ mod tests {
 
     fn problem(files: &[(&str, &str)]) -> String {
         let folder = folder_with(files);
-        let problem = Pages::load(look(folder.path()), url()).unwrap_err().to_string();
+        let problem = Pages::load(branding(folder.path()), url()).unwrap_err().to_string();
         problem.strip_prefix(&format!("{}/", folder.path().display())).unwrap().to_owned()
     }
 
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn every_page_can_be_made_in_every_language() {
-        Pages::load(Look::default(), url()).unwrap();
+        Pages::load(Branding::default(), url()).unwrap();
     }
 
     #[test]
@@ -408,8 +408,8 @@ mod tests {
             ),
         ]);
         let accent = Accent::parse("#ffd200");
-        let pages =
-            Pages::load(Look { accent, name: Some("<Our chat>".into()), ..look(folder.path()) }, url()).unwrap();
+        let pages = Pages::load(Branding { accent, name: Some("<Our chat>".into()), ..branding(folder.path()) }, url())
+            .unwrap();
         let page = landing(&pages, "ar-EG", InviteType::AccountAndContact);
         for part in [
             "<html lang=\"ar\" dir=\"rtl\">",
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn names_are_text_and_never_markup() {
-        let pages = Pages::load(Look::default(), url()).unwrap();
+        let pages = Pages::load(Branding::default(), url()).unwrap();
         let mut subject = sample(InviteType::Contact).unwrap();
         subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
         let reader = Reader { texts: Texts::english(), device: None };
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn the_preview_of_a_link_does_not_hold_its_token() {
-        let pages = Pages::load(Look::default(), url()).unwrap();
+        let pages = Pages::load(Branding::default(), url()).unwrap();
         let page = landing(&pages, "en", InviteType::AccountAndContact);
         let metas: Vec<&str> =
             page.lines().filter(|line| line.starts_with("<meta") || line.starts_with("<title")).collect();

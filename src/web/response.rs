@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::look::Logo;
+use super::branding::Logo;
 use super::pages::Page;
 
 /// The headers of every response that has none of its own, for pages whose style has this hash.

@@ -5,7 +5,7 @@ use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, HtmlEscape, UndefinedBehavior};
 use serde::Serialize;
 
-use super::look::{BadLook, Look};
+use super::branding::{BadBranding, Branding};
 use crate::texts::fill;
 
 /// The templates, each with the built-in one.
@@ -28,17 +28,17 @@ impl Templates {
     ///
     /// # Errors
     /// If one of the operator's cannot be read or compiled.
-    pub fn load(look: &Look) -> Result<Templates, BadLook> {
+    pub fn load(branding: &Branding) -> Result<Templates, BadBranding> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| bad_template(look, "layout.html", &error))?);
+        environment.set_syntax(syntax.map_err(|error| bad_template(branding, "layout.html", &error))?);
         environment.add_filter("fill", fill_html);
         environment.add_filter("plain", fill_plain);
         for (name, built_in) in TEMPLATES {
-            let added = environment.add_template_owned(name, look.text(name, built_in)?);
-            added.map_err(|error| bad_template(look, name, &error))?;
+            let added = environment.add_template_owned(name, branding.text(name, built_in)?);
+            added.map_err(|error| bad_template(branding, name, &error))?;
         }
         Ok(Templates(environment))
     }
@@ -53,9 +53,9 @@ impl Templates {
 }
 
 /// What is wrong with a template, or with the one that the error names itself.
-pub fn bad_template(look: &Look, name: &str, error: &Error) -> BadLook {
+pub fn bad_template(branding: &Branding, name: &str, error: &Error) -> BadBranding {
     let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
-    look.problem(error.name().unwrap_or(name), format!("{line}{}", error.to_string().replace('\n', " ")))
+    branding.problem(error.name().unwrap_or(name), format!("{line}{}", error.to_string().replace('\n', " ")))
 }
 
 /// Data, for a template.

@@ -18,7 +18,7 @@ const MOST: usize = 1_000;
 
 /// What seems to be gone, by looks that agree.
 #[derive(Debug)]
-pub struct Looks<K>(HashMap<K, Agreeing>);
+pub struct Absences<K>(HashMap<K, Agreeing>);
 
 #[derive(Debug)]
 struct Agreeing {
@@ -27,13 +27,13 @@ struct Agreeing {
     looks: u32,
 }
 
-impl<K> Default for Looks<K> {
+impl<K> Default for Absences<K> {
     fn default() -> Self {
-        Looks(HashMap::new())
+        Absences(HashMap::new())
     }
 }
 
-impl<K: Clone + Eq + Hash> Looks<K> {
+impl<K: Clone + Eq + Hash> Absences<K> {
     /// A look has found nothing. Returns whether it is certain now that the thing is gone.
     pub fn absent(&mut self, key: &K, now: Instant) -> bool {
         if self.0.len() >= MOST && !self.0.contains_key(key) {
@@ -69,7 +69,7 @@ mod tests {
 
     /// Whether it is certain after each of these looks, at these minutes.
     fn certain(minutes: &[f64]) -> Vec<bool> {
-        let (mut looks, start) = (Looks::default(), Instant::now());
+        let (mut looks, start) = (Absences::default(), Instant::now());
         minutes.iter().map(|minute| looks.absent(&"alice", start + at(*minute))).collect()
     }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn one_look_that_finds_it_starts_anew() {
-        let (mut looks, start) = (Looks::default(), Instant::now());
+        let (mut looks, start) = (Absences::default(), Instant::now());
         looks.absent(&"alice", start);
         looks.absent(&"alice", start + at(3.0));
         looks.forget(&"alice");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn each_is_looked_at_once_a_minute() {
-        let (mut looks, start) = (Looks::default(), Instant::now());
+        let (mut looks, start) = (Absences::default(), Instant::now());
         looks.absent(&"alice", start);
         assert!(looks.due(start + at(0.9)).is_empty());
         assert_eq!(looks.due(start + at(1.0)), ["alice"]);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let (mut looks, start) = (Looks::default(), Instant::now());
+        let (mut looks, start) = (Absences::default(), Instant::now());
         for minute in [0.0, 3.0, 6.0] {
             for number in 0..=MOST {
                 let certain = looks.absent(&number, start + at(minute));

@@ -13,11 +13,11 @@ const LONGEST_FILE: u64 = 256 * 1024;
 /// The longest logo.
 const LONGEST_LOGO: u64 = 512 * 1024;
 
-type Result<T> = std::result::Result<T, BadLook>;
+type Result<T> = std::result::Result<T, BadBranding>;
 
 /// What the operator wants the pages to look like.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
+pub struct Branding {
     /// The name at the top; by default, the host of the invite.
     pub name: Option<String>,
     /// An image beside it.
@@ -35,22 +35,22 @@ pub struct Look {
 /// Why the web side cannot look as it should: one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", printable(format_args!("{}: {problem}", .file.display())))]
-pub struct BadLook {
+pub struct BadBranding {
     file: PathBuf,
     problem: String,
 }
 
-impl BadLook {
-    fn new(file: &Path, problem: impl Into<String>) -> BadLook {
-        BadLook { file: file.to_owned(), problem: problem.into() }
+impl BadBranding {
+    fn new(file: &Path, problem: impl Into<String>) -> BadBranding {
+        BadBranding { file: file.to_owned(), problem: problem.into() }
     }
 }
 
-impl Look {
+impl Branding {
     /// What is wrong with a file that is in the operator's folder, or else built in.
-    pub fn problem(&self, name: &str, problem: impl Into<String>) -> BadLook {
+    pub fn problem(&self, name: &str, problem: impl Into<String>) -> BadBranding {
         let file = self.templates.as_ref().map_or_else(|| name.into(), |folder| folder.join(name));
-        BadLook { file, problem: problem.into() }
+        BadBranding { file, problem: problem.into() }
     }
 
     /// The text of a file in the operator's folder, else the built-in one.
@@ -72,13 +72,13 @@ impl Look {
         else {
             return Ok(languages);
         };
-        let unreadable = |error: std::io::Error| BadLook::new(&folder, error.to_string());
+        let unreadable = |error: std::io::Error| BadBranding::new(&folder, error.to_string());
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
             let code = file.file_stem().and_then(|stem| stem.to_str());
             if let Some(code) = code.filter(|_| file.extension().is_some_and(|end| end == "toml")) {
                 let text = read_text(&file)?.unwrap_or_default();
-                languages = languages.with(code, &text).map_err(|error| BadLook::new(&file, error.to_string()))?;
+                languages = languages.with(code, &text).map_err(|error| BadBranding::new(&file, error.to_string()))?;
             }
         }
         Ok(languages)
@@ -100,14 +100,14 @@ impl Logo {
     /// # Errors
     /// If there is no such file, or browsers would not show it.
     pub fn read(file: &Path) -> Result<Logo> {
-        let image = read_file(file, LONGEST_LOGO)?.ok_or_else(|| BadLook::new(file, "there is no such file"))?;
+        let image = read_file(file, LONGEST_LOGO)?.ok_or_else(|| BadBranding::new(file, "there is no such file"))?;
         let extension = file.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
         let media_type = match extension.as_deref() {
             Some("svg") => "image/svg+xml",
             Some("png") => "image/png",
             Some("jpg" | "jpeg") => "image/jpeg",
             Some("webp") => "image/webp",
-            _ => return Err(BadLook::new(file, "expected a file that ends in .svg, .png, .jpg or .webp")),
+            _ => return Err(BadBranding::new(file, "expected a file that ends in .svg, .png, .jpg or .webp")),
         };
         Ok(Logo { media_type, image })
     }
@@ -116,13 +116,13 @@ impl Logo {
 /// The text of a file; `None` if there is no such file.
 fn read_text(file: &Path) -> Result<Option<String>> {
     let text = read_file(file, LONGEST_FILE)?.map(String::from_utf8).transpose();
-    text.map_err(|_| BadLook::new(file, "expected UTF-8 text"))
+    text.map_err(|_| BadBranding::new(file, "expected UTF-8 text"))
 }
 
 fn read_file(file: &Path, longest: u64) -> Result<Option<Vec<u8>>> {
-    let unreadable = |error| Err(BadLook::new(file, format!("cannot be read: {error}")));
+    let unreadable = |error| Err(BadBranding::new(file, format!("cannot be read: {error}")));
     match std::fs::metadata(file) {
-        Ok(metadata) if metadata.len() > longest => Err(BadLook::new(file, format!("longer than {longest} bytes"))),
+        Ok(metadata) if metadata.len() > longest => Err(BadBranding::new(file, format!("longer than {longest} bytes"))),
         Ok(_) => std::fs::read(file).map(Some).or_else(unreadable),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => unreadable(error),
