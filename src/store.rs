@@ -81,7 +81,7 @@ impl Store {
         Ok(Store(Backend::Sqlite(sqlite::Sqlite::open_closed(file)?)))
     }
 
-    /// Closes the store, of which this is the only clone. Everything in an SQLite store is then in
+    /// Closes the store. This has to be its only clone. Everything in an SQLite store is then in
     /// its one file.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Store {
     }
 
     /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
-    /// is one step, whoever else tries at the same time.
+    /// is one step, however many try at the same time.
     ///
     /// # Errors
     /// If the change could not be made durable.
@@ -166,9 +166,9 @@ impl Store {
 
     /// Open reservations of invites to these hosts, made by these hooks (the id of each one's
     /// server) up to and in the second of an instant. The hosts take turns, and so do the invites
-    /// of a host, each with its oldest reservation first: what cannot be settled holds up no other
-    /// host and no other invite. A reservation dated later than `now` counts as well, since clocks
-    /// are set back.
+    /// of a host, each with its oldest reservation first: a reservation that cannot be settled
+    /// holds up no other host and no other invite. A reservation dated later than `now` counts as
+    /// well, since clocks are set back.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -313,12 +313,12 @@ impl Store {
         run!(self, Snapshot, verify())
     }
 
-    /// Copies everything, as it is at this moment, into another store. What is there already stays;
-    /// of two versions of an invite, the one that allows less wins. So a copy that was cut short
-    /// can be run again. Tells `progress` how many rows are copied so far, and returns that.
+    /// Copies everything, as it is at this moment, into another store. Rows that are there already
+    /// stay; of two versions of an invite, the one that allows less wins. So a copy that was cut
+    /// short can be run again. Tells `progress` how many rows are copied so far, and returns that.
     ///
     /// # Errors
-    /// If either store fails. What was copied until then stays.
+    /// If either store fails. The rows copied until then stay.
     pub async fn copy_into(&self, target: &Store, mut progress: impl FnMut(u64)) -> Result<u64> {
         let (sender, pages) = mpsc::channel(2);
         let reading = self.run(Mode::Snapshot, move |session| copy::read(session, sender.clone()).boxed());

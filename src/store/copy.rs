@@ -115,9 +115,9 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
     Ok(())
 }
 
-/// Removes reserved uses that an earlier copy brought, and that came to nothing in the source
-/// since: `open` are those that did not. What the target has reserved itself stays. [`finish`]
-/// gives these uses back.
+/// Removes reserved uses that an earlier copy brought and that the source has given back since:
+/// those that are not in `open`. [`finish`] gives these uses back. Uses that the target has
+/// reserved itself stay.
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
     let these = numbers_to(invites.len());
     let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
@@ -133,8 +133,7 @@ fn numbers_to(last: usize) -> String {
     (1..=last).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
-/// Gives back the uses of reservations that came to nothing since an earlier copy, which was cut
-/// short.
+/// Gives back the uses that the source has given back since an earlier copy, which was cut short.
 pub async fn finish(session: &mut Session<'_>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \

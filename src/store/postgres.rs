@@ -70,7 +70,7 @@ pub struct Postgres {
     writers: Arc<Mutex<Vec<Writer>>>,
 }
 
-/// A name for transactions, of which one at a time is open.
+/// A name for transactions. One of them at a time is open.
 struct Writer {
     id: [u8; 16],
     /// The number of the transaction. It stays the same however often the transaction is tried.
@@ -113,7 +113,7 @@ impl Postgres {
         }
     }
 
-    /// The caller may go away: work that has begun ends all the same.
+    /// The caller may go away: work that has begun goes on to its end.
     async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (store, begin_by) = (self.clone(), begin_by());
         let done = tokio::spawn(async move {
@@ -272,7 +272,7 @@ impl Postgres {
         })
     }
 
-    /// Brings the schema up to date, all of it or nothing. Takes no lock where there is nothing to
+    /// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to
     /// do.
     async fn migrate(&self, make: bool) -> Result<()> {
         let failed = |error: tokio_postgres::Error| explain(&self.name, &error);

@@ -13,7 +13,7 @@ use super::sqlite::statement as sqlite;
 /// Work to do in a session. It may run more than once, where a connection is lost.
 pub type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
 
-/// What work does in its session.
+/// Whether work reads or writes in its session.
 #[derive(Clone, Copy)]
 pub enum Mode {
     /// It only reads.
@@ -31,7 +31,7 @@ pub struct Session<'a> {
     pub engine: Engine<'a>,
 }
 
-/// What carries a session.
+/// The connection under a session.
 pub enum Engine<'a> {
     Sqlite(&'a mut rusqlite::Connection),
     Postgres(&'a tokio_postgres::Client, &'a StatementCache),

@@ -171,7 +171,7 @@ fn prepare(folder: &Folder, name: &OsStr, make: bool) -> Result<Option<PathBuf>,
             Err(error) => return Err(error),
         }
     }
-    // An empty file is what a process leaves that was killed while it made a store.
+    // A process that was killed while it made a store leaves an empty file.
     if size.is_none_or(|bytes| bytes == 0 && !make) {
         return Ok(None);
     }
@@ -219,7 +219,7 @@ fn schema_of(connection: &Connection, file: &str) -> Result<usize> {
     if (found, tables) == (0, 0) { Ok(0) } else { known_schema(file, found, MIGRATIONS.len()) }
 }
 
-/// Brings the schema up to date, all of it or nothing. Takes no lock where there is nothing to do.
+/// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to do.
 fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
     let explained = |error: rusqlite::Error| explain(file, &error);
     if schema_of(connection, file)? == MIGRATIONS.len() {

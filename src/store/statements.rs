@@ -1,5 +1,5 @@
-//! What is done with invites, statement by statement: one text for both engines. Work that writes
-//! runs in one transaction. It may run again if that came to nothing.
+//! The statements on invites, in one text for both engines. Work that writes runs in one
+//! transaction. If the transaction is lost, the work may run again.
 //!
 //! PostgreSQL runs this at READ COMMITTED. Transactions that must not run at the same time are kept
 //! apart by a row that both change (a use is taken by the UPDATE that proves that one is left), or

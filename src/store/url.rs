@@ -82,13 +82,13 @@ impl StoreUrl {
     }
 }
 
-/// A PostgreSQL server, or several of which one is taken, and how the connection is encrypted.
+/// A PostgreSQL server, or several that are tried in order, and how the connection is encrypted.
 /// Neither `Debug` nor `Display` shows the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresUrl {
     /// With `sslmode`, where `verify-full` is `Require`.
     pub(super) config: Config,
-    /// Who may vouch for the server. `None`: who is at the other end is not known.
+    /// Who may vouch for the server. `None`: nobody verifies it.
     pub(super) authorities: Option<Authorities>,
 }
 
@@ -145,7 +145,7 @@ impl PostgresUrl {
     }
 }
 
-/// What `sslmode` is to the library, which gets the authorities besides.
+/// The library's value for `sslmode`. The library gets the authorities separately.
 fn ssl_mode(name: &str, has_authorities: bool) -> Result<SslMode, String> {
     let problem = match (name, has_authorities) {
         ("disable", false) => return Ok(SslMode::Disable),
@@ -167,7 +167,7 @@ fn ssl_mode(name: &str, has_authorities: bool) -> Result<SslMode, String> {
     Err(problem.to_owned())
 }
 
-/// What to do in the place of an option that is not taken.
+/// What to do instead of an option that is refused.
 fn instead_of(option: &str) -> String {
     let instead = match option {
         "host" | "hostaddr" | "port" | "user" | "dbname" => {

@@ -151,8 +151,7 @@ fn write_until_closed(
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
                 let committed = commit(&mut connection, file, &mut alone, &mut |_| ());
-                // What keeps this job from being committed keeps the others, too. They do not each
-                // wait for a lock.
+                // The others could not be committed either. They do not each wait for a lock.
                 if committed.is_err() {
                     alone.extend(rest.by_ref());
                 }

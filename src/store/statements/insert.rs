@@ -19,7 +19,7 @@ pub struct Quota {
     pub pending: Option<u32>,
 }
 
-/// What came of storing a new invite.
+/// The outcome of storing a new invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Insertion {
     /// It is stored.
@@ -111,7 +111,8 @@ async fn over_quota(
         }
     }
     if let Some(pending) = quota.pending {
-        // Written so that the index `pending_by_inviter` is read, which has nothing that has ended.
+        // Written so that the index `pending_by_inviter` is read, which leaves out invites that
+        // have ended.
         let pending_of = "SELECT expires_at FROM invite WHERE issuer = 'user' AND revoked_at IS NULL \
              AND (max_uses IS NULL OR uses < max_uses) AND inviter = $1";
         let sql = format!(

@@ -9,7 +9,7 @@ use crate::store::error::Result;
 use crate::store::row::{Row, Value};
 use crate::store::session::Session;
 
-/// What came of reserving a use.
+/// The outcome of reserving a use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// It is reserved.
