@@ -2,8 +2,8 @@
 //!
 //! On the command line, root works in folders of the daemon's user, who can put a link or anything
 //! else there, under any name, at any moment. So nothing here follows a link in such a folder, and
-//! a file changes its owner by its handle, right after it was created. What opens files by their
-//! paths, as SQLite does, runs [as the folder's owner](Folder::as_owner).
+//! a file changes its owner by its handle, right after it was created. Code that opens files by
+//! their paths, such as SQLite, runs [as the folder's owner](Folder::as_owner).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::texts::printable;
 
-/// How a folder is opened: to find things in it, whatever may be read there.
+/// How a folder is opened: to find things in it, without permission to read it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// How many links may lead to a folder: as many as the kernel follows.
@@ -40,7 +40,7 @@ pub enum FileError {
     /// A file that was to be created is there.
     #[error("{} exists already and is left as it is", printable(.0.display()))]
     Exists(PathBuf),
-    /// Something else is there than may be used: what it is, and what to do.
+    /// Something is there that may not be used. The text says what it is, and what to do.
     #[error("{} {}", printable(.0.display()), .1)]
     Unfit(PathBuf, String),
     /// The system refuses.
@@ -112,7 +112,7 @@ impl Folder {
     /// Creates a file of this mode, which belongs to the folder's owner.
     ///
     /// # Errors
-    /// [`FileError::Exists`] if something of that name is there, be it a link that leads nowhere.
+    /// [`FileError::Exists`] if something of that name is there, even a link that leads nowhere.
     pub fn create(&self, name: &OsStr, mode: u32) -> Result<File, FileError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let created = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(mode));
@@ -215,7 +215,7 @@ impl Folder {
         allowed.map_err(|error| system(&self.path.join(name), error))
     }
 
-    /// Gives a file its name, in the place of whatever has it.
+    /// Gives a file its name, and replaces the file that has it.
     ///
     /// # Errors
     /// The system's.
@@ -242,7 +242,7 @@ impl Folder {
         }
     }
 
-    /// Removes a file, if it is there and can be removed. A link goes, and not what it leads to.
+    /// Removes a file, if it is there and can be removed. Of a link, only the link itself goes.
     pub fn remove(&self, name: &OsStr) {
         if let Err(error) = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             tracing::debug!(%error, file = %printable(self.path.join(name).display()), "not removed");
@@ -259,9 +259,9 @@ impl Folder {
         readable.and_then(rustix::fs::fsync).map_err(|error| system(self.path(), error))
     }
 
-    /// Does some work as the folder's owner, where this process is root and the folder another
-    /// user's. Whatever a path leads to then, that user could have done the same. Threads that the
-    /// work starts act as that user as well.
+    /// Does some work as the folder's owner, if this process is root and the folder is another
+    /// user's. Wherever a path leads then, the work can do no more there than that user could.
+    /// Threads that the work starts act as that user as well.
     ///
     /// # Errors
     /// If the system refuses to change the user.

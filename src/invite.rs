@@ -235,8 +235,8 @@ worded! {
 }
 
 worded! {
-    /// With whose rights an invite was made. They decide what the host's policy lets the invite do
-    /// later.
+    /// With whose rights an invite was made. The host's policy goes by them when the invite is
+    /// used.
     Issuer {
         /// A user of the host.
         User => "user",
@@ -372,7 +372,7 @@ pub struct Use {
     pub id: String,
     /// The invite.
     pub invite: InviteId,
-    /// What for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// The account that it makes, resets or connects. Only a contact may be of another host.
     pub account: BareJid,

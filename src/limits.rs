@@ -91,7 +91,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What comes of an unknown token.
+/// The consequence of an unknown token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guess {
     /// Nothing more.

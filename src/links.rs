@@ -62,8 +62,8 @@ impl LandingPage {
         (web && plain && TOKENS.iter().all(|token| page.leads_to(&site, token))).then_some(page).ok_or(BadLandingPage)
     }
 
-    /// Whether the link of the invite with this token is on the site and names the invite, whatever
-    /// other names are in it.
+    /// Whether the link of the invite with this token is on the site and names the invite, with any
+    /// other names in it.
     fn leads_to(&self, site: &Url, token: &str) -> bool {
         let link = self.fill(&format!("user@example.org?register;preauth={token}"), token);
         let Ok(opened) = Url::parse(&link) else { return false };
@@ -146,7 +146,7 @@ impl PublicUrl {
     }
 }
 
-/// What somebody names an invite by: its id, its token or any of its links.
+/// How somebody names an invite: by its id, its token or any of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// Its public id.
@@ -247,7 +247,8 @@ mod tests {
             let link = LandingPage::parse(page).unwrap().url(&uri(&contact, &token()), &token());
             assert_eq!(link.parse(), Ok(Reference::Token(token())), "{link}");
         }
-        // A name could make a token of "Join", or be one, and the URI's own is spoilt.
+        // With a name, "Join" could become a token, or the name could be one. The text that follows
+        // spoils the URI's own.
         for bad in [
             "https://join.example.org/{token}/Join{uri}0",
             "https://join.example.org/{token}?preauth={uri}0",

@@ -85,7 +85,7 @@ impl HostPolicy {
     }
 }
 
-/// What somebody wants an invite to be.
+/// The invite that somebody wants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wish {
     /// What it is for.

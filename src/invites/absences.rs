@@ -46,13 +46,12 @@ impl<K: Clone + Eq + Hash> Absences<K> {
         seen.looks >= LOOKS && seen.last >= seen.first + SPREAD
     }
 
-    /// A look has found it, or it is known to be gone: what was seen before does not count any
-    /// more.
+    /// A look has found it, or it is known to be gone: earlier looks no longer count.
     pub fn forget(&mut self, key: &K) {
         self.0.remove(key);
     }
 
-    /// What to look at again.
+    /// The things to look at again.
     pub fn due(&self, now: Instant) -> Vec<K> {
         let due = self.0.iter().filter(|(_, seen)| now >= seen.last + PAUSE);
         due.map(|(key, _)| key.clone()).collect()

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How many forms are remembered by which a password was set.
+/// How many forms that set a password are remembered.
 const RESET_FORMS: usize = 256;
 
 /// How many usernames are suggested, and how many are tried for it.
@@ -43,7 +43,7 @@ pub struct BrowserRegistration {
     pub address: Option<IpAddr>,
 }
 
-/// What a form has led to.
+/// The outcome of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// The account, which exists.

@@ -1,4 +1,4 @@
-//! An account is gone: what it issued ends.
+//! An account is gone: its invites end.
 
 use futures::StreamExt;
 use futures::stream;
@@ -10,7 +10,7 @@ use super::service::{Invites, Result, lock};
 use crate::invite::Invite;
 use crate::refusal::Refusal;
 
-/// How long the answer that an inviter has an account holds.
+/// How long an inviter who has an account is not looked up again.
 const A_LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(1);
 
 /// With this many inviters in memory, older answers are forgotten.
@@ -20,7 +20,7 @@ const MOST_INVITERS: usize = 1_000;
 const AT_A_TIME: usize = 16;
 
 impl Invites {
-    /// An account was deleted: ends what it issued, and returns how many invites that were.
+    /// An account was deleted: ends its invites, and returns how many there were.
     ///
     /// # Errors
     /// If it is not stored.
@@ -30,7 +30,7 @@ impl Invites {
         Ok(ended)
     }
 
-    /// Looks whether the inviter who becomes a contact still has an account. A look holds for a
+    /// Looks whether the inviter who becomes a contact still has an account. A "yes" holds for a
     /// second.
     ///
     /// # Errors

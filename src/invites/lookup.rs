@@ -121,7 +121,7 @@ impl Invites {
     }
 }
 
-/// Passes on an invite of this host. One of another host is as good as unknown.
+/// Passes on an invite of this host. One of another host counts as unknown.
 pub(super) fn valid_on(host: &DomainPart, invite: Invite) -> std::result::Result<Invite, Refusal> {
     if invite.host == *host { Ok(invite) } else { Err(Refusal::Unknown) }
 }

@@ -20,15 +20,15 @@ use crate::store::{Store, StoreError};
 #[derive(Clone)]
 pub struct Invites(pub(super) Arc<State>);
 
-/// What the service knows. Everything but the store is memory, and lost when the daemon ends.
+/// The state of the service. All but the store is in memory, and is lost when the daemon ends.
 pub(super) struct State {
     pub(super) store: Store,
     pub(super) policies: BTreeMap<DomainPart, HostPolicy>,
     pub(super) chat_server: ChatServer,
     clock: fn() -> Timestamp,
-    /// What strangers tried lately.
+    /// The recent tries of strangers, for the limits.
     pub(super) counts: Mutex<Counts>,
-    /// The forms by which passwords were set last, in a browser.
+    /// The forms in browsers that set a password last.
     pub(super) reset_forms: Mutex<VecDeque<String>>,
     /// The reservations for which the hook is making an account at this moment.
     pub(super) registering: Mutex<HashSet<String>>,

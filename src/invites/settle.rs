@@ -17,7 +17,7 @@ use crate::invite::{Invite, Use};
 /// How many open reservations are settled in one round.
 const ROUND: u32 = 200;
 
-/// What came of asking about a reservation.
+/// The outcome of asking about a reservation.
 enum Outcome {
     /// It has ended, and its use is redeemed or given back.
     Settled,

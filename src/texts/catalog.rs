@@ -1,4 +1,4 @@
-//! Every text that there is, by its key.
+//! Every text, by its key.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
