@@ -28,7 +28,7 @@ pub use site::Site;
 
 use crate::links::PublicUrl;
 
-/// What the operator configured of the web side.
+/// The configuration of the web side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where it listens.

@@ -113,8 +113,8 @@ impl Apps {
         Ok(apps)
     }
 
-    /// The apps for a device, or for every device. Their links hand on an invite if there is its
-    /// `xmpp:` URI.
+    /// The apps for a device, or for every device. If there is the `xmpp:` URI of an invite, their
+    /// links pass it on.
     pub fn of(&self, device: Option<Device>, uri: Option<&str>) -> Vec<App> {
         let mut apps = self.app.clone();
         apps.retain(|app| device.is_none_or(|device| app.on.contains(&device)));

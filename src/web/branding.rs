@@ -1,4 +1,4 @@
-//! What the operator changes of the pages: a name, a logo, a colour, and a folder of own files.
+//! The operator's changes to the pages: a name, a logo, a colour, and a folder of files.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

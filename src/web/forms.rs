@@ -1,4 +1,4 @@
-//! Forms: what a browser sends, what of it has to be corrected, and the registration that it asks
+//! Forms: what a browser sends, what has to be corrected in it, and the registration that it asks
 //! for. No I/O.
 
 use std::net::IpAddr;
@@ -16,8 +16,8 @@ use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::texts::{Texts, fill};
 
-/// The longest username in the name of a file, in bytes with most characters escaped: chat servers
-/// name files after accounts.
+/// The longest username, in bytes with most characters escaped: chat servers name files after
+/// accounts.
 const LONGEST_FILE_NAME: usize = 200;
 
 /// The fields of a form. Some are secrets, so they cannot be printed.
@@ -120,7 +120,7 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// A field that cannot be what was typed.
+    /// A field whose content cannot be used.
     pub fn of_field(field: &'static str, text: String) -> Correction {
         Correction { status: StatusCode::UNPROCESSABLE_ENTITY, text, field: Some(field), suggestions: Vec::new() }
     }

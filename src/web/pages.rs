@@ -84,7 +84,7 @@ impl Subject {
     }
 }
 
-/// Who reads the page.
+/// The reader of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     /// The texts in their language.

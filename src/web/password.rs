@@ -2,7 +2,7 @@
 
 use crate::invite::{NoRandomness, random_text};
 
-/// An offered password has so many groups of so many characters: 79 bits.
+/// An offered password has this many groups of this many characters: 79 bits.
 const GROUPS: usize = 4;
 const GROUP: usize = 4;
 

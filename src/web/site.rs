@@ -48,11 +48,11 @@ struct Inner {
     turns: Semaphore,
 }
 
-/// Why there is another response than the page that was asked for.
+/// Why the response is not the page that was asked for.
 enum Otherwise {
     /// A page that says why, about an invite if one was found.
     Notice(Notice, Option<Box<Subject>>),
-    /// The page that was meant is there.
+    /// The right page is at this path.
     Redirect(String),
     /// A template has failed.
     Broken(minijinja::Error),
@@ -107,7 +107,7 @@ impl FromRequestParts<Site> for Visit {
     }
 }
 
-/// What the page with the apps is asked for.
+/// The query of the page with the apps.
 #[derive(Default, Deserialize)]
 struct AppsQuery {
     /// The device that the apps are for.
@@ -122,8 +122,8 @@ impl Visit {
         Reader { texts, device: self.visitor.device }
     }
 
-    /// Makes a page, away from the threads that answer the chat server. So many are made at a time
-    /// that one processor stays free.
+    /// Makes a page, away from the threads that answer the chat server. One processor stays free of
+    /// this.
     async fn make<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
         let _turn = self.site.turns.acquire().await;
         tokio::task::block_in_place(|| page(&self.site.pages))
@@ -154,15 +154,15 @@ impl Visit {
     async fn apps(&self, wanted: &AppsQuery) -> Outcome<Page> {
         let found = self.find().await?;
         let logging_in = wanted.have.as_deref() == Some("account");
-        // How to log in is of use with an account, whatever has become of the invite.
+        // A visitor with an account may read how to log in, even if the invite has ended.
         let subject = if logging_in { self.usable(found.clone()).unwrap_or(found) } else { self.usable(found)? };
         let chosen = wanted.on.as_deref().and_then(Device::parse);
         let reader = Reader { device: chosen.or(self.visitor.device), ..self.reader() };
         Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
     }
 
-    /// The invite that a form is for; a redirect if the invite has another form or none. The very
-    /// form that is `sent` may have used the invite up before: then it is for it all the same.
+    /// The invite that a form is for; a redirect if the invite has another form or none. The form
+    /// that is `sent` may have used the invite up itself: then the invite is still for it.
     async fn for_form(&self, form: Purpose, sent: bool) -> Outcome<Subject> {
         let subject = match self.usable(self.find().await?) {
             Err(Otherwise::Notice(notice, Some(ended))) if sent && notice.is_end() => {
@@ -228,7 +228,7 @@ impl Visit {
         Ok(Correction { suggestions: free.into_iter().map(|username| username.to_string()).collect(), ..correction })
     }
 
-    /// The page that was asked for, or the response that there is in its place.
+    /// The page that was asked for, or the response in its place.
     async fn respond(&self, outcome: Outcome<Page>) -> Response {
         let reader = self.reader();
         let made = match outcome {
