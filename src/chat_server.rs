@@ -1,4 +1,5 @@
-//! What the daemon asks the chat server. Who carries the questions there does not matter here.
+//! The questions that the daemon has for the chat server. This file does not know how they get
+//! there.
 
 use std::net::IpAddr;
 
@@ -50,7 +51,7 @@ pub enum Fate {
     /// The account is made, but not all that the invite grants. Settling the reservation has the
     /// rest done later.
     Unfinished,
-    /// It came to nothing.
+    /// Nothing was made.
     NotMade {
         /// The server says that there is no such account, but may just be unable to read its
         /// accounts.
@@ -87,7 +88,7 @@ pub enum Objection {
 pub struct Hook {
     /// The software and its version, for people.
     pub software: String,
-    /// The id of its server, of which several may serve the same VirtualHost.
+    /// The id of its server. Several servers may serve the same VirtualHost.
     pub server: String,
 }
 
@@ -99,7 +100,7 @@ pub struct Unreachable(pub String);
 /// An answer, or the reason why there is none.
 pub type Answer<T> = Result<T, Unreachable>;
 
-/// What the hook of a VirtualHost is asked.
+/// A question for the hook of a VirtualHost.
 #[derive(Debug)]
 pub enum Ask {
     /// Is the hook there?
@@ -119,7 +120,7 @@ pub enum Ask {
     },
 }
 
-/// What the hook answers.
+/// An answer of the hook.
 #[derive(Debug)]
 pub enum Reply {
     /// To [`Ask::Hello`].

@@ -292,7 +292,7 @@ impl Daemon {
     }
 }
 
-/// What came of connecting to a socket.
+/// The outcome of connecting to a socket.
 enum Connected {
     /// A daemon listens, at the other end of this stream, which does not block.
     Yes(net::UnixStream),
@@ -305,7 +305,7 @@ enum Connected {
 /// Connects to a socket in a folder.
 ///
 /// # Errors
-/// If what has the name is no socket, or the system refuses.
+/// If something other than a socket has the name, or the system refuses.
 fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     if folder.socket(name)?.is_none() {
         return Ok(Connected::NoSocket);

@@ -128,8 +128,8 @@ fn router(config: &Config, invites: &Invites) -> Arc<Router> {
     })
 }
 
-/// Waits for `work`. Questions that come meanwhile get no answer but `why` there is none. `None`
-/// when it is time to stop.
+/// Waits for `work`. Questions that come meanwhile get `why` instead of an answer. `None` when it
+/// is time to stop.
 async fn unanswered<T>(
     work: impl Future<Output = T>,
     questions: &mut Questions,

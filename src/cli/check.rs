@@ -45,14 +45,14 @@ const OPEN_USES_NAMED: u32 = 20;
 /// Prints a line for each of: the configuration, the store (reading all of it), the web side
 /// (making every page once), the component's connection to the chat server, and the hook of each
 /// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
-/// something that works and should be mended: a PostgreSQL server that does not wait for its disk,
+/// something that works, but should be mended: a PostgreSQL server that does not wait for its disk,
 /// or uses that stay reserved. If the daemon runs, it is asked. Otherwise this command connects to
 /// the chat server for a moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
 
-/// What was found of a part. A warning is something that works and should be mended all the same.
+/// The outcome of checking a part. A warning is about something that works, but should be mended.
 enum Found {
     Ok(String),
     Warning(String),

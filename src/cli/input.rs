@@ -1,4 +1,4 @@
-//! What the operator is asked, or hands over on stdin.
+//! Questions to the operator, and reading stdin.
 
 use std::io::{self, IsTerminal, Read, Write};
 

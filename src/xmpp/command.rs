@@ -89,7 +89,7 @@ impl Command {
         (self.name)(&texts.command)
     }
 
-    /// May the requester run the command? What they may not run is not listed either.
+    /// May the requester run the command? Commands that they may not run are not listed either.
     pub async fn open_to(&self, requester: &Requester<'_>) -> bool {
         self.audience == Audience::Inviters && requester.policy.allow_contact_invites || requester.is_admin().await
     }
@@ -142,7 +142,7 @@ pub async fn execute(
             let form = with_problem(form(requester, &submission), &refusal.text(texts), texts);
             ask(command, id, form, requester, sessions)
         }
-        // Of commands with forms, some clients show a note but no stanza error.
+        // For commands with forms, some clients show a note but no stanza error.
         (Err(cause), Some(_)) => {
             let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
             let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
@@ -155,7 +155,7 @@ pub async fn execute(
 
 fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
     let mut reply = element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status);
-    // Servers mark what names no language as English.
+    // Servers mark stanzas that name no language as English.
     if texts.code != Texts::english().code {
         reply.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
     }

@@ -70,7 +70,7 @@ fn bad(what: &str) -> StanzaError {
     error(ErrorType::Modify, DefinedCondition::BadRequest, format!("The gate needs {what} here"))
 }
 
-/// What the hook said.
+/// A stanza of the hook.
 struct Said<'a> {
     payload: &'a Element,
     /// The VirtualHost whose hook it is.

@@ -60,7 +60,7 @@ impl Asked {
         }
     }
 
-    /// Gives up on what has waited too long.
+    /// Gives up on questions that have waited too long.
     pub fn give_up(&mut self, now: Instant) {
         for (_, Waiting { question, .. }) in self.waiting.extract_if(|_, waiting| waiting.until <= now) {
             let (host, seconds) = (&question.host, patience(&question.ask).as_secs());

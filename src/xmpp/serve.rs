@@ -1,8 +1,8 @@
 //! Serving the stream: one task reads, answers and writes, without a lock.
 //!
-//! While the chat server takes nothing of what is written, the task goes on reading. A server may
-//! write before it reads, and answers of the hook come in on the same stream. So that memory stays
-//! bounded, the task finishes no answers meanwhile, and stops reading at [`MOST_WAITING`] requests.
+//! While the chat server reads nothing, the task still reads. A server may write before it reads,
+//! and answers of the hook come in on the same stream. So that memory stays bounded, the task
+//! finishes no answers meanwhile, and stops reading at [`MOST_WAITING`] requests.
 //!
 //! When too many requests are in flight, further ones are answered at once, with an error that asks
 //! to try again.
@@ -35,7 +35,7 @@ use crate::store::begun_by;
 /// and some refusals.
 const MOST_WAITING: usize = FROM_USERS + FROM_HOST + 1024;
 
-/// How many stanzas or questions are taken before anything else. What they ask of the store begins
+/// How many stanzas or questions are taken before anything else. Their work in the store begins
 /// together and shares a commit. With more, the chat server would wait for all these answers and
 /// have nothing to do while that commit lasts.
 const TAKEN_AT_ONCE: usize = 32;
@@ -47,7 +47,7 @@ const WRITTEN_AT_ONCE: usize = 256;
 /// Later work would keep others waiting, and nobody would wait for its answer.
 const BEGIN_WITHIN: Duration = Duration::from_secs(4);
 
-/// How long the chat server may take nothing of what is written before the connection is given up.
+/// How long the chat server may read nothing before the connection is given up.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often patience and a clean end are looked at.
@@ -124,7 +124,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             }
         };
         if still_there.is_err() {
-            // What came in before is begun all the same: the server may not say again that an
+            // Requests that came in before are still begun: the server may not say again that an
             // account is gone.
             while session.answers.next().now_or_never().flatten().is_some() {}
             return still_there;
@@ -158,10 +158,10 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         self.wire.send(questions.map(|question| self.asked.ask(question, component)));
     }
 
-    /// Gives up on what has taken too long.
+    /// Gives up on what takes too long.
     ///
     /// # Errors
-    /// If that is the chat server, which takes nothing of what is written.
+    /// If that is the chat server, which reads nothing.
     fn look_over(&mut self) -> Result<(), String> {
         self.asked.give_up(Instant::now().into_std());
         match self.wire.unsent_since() {
@@ -170,7 +170,7 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         }
     }
 
-    /// Takes what came in, and others that are there already.
+    /// Takes what came in, and the stanzas that are there already.
     ///
     /// # Errors
     /// In words, if that is the end of the session.

@@ -154,8 +154,8 @@ impl Stanza {
     }
 }
 
-/// What an attribute or a field says that is true or false (XML Schema's `boolean`). `None` if it
-/// is neither.
+/// The value of an attribute or a field that is true or false (XML Schema's `boolean`). `None` if
+/// it is neither.
 pub fn boolean(text: &str) -> Option<bool> {
     match text {
         "true" | "1" => Some(true),

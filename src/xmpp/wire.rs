@@ -54,7 +54,7 @@ pub enum LoginError {
 /// What came in: a stanza, an error, or the end of the connection.
 pub type Received = Option<Result<Element, ReadError>>;
 
-/// What [`Wire::progress`] has come to.
+/// What [`Wire::progress`] has done.
 #[derive(Debug)]
 pub enum Progress {
     /// Something came in.
