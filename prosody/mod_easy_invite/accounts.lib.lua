@@ -120,7 +120,7 @@ end
 local function befriend(username, contact)
 	local account, contact_name = username.."@"..host, jid.node(contact);
 	local exists = accounts.exists(contact_name);
-	if exists == nil then error("It cannot be read whether there is "..contact, 0); end
+	if exists == nil then error("The accounts cannot be read to look for "..contact, 0); end
 	if not exists then return module:log("info", "%s, who invited %s, has no account any more", contact, account); end
 	subscribe(username, host, contact, "both");
 	subscribe(contact_name, host, account, "both");

@@ -82,8 +82,8 @@ return function (gate)
 		end
 	end, -1); -- after mod_adhoc
 
-	-- From prosodyctl, through the admin socket. Prosody logs the attributes of what goes there, so
-	-- the link is a text.
+	-- From prosodyctl, through the admin socket. Prosody logs the attributes of stanzas on that
+	-- socket, so the link is a text.
 	module:hook_global("admin/urn:easy-invite:gate:1:generate", function (event)
 		local origin, question = event.origin, gate.element("generate", {});
 		if event.stanza.attr.host ~= host then return; end

@@ -28,7 +28,7 @@ return function (gate, accounts)
 			if answer.refusal and answer.refusal.type == "modify" then
 				module:log("error", "The daemon cannot read that %s was deleted: %s", username, answer.refusal.text);
 			elseif not answer.payload then
-				return; -- again at the next hello
+				return; -- it is told again at the next hello
 			end
 			if untold[username] == time then note(username, nil); end
 			tell_of_deletions();
@@ -70,7 +70,7 @@ return function (gate, accounts)
 		if not name or not username or not is_known then return; end
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
 		local known = gate.fate(name);
-		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account was made otherwise
+		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
 		if purpose == "register" then accounts.finish_creation(username); end
 		local exists, is_doubtful = accounts.exists(username);
 		if purpose == "reset" then

@@ -23,7 +23,7 @@ end
 
 gate.unavailable = gate.error("wait", "resource-constraint",
 	"Invitations cannot be checked at the moment. Please try again later.");
-gate.nobody_can_tell = gate.error("wait", "internal-server-error", "The accounts cannot be read, or not be written");
+gate.nobody_can_tell = gate.error("wait", "internal-server-error", "The accounts cannot be read or written");
 
 function gate.element(name, attr)
 	attr.xmlns = xmlns;
@@ -75,7 +75,7 @@ local function conclude(id, answer)
 end
 
 local function give_up(time) -- the questions whose deadline has come by then
-	local ids = {}; -- first of all: a handler may ask anew
+	local ids = {}; -- collected first: a handler may ask anew
 	for id, question in pairs(open_questions) do
 		if question.deadline <= time then table.insert(ids, id); end
 	end
@@ -88,9 +88,9 @@ module:add_timer(sweep_every, function () -- one timer for all questions is chea
 end);
 
 -- Asks the daemon, and calls `take` once with the answer: { stanza, payload }, { stanza, refusal },
--- or {} where there is none. Where nobody is connected it does so at once.
--- module:send_iq drops the oldest of 256 open questions, so one user could keep the answers from
--- all others, and its promises put off each answer.
+-- or {} where there is none. If the daemon is not connected, it does so at once. module:send_iq
+-- drops the oldest of 256 open questions, so one user could keep the answers from all others, and
+-- its promises put off each answer.
 function gate.ask(kind, question, take, seconds)
 	if gate.is_closed or not is_connected() then
 		log_changes({});
@@ -139,7 +139,7 @@ local is_ping_open, line = false, {};
 
 local function next_turn(pong)
 	is_ping_open = pong.payload and line[1];
-	while line[1] do -- all of them where the ping has no answer: the next would have none either
+	while line[1] do -- all of them if the ping has no answer: the next would have none either
 		call(table.remove(line, 1));
 		if pong.payload then return gate.ask("get", st.stanza("ping", { xmlns = "urn:xmpp:ping" }), next_turn); end
 	end

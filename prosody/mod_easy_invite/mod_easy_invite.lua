@@ -23,7 +23,7 @@ local require_encryption = module:get_option_boolean("c2s_require_encryption",
 	module:get_option_boolean("require_encryption", true));
 
 ---- Registration is closed unless this module guards it
--- mod_register_ibr lets everybody register whom no other module refuses. So this handler is there
+-- mod_register_ibr registers everybody unless another module refuses. So this handler is there
 -- before the module is complete, and outlives it: it is added straight to the host's events.
 local is_guarded = false;
 local host_events = prosody.hosts[host].events;
@@ -48,7 +48,7 @@ host_events.add_handler("user-registering", keep_closed, 1000);
 local enabled = modulemanager.get_modules_for_host(host);
 for _, rival in ipairs { "invites_adhoc", "invites_register" } do
 	if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then
-		module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work its own way. "
+		module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work. "
 			.."Add to VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
 		is_guarded = enabled:contains("invites_register"); -- which guards registration itself
 		return;
@@ -77,9 +77,9 @@ local function conclude_check(session, stream, stanza, answer, go_on)
 		delay = delays[stream.refusals] or longest_delay;
 	end
 	timer.add_task(delay, function ()
-		if not session.destroyed and not session.notopen then -- by what the client sent after the token
+		if not session.destroyed and not session.notopen then -- a later stanza may have ended it
 			session.send(stream.grant and st.reply(stanza) or gate.reply_to(stanza, answer));
-			local is_barred = refusal and refusal.condition == "policy-violation"; -- for what came by other streams
+			local is_barred = refusal and refusal.condition == "policy-violation"; -- for tokens on other streams
 			if session.type == "c2s_unauthed" and (is_barred or stream.refusals >= most_refusals) then
 				session:close({ condition = "policy-violation", text = "Too many invitations that are not valid" });
 			end
@@ -158,7 +158,7 @@ local function reserve(event)
 	registrations[session] = { name = name, username = username, purpose = purpose, granted = granted };
 end
 
--- A wrapper, since this must come last, and whatever the other handlers return.
+-- A wrapper, since this must come last, even if another handler returns a value.
 module:wrap_event("user-registering", function (handlers, name, event)
 	local result = handlers(name, event);
 	if event.allowed ~= false and not event.is_by_daemon then reserve(event); end
@@ -232,7 +232,7 @@ module:hook("presence/bare", function (event)
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
 
----- The rest of the page, and the end
+---- The rest of docs/gate.md, and unloading
 module:require "commands" (gate);
 module:require "daemon" (gate, accounts);
 
@@ -241,7 +241,7 @@ function module.unload()
 	gate.close();
 	if module.reloading then return; end
 	module:log("warn", "Registration stays closed until this module is loaded again, or Prosody starts without it");
-	timer.add_task(0, function () -- when this module does not depend on it any more
+	timer.add_task(0, function () -- when this module no longer depends on it
 		if is_allowed_without_us or modulemanager.is_loaded(host, module.name) then return; end
 		modulemanager.unload(host, "register_ibr");
 		host_events.remove_handler("user-registering", keep_closed);
