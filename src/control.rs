@@ -190,7 +190,7 @@ pub async fn serve(listener: Listener, sources: Sources, stop: CancellationToken
                     drop(place);
                 });
             }
-            Ok(_) => tracing::warn!("another user than the daemon's connected to the control socket: refused"),
+            Ok(_) => tracing::warn!("a user other than the daemon's connected to the control socket: refused"),
             Err(error) => {
                 // Most likely out of file descriptors: to try again at once would only spin.
                 tracing::warn!(%error, "the control socket accepts no connection");
@@ -327,7 +327,7 @@ fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
 /// Why the daemon's response is no answer to the question.
 fn no_answer(response: Option<Response>) -> Unreachable {
     let why = match response {
-        None => "easy-invite does not run",
+        None => "easy-invite is not running",
         Some(_) => "easy-invite answered another question: is the daemon of this version?",
     };
     Unreachable(why.to_owned())

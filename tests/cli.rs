@@ -935,7 +935,7 @@ fn accounts_are_looked_up_through_the_daemon() {
     assert_eq!(without.code, 0);
     assert_eq!(
         without.stderr,
-        "easy-invite: warning: whether the accounts exist could not be checked: easy-invite does not run\n"
+        "easy-invite: warning: could not check whether the accounts exist: easy-invite is not running\n"
     );
     assert_eq!(scratch.run(&["generate", "example.org"]).stderr, "", "there is nothing to check");
 
@@ -1024,7 +1024,7 @@ fn the_daemon_runs_once_and_ends_cleanly() {
     // The store can be used while it runs. Accounts cannot be looked up: there is no chat server.
     let ran = scratch.run(&["generate", "example.org", "--username", "carol"]);
     assert_eq!(ran.code, 0);
-    assert!(ran.stderr.starts_with("easy-invite: warning: whether the accounts exist could not be checked: "));
+    assert!(ran.stderr.starts_with("easy-invite: warning: could not check whether the accounts exist: "));
     let checked = scratch.run(&["check"]);
     assert!(
         checked.stdout.contains("component                FAILED the chat server cannot be reached"),
@@ -1493,7 +1493,7 @@ fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     let mut daemon = scratch.daemon();
     scratch.fails(
         &["restore", "kept.db"],
-        "easy-invite runs (it has easy-invite.db.sock): stop it first, or it would use what is half restored",
+        "easy-invite is running (at easy-invite.db.sock): stop it first, or it would use what is half restored",
     );
     daemon.signal("TERM");
     daemon.ended();
@@ -1599,10 +1599,10 @@ fn moving_a_store_says_what_to_do_next_and_what_is_wrong() {
     scratch.fails(&["migrate-store", &database.url, "sqlite:x.db"], &format!("there is no store at {name}"));
 
     let _daemon = scratch.daemon();
-    let runs = "stop it first, what it changes meanwhile would be lost";
+    let runs = "stop it first, or what it changes meanwhile would be lost";
     scratch.fails(
         &["migrate-store", "sqlite:easy-invite.db", "sqlite:x.db"],
-        &format!("easy-invite runs (it has easy-invite.db.sock): {runs}"),
+        &format!("easy-invite is running (at easy-invite.db.sock): {runs}"),
     );
     assert!(!scratch.path("x.db").exists());
 }
@@ -1615,11 +1615,11 @@ fn a_running_daemon_is_found_by_its_configuration() {
     eventually(|| UnixStream::connect(&socket).is_ok());
     stored.scratch.fails(
         &["migrate-store", &stored.url, "sqlite:x.db"],
-        "easy-invite runs (it has easy-invite.sock): stop it first, what it changes meanwhile would be lost",
+        "easy-invite is running (at easy-invite.sock): stop it first, or what it changes meanwhile would be lost",
     );
     stored.scratch.fails(
         &["migrate-store", "sqlite:x.db", &stored.url],
-        "easy-invite runs (it has easy-invite.sock): stop it first, what it is doing would be undone",
+        "easy-invite is running (at easy-invite.sock): stop it first, or what it is doing would be undone",
     );
     drop(daemon);
     assert_eq!(stored.scratch.run(&["migrate-store", &stored.url, "sqlite:x.db"]).code, 0);
@@ -1827,7 +1827,7 @@ fn nothing_is_freed_while_the_chat_server_is_there() {
     let _daemon = ScriptedDaemon::start(&stored.scratch.socket(), Link::Connected);
     stored
         .scratch
-        .fails(&["release", "--server", "s1", "--yes"], "the chat server s1 is there, and settles its uses itself");
+        .fails(&["release", "--server", "s1", "--yes"], "the chat server s1 is connected, and settles its uses itself");
     assert!(stored.with(async |store| store.release(used.id).await.unwrap()));
 }
 

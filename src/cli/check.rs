@@ -145,7 +145,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
                 report_hooks(&mut report, &config, &own.chat_server, &link).await?;
                 own.end().await;
             }
-            _ => report.line("component", None, Found::Failed("not tried: mend what is above first".to_owned()))?,
+            _ => report.line("component", None, Found::Failed("not tried: mend the parts above first".to_owned()))?,
         },
         Err(reason) => report.line("component", None, Found::Failed(format!("the daemon: {reason}")))?,
     }

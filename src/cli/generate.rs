@@ -125,6 +125,6 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context)
 
 fn warn_unchecked(issued: &Issued) {
     if let Some(reason) = &issued.unchecked {
-        complain(format_args!("warning: whether the accounts exist could not be checked: {reason}"));
+        complain(format_args!("warning: could not check whether the accounts exist: {reason}"));
     }
 }

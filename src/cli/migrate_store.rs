@@ -37,10 +37,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return Err(wrong_usage("FROM and TO are the same store"));
     }
     for socket in sockets(&from, context) {
-        whole_store::ensure_no_daemon(&socket, "stop it first, what it changes meanwhile would be lost").await?;
+        whole_store::ensure_no_daemon(&socket, "stop it first, or what it changes meanwhile would be lost").await?;
     }
     for socket in sockets(&to, context) {
-        whole_store::ensure_no_daemon(&socket, "stop it first, what it is doing would be undone").await?;
+        whole_store::ensure_no_daemon(&socket, "stop it first, or what it is doing would be undone").await?;
     }
     let source = whole_store::open_source(&from).await?;
     let target = Store::open(&to).await?;

@@ -30,10 +30,10 @@ pub async fn run(Arguments { server, yes }: Arguments, context: &Context) -> any
     let (store, invites) = context.open_existing().await?;
     for host in invites.hosts() {
         let here = invites.chat_server().hello(host.clone()).await.is_ok_and(|hook| hook.server == server);
-        anyhow::ensure!(!here, "the chat server {server} is there, and settles its uses itself");
+        anyhow::ensure!(!here, "the chat server {server} is connected, and settles its uses itself");
     }
     let question = format!(
-        "Free every use that the chat server {server} has reserved? Where it has made an account with one, the invite \
+        "Free every use that the chat server {server} has reserved? If it made an account with one, the invite \
          can make a second one."
     );
     confirm(yes, &question)?;

@@ -29,7 +29,7 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     let name = file.display().to_string();
     let opened = whole_store::open_source(&StoreUrl::Sqlite(file)).await.map_err(|error| match error.downcast_ref() {
         Some(StoreError::ReadOnly(_)) => anyhow::anyhow!(
-            "its folder cannot be written to, which reading it needs: copy it to another folder, and restore the copy"
+            "SQLite has to write to its folder to read it: copy it to another folder, and restore the copy"
         ),
         _ => error,
     });

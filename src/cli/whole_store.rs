@@ -48,7 +48,7 @@ pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
 pub async fn ensure_no_daemon(socket: &Path, advice: &str) -> anyhow::Result<()> {
     match Daemon::at(socket.to_owned()).link().await {
         Ok(None) => Ok(()),
-        _ => Err(anyhow::anyhow!("easy-invite runs (it has {}): {advice}", socket.display())),
+        _ => Err(anyhow::anyhow!("easy-invite is running (at {}): {advice}", socket.display())),
     }
 }
 

@@ -82,7 +82,7 @@ impl Invites {
                     }
                 }
             }
-            Err(reason) => tracing::debug!(%account, %reason, "whether the account is gone is not known"),
+            Err(reason) => tracing::debug!(%account, %reason, "it is not known whether the account is gone"),
         }
     }
 }

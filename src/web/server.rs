@@ -140,7 +140,7 @@ fn connections() -> usize {
     let files = raised.or_else(|_| rlimit::Resource::NOFILE.get_soft()).unwrap_or(1024);
     let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS);
     if room < CONNECTIONS {
-        tracing::info!(connections = room, "the web side takes fewer connections, for want of file descriptors");
+        tracing::info!(connections = room, "the web side takes fewer connections: there are too few file descriptors");
     }
     room.clamp(16, CONNECTIONS)
 }
