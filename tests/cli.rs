@@ -699,7 +699,7 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
     let scratch = Scratch::new();
     let file = scratch.path("new.toml");
     let ran = scratch.run(&["init", "--host", "Chat.example.net", "--output", "new.toml"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, "easy-invite: new.toml is written; change what is yours in it\n"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, "easy-invite: new.toml is written: adapt it to your server\n"));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let config = config::Config::load(&file).unwrap();
     assert_eq!(config.component.as_str(), "invite.chat.example.net");

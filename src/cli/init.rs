@@ -13,7 +13,7 @@ use crate::config;
 use crate::files::Folder;
 use crate::invite::Token;
 
-/// What the example has in the place of the host and the secret.
+/// The host and the secret in the example, which are replaced.
 const EXAMPLE_HOST: &str = "example.org";
 const EXAMPLE_SECRET: &str = "change me";
 
@@ -57,7 +57,7 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     }
     context.print(json!({"file": file, "config": config, "prosody": lua}), lua.trim_end())?;
     if let Some(file) = file.filter(|_| !context.json) {
-        complain(format_args!("{file} is written; change what is yours in it"));
+        complain(format_args!("{file} is written: adapt it to your server"));
     }
     Ok(())
 }
