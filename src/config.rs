@@ -70,7 +70,7 @@ pub struct Config {
     pub web: Option<web::Config>,
     /// The served hosts.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
-    /// What should be changed although it can be used.
+    /// A problem that should be mended, although the configuration can be used.
     pub warning: Option<String>,
 }
 

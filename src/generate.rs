@@ -8,7 +8,7 @@ use jid::{DomainPart, NodePart};
 use crate::invite::{self, InviteType, Issuer};
 use crate::policy::{self, Wish};
 
-/// What an invite is to be.
+/// The options of an invite.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Register only this username, which nobody else can register until the invite ends

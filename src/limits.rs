@@ -112,7 +112,7 @@ pub enum Guess {
     },
 }
 
-/// What was counted lately.
+/// The recent counts.
 #[derive(Debug)]
 pub struct Counts {
     limits: Limits,
@@ -325,7 +325,7 @@ mod tests {
         let refused = start + 2 * SECOND;
         assert_eq!(counts.wrong_token(Some(mallory), refused), Guess::Refused { anew: true, left: GUESSING });
         assert_eq!(counts.admit(mallory, refused + SECOND), Err(GUESSING - SECOND));
-        // What was asked before the refusal may be answered after it.
+        // A request from before the refusal may be answered after it.
         let late = counts.wrong_token(Some(mallory), refused + SECOND);
         assert_eq!(late, Guess::Refused { anew: false, left: GUESSING - SECOND });
         assert_eq!(counts.admit(alice, refused), Ok(()));
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(counts.register("r3", school, &one, start + SECOND), Err(DAY - SECOND), "also while they last");
         assert_eq!(counts.register("r3", school, &other, start), Ok(()));
         assert_eq!(counts.register("r4", home, &one, start), Ok(()));
-        // What made no account does not count, and only once.
+        // A registration that made no account is taken back, and only once.
         counts.registered("r2", false);
         counts.registered("r2", false);
         assert_eq!(counts.register("r5", school, &one, start + SECOND), Ok(()));

@@ -446,7 +446,7 @@ async fn what_is_noted_of_commits_does_not_grow() {
     for _ in 0..50 {
         scratch.with(|_| ()).await;
     }
-    assert_eq!(notes().await, before, "whoever writes later writes in the place of those before");
+    assert_eq!(notes().await, before, "a later writer takes the place of an earlier one");
     scratch.place.run("UPDATE last_commit SET at = at - 31 * 86400").await;
     let newcomer = scratch.again().await;
     assert_eq!(newcomer.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
@@ -457,7 +457,7 @@ async fn what_is_noted_of_commits_does_not_grow() {
     };
     timeout(LONG, alone).await.expect("nobody asks after so long any more");
     scratch.with(|_| ()).await;
-    assert_eq!(notes().await, 2, "the others go on all the same");
+    assert_eq!(notes().await, 2, "the others go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

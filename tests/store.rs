@@ -308,9 +308,9 @@ async fn a_username_that_is_being_registered_cannot_be_reserved(engine: Engine) 
     assert_eq!(
         insert(2002).await,
         Insertion::UsernameInProgress,
-        "whoever asked at 2002 whether it exists was told no"
+        "a caller who asked at 2002 whether it exists was told no"
     );
-    assert_eq!(insert(2003).await, Insertion::Kept, "whoever asks later is told what is true");
+    assert_eq!(insert(2003).await, Insertion::Kept, "a caller who asks later is told the truth");
 }
 
 async fn a_password_reset_reserves_no_username(engine: Engine) {

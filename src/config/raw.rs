@@ -256,7 +256,7 @@ impl Source<'_> {
     /// The line of a byte.
     fn line(&self, position: usize) -> usize {
         let before = self.text.get(..position).unwrap_or(self.text);
-        // What ends too early ends on the last line, not on the empty one behind it.
+        // A text that ends too early ends on its last line, not on the empty one behind it.
         let before = if before.len() == self.text.len() { before.trim_end() } else { before };
         before.matches('\n').count() + 1
     }

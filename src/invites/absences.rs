@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// How many things that seem to be gone are remembered. Any further ones never become certain.
 const MOST: usize = 1_000;
 
-/// What seems to be gone, by looks that agree.
+/// The things that seem to be gone, with the looks that agree.
 #[derive(Debug)]
 pub struct Absences<K>(HashMap<K, Agreeing>);
 

@@ -92,7 +92,8 @@ impl Retries {
         self.0.clear();
     }
 
-    /// What the operator should know of: the oldest, and how many there are in all.
+    /// The reservations that the operator should know of: the oldest, and how many there are in
+    /// all.
     pub fn to_tell(&self) -> (Vec<Unsettled>, usize) {
         let failing = self.0.values().filter(|retry| retry.failures >= FAILURES_TO_TELL);
         let mut failing: Vec<_> = failing.map(|retry| &retry.unsettled).collect();

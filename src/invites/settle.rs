@@ -129,7 +129,7 @@ impl Invites {
         lock(&self.0.retries).to_tell()
     }
 
-    /// Asks about those of the reservations that this daemon can ask about.
+    /// Asks about the reservations that this daemon can ask about.
     async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Result<Vec<(Use, Outcome)>> {
         let servers = self.servers();
         let askable = |(used, invite): &(Use, Invite)| {
@@ -151,7 +151,7 @@ impl Invites {
         let reservation = reserved.0.id.clone();
         let seems_gone = |reservation| lock(&self.0.doubtful).absent(reservation, Instant::now().into_std());
         let fate = match self.0.chat_server.settle(reserved).await {
-            // No answer is no look.
+            // Without an answer, this does not count as a look.
             Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
             Ok(Fate::NotMade { doubtful: true }) if !seems_gone(&reservation) => return Ok(Outcome::Open),
             Ok(fate) => fate,

@@ -137,8 +137,8 @@ impl Postgres {
         done.await.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
     }
 
-    /// Runs work until its outcome is known. Where the connection was lost during the commit, asks
-    /// the server whether it was committed. Work that came to nothing does not begin again after
+    /// Runs work until its outcome is known. If the connection was lost during the commit, asks the
+    /// server whether it was committed. Work that came to nothing does not begin again after
     /// `begin_by`.
     async fn until_known<T>(
         &self,

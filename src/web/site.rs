@@ -91,8 +91,7 @@ impl Site {
 struct Visit {
     site: Arc<Inner>,
     visitor: Visitor,
-    /// Empty where the path has none, or bytes that are no text. That is no token, as other guesses
-    /// are.
+    /// Empty if the path has none, or has bytes that are no text. An empty text counts as a guess.
     token: String,
 }
 
@@ -133,7 +132,7 @@ impl Visit {
     async fn find(&self) -> Outcome<Subject> {
         let token = Token::parse(&self.token);
         let invite = self.site.invites.look(token.as_ref(), Some(Address::from(self.visitor.address))).await?;
-        // A text that cannot be a token was looked up all the same: it counts as a guess.
+        // A text that cannot be a token was looked up too: it counts as a guess.
         let token = token.ok_or(Refusal::Unknown)?;
         Ok(Subject { invite, token, purpose: None })
     }

@@ -17,7 +17,7 @@ const NAME: &str = "Invitations";
 /// What identifies this software in entity capabilities (XEP-0115 §4).
 const CAPS_NODE: &str = "urn:easy-invite";
 
-/// What the component can do: what it answers to users, and forms. The gate is the hook's alone.
+/// The component's features: those for users, and forms. Only the hook uses the gate.
 const FEATURES: [&str; 6] = [ns::COMMANDS, ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::DATA_FORMS, ns::PING];
 
 /// What the component is and can do.

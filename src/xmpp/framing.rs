@@ -9,8 +9,8 @@
 //! problem.
 //!
 //! The input comes from a server's serialiser, without comments and document types. If one comes
-//! all the same, everything from there on goes to the parser as it is, and the parser ends the
-//! stream (RFC 6120 §11.1).
+//! anyway, everything from there on goes to the parser as it is, and the parser ends the stream
+//! (RFC 6120 §11.1).
 
 use std::io;
 use std::pin::Pin;

@@ -28,7 +28,7 @@ impl<'a> Requester<'a> {
     /// The user with this address. `None` if it is not the address of a user of a served host.
     pub fn new(address: &'a str, invites: &'a Invites, texts: &'a Texts) -> Option<Self> {
         let account = jid::Jid::new(address).ok()?.into_bare();
-        // The jid crate folds more characters than servers do. Where it changed the localpart, the
+        // The jid crate folds more characters than servers do. If it changed the localpart, the
         // server means another account.
         let (written, _) = address.split_once('@')?;
         account.node().filter(|username| username.as_str() == written)?;
