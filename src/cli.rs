@@ -54,16 +54,16 @@ const EXIT_USAGE: u8 = 2;
 /// Invite-only registration for XMPP servers
 ///
 /// easy-invite makes links with which people register on an XMPP server that is closed to everybody
-/// else. A link works as often as it is meant to, and can make the newcomer and the inviter
-/// contacts. easy-invite runs beside Prosody as an external component. The commands here work on
-/// its store directly, whether it runs or not.
+/// else. A link works as often as you say, and can make the newcomer and the inviter contacts.
+/// easy-invite runs beside Prosody as an external component. The commands here work on its store
+/// directly, whether it runs or not.
 #[derive(Debug, Parser)]
 #[command(
     name = "easy-invite",
     version,
     max_term_width = 100,
     after_help = "First steps: `easy-invite init --host example.org` writes a configuration and says what to add to \
-                  Prosody's; `easy-invite run` is the daemon; `easy-invite check` says whether all is well; \
+                  Prosody's; `easy-invite run` is the daemon; `easy-invite check` says whether it works; \
                   `easy-invite generate example.org` makes an invite.\n\n\
                   Exit codes: 0 done, 1 failed, 2 wrong usage. $EASY_INVITE_LOG sets what is logged to stderr, for \
                   example \"debug\"."

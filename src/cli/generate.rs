@@ -21,7 +21,7 @@ const AT_A_TIME: usize = 256;
 
 /// Make an invite and print its link(s)
 ///
-/// Prints the link for people, where the host has a landing page, then the xmpp: link for chat
+/// Prints the link for people, if the host has a landing page, then the xmpp: link for chat
 /// clients. They hold the invite's secret and cannot be shown again. Without options, the invite
 /// registers one account.
 #[derive(Debug, clap::Args)]

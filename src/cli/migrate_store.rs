@@ -13,9 +13,9 @@ use crate::store::{Store, StoreUrl};
 
 /// Copy one store into another, of either kind
 ///
-/// Stop the daemon first: what it changes meanwhile would be lost. FROM stays as it is. TO is made
-/// if it does not exist, and keeps what it holds already. If this command is cut short, run it
-/// again. No configuration is needed.
+/// Stop the daemon first: its changes meanwhile would be lost. FROM stays as it is. TO is made if
+/// it does not exist, and keeps what it holds already. If this command is cut short, run it again.
+/// No configuration is needed.
 ///
 /// Other users of this machine can see what is typed here. So leave the password out of the URL:
 /// PostgreSQL's is also taken from $PGPASSWORD or ~/.pgpass.

@@ -29,7 +29,7 @@ const FILES: [(&str, &str); 6] = [
 /// Print or install the module for Prosody
 ///
 /// mod_easy_invite is the part that works within Prosody. With --install, this command writes the
-/// files that belong to this version into DIR, in the place of older ones. Without --install, it
+/// files that belong to this version into DIR, and replaces older ones. Without --install, it
 /// prints them one after the other, to read. With --json, it prints {"file", "text"} for each, for
 /// scripts that install them.
 #[derive(Debug, clap::Args)]

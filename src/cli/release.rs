@@ -9,11 +9,11 @@ use super::print::complain;
 
 /// Free the uses that a lost chat server has reserved
 ///
-/// While somebody registers, a use of their invite is reserved. Where several machines share a
-/// store, only the chat server that reserved a use knows what became of it: while that server is
-/// away, the use stays reserved. `easy-invite check` names such uses and the server's id. If the
-/// server never comes back, this command frees them. If it had just made an account with one, the
-/// invite can make a second account.
+/// While somebody registers, a use of their invite is reserved. If several machines share a store,
+/// only the chat server that reserved a use knows what became of it. While that server is away, the
+/// use stays reserved. `easy-invite check` names such uses and the server's id. If the server never
+/// comes back, this command frees them. If it had just made an account with one, the invite can
+/// make a second account.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite release --server 4k7xw2m9")]
 pub struct Arguments {

@@ -13,8 +13,8 @@ use crate::store::{Contents, Store, StoreError, StoreUrl};
 /// Fill the configured store from a backup
 ///
 /// Stop the daemon first. The store must be empty or not exist yet: nothing is overwritten. The
-/// whole backup is read first. A backup of an older version is brought up to date. What was used or
-/// revoked since the backup is as it was when the backup was made.
+/// whole backup is read first. A backup of an older version is brought up to date. Invites that
+/// were used or revoked after the backup was made are pending again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite restore /var/backups/easy-invite-2026-05-01.db")]
 pub struct Arguments {

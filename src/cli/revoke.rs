@@ -16,8 +16,8 @@ const LONGEST_LIST: u64 = 8 * 1024 * 1024;
 /// Revoke invites
 ///
 /// They end at once, also for people who have opened the link already and are about to register.
-/// Accounts that were made with them stay. Prints a line for each invite. Invites that are not
-/// known are reported, and the others are revoked all the same.
+/// Accounts that were made with them stay. Prints a line for each invite. Unknown invites are
+/// reported, and the others are still revoked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite revoke w7d3kq9xmt2c

@@ -17,13 +17,13 @@ use crate::texts::printable;
 /// The longest link that is read from stdin, in bytes.
 const LONGEST_REFERENCE: u64 = 8 * 1024;
 
-/// How many of the accounts that came by the invite are shown.
+/// How many of the accounts that were made with the invite are shown.
 const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of the invite, and the accounts that came by it (at most 100, the
-/// newest first). Its secret cannot be shown: the store keeps a hash of it.
+/// Prints all that is known of the invite, and the accounts that were made with it (at most 100,
+/// the newest first). Its secret cannot be shown: the store keeps a hash of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite show w7d3kq9xmt2c

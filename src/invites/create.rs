@@ -19,7 +19,7 @@ pub struct Issued {
     pub token: Token,
     /// The `xmpp:` URI for clients.
     pub uri: String,
-    /// The link for people, where the host has a landing page.
+    /// The link for people, if the host has a landing page.
     pub landing_url: Option<String>,
     /// Why the accounts that the invite names could not be looked up, if they could not.
     pub unchecked: Option<Unreachable>,
