@@ -119,8 +119,8 @@ end
 -- A new account and the contact, who is of this host too, become contacts.
 local function befriend(username, contact)
 	local account, contact_name = username.."@"..host, jid.node(contact);
-	local exists = accounts.exists(contact_name);
-	if exists == nil then error("The accounts cannot be read to look for "..contact, 0); end
+	local exists, is_doubtful = accounts.exists(contact_name);
+	if exists == nil or is_doubtful then error("Nobody can tell whether there is "..contact, 0); end
 	if not exists then return module:log("info", "%s, who invited %s, has no account any more", contact, account); end
 	subscribe(username, host, contact, "both");
 	subscribe(contact_name, host, account, "both");

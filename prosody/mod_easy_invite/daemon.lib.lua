@@ -11,7 +11,7 @@ return function (gate, accounts)
 	---- `deleted`
 	local store = module:open_store("easy_invite_deleted"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- [username] = when the account was deleted
-	local is_telling = false;
+	local is_telling, repeat_after = false, 10; -- seconds
 
 	local function note(username, time)
 		untold[username] = time;
@@ -28,13 +28,14 @@ return function (gate, accounts)
 			if answer.refusal and answer.refusal.type == "modify" then
 				module:log("error", "The daemon cannot read that %s was deleted: %s", username, answer.refusal.text);
 			elseif not answer.payload then
-				return; -- it is told again at the next hello
+				return; -- it is told again
 			end
 			if untold[username] == time then note(username, nil); end
 			tell_of_deletions();
 		end);
 	end
 
+	module:add_timer(repeat_after, function () tell_of_deletions(); return repeat_after; end);
 	module:hook_global("user-deleted", function (event)
 		if event.host ~= host then return; end
 		note(event.username, datetime());
@@ -50,10 +51,12 @@ return function (gate, accounts)
 		local username = question.attr.username;
 		if not username then return; end
 		local is_possible = accounts.is_possible(username);
-		local exists = is_possible and accounts.exists(username);
+		local exists, is_doubtful = false, false;
+		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		local created = exists and accounts.created_at(username);
 		return gate.element("account", { exists = tostring(exists), impossible = not is_possible and "true" or nil;
+			doubtful = is_doubtful and "true" or nil;
 			admin = tostring(exists and accounts.is_admin(username) or false);
 			["created-at"] = created and datetime(math.floor(created)) or nil });
 	end);

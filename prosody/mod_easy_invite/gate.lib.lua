@@ -55,7 +55,7 @@ end
 
 local function log_changes(answer)
 	local is_refused = answer.refusal and answer.refusal.condition == "not-allowed";
-	local is = not next(answer) and "away" or is_refused and "refusing" or "answering";
+	local is = not answer.stanza and "away" or is_refused and "refusing" or "answering";
 	if gate.is_closed or is == daemon_is then return; end
 	daemon_is = is;
 	module:log(log_entries[is][1], log_entries[is][2], component, host, host);
@@ -88,13 +88,13 @@ module:add_timer(sweep_every, function () -- one timer for all questions is chea
 end);
 
 -- Asks the daemon, and calls `take` once with the answer: { stanza, payload }, { stanza, refusal },
--- or {} where there is none. If the daemon is not connected, it does so at once. module:send_iq
+-- or {} if there is none; at once, and with `is_unsent`, where nobody is connected.
 -- drops the oldest of 256 open questions, so one user could keep the answers from all others, and
 -- its promises put off each answer.
 function gate.ask(kind, question, take, seconds)
 	if gate.is_closed or not is_connected() then
 		log_changes({});
-		return call(take, {});
+		return call(take, { is_unsent = true });
 	end
 	asked = asked + 1;
 	local id = id_prefix..asked;

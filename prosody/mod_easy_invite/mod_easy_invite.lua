@@ -58,8 +58,10 @@ end
 local is_allowed_without_us = enabled:contains("register_ibr")
 	or enabled:contains("register") and module:get_option_boolean("allow_registration", false);
 
-local gate = module:require "gate";
-local accounts = module:require "accounts";
+-- What can fail comes first: of a module that fails to load, Prosody keeps the handlers.
+module:depends("adhoc");
+local gate, accounts = module:require "gate", module:require "accounts";
+local add_commands, answer_daemon = module:require "commands", module:require "daemon";
 
 ---- `check`: a client presents a token
 local streams = setmetatable({}, { __mode = "k" }); -- [session] = { grant, refusals; guard: one token at a time }
@@ -152,7 +154,7 @@ local function reserve(event)
 	elseif is_current and purpose == "register" then
 		accounts.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
-		gate.finish(name, "not-made", purpose);
+		gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose);
 		return refuse(event, gate.unavailable);
 	end
 	registrations[session] = { name = name, username = username, purpose = purpose, granted = granted };
@@ -222,7 +224,7 @@ module:hook("presence/bare", function (event)
 		local reserved = gate.says(answer, "reserved");
 		local sender = not origin.destroyed and origin or nil;
 		if not reserved or accounts.are_contacts(username, contact) then -- by registering meanwhile, perhaps
-			gate.finish(name, not answer.refusal and "not-made" or nil, reserved);
+			gate.finish(name, not answer.refusal and not answer.is_unsent and "not-made" or nil, reserved);
 			return module:send(presence, sender); -- the user is asked: a token may be one that the user's client made
 		end
 		local ok, err = pcall(accounts.approve, username, contact, presence, sender);
@@ -233,9 +235,8 @@ module:hook("presence/bare", function (event)
 end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
-module:require "commands" (gate);
-module:require "daemon" (gate, accounts);
-
+add_commands(gate);
+answer_daemon(gate, accounts);
 function module.unload()
 	is_guarded = false;
 	gate.close();
@@ -243,11 +244,9 @@ function module.unload()
 	module:log("warn", "Registration stays closed until this module is loaded again, or Prosody starts without it");
 	timer.add_task(0, function () -- when this module no longer depends on it
 		if is_allowed_without_us or modulemanager.is_loaded(host, module.name) then return; end
-		modulemanager.unload(host, "register_ibr");
-		host_events.remove_handler("user-registering", keep_closed);
+		modulemanager.unload(host, "register_ibr"); -- and other doors stay closed
 	end);
 end
 
-module:depends("adhoc");
 module:depends("register_ibr"); -- last, when everything that guards it is in place
 is_guarded = true;

@@ -1,8 +1,10 @@
-"""The daemon refuses the hook's report that an account was deleted, since its configuration lacks
-the VirtualHost. When the VirtualHost is there again, the hook reports it again, and the invites
-end."""
+"""The daemon refuses the hook's report that an account was deleted, for now or since its configuration
+lacks the VirtualHost. The hook reports it again until the daemon takes it, and the invites end."""
 
+from harness.gate import PlayedDaemon, is_ping
 from harness.stories import eventually, generate, new_invite, show
+
+REPEATED_WITHIN = 20  # seconds
 
 
 async def test_when_the_host_is_back_in_the_configuration(make_server):
@@ -19,3 +21,22 @@ async def test_when_the_host_is_back_in_the_configuration(make_server):
     server.daemon.restart()
     for invite in ending:
         await eventually(lambda: show(server, invite)["state"] == "revoked", "the invite has ended")
+
+
+async def test_some_seconds_later(make_server):
+    server = make_server(run_daemon=False)
+    stream = (await PlayedDaemon.connect(server)).stream
+    reports = []
+
+    def answer(request):
+        if not is_ping(request):
+            reports.append(request)
+        if len(reports) == 1:
+            stream.reply_error(request, "wait", "internal-server-error")
+        else:
+            stream.reply(request)
+
+    stream.on_request = answer
+    server.prosody.deluser("bob@example.org")
+    await eventually(lambda: len(reports) == 2, "the deletion is reported twice", REPEATED_WITHIN)
+    assert [report[0].get("username") for report in reports] == ["bob", "bob"]

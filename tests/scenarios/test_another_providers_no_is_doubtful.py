@@ -40,3 +40,16 @@ async def test_a_registration(server):
     daemon = await PlayedDaemon.connect(server)
     assert await daemon.create("r1", "carol", "carol's password") == "made"
     assert await daemon.account_exists("carol")
+
+
+async def test_an_account(server):
+    daemon = await PlayedDaemon.connect(server)
+    answer = await daemon.account("nobody")
+    assert (answer.get("exists"), answer.get("doubtful")) == ("false", "true")
+
+
+async def test_an_inviter(server):
+    daemon, alice = await PlayedDaemon.connect(server), f"alice@{DOMAIN}"
+    assert await daemon.create("r1", "carol", "carol's password", contact=alice) == "unfinished"
+    server.prosody.shell(f'> require "core.usermanager".get_provider("{DOMAIN}").accounts.alice = true')
+    assert await daemon.settle("r1", "carol", contact=alice) == "made"

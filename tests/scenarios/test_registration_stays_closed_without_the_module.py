@@ -81,6 +81,19 @@ async def test_a_reload_reads_all_files_again(make_server, tmp_path):
     assert not await has_account(server, "mallory")
 
 
+async def test_until_a_broken_file_is_mended(make_server, tmp_path):
+    copy = copy_of_the_module(tmp_path)
+    server = make_server(module_folder=copy.parent, **ALLOWED_BY_CONFIGURATION)
+    library = copy / "commands.lib.lua"
+    whole = library.read_text()
+    library.write_text("this is no Lua")
+    with pytest.raises(ProcessFailed, match="Failed to load plugin library 'commands'"):
+        server.prosody.shell('module:reload("easy_invite", "example.org")')
+    library.write_text(whole)
+    server.prosody.shell('module:load("easy_invite", "example.org")')
+    await register(server, "carol", generate(server))
+
+
 def copy_of_the_module(folder):
     """A copy of the module's files, below this folder."""
     return shutil.copytree(REPOSITORY / "prosody" / "mod_easy_invite", folder / "modules" / "mod_easy_invite")
