@@ -289,7 +289,10 @@ fn nobody_is_asked_through_a_link_that_is_where_the_control_socket_belongs() {
         symlink(place, &socket).unwrap();
         let asked = scratch.run(&asks);
         let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-        assert!(said.contains("could not be checked: easy-invite could not be asked: "), "{said}");
+        assert!(
+            said.contains("could not check whether the accounts exist: easy-invite could not be asked: "),
+            "{said}"
+        );
         assert!(said.contains("is no socket"), "{said}");
         scratch.fails(&["run"], "is no socket: remove it, or set [control] socket to another path");
         fs::remove_file(&socket).unwrap();

@@ -5,6 +5,7 @@ mod engines;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use easy_invite::store::{Store, StoreError};
 use engines::cluster::Cluster;
@@ -96,10 +97,14 @@ impl Server {
     }
 
     async fn store(&self, url: &str) -> Result<Met, StoreError> {
-        let _store = Store::open_existing(&url.parse().unwrap()).await?;
         let sql =
             "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'easy-invite'";
         let plain = self.url("postgres", "127.0.0.1", "sslmode=disable");
+        // The server may not have noticed yet that the connections of the store before are closed.
+        while !query(&plain, sql).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let _store = Store::open_existing(&url.parse().unwrap()).await?;
         Ok(if query(&plain, sql).await == [["t"]] { Encrypted } else { Plain })
     }
 
