@@ -109,6 +109,12 @@ impl PostgresUrl {
         if address.matches('@').count() > 1 {
             return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
         }
+        // A "?" in a password would begin the query, and the rest of the password would be shown.
+        if query.contains('@') {
+            return Err(
+                "there is an \"@\" after the \"?\": in a name or a password they are written %40 and %3F".to_owned()
+            );
+        }
         let (mut mode, mut authorities, mut passed_on) = (None, None, String::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
@@ -239,6 +245,11 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslrootcert=ca.crt", "only sslmode=verify-full"),
             ("postgres:///d", "the host is missing"),
             ("postgres://u:hunter2@h:port/d", "port"),
+            ("postgres://u:pa?hunter2=x@h/d", "an \"@\" after the \"?\""),
+            ("postgres://u:pa?hunter2@h/d", "written %40 and %3F"),
+            ("postgres://u:pa?sslmode=hunter2@h/d", "written %40 and %3F"),
+            ("postgres://u:pa?x=y&hunter2&z@h/d?sslmode=prefer", "written %40 and %3F"),
+            ("postgres://u@h/d?sslrootcert=hunter2@x", "written %40 and %3F"),
             ("postgres://u:x@hunter2@h/d", "more than one \"@\""),
         ] {
             let found = PostgresUrl::parse(text).unwrap_err();
