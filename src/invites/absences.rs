@@ -13,7 +13,11 @@ const SPREAD: Duration = Duration::from_secs(5 * 60);
 /// The pause between two looks. Looks that are closer together count as one.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many things that seem to be gone are remembered. Any further ones never become certain.
+/// What was not looked at for longer than this is forgotten: a look begins anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How many things that seem to be gone are remembered at a time. Any further ones do not
+/// become certain.
 const MOST: usize = 1_000;
 
 /// The things that seem to be gone, with the looks that agree.
@@ -36,6 +40,7 @@ impl<K> Default for Absences<K> {
 impl<K: Clone + Eq + Hash> Absences<K> {
     /// A look has found nothing. Returns whether it is certain now that the thing is gone.
     pub fn absent(&mut self, key: &K, now: Instant) -> bool {
+        self.forget_old(now);
         if self.0.len() >= MOST && !self.0.contains_key(key) {
             return false;
         }
@@ -52,9 +57,14 @@ impl<K: Clone + Eq + Hash> Absences<K> {
     }
 
     /// The things to look at again.
-    pub fn due(&self, now: Instant) -> Vec<K> {
+    pub fn due(&mut self, now: Instant) -> Vec<K> {
+        self.forget_old(now);
         let due = self.0.iter().filter(|(_, seen)| now >= seen.last + PAUSE);
         due.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        self.0.retain(|_, seen| now <= seen.last + FORGOTTEN_AFTER);
     }
 }
 
@@ -78,6 +88,7 @@ mod tests {
         assert_eq!(certain(&[0.0, 1.0, 2.0, 3.0, 4.0, 4.9]), [false; 6]);
         assert_eq!(certain(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), [false, false, false, false, false, true]);
         assert_eq!(certain(&[0.0, 60.0, 61.0]), [false, false, true]);
+        assert_eq!(certain(&[0.0, 60.1, 61.1, 65.1]), [false, false, false, true], "the first is too old");
     }
 
     #[test]
@@ -120,5 +131,11 @@ mod tests {
             }
         }
         assert_eq!(looks.0.len(), MOST);
+        assert_eq!(looks.due(start + at(66.0)).len(), MOST);
+        for minute in [66.1, 69.1, 72.1] {
+            let certain = looks.absent(&MOST, start + at(minute));
+            assert_eq!(certain, minute == 72.1, "those whose last look is an hour old make room");
+        }
+        assert!(looks.due(start + at(150.0)).is_empty());
     }
 }
