@@ -29,7 +29,7 @@ struct Played {
 struct Daemon {
     invites: Invites,
     hook: Arc<Mutex<Played>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// It goes on with the paused time of a test.
@@ -60,7 +60,7 @@ impl Daemon {
         let policies = BTreeMap::from([(host(), HostPolicy::default())]);
         let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
         invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned() });
-        Daemon { invites, hook, _folder: folder }
+        Daemon { invites, hook, folder }
     }
 
     async fn make(&self, invite_type: InviteType, uses: u32) -> Issued {
@@ -80,6 +80,16 @@ impl Daemon {
         let grant = format!("{}.{}", made.token.reveal(), clock().as_second());
         let reserved = self.invites.reserve(&host(), Some(&grant), registration).await;
         reserved.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// From now on, the store can change nothing of this reservation.
+    fn spoil(&self, reservation: &str) {
+        let store = rusqlite::Connection::open(self.folder.path().join("easy-invite.db")).unwrap();
+        for change in ["UPDATE", "DELETE"] {
+            let refuse = "SELECT RAISE(ABORT, 'it is spoilt')";
+            let trigger = format!("CREATE TRIGGER spoil_{change} BEFORE {change} ON invite_use");
+            store.execute_batch(&format!("{trigger} WHEN OLD.id = '{reservation}' BEGIN {refuse}; END")).unwrap();
+        }
     }
 
     /// One round of settling; returns the reservations that were asked about.
@@ -145,6 +155,48 @@ async fn many_reservations_that_cannot_be_settled_keep_no_other_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reservations_with_a_doubtful_no_fill_no_round() {
+    let daemon = Daemon::start().await;
+    let doubtful = daemon.make(InviteType::Account, 300).await;
+    for number in 0..250 {
+        daemon.reserve(&doubtful, &format!("r{number:03}")).await.unwrap();
+    }
+    daemon.hook.lock().unwrap().others = Some(Fate::NotMade { doubtful: true });
+    assert_eq!(daemon.round().await.len(), 200);
+    pass(10).await;
+    assert_eq!(daemon.round().await.len(), 50, "the others have had a look less than a minute ago");
+    pass(10).await;
+    assert_eq!(daemon.round().await.len(), 0);
+    pass(40).await;
+    assert_eq!(daemon.round().await.len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_error_of_one_reservation_is_no_other_ones() {
+    for fate in [Fate::Made, Fate::NotMade { doubtful: false }] {
+        let daemon = Daemon::start().await;
+        let made = daemon.make(InviteType::Account, 20).await;
+        for number in 0..10 {
+            daemon.reserve(&made, &format!("r{number}")).await.unwrap();
+        }
+        let of_alice = daemon.make(InviteType::AccountAndContact, 5).await;
+        daemon.hook.lock().unwrap().alice_exists = Some(false);
+        daemon.reserve(&of_alice, "carol").await.unwrap_err();
+        daemon.spoil("r3");
+        daemon.hook.lock().unwrap().others = Some(fate);
+        assert_eq!(daemon.invites.settle_open(SignedDuration::ZERO).await, Ok(9), "{fate:?}");
+        for _ in 0..32 {
+            pass(10).await;
+            assert!(daemon.round().await.iter().all(|asked| asked == "r3"));
+        }
+        assert_eq!(daemon.state(&of_alice).await, State::Revoked, "accounts are looked at in each round");
+        let (named, in_all) = daemon.invites.unsettled();
+        assert_eq!((named[0].account.as_str(), in_all), ("r3@example.org", 1));
+        assert!(named[0].reason.contains("it is spoilt"), "{}", named[0].reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_settled_is_asked_about_ever_more_seldom_and_named_at_the_third_time() {
     let daemon = Daemon::start().await;
     let made = daemon.make(InviteType::Account, 1).await;
@@ -176,29 +228,31 @@ async fn a_doubtful_no_gives_a_use_back_only_when_several_agree_over_minutes() {
     let daemon = Daemon::start().await;
     let made = daemon.make(InviteType::Account, 1).await;
     daemon.reserve(&made, "carol").await.unwrap();
-    let says = |fate| daemon.hook.lock().unwrap().others = Some(fate);
-    says(Fate::NotMade { doubtful: true });
-    for _ in 0..29 {
-        daemon.round().await;
-        assert_eq!(daemon.invites.unsettled().1, 0, "nothing is wrong yet");
-        pass(10).await;
-    }
-    says(Fate::InFlight); // one that says otherwise
-    daemon.round().await;
-    says(Fate::NotMade { doubtful: true });
-    for _ in 0..29 {
-        pass(10).await;
-        daemon.round().await;
-    }
+    let says = |fate| daemon.hook.lock().unwrap().others = fate;
+    // When it is asked in so many rounds, in seconds from the first.
+    let asked = async |rounds: u64| {
+        let mut asked = Vec::new();
+        for round in 0..rounds {
+            if !daemon.round().await.is_empty() {
+                asked.push(15 * round);
+            }
+            assert_eq!(daemon.invites.unsettled().1, 0, "nothing is wrong yet");
+            pass(15).await;
+        }
+        asked
+    };
+    says(Some(Fate::NotMade { doubtful: true }));
+    assert_eq!(asked(20).await, [0, 60, 120, 180, 240], "once a minute");
+    says(Some(Fate::InFlight)); // one that says otherwise
+    assert_eq!(asked(1).await, [0]);
+    says(Some(Fate::NotMade { doubtful: true }));
+    assert_eq!(asked(19).await, [0, 60, 120, 180, 240]);
     assert!(!daemon.is_free(&made).await);
-    daemon.hook.lock().unwrap().others = None; // no answer is no look
-    pass(10).await;
-    assert_eq!(daemon.round().await, ["carol"]);
-    daemon.hook.lock().unwrap().others = Some(Fate::NotMade { doubtful: true });
-    for _ in 0..4 {
-        pass(10).await;
-        daemon.round().await;
-    }
+    says(None); // no answer is no look
+    assert_eq!(asked(2).await, [15]);
+    assert!(!daemon.is_free(&made).await);
+    says(Some(Fate::NotMade { doubtful: true }));
+    assert_eq!(asked(2).await, [15]);
     assert!(daemon.is_free(&made).await);
 }
 

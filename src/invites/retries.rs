@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 
+/// The pause after an answer that settled nothing, but is no failure: a look that counts once a
+/// minute (`absences`).
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
+
 /// Rounds are not on time to the millisecond.
 const EARLY: Duration = Duration::from_secs(1);
 
@@ -46,7 +50,7 @@ impl std::fmt::Display for Unsettled {
     }
 }
 
-/// The reservations that could not be settled.
+/// The reservations that could not be settled yet.
 #[derive(Debug, Default)]
 pub struct Retries(HashMap<String, Retry>);
 
@@ -54,7 +58,8 @@ pub struct Retries(HashMap<String, Retry>);
 struct Retry {
     failures: u32,
     again_at: Instant,
-    unsettled: Unsettled,
+    /// What to tell of the last failure, if there was one.
+    unsettled: Option<Unsettled>,
 }
 
 impl Retries {
@@ -76,10 +81,25 @@ impl Retries {
         unsettled.reason = shortened(unsettled.reason);
         let failures = self.0.get(reservation).map_or(0, |retry| retry.failures).saturating_add(1);
         let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(16)).min(LONGEST_PAUSE);
-        if self.0.len() < MOST || failures > 1 {
-            self.0.insert(reservation.to_owned(), Retry { failures, again_at: now + pause, unsettled });
+        if let Some(retry) = self.remembered(reservation, now) {
+            *retry = Retry { failures, again_at: now + pause, unsettled: Some(unsettled) };
         }
         failures == FAILURES_TO_TELL
+    }
+
+    /// A reservation may be settled by further looks. This is no failure: the count of those stays
+    /// as it is.
+    pub fn pause(&mut self, reservation: &str, now: Instant) {
+        if let Some(retry) = self.remembered(reservation, now) {
+            retry.again_at = now + LOOK_PAUSE;
+        }
+    }
+
+    /// The memory of a reservation; `None` if there are too many.
+    fn remembered(&mut self, reservation: &str, now: Instant) -> Option<&mut Retry> {
+        let is_full = self.0.len() >= MOST && !self.0.contains_key(reservation);
+        let entry = (!is_full).then(|| self.0.entry(reservation.to_owned()));
+        entry.map(|entry| entry.or_insert(Retry { failures: 0, again_at: now, unsettled: None }))
     }
 
     /// A reservation has ended.
@@ -96,7 +116,7 @@ impl Retries {
     /// all.
     pub fn to_tell(&self) -> (Vec<Unsettled>, usize) {
         let failing = self.0.values().filter(|retry| retry.failures >= FAILURES_TO_TELL);
-        let mut failing: Vec<_> = failing.map(|retry| &retry.unsettled).collect();
+        let mut failing: Vec<_> = failing.filter_map(|retry| retry.unsettled.as_ref()).collect();
         failing.sort_by_key(|unsettled| (unsettled.reserved_at, &unsettled.account));
         (failing.iter().take(MOST_NAMED).copied().cloned().collect(), failing.len())
     }
@@ -145,6 +165,27 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_settles_nothing_has_a_pause_of_a_minute_and_is_no_failure() {
+        let (mut retries, mut now) = (Retries::default(), Instant::now());
+        for _ in 0..5 {
+            retries.pause("r", now);
+            assert!(!retries.is_due("r", now + 58 * SECOND));
+            assert_eq!((retries.waiting(now), retries.to_tell().1), (1, 0));
+            now += 60 * SECOND;
+            assert!(retries.is_due("r", now));
+        }
+        assert!(!retries.failed("r", unsettled("carol", 1), now));
+        assert!(!retries.failed("r", unsettled("carol", 1), now));
+        retries.pause("r", now);
+        assert!(retries.failed("r", unsettled("carol", 1), now), "it is the third failure");
+        assert!(!retries.is_due("r", now + 38 * SECOND) && retries.is_due("r", now + 40 * SECOND));
+        for number in 0..MOST {
+            retries.pause(&number.to_string(), now);
+        }
+        assert_eq!(retries.0.len(), MOST);
+    }
+
+    #[test]
     fn the_oldest_that_failed_three_times_are_named() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         for number in 0..8 {
@@ -162,7 +203,7 @@ mod tests {
     fn memory_is_bounded_and_what_ended_otherwise_is_forgotten() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         retries.failed("long", Unsettled { reason: "é".repeat(1000), ..unsettled("x", 1) }, now);
-        assert!(retries.0["long"].unsettled.reason.chars().count() == LONGEST_REASON + 1);
+        assert!(retries.0["long"].unsettled.as_ref().unwrap().reason.chars().count() == LONGEST_REASON + 1);
         for number in 0..MOST + 10 {
             retries.failed(&number.to_string(), unsettled("x", 1), now);
         }

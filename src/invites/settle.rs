@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::retries::Unsettled;
-use super::service::{Error, Invites, Result, lock};
+use super::service::{Invites, Result, lock};
 use crate::chat_server::{Fate, Hook};
 use crate::invite::{Invite, Use};
 
@@ -21,14 +21,10 @@ const ROUND: u32 = 200;
 enum Outcome {
     /// It has ended, and its use is redeemed or given back.
     Settled,
-    /// It may be settled soon.
+    /// A doubtful "no": further looks will tell.
     Open,
     /// It could not be settled, for this reason.
     Failed(String),
-}
-
-fn count_settled(asked: &[(Use, Outcome)]) -> usize {
-    asked.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Settled)).count()
 }
 
 impl Invites {
@@ -56,8 +52,8 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn redeem(&self, reservation: String) -> Result<bool> {
+        let redeemed = self.0.store.redeem(reservation.clone(), self.now()).await?;
         self.ended(&reservation, true);
-        let redeemed = self.0.store.redeem(reservation, self.now()).await?;
         if let Some((used, true)) = &redeemed {
             tracing::info!(invite = %used.invite, purpose = %used.purpose, account = %used.account, "invite used");
         }
@@ -70,8 +66,9 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn release(&self, reservation: String) -> Result<bool> {
+        let released = self.0.store.release(reservation.clone()).await?;
         self.ended(&reservation, false);
-        Ok(self.0.store.release(reservation).await?)
+        Ok(released)
     }
 
     fn ended(&self, reservation: &str, made: bool) {
@@ -86,29 +83,49 @@ impl Invites {
     /// not know of it yet.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails. All of them were asked about even then.
     pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<usize> {
-        Ok(count_settled(&self.ask_about(standing).await?))
+        let mut settled = 0;
+        for (_, outcome) in self.ask_about(standing).await {
+            settled += usize::from(matches!(outcome?, Outcome::Settled));
+        }
+        Ok(settled)
     }
 
     /// One round of settling: asks about open reservations that are at least `age` old, except for
-    /// those that failed a short time ago. Also looks again at accounts that seem to be gone.
-    /// Returns how many reservations were settled.
+    /// those whose pause is not over. Then looks again at accounts that seem to be gone, whatever
+    /// came of the reservations. Returns how many were settled.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the open reservations cannot be read.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<usize> {
+        let settled = self.settle_older_than(age).await;
+        self.look_again().await;
+        settled
+    }
+
+    async fn settle_older_than(&self, age: SignedDuration) -> Result<usize> {
         let (now, instant) = (Instant::now().into_std(), self.now().saturating_sub(age).unwrap_or(Timestamp::MIN));
         // Reservations that wait for their time must not fill the round.
         let waiting = u32::try_from(lock(&self.0.retries).waiting(now)).unwrap_or(u32::MAX);
         let servers = self.servers().into_iter().collect();
         let standing = self.0.store.reserved_until(instant, self.now(), servers, ROUND.saturating_add(waiting)).await?;
         let due = |(used, _): &(Use, Invite)| lock(&self.0.retries).is_due(&used.id, now);
-        let asked = self.ask_about(standing.into_iter().filter(due).take(ROUND as usize).collect()).await?;
-        let settled = count_settled(&asked);
-        let mut failing = Vec::new();
-        for (used, outcome) in asked {
-            let Outcome::Failed(reason) = outcome else { continue };
+        let due = standing.into_iter().filter(due).take(ROUND as usize).collect();
+        let (mut settled, mut failing) = (0, Vec::new());
+        for (used, outcome) in self.ask_about(due).await {
+            let reason = match outcome {
+                Ok(Outcome::Settled) => {
+                    settled += 1;
+                    continue;
+                }
+                Ok(Outcome::Open) => {
+                    lock(&self.0.retries).pause(&used.id, now);
+                    continue;
+                }
+                Ok(Outcome::Failed(reason)) => reason,
+                Err(error) => error.to_string(),
+            };
             let (account, invite) = (used.account.to_string(), used.invite.to_string());
             let unsettled = Unsettled { account, invite, reserved_at: used.reserved_at, reason };
             if lock(&self.0.retries).failed(&used.id, unsettled.clone(), now) {
@@ -119,7 +136,6 @@ impl Invites {
             let count = failing.len();
             tracing::warn!(count, "uses stay reserved, since it is not known what became of them: {first}");
         }
-        self.look_again().await;
         Ok(settled)
     }
 
@@ -129,22 +145,16 @@ impl Invites {
         lock(&self.0.retries).to_tell()
     }
 
-    /// Asks about the reservations that this daemon can ask about.
-    async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Result<Vec<(Use, Outcome)>> {
+    /// Asks about the reservations that this daemon can ask about. An error of one is no
+    /// error of the others.
+    async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Vec<(Use, Result<Outcome>)> {
         let servers = self.servers();
         let askable = |(used, invite): &(Use, Invite)| {
             servers.get(&invite.host) == Some(&used.server) && !lock(&self.0.registering).contains(&used.id)
         };
-        let asked = standing.into_iter().filter(askable).map(|reserved| async move {
-            let used = reserved.0.clone();
-            Ok::<_, Error>((used, self.settle_one(reserved).await?))
-        });
-        let mut asked: FuturesUnordered<_> = asked.collect();
-        let mut outcomes = Vec::new();
-        while let Some(one) = asked.next().await {
-            outcomes.push(one?);
-        }
-        Ok(outcomes)
+        let asked = standing.into_iter().filter(askable);
+        let asked = asked.map(|reserved| async move { (reserved.0.clone(), self.settle_one(reserved).await) });
+        asked.collect::<FuturesUnordered<_>>().collect().await
     }
 
     async fn settle_one(&self, reserved: (Use, Invite)) -> Result<Outcome> {
@@ -156,7 +166,10 @@ impl Invites {
             Ok(Fate::NotMade { doubtful: true }) if !seems_gone(&reservation) => return Ok(Outcome::Open),
             Ok(fate) => fate,
         };
-        lock(&self.0.doubtful).forget(&reservation);
+        // A "no" that became certain stays so until the store has it.
+        if !matches!(fate, Fate::NotMade { .. }) {
+            lock(&self.0.doubtful).forget(&reservation);
+        }
         let open = match fate {
             Fate::Made => return self.redeem(reservation).await.map(|_| Outcome::Settled),
             Fate::NotMade { .. } => return self.release(reservation).await.map(|_| Outcome::Settled),
