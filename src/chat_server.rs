@@ -37,9 +37,26 @@ pub struct Account {
     /// The chat server could not have an account of that name.
     #[serde(default)]
     pub impossible: bool,
+    /// `exists` is false, but the chat server may just be unable to read its accounts.
+    #[serde(default)]
+    pub doubtful: bool,
     /// When the account was made, where the chat server knows.
     #[serde(default)]
     pub created_at: Option<Timestamp>,
+}
+
+impl Account {
+    /// Whether the account `jid`, of which this is known, exists: where it has to, a doubtful "no"
+    /// is no answer.
+    ///
+    /// # Errors
+    /// If it is doubtful.
+    pub fn certainly_exists(self, jid: &BareJid) -> Answer<bool> {
+        match !self.exists && self.doubtful {
+            true => Err(Unreachable(format!("the chat server cannot tell at the moment whether {jid} exists"))),
+            false => Ok(self.exists),
+        }
+    }
 }
 
 /// How a reserved use ended, as the hook knows it.
@@ -92,7 +109,8 @@ pub struct Hook {
     pub server: String,
 }
 
-/// The chat server, or its hook, did not answer: nobody is connected, or not in time.
+/// The chat server, or its hook, did not answer, or could not tell at the moment. The text is a
+/// whole sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{0}")]
 pub struct Unreachable(pub String);
@@ -175,6 +193,14 @@ impl ChatServer {
             Reply::Account(account) => Ok(account),
             _ => Err(mixed_up()),
         }
+    }
+
+    /// Whether an account exists that has to.
+    ///
+    /// # Errors
+    /// If nobody answers, or a "no" is doubtful.
+    pub async fn certainly_exists(&self, jid: &BareJid) -> Answer<bool> {
+        self.account(jid).await?.certainly_exists(jid)
     }
 
     /// What became of a reserved use.

@@ -200,6 +200,7 @@ impl ScriptedDaemon {
                         exists: known && ["alice", "bob"].contains(&username.as_str()),
                         admin: username.as_str() == "alice",
                         impossible: false,
+                        doubtful: false,
                         created_at: None,
                     })),
                     Ask::Hello if known => {
@@ -1149,7 +1150,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     assert_eq!(answer(link), "{\"link\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"account\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"created_at\":null}}\n"
+        "{\"account\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null}}\n"
     );
 }
 

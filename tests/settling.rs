@@ -22,6 +22,8 @@ struct Played {
     fates: BTreeMap<String, Fate>,
     others: Option<Fate>,
     alice_exists: Option<bool>,
+    /// Whether each "no such account" is doubtful.
+    doubtful: bool,
     /// The reservations that were asked about.
     asked: Vec<String>,
 }
@@ -48,7 +50,13 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).await.unwrap();
         let (chat_server, mut questions) = ChatServer::channel();
-        let played = Played { fates: BTreeMap::new(), others: None, alice_exists: Some(true), asked: Vec::new() };
+        let played = Played {
+            fates: BTreeMap::new(),
+            others: None,
+            alice_exists: Some(true),
+            doubtful: false,
+            asked: Vec::new(),
+        };
         let hook = Arc::new(Mutex::new(played));
         let playing = Arc::clone(&hook);
         tokio::spawn(async move {
@@ -118,7 +126,8 @@ impl Played {
             Ask::Hello | Ask::Create { .. } => None,
             Ask::Account(name) => {
                 let exists = if name.as_str() == "alice" { self.alice_exists? } else { false };
-                Some(Reply::Account(Account { exists, ..Account::default() }))
+                let doubtful = self.doubtful && !exists;
+                Some(Reply::Account(Account { exists, doubtful, ..Account::default() }))
             }
             Ask::Settle(reserved) => {
                 self.asked.push(reserved.0.id.clone());
@@ -320,4 +329,46 @@ async fn the_invites_of_an_account_that_is_gone_end_when_several_looks_agree() {
     }
     assert_eq!(daemon.state(&made).await, State::Revoked);
     assert_eq!(daemon.state(&other).await, State::Pending, "it is of somebody else");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_has_to_exist() {
+    let daemon = Daemon::start().await;
+    let of_alice = daemon.make(InviteType::AccountAndContact, 5).await;
+    let reset = |issuer| Wish {
+        username: Some(NodePart::new("alice").unwrap().into_owned()),
+        ..Wish::new(InviteType::PasswordReset, host(), issuer)
+    };
+    let of_password = daemon.invites.create(reset(Issuer::Admin)).await.unwrap();
+    let doubtful = |doubtful: bool| {
+        let mut hook = daemon.hook.lock().unwrap();
+        (hook.alice_exists, hook.doubtful) = (Some(!doubtful), doubtful);
+    };
+    doubtful(true);
+    let cannot_tell = "the chat server cannot tell at the moment whether alice@example.org exists".to_owned();
+    for _ in 0..60 {
+        pass(10).await;
+        assert_eq!(daemon.reserve(&of_alice, "carol").await, Err(cannot_tell.clone()));
+        assert_eq!(daemon.reserve(&of_password, "alice").await, Err(cannot_tell.clone()));
+        let presented = daemon.invites.check(&host(), of_alice.token.reveal(), None).await.map(drop);
+        assert_eq!(presented.map_err(|error| error.to_string()), Err(cannot_tell.clone()));
+        daemon.round().await;
+    }
+    assert_eq!(daemon.state(&of_alice).await, State::Pending, "nothing was seen");
+    let refused = daemon.invites.create(reset(Issuer::Admin)).await.map(drop);
+    assert_eq!(refused.map_err(|error| error.to_string()), Err(cannot_tell.clone()));
+    let inviter = Some(BareJid::new("alice@example.org").unwrap());
+    let operators = Wish { inviter, ..Wish::new(InviteType::Contact, host(), Issuer::Operator) };
+    for wish in [reset(Issuer::Operator), operators] {
+        let unchecked = daemon.invites.create(wish).await.unwrap().unchecked;
+        assert_eq!(unchecked, Some(Unreachable(cannot_tell.clone())), "the operator is warned");
+    }
+    // A name that nobody may have yet is as free as the server says.
+    let carol = NodePart::new("carol").unwrap().into_owned();
+    let wish = Wish { username: Some(carol), ..Wish::new(InviteType::Account, host(), Issuer::Admin) };
+    let for_carol = daemon.invites.create(wish).await.unwrap();
+    daemon.reserve(&for_carol, "carol").await.unwrap();
+    doubtful(false);
+    daemon.reserve(&of_alice, "dave").await.unwrap();
+    daemon.reserve(&of_password, "alice").await.unwrap();
 }

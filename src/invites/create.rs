@@ -75,16 +75,19 @@ impl Invites {
             if known.impossible {
                 return Err(Refusal::InvalidUsername(username.to_string()).into());
             }
-            match (invite.invite_type, known.exists) {
-                (InviteType::PasswordReset, false) => return Err(Refusal::NoSuchAccount(account.to_string()).into()),
-                (InviteType::PasswordReset, true) | (_, false) => (),
-                (_, true) => return Err(Refusal::UsernameTaken.into()),
+            match invite.invite_type {
+                InviteType::PasswordReset if !known.certainly_exists(&account)? => {
+                    return Err(Refusal::NoSuchAccount(account.to_string()).into());
+                }
+                InviteType::PasswordReset => (),
+                _ if known.exists => return Err(Refusal::UsernameTaken.into()),
+                _ => (),
             }
         }
         // Users and admins who make an invite for themselves are connected at this moment: they
         // exist.
         if let Some(inviter) = invite.inviter.as_ref().filter(|_| invite.issuer == Issuer::Operator)
-            && !chat_server.account(inviter).await?.exists
+            && !chat_server.certainly_exists(inviter).await?
         {
             return Err(Refusal::NoSuchAccount(inviter.to_string()).into());
         }

@@ -34,7 +34,7 @@ impl Invites {
     /// second.
     ///
     /// # Errors
-    /// `Unknown` if not: an invite of nobody.
+    /// `Unknown` if not: an invite of nobody. `Unreachable` if the chat server cannot tell.
     pub(super) async fn admit_inviter_of(&self, invite: &Invite) -> Result<()> {
         let Some(inviter) = invite.contact() else { return Ok(()) };
         let now = self.precise_now();
@@ -42,7 +42,7 @@ impl Invites {
         if lock(&self.0.inviters).get(inviter).is_some_and(fresh) {
             return Ok(());
         }
-        if !self.0.chat_server.account(inviter).await?.exists {
+        if !self.0.chat_server.certainly_exists(inviter).await? {
             self.seems_gone(inviter);
             return Err(Refusal::Unknown.into());
         }
@@ -71,9 +71,9 @@ impl Invites {
     async fn look_again_at(&self, account: BareJid) {
         // An invite that is made after this instant is of an account that exists.
         let asked_at = self.now();
-        match self.0.chat_server.account(&account).await {
-            Ok(known) if known.exists => lock(&self.0.gone).forget(&account),
-            Ok(_) => {
+        match self.0.chat_server.certainly_exists(&account).await {
+            Ok(true) => lock(&self.0.gone).forget(&account),
+            Ok(false) => {
                 let certain = lock(&self.0.gone).absent(&account, Instant::now().into_std());
                 if certain {
                     match self.account_deleted(account.clone(), asked_at).await {

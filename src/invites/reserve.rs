@@ -86,9 +86,14 @@ impl Invites {
         let account = BareJid::from_parts(Some(&username), &invite.host);
         let exists = exists && self.exists_once_settled(&account, true).await?;
         let reserved_at = self.now();
-        let admitted = policy::admit_registration(&invite, policy, &username, exists, presented_at, reserved_at);
+        let admit = |exists| policy::admit_registration(&invite, policy, &username, exists, presented_at, reserved_at);
+        let mut admitted = admit(exists);
         if let Err(Refusal::NoSuchAccount(_)) = admitted {
-            self.seems_gone(&account);
+            // The "no" may be a doubtful one, which the registration does not say.
+            match self.0.chat_server.certainly_exists(&account).await? {
+                true => admitted = admit(true),
+                false => self.seems_gone(&account),
+            }
         }
         let purpose = admitted?;
         self.admit_inviter_of(&invite).await?;

@@ -53,8 +53,8 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chat server had to be asked and did not answer.
-    #[error("the chat server could not be asked: {0}")]
+    /// The chat server had to be asked, and did not answer or could not tell.
+    #[error(transparent)]
     Unreachable(#[from] Unreachable),
     /// The chat server was asked, and cannot do it at the moment.
     #[error("the chat server cannot do it at the moment: {0}")]

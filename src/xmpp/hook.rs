@@ -146,6 +146,7 @@ fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
             exists: yes("exists")?,
             admin: yes("admin")?,
             impossible: yes("impossible").unwrap_or(false),
+            doubtful: yes("doubtful").unwrap_or(false),
             created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
         }),
         Ask::Settle(_) => Reply::Settle(fate()?),
@@ -227,6 +228,15 @@ mod tests {
         let known = reply(&account, &read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
         let expected = Account { exists: true, ..Account::default() };
         assert!(matches!(known, Some(Reply::Account(known)) if known == expected));
+        for (text, doubtful) in [
+            ("<account exists='false' admin='false' doubtful='true'/>", true),
+            ("<account exists='false' admin='false' doubtful='false'/>", false),
+            ("<account exists='false' admin='false'/>", false),
+        ] {
+            let expected = Account { doubtful, ..Account::default() };
+            let known = reply(&account, &read(text));
+            assert!(matches!(known, Some(Reply::Account(known)) if known == expected), "{text}");
+        }
         for text in ["<hello/>", "<hello server=''/>", &format!("<hello server='{}'/>", "x".repeat(129))] {
             assert!(reply(&Ask::Hello, &read(text)).is_none(), "a hook without an id: {text}");
         }
