@@ -28,21 +28,44 @@ pub enum Link {
 }
 
 /// What the chat server knows of an account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Account {
     /// There is such an account.
     pub exists: bool,
     /// The chat server counts it among its admins.
     pub admin: bool,
     /// The chat server could not have an account of that name.
-    #[serde(default)]
     pub impossible: bool,
     /// `exists` is false, but the chat server may just be unable to read its accounts.
-    #[serde(default)]
     pub doubtful: bool,
     /// When the account was made, where the chat server knows.
-    #[serde(default)]
     pub created_at: Option<Timestamp>,
+    /// Nobody can log in to it at present.
+    pub disabled: bool,
+    /// The chat server lets it make invites that register somebody.
+    pub may_invite: bool,
+    /// Who has a higher one is above; `None` where the chat server knows no such thing.
+    pub rank: Option<i64>,
+    /// Its roles, the primary one first.
+    pub roles: Vec<String>,
+}
+
+impl Default for Account {
+    /// No account, as far as anybody knows.
+    fn default() -> Self {
+        Account {
+            exists: false,
+            admin: false,
+            impossible: false,
+            doubtful: false,
+            created_at: None,
+            disabled: false,
+            may_invite: true,
+            rank: None,
+            roles: Vec::new(),
+        }
+    }
 }
 
 impl Account {
@@ -51,7 +74,7 @@ impl Account {
     ///
     /// # Errors
     /// If it is doubtful.
-    pub fn certainly_exists(self, jid: &BareJid) -> Answer<bool> {
+    pub fn certainly_exists(&self, jid: &BareJid) -> Answer<bool> {
         match !self.exists && self.doubtful {
             true => Err(Unreachable(format!("the chat server cannot tell at the moment whether {jid} exists"))),
             false => Ok(self.exists),

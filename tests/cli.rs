@@ -199,9 +199,7 @@ impl ScriptedDaemon {
                     Ask::Account(username) => Ok(Reply::Account(Account {
                         exists: known && ["alice", "bob"].contains(&username.as_str()),
                         admin: username.as_str() == "alice",
-                        impossible: false,
-                        doubtful: false,
-                        created_at: None,
+                        ..Account::default()
                     })),
                     Ask::Hello if known => {
                         Ok(Reply::Hello(Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() }))

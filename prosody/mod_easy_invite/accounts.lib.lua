@@ -5,6 +5,8 @@ local modulemanager = require "core.modulemanager";
 local rostermanager = require "core.rostermanager";
 local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
+local array = require "util.array";
+local iterators = require "util.iterators";
 local jid = require "util.jid";
 local st = require "util.stanza";
 local stringprep = require "util.encodings".stringprep;
@@ -39,11 +41,63 @@ function accounts.created_at(username)
 	return record and record.created or detail and detail.registered;
 end
 
+-- Whether nobody can log in to it: Prosody 13 can disable an account, and puts off deletions so.
+function accounts.is_disabled(username)
+	return usermanager.user_is_enabled ~= nil and usermanager.user_is_enabled(username, host) == false;
+end
+
+---- What an account may do
 function accounts.is_admin(username)
 	if module.may then return module:may(":administer", username.."@"..host, true); end -- Prosody 13
 	return usermanager.is_admin(username.."@"..host, host);
 end
 if module.default_permission then module:default_permission("prosody:admin", ":administer"); end
+
+-- Whether the server lets this user make invites that register somebody.
+function accounts.may_invite(_)
+	return usermanager.get_provider(host).name ~= "anonymous";
+end
+
+local function check(answer, err, username)
+	if answer or not err or err == "unknown-role" then return answer; end -- one that nobody defines any more
+	error(("The roles of %s cannot be read: %s"):format(username, err), 0);
+end
+
+-- The names of all roles, and of Prosody 13 the roles: the primary one first. 0.12 has none.
+function accounts.roles(username)
+	if not usermanager.get_user_role then
+		return array.collect(iterators.keys(usermanager.get_roles(username.."@"..host, host) or {})):sort();
+	end
+	local primary, err = usermanager.get_user_role(username, host);
+	local roles = array { check(primary, err, username) or nil };
+	local secondary, problem = usermanager.get_user_secondary_roles(username, host);
+	for _, role in iterators.sorted_pairs(check(secondary, problem, username) or {}) do roles:push(role); end
+	return array.pluck(roles, "name"), roles;
+end
+
+local function priority(role) -- without one of its own, a role is as high as what it inherits from
+	local highest = role.priority or 0;
+	for _, inherited in ipairs(not role.priority and role.inherits or {}) do
+		highest = math.max(highest, priority(inherited));
+	end
+	return highest;
+end
+
+local rank_of_users, rank_of_admins, rank_of_operators = 25, 50, 75; -- as of Prosody 13's own roles
+
+-- Who has a higher one is above. An admin of another host too can do more than who is none there.
+function accounts.rank(username)
+	local account, _, roles = username.."@"..host, accounts.roles(username);
+	local rank = roles and 0
+		or usermanager.is_admin(account) and rank_of_operators -- of the whole server
+		or usermanager.is_admin(account, host) and rank_of_admins or rank_of_users;
+	for _, role in ipairs(roles or {}) do rank = math.max(rank, priority(role)); end
+	for name in pairs(prosody.hosts) do
+		local named = name ~= host and module:context(name):get_option_inherited_set("admins", {}) / jid.prep;
+		if named and named:contains(account) then return math.floor(math.max(rank, rank_of_admins) + 1); end
+	end
+	return math.floor(rank);
+end
 
 ---- Making an account
 -- Returns whether the password can be one, or false and the reason.

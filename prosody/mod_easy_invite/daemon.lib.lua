@@ -55,10 +55,16 @@ return function (gate, accounts)
 		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		local created = exists and accounts.created_at(username);
-		return gate.element("account", { exists = tostring(exists), impossible = not is_possible and "true" or nil;
-			doubtful = is_doubtful and "true" or nil;
+		local account = gate.element("account", { exists = tostring(exists);
+			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;
 			admin = tostring(exists and accounts.is_admin(username) or false);
 			["created-at"] = created and datetime(math.floor(created)) or nil });
+		if not exists then return account; end
+		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;
+		account.attr["may-invite"] = not accounts.may_invite(username) and "false" or nil;
+		account.attr.rank = tostring(accounts.rank(username));
+		for _, role in ipairs(accounts.roles(username)) do account:text_tag("role", role); end
+		return account;
 	end);
 
 	---- `settle`

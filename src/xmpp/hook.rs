@@ -148,6 +148,10 @@ fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
             impossible: yes("impossible").unwrap_or(false),
             doubtful: yes("doubtful").unwrap_or(false),
             created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
+            disabled: yes("disabled").unwrap_or(false),
+            may_invite: yes("may-invite").unwrap_or(true),
+            rank: payload.attr("rank").and_then(|text| text.parse().ok()),
+            roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
         }),
         Ask::Settle(_) => Reply::Settle(fate()?),
         Ask::Create { .. } => Reply::Create(Ok(fate()?)),
@@ -228,6 +232,20 @@ mod tests {
         let known = reply(&account, &read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
         let expected = Account { exists: true, ..Account::default() };
         assert!(matches!(known, Some(Reply::Account(known)) if known == expected));
+        let bob: Element = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='true' disabled='true' \
+                            may-invite='false' rank='-25'><role>b</role><mood/><role>a</role></account>"
+            .parse()
+            .unwrap();
+        let expected = Account {
+            exists: true,
+            admin: true,
+            disabled: true,
+            may_invite: false,
+            rank: Some(-25),
+            roles: vec!["b".to_owned(), "a".to_owned()],
+            ..Account::default()
+        };
+        assert!(matches!(reply(&account, &bob), Some(Reply::Account(known)) if known == expected));
         for (text, doubtful) in [
             ("<account exists='false' admin='false' doubtful='true'/>", true),
             ("<account exists='false' admin='false' doubtful='false'/>", false),
