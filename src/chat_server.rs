@@ -141,15 +141,18 @@ pub struct Unreachable(pub String);
 /// An answer, or the reason why there is none.
 pub type Answer<T> = Result<T, Unreachable>;
 
-/// A question for the hook of a VirtualHost.
+/// The way back for an answer. The one who asked may have stopped waiting for it.
+pub type Reply<T> = oneshot::Sender<Answer<T>>;
+
+/// What the hook of a VirtualHost is asked, with the way back for its answer.
 #[derive(Debug)]
 pub enum Ask {
     /// Is the hook there?
-    Hello,
+    Hello(Reply<Hook>),
     /// What is known of the account with this localpart?
-    Account(NodePart),
+    Account(NodePart, Reply<Account>),
     /// What became of this reservation? If its account was made, give it what it lacks.
-    Settle(Box<(Use, Invite)>),
+    Settle(Box<(Use, Invite)>, Reply<Fate>),
     /// Make the account of a reserved use, or set its password.
     Create {
         /// The reservation, of the hook's own server.
@@ -158,38 +161,30 @@ pub enum Ask {
         password: Secret,
         /// Where the browser connects from, for the server's own limits.
         address: Option<IpAddr>,
+        /// What came of it.
+        reply: Reply<Result<Fate, Objection>>,
     },
 }
 
-/// An answer of the hook.
-#[derive(Debug)]
-pub enum Reply {
-    /// To [`Ask::Hello`].
-    Hello(Hook),
-    /// To [`Ask::Account`].
-    Account(Account),
-    /// To [`Ask::Settle`].
-    Settle(Fate),
-    /// To [`Ask::Create`].
-    Create(Result<Fate, Objection>),
+impl Ask {
+    /// There is no answer, for this reason.
+    pub fn fail(self, why: Unreachable) {
+        match self {
+            Ask::Hello(reply) => drop(reply.send(Err(why))),
+            Ask::Account(_, reply) => drop(reply.send(Err(why))),
+            Ask::Settle(_, reply) => drop(reply.send(Err(why))),
+            Ask::Create { reply, .. } => drop(reply.send(Err(why))),
+        }
+    }
 }
 
-/// A question, with the way back for its answer.
+/// A question for the hook of a VirtualHost.
 #[derive(Debug)]
 pub struct Question {
     /// The VirtualHost.
     pub host: DomainPart,
     /// What it is asked.
     pub ask: Ask,
-    /// The way back.
-    pub answer: oneshot::Sender<Answer<Reply>>,
-}
-
-impl Question {
-    /// Passes back the answer, or why there is none. The one who asked may have stopped waiting.
-    pub fn answer(self, answer: Answer<Reply>) {
-        drop(self.answer.send(answer));
-    }
 }
 
 /// The asking end.
@@ -212,10 +207,7 @@ impl ChatServer {
     /// If nobody answers.
     pub async fn account(&self, jid: &BareJid) -> Answer<Account> {
         let Some(username) = jid.node() else { return Ok(Account::default()) };
-        match self.ask(jid.domain().to_owned(), Ask::Account(username.to_owned())).await? {
-            Reply::Account(account) => Ok(account),
-            _ => Err(mixed_up()),
-        }
+        self.ask(jid.domain().to_owned(), |reply| Ask::Account(username.to_owned(), reply)).await
     }
 
     /// Whether an account exists that has to.
@@ -231,10 +223,7 @@ impl ChatServer {
     /// # Errors
     /// If nobody answers, or the hook cannot settle it now.
     pub async fn settle(&self, reserved: (Use, Invite)) -> Answer<Fate> {
-        match self.ask(reserved.1.host.clone(), Ask::Settle(Box::new(reserved))).await? {
-            Reply::Settle(fate) => Ok(fate),
-            _ => Err(mixed_up()),
-        }
+        self.ask(reserved.1.host.clone(), |reply| Ask::Settle(Box::new(reserved), reply)).await
     }
 
     /// Has the account of a reserved use made, or its password set.
@@ -247,11 +236,8 @@ impl ChatServer {
         password: Secret,
         address: Option<IpAddr>,
     ) -> Answer<Result<Fate, Objection>> {
-        let host = reserved.1.host.clone();
-        match self.ask(host, Ask::Create { reserved: Box::new(reserved), password, address }).await? {
-            Reply::Create(created) => Ok(created),
-            _ => Err(mixed_up()),
-        }
+        let (host, reserved) = (reserved.1.host.clone(), Box::new(reserved));
+        self.ask(host, |reply| Ask::Create { reserved, password, address, reply }).await
     }
 
     /// The hook of a VirtualHost.
@@ -259,20 +245,13 @@ impl ChatServer {
     /// # Errors
     /// If nobody answers.
     pub async fn hello(&self, host: DomainPart) -> Answer<Hook> {
-        match self.ask(host, Ask::Hello).await? {
-            Reply::Hello(hook) => Ok(hook),
-            _ => Err(mixed_up()),
-        }
+        self.ask(host, Ask::Hello).await
     }
 
-    async fn ask(&self, host: DomainPart, ask: Ask) -> Answer<Reply> {
+    async fn ask<T>(&self, host: DomainPart, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {
         let nobody = || Unreachable("not connected to the chat server".to_owned());
-        let (answer, receiver) = oneshot::channel();
-        self.0.send(Question { host, ask, answer }).await.map_err(|_| nobody())?;
-        receiver.await.unwrap_or_else(|_| Err(nobody()))
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Question { host, ask: ask(reply) }).await.map_err(|_| nobody())?;
+        answer.await.unwrap_or_else(|_| Err(nobody()))
     }
-}
-
-fn mixed_up() -> Unreachable {
-    Unreachable("the answer was to another question".to_owned())
 }

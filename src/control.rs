@@ -21,6 +21,7 @@ use futures::{SinkExt, StreamExt};
 use jid::{BareJid, DomainPart, NodePart};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -28,7 +29,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Account, Answer, Ask, ChatServer, Hook, Link, Question, Questions, Reply, Unreachable};
+use crate::chat_server::{Answer, Ask, ChatServer, Link, Question, Questions, Unreachable};
 use crate::files::{FileError, Folder};
 use crate::invites::Unsettled;
 use crate::texts::printable;
@@ -54,7 +55,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// zero).
 const LONGEST_PATH: usize = 107;
 
-/// A question, as it stands on a line.
+/// A question, as it stands on a line. The answer is an [`Answer`] as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "question", rename_all = "kebab-case", deny_unknown_fields)]
 enum Request {
@@ -66,18 +67,6 @@ enum Request {
     Link {},
     /// Which reservations could not be settled several times?
     Unsettled {},
-}
-
-/// An answer, as it stands on a line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Response {
-    Account(Account),
-    Hook(Hook),
-    Link(Link),
-    /// The oldest, and how many there are in all.
-    Unsettled(Vec<Unsettled>, usize),
-    Unreachable(Unreachable),
 }
 
 /// What the daemon knows, and answers from.
@@ -204,25 +193,22 @@ async fn serve_connection(stream: UnixStream, sources: &Sources) -> io::Result<(
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
     while let Some(line) = timeout(IDLE_TIMEOUT, lines.next()).await? {
         let request = serde_json::from_str(&line.map_err(io::Error::other)?)?;
-        let response = serde_json::to_string(&respond(request, sources).await)?;
-        timeout(IDLE_TIMEOUT, lines.send(response)).await?.map_err(io::Error::other)?;
+        let answer = answer(request, sources).await?;
+        timeout(IDLE_TIMEOUT, lines.send(answer)).await?.map_err(io::Error::other)?;
     }
     Ok(())
 }
 
-async fn respond(request: Request, sources: &Sources) -> Response {
-    let answer = match request {
+async fn answer(request: Request, sources: &Sources) -> serde_json::Result<String> {
+    let Sources { chat_server, link, unsettled } = sources;
+    match request {
         Request::Account { host, username } => {
-            sources.chat_server.account(&BareJid::from_parts(Some(&username), &host)).await.map(Response::Account)
+            serde_json::to_string(&chat_server.account(&BareJid::from_parts(Some(&username), &host)).await)
         }
-        Request::Hello { host } => sources.chat_server.hello(host).await.map(Response::Hook),
-        Request::Link {} => Ok(Response::Link(sources.link.borrow().clone())),
-        Request::Unsettled {} => {
-            let (oldest, count) = (sources.unsettled)();
-            Ok(Response::Unsettled(oldest, count))
-        }
-    };
-    answer.unwrap_or_else(Response::Unreachable)
+        Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
+        Request::Link {} => serde_json::to_string(&Answer::Ok(link.borrow().clone())),
+        Request::Unsettled {} => serde_json::to_string(&Answer::Ok(unsettled())),
+    }
 }
 
 /// The command line's end: the daemon that listens on a path, if one does.
@@ -240,11 +226,7 @@ impl Daemon {
     /// # Errors
     /// If one runs, or seems to, and does not answer.
     pub async fn link(&self) -> Answer<Option<Link>> {
-        match self.ask(&Request::Link {}).await? {
-            Some(Response::Link(link)) => Ok(Some(link)),
-            None => Ok(None),
-            other => Err(no_answer(other)),
-        }
+        self.ask(&Request::Link {}).await
     }
 
     /// The oldest reservations that the daemon could not settle several times, and how many there
@@ -253,10 +235,7 @@ impl Daemon {
     /// # Errors
     /// If it does not answer.
     pub async fn unsettled(&self) -> Answer<(Vec<Unsettled>, usize)> {
-        match self.ask(&Request::Unsettled {}).await? {
-            Some(Response::Unsettled(oldest, count)) => Ok((oldest, count)),
-            other => Err(no_answer(other)),
-        }
+        self.ask_running(&Request::Unsettled {}).await
     }
 
     /// The chat server, asked through the daemon. The task that asks ends with the last of these
@@ -267,8 +246,12 @@ impl Daemon {
         chat_server
     }
 
+    async fn ask_running<T: DeserializeOwned>(&self, request: &Request) -> Answer<T> {
+        self.ask(request).await?.ok_or_else(|| Unreachable("easy-invite is not running".to_owned()))
+    }
+
     /// Asks on a connection of its own. Without a daemon there is no answer.
-    async fn ask(&self, request: &Request) -> Answer<Option<Response>> {
+    async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Answer<Option<T>> {
         let failed = |error: &dyn fmt::Display| Unreachable(format!("easy-invite could not be asked: {error}"));
         let stream = match Folder::of(&self.0).and_then(|(folder, name)| connect(&folder, name)) {
             Ok(Connected::Yes(stream)) => stream,
@@ -285,10 +268,8 @@ impl Daemon {
         let too_late = |_| Unreachable("easy-invite runs, but did not answer in time".to_owned());
         let line = line.await.map_err(too_late)?.map_err(|error| failed(&error))?;
         let line = line.ok_or_else(|| failed(&"it hung up"))?;
-        match serde_json::from_str(&line).map_err(|error| failed(&error))? {
-            Response::Unreachable(reason) => Err(reason),
-            response => Ok(Some(response)),
-        }
+        let answer: Answer<T> = serde_json::from_str(&line).map_err(|error| failed(&error))?;
+        answer.map(Some)
     }
 }
 
@@ -324,33 +305,21 @@ fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     }
 }
 
-/// Why the daemon's response is no answer to the question.
-fn no_answer(response: Option<Response>) -> Unreachable {
-    let why = match response {
-        None => "easy-invite is not running",
-        Some(_) => "easy-invite answered another question: is the daemon of this version?",
-    };
-    Unreachable(why.to_owned())
-}
-
 /// Carries questions for the chat server to the daemon.
 async fn forward(daemon: Daemon, mut questions: Questions) {
     let places = Arc::new(Semaphore::new(CLIENT_CONNECTIONS));
-    while let Some(Question { host, ask, answer }) = questions.recv().await {
+    while let Some(Question { host, ask }) = questions.recv().await {
         let (daemon, place) = (daemon.clone(), Arc::clone(&places).acquire_owned().await);
         tokio::spawn(async move {
-            let request = match ask {
-                Ask::Account(username) => Request::Account { host, username },
-                Ask::Hello => Request::Hello { host },
+            // The asking task may be gone.
+            match ask {
+                Ask::Account(username, reply) => {
+                    drop(reply.send(daemon.ask_running(&Request::Account { host, username }).await))
+                }
+                Ask::Hello(reply) => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
                 // The daemon does these by itself.
-                Ask::Settle(_) | Ask::Create { .. } => return,
-            };
-            let reply = daemon.ask(&request).await.and_then(|response| match response {
-                Some(Response::Account(account)) => Ok(Reply::Account(account)),
-                Some(Response::Hook(hook)) => Ok(Reply::Hello(hook)),
-                other => Err(no_answer(other)),
-            });
-            drop(answer.send(reply)); // the asking task may be gone
+                Ask::Settle(..) | Ask::Create { .. } => (),
+            }
             drop(place);
         });
     }

@@ -140,7 +140,7 @@ async fn unanswered<T>(
     loop {
         tokio::select! {
             done = &mut work => return Some(done),
-            Some(question) = questions.recv() => question.answer(Err(Unreachable(why.to_owned()))),
+            Some(question) = questions.recv() => question.ask.fail(Unreachable(why.to_owned())),
             () = stop.cancelled() => return None,
         }
     }

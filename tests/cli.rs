@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Reply, Unreachable};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Unreachable};
 use easy_invite::config;
 use easy_invite::control::{self, Listener, Sources};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
@@ -195,20 +195,22 @@ impl ScriptedDaemon {
         runtime.spawn(async move {
             while let Some(question) = questions.recv().await {
                 let known = question.host.as_str() == "example.org";
-                let reply = match &question.ask {
-                    Ask::Account(username) => Ok(Reply::Account(Account {
-                        exists: known && ["alice", "bob"].contains(&username.as_str()),
-                        admin: username.as_str() == "alice",
-                        ..Account::default()
-                    })),
-                    Ask::Hello if known => {
-                        Ok(Reply::Hello(Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() }))
+                match question.ask {
+                    Ask::Account(username, reply) => reply
+                        .send(Ok(Account {
+                            exists: known && ["alice", "bob"].contains(&username.as_str()),
+                            admin: username.as_str() == "alice",
+                            ..Account::default()
+                        }))
+                        .unwrap(),
+                    Ask::Hello(reply) if known => {
+                        let hook = Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() };
+                        reply.send(Ok(hook)).unwrap();
                     }
-                    Ask::Hello => Err(Unreachable("the chat server has no such host".to_owned())),
-                    Ask::Settle(_) => panic!("the command line settles nothing"),
+                    Ask::Hello(_) => question.ask.fail(Unreachable("the chat server has no such host".to_owned())),
+                    Ask::Settle(..) => panic!("the command line settles nothing"),
                     Ask::Create { .. } => panic!("the command line registers nobody"),
-                };
-                question.answer(reply);
+                }
             }
         });
         let listener = runtime.block_on(async { Listener::bind(socket) }).unwrap();
@@ -1133,7 +1135,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
         line
     };
     let link = b"{\"question\":\"link\"}\n";
-    assert_eq!(answer(link), "{\"link\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
     let too_long = [vec![b'x'; 1024 * 1024], b"\n".to_vec()].concat();
     for nonsense in [
         &b"\n"[..],
@@ -1145,10 +1147,10 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     ] {
         assert_eq!(answer(nonsense), "");
     }
-    assert_eq!(answer(link), "{\"link\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"account\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null}}\n"
+        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null}}\n"
     );
 }
 

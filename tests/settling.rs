@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, Reply, Unreachable};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, Unreachable};
 use easy_invite::invite::{InviteType, Issuer, State};
 use easy_invite::invites::{Invites, Issued, Registration};
 use easy_invite::limits::Limits;
@@ -61,8 +61,7 @@ impl Daemon {
         let playing = Arc::clone(&hook);
         tokio::spawn(async move {
             while let Some(question) = questions.recv().await {
-                let answer = playing.lock().unwrap().answer(&question.ask);
-                question.answer(answer.ok_or(Unreachable("it is silent".to_owned())));
+                playing.lock().unwrap().answer(question.ask);
             }
         });
         let policies = BTreeMap::from([(host(), HostPolicy::default())]);
@@ -121,17 +120,21 @@ impl Daemon {
 }
 
 impl Played {
-    fn answer(&mut self, ask: &Ask) -> Option<Reply> {
+    fn answer(&mut self, ask: Ask) {
+        let silent = || Unreachable("it is silent".to_owned());
         match ask {
-            Ask::Hello | Ask::Create { .. } => None,
-            Ask::Account(name) => {
-                let exists = if name.as_str() == "alice" { self.alice_exists? } else { false };
-                let doubtful = self.doubtful && !exists;
-                Some(Reply::Account(Account { exists, doubtful, ..Account::default() }))
+            Ask::Hello(_) | Ask::Create { .. } => ask.fail(silent()),
+            Ask::Account(name, reply) => {
+                let exists = if name.as_str() == "alice" { self.alice_exists } else { Some(false) };
+                let known = exists.map(|exists| {
+                    let doubtful = self.doubtful && !exists;
+                    Account { exists, doubtful, ..Account::default() }
+                });
+                drop(reply.send(known.ok_or_else(silent)));
             }
-            Ask::Settle(reserved) => {
+            Ask::Settle(reserved, reply) => {
                 self.asked.push(reserved.0.id.clone());
-                self.fates.get(&reserved.0.id).copied().or(self.others).map(Reply::Settle)
+                drop(reply.send(self.fates.get(&reserved.0.id).copied().or(self.others).ok_or_else(silent)));
             }
         }
     }

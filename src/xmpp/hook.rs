@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Reply, Unreachable};
+use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
 
 /// How long the hook may take. It answers from memory and its own storage.
@@ -50,13 +50,16 @@ impl Asked {
         if self.waiting.get(id).is_some_and(|waiting| waiting.question.host.as_str() == from)
             && let Some(Waiting { question, .. }) = self.waiting.remove(id)
         {
-            let reply = match outcome {
-                Ok(payload) => payload
-                    .and_then(|payload| reply(&question.ask, &payload))
-                    .ok_or_else(|| Unreachable(format!("{from} answered something else"))),
-                Err(error) => refusal(&question.ask, from, error),
-            };
-            question.answer(reply);
+            // Whoever asked may have stopped waiting.
+            match question.ask {
+                Ask::Hello(reply) => drop(reply.send(answer(from, outcome, hook))),
+                Ask::Account(_, reply) => drop(reply.send(answer(from, outcome, account))),
+                Ask::Settle(_, reply) => drop(reply.send(answer(from, outcome, fate))),
+                Ask::Create { reply, .. } => drop(reply.send(match outcome {
+                    Err(error) => Ok(Err(objection(from, error))),
+                    Ok(_) => answer(from, outcome, fate).map(Ok),
+                })),
+            }
         }
     }
 
@@ -65,7 +68,7 @@ impl Asked {
         for (_, Waiting { question, .. }) in self.waiting.extract_if(|_, waiting| waiting.until <= now) {
             let (host, seconds) = (&question.host, patience(&question.ask).as_secs());
             let why = Unreachable(format!("{host} did not answer within {seconds} s"));
-            question.answer(Err(why));
+            question.ask.fail(why);
         }
     }
 }
@@ -77,10 +80,10 @@ fn patience(ask: &Ask) -> Duration {
 /// The type of the IQ that asks, and its payload.
 fn payload(ask: &Ask) -> (&'static str, Element) {
     match ask {
-        Ask::Hello => ("get", element!(ns::GATE, "hello")),
-        Ask::Account(username) => ("get", element!(ns::GATE, "account", "username" = username.as_str())),
-        Ask::Settle(reserved) => ("set", reservation(Element::bare("settle", ns::GATE), reserved)),
-        Ask::Create { reserved, password, address } => {
+        Ask::Hello(_) => ("get", element!(ns::GATE, "hello")),
+        Ask::Account(username, _) => ("get", element!(ns::GATE, "account", "username" = username.as_str())),
+        Ask::Settle(reserved, _) => ("set", reservation(Element::bare("settle", ns::GATE), reserved)),
+        Ask::Create { reserved, password, address, .. } => {
             let address = address.map(|address| address.to_canonical().to_string());
             let create = reservation(element!(ns::GATE, "create", "address" = address), reserved);
             ("set", with(create, [with_text(element!(ns::GATE, "password"), password.reveal())]))
@@ -123,47 +126,47 @@ pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
     }
 }
 
-/// What a result means; `None`: it is no answer to this question.
-fn reply(ask: &Ask, payload: &Element) -> Option<Reply> {
-    let yes = |attribute: &str| payload.attr(attribute).and_then(boolean);
-    if payload.ns() != ns::GATE {
-        return None;
-    }
-    let fate = || match payload.attr("is").filter(|_| payload.name() == "fate")? {
-        "made" => Some(Fate::Made),
-        "unfinished" => Some(Fate::Unfinished),
-        "not-made" => Some(Fate::NotMade { doubtful: yes("doubtful").unwrap_or(false) }),
-        "in-flight" => Some(Fate::InFlight),
-        "elsewhere" => Some(Fate::Elsewhere),
-        _ => None,
-    };
-    Some(match ask {
-        Ask::Hello => Reply::Hello(Hook {
-            software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
-            server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
-        }),
-        Ask::Account(_) => Reply::Account(Account {
-            exists: yes("exists")?,
-            admin: yes("admin")?,
-            impossible: yes("impossible").unwrap_or(false),
-            doubtful: yes("doubtful").unwrap_or(false),
-            created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
-            disabled: yes("disabled").unwrap_or(false),
-            may_invite: yes("may-invite").unwrap_or(true),
-            rank: payload.attr("rank").and_then(|text| text.parse().ok()),
-            roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
-        }),
-        Ask::Settle(_) => Reply::Settle(fate()?),
-        Ask::Create { .. } => Reply::Create(Ok(fate()?)),
+/// What came back, as `read` understands it; `None`: it is no answer to the question.
+fn answer<T>(host: &str, outcome: Result<Option<Element>, ErrorAnswer>, read: fn(&Element) -> Option<T>) -> Answer<T> {
+    let payload = outcome.map_err(|error| Unreachable(refused_by(host, &error)))?;
+    let read = payload.filter(|payload| payload.has_ns(ns::GATE)).and_then(|payload| read(&payload));
+    read.ok_or_else(|| Unreachable(format!("{host} answered something else")))
+}
+
+fn hook(payload: &Element) -> Option<Hook> {
+    Some(Hook {
+        software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
+        server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
     })
 }
 
-/// What an error means: for `create`, that no account was made.
-fn refusal(ask: &Ask, host: &str, error: ErrorAnswer) -> Answer<Reply> {
-    match ask {
-        Ask::Create { .. } => Ok(Reply::Create(Err(objection(host, error)))),
-        _ => Err(Unreachable(refused_by(host, &error))),
+fn account(payload: &Element) -> Option<Account> {
+    Some(Account {
+        exists: yes(payload, "exists")?,
+        admin: yes(payload, "admin")?,
+        impossible: yes(payload, "impossible").unwrap_or(false),
+        doubtful: yes(payload, "doubtful").unwrap_or(false),
+        created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
+        disabled: yes(payload, "disabled").unwrap_or(false),
+        may_invite: yes(payload, "may-invite").unwrap_or(true),
+        rank: payload.attr("rank").and_then(|text| text.parse().ok()),
+        roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
+    })
+}
+
+fn fate(payload: &Element) -> Option<Fate> {
+    match payload.attr("is").filter(|_| payload.name() == "fate")? {
+        "made" => Some(Fate::Made),
+        "unfinished" => Some(Fate::Unfinished),
+        "not-made" => Some(Fate::NotMade { doubtful: yes(payload, "doubtful").unwrap_or(false) }),
+        "in-flight" => Some(Fate::InFlight),
+        "elsewhere" => Some(Fate::Elsewhere),
+        _ => None,
     }
+}
+
+fn yes(payload: &Element, attribute: &str) -> Option<bool> {
+    payload.attr(attribute).and_then(boolean)
 }
 
 /// Why the hook made no account: the first of these that fits (docs/gate.md, `create`).
@@ -201,7 +204,8 @@ mod tests {
     use crate::invite::InviteType;
     use crate::invite::tests::{at, invite};
     use crate::secret::Secret;
-    use jid::{BareJid, NodePart};
+    use jid::BareJid;
+    use tokio::sync::oneshot;
 
     fn read(text: &str) -> Element {
         text.replace("/>", " xmlns='urn:easy-invite:gate:1'/>").parse().unwrap()
@@ -220,18 +224,16 @@ mod tests {
 
     #[test]
     fn answers_that_cannot_be_read_are_no_answers() {
-        let account = Ask::Account(NodePart::new("bob").unwrap().into_owned());
         for text in [
             "<account exists='true'/>",
             "<account exists='maybe' admin='false'/>",
             "<account exists='true' admin='no'/>",
             "<account/>",
         ] {
-            assert!(reply(&account, &read(text)).is_none(), "{text}");
+            assert_eq!(account(&read(text)), None, "{text}");
         }
-        let known = reply(&account, &read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
-        let expected = Account { exists: true, ..Account::default() };
-        assert!(matches!(known, Some(Reply::Account(known)) if known == expected));
+        let known = account(&read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
+        assert_eq!(known, Some(Account { exists: true, ..Account::default() }));
         let bob: Element = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='true' disabled='true' \
                             may-invite='false' rank='-25'><role>b</role><mood/><role>a</role></account>"
             .parse()
@@ -245,26 +247,24 @@ mod tests {
             roles: vec!["b".to_owned(), "a".to_owned()],
             ..Account::default()
         };
-        assert!(matches!(reply(&account, &bob), Some(Reply::Account(known)) if known == expected));
+        assert_eq!(account(&bob), Some(expected));
         for (text, doubtful) in [
             ("<account exists='false' admin='false' doubtful='true'/>", true),
             ("<account exists='false' admin='false' doubtful='false'/>", false),
             ("<account exists='false' admin='false'/>", false),
         ] {
-            let expected = Account { doubtful, ..Account::default() };
-            let known = reply(&account, &read(text));
-            assert!(matches!(known, Some(Reply::Account(known)) if known == expected), "{text}");
+            assert_eq!(account(&read(text)), Some(Account { doubtful, ..Account::default() }), "{text}");
         }
         for text in ["<hello/>", "<hello server=''/>", &format!("<hello server='{}'/>", "x".repeat(129))] {
-            assert!(reply(&Ask::Hello, &read(text)).is_none(), "a hook without an id: {text}");
+            assert_eq!(hook(&read(text)), None, "a hook without an id: {text}");
         }
-        let settle = Ask::Settle(reserved(Purpose::Register, "carol@example.org"));
         for text in ["<fate/>", "<fate is='done'/>", "<created/>", "<created is='made'/>", "<reserved is='made'/>"] {
-            assert!(reply(&settle, &read(text)).is_none(), "{text}");
+            assert_eq!(fate(&read(text)), None, "{text}");
         }
         let foreign: Element = "<fate xmlns='urn:other' is='made'/>".parse().unwrap();
-        assert!(reply(&settle, &foreign).is_none());
-        for (text, fate) in [
+        assert!(answer("example.org", Ok(Some(foreign)), fate).is_err());
+        assert!(answer("example.org", Ok(None), fate).is_err());
+        for (text, expected) in [
             ("<fate is='made'/>", Fate::Made),
             ("<fate is='unfinished'/>", Fate::Unfinished),
             ("<fate is='not-made'/>", Fate::NotMade { doubtful: false }),
@@ -272,7 +272,7 @@ mod tests {
             ("<fate is='in-flight'/>", Fate::InFlight),
             ("<fate is='elsewhere'/>", Fate::Elsewhere),
         ] {
-            assert!(matches!(reply(&settle, &read(text)), Some(Reply::Settle(found)) if found == fate), "{text}");
+            assert_eq!(answer("example.org", Ok(Some(read(text))), fate), Ok(expected), "{text}");
         }
     }
 
@@ -285,8 +285,9 @@ mod tests {
         ] {
             let reserved = reserved(purpose, account);
             let password = Secret::new("kites".to_owned());
-            let create = Ask::Create { reserved: reserved.clone(), password, address: None };
-            for ask in [Ask::Settle(reserved), create] {
+            let (settled, created) = (oneshot::channel().0, oneshot::channel().0);
+            let create = Ask::Create { reserved: reserved.clone(), password, address: None, reply: created };
+            for ask in [Ask::Settle(reserved, settled), create] {
                 let (_, element) = payload(&ask);
                 assert_eq!((element.attr("username"), element.attr("contact")), (Some(username), contact), "{purpose}");
                 let role = element.children().any(|child| child.name() == "role");
