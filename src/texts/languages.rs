@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use toml::{Table, Value};
 
-use super::catalog::{Texts, built_in, read};
+use super::catalog::{PATTERN, Texts};
 use super::fill::placeholders;
 
 /// The code and the text of each file in `languages/`.
@@ -26,7 +26,8 @@ pub struct Languages(BTreeMap<String, Arc<Texts>>);
 impl Languages {
     /// The built-in ones.
     pub fn built_in() -> Self {
-        Languages(FILES.iter().map(|(code, file)| ((*code).to_owned(), Arc::new(built_in(code, file)))).collect())
+        let texts = FILES.iter().map(|(code, file)| ((*code).to_owned(), Arc::new(Texts::built_in(code, file))));
+        Languages(texts.collect())
     }
 
     /// These and another one, which replaces the one with the same code.
@@ -34,8 +35,7 @@ impl Languages {
     /// # Errors
     /// If the file is not complete; the text says which key is wrong, and how.
     pub fn with(mut self, code: &str, file: &str) -> Result<Self, BadLanguage> {
-        let texts = read(code, file).and_then(|texts| compare(&texts, Texts::english()).map(|()| texts));
-        let texts = texts.map_err(|problem| BadLanguage { code: code.to_owned(), problem })?;
+        let texts = checked(code, file).map_err(|problem| BadLanguage { code: code.to_owned(), problem })?;
         self.0.insert(code.to_owned(), Arc::new(texts));
         Ok(self)
     }
@@ -83,32 +83,42 @@ fn range(text: &str) -> Option<(&str, f32)> {
     (weight > 0.0).then_some((tag, weight))
 }
 
-/// Checks that the texts have the keys of the English ones, and every text the placeholders of its
-/// English one.
-fn compare(texts: &Texts, english: &Texts) -> Result<(), String> {
-    let tree = |texts: &Texts| serde_json::to_value(texts).map_err(|error| error.to_string());
-    compare_below("", &tree(texts)?, &tree(english)?)
+/// The texts in a file, which has the keys of the English one, and in every text the placeholders
+/// of its English one.
+///
+/// # Errors
+/// The key that is missing, unknown or of the wrong type.
+fn checked(code: &str, file: &str) -> Result<Texts, String> {
+    let subtag =
+        |subtag: &str| (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !code.split('-').all(subtag) {
+        return Err("the file is named after the code of its language, such as de or pt-BR".to_owned());
+    }
+    let in_words = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+    let table = |file: &str| file.parse::<Table>().map(Value::Table).map_err(in_words);
+    compare("", &table(file)?, &table(PATTERN)?)?;
+    Texts::read(code, file).map_err(in_words)
 }
 
-fn compare_below(key: &str, value: &Value, english: &Value) -> Result<(), String> {
+fn compare(key: &str, value: &Value, english: &Value) -> Result<(), String> {
     let named = |names: BTreeSet<&str>| match names.is_empty() {
         true => "none".to_owned(),
         false => names.into_iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" "),
     };
     match (value, english) {
-        (Value::Object(values), Value::Object(english)) => {
+        (Value::Table(values), Value::Table(english)) => {
             let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
             if let Some(unknown) = values.keys().find(|name| !english.contains_key(*name)) {
                 return Err(format!("{}: unknown key", below(unknown)));
             }
             for (name, english) in english {
                 let value = values.get(name).ok_or_else(|| format!("{}: the text is missing", below(name)))?;
-                compare_below(&below(name), value, english)?;
+                compare(&below(name), value, english)?;
             }
         }
         (Value::Array(values), Value::Array(english)) => {
             for (value, english) in values.iter().zip(english) {
-                compare_below(key, value, english)?;
+                compare(key, value, english)?;
             }
         }
         (Value::String(value), Value::String(english)) => {
@@ -128,6 +138,8 @@ fn compare_below(key: &str, value: &Value, english: &Value) -> Result<(), String
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
 
     fn chosen(header: &str) -> String {
@@ -151,7 +163,7 @@ mod tests {
             Languages::built_in().with("xx", &english.replacen(from, to, 1)).unwrap_err().to_string()
         };
         for (from, to, named) in [
-            ("expired = ", "# ", &["missing field `expired`"][..]),
+            ("expired = ", "# ", &["refusal.expired: the text is missing"][..]),
             ("expired = ", "expirred = ", &["expirred"]),
             ("[command]", "[comand]", &["comand"]),
             ("[language]", "code = 'de'\n[language]", &["code"]),
@@ -159,7 +171,7 @@ mod tests {
             ("\"January\", ", "", &["months", "12"]),
             ("welcome = ", "# ", &["web.welcome", "missing"]),
             ("welcome = ", "welcom = ''\nwelcome = ", &["web.welcom:", "unknown"]),
-            ("welcome = ", "welcome = 5 # ", &["string", "web"]),
+            ("welcome = ", "welcome = 5 # ", &["expected a string", "welcome = 5"]),
             ("your_address = ", "your_address = '{host}' # ", &["web.your_address", "{host}"]),
             ("{account}", "{acount}", &["refusal.no_such_account", "{acount}", "{account}"]),
             ("{host}", "{host", &["refusal.unknown_host", "none", "{host}"]),
@@ -173,18 +185,30 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_templates_are_those_that_templates_name() {
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).unwrap();
-        let templates: Vec<_> = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-        let named = templates.iter().flat_map(|template| template.split("t.web.").skip(1));
-        let named: BTreeSet<_> =
-            named.filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()).collect();
-        let english = serde_json::to_value(&Texts::english().web).unwrap();
-        for key in &named {
-            assert!(english.get(key).is_some(), "languages/en.toml has no web.{key}");
+    fn every_text_is_named_somewhere_and_templates_name_no_other() {
+        fn files_below(folder: &Path) -> String {
+            let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+            let text = |path: PathBuf| match path.is_dir() {
+                true => files_below(&path),
+                false => std::fs::read_to_string(path).unwrap(),
+            };
+            entries.map(text).collect()
         }
-        for key in Texts::english().web.of_templates.keys() {
-            assert!(named.contains(key.as_str()), "no template names web.{key}");
+        fn named_after<'a>(text: &'a str, before: &str) -> BTreeSet<&'a str> {
+            let rests = text.split(before).skip(1);
+            rests.filter_map(|rest| rest.split(|c: char| c != '_' && !c.is_alphanumeric()).next()).collect()
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (code, templates) = (files_below(&root.join("src")), files_below(&root.join("templates")));
+        let (by_code, by_templates) = (named_after(&code, "."), named_after(&templates, "t.web."));
+        let english: Table = PATTERN.parse().unwrap();
+        let web = english["web"].as_table().unwrap();
+        assert_eq!(by_templates.iter().find(|name| !web.contains_key(**name)), None, "languages/en.toml lacks it");
+        for (table, texts) in english.iter().filter(|(table, _)| *table != "language") {
+            for key in texts.as_table().unwrap().keys().map(String::as_str) {
+                let named = by_code.contains(key) || table == "web" && by_templates.contains(key);
+                assert!(named, "nothing names {table}.{key}");
+            }
         }
     }
 
