@@ -60,35 +60,41 @@ impl Default for Limits {
 }
 
 /// Where a client connects from, as it is counted: an IPv4 address, or the /64 of an IPv6 address,
-/// since a household has at least that.
+/// since a household has at least that. All whose address nobody knows are counted as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Address(IpAddr);
+pub struct Address(Option<IpAddr>);
 
 impl Address {
-    /// The address in a text, such as `203.0.113.7` or `2001:db8::7`, with a zone (`fe80::1%eth0`)
-    /// or without; `None` if it is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let address = text.split_once('%').map_or(text, |(address, _zone)| address);
-        address.parse::<IpAddr>().ok().map(Address::from)
+    /// Whether it is known.
+    pub fn is_known(self) -> bool {
+        self.0.is_some()
     }
 }
 
-impl From<IpAddr> for Address {
-    fn from(address: IpAddr) -> Self {
-        Address(match address.to_canonical() {
+impl From<Option<IpAddr>> for Address {
+    fn from(address: Option<IpAddr>) -> Self {
+        Address(address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
             v4 => v4,
-        })
+        }))
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            IpAddr::V4(address) => write!(f, "{address}"),
-            IpAddr::V6(network) => write!(f, "{network}/64"),
+            Some(IpAddr::V4(address)) => write!(f, "{address}"),
+            Some(IpAddr::V6(network)) => write!(f, "{network}/64"),
+            None => f.write_str("unknown addresses"),
         }
     }
+}
+
+/// The address in a text, such as `203.0.113.7` or `2001:db8::7`, with a zone (`fe80::1%eth0`) or
+/// without; `None` if it is none.
+pub fn ip_address(text: &str) -> Option<IpAddr> {
+    let address = text.split_once('%').map_or(text, |(address, _zone)| address);
+    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// The consequence of an unknown token.
@@ -168,9 +174,9 @@ impl Counts {
     }
 
     /// A token was unknown.
-    pub fn wrong_token(&mut self, address: Option<Address>, now: Instant) -> Guess {
+    pub fn wrong_token(&mut self, address: Address, now: Instant) -> Guess {
         let in_all = self.wrong_in_all.count((), now);
-        if let (Some(address), Some(most)) = (address, self.limits.wrong_tokens)
+        if let Some(most) = self.limits.wrong_tokens
             && self.wrong.count(address, now) >= most
         {
             let anew = self.refused.count(address, now) == 1;
@@ -290,7 +296,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn address(text: &str) -> Address {
-        Address::parse(text).unwrap()
+        Address::from(Some(ip_address(text).unwrap()))
     }
 
     fn counts(wrong_tokens: u32, registrations: u32) -> Counts {
@@ -311,7 +317,7 @@ mod tests {
         assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
         assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
         for text in ["", "example.org", "203.0.113", "203.0.113.7:5222", "[::1]", "%eth0"] {
-            assert_eq!(Address::parse(text), None, "{text:?}");
+            assert_eq!(ip_address(text), None, "{text:?}");
         }
     }
 
@@ -319,21 +325,34 @@ mod tests {
     fn an_address_with_too_many_wrong_tokens_is_refused_for_ten_minutes_and_then_forgotten() {
         let mut counts = counts(3, 1);
         let (mallory, alice, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
-        assert_eq!(counts.wrong_token(Some(mallory), start), Guess::Counted);
-        assert_eq!(counts.wrong_token(Some(mallory), start + SECOND), Guess::Counted);
+        assert_eq!(counts.wrong_token(mallory, start), Guess::Counted);
+        assert_eq!(counts.wrong_token(mallory, start + SECOND), Guess::Counted);
         assert_eq!(counts.admit(mallory, start + SECOND), Ok(()));
         let refused = start + 2 * SECOND;
-        assert_eq!(counts.wrong_token(Some(mallory), refused), Guess::Refused { anew: true, left: GUESSING });
+        assert_eq!(counts.wrong_token(mallory, refused), Guess::Refused { anew: true, left: GUESSING });
         assert_eq!(counts.admit(mallory, refused + SECOND), Err(GUESSING - SECOND));
         // A request from before the refusal may be answered after it.
-        let late = counts.wrong_token(Some(mallory), refused + SECOND);
+        let late = counts.wrong_token(mallory, refused + SECOND);
         assert_eq!(late, Guess::Refused { anew: false, left: GUESSING - SECOND });
         assert_eq!(counts.admit(alice, refused), Ok(()));
-        assert_eq!(counts.wrong_token(Some(alice), refused), Guess::Counted);
+        assert_eq!(counts.wrong_token(alice, refused), Guess::Counted);
 
         assert_eq!(counts.admit(mallory, refused + GUESSING - SECOND), Err(SECOND), "trying does not make it longer");
         assert_eq!(counts.admit(mallory, refused + GUESSING), Ok(()));
-        assert_eq!(counts.wrong_token(Some(mallory), refused + GUESSING), Guess::Counted, "it begins anew");
+        assert_eq!(counts.wrong_token(mallory, refused + GUESSING), Guess::Counted, "it begins anew");
+    }
+
+    #[test]
+    fn all_whose_address_nobody_knows_are_counted_as_one() {
+        let mut counts = counts(2, 1);
+        let (nobody_knows, alice, start) = (Address::from(None), address("203.0.113.8"), Instant::now());
+        let invite = InviteId::generate().unwrap();
+        assert_eq!(counts.wrong_token(nobody_knows, start), Guess::Counted);
+        assert_eq!(counts.wrong_token(nobody_knows, start), Guess::Refused { anew: true, left: GUESSING });
+        assert_eq!(counts.admit(nobody_knows, start), Err(GUESSING));
+        assert_eq!(counts.register("r1", nobody_knows, &invite, start), Ok(()));
+        assert_eq!(counts.register("r2", nobody_knows, &invite, start), Err(DAY));
+        assert_eq!((counts.admit(alice, start), counts.register("r3", alice, &invite, start)), (Ok(()), Ok(())));
     }
 
     #[test]
@@ -341,7 +360,7 @@ mod tests {
         let mut counts = counts(3, 1);
         let (alice, start) = (address("2001:db8::1"), Instant::now());
         for number in 0..20 {
-            assert_eq!(counts.wrong_token(Some(alice), start + number * GUESSING / 2), Guess::Counted, "{number}");
+            assert_eq!(counts.wrong_token(alice, start + number * GUESSING / 2), Guess::Counted, "{number}");
         }
     }
 
@@ -350,15 +369,16 @@ mod tests {
         let mut counts = Counts::new(Limits { wrong_tokens: None, ..Limits::default() });
         let start = Instant::now();
         for number in 0..MOST_WRONG_IN_ALL {
-            let from = (number % 2 == 0).then(|| address("203.0.113.7"));
-            assert_eq!(counts.wrong_token(from, start), Guess::Counted);
+            let from = (number % 2 == 0).then(|| [203, 0, 113, 7].into());
+            assert_eq!(counts.wrong_token(Address::from(from), start), Guess::Counted);
         }
+        let nobody_knows = Address::from(None);
         let too_many = |tell, left| Guess::TooManyInAll { tell, left };
-        assert_eq!(counts.wrong_token(None, start), too_many(true, GUESSING));
-        assert_eq!(counts.wrong_token(None, start + SECOND), too_many(false, GUESSING - SECOND));
-        assert_eq!(counts.wrong_token(None, start + TELL_EVERY), too_many(true, GUESSING - TELL_EVERY));
+        assert_eq!(counts.wrong_token(nobody_knows, start), too_many(true, GUESSING));
+        assert_eq!(counts.wrong_token(nobody_knows, start + SECOND), too_many(false, GUESSING - SECOND));
+        assert_eq!(counts.wrong_token(nobody_knows, start + TELL_EVERY), too_many(true, GUESSING - TELL_EVERY));
         assert_eq!(counts.admit(address("203.0.113.7"), start), Ok(()), "a right token is nobody's guess");
-        assert_eq!(counts.wrong_token(None, start + GUESSING), Guess::Counted);
+        assert_eq!(counts.wrong_token(nobody_knows, start + GUESSING), Guess::Counted);
     }
 
     #[test]
@@ -392,7 +412,7 @@ mod tests {
         assert_eq!(counts.request(WebRequest::Page, home, start + SECOND), Err(GUESSING));
         assert_eq!(counts.request(WebRequest::Page, home, start + SECOND + GUESSING), Ok(()));
         assert_eq!(counts.request(WebRequest::Page, school, start), Ok(()));
-        counts.wrong_token(Some(school), start);
+        counts.wrong_token(school, start);
         assert_eq!(counts.request(WebRequest::Page, school, start), Err(GUESSING));
     }
 
@@ -401,11 +421,11 @@ mod tests {
         let mut counts = counts(2, 1);
         let start = Instant::now();
         let invite = InviteId::generate().unwrap();
-        let nth = |number: u32| Address::from(IpAddr::from(number.to_be_bytes()));
+        let nth = |number: u32| Address::from(Some(IpAddr::from(number.to_be_bytes())));
         let most = u32::try_from(MOST_TALLIES).unwrap();
         for number in 0..most + 2 {
-            counts.wrong_token(Some(nth(number)), start);
-            counts.wrong_token(Some(nth(number)), start);
+            counts.wrong_token(nth(number), start);
+            counts.wrong_token(nth(number), start);
             counts.register("r", nth(number), &invite, start).unwrap();
         }
         assert_eq!((counts.wrong.by_key.len(), counts.wrong.order.len()), (MOST_TALLIES, MOST_TALLIES));

@@ -65,7 +65,8 @@ impl Daemon {
             }
         });
         let policies = BTreeMap::from([(host(), HostPolicy::default())]);
-        let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
+        let invites =
+            Invites::new(store, policies, Limits { registrations: None, ..Limits::default() }, chat_server, clock);
         invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned() });
         Daemon { invites, hook, folder }
     }
@@ -82,7 +83,7 @@ impl Daemon {
             server: "s1".to_owned(),
             username: NodePart::new(reservation).unwrap().into_owned(),
             exists: false,
-            address: None,
+            address: None.into(),
         };
         let grant = format!("{}.{}", made.token.reveal(), clock().as_second());
         let reserved = self.invites.reserve(&host(), Some(&grant), registration).await;
@@ -353,7 +354,7 @@ async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_ha
         pass(10).await;
         assert_eq!(daemon.reserve(&of_alice, "carol").await, Err(cannot_tell.clone()));
         assert_eq!(daemon.reserve(&of_password, "alice").await, Err(cannot_tell.clone()));
-        let presented = daemon.invites.check(&host(), of_alice.token.reveal(), None).await.map(drop);
+        let presented = daemon.invites.check(&host(), of_alice.token.reveal(), None.into()).await.map(drop);
         assert_eq!(presented.map_err(|error| error.to_string()), Err(cannot_tell.clone()));
         daemon.round().await;
     }

@@ -107,10 +107,12 @@ return function (gate, accounts)
 	local function create(question, may_be_made)
 		local attr = question.attr;
 		local username, is_reset = attr.username, attr.purpose == "reset";
-		local session = { type = "c2s_unauthed", host = host, ip = attr.address, secure = true, send = function () end;
+		-- RFC 4291 §2.5.2: no address. To Prosody's limits, all whose address nobody knows are one.
+		local ip = attr.address or "::";
+		local session = { type = "c2s_unauthed", host = host, ip = ip, secure = true, send = function () end;
 			close = function () end, log = function (...) module:log(...); end }; -- which other modules want to know
 		local event = { username = username, password = question:get_child_text("password"), host = host;
-			ip = attr.address, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
+			ip = ip, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
 			allowed = true, allow_reset = is_reset and username or nil };
 		local ok, text = accounts.check_password(username, event.password);
 		if not ok then return nil, gate.error("modify", "policy-violation", text); end

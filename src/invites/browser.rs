@@ -10,7 +10,6 @@ use super::reserve::Registration;
 use super::service::{Error, Invites, Result, lock};
 use crate::chat_server::{Fate, Objection, Unreachable};
 use crate::invite::{self, Invite, Purpose, Token, Use};
-use crate::limits::Address;
 use crate::policy;
 use crate::refusal::{BadPassword, Refusal};
 use crate::secret::Secret;
@@ -84,7 +83,7 @@ impl Invites {
     }
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
-        let invite = self.look(Some(&form.token), form.address.map(Address::from)).await?;
+        let invite = self.look(Some(&form.token), form.address.into()).await?;
         let username = form.username.clone().or_else(|| invite.username.clone());
         let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
         policy::admit_password(form.password.reveal(), &username)?;
@@ -151,7 +150,7 @@ impl Invites {
             server: self.servers().remove(host).ok_or_else(away)?,
             username: attempt.username.clone(),
             exists: known.exists,
-            address: attempt.form.address.map(Address::from),
+            address: attempt.form.address.into(),
         };
         let reserved = self.reserve_use(invite, None, registration).await?;
         match self.have_created(reserved, attempt, making).await {

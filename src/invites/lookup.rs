@@ -54,11 +54,9 @@ impl Invites {
     ///
     /// # Errors
     /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` after too many guesses.
-    pub async fn look(&self, token: Option<&Token>, address: Option<Address>) -> Result<Invite> {
-        if let Some(address) = address {
-            let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
-            lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
-        }
+    pub async fn look(&self, token: Option<&Token>, address: Address) -> Result<Invite> {
+        let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
+        lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
         let found = match token {
             Some(token) => self.0.store.find(token.hash()).await?,
             None => None,
@@ -71,7 +69,7 @@ impl Invites {
     ///
     /// # Errors
     /// If it would not be good for that now.
-    pub async fn check(&self, host: &DomainPart, token: &str, address: Option<Address>) -> Result<Grant> {
+    pub async fn check(&self, host: &DomainPart, token: &str, address: Address) -> Result<Grant> {
         let (_, policy) = self.policy(host.as_str())?;
         let parsed = Token::parse(token);
         let invite = valid_on(host, self.look(parsed.as_ref(), address).await?)?;
@@ -99,15 +97,16 @@ impl Invites {
         lock(&self.0.counts).request(request, address, Instant::now()).map_err(|left| self.after(left))
     }
 
-    fn count_guess(&self, address: Option<Address>) -> Refusal {
+    fn count_guess(&self, address: Address) -> Refusal {
         let minutes = GUESSING.as_secs() / 60;
         let counted = lock(&self.0.counts).wrong_token(address, Instant::now());
         match counted {
             Guess::Counted => Refusal::Unknown,
             Guess::Refused { anew, left } => {
-                if let Some(address) = address.filter(|_| anew) {
-                    // contrib/fail2ban looks for this line.
-                    tracing::warn!("too many unknown invitations from {address}: refused for {minutes} minutes");
+                if anew {
+                    // contrib/fail2ban looks for this line, where the address is known.
+                    let proxy = if address.is_known() { "" } else { ". Does the proxy name them in X-Forwarded-For?" };
+                    tracing::warn!("too many unknown invitations from {address}: refused for {minutes} minutes{proxy}");
                 }
                 Refusal::AddressRefused { again_at: self.after(left) }
             }

@@ -25,8 +25,8 @@ pub struct Registration {
     pub username: NodePart,
     /// The server has an account of this name.
     pub exists: bool,
-    /// Where the client connects from, if that is known.
-    pub address: Option<Address>,
+    /// Where the client connects from.
+    pub address: Address,
 }
 
 /// What a registration may do.
@@ -97,7 +97,7 @@ impl Invites {
         }
         let purpose = admitted?;
         self.admit_inviter_of(&invite).await?;
-        if let Some(address) = address.filter(|_| invite.max_uses != Some(1)) {
+        if invite.max_uses != Some(1) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;
         }

@@ -1,30 +1,30 @@
 //! Where a request comes from. Only the operator's proxies are believed when they name a client.
 
+use std::iter;
 use std::net::IpAddr;
 use std::str;
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::limits::ip_address;
+
 /// The client's address: the peer's own, or what the trusted proxies say in `X-Forwarded-For`.
+/// `None` if they say nothing readable, since a trusted proxy is nobody's client.
 ///
 /// Each proxy adds the address that it sees at the end, and a client can write whatever it likes
 /// before that. So the addresses are read from the right, each by itself, up to the first that is
-/// no trusted proxy's: that is the client. A proxy that says nothing readable is the client itself.
-pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_proxy = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+/// no trusted proxy's: that is the client.
+pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let lines = headers.get_all("x-forwarded-for").into_iter().rev();
-    let mut hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).map(hop_address);
-    let mut client = peer.to_canonical();
-    while is_proxy(&client)
-        && let Some(Some(hop)) = hops.next()
-    {
-        client = hop;
-    }
-    client
+    let named = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).map(hop_address);
+    let mut hops = iter::once(Some(peer.to_canonical())).chain(named);
+    let is_proxy = |address| trusted.iter().any(|network| network.contains(&address));
+    hops.find(|hop| !hop.is_some_and(is_proxy)).flatten()
 }
 
-/// An address with a port or without: `192.0.2.60:4711`, `[2001:db8::1]`, `2001:db8::1`.
+/// An address with a port, a zone, both or neither: `192.0.2.60:4711`, `[fe80::1%eth0]:4711`,
+/// `[2001:db8::1]`, `2001:db8::1`.
 fn hop_address(hop: &[u8]) -> Option<IpAddr> {
     let hop = str::from_utf8(hop).ok()?.trim();
     let bare = match hop.strip_prefix('[') {
@@ -32,7 +32,7 @@ fn hop_address(hop: &[u8]) -> Option<IpAddr> {
         None if hop.matches(':').count() == 1 => hop.split_once(':')?.0,
         None => hop,
     };
-    bare.parse().ok().map(|address: IpAddr| address.to_canonical())
+    ip_address(bare)
 }
 
 #[cfg(test)]
@@ -48,7 +48,8 @@ mod tests {
             headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
         }
         let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
-        client_address(peer.parse().unwrap(), &headers, &trusted).to_string()
+        let address = client_address(peer.parse().unwrap(), &headers, &trusted);
+        address.map_or("nobody knows".to_owned(), |address| address.to_string())
     }
 
     fn behind_the_proxy(lines: &[&[u8]]) -> String {
@@ -62,14 +63,33 @@ mod tests {
         assert_eq!(from("127.0.0.1", &said, &[]), "127.0.0.1");
         assert_eq!(from("127.0.0.1", &said, &TRUSTED), "192.0.2.1");
         assert_eq!(from("::ffff:127.0.0.1", &said, &TRUSTED), "192.0.2.1");
-        assert_eq!(from("127.0.0.1", &[], &TRUSTED), "127.0.0.1", "the proxy asks for itself");
     }
 
     #[test]
     fn what_a_client_makes_up_stands_before_what_the_proxies_add() {
         assert_eq!(behind_the_proxy(&[b"198.51.100.1, 203.0.113.7, 10.1.2.3"]), "203.0.113.7");
         assert_eq!(behind_the_proxy(&[b"198.51.100.1", b"203.0.113.7"]), "203.0.113.7");
-        assert_eq!(behind_the_proxy(&[b"10.9.9.9, 10.1.2.3"]), "10.9.9.9", "a client in the proxies' own network");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_never_the_client() {
+        for lines in [
+            vec![],
+            vec![""],
+            vec!["198.51.100.1", ""],
+            vec!["198.51.100.1, "],
+            vec!["198.51.100.1, <script>"],
+            vec!["198.51.100.1, \u{e9}, 10.1.2.3"],
+            vec!["198.51.100.1, unknown"],
+            vec!["198.51.100.1, _hidden, 10.1.2.3"],
+            vec!["198.51.100.1, 203.0.113"],
+            vec!["198.51.100.1, unix:"],
+            vec!["10.9.9.9, 10.1.2.3"],
+            vec!["10.9.9.9", "127.0.0.1"],
+        ] {
+            let lines: Vec<_> = lines.into_iter().map(str::as_bytes).collect();
+            assert_eq!(behind_the_proxy(&lines), "nobody knows", "{lines:?}");
+        }
     }
 
     #[test]
@@ -91,10 +111,9 @@ mod tests {
             ("[2001:db8::7]", "2001:db8::7"),
             ("2001:db8::7", "2001:db8::7"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("unknown", "127.0.0.1"),
-            ("198.51.100.1, <script>", "127.0.0.1"),
-            ("198.51.100.1, ", "127.0.0.1"),
-            ("", "127.0.0.1"),
+            ("[::ffff:203.0.113.7]:4711", "203.0.113.7"),
+            ("fe80::7%eth0", "fe80::7"),
+            ("[fe80::7%25eth0]:4711", "fe80::7"),
         ] {
             assert_eq!(behind_the_proxy(&[line.as_bytes()]), address, "{line}");
         }

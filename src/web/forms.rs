@@ -57,7 +57,7 @@ impl Fields {
         fields
     }
 
-    /// The registration that the form asks for with an invite, from this address.
+    /// The registration that the form asks for with an invite, from this address if it is known.
     ///
     /// # Errors
     /// What has to be corrected.
@@ -65,7 +65,7 @@ impl Fields {
         &self,
         invite: &Invite,
         token: &Token,
-        address: IpAddr,
+        address: Option<IpAddr>,
         texts: &Texts,
     ) -> Result<BrowserRegistration, Correction> {
         let invalid = || Correction::of_field("username", named(&texts.web.username_invalid, &self.username));
@@ -93,7 +93,7 @@ impl Fields {
         }
         let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
         let (username, password) = (Some(username), Secret::new(password.clone()));
-        Ok(BrowserRegistration { token: token.clone(), username, password, form, address: Some(address) })
+        Ok(BrowserRegistration { token: token.clone(), username, password, form, address })
     }
 
     /// The password to offer when the form is shown again: the same if it was chosen, since it may

@@ -27,7 +27,7 @@ use super::visitor::{Visitor, form_cookie};
 use super::{password, response};
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites};
-use crate::limits::{Address, WebRequest};
+use crate::limits::WebRequest;
 use crate::refusal::Refusal;
 
 /// The longest body of a request: a username and two passwords, with every byte escaped.
@@ -131,7 +131,7 @@ impl Visit {
     /// The invite of the link, whatever its state.
     async fn find(&self) -> Outcome<Subject> {
         let token = Token::parse(&self.token);
-        let invite = self.site.invites.look(token.as_ref(), Some(Address::from(self.visitor.address))).await?;
+        let invite = self.site.invites.look(token.as_ref(), self.visitor.address.into()).await?;
         // A text that cannot be a token was looked up too: it counts as a guess.
         let token = token.ok_or(Refusal::Unknown)?;
         Ok(Subject { invite, token, purpose: None })

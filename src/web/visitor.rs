@@ -16,8 +16,8 @@ const FORM_COOKIE: &str = "easy-invite-form";
 /// What a request says of its sender.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// Where it comes from.
-    pub address: IpAddr,
+    /// Where it comes from; `None` if nobody knows.
+    pub address: Option<IpAddr>,
     /// The languages that it wants (`Accept-Language`).
     pub languages: String,
     /// The device, if the browser names it.

@@ -13,7 +13,7 @@ use super::stanza_error::{not_valid, stanza_error};
 use crate::generate;
 use crate::invite::{Token, username};
 use crate::invites::{Admission, Error, Invites, Registration};
-use crate::limits::Address;
+use crate::limits::{Address, ip_address};
 use crate::refusal::Refusal;
 use crate::texts::{Languages, Texts};
 
@@ -182,8 +182,8 @@ impl Said<'_> {
         username(text).map_err(|refusal| self.refused(&refusal.into()))
     }
 
-    /// Where the client connects from, if the hook says so in a way that can be read.
-    fn address(&self) -> Option<Address> {
-        self.payload.attr("address").and_then(Address::parse)
+    /// Where the client connects from, as far as the hook says so in a way that can be read.
+    fn address(&self) -> Address {
+        self.payload.attr("address").and_then(ip_address).into()
     }
 }

@@ -1,13 +1,14 @@
 """Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For`.
 That header from anybody else is ignored, and so is what the client wrote before the proxy added to
-it. `Forwarded` is always ignored. The log names the client, for fail2ban."""
+it. `Forwarded` is always ignored. The log names the client, for fail2ban. A trusted proxy is never
+the client: whoever it does not name is counted as one of those whose address nobody knows."""
 
 import subprocess
 
 import pytest
 
 from harness.daemon import REPOSITORY
-from harness.stories import generate
+from harness.stories import generate, register
 from harness.web import Visitor, web_settings
 
 FILTER = REPOSITORY / "contrib" / "fail2ban" / "filter.d" / "easy-invite.conf"
@@ -51,6 +52,39 @@ async def test_it_is_the_client_who_is_refused(server, how):
     assert found.stdout.split() == [MALLORY]
 
 
+@pytest.mark.parametrize("headers", [
+    {}, {"X-Forwarded-For": ""}, {"X-Forwarded-For": "unknown"}, {"X-Forwarded-For": f"{ALICE},"},
+    {"X-Forwarded-For": f"{ALICE}, \xff"}, {"X-Forwarded-For": f"{ALICE}, _hidden, {SECOND_PROXY}"},
+    {"X-Forwarded-For": f"{SECOND_PROXY}, {PROXY}"}, {"Forwarded": f'for="[{ALICE}'},
+    {"X-Forwarded-For": f"{ALICE}, 203.0.113.7.8"}], ids=str)
+async def test_a_client_whom_no_proxy_names_is_counted_apart(server, headers):
+    invite = generate(server, "--uses", "2")
+    await guess(server, PROXY, headers)
+    visitor = Visitor(server, PROXY)
+    for source, said_of_client, status in [(PROXY, headers, 429), (SECOND_PROXY, {}, 429),
+                                           (PROXY, {"X-Forwarded-For": "another, hidden"}, 429),
+                                           (PROXY, said(ALICE, "plain"), 200), (STRANGER, {}, 200)]:
+        visitor.source = source
+        assert (await visitor.get(visitor.path(invite), said_of_client)).status == status, (source, said_of_client)
+    assert refusals_in(server.daemon.log) == [
+        "too many unknown invitations from unknown addresses: refused for 10 minutes. "
+        "Does the proxy name them in X-Forwarded-For?"]
+    found = subprocess.run(["fail2ban-regex", "--out", "ip", server.daemon.log_file, FILTER],
+                           check=True, capture_output=True, text=True)
+    assert found.stdout.split() == []
+    await register(server, "carol", invite, source=PROXY)  # a chat client on the proxy's machine
+
+
+async def test_they_register_a_limited_number_of_accounts(make_server):
+    settings = {**web_settings(), "limits": {"registrations": 1}}
+    server = make_server(settings=settings)
+    invite, visitor = generate(server, "--uses", "unlimited"), Visitor(server, PROXY)
+    for username, headers, status in [("carol", {}, 200), ("dave", {"X-Forwarded-For": "unknown"}, 429),
+                                      ("erin", said(ALICE, "plain"), 200)]:
+        visitor.headers = headers
+        assert (await visitor.register(invite, username)).status == status, username
+
+
 async def test_nobody_else_is_believed(server):
     invite = generate(server)
     for number in range(MOST):
@@ -82,11 +116,15 @@ async def test_unreadable_headers_harm_nobody(server):
         assert (await visitor.get(visitor.path(invite), {"X-Forwarded-For": value})).status == 200, value
 
 
-async def test_prosody_is_told_of_the_client(make_server):
-    """Prosody's own limits apply to registrations in a browser as well."""
-    server = make_server(settings=web_settings(), global_lines="min_seconds_between_registrations = 3600")
+@pytest.mark.parametrize("version", ["0.12", "13"])
+async def test_prosody_is_told_of_the_client(make_server, version):
+    """Prosody's own limits apply to registrations in a browser as well. To these, all whose address
+    nobody knows are one, and not the proxy, whom Prosody never limits."""
+    limit = "min_seconds_between_registrations = 3600"
+    server = make_server(version=version, settings=web_settings(), global_lines=limit)
     visitor = Visitor(server, PROXY)
-    for username, client, status in [("carol", MALLORY, 200), ("dave", MALLORY, 429), ("erin", ALICE, 200)]:
+    for username, client, status in [("carol", MALLORY, 200), ("dave", MALLORY, 429), ("erin", ALICE, 200),
+                                     ("frank", "unknown", 200), ("grace", "", 429), ("grace", "unknown", 429)]:
         visitor.headers = said(client, "plain")
         answer = await visitor.register(generate(server), username)
         assert answer.status == status, answer.text
