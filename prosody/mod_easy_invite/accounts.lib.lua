@@ -11,18 +11,57 @@ local jid = require "util.jid";
 local st = require "util.stanza";
 local stringprep = require "util.encodings".stringprep;
 
-local longest_creation = 60; -- seconds between the steps in which Prosody 13 makes an account
+local tidy_every = 60; -- seconds
 local host = module.host;
 local records = module:open_store("accounts"); -- of Prosody's own authentication providers
 local details = module:open_store("account_details"); -- of accounts that mod_register_ibr made
 local accounts = {};
 
+---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
+-- The accounts that this server is making are noted on its own disk, not where the accounts are.
+local notes = storagemanager.load_driver(host, "internal"):open("easy_invite_begun");
+local begun = notes:get(nil) or {}; -- [username] = "begun", or "failed" if nobody was told of the account
+local in_the_making = {}; -- [username] = true until the registration ends
+
+local function note(username, state)
+	begun[username] = state;
+	local ok, err = notes:set(nil, next(begun) and begun or nil);
+	if not ok then module:log("error", "Could not note which accounts are being made: %s", err); end
+	return ok;
+end
+
+-- Removes what a registration that has ended has left of its account. Returns whether nothing of it
+-- is left. Whoever was told of an account has its details: these are written before.
+local function remove_rest(username)
+	local ok, err = pcall(function ()
+		local has_failed, record, problem = begun[username] == "failed", records:get(username);
+		local detail, its_problem = details:get(username);
+		if problem or its_problem and not has_failed then error(problem or its_problem, 0); end
+		if not record or detail and detail.registered or not record.disabled and not has_failed then return; end
+		local is_removed, why = usermanager.get_provider(host).delete_user(username); -- no event: nobody knows it
+		if not is_removed then error(why, 0); end
+		storagemanager.purge(username, host);
+		module:log("info", "Removed %s, the rest of a registration that failed", username);
+	end);
+	if ok then note(username, nil); end
+	return ok, err;
+end
+
+module:add_timer(0, function () -- at first for those that a crash has left
+	for username in pairs(begun) do
+		if not in_the_making[username] then remove_rest(username); end
+	end
+	return tidy_every;
+end);
+
 ---- Whether an account exists
--- true; false; or nil where the accounts cannot be read. The second value is true where "no" is
--- doubtful (docs/gate.md, "Doubt").
+-- true; false; or nil where nobody can tell: the accounts cannot be read, or this one is in the
+-- making. The second value is true where "no" is doubtful (docs/gate.md, "Doubt").
 function accounts.exists(username, its_host)
 	local its = prosody.hosts[its_host or host];
 	if not username or not its or its.type ~= "local" then return false; end
+	local is_here = its.host == host;
+	if is_here and begun[username] and (in_the_making[username] or not remove_rest(username)) then return; end
 	local ok, found = pcall(usermanager.user_exists, username, its.host);
 	if not ok or found then return ok or nil; end
 	if not (its.users.name or ""):find("^internal_") then return false, true; end
@@ -100,25 +139,46 @@ function accounts.rank(username)
 end
 
 ---- Making an account
--- Returns whether the password can be one, or false and the reason.
+-- Returns whether the password can be one, or false and what to do.
 function accounts.check_password(username, password)
-	local policy = modulemanager.get_module(host, "password_policy");
-	if not stringprep.saslprep(password) then return false, "The password has characters that cannot be used"; end
+	local policy, prepared = modulemanager.get_module(host, "password_policy"), stringprep.saslprep(password);
+	if not prepared or prepared == "" then
+		return false, "Please choose another password: this one is too long, or has characters that cannot be used";
+	end
 	if not policy or not policy.check_password then return true; end
 	return policy.check_password(password, { username = username });
 end
 
--- Removes or completes an account that is half made (docs/gate.md, "Half-made accounts").
-function accounts.finish_creation(username)
-	local record = records:get(username);
-	if not record or not record.disabled then return; end
-	if not (record.stored_key or record.password) then
-		module:log("info", "Removing %s, the rest of a registration that was cut short", username);
-		usermanager.get_provider(host).delete_user(username); -- without the event: nobody has ever used it
-	elseif usermanager.enable_user and record.created and record.updated
-	and math.abs(record.updated - record.created) < longest_creation then
-		usermanager.enable_user(username, host);
+-- Begins to make an account of a name that is free, and returns true. Then `made` or `failed` has
+-- to follow. Otherwise nobody may make it now.
+function accounts.begin(username)
+	local exists, is_doubtful = accounts.exists(username);
+	if exists ~= false then return false; end
+	if is_doubtful then return true; end -- nobody could tell a rest from another's account
+	if details:get(username) then details:set(username, nil); end -- of an account that is long gone
+	in_the_making[username] = note(username, "begun");
+	if not in_the_making[username] then begun[username] = nil; end
+	return in_the_making[username];
+end
+
+-- The account is made, and somebody is told of it.
+function accounts.made(username)
+	in_the_making[username] = nil;
+	if begun[username] then note(username, nil); end
+end
+
+-- The account was not made. Returns whether it is certain that nothing is left of it.
+function accounts.failed(username)
+	in_the_making[username] = nil;
+	if begun[username] then
+		begun[username] = "failed";
+		local is_removed, err = remove_rest(username);
+		if not is_removed then
+			note(username, "failed");
+			module:log("error", "Could not remove the rest of %s, whose registration failed, yet: %s", username, err);
+		end
 	end
+	return accounts.exists(username) == false;
 end
 
 -- What mod_register_ibr does when a registration is allowed. Returns true when the account or its
@@ -134,15 +194,14 @@ function accounts.store(event)
 		if ok then
 			event.additional.registered = os.time();
 			ok, err = details:set(username, event.additional);
-			if not ok then usermanager.delete_user(username, host); end
 		end
 	end
-	if ok then return true; end
+	if ok then
+		accounts.made(username);
+		return true;
+	end
 	module:log("error", "Could not store the account %s: %s", username, err);
-	if is_reset then return false; end
-	accounts.finish_creation(username);
-	local exists, is_doubtful = accounts.exists(username);
-	if exists == false and not is_doubtful then return false; end
+	if is_reset or accounts.failed(username) then return false; end
 end
 
 ---- Contacts

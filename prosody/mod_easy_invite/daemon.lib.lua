@@ -80,7 +80,6 @@ return function (gate, accounts)
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
 		local known = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
-		if purpose == "register" then accounts.finish_creation(username); end
 		local exists, is_doubtful = accounts.exists(username);
 		if purpose == "reset" then
 			exists, is_doubtful = true, false;
@@ -104,7 +103,7 @@ return function (gate, accounts)
 	local is_impossible = gate.error("modify", "jid-malformed", "The requested username is invalid.");
 
 	-- Returns the payload of the answer, or nil and the error. Other modules may wait in this.
-	local function create(question, may_be_made)
+	local function create(question, begin)
 		local attr = question.attr;
 		local username, is_reset = attr.username, attr.purpose == "reset";
 		-- RFC 4291 §2.5.2: no address. To Prosody's limits, all whose address nobody knows are one.
@@ -127,7 +126,8 @@ return function (gate, accounts)
 		if exists and not is_reset then return nil, is_taken; end
 		if is_reset and not exists then return nil, is_gone; end
 		accounts.choose_role(event, question);
-		may_be_made();
+		if not is_reset and not accounts.begin(username) then return nil, gate.nobody_can_tell; end
+		begin();
 		local is_stored = accounts.store(event);
 		if is_stored == nil then return fate("in-flight"); end
 		if not is_stored then return nil, is_not_stored; end
@@ -156,16 +156,17 @@ return function (gate, accounts)
 			return nil, is_impossible;
 		end
 		gate.begin(name);
-		local is_maybe_made = false;
+		local is_begun = false;
 		local function conclude(payload, err)
 			gate.finish(name, payload and "made" or "not-made");
 			gate.reply(event, payload, err);
 		end
 		local runner = async.runner(function ()
-			conclude(create(question, function () is_maybe_made = true; end));
+			conclude(create(question, function () is_begun = true; end));
 		end, { error = function (_, problem)
 			module:log("error", "Could not create %s: %s", attr.username, problem);
-			conclude(is_maybe_made and fate("in-flight") or nil, gate.nobody_can_tell);
+			local is_nothing_left = not is_begun or purpose == "register" and accounts.failed(attr.username);
+			conclude(not is_nothing_left and fate("in-flight") or nil, gate.nobody_can_tell);
 		end });
 		gate.take_turn(function () runner:run(true); end);
 		return true;

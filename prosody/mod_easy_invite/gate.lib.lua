@@ -158,6 +158,18 @@ function gate.pause()
 	wait();
 end
 
+-- Returns what the function returns, or nil and its error. It may wait, which it could not within
+-- pcall in Lua 5.1. So may the caller, a coroutine of util.async.
+function gate.call(f)
+	local result, problem;
+	local wait, done = async.waiter();
+	local runner = async.runner(function () result = f(); done(); end, {
+		error = function (_, err) problem = err; done(); end });
+	runner:run(true);
+	wait();
+	return result, problem;
+end
+
 -- Returns the answer. The caller, a coroutine of util.async, waits, and the server does not.
 function gate.ask_and_wait(kind, question)
 	local answer;

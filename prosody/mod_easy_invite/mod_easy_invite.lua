@@ -125,45 +125,63 @@ end);
 
 ---- `reserve` and `fate`: somebody registers
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
-local languages = setmetatable({}, { __mode = "k" }); -- [session] = the language of what it asked last
+local in_band = setmetatable({}, { __mode = "k" }); -- [session] = { lang, done } while it registers with XEP-0077
+local is_taken = gate.error("cancel", "conflict", "The requested username already exists.");
+local is_broken = gate.error("wait", "internal-server-error", "The server cannot do this now. Please try again later.");
+
+local function ask_and_wait(question, event, attr)
+	local session = event.session or {}; -- other doors than a stream may have none
+	attr.grant, attr.address = streams[session] and streams[session].grant, event.ip or session.ip;
+	attr.lang = in_band[session] and in_band[session].lang;
+	return gate.ask_and_wait("set", gate.element(question, attr));
+end
 
 local function reserve(event)
-	local session, username = event.session or {}, event.username; -- other doors than a stream may have no session
-	if session.host and session.host ~= host then return refuse(event, of_another_host); end
-	if not async.ready() then return refuse(event, gate.unavailable); end
-	local stream = streams[session];
-	if stream then stream.guard()(); end -- waits until its token is checked
+	local session, username = event.session or {}, event.username;
 	local exists = accounts.exists(username);
-	if session.destroyed or exists == nil then return refuse(event, gate.unavailable); end
+	if exists == nil then return refuse(event, gate.unavailable); end
 	local name = uuid();
 	gate.begin(name);
-	local answer = gate.ask_and_wait("set", gate.element("reserve", {
-		reservation = name, server = gate.server_id, username = username, exists = tostring(exists);
-		grant = stream and stream.grant, address = event.ip or session.ip, lang = languages[session];
-	}));
-	if gate.says(answer, "open") or answer.refusal then
-		gate.finish(name);
-		return answer.refusal and refuse(event, answer.refusal);
-	end
-	local purpose, granted = (gate.says(answer, "reserved") or {}).purpose, answer.payload;
+	local answer = ask_and_wait("reserve", event, { reservation = name, server = gate.server_id, username = username;
+		exists = tostring(exists) });
+	local is_open = gate.says(answer, "open");
+	local purpose, granted = is_open and "register" or (gate.says(answer, "reserved") or {}).purpose, answer.payload;
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
 	-- so may the account whose password is to be reset: the server would make one.
 	local is_current = not gate.is_closed and gate.fate(name) == "in-flight" and not session.destroyed;
+	if is_open or answer.refusal then gate.finish(name); end
+	if answer.refusal then return refuse(event, answer.refusal); end
 	if is_current and purpose == "reset" and accounts.exists(username) then
 		event.allow_reset = username;
-	elseif is_current and purpose == "register" then
+	elseif is_current and purpose == "register" and (not in_band[session] or accounts.begin(username)) then
 		accounts.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
-		gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose);
-		return refuse(event, gate.unavailable);
+		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
+		return refuse(event, purpose == "register" and accounts.exists(username) and is_taken or gate.unavailable);
 	end
-	registrations[session] = { name = name, username = username, purpose = purpose, granted = granted };
+	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
 end
 
 -- A wrapper, since this must come last, even if another handler returns a value.
 module:wrap_event("user-registering", function (handlers, name, event)
 	local result = handlers(name, event);
-	if event.allowed ~= false and not event.is_by_daemon then reserve(event); end
+	local session = event.session or {};
+	if event.is_by_daemon then return result; end
+	if streams[session] and async.ready() then streams[session].guard()(); end -- waits until its token is checked
+	if session.host and session.host ~= host then
+		refuse(event, of_another_host);
+	elseif not async.ready() or session.destroyed then
+		refuse(event, gate.unavailable);
+	elseif event.allowed ~= false and event.password then
+		local ok, text = accounts.check_password(event.username, event.password);
+		if not ok then refuse(event, gate.error("modify", "policy-violation", text)); end
+	end
+	if event.allowed ~= false then
+		reserve(event);
+	elseif (event.error or {}).type ~= "wait" and event.error_type ~= "wait" and async.ready() then
+		local answer = ask_and_wait("refused", event, {}); -- the daemon says when these are too many
+		if answer.refusal and answer.refusal.type == "wait" then refuse(event, answer.refusal); end
+	end
 	return result;
 end);
 
@@ -171,12 +189,15 @@ local function succeed(event, purpose)
 	local session, username = event.session or {}, event.username;
 	local registration = registrations[session];
 	if streams[session] then streams[session].grant = nil; end -- it is good for one account
+	if in_band[session] then in_band[session].done = purpose; end
 	if purpose == "reset" and not event.is_by_daemon then -- ends the sessions, as mod_register_ibr does not
 		prosody.events.fire_event("user-password-changed", { username = username, host = host });
 	end
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
-	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
 	registrations[session] = nil;
+	if purpose == "register" then accounts.made(username); end
+	if not registration.name then return; end
+	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
 	gate.finish(registration.name, is_done and "made" or nil, true);
 end
 
@@ -188,15 +209,29 @@ for event_name, purpose in pairs { ["user-registered"] = "register", ["user-pass
 	end);
 end
 
--- A registration that is still here when mod_register_ibr is done has failed.
+-- A registration that is still here when mod_register_ibr is done, or any module has failed in it,
+-- has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
-	local session = event.origin;
-	languages[session] = event.stanza.attr["xml:lang"];
-	local result = handlers(name, event);
+	local session, stanza = event.origin, event.stanza;
+	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" or not async.ready() then
+		return handlers(name, event);
+	end
+	local this = { lang = stanza.attr["xml:lang"] };
+	in_band[session] = this;
+	local result, problem = gate.call(function () return handlers(name, event); end);
 	local registration = registrations[session];
-	registrations[session] = nil;
-	if registration then gate.finish(registration.name, "not-made", true); end
-	return result;
+	registrations[session], in_band[session] = nil, nil;
+	if registration then
+		local is_reset = registration.purpose == "reset";
+		local is_nothing_left = is_reset and not problem or not is_reset and accounts.failed(registration.username);
+		if registration.name then gate.finish(registration.name, is_nothing_left and "not-made" or nil, true); end
+	end
+	if not problem then return result; end
+	module:log("error", "A registration failed: %s", problem);
+	if this.done ~= "register" then -- after which the client has been answered
+		session.send(this.done and st.reply(stanza) or st.error_reply(stanza, is_broken));
+	end
+	return true;
 end);
 
 ---- `contact`: somebody wants to become a contact

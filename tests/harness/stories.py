@@ -84,7 +84,7 @@ async def register(server: Server, username: str, invite: Invite | None = None, 
         await stream.registration_set(username, password_of(username) if password is None else password)
 
 
-async def registers(server: Server, username: str, invite: Invite) -> bool:
+async def registers(server: Server, username: str, invite: Invite | None) -> bool:
     """Whether the server confirms a registration, which may meet a refusal or a lost connection."""
     try:
         await register(server, username, invite)
@@ -166,3 +166,9 @@ async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, s
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds} seconds still not: {what}")
         await asyncio.sleep(0.05)
+
+
+def accounts_on_disk(server: Server) -> dict[str, bytes]:
+    """Everything that Prosody keeps in files for each user of the server's first VirtualHost."""
+    folder = server.prosody.data_folder / server.domain.replace(".", "%2e")
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.glob("*/*.dat") if file.is_file()}

@@ -1,6 +1,6 @@
 """Prosody is killed before its first write to disk while it creates an account for a browser, then,
 with another account, before its second, and so on. Asked afterwards, the hook tells the truth:
-either the account exists, with its contact and its password, or it does not exist and can be
+either the account exists, with its contact and its password, or nothing of it does and it can be
 created."""
 
 import itertools
@@ -8,7 +8,7 @@ import itertools
 from harness.gate import PlayedDaemon
 from harness.prosody import INVITE_HOST
 from harness.server import password_of
-from harness.stories import has_account
+from harness.stories import accounts_on_disk, has_account
 
 FEWEST_WRITES = 4  # the account, its details, and two contact lists
 WITH_CONTACT = {"contact": "alice@example.org"}
@@ -19,7 +19,7 @@ async def test_at_every_write(make_server):
     fates = set()
     for write in itertools.count(1):
         restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
-        username = f"guest-{write}"
+        username, before = f"guest-{write}", accounts_on_disk(server)
         if await created(server, f"r{write}", username):
             break
         restart(server, INVITE_HOST)
@@ -27,6 +27,7 @@ async def test_at_every_write(make_server):
         fate = await daemon.settle(f"r{write}", username, **WITH_CONTACT)
         fates.add(fate)
         if fate == "not-made":
+            assert accounts_on_disk(server) == before
             assert not await has_account(server, username)
             assert await daemon.create(f"r{write}-again", username, password_of(username), **WITH_CONTACT) == "made"
         for one, other in (("alice", username), (username, "alice")):

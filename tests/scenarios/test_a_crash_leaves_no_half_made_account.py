@@ -1,0 +1,69 @@
+"""Prosody is killed before its first write to disk while somebody registers where registration is
+open, then, with another name, before its second, and so on. Afterwards either the account works, or
+nothing is left of it and the name is free. What an admin disables stays as it is."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from harness.prosody import INVITE_HOST
+from harness.stories import accounts_on_disk, eventually, generate, has_account, leave_open, register, registers, show
+from harness.xmpp import AuthenticationError
+
+FEWEST_WRITES = 2  # the account and its details
+OPEN = {"hosts": {"example.org": {"registration_invite_only": False}}}
+
+
+async def test_at_every_write(make_server):
+    server = make_server(settings=OPEN, run_daemon=False)
+    for write in itertools.count(1):
+        restart(server, INVITE_HOST.replace("{ ", '{ "crash_at_a_write", ') + f"crash_at_write = {write}")
+        username, before = f"guest-{write}", accounts_on_disk(server)
+        if await registers(server, username, None):
+            break
+        restart(server, INVITE_HOST)
+
+        async def works_or_is_gone():
+            return await has_account(server, username) or accounts_on_disk(server) == before
+
+        await eventually(works_or_is_gone, f"after a crash at write {write} the account works or is gone", seconds=5)
+        assert await has_account(server, username) or await registers(server, username, None), f"write {write}"
+    assert write > FEWEST_WRITES
+
+
+def restart(server, host_lines):
+    """Restarts both, whether they are running or dead."""
+    server.daemon.kill()
+    server.prosody.kill()
+    server.prosody.hosts["example.org"] = host_lines
+    server.prosody.start()
+    server.daemon.start()
+
+
+@pytest.mark.one_setup
+async def test_an_account_that_an_admin_disables_while_its_use_is_open_stays_disabled(make_server):
+    server = make_server(settings=OPEN)
+    await register(server, "carol")
+    server.prosody.shell('user:disable("carol@example.org")')
+    invite = generate(server)
+    leave_open(server, invite, "carol@example.org")
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=20)
+    with pytest.raises(AuthenticationError, match="account-disabled"):
+        await server.login("carol")
+
+
+@pytest.mark.one_setup
+@pytest.mark.parametrize("crashed", [False, True], ids=["", "after-a-crash"])
+async def test_an_account_without_a_password_that_an_admin_has_made_stays(make_server, crashed):
+    server = make_server()
+    invite = generate(server)
+    if crashed:
+        server.prosody.kill()
+        server.prosody.start()
+        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+    server.prosody.shell('> require "core.usermanager".create_user("dave", nil, "example.org")')
+    before = accounts_on_disk(server)
+    leave_open(server, invite, "dave@example.org")
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=20)
+    assert "accounts/dave.dat" in before and accounts_on_disk(server)["accounts/dave.dat"] == before["accounts/dave.dat"]
