@@ -150,6 +150,10 @@ impl Store {
     /// Redeems a reserved use: its account was made. Returns the use, and whether this call
     /// redeemed it. Redeeming again changes nothing. `None`: there is no such reservation.
     ///
+    /// Pending invites that were made before the reservation end with it: after a registration,
+    /// those of an earlier account of this name, and password resets for it; after a reset, the
+    /// other resets for the account.
+    ///
     /// # Errors
     /// If the change could not be made durable.
     pub async fn redeem(&self, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
@@ -253,6 +257,15 @@ impl Store {
     /// If the change could not be made durable.
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<u64> {
         run!(self, Write, account_deleted(account, deleted_at, now))
+    }
+
+    /// Revokes the pending password resets for an account that were made before its password was
+    /// changed. Returns how many there were.
+    ///
+    /// # Errors
+    /// If the change could not be made durable.
+    pub async fn password_changed(&self, account: BareJid, changed_at: Timestamp, now: Timestamp) -> Result<u64> {
+        run!(self, Write, password_changed(account, changed_at, now))
     }
 
     /// Invites, the newest first.

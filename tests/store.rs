@@ -30,6 +30,8 @@ on_both_engines! {
     lists_are_filtered_and_the_newest_come_first,
     an_inviters_pending_invites_are_revoked_together,
     with_an_account_end_its_older_invites_and_its_origin_is_forgotten,
+    who_registers_a_name_gets_nothing_of_its_earlier_owner,
+    a_password_that_is_set_ends_the_other_resets_for_its_account,
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
@@ -373,13 +375,14 @@ async fn an_inviters_pending_invites_are_revoked_together(engine: Engine) {
 
 async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten(engine: Engine) {
     let scratch = Scratch::new(engine).await;
-    let old = scratch.with(|_| ()).await;
+    let old = scratch.with(|invite| invite.created_at = at(3000)).await;
     let new = scratch.with(|invite| invite.created_at = at(5000)).await;
     let reset = scratch
         .with(|invite| {
             invite.invite_type = InviteType::PasswordReset;
             invite.inviter = Some(jid("admin@example.org"));
             invite.username = username("alice");
+            invite.created_at = at(3000);
         })
         .await;
     let made = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
@@ -391,6 +394,71 @@ async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten(engin
         assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap().unwrap().state(at(6000)), state);
     }
     assert_eq!(scratch.store.accounts_of(made.id, 10).await.unwrap(), []);
+}
+
+/// Invites of bob and password resets for him, made at 1000 and at 3000, and one of each of alice.
+/// Claims are made at 2000.
+async fn of_bob_and_alice(scratch: &Scratch) -> [Invite; 6] {
+    let reset = |name, second| {
+        scratch.with(move |invite| {
+            (invite.invite_type, invite.username) = (InviteType::PasswordReset, username(name));
+            (invite.inviter, invite.created_at) = (Some(jid("admin@example.org")), at(second));
+        })
+    };
+    let made =
+        |name, second| scratch.with(move |invite| (invite.inviter, invite.created_at) = (Some(jid(name)), at(second)));
+    [
+        made("bob@example.org", 1000).await,
+        reset("bob", 2000).await,
+        made("bob@example.org", 3000).await,
+        reset("bob", 3000).await,
+        made("alice@example.org", 1000).await,
+        reset("alice", 1000).await,
+    ]
+}
+
+/// Which of these are pending.
+async fn pending<const N: usize>(scratch: &Scratch, invites: &[Invite; N]) -> [bool; N] {
+    let mut pending = [false; N];
+    for (invite, pending) in invites.iter().zip(&mut pending) {
+        *pending =
+            scratch.store.find_by_id(invite.id.clone()).await.unwrap().unwrap().state(at(4000)) == State::Pending;
+    }
+    pending
+}
+
+async fn who_registers_a_name_gets_nothing_of_its_earlier_owner(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let invites = of_bob_and_alice(&scratch).await;
+    // It ends what is pending, even the invite by which the name is registered.
+    let own = scratch.with(|invite| (invite.inviter, invite.max_uses) = (Some(jid("bob@example.org")), Some(5))).await;
+    let reserved = scratch.reserve(&own, "bob@example.org").await.unwrap();
+    assert_eq!(pending(&scratch, &invites).await, [true; 6], "the account is not certain yet");
+    let released = scratch.reserve(&own, "carol@example.org").await.unwrap();
+    assert!(scratch.store.release(released.id).await.unwrap());
+    assert!(scratch.store.redeem(reserved.id.clone(), at(3500)).await.unwrap().unwrap().1);
+    assert_eq!(pending(&scratch, &invites).await, [false, false, true, true, true, true]);
+    assert_eq!(pending(&scratch, &[own]).await, [false]);
+    let of_the_new_owner = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
+    assert!(!scratch.store.redeem(reserved.id, at(3600)).await.unwrap().unwrap().1);
+    assert_eq!(pending(&scratch, &[of_the_new_owner]).await, [true], "redeeming again changes nothing");
+}
+
+async fn a_password_that_is_set_ends_the_other_resets_for_its_account(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let invites = of_bob_and_alice(&scratch).await;
+    let used = scratch.with(|i| (i.invite_type, i.username) = (InviteType::PasswordReset, username("bob"))).await;
+    let claim = claim_of(&used, Purpose::Reset, "bob@example.org");
+    assert_eq!(scratch.store.reserve(claim.clone()).await, Ok(Claim::Reserved));
+    scratch.store.redeem(claim.id, at(3500)).await.unwrap();
+    assert_eq!(pending(&scratch, &invites).await, [true, false, true, true, true, true]);
+    let used = scratch.store.find_by_id(used.id).await.unwrap().unwrap();
+    assert_eq!((used.state(at(4000)), used.revoked_at), (State::Redeemed, None));
+
+    assert_eq!(scratch.store.password_changed(jid("bob@example.org"), at(2999), at(4000)).await, Ok(0));
+    assert_eq!(scratch.store.password_changed(jid("bob@elsewhere.example"), at(3000), at(4000)).await, Ok(0));
+    assert_eq!(scratch.store.password_changed(jid("bob@example.org"), at(3000), at(4000)).await, Ok(1));
+    assert_eq!(pending(&scratch, &invites).await, [true, false, true, false, true, true]);
 }
 
 async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) {

@@ -36,7 +36,7 @@ enum Step {
     Reserve {
         invite: u8,
         account: (u8, u8),
-        contact: bool,
+        purpose: Purpose,
     },
     /// The same reservation once more, as after an answer that was lost.
     ReserveAgain(prop::sample::Index),
@@ -45,6 +45,10 @@ enum Step {
     Revoke(u8),
     RevokeOfInviter(u8),
     AccountDeleted {
+        account: (u8, u8),
+        ago: i64,
+    },
+    PasswordChanged {
         account: (u8, u8),
         ago: i64,
     },
@@ -73,12 +77,13 @@ fn step() -> impl Strategy<Value = Step> {
         (0..8u8, 0..6u8, 0..2u8, prop::option::weighted(0.3, 0..3u8)),
         (prop::option::of(0..3u8), prop::option::of(1..4u32), prop::option::of(1..2 * DAY), quota),
     );
+    let purpose = prop_oneof![7 => Just(Purpose::Register), 1 => Just(Purpose::Reset), 2 => Just(Purpose::Contact)];
     prop_oneof![
         6 => insert.prop_map(|((number, kind, host, username), (inviter, uses, life, quota))| {
             Step::Insert { number, kind, host, username, inviter, uses, life, quota }
         }),
-        8 => (0..8u8, who.clone(), prop::bool::weighted(0.2)).prop_map(|(invite, account, contact)| {
-            Step::Reserve { invite, account, contact }
+        8 => (0..8u8, who.clone(), purpose).prop_map(|(invite, account, purpose)| {
+            Step::Reserve { invite, account, purpose }
         }),
         1 => some().prop_map(Step::ReserveAgain),
         5 => some().prop_map(Step::Redeem),
@@ -86,6 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..8u8).prop_map(Step::Revoke),
         1 => (0..3u8).prop_map(Step::RevokeOfInviter),
         1 => (who.clone(), -DAY..DAY).prop_map(|(account, ago)| Step::AccountDeleted { account, ago }),
+        1 => (who.clone(), -DAY..DAY).prop_map(|(account, ago)| Step::PasswordChanged { account, ago }),
         1 => (0..2u8).prop_map(Step::ReleaseOfServer),
         1 => who.prop_map(Step::Forget),
         1 => (-DAY..2 * DAY).prop_map(|ago| Step::Purge { ago }),
@@ -218,7 +224,11 @@ impl Model {
             let origin = (known.invite.inviter.clone(), used.invite.clone(), now);
             self.accounts.insert(used.account.clone(), origin);
         }
-        Some((used.clone(), true))
+        let used = used.clone();
+        if used.purpose != Purpose::Contact {
+            self.end_older(&used.account, used.purpose == Purpose::Register, used.reserved_at, now);
+        }
+        Some((used, true))
     }
 
     fn release(&mut self, id: &str) -> bool {
@@ -253,12 +263,17 @@ impl Model {
         if self.accounts.get(account).is_some_and(|(_, _, since)| *since <= deleted_at) {
             self.accounts.remove(account);
         }
+        self.end_older(account, true, deleted_at, now)
+    }
+
+    /// `all`: the invites of the account too, not only the password resets for it.
+    fn end_older(&mut self, account: &BareJid, all: bool, until: Timestamp, now: Timestamp) -> u64 {
         self.revoke(now, |invite| {
             let reset = invite.invite_type == InviteType::PasswordReset
                 && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node());
             invite.state(now) == State::Pending
-                && invite.created_at <= deleted_at
-                && (invite.inviter.as_ref() == Some(account) || reset)
+                && invite.created_at <= until
+                && (all && invite.inviter.as_ref() == Some(account) || reset)
         })
     }
 
@@ -347,9 +362,8 @@ impl Run {
                 let expected = model.insert(invite.clone(), quota, now);
                 assert_eq!(store.insert(invite, quota, now).await.unwrap(), expected);
             }
-            Step::Reserve { invite, account, contact } => {
-                let purpose = if contact { Purpose::Contact } else { Purpose::Register };
-                let server = SERVERS[usize::from(contact)].to_owned();
+            Step::Reserve { invite, account, purpose } => {
+                let server = SERVERS[usize::from(purpose == Purpose::Contact)].to_owned();
                 let id_of_use = format!("reservation-{}", self.made.len());
                 let wanted = Use {
                     id: id_of_use,
@@ -393,6 +407,11 @@ impl Run {
                 let (account, deleted_at) = (person(account), at(self.now - ago));
                 let expected = model.account_deleted(&account, deleted_at, now);
                 assert_eq!(store.account_deleted(account, deleted_at, now).await.unwrap(), expected);
+            }
+            Step::PasswordChanged { account, ago } => {
+                let (account, changed_at) = (person(account), at(self.now - ago));
+                let expected = model.end_older(&account, false, changed_at, now);
+                assert_eq!(store.password_changed(account, changed_at, now).await.unwrap(), expected);
             }
             Step::ReleaseOfServer(number) => {
                 let server = SERVERS[usize::from(number)];

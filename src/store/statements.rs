@@ -12,7 +12,7 @@ mod invite_use;
 mod taken;
 mod whole;
 
-pub use account::{Forgotten, account_deleted, accounts_of, forget, registered_at};
+pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
 pub use insert::{Insertion, Quota, insert};
 pub use invite::{Filter, find, find_by_id, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{

@@ -176,6 +176,13 @@ class Prosody(Service):
         """Deletes an account through the running server, as `prosodyctl shell` does."""
         self.shell(f"user:delete({lua(jid)})")
 
+    def unregister(self, jid: str) -> None:
+        """Deletes an account on the disk, as `prosodyctl unregister` does. A
+        running server hears nothing of it."""
+        code, output, errors = self.prosodyctl("unregister", *jid.split("@"))
+        if code != 0:
+            raise ProcessFailed(f"prosodyctl unregister {jid} ended with {code}\n{output}{errors}")
+
     def shell(self, command: str) -> str:
         """Runs a line in the running server's console
         (`prosodyctl shell`), and returns its output."""

@@ -45,6 +45,30 @@ pub async fn account_deleted(
     deleted_at: Timestamp,
     now: Timestamp,
 ) -> Result<u64> {
+    let ended = end_older(session, &account, true, deleted_at, now).await?;
+    let sql = "DELETE FROM account WHERE jid = $1 AND registered_at <= $2";
+    session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
+    Ok(ended)
+}
+
+pub async fn password_changed(
+    session: &mut Session<'_>,
+    account: BareJid,
+    changed_at: Timestamp,
+    now: Timestamp,
+) -> Result<u64> {
+    end_older(session, &account, false, changed_at, now).await
+}
+
+/// Revokes the pending password resets for an account that were made up to and in the second of an
+/// instant, with `all` its invites too. Returns how many there were.
+pub async fn end_older(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    all: bool,
+    instant: Timestamp,
+    now: Timestamp,
+) -> Result<u64> {
     // The "+" keeps SQLite from reading every invite of the host in the order of their age.
     let sql = format!(
         "UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND +created_at <= $2 \
@@ -52,15 +76,12 @@ pub async fn account_deleted(
     );
     let values = [
         now.into(),
-        deleted_at.into(),
-        account.as_str().into(),
+        instant.into(),
+        all.then_some(account.as_str()).into(),
         account.domain().as_str().into(),
         account.node().map(|node| node.as_str()).into(),
     ];
-    let ended = session.execute(&sql, &values).await?;
-    let sql = "DELETE FROM account WHERE jid = $1 AND registered_at <= $2";
-    session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
-    Ok(ended)
+    session.execute(&sql, &values).await
 }
 
 pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgotten> {

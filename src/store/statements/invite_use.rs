@@ -3,6 +3,7 @@
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
+use super::account::end_older;
 use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, jid_of, reserving_invite};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::store::error::Result;
@@ -85,6 +86,10 @@ pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timesta
     let sql = "UPDATE invite SET uses = uses + 1, \
              last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
     session.execute(sql, &[now.into(), used.invite.as_str().into()]).await?;
+    // Only now it is certain whose name this is, or that the password is another.
+    if used.purpose != Purpose::Contact {
+        end_older(session, &used.account, used.purpose == Purpose::Register, used.reserved_at, now).await?;
+    }
     if used.purpose == Purpose::Register {
         let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (jid) DO UPDATE SET inviter = excluded.inviter, invite = excluded.invite, \
