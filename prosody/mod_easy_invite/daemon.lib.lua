@@ -1,4 +1,4 @@
--- What the daemon asks this hook, and what it is told about deleted accounts (docs/gate.md).
+-- What the daemon asks this hook, and what it is told about accounts (docs/gate.md).
 
 local async = require "util.async";
 local datetime = require "util.datetime".datetime;
@@ -7,43 +7,53 @@ local st = require "util.stanza";
 local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
-return function (gate, accounts)
-	---- `deleted`
-	local store = module:open_store("easy_invite_deleted"); -- of the host: what is stored for a username goes with it
-	local untold = store:get(nil) or {}; -- [username] = when the account was deleted
+-- `is_registering` tells whether somebody registers as, or resets the password of, a user.
+return function (gate, accounts, is_registering)
+	---- `deleted` and `password-changed`
+	local store = module:open_store("easy_invite_untold"); -- of the host: what is stored for a username goes with it
+	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
+	local time_of = { deleted = "deleted-at", ["password-changed"] = "changed-at" }; -- in the report of this name
 	local is_telling, repeat_after = false, 10; -- seconds
+	local storing; -- the username whose account this module stores at this moment
 
-	local function note(username, time)
-		untold[username] = time;
+	local function note(report, time)
+		untold[report] = time;
 		local ok, err = store:set(nil, next(untold) and untold or nil);
-		if not ok then module:log("error", "Could not note which accounts were deleted: %s", err); end
+		if not ok then module:log("error", "Could not note what the daemon is to be told: %s", err); end
 	end
 
-	local function tell_of_deletions() -- one after the other: there may be many
-		local username, time = next(untold);
-		if is_telling or not username then return; end
+	local function tell() -- one after the other: there may be many
+		local report, time = next(untold);
+		if is_telling or not report then return; end
 		is_telling = true;
-		gate.ask("set", gate.element("deleted", { username = username, ["deleted-at"] = time }), function (answer)
+		local name, username = report:match("^(%S+) (.*)$");
+		gate.ask("set", gate.element(name, { username = username, [time_of[name]] = time }), function (answer)
 			is_telling = false;
 			if answer.refusal and answer.refusal.type == "modify" then
-				module:log("error", "The daemon cannot read that %s was deleted: %s", username, answer.refusal.text);
+				module:log("error", "The daemon cannot read the report %q: %s", report, answer.refusal.text);
 			elseif not answer.payload then
 				return; -- it is told again
 			end
-			if untold[username] == time then note(username, nil); end
-			tell_of_deletions();
+			if untold[report] == time then note(report, nil); end
+			tell();
 		end);
 	end
 
-	module:add_timer(repeat_after, function () tell_of_deletions(); return repeat_after; end);
+	module:add_timer(repeat_after, function () tell(); return repeat_after; end);
 	module:hook_global("user-deleted", function (event)
 		if event.host ~= host then return; end
-		note(event.username, datetime());
-		tell_of_deletions();
+		note("deleted "..event.username, datetime());
+		tell();
+	end);
+	module:hook_global("user-password-changed", function (event)
+		local username = event.username;
+		if event.host ~= host or storing == username or is_registering(username) then return; end
+		note("password-changed "..username, datetime());
+		tell();
 	end);
 
 	gate.hook("get", "hello", function ()
-		tell_of_deletions();
+		tell();
 		return gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
 	end);
 
@@ -128,7 +138,9 @@ return function (gate, accounts)
 		accounts.choose_role(event, question);
 		if not is_reset and not accounts.begin(username) then return nil, gate.nobody_can_tell; end
 		begin();
+		storing = username;
 		local is_stored = accounts.store(event);
+		storing = nil;
 		if is_stored == nil then return fate("in-flight"); end
 		if not is_stored then return nil, is_not_stored; end
 		module:log("info", "%s has %s in a browser", username, is_reset and "set a new password" or "registered");
@@ -164,6 +176,7 @@ return function (gate, accounts)
 		local runner = async.runner(function ()
 			conclude(create(question, function () is_begun = true; end));
 		end, { error = function (_, problem)
+			storing = nil;
 			module:log("error", "Could not create %s: %s", attr.username, problem);
 			local is_nothing_left = not is_begun or purpose == "register" and accounts.failed(attr.username);
 			conclude(not is_nothing_left and fate("in-flight") or nil, gate.nobody_can_tell);

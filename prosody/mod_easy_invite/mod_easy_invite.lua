@@ -209,6 +209,13 @@ for event_name, purpose in pairs { ["user-registered"] = "register", ["user-pass
 	end);
 end
 
+local function is_registering(username)
+	for _, registration in pairs(registrations) do
+		if registration.username == username then return true; end
+	end
+	return false;
+end
+
 -- A registration that is still here when mod_register_ibr is done, or any module has failed in it,
 -- has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
@@ -271,7 +278,7 @@ end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
 add_commands(gate);
-answer_daemon(gate, accounts);
+answer_daemon(gate, accounts, is_registering);
 function module.unload()
 	is_guarded = false;
 	gate.close();

@@ -1,4 +1,4 @@
-//! An account is gone: its invites end.
+//! What ends when an account is gone, or its password is another.
 
 use futures::StreamExt;
 use futures::stream;
@@ -27,6 +27,17 @@ impl Invites {
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp) -> Result<u64> {
         let ended = self.0.store.account_deleted(account.clone(), deleted_at, self.now()).await?;
         tracing::info!(%account, ended, "account deleted: its pending invites ended");
+        Ok(ended)
+    }
+
+    /// The password of an account was changed by other means than a password reset: ends the resets
+    /// that were made before, and returns how many there were.
+    ///
+    /// # Errors
+    /// If it is not stored.
+    pub async fn password_changed(&self, account: BareJid, changed_at: Timestamp) -> Result<u64> {
+        let ended = self.0.store.password_changed(account.clone(), changed_at, self.now()).await?;
+        tracing::info!(%account, ended, "password changed: the pending password resets ended");
         Ok(ended)
     }
 

@@ -32,6 +32,7 @@ pub async fn answer(request: &Request, languages: &Languages, invites: &Invites)
         (Kind::Set, "contact") => said.contact().await,
         (Kind::Set, "generate") => said.generate().await,
         (Kind::Set, "deleted") => said.deleted().await,
+        (Kind::Set, "password-changed") => said.password_changed().await,
         _ => Err(not_for_you()),
     }
 }
@@ -123,7 +124,7 @@ impl Said<'_> {
 
     async fn contact(&self) -> Outcome {
         let (reservation, server) = (self.id("reservation")?, self.id("server")?);
-        let inviter = BareJid::from_parts(Some(&self.username()?), self.host);
+        let inviter = self.account()?;
         let contact = self.payload.attr("contact").and_then(|text| BareJid::new(text).ok());
         let contact = contact.ok_or_else(|| bad("contact='' with a bare JID"))?;
         let token = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
@@ -157,13 +158,14 @@ impl Said<'_> {
     }
 
     async fn deleted(&self) -> Outcome {
-        let account = BareJid::from_parts(Some(&self.username()?), self.host);
-        let deleted_at = match self.payload.attr("deleted-at").map(str::parse::<Timestamp>) {
-            None => self.invites.now(),
-            Some(Ok(instant)) => instant,
-            Some(Err(_)) => return Err(bad("deleted-at='' with an instant such as 2026-11-22T10:00:00Z")),
-        };
+        let (account, deleted_at) = (self.account()?, self.instant("deleted-at")?);
         self.invites.account_deleted(account, deleted_at).await.map_err(|cause| self.refused(&cause))?;
+        Ok(None)
+    }
+
+    async fn password_changed(&self) -> Outcome {
+        let (account, changed_at) = (self.account()?, self.instant("changed-at")?);
+        self.invites.password_changed(account, changed_at).await.map_err(|cause| self.refused(&cause))?;
         Ok(None)
     }
 
@@ -180,6 +182,18 @@ impl Said<'_> {
     fn username(&self) -> Result<NodePart, StanzaError> {
         let text = self.payload.attr("username").ok_or_else(|| bad("a username"))?;
         username(text).map_err(|refusal| self.refused(&refusal.into()))
+    }
+
+    /// The account of this host that it is about.
+    fn account(&self) -> Result<BareJid, StanzaError> {
+        Ok(BareJid::from_parts(Some(&self.username()?), self.host))
+    }
+
+    /// An instant; the present one if there is none.
+    fn instant(&self, attribute: &str) -> Result<Timestamp, StanzaError> {
+        let bad = || bad(&format!("{attribute}='' with an instant such as 2026-11-22T10:00:00Z"));
+        let written = self.payload.attr(attribute).map(|text| text.parse().map_err(|_| bad()));
+        written.unwrap_or_else(|| Ok(self.invites.now()))
     }
 
     /// Where the client connects from, as far as the hook says so in a way that can be read.
