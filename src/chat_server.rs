@@ -33,7 +33,8 @@ pub enum Link {
 pub struct Account {
     /// There is such an account.
     pub exists: bool,
-    /// The chat server counts it among its admins.
+    /// The chat server counts it among its admins. If there is no such account: a configuration of
+    /// the server calls this name an admin.
     pub admin: bool,
     /// The chat server could not have an account of that name.
     pub impossible: bool,
@@ -124,12 +125,17 @@ pub enum Objection {
 }
 
 /// The hook of a VirtualHost, as it introduces itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// The software and its version, for people.
     pub software: String,
     /// The id of its server. Several servers may serve the same VirtualHost.
     pub server: String,
+    /// The usernames that the server's configuration calls admins, and that have no account. Of
+    /// many, some.
+    pub admins: Vec<String>,
+    /// The options of the server about inviting that have no effect. Of many, some.
+    pub unused: Vec<String>,
 }
 
 /// The chat server, or its hook, did not answer, or could not tell at the moment. The text is a

@@ -34,9 +34,9 @@ use crate::files::{FileError, Folder};
 use crate::invites::Unsettled;
 use crate::texts::printable;
 
-/// The longest line, in bytes: two names of 1,023 bytes each, with every byte escaped, and some
-/// words.
-const LONGEST_LINE: usize = 16 * 1024;
+/// The longest line, in bytes: what a hook says in a stanza of 64 KiB, with every byte escaped, and
+/// some words.
+const LONGEST_LINE: usize = 192 * 1024;
 
 /// How many connections the daemon serves at a time. Others wait to be accepted.
 const CONNECTIONS: usize = 16;

@@ -74,6 +74,15 @@ impl HostPolicy {
         }
     }
 
+    /// Whether this account may be made with this invite, or with none where registration is open.
+    /// `admin`: the chat server's configuration calls it an admin. Such a name, or one in `admins`,
+    /// brings rights that no user can give. So it takes an invite that the operator made for that
+    /// very name.
+    pub fn may_have_name(&self, account: &BareJid, admin: bool, invite: Option<&Invite>) -> bool {
+        let for_this_name = |it: &Invite| it.issuer == Issuer::Operator && it.username.as_deref() == account.node();
+        !(admin || self.admins.contains(account)) || invite.is_some_and(for_this_name)
+    }
+
     /// Looks whether an account is old enough to invite. An account of unknown age is.
     ///
     /// # Errors
@@ -326,6 +335,27 @@ mod tests {
         for password in ["12345678", "kites and lamps", "тридцать три", "🦀🦀🦀🦀🦀🦀🦀🦀", &"x".repeat(256)]
         {
             assert_eq!(admit_password(password, &node("carol")), Ok(()), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_admin_takes_an_operators_invite_for_it() {
+        let (boss, carol) = (jid("boss@example.org"), jid("carol@example.org"));
+        let policy = HostPolicy { admins: vec![boss.clone()], ..HostPolicy::default() };
+        for (account, admin, guarded) in
+            [(&boss, false, true), (&boss, true, true), (&carol, true, true), (&carol, false, false)]
+        {
+            assert_eq!(policy.may_have_name(account, admin, None), !guarded);
+            for (issuer, username, may) in [
+                (Issuer::Operator, account.node(), true),
+                (Issuer::Operator, None, !guarded),
+                (Issuer::Admin, account.node(), !guarded),
+                (Issuer::User, None, !guarded),
+            ] {
+                let invite =
+                    Invite { issuer, username: username.map(ToOwned::to_owned), ..invite(InviteType::Account) };
+                assert_eq!(policy.may_have_name(account, admin, Some(&invite)), may, "{account} {admin} {issuer}");
+            }
         }
     }
 

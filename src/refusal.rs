@@ -33,8 +33,11 @@ pub enum Refusal {
     NoSuchAccount(String),
     /// The username has an account.
     UsernameTaken,
-    /// The username is reserved by a pending invite.
+    /// The username is reserved by a pending invite, or for the operator's.
     UsernameReserved,
+    /// A configuration calls this account an admin, and there is none. Only the operator makes the
+    /// invite for it.
+    AdminUsername(String),
     /// It cannot be a username (nodeprep refuses it).
     InvalidUsername(String),
     /// The user may not make this kind of invite.
@@ -176,6 +179,7 @@ impl Refusal {
             Refusal::NoSuchAccount(account) => fill(&own.no_such_account, &[("account", account)]),
             Refusal::UsernameTaken => own.username_taken.clone(),
             Refusal::UsernameReserved => own.username_reserved.clone(),
+            Refusal::AdminUsername(account) => fill(&own.admin_username, &[("account", account)]),
             Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
             Refusal::NotAllowed => own.not_allowed.clone(),
             Refusal::UnknownHost(host) => fill(&own.unknown_host, &[("host", host)]),
@@ -284,6 +288,7 @@ mod tests {
         let (again_at, text) = ("2026-11-25T10:00:00Z".parse().unwrap(), || "x".to_owned());
         let refusals = [
             Refusal::NoSuchAccount(text()),
+            Refusal::AdminUsername(text()),
             Refusal::InvalidUsername(text()),
             Refusal::UnknownHost(text()),
             Refusal::AddressRefused { again_at },

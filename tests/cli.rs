@@ -204,7 +204,8 @@ impl ScriptedDaemon {
                         }))
                         .unwrap(),
                     Ask::Hello(reply) if known => {
-                        let hook = Hook { software: "Prosody 0.12.3".to_owned(), server: "s1".to_owned() };
+                        let (software, server) = ("Prosody 0.12.3".to_owned(), "s1".to_owned());
+                        let hook = Hook { software, server, ..Hook::default() };
                         reply.send(Ok(hook)).unwrap();
                     }
                     Ask::Hello(_) => question.ask.fail(Unreachable("the chat server has no such host".to_owned())),

@@ -67,7 +67,7 @@ impl Daemon {
         let policies = BTreeMap::from([(host(), HostPolicy::default())]);
         let invites =
             Invites::new(store, policies, Limits { registrations: None, ..Limits::default() }, chat_server, clock);
-        invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned() });
+        invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
         Daemon { invites, hook, folder }
     }
 
@@ -83,6 +83,7 @@ impl Daemon {
             server: "s1".to_owned(),
             username: NodePart::new(reservation).unwrap().into_owned(),
             exists: false,
+            admin: false,
             address: None.into(),
         };
         let grant = format!("{}.{}", made.token.reveal(), clock().as_second());
@@ -230,7 +231,7 @@ async fn what_cannot_be_settled_is_asked_about_ever_more_seldom_and_named_at_the
     assert_eq!((named[0].reason.as_str(), in_all), ("it is silent", 1));
     // A hook that introduces itself is asked at once.
     daemon.hook.lock().unwrap().others = Some(Fate::Made);
-    daemon.invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned() });
+    daemon.invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
     assert_eq!(daemon.round().await, ["carol"]);
     assert_eq!(daemon.state(&made).await, State::Redeemed);
     assert_eq!(daemon.invites.unsettled().1, 0);

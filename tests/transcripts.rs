@@ -291,7 +291,7 @@ async fn play(path: &Path) {
     let transcript = std::fs::read_to_string(path).unwrap();
     let mut component = Component::logged_in(policy(&transcript), limits(&transcript)).await;
     for id in transcript.lines().filter_map(|line| line.strip_prefix("# hook: ")) {
-        let hook = Hook { software: "a transcript".to_owned(), server: id.to_owned() };
+        let hook = Hook { software: "a transcript".to_owned(), server: id.to_owned(), ..Hook::default() };
         component.invites.met(DomainPart::new("example.org").unwrap().into_owned(), &hook);
     }
     let server = &mut component.server;

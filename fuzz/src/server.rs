@@ -123,7 +123,8 @@ impl Server {
         let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
         let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
         for name in [HOST, "example.net"] {
-            invites.met(host(name), &Hook { software: "a fuzzer".to_owned(), server: "s1".to_owned() });
+            let hook = Hook { software: "a fuzzer".to_owned(), server: "s1".to_owned(), ..Hook::default() };
+            invites.met(host(name), &hook);
         }
         let secret = Secret::new("secret".to_owned());
         let languages = LANGUAGES.clone();

@@ -2,13 +2,14 @@
 
 local async = require "util.async";
 local datetime = require "util.datetime".datetime;
+local it = require "util.iterators";
 local st = require "util.stanza";
 
 local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
 -- `is_registering` tells whether somebody registers as, or resets the password of, a user.
-return function (gate, accounts, is_registering)
+return function (gate, accounts, rights, is_registering)
 	---- `deleted` and `password-changed`
 	local store = module:open_store("easy_invite_untold"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
@@ -54,7 +55,12 @@ return function (gate, accounts, is_registering)
 
 	gate.hook("get", "hello", function ()
 		tell();
-		return gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
+		local hello = gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
+		for username in it.sorted_pairs(rights.named_admins()) do
+			local exists, is_doubtful = accounts.exists(username);
+			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end
+		end
+		return hello;
 	end);
 
 	gate.hook("get", "account", function (question)
@@ -65,9 +71,10 @@ return function (gate, accounts, is_registering)
 		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		local created = exists and accounts.created_at(username);
+		local is_admin = exists and accounts.is_admin or rights.names_admin;
 		local account = gate.element("account", { exists = tostring(exists);
 			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;
-			admin = tostring(exists and accounts.is_admin(username) or false);
+			admin = tostring(is_possible and is_admin(username) or false);
 			["created-at"] = created and datetime(math.floor(created)) or nil });
 		if not exists then return account; end
 		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;

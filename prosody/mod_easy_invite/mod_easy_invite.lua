@@ -60,7 +60,7 @@ local is_allowed_without_us = enabled:contains("register_ibr")
 
 -- What can fail comes first: of a module that fails to load, Prosody keeps the handlers.
 module:depends("adhoc");
-local gate, accounts = module:require "gate", module:require "accounts";
+local gate, accounts, rights = module:require "gate", module:require "accounts", module:require "rights";
 local add_commands, answer_daemon = module:require "commands", module:require "daemon";
 
 ---- `check`: a client presents a token
@@ -143,7 +143,7 @@ local function reserve(event)
 	local name = uuid();
 	gate.begin(name);
 	local answer = ask_and_wait("reserve", event, { reservation = name, server = gate.server_id, username = username;
-		exists = tostring(exists) });
+		exists = tostring(exists), admin = rights.names_admin(username) and "true" or nil });
 	local is_open = gate.says(answer, "open");
 	local purpose, granted = is_open and "register" or (gate.says(answer, "reserved") or {}).purpose, answer.payload;
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
@@ -278,7 +278,7 @@ end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
 add_commands(gate);
-answer_daemon(gate, accounts, is_registering);
+answer_daemon(gate, accounts, rights, is_registering);
 function module.unload()
 	is_guarded = false;
 	gate.close();

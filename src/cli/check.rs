@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use jid::DomainPart;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::invites::Invites;
+use crate::policy::HostPolicy;
 use crate::store::Store;
 use crate::texts::printable;
 use crate::web;
@@ -46,8 +48,9 @@ const OPEN_USES_NAMED: u32 = 20;
 /// (making every page once), the component's connection to the chat server, and the hook of each
 /// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
 /// something that works, but should be mended: a PostgreSQL server that does not wait for its disk,
-/// or uses that stay reserved. If the daemon runs, it is asked. Otherwise this command connects to
-/// the chat server for a moment.
+/// uses that stay reserved, the name of an admin that has no account, or options of Prosody that
+/// have no effect any more. If the daemon runs, it is asked. Otherwise this command connects to the
+/// chat server for a moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -246,9 +249,46 @@ async fn report_hooks(
     });
     let mut asked = pin!(asked.buffered(HOOKS_AT_A_TIME));
     while let Some((host, found)) = asked.next().await {
-        report.line("hook", Some(host.as_str()), found.map(|hook| hook.software))?;
+        report.line("hook", Some(host.as_str()), found.clone().map(|hook| hook.software))?;
+        let Ok(hook) = found else { continue };
+        if !hook.unused.is_empty() {
+            let detail = format!(
+                "Prosody's {} no effect any more: the keys of [hosts.\"{host}\"] take their place",
+                match hook.unused.as_slice() {
+                    [option] => format!("option {option} has"),
+                    options => format!("options {} have", options.join(", ")),
+                }
+            );
+            report.line("hook", Some(host.as_str()), Found::Warning(detail))?;
+        }
+        report_admins(report, host, hook.admins, config.hosts.get(host), chat_server).await?;
     }
     Ok(())
+}
+
+/// Warns of the names that a configuration calls admins, and that have no account: those that the
+/// hook knows of, and those of our own configuration.
+async fn report_admins(
+    report: &mut Report<'_>,
+    host: &DomainPart,
+    mut names: Vec<String>,
+    policy: Option<&HostPolicy>,
+    chat_server: &ChatServer,
+) -> anyhow::Result<()> {
+    for admin in policy.into_iter().flat_map(|policy| &policy.admins) {
+        let missing = chat_server.account(admin).await.is_ok_and(|known| !known.exists && !known.doubtful);
+        names.extend(admin.node().filter(|_| missing).map(ToString::to_string));
+    }
+    names.sort();
+    names.dedup();
+    let Some(first) = names.first() else { return Ok(()) };
+    let detail = format!(
+        "no account, but an admin by Prosody's configuration or this one: {}. Only an invitation of yours can \
+         register such a name: easy-invite generate {host} --username {first}. If nobody is to have it, take it out of \
+         admins",
+        names.join(", ")
+    );
+    report.line("admins", Some(host.as_str()), Found::Warning(detail))
 }
 
 /// The link of the daemon, if one runs, once the chat server has accepted or refused the component.

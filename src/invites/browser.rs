@@ -150,6 +150,7 @@ impl Invites {
             server: self.servers().remove(host).ok_or_else(away)?,
             username: attempt.username.clone(),
             exists: known.exists,
+            admin: known.admin,
             address: attempt.form.address.into(),
         };
         let reserved = self.reserve_use(invite, None, registration).await?;
@@ -203,14 +204,15 @@ impl Invites {
         started.then_some(Making { invites: self, reservation })
     }
 
-    /// Suggests usernames like one that is taken, which nobody has at the moment. None where the
-    /// chat server does not answer.
+    /// Suggests usernames like one that is taken, which nobody has at the moment, and which anybody
+    /// may have. None where the chat server does not answer.
     pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
         let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
+        let Ok((_, policy)) = self.policy(host.as_str()) else { return Vec::new() };
         let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
             let known = self.0.chat_server.account(&account).await.ok()?;
-            let free = !known.exists && !known.impossible;
+            let free = !known.exists && !known.impossible && policy.may_have_name(&account, known.admin, None);
             let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
             (free && !reserved).then_some(username)
         });

@@ -35,7 +35,7 @@ impl Invites {
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
         let token = Token::generate()?;
         let invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
-        let unchecked = match self.look_up_accounts(&invite).await {
+        let unchecked = match self.look_up_accounts(&invite, policy).await {
             Ok(()) => None,
             Err(Error::Unreachable(reason)) if operator => Some(reason),
             Err(error) => return Err(error),
@@ -67,7 +67,7 @@ impl Invites {
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
-    async fn look_up_accounts(&self, invite: &Invite) -> Result<()> {
+    async fn look_up_accounts(&self, invite: &Invite, policy: &HostPolicy) -> Result<()> {
         let chat_server = &self.0.chat_server;
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
@@ -81,6 +81,9 @@ impl Invites {
                 }
                 InviteType::PasswordReset => (),
                 _ if known.exists => return Err(Refusal::UsernameTaken.into()),
+                _ if !policy.may_have_name(&account, known.admin, Some(invite)) => {
+                    return Err(Refusal::AdminUsername(account.to_string()).into());
+                }
                 _ => (),
             }
         }

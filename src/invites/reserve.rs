@@ -25,6 +25,8 @@ pub struct Registration {
     pub username: NodePart,
     /// The server has an account of this name.
     pub exists: bool,
+    /// The server's configuration calls this name an admin.
+    pub admin: bool,
     /// Where the client connects from.
     pub address: Address,
 }
@@ -65,10 +67,12 @@ impl Invites {
             return Err(Refusal::InvitationOnly.into());
         }
         let account = BareJid::from_parts(Some(&registration.username), host);
-        if self.exists_once_settled(&account, registration.exists).await? {
+        let (exists, admin) = self.once_settled(&account, registration.exists, registration.admin).await?;
+        if exists {
             return Err(Refusal::UsernameTaken.into());
         }
-        if self.0.store.username_reserved(account, self.now()).await? {
+        let guarded = !policy.may_have_name(&account, admin, None);
+        if guarded || self.0.store.username_reserved(account, self.now()).await? {
             return Err(Refusal::UsernameReserved.into());
         }
         Ok(Admission::Open)
@@ -82,9 +86,12 @@ impl Invites {
         registration: Registration,
     ) -> Result<(Use, Invite)> {
         let (_, policy) = self.policy(invite.host.as_str())?;
-        let Registration { reservation: id, server, username, exists, address } = registration;
+        let Registration { reservation: id, server, username, exists, admin, address } = registration;
         let account = BareJid::from_parts(Some(&username), &invite.host);
-        let exists = exists && self.exists_once_settled(&account, true).await?;
+        let (exists, admin) = match exists {
+            true => self.once_settled(&account, exists, admin).await?,
+            false => (exists, admin),
+        };
         let reserved_at = self.now();
         let admit = |exists| policy::admit_registration(&invite, policy, &username, exists, presented_at, reserved_at);
         let mut admitted = admit(exists);
@@ -96,6 +103,9 @@ impl Invites {
             }
         }
         let purpose = admitted?;
+        if purpose == Purpose::Register && !policy.may_have_name(&account, admin, Some(&invite)) {
+            return Err(Refusal::UsernameReserved.into());
+        }
         self.admit_inviter_of(&invite).await?;
         if invite.max_uses != Some(1) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
@@ -135,22 +145,23 @@ impl Invites {
         self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
     }
 
-    /// Whether an account exists. The server says so (`exists`), but if the account has an open
-    /// reservation, a registration that was cut short may have left a part of it. So that is
-    /// settled first.
+    /// Whether an account exists, and whether it is called an admin. The server says so, but if the
+    /// account has an open reservation, a registration that was cut short may have left a part of
+    /// it. So that is settled first.
     ///
     /// # Errors
     /// `InProgress` while it is still in the making.
-    async fn exists_once_settled(&self, account: &BareJid, exists: bool) -> Result<bool> {
+    async fn once_settled(&self, account: &BareJid, exists: bool, admin: bool) -> Result<(bool, bool)> {
         let standing = self.0.store.reserved_for(account.clone()).await?;
         if standing.is_empty() {
-            return Ok(exists);
+            return Ok((exists, admin));
         }
         self.settle(standing).await?;
-        match self.0.store.reserved_for(account.clone()).await?.is_empty() {
-            true => Ok(self.0.chat_server.account(account).await?.exists),
-            false => Err(Refusal::InProgress.into()),
+        if !self.0.store.reserved_for(account.clone()).await?.is_empty() {
+            return Err(Refusal::InProgress.into());
         }
+        let known = self.0.chat_server.account(account).await?;
+        Ok((known.exists, known.admin))
     }
 
     /// Takes a use. If other reservations hold what is needed, settles them and tries once more.

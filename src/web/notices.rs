@@ -48,6 +48,7 @@ impl Notice {
                 | Refusal::NoSuchAccount(_)
                 | Refusal::UsernameTaken
                 | Refusal::UsernameReserved
+                | Refusal::AdminUsername(_)
                 | Refusal::InvalidUsername(_)
                 | Refusal::PasswordRefused(_)
                 | Refusal::RegistrationLimited(_)

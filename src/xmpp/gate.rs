@@ -90,11 +90,13 @@ impl Said<'_> {
 
     async fn reserve(&self) -> Outcome {
         let exists = self.payload.attr("exists").and_then(boolean);
+        let admin = self.payload.attr("admin").map_or(Some(false), boolean);
         let registration = Registration {
             reservation: self.id("reservation")?,
             server: self.id("server")?,
             username: self.username()?,
             exists: exists.ok_or_else(|| bad("exists='true' or exists='false'"))?,
+            admin: admin.ok_or_else(|| bad("admin='true' or admin='false'"))?,
             address: self.address(),
         };
         let admission = self.invites.reserve(self.host, self.payload.attr("grant"), registration).await;

@@ -20,6 +20,9 @@ const CREATION_PATIENCE: Duration = Duration::from_secs(15);
 /// The longest name of a reservation, and the longest id of a server, in bytes: a UUID has 36.
 pub const LONGEST_ID: usize = 128;
 
+/// How many names a hook can list in its answer to `hello`.
+const MOST_LISTED: usize = 20;
+
 /// The questions that wait for an answer on this connection.
 #[derive(Default)]
 pub struct Asked {
@@ -137,7 +140,15 @@ fn hook(payload: &Element) -> Option<Hook> {
     Some(Hook {
         software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
         server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
+        admins: listed(payload, "admin", "username"),
+        unused: listed(payload, "unused", "option"),
     })
+}
+
+/// An attribute of each child of this name, of the first that there are.
+fn listed(payload: &Element, name: &str, attribute: &str) -> Vec<String> {
+    let named = payload.children().filter(|child| child.is(name, ns::GATE));
+    named.filter_map(|child| child.attr(attribute)).take(MOST_LISTED).map(str::to_owned).collect()
 }
 
 fn account(payload: &Element) -> Option<Account> {
