@@ -1151,7 +1151,8 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
-        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null}}\n"
+        "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null,\
+         \"disabled\":false,\"may_invite\":true,\"rank\":null,\"roles\":[]}}\n"
     );
 }
 
