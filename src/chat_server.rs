@@ -42,6 +42,8 @@ pub struct Account {
     pub doubtful: bool,
     /// When the account was made, where the chat server knows.
     pub created_at: Option<Timestamp>,
+    /// Otherwise, an instant since when it is the same account. It may have been made before.
+    pub known_since: Option<Timestamp>,
     /// Nobody can log in to it at present.
     pub disabled: bool,
     /// The chat server lets it make invites that register somebody.
@@ -61,6 +63,7 @@ impl Default for Account {
             impossible: false,
             doubtful: false,
             created_at: None,
+            known_since: None,
             disabled: false,
             may_invite: true,
             rank: None,

@@ -6,15 +6,18 @@ local rostermanager = require "core.rostermanager";
 local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
 local array = require "util.array";
+local datamanager = require "util.datamanager";
 local iterators = require "util.iterators";
 local jid = require "util.jid";
 local st = require "util.stanza";
 local stringprep = require "util.encodings".stringprep;
+local file_attributes = require "lfs".attributes;
 
 local tidy_every = 60; -- seconds
 local host = module.host;
 local records = module:open_store("accounts"); -- of Prosody's own authentication providers
 local details = module:open_store("account_details"); -- of accounts that mod_register_ibr made
+local marks = module:open_store("easy_invite"); -- [username] = { known_since }, which goes with the account
 local accounts = {};
 
 ---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
@@ -78,6 +81,22 @@ end
 function accounts.created_at(username)
 	local record, detail = records:get(username), details:get(username);
 	return record and record.created or detail and detail.registered;
+end
+
+-- Since when the name is this account's, at the latest: where nobody else notes when accounts are
+-- made, this module does so when it first looks.
+function accounts.known_since(username)
+	local mark, err = marks:get(username);
+	if not mark and not err then
+		-- The file was written when the account was made, or got another password. Elsewhere nothing
+		-- is known, and the daemon's clock may be behind this one by a part of a second.
+		local written = file_attributes(datamanager.getpath(username, host, "accounts"), "modification");
+		local first = { known_since = math.min(written or os.time() - 1, os.time()) };
+		local ok, problem = marks:set(username, first);
+		mark, err = ok and first, problem;
+	end
+	if not mark then error(("Nobody can tell since when there is %s: %s"):format(username, err), 0); end
+	return mark.known_since;
 end
 
 -- Whether nobody can log in to it: Prosody 13 can disable an account, and puts off deletions so.

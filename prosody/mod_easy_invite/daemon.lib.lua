@@ -70,13 +70,14 @@ return function (gate, accounts, rights, is_registering)
 		local exists, is_doubtful = false, false;
 		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
-		local created = exists and accounts.created_at(username);
 		local is_admin = exists and accounts.is_admin or rights.names_admin;
 		local account = gate.element("account", { exists = tostring(exists);
 			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;
-			admin = tostring(is_possible and is_admin(username) or false);
-			["created-at"] = created and datetime(math.floor(created)) or nil });
+			admin = tostring(is_possible and is_admin(username) or false) });
 		if not exists then return account; end
+		local created = accounts.created_at(username);
+		account.attr[created and "created-at" or "known-since"] =
+			datetime(math.floor(created or accounts.known_since(username)));
 		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;
 		account.attr["may-invite"] = not accounts.may_invite(username) and "false" or nil;
 		account.attr.rank = tostring(accounts.rank(username));

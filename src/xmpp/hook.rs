@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
@@ -157,7 +158,8 @@ fn account(payload: &Element) -> Option<Account> {
         admin: yes(payload, "admin")?,
         impossible: yes(payload, "impossible").unwrap_or(false),
         doubtful: yes(payload, "doubtful").unwrap_or(false),
-        created_at: payload.attr("created-at").and_then(|text| text.parse().ok()),
+        created_at: instant(payload, "created-at"),
+        known_since: instant(payload, "known-since"),
         disabled: yes(payload, "disabled").unwrap_or(false),
         may_invite: yes(payload, "may-invite").unwrap_or(true),
         rank: payload.attr("rank").and_then(|text| text.parse().ok()),
@@ -174,6 +176,10 @@ fn fate(payload: &Element) -> Option<Fate> {
         "elsewhere" => Some(Fate::Elsewhere),
         _ => None,
     }
+}
+
+fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
+    payload.attr(attribute).and_then(|text| text.parse().ok())
 }
 
 fn yes(payload: &Element, attribute: &str) -> Option<bool> {
@@ -246,7 +252,7 @@ mod tests {
         let known = account(&read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
         assert_eq!(known, Some(Account { exists: true, ..Account::default() }));
         let bob: Element = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='true' disabled='true' \
-                            may-invite='false' rank='-25'><role>b</role><mood/><role>a</role></account>"
+                            may-invite='false' rank='-25' known-since='2026-11-22T10:00:00Z'><role>b</role><mood/><role>a</role></account>"
             .parse()
             .unwrap();
         let expected = Account {
@@ -255,6 +261,7 @@ mod tests {
             disabled: true,
             may_invite: false,
             rank: Some(-25),
+            known_since: Some("2026-11-22T10:00:00Z".parse().unwrap()),
             roles: vec!["b".to_owned(), "a".to_owned()],
             ..Account::default()
         };
