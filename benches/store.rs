@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use easy_invite::invite::{Invite, InviteId, Purpose, Token, Use};
-use easy_invite::store::{Claim, Filter, Insertion, Quota, Store, StoreUrl};
+use easy_invite::store::{Claim, Filter, Quota, Store, StoreUrl};
 use engines::{Database, at, claim_of, invite, jid};
 use futures::{StreamExt, stream};
 use tokio::runtime::Runtime;
@@ -42,7 +42,7 @@ impl Filled {
         let store = Store::open(url).await.unwrap();
         let invites: Vec<_> = (0..MADE).map(|number| Invite { max_uses: None, ..of_user(number) }).collect();
         let inserted = stream::iter(&invites).map(|invite| store.insert(invite.clone(), Quota::default(), at(1000)));
-        inserted.buffer_unordered(256).for_each(async |kept| assert_eq!(kept, Ok(Insertion::Kept))).await;
+        inserted.buffer_unordered(256).for_each(async |kept| assert_eq!(kept, Ok(Ok(())))).await;
         Filled { store, invites, next: AtomicUsize::new(0) }
     }
 
@@ -58,7 +58,7 @@ impl Filled {
 
     async fn insert(&self) {
         let invite = of_user(self.number());
-        assert_eq!(self.store.insert(invite, Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+        assert_eq!(self.store.insert(invite, Quota::default(), at(1000)).await, Ok(Ok(())));
     }
 
     async fn find(&self) {

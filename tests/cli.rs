@@ -864,7 +864,7 @@ fn a_store_is_one_file_whatever_its_name() {
 #[test]
 fn commands_that_need_a_store_make_none() {
     let scratch = Scratch::new();
-    let missing = "there is no store at easy-invite.db yet: `easy-invite run` makes it; is store.url right?";
+    let missing = "the store easy-invite.db does not exist yet: `easy-invite run` makes it; is store.url right?";
     for arguments in [
         &["list"][..],
         &["list", "--json"],
@@ -1400,7 +1400,7 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
                         server: "s1".to_owned(),
                         reserved_at: now(),
                     };
-                    store.insert(invite.clone(), Default::default(), now()).await.unwrap();
+                    store.insert(invite.clone(), Default::default(), now()).await.unwrap().unwrap();
                     store.reserve(used.clone()).await.unwrap();
                     store.redeem(used.id, now()).await.unwrap().unwrap();
                     sender.send(invite.id).unwrap();
@@ -1487,11 +1487,13 @@ fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     let middle = damaged.len() / 2 / 4096 * 4096;
     damaged[middle..middle + 4096].fill(0x5a);
     fs::write(scratch.path("damaged.db"), damaged).unwrap();
-    let ran = scratch.run(&["restore", "damaged.db"]);
-    assert!(
-        ran.code == 1 && ran.stderr.contains("damaged.db cannot be restored: the store damaged.db is damaged"),
-        "{ran:?}"
-    );
+    fs::write(scratch.path("junk.db"), "junk".repeat(5000)).unwrap();
+    for file in ["damaged.db", "junk.db"] {
+        let ran = scratch.run(&["restore", file]);
+        let said = format!("{file} cannot be restored: it is damaged, or is no backup of easy-invite (");
+        assert!(ran.code == 1 && ran.stderr.contains(&said), "{ran:?}");
+        assert!(ran.stderr.ends_with("): restore another one\n") && !ran.stderr.contains("from a backup"), "{ran:?}");
+    }
     assert!(!scratch.path("easy-invite.db").exists());
 
     let mut daemon = scratch.daemon();

@@ -9,7 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Invite, Purpose};
-use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store, StoreError, StoreUrl, begun_by};
+use easy_invite::refusal::Refusal;
+use easy_invite::store::{Claim, Filter, Forgotten, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
 use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
@@ -49,7 +50,7 @@ async fn relayed() -> (Relay, Store, Scratch) {
 async fn another_programs_database_is_left_alone() {
     let database = Database::new(&server()).await;
     query(&database.url, "CREATE TABLE invite (theirs TEXT)").await;
-    assert!(matches!(refused(&database.url).await, StoreError::Foreign(_)));
+    assert!(matches!(refused(&database.url).await, StoreError { problem: Problem::Foreign, .. }));
     let tables = query(&database.url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'").await;
     assert_eq!(tables, [["invite"]]);
 }
@@ -58,7 +59,7 @@ async fn another_programs_database_is_left_alone() {
 async fn a_store_that_is_not_there_is_made_only_where_that_is_wanted() {
     let database = Database::new(&server()).await;
     let missing = Store::open_existing(&url(&database.url)).await.err().unwrap();
-    assert!(matches!(missing, StoreError::Missing(_)), "{missing}");
+    assert!(matches!(missing, StoreError { problem: Problem::Missing, .. }), "{missing}");
     assert!(query(&database.url, "SELECT 1 FROM pg_tables WHERE schemaname = 'public'").await.is_empty());
     Store::open(&url(&database.url)).await.unwrap();
     Store::open_existing(&url(&database.url)).await.unwrap();
@@ -151,7 +152,7 @@ async fn several_servers_are_tried_in_their_order() {
         database.name
     );
     let store = Store::open(&url(&several)).await.unwrap();
-    assert_eq!(store.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+    assert_eq!(store.insert(invite(), Quota::default(), at(1000)).await, Ok(Ok(())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +182,7 @@ async fn no_step_of_a_registration_reads_a_whole_table() {
     let store = scratch.again().await;
     let kept = invite();
     let quota = Quota { per_day: Some(10), pending: Some(10) };
-    assert_eq!(store.insert(kept.clone(), quota, at(1000)).await, Ok(Insertion::Kept));
+    assert_eq!(store.insert(kept.clone(), quota, at(1000)).await, Ok(Ok(())));
     assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept.clone())));
     for account in ["carol@example.org", "dave@example.org"] {
         let claim = claim_of(&kept, Purpose::Register, account);
@@ -207,7 +208,7 @@ async fn the_server_may_restart_between_two_calls() {
     let database = Database::new(&cluster.url()).await;
     let store = Store::open(&url(&database.url)).await.unwrap();
     let kept = invite();
-    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
     cluster.restart();
     assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept.clone())));
     cluster.restart();
@@ -230,7 +231,7 @@ async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_t
         let mut told = Vec::new();
         for _ in 0..10 {
             let kept = invite();
-            assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+            assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
             told.push(kept);
         }
         cluster.restart(); // it does not end in order: what is in its memory alone is lost
@@ -246,7 +247,7 @@ async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     let database = Database::new(&cluster.url()).await;
     let store = Store::open(&url(&database.url)).await.unwrap();
     let kept = invite();
-    store.insert(kept.clone(), Quota::default(), at(1000)).await.unwrap();
+    store.insert(kept.clone(), Quota::default(), at(1000)).await.unwrap().unwrap();
     // Every connection of the pool is there already, so that their processes stand still as well.
     join_all((0..64).map(|_| store.find(kept.token_hash))).await;
     let processes = cluster.processes();
@@ -256,8 +257,8 @@ async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     let (found, reserved) =
         timeout(LONG, futures::future::join(store.find(kept.token_hash), store.reserve(claim.clone()))).await.unwrap();
     signal("-CONT");
-    assert!(matches!(found, Err(StoreError::Unreachable(..))), "{found:?}");
-    assert!(matches!(reserved, Err(StoreError::Unreachable(..))), "{reserved:?}");
+    assert!(matches!(found, Err(StoreError { problem: Problem::Unreachable(_), .. })), "{found:?}");
+    assert!(matches!(reserved, Err(StoreError { problem: Problem::Unreachable(_), .. })), "{reserved:?}");
     assert_eq!(store.reserved_for(jid("carol@example.org")).await.unwrap(), [], "nothing was done");
     assert_eq!(store.reserve(claim).await.unwrap(), Claim::Reserved);
     store.verify().await.unwrap();
@@ -282,10 +283,13 @@ async fn what_nobody_waits_for_any_more_is_not_begun() {
         store.insert(invite(), Quota::default(), at(1000)).await
     };
     let (told, inserted) = timeout(LONG, futures::future::join(inserting, going_on)).await.unwrap();
-    assert_eq!(inserted, Ok(Insertion::Kept));
-    let kept = told.iter().filter(|told| **told == Ok(Insertion::Kept)).count();
+    assert_eq!(inserted, Ok(Ok(())));
+    let kept = told.iter().filter(|told| **told == Ok(Ok(()))).count();
     assert!(kept <= 16, "those that had a connection: {kept}");
-    assert!(told.iter().all(|told| matches!(told, Ok(Insertion::Kept) | Err(StoreError::Unreachable(..)))), "{told:?}");
+    assert!(
+        told.iter().all(|told| matches!(told, Ok(Ok(())) | Err(StoreError { problem: Problem::Unreachable(_), .. }))),
+        "{told:?}"
+    );
     assert_eq!(query(&database.url, "SELECT count(*) FROM invite").await, [[(kept + 1).to_string()]]);
 }
 
@@ -310,7 +314,7 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
                     (Ok(Claim::Reserved), _) => store.release(claim.id).await.map(|released| assert!(released)),
                     (other, _) => panic!("{other:?}"),
                 };
-                assert_eq!((inserted, ended), (Ok(Insertion::Kept), Ok(())));
+                assert_eq!((inserted, ended), (Ok(Ok(())), Ok(())));
                 told.push(own);
             }
             told
@@ -343,7 +347,7 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
         let kept = Invite { username: engines::username("carol"), max_uses: Some(3), ..invite() };
         relay.set(fault);
         let quota = Quota { per_day: Some(1), pending: Some(1) };
-        assert_eq!(store.insert(kept.clone(), quota, at(1000)).await, Ok(Insertion::Kept));
+        assert_eq!(store.insert(kept.clone(), quota, at(1000)).await, Ok(Ok(())));
         struck("insert");
         assert_eq!(scratch.store.list(Filter::default(), 10, at(0)).await.unwrap(), std::slice::from_ref(&kept));
 
@@ -405,7 +409,7 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
         let work = async {
             match step {
                 "insert" => {
-                    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept))
+                    assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Ok(())))
                 }
                 "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
                 "redeem" => {
@@ -449,7 +453,7 @@ async fn what_is_noted_of_commits_does_not_grow() {
     assert_eq!(notes().await, before, "a later writer takes the place of an earlier one");
     scratch.place.run("UPDATE last_commit SET at = at - 31 * 86400").await;
     let newcomer = scratch.again().await;
-    assert_eq!(newcomer.insert(invite(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+    assert_eq!(newcomer.insert(invite(), Quota::default(), at(1000)).await, Ok(Ok(())));
     let alone = async {
         while notes().await > 1 {
             sleep(Duration::from_millis(20)).await;
@@ -498,8 +502,15 @@ async fn what_a_stopped_client_left_open_holds_others_for_seconds_alone() {
         }
         assert!(begin.elapsed() < LONG, "{answers:?}");
     };
-    assert!(!answers.is_empty() && answers.iter().all(|error| matches!(error, StoreError::Locked(_))), "{answers:?}");
+    assert!(
+        !answers.is_empty() && answers.iter().all(|error| matches!(error, StoreError { problem: Problem::Locked, .. })),
+        "{answers:?}"
+    );
     assert_eq!(won.revoked_at, Some(at(2000)));
-    assert_eq!(timeout(LONG, stopped).await.unwrap().unwrap(), Ok(Claim::Gone), "it is told what is true by then");
+    assert_eq!(
+        timeout(LONG, stopped).await.unwrap().unwrap(),
+        Ok(Claim::Refused(Refusal::Revoked)),
+        "it is told what is true by then"
+    );
     scratch.store.verify().await.unwrap();
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use easy_invite::store::{Store, StoreError};
+use easy_invite::store::{Problem, Store, StoreError};
 use engines::cluster::Cluster;
 use engines::{Database, query};
 use tempfile::TempDir;
@@ -120,7 +120,10 @@ impl Server {
     async fn refused(&self, options: &str, words: &str) {
         let url = self.url("postgres", "localhost", options);
         let error = self.store(&url).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unopenable(..)) && error.to_string().contains(words), "{url}: {error}");
+        assert!(
+            matches!(error, StoreError { problem: Problem::Unopenable(_), .. }) && error.to_string().contains(words),
+            "{url}: {error}"
+        );
     }
 }
 
@@ -194,7 +197,10 @@ async fn a_server_may_insist_on_encryption() {
     let store = async |options: &str| server.store(&server.url("einv", "127.0.0.1", options)).await;
     assert_eq!(store("").await, Ok(Encrypted));
     let error = store("sslmode=disable").await.unwrap_err();
-    assert!(matches!(&error, StoreError::Unopenable(_, words) if words.contains("pg_hba.conf")), "{error}");
+    assert!(
+        matches!(&error, StoreError { problem: Problem::Unopenable(words), .. } if words.contains("pg_hba.conf")),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,6 +215,9 @@ async fn a_socket_of_this_machine_is_never_encrypted_and_who_requires_that_is_to
         let url = server.url("postgres", &host, options);
         let error = server.store(&url).await.unwrap_err();
         let words = "server does not support TLS (sslmode=prefer or disable does without)";
-        assert!(matches!(&error, StoreError::Unopenable(..)) && error.to_string().contains(words), "{error}");
+        assert!(
+            matches!(&error, StoreError { problem: Problem::Unopenable(_), .. }) && error.to_string().contains(words),
+            "{error}"
+        );
     }
 }

@@ -5,7 +5,8 @@ mod engines;
 use std::time::Duration;
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
-use easy_invite::store::{Claim, Contents, Filter, Forgotten, Insertion, Quota, Store, StoreError};
+use easy_invite::refusal::Refusal;
+use easy_invite::store::{Claim, Contents, Filter, Forgotten, Problem, Quota, Store, StoreError};
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
 use tokio::time::timeout;
 
@@ -77,7 +78,7 @@ async fn a_use_is_reserved_then_redeemed_once(engine: Engine) {
         assert_eq!(scratch.uses(&invite).await, 1, "redeeming again changes nothing");
     }
     assert!(!scratch.store.release(reserved.id).await.unwrap(), "what is redeemed is not given back");
-    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::UsedUp));
+    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Refused(Refusal::UsedUp)));
     let accounts = scratch.store.accounts_of(invite.id.clone(), 10).await.unwrap();
     assert_eq!(accounts, [(jid("carol@example.org"), at(2001))]);
     assert!(scratch.store.redeemed_by(invite.id.clone(), jid("carol@example.org")).await.unwrap());
@@ -182,7 +183,7 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
             let claim = claim_of(&open, Purpose::Register, &format!("{name}@example.org"));
             tokio::spawn(async move {
                 match racer < 4 {
-                    true => store.insert(pinned, Quota::default(), at(2000)).await.unwrap() == Insertion::Kept,
+                    true => store.insert(pinned, Quota::default(), at(2000)).await.unwrap() == Ok(()),
                     false => store.reserve(claim).await.unwrap() == Claim::Reserved,
                 }
             })
@@ -194,7 +195,7 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
         let late = claim_of(&open, Purpose::Register, &format!("{name}@example.org"));
         let expected = |claim: &Claim| match count(inserted) {
             0 => matches!(claim, Claim::Contended(_)),
-            _ => *claim == Claim::UsernameReserved,
+            _ => *claim == Claim::Refused(Refusal::UsernameReserved),
         };
         let claim = stores[0].reserve(late).await.unwrap();
         assert!(expected(&claim), "{claim:?}");
@@ -208,21 +209,21 @@ async fn a_quota_says_when_there_may_be_one_more(engine: Engine) {
         let invite = Invite { created_at: at(now), expires_at: expires_at.map(at), ..invite() };
         scratch.store.insert(invite, quota, at(now)).await.unwrap()
     };
-    assert_eq!(insert(1000, Some(5000)).await, Insertion::Kept);
-    assert_eq!(insert(1010, Some(4000)).await, Insertion::Kept);
-    assert_eq!(insert(1020, None).await, Insertion::TooManyPending { again_at: Some(at(4000)) });
-    assert_eq!(insert(4000, None).await, Insertion::Kept, "one has expired");
+    assert_eq!(insert(1000, Some(5000)).await, Ok(()));
+    assert_eq!(insert(1010, Some(4000)).await, Ok(()));
+    assert_eq!(insert(1020, None).await, Err(Refusal::TooManyPending { most: 2, again_at: Some(at(4000)) }));
+    assert_eq!(insert(4000, None).await, Ok(()), "one has expired");
     let again_at = at(1000 + 86_400);
-    assert_eq!(insert(6000, None).await, Insertion::TooManyToday { again_at });
-    assert_eq!(insert(1000 + 86_399, None).await, Insertion::TooManyToday { again_at });
-    assert_eq!(insert(1000 + 86_400, None).await, Insertion::Kept);
-    assert_eq!(insert(200_000, None).await, Insertion::TooManyPending { again_at: None });
+    assert_eq!(insert(6000, None).await, Err(Refusal::TooManyToday { most: 3, again_at }));
+    assert_eq!(insert(1000 + 86_399, None).await, Err(Refusal::TooManyToday { most: 3, again_at }));
+    assert_eq!(insert(1000 + 86_400, None).await, Ok(()));
+    assert_eq!(insert(200_000, None).await, Err(Refusal::TooManyPending { most: 2, again_at: None }));
     for exempt in [
         Invite { issuer: Issuer::Admin, inviter: Some(jid("bob@example.org")), ..invite() },
         Invite { inviter: Some(jid("bob@example.org")), ..invite() },
         Invite { inviter: Some(jid("bob@example.org")), ..invite() },
     ] {
-        assert_eq!(scratch.store.insert(exempt, quota, at(1000)).await, Ok(Insertion::Kept));
+        assert_eq!(scratch.store.insert(exempt, quota, at(1000)).await, Ok(Ok(())));
     }
     assert_eq!(scratch.store.list(Filter::default(), 100, at(0)).await.unwrap().len(), 7);
 }
@@ -241,7 +242,7 @@ async fn a_quota_is_exact_whoever_else_inserts(engine: Engine) {
         let inviter = jid(&format!("alice{number}@example.org"));
         let tries = (0..32).map(|racer| {
             let (store, invite) = (stores[racer % 2].clone(), Invite { inviter: Some(inviter.clone()), ..invite() });
-            tokio::spawn(async move { store.insert(invite, quota, at(1000)).await.unwrap() == Insertion::Kept })
+            tokio::spawn(async move { store.insert(invite, quota, at(1000)).await.unwrap() == Ok(()) })
         });
         let kept = futures::future::join_all(tries).await.into_iter().filter(|kept| *kept.as_ref().unwrap()).count();
         assert_eq!(kept, 5, "{quota:?}");
@@ -256,7 +257,7 @@ async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved(engine: Engin
     let before = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let revoked = scratch.store.revoke(invite.id.clone(), at(3000)).await.unwrap().unwrap();
     assert_eq!((revoked.revoked_at, revoked.state(at(3000))), (Some(at(3000)), State::Revoked));
-    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Gone));
+    assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Refused(Refusal::Revoked)));
     assert!(scratch.store.redeem(before.id, at(3001)).await.unwrap().is_some(), "its account may exist already");
     let again = scratch.store.revoke(invite.id.clone(), at(4000)).await.unwrap().unwrap();
     assert_eq!(again.revoked_at, Some(at(3000)), "the first revocation counts");
@@ -273,13 +274,16 @@ async fn a_username_is_reserved_while_its_invite_is_pending(engine: Engine) {
     assert!(!reserved(9000).await.unwrap(), "expired");
     let mut second = invite();
     second.username = carol();
-    assert_eq!(scratch.store.insert(second.clone(), Quota::default(), at(1000)).await, Ok(Insertion::UsernameReserved));
+    assert_eq!(
+        scratch.store.insert(second.clone(), Quota::default(), at(1000)).await,
+        Ok(Err(Refusal::UsernameReserved))
+    );
     assert!(
-        scratch.store.insert(second.clone(), Quota::default(), at(9000)).await.unwrap() == Insertion::Kept,
+        scratch.store.insert(second.clone(), Quota::default(), at(9000)).await.unwrap() == Ok(()),
         "free after the first has expired"
     );
     let other = scratch.with(|_| ()).await;
-    assert_eq!(scratch.reserve(&other, "carol@example.org").await, Err(Claim::UsernameReserved));
+    assert_eq!(scratch.reserve(&other, "carol@example.org").await, Err(Claim::Refused(Refusal::UsernameReserved)));
     // The second invite for the name is pending as well by the clock of this claim, so end it
     // first.
     scratch.store.revoke(second.id, at(2000)).await.unwrap();
@@ -297,11 +301,11 @@ async fn a_username_that_is_being_registered_cannot_be_reserved(engine: Engine) 
         scratch.store.insert(pinned, Quota::default(), at(now)).await.unwrap()
     };
     let failing = scratch.reserve(&other, "carol@example.org").await.unwrap();
-    assert_eq!(insert(2000).await, Insertion::UsernameInProgress);
+    assert_eq!(insert(2000).await, Err(Refusal::InProgress));
     assert!(scratch.store.release(failing.id).await.unwrap());
     let contact = claim_of(&other, Purpose::Contact, "carol@example.org");
     assert_eq!(scratch.store.reserve(contact.clone()).await, Ok(Claim::Reserved));
-    assert_eq!(insert(2000).await, Insertion::Kept, "it came to nothing, and a contact makes no account");
+    assert_eq!(insert(2000).await, Ok(()), "it came to nothing, and a contact makes no account");
     assert!(scratch.store.release(contact.id).await.unwrap());
     scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2001)).await.unwrap();
     let other = scratch.with(|_| ()).await;
@@ -309,10 +313,10 @@ async fn a_username_that_is_being_registered_cannot_be_reserved(engine: Engine) 
     scratch.store.redeem(made.id, at(2002)).await.unwrap();
     assert_eq!(
         insert(2002).await,
-        Insertion::UsernameInProgress,
+        Err(Refusal::InProgress),
         "a caller who asked at 2002 whether it exists was told no"
     );
-    assert_eq!(insert(2003).await, Insertion::Kept, "a caller who asks later is told the truth");
+    assert_eq!(insert(2003).await, Ok(()), "a caller who asks later is told the truth");
 }
 
 async fn a_password_reset_reserves_no_username(engine: Engine) {
@@ -580,7 +584,7 @@ async fn many_writers_at_once_are_all_kept(engine: Engine) {
         tokio::spawn(async move { store.insert(invite(), Quota::default(), at(1000)).await })
     });
     for written in futures::future::join_all(writers).await {
-        assert_eq!(written.unwrap().unwrap(), Insertion::Kept);
+        assert_eq!(written.unwrap().unwrap(), Ok(()));
     }
     assert_eq!(scratch.store.list(Filter::default(), 1000, at(1000)).await.unwrap().len(), 500);
 }
@@ -623,7 +627,7 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     let own = scratch.with(|invite| (invite.inviter, invite.max_uses) = (Some(carol()), None)).await;
     let guest = scratch.reserve(&own, "dave@example.org").await.unwrap();
     let named = Invite { username: username("carol"), ..invite() };
-    assert_eq!(scratch.store.insert(named.clone(), Quota::default(), at(2002)).await, Ok(Insertion::Kept));
+    assert_eq!(scratch.store.insert(named.clone(), Quota::default(), at(2002)).await, Ok(Ok(())));
     let before = scratch.place.contents().await;
     let forgotten = scratch.store.forget(carol()).await.unwrap();
     assert_eq!(forgotten, Forgotten { open: 1, ..Forgotten::default() });
@@ -659,7 +663,9 @@ async fn counters_that_disagree_are_told(engine: Engine) {
         scratch.store.verify().await.unwrap();
         scratch.place.run(damage).await;
         match scratch.store.verify().await {
-            Err(StoreError::Corrupt(_, problem)) => assert!(problem.contains(invite.id.as_str()), "{problem}"),
+            Err(StoreError { problem: Problem::Corrupt(problem), .. }) => {
+                assert!(problem.contains(invite.id.as_str()), "{problem}")
+            }
             other => panic!("{damage}: {other:?}"),
         }
     }
@@ -726,7 +732,10 @@ async fn a_copy_whose_target_fails_ends_at_once_with_the_targets_error(engine: E
         })
         .await;
     let error = timeout(PATIENCE, source.store.copy_into(&target.store, |_| ())).await.unwrap().unwrap_err();
-    assert!(matches!(&error, StoreError::Other(_, problem) if problem.contains("it is broken")), "{error:?}");
+    assert!(
+        matches!(&error, StoreError { problem: Problem::Other(problem), .. } if problem.contains("it is broken")),
+        "{error:?}"
+    );
     // The snapshot is closed as well.
     timeout(PATIENCE, source.store.list(Filter::default(), 1, at(0))).await.unwrap().unwrap();
     source.store.forget(jid("nobody@example.org")).await.unwrap();
@@ -736,7 +745,7 @@ async fn a_copy_whose_source_fails_ends_at_once_with_the_sources_error(engine: E
     let (source, target) = (filled(engine).await, Scratch::new(engine).await);
     source.place.run("ALTER TABLE account RENAME TO account_that_was").await;
     let copied = timeout(PATIENCE, source.store.copy_into(&target.store, |_| ())).await.unwrap();
-    assert!(matches!(copied, Err(StoreError::Other(..))), "{copied:?}");
+    assert!(matches!(copied, Err(StoreError { problem: Problem::Other(_), .. })), "{copied:?}");
     target.with(|_| ()).await;
 }
 
@@ -788,7 +797,7 @@ async fn a_copy_never_makes_a_used_use_free_in_between(engine: Engine) {
             for invite in &invites {
                 match target.reserve(invite, "late@example.org").await {
                     Ok(reserved) => free.push(reserved),
-                    Err(Claim::Gone | Claim::UsedUp) => (),
+                    Err(Claim::Refused(Refusal::Revoked | Refusal::UsedUp)) => (),
                     Err(other) => panic!("{other:?}"),
                 }
             }
@@ -834,8 +843,8 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     source.store.revoke(taken.id.clone(), at(2003)).await.unwrap();
     source.store.copy_into(&target.store, |_| ()).await.unwrap();
     target.store.verify().await.unwrap();
-    assert_eq!(target.reserve(&eternal, "grace@example.org").await, Err(Claim::UsedUp));
-    assert_eq!(target.reserve(&taken, "grace@example.org").await, Err(Claim::Gone));
+    assert_eq!(target.reserve(&eternal, "grace@example.org").await, Err(Claim::Refused(Refusal::UsedUp)));
+    assert_eq!(target.reserve(&taken, "grace@example.org").await, Err(Claim::Refused(Refusal::Revoked)));
     assert_eq!(target.store.registered_at(jid("frank@example.org")).await.unwrap(), Some(at(2002)));
     assert!(target.store.find_by_id(own.id).await.unwrap().is_some());
     target.store.purge(at(2003), 10).await.unwrap();

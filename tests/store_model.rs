@@ -7,7 +7,8 @@ mod engines;
 use std::collections::BTreeMap;
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
-use easy_invite::store::{Claim, Filter, Forgotten, Insertion, Quota, Store};
+use easy_invite::refusal::Refusal;
+use easy_invite::store::{Claim, Filter, Forgotten, Quota, Store};
 use engines::{Engine, Place, at, host, jid, username};
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -153,15 +154,15 @@ impl Model {
         })
     }
 
-    fn insert(&mut self, invite: Invite, quota: Quota, now: Timestamp) -> Insertion {
+    fn insert(&mut self, invite: Invite, quota: Quota, now: Timestamp) -> Result<(), Refusal> {
         if let Some(name) = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset) {
             let account = BareJid::from_parts(Some(name), &invite.host);
             if self.username_reserved(&account, None, now) {
-                return Insertion::UsernameReserved;
+                return Err(Refusal::UsernameReserved);
             }
             let open = self.open(|used| used.account == account && used.purpose == Purpose::Register);
             if !open.is_empty() || self.accounts.get(&account).is_some_and(|(_, _, since)| *since >= now) {
-                return Insertion::UsernameInProgress;
+                return Err(Refusal::InProgress);
             }
         }
         if let Some(inviter) = &invite.inviter {
@@ -172,16 +173,16 @@ impl Model {
             today.sort_by(|one, other| other.cmp(one));
             if let Some(most) = quota.per_day.filter(|most| today.len() >= *most as usize) {
                 let oldest = (most as usize).checked_sub(1).map(|last| today[last] + day);
-                return Insertion::TooManyToday { again_at: oldest.unwrap_or(now) };
+                return Err(Refusal::TooManyToday { most, again_at: oldest.unwrap_or(now) });
             }
             let pending: Vec<_> = self.invites().filter(own).filter(|made| made.state(now) == State::Pending).collect();
-            if quota.pending.is_some_and(|most| pending.len() >= most as usize) {
+            if let Some(most) = quota.pending.filter(|most| pending.len() >= *most as usize) {
                 let again_at = pending.iter().filter_map(|made| made.expires_at).min();
-                return Insertion::TooManyPending { again_at };
+                return Err(Refusal::TooManyPending { most, again_at });
             }
         }
         self.invites.insert(invite.id.clone(), Known { invite, last_used_at: None });
-        Insertion::Kept
+        Ok(())
     }
 
     /// `None`: the store refuses, since the name of the reservation was used for something else.
@@ -192,18 +193,24 @@ impl Model {
         }
         let now = wanted.reserved_at;
         if wanted.purpose == Purpose::Register && self.username_reserved(&wanted.account, Some(&wanted.invite), now) {
-            return Some(Claim::UsernameReserved);
+            return Some(Claim::Refused(Refusal::UsernameReserved));
         }
         if !standing.is_empty() {
             return Some(Claim::Contended(standing));
         }
-        let Some(Known { invite, .. }) = self.invites.get(&wanted.invite) else { return Some(Claim::Gone) };
+        let Some(Known { invite, .. }) = self.invites.get(&wanted.invite) else {
+            return Some(Claim::Refused(Refusal::Revoked));
+        };
         if invite.revoked_at.is_some() {
-            return Some(Claim::Gone);
+            return Some(Claim::Refused(Refusal::Revoked));
         }
         let standing = self.open(|used| used.invite == wanted.invite);
         if invite.max_uses.is_some_and(|most| invite.uses as usize + standing.len() >= most as usize) {
-            return Some(if standing.is_empty() { Claim::UsedUp } else { Claim::Contended(standing) });
+            return Some(if standing.is_empty() {
+                Claim::Refused(Refusal::UsedUp)
+            } else {
+                Claim::Contended(standing)
+            });
         }
         if self.uses.contains_key(&wanted.id) {
             return None;

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
 use super::print::complain;
 use super::whole_store;
-use crate::store::{Contents, Store, StoreError, StoreUrl};
+use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
@@ -27,14 +26,22 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     whole_store::ensure_no_daemon(&config.control_socket, "stop it first, or it would use what is half restored")
         .await?;
     let name = file.display().to_string();
-    let opened = whole_store::open_source(&StoreUrl::Sqlite(file)).await.map_err(|error| match error.downcast_ref() {
-        Some(StoreError::ReadOnly(_)) => anyhow::anyhow!(
-            "SQLite has to write to its folder to read it: copy it to another folder, and restore the copy"
-        ),
-        _ => error,
-    });
-    let backup = opened.with_context(|| format!("{name} cannot be restored"))?;
-    backup.verify().await.with_context(|| format!("{name} cannot be restored"))?;
+    let unusable = |error: anyhow::Error| {
+        let reason = match error.downcast_ref() {
+            Some(StoreError { problem: Problem::ReadOnly, .. }) => {
+                anyhow::anyhow!(
+                    "SQLite has to write to its folder to read it: copy it to another folder, and restore the copy"
+                )
+            }
+            Some(StoreError { problem: Problem::Corrupt(problem), .. }) => {
+                anyhow::anyhow!("it is damaged, or is no backup of easy-invite ({problem}): restore another one")
+            }
+            _ => error,
+        };
+        reason.context(format!("{name} cannot be restored"))
+    };
+    let backup = whole_store::open_source(&StoreUrl::Sqlite(file)).await.map_err(unusable)?;
+    backup.verify().await.map_err(|error| unusable(error.into()))?;
     let store = Store::open(&config.store).await?;
     anyhow::ensure!(
         store.contents().await? == Contents::default(),

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control::{self, Listener, Sources};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
-use crate::store::{Store, StoreError, StoreUrl};
+use crate::store::{Problem, Store, StoreError, StoreUrl};
 use crate::web;
 use crate::xmpp;
 
@@ -102,7 +102,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
 async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     loop {
         match Store::open(url).await {
-            Err(error @ StoreError::Unreachable(..)) => tracing::warn!("{error}; trying again"),
+            Err(error @ StoreError { problem: Problem::Unreachable(_), .. }) => tracing::warn!("{error}; trying again"),
             result => return result,
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;

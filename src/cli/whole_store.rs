@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::progress::Progress;
 use crate::control::Daemon;
-use crate::store::{Contents, Store, StoreError, StoreUrl};
+use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
 
 /// Opens a store that is to be copied.
 ///
@@ -14,7 +14,7 @@ use crate::store::{Contents, Store, StoreError, StoreUrl};
 /// If it does not exist or cannot be used.
 pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
     match Store::open_existing(url).await {
-        Err(StoreError::Missing(name)) => Err(anyhow::anyhow!("there is no store at {name}")),
+        Err(StoreError { store, problem: Problem::Missing }) => Err(anyhow::anyhow!("there is no store at {store}")),
         opened => Ok(opened?),
     }
 }

@@ -8,7 +8,7 @@ use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
 use crate::policy::{HostPolicy, Wish};
 use crate::refusal::Refusal;
-use crate::store::{Insertion, Quota};
+use crate::store::Quota;
 
 /// A new invite with its secret: the only time that the links can be shown.
 #[derive(Clone, Debug)]
@@ -47,19 +47,7 @@ impl Invites {
             }
             _ => Quota::default(),
         };
-        match self.0.store.insert(invite.clone(), quota, now).await? {
-            Insertion::Kept => (),
-            Insertion::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
-            Insertion::UsernameInProgress => return Err(Refusal::InProgress.into()),
-            Insertion::TooManyToday { again_at } => {
-                let most = quota.per_day.unwrap_or_default();
-                return Err(Refusal::TooManyToday { most, again_at }.into());
-            }
-            Insertion::TooManyPending { again_at } => {
-                let most = quota.pending.unwrap_or_default();
-                return Err(Refusal::TooManyPending { most, again_at }.into());
-            }
-        }
+        self.0.store.insert(invite.clone(), quota, now).await??;
         tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
         let uri = links::uri(&invite, &token);
         let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));

@@ -169,9 +169,7 @@ impl Invites {
         for settle in [true, false] {
             match self.0.store.reserve(wanted.clone()).await? {
                 Claim::Reserved => return Ok(()),
-                Claim::Gone => return Err(Refusal::Revoked.into()),
-                Claim::UsedUp => return Err(Refusal::UsedUp.into()),
-                Claim::UsernameReserved => return Err(Refusal::UsernameReserved.into()),
+                Claim::Refused(refusal) => return Err(refusal.into()),
                 Claim::Contended(standing) if settle => drop(self.settle(standing).await),
                 Claim::Contended(_) => (),
             }

@@ -1,46 +1,56 @@
 //! Why the store could not do what it was asked.
 
-/// Why the store could not do what it was asked. Nothing that ended in one of these errors was
+/// Why the store could not do what it was asked. Nothing that ended in such an error was
 /// acknowledged or kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
+#[error("the store {store} {problem}")]
+pub struct StoreError {
+    /// Which store, for people.
+    pub store: String,
+    /// What is wrong with it, or with what it was asked.
+    pub problem: Problem,
+}
+
+/// What is wrong with a store: what follows "the store NAME" in a sentence that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
     /// Another program holds the lock for longer than the store waits.
-    #[error("the store {0} is locked by another program")]
-    Locked(String),
+    #[error("is locked by another program")]
+    Locked,
     /// The work did not begin while the caller waited.
-    #[error("the store {0} did not begin in time: it is locked by another program, or its disk does not answer")]
-    Late(String),
+    #[error("did not begin in time: it is locked by another program, or its disk does not answer")]
+    Late,
     /// The file cannot be written.
-    #[error("the store {0} is read-only: make the file and its folder writable for this user")]
-    ReadOnly(String),
+    #[error("is read-only: make the file and its folder writable for this user")]
+    ReadOnly,
     /// The disk is full.
-    #[error("no space is left on the disk of the store {0}")]
-    Full(String),
+    #[error("cannot grow: no space is left on the disk")]
+    Full,
     /// There is no store, and the caller wanted none made.
-    #[error("there is no store at {0} yet: `easy-invite run` makes it; is store.url right?")]
-    Missing(String),
+    #[error("does not exist yet: `easy-invite run` makes it; is store.url right?")]
+    Missing,
     /// The file or database belongs to another program.
-    #[error("the store {0} is another program's database: set store.url to another file")]
-    Foreign(String),
+    #[error("is another program's database: set store.url to another file")]
+    Foreign,
     /// The file is damaged or something else, or a row makes no sense.
-    #[error("the store {0} is damaged or is no store of easy-invite ({1}): restore it from a backup")]
-    Corrupt(String, String),
+    #[error("is damaged or is no store of easy-invite ({0}): restore it from a backup")]
+    Corrupt(String),
     /// This version does not know its schema; the text says why.
-    #[error("the store {0} has schema {1}, {2}")]
-    Schema(String, i64, String),
+    #[error("has schema {0}, {1}")]
+    Schema(i64, String),
     /// It cannot be opened.
-    #[error("the store {0} cannot be opened: {1}")]
-    Unopenable(String, String),
+    #[error("cannot be opened: {0}")]
+    Unopenable(String),
     /// The database server does not answer, or the connection was lost before anything was decided.
-    #[error("the store {0} cannot be reached: {1}")]
-    Unreachable(String, String),
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
     /// Anything else.
-    #[error("the store {0} failed: {1}")]
-    Other(String, String),
+    #[error("failed: {0}")]
+    Other(String),
 }
 
 /// What the store was asked for, or why it could not be done.
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
 /// An error of PostgreSQL's library with its cause, which the library leaves out of the text.
 pub fn with_cause(error: &dyn std::error::Error) -> String {
@@ -51,11 +61,11 @@ pub fn with_cause(error: &dyn std::error::Error) -> String {
 }
 
 /// A schema that this version knows: they are counted from 1 to `known`.
-pub fn known_schema(store: &str, schema: i64, known: usize) -> Result<usize> {
+pub fn known_schema(schema: i64, known: usize) -> Result<usize> {
     let problem = match usize::try_from(schema) {
         Ok(schema @ 1..) if schema <= known => return Ok(schema),
         Ok(1..) => format!("this version knows up to {known}: use a newer easy-invite"),
         _ => "which no release of easy-invite has made: let store.url name another one".to_owned(),
     };
-    Err(StoreError::Schema(store.to_owned(), schema, problem))
+    Err(Problem::Schema(schema, problem))
 }

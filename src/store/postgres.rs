@@ -15,11 +15,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::error::Severity;
 
-use statement::explain;
-
 use super::deadline::begin_by;
-use super::error::{Result, StoreError, known_schema};
-use super::session::{Engine, Mode, Session, Work};
+use super::error::{Problem, Result, known_schema};
+use super::session::{Mode, Session, Work};
 use super::url::PostgresUrl;
 
 /// Every schema change, in order. Each notes its number in `easy_invite_schema`.
@@ -64,7 +62,6 @@ const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch
 /// A store on a PostgreSQL server.
 #[derive(Clone)]
 pub struct Postgres {
-    name: String,
     pool: Pool,
     /// The writers that no transaction uses.
     writers: Arc<Mutex<Vec<Writer>>>,
@@ -80,7 +77,7 @@ struct Writer {
 /// An attempt that ended without a result.
 enum Lost<T> {
     /// Nothing was done.
-    Undone(StoreError),
+    Undone(Problem),
     /// The connection was lost during the commit. The value is the result if it was committed.
     InDoubt(T),
 }
@@ -88,10 +85,8 @@ enum Lost<T> {
 impl Postgres {
     /// Connects, and brings the schema up to date. With `make`, makes it where there is none.
     pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
-        let name = url.to_string();
-        let unopenable = |problem: String| StoreError::Unopenable(name.clone(), problem);
         let config = connect::config(url, PATIENCE, SILENCE);
-        let tls = connect::tls(url).map_err(unopenable)?;
+        let tls = connect::tls(url).map_err(Problem::Unopenable)?;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let prepare = Hook::async_fn(|client, _| {
             Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
@@ -100,8 +95,8 @@ impl Postgres {
             .max_size(CONNECTIONS)
             .post_create(prepare)
             .build()
-            .map_err(|error| unopenable(error.to_string()))?;
-        let store = Postgres { name, pool, writers: Arc::default() };
+            .map_err(|error| Problem::Unopenable(error.to_string()))?;
+        let store = Postgres { pool, writers: Arc::default() };
         store.migrate(make).await?;
         Ok(store)
     }
@@ -124,7 +119,7 @@ impl Postgres {
                 let store = store.clone();
                 tokio::spawn(async move {
                     let client = store.client(Instant::now() + PATIENCE).await?;
-                    client.execute(REMOVE_OLD_NOTES, &[]).await.map_err(|error| explain(&store.name, &error))
+                    Ok::<_, Problem>(client.execute(REMOVE_OLD_NOTES, &[]).await?)
                 });
             }
             // A failed transaction may stay open on the server for some seconds, and lock the
@@ -134,7 +129,7 @@ impl Postgres {
             }
             result
         });
-        done.await.unwrap_or_else(|_| Err(StoreError::Other(self.name.clone(), "the work was not done".to_owned())))
+        done.await.unwrap_or_else(|_| Err(Problem::Other("the work was not done".to_owned())))
     }
 
     /// Runs work until its outcome is known. If the connection was lost during the commit, asks the
@@ -151,7 +146,7 @@ impl Postgres {
         loop {
             match self.attempt(mode, writer, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
                 Ok(value) => return Ok(value),
-                Err(Lost::Undone(error @ StoreError::Unreachable(..))) if Instant::now() < give_up_at => {
+                Err(Lost::Undone(error @ Problem::Unreachable(_))) if Instant::now() < give_up_at => {
                     tracing::debug!(%error, "trying again");
                 }
                 Err(Lost::Undone(error)) => return Err(error),
@@ -172,13 +167,12 @@ impl Postgres {
     async fn has_committed(&self, writer: &Writer) -> bool {
         loop {
             let last = async {
-                let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
                 let mut client = self.client(Instant::now() + PATIENCE).await?;
                 let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-                let transaction = builder.start().await.map_err(failed)?;
-                let row = transaction.query_one(LAST_COMMIT, &[&writer.id.as_slice()]).await.map_err(failed)?;
-                transaction.commit().await.map_err(failed)?;
-                row.try_get::<_, i64>(0).map_err(failed)
+                let transaction = builder.start().await?;
+                let row = transaction.query_one(LAST_COMMIT, &[&writer.id.as_slice()]).await?;
+                transaction.commit().await?;
+                Ok::<i64, Problem>(row.try_get(0)?)
             };
             match last.await {
                 Ok(last) => return last == writer.number,
@@ -194,7 +188,7 @@ impl Postgres {
             return Ok(Writer { id, number: number + 1 });
         }
         let mut id = [0; 16];
-        let failed = |_| StoreError::Other(self.name.clone(), "the system's random source failed".to_owned());
+        let failed = |_| Problem::Other("the system's random source failed".to_owned());
         SysRng.try_fill_bytes(&mut id).map_err(failed)?;
         Ok(Writer { id, number: 1 })
     }
@@ -217,7 +211,7 @@ impl Postgres {
         let Ok(worked) = timeout(limit, self.begin(&mut client, mode, writer, work)).await else {
             drop(Client::take(client)); // an answer may still come on it
             let silent = format!("no answer within {} s", SILENCE.as_secs());
-            return Err(Lost::Undone(StoreError::Unreachable(self.name.clone(), silent)));
+            return Err(Lost::Undone(Problem::Unreachable(silent)));
         };
         // Dropping a transaction sends ROLLBACK without waiting. The next user of the connection
         // comes after it.
@@ -227,7 +221,7 @@ impl Postgres {
         // An ordinary error undoes the transaction. One that ends the session or the server leaves
         // the outcome open.
         let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
-        Err(if undone || !wrote { Lost::Undone(explain(&self.name, &error)) } else { Lost::InDoubt(value) })
+        Err(if undone || !wrote { Lost::Undone(error.into()) } else { Lost::InDoubt(value) })
     }
 
     /// Runs work up to its commit. Returns its value, and the transaction, if there is one, with
@@ -241,72 +235,63 @@ impl Postgres {
     ) -> Result<(T, Option<(Transaction<'c>, bool)>)> {
         let builder = match mode {
             Mode::Read => {
-                let engine = Engine::Postgres(client, &client.statement_cache);
-                return Ok((work(&mut Session { name: &self.name, engine }).await?, None));
+                return Ok((work(&mut Session::Postgres(client, &client.statement_cache)).await?, None));
             }
             Mode::Snapshot => {
                 client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true)
             }
             Mode::Write => client.build_transaction().isolation_level(IsolationLevel::ReadCommitted),
         };
-        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        let transaction = builder.start().await.map_err(failed)?;
-        let engine = Engine::Postgres(transaction.client(), &transaction.statement_cache);
-        let value = work(&mut Session { name: &self.name, engine }).await?;
+        let transaction = builder.start().await?;
+        let value = work(&mut Session::Postgres(transaction.client(), &transaction.statement_cache)).await?;
         let Some(writer) = writer else { return Ok((value, Some((transaction, false)))) };
-        let note = transaction.prepare_cached(NOTE_COMMIT).await.map_err(failed)?;
-        let noted = transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await.map_err(failed)?;
+        let note = transaction.prepare_cached(NOTE_COMMIT).await?;
+        let noted = transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await?;
         Ok((value, Some((transaction, noted > 0))))
     }
 
     /// A connection, if one is free by then.
     async fn client(&self, by: Instant) -> Result<Client> {
-        let unreachable = |problem: String| StoreError::Unreachable(self.name.clone(), problem);
         let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
-        let got = got.ok_or_else(|| unreachable("no connection in time".to_owned()))?;
+        let got = got.ok_or_else(|| Problem::Unreachable("no connection in time".to_owned()))?;
         got.map_err(|error| match error {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
-                explain(&self.name, &error)
-            }
-            error => unreachable(error.to_string()),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+            error => Problem::Unreachable(error.to_string()),
         })
     }
 
     /// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to
     /// do.
     async fn migrate(&self, make: bool) -> Result<()> {
-        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
         let mut client = self.client(Instant::now() + PATIENCE).await?;
-        match self.schema_of(&client).await? {
+        match schema_of(&client).await? {
             found if found == MIGRATIONS.len() => return Ok(()),
-            0 if !make => return Err(StoreError::Missing(self.name.clone())),
+            0 if !make => return Err(Problem::Missing),
             _ => (),
         }
-        let transaction = client.transaction().await.map_err(failed)?;
+        let transaction = client.transaction().await?;
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('schema of easy-invite', 0))";
-        transaction.batch_execute(lock).await.map_err(failed)?;
+        transaction.batch_execute(lock).await?;
         // Another daemon may have done it meanwhile.
-        for migration in MIGRATIONS.iter().skip(self.schema_of(transaction.client()).await?) {
-            transaction.batch_execute(migration).await.map_err(failed)?;
+        for migration in MIGRATIONS.iter().skip(schema_of(transaction.client()).await?) {
+            transaction.batch_execute(migration).await?;
         }
-        transaction.commit().await.map_err(failed)
+        Ok(transaction.commit().await?)
     }
+}
 
-    /// How many migrations the database has seen; 0 if it has neither our tables nor others of
-    /// their names.
-    async fn schema_of(&self, client: &tokio_postgres::Client) -> Result<usize> {
-        let failed = |error: tokio_postgres::Error| explain(&self.name, &error);
-        // Not to_regclass(): it may answer from a cache that does not know what another daemon has
-        // just made.
-        let tables = "SELECT relname::text FROM pg_class \
-             WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid) ORDER BY relname";
-        match client.query(tables, &[]).await.map_err(failed)?.first().map(|row| row.try_get(0)).transpose() {
-            Ok(None) => return Ok(0),
-            Ok(Some("easy_invite_schema")) => (),
-            Ok(Some(_)) => return Err(StoreError::Foreign(self.name.clone())),
-            Err(error) => return Err(failed(error)),
-        }
-        let schema = client.query_one("SELECT version FROM easy_invite_schema", &[]).await.map_err(failed)?;
-        known_schema(&self.name, schema.try_get(0).map_err(failed)?, MIGRATIONS.len())
+/// How many migrations the database has seen; 0 if it has neither our tables nor others of their
+/// names.
+async fn schema_of(client: &tokio_postgres::Client) -> Result<usize> {
+    // Not to_regclass(): it may answer from a cache that does not know what another daemon has just
+    // made.
+    let tables = "SELECT relname::text FROM pg_class \
+         WHERE relname IN ('easy_invite_schema', 'invite') AND pg_table_is_visible(oid) ORDER BY relname";
+    match client.query(tables, &[]).await?.first().map(|row| row.try_get(0)).transpose()? {
+        None => return Ok(0),
+        Some("easy_invite_schema") => (),
+        Some(_) => return Err(Problem::Foreign),
     }
+    let schema = client.query_one("SELECT version FROM easy_invite_schema", &[]).await?;
+    known_schema(schema.try_get(0)?, MIGRATIONS.len())
 }

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
+use super::error::{Problem, Result};
+
 /// A value in a statement or in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -47,21 +49,18 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 #[derive(Clone, Debug)]
 pub struct Row(pub Vec<Value>);
 
-/// A row that no version of this program has written: the database is input like any other.
-#[derive(Debug)]
-pub struct Malformed(pub String);
-
 impl Row {
     fn get(&self, column: usize) -> &Value {
         self.0.get(column).unwrap_or(&Value::Null)
     }
 
-    fn malformed(&self, column: usize) -> Malformed {
-        Malformed(format!("column {column} of a row holds {:?}", self.get(column)))
+    /// No version of this program has written such a row: the database is input like any other.
+    fn malformed(&self, column: usize) -> Problem {
+        Problem::Corrupt(format!("column {column} of a row holds {:?}", self.get(column)))
     }
 
     /// What `parse` makes of a text; `None` for NULL.
-    pub fn parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Malformed> {
+    pub fn parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
         match self.get(column) {
             Value::Null => Ok(None),
             Value::Text(text) => parse(text).map(Some).ok_or_else(|| self.malformed(column)),
@@ -70,17 +69,17 @@ impl Row {
     }
 
     /// What `parse` makes of a text that has to be there.
-    pub fn required<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T, Malformed> {
+    pub fn required<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
         self.parsed(column, parse)?.ok_or_else(|| self.malformed(column))
     }
 
     /// A text.
-    pub fn text(&self, column: usize) -> Result<String, Malformed> {
+    pub fn text(&self, column: usize) -> Result<String> {
         self.required(column, |text| String::from_str(text).ok())
     }
 
     /// Bytes of this length.
-    pub fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N], Malformed> {
+    pub fn bytes<const N: usize>(&self, column: usize) -> Result<[u8; N]> {
         match self.get(column) {
             Value::Bytes(bytes) => bytes.as_slice().try_into().map_err(|_| self.malformed(column)),
             _ => Err(self.malformed(column)),
@@ -88,7 +87,7 @@ impl Row {
     }
 
     /// A whole number, if it is there.
-    pub fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>, Malformed> {
+    pub fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>> {
         match self.get(column) {
             Value::Null => Ok(None),
             Value::Integer(number) => T::try_from(*number).map(Some).map_err(|_| self.malformed(column)),
@@ -97,19 +96,19 @@ impl Row {
     }
 
     /// A whole number that has to be there.
-    pub fn count<T: TryFrom<i64>>(&self, column: usize) -> Result<T, Malformed> {
+    pub fn count<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
         self.number(column)?.ok_or_else(|| self.malformed(column))
     }
 
     /// An instant, if it is there.
-    pub fn instant(&self, column: usize) -> Result<Option<Timestamp>, Malformed> {
+    pub fn instant(&self, column: usize) -> Result<Option<Timestamp>> {
         let seconds: Option<i64> = self.number(column)?;
         let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| self.malformed(column));
         seconds.map(instant).transpose()
     }
 
     /// An instant that has to be there.
-    pub fn since(&self, column: usize) -> Result<Timestamp, Malformed> {
+    pub fn since(&self, column: usize) -> Result<Timestamp> {
         self.instant(column)?.ok_or_else(|| self.malformed(column))
     }
 }

@@ -15,14 +15,12 @@ use futures::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
-use statement::explain;
 use thread::SqliteThread;
 
-use super::error::{Result, StoreError, known_schema};
+use super::error::{Problem, Result, known_schema};
 use super::row::Row;
 use super::session::{Mode, Session, Work};
 use crate::files::{FileError, Folder, with_ending};
-use crate::texts::printable;
 
 /// Every schema change, in order; `user_version` counts those that a file has seen.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_invites.sql")];
@@ -71,33 +69,32 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file. With `make`, makes it where there is none.
     pub fn open(path: &Path, make: bool) -> Result<Self> {
-        as_its_owner(path, make, |path, file| {
-            let mut connection = connect(path, file)?;
-            migrate(&mut connection, file)?;
-            connection.pragma_update(None, "cache_size", -WRITER_CACHE).map_err(|error| explain(file, &error))?;
-            let reading = connect(path, file)?;
-            reading.pragma_update(None, "query_only", true).map_err(|error| explain(file, &error))?;
+        as_its_owner(path, make, |path| {
+            let mut connection = connect(path)?;
+            migrate(&mut connection)?;
+            connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
+            let reading = connect(path)?;
+            reading.pragma_update(None, "query_only", true)?;
             Ok(Sqlite {
-                writer: SqliteThread::writer(connection, connect(path, file)?, file)?,
-                reader: SqliteThread::reader(reading, file)?,
+                writer: SqliteThread::writer(connection, connect(path)?)?,
+                reader: SqliteThread::reader(reading)?,
             })
         })
     }
 
     /// Opens a file that nobody has open, to read it.
     pub fn open_closed(path: &Path) -> Result<Self> {
-        as_its_owner(path, false, |path, file| {
+        as_its_owner(path, false, |path| {
             for ending in SIDE_FILES {
                 if Path::new(&with_ending(path.as_os_str(), ending)).symlink_metadata().is_ok() {
-                    return Err(StoreError::Unopenable(file.to_owned(), format!("its {ending} is left beside it")));
+                    return Err(Problem::Unopenable(format!("its {ending} is left beside it")));
                 }
             }
             let path = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | FLAGS;
-            let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags);
-            let connection = connection.map_err(|error| explain(file, &error))?;
-            schema_of(&connection, file)?;
-            let reader = SqliteThread::reader(connection, file)?;
+            let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)?;
+            schema_of(&connection)?;
+            let reader = SqliteThread::reader(connection)?;
             Ok(Sqlite { writer: reader.clone(), reader })
         })
     }
@@ -132,7 +129,7 @@ async fn empty_log(session: &mut Session<'_>) -> Result<()> {
     let is_busy = |row: &Row| Ok(row.count::<u8>(0)? != 0);
     while session.query("PRAGMA wal_checkpoint(TRUNCATE)", &[], is_busy).await? != [false] {
         if since.elapsed() > BUSY_TIMEOUT {
-            return Err(StoreError::Locked(session.name.to_owned()));
+            return Err(Problem::Locked);
         }
         // SQLite does not wait for another connection that checkpoints.
         std::thread::sleep(BUSY_PAUSE);
@@ -140,19 +137,13 @@ async fn empty_log(session: &mut Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Opens the file at a path as the owner of its folder. `open` gets the path without links, and the
-/// name for people.
-fn as_its_owner<T: Send>(path: &Path, make: bool, open: impl FnOnce(&Path, &str) -> Result<T> + Send) -> Result<T> {
-    let file = printable(path.display());
-    let opened = Folder::of(path).and_then(|(folder, name)| {
-        folder.as_owner(|folder| {
-            Ok(match prepare(folder, name, make)? {
-                Some(path) => open(&path, &file),
-                None => Err(StoreError::Missing(file.clone())),
-            })
-        })?
-    });
-    opened.map_err(|error| unusable(&file, error))?
+/// Opens the file at a path as the owner of its folder. `open` gets the path without links.
+fn as_its_owner<T: Send>(path: &Path, make: bool, open: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
+    let (folder, name) = Folder::of(path)?;
+    folder.as_owner(|folder| match prepare(folder, name, make)? {
+        Some(path) => open(&path),
+        None => Err(Problem::Missing),
+    })?
 }
 
 /// Checks whether SQLite may open the file and those beside it, and creates the file if `make` says
@@ -180,60 +171,54 @@ fn prepare(folder: &Folder, name: &OsStr, make: bool) -> Result<Option<PathBuf>,
     Ok(Some(without_links.map_err(|error| FileError::System(folder.path().to_owned(), error))?.join(name)))
 }
 
-/// Why the file of a store cannot be used.
-fn unusable(file: &str, error: FileError) -> StoreError {
-    let file = file.to_owned();
-    match error {
-        FileError::System(_, error) => match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(file),
-            ErrorKind::StorageFull => StoreError::Full(file),
-            _ => StoreError::Unopenable(file, error.to_string()),
-        },
-        error => StoreError::Unopenable(file, error.to_string()),
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::System(_, error) => match error.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly,
+                ErrorKind::StorageFull => Problem::Full,
+                _ => Problem::Unopenable(error.to_string()),
+            },
+            error => Problem::Unopenable(error.to_string()),
+        }
     }
 }
 
-fn connect(path: &Path, file: &str) -> Result<Connection> {
-    let explained = |error: rusqlite::Error| explain(file, &error);
+fn connect(path: &Path) -> Result<Connection> {
     // Without SQLITE_OPEN_URI: the name of a file may look like a URI.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS;
-    let connection = Connection::open_with_flags(path, flags).map_err(explained)?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(explained)?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     // Before WAL mode is set, which changes the file: it has to be ours.
-    schema_of(&connection, file)?;
-    connection.execute_batch(PREPARE_CONNECTION).map_err(explained)?;
+    schema_of(&connection)?;
+    connection.execute_batch(PREPARE_CONNECTION)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
 /// How many migrations a file has seen: a store that this version knows, or an empty file.
-fn schema_of(connection: &Connection, file: &str) -> Result<usize> {
-    let explained = |error: rusqlite::Error| explain(file, &error);
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(explained);
+fn schema_of(connection: &Connection) -> Result<usize> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = pragma("user_version")?;
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explained)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
-        return Err(StoreError::Foreign(file.to_owned()));
+        return Err(Problem::Foreign);
     }
-    if (found, tables) == (0, 0) { Ok(0) } else { known_schema(file, found, MIGRATIONS.len()) }
+    if (found, tables) == (0, 0) { Ok(0) } else { known_schema(found, MIGRATIONS.len()) }
 }
 
 /// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to do.
-fn migrate(connection: &mut Connection, file: &str) -> Result<()> {
-    let explained = |error: rusqlite::Error| explain(file, &error);
-    if schema_of(connection, file)? == MIGRATIONS.len() {
+fn migrate(connection: &mut Connection) -> Result<()> {
+    if schema_of(connection)? == MIGRATIONS.len() {
         return Ok(());
     }
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(explained)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     // Another process may have done it meanwhile.
-    for migration in MIGRATIONS.iter().skip(schema_of(&transaction, file)?) {
-        transaction.execute_batch(migration).map_err(explained)?;
+    for migration in MIGRATIONS.iter().skip(schema_of(&transaction)?) {
+        transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(explained)?;
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64).map_err(explained)?;
-    transaction.commit().map_err(explained)
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    Ok(transaction.commit()?)
 }
 
 #[cfg(test)]
@@ -245,7 +230,6 @@ mod tests {
 
     use super::super::statements::{self, Filter};
     use super::*;
-    use crate::store::session::Engine;
 
     /// How many steps of SQLite's virtual machine a statement may take: a tenth of what a look at
     /// every invite takes.
@@ -263,7 +247,7 @@ mod tests {
         assert_eq!(filled, Ok(20_000));
         let limit = async || {
             let limited: Work<()> = Arc::new(|session| {
-                let Engine::Sqlite(connection) = &mut session.engine else { unreachable!() };
+                let Session::Sqlite(connection) = session else { unreachable!() };
                 let mut steps = 0;
                 let too_many = move || {
                     steps += 1000;

@@ -13,7 +13,7 @@ mod taken;
 mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
-pub use insert::{Insertion, Quota, insert};
+pub use insert::{Quota, insert};
 pub use invite::{Filter, find, find_by_id, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{
     Claim, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for, reserved_until,

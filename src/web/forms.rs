@@ -176,13 +176,13 @@ mod tests {
     use crate::chat_server::Unreachable;
     use crate::invite::InviteType;
     use crate::invite::tests::invite;
-    use crate::store::StoreError;
+    use crate::store::{Problem, StoreError};
 
     #[test]
     fn each_part_that_fails_has_its_own_words() {
         let why = || "why".to_owned();
         let failures = [
-            Error::Store(StoreError::Locked(why())),
+            Error::Store(StoreError { store: why(), problem: Problem::Locked }),
             Error::Unreachable(Unreachable(why())),
             Error::Unable(why()),
             Refusal::InProgress.into(),

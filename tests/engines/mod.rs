@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token, Use};
-use easy_invite::store::{Claim, Insertion, Quota, Store, StoreUrl};
+use easy_invite::store::{Claim, Quota, Store, StoreUrl};
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use rusqlite::types::Value;
@@ -247,7 +247,7 @@ impl Scratch {
     pub async fn with(&self, change: impl FnOnce(&mut Invite)) -> Invite {
         let mut invite = invite();
         change(&mut invite);
-        assert_eq!(self.store.insert(invite.clone(), Quota::default(), at(1000)).await, Ok(Insertion::Kept));
+        assert_eq!(self.store.insert(invite.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
         invite
     }
 

@@ -4,10 +4,10 @@ use std::error::Error as _;
 use std::io;
 
 use bytes::BytesMut;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::store::error::{StoreError, with_cause};
+use crate::store::error::{Problem, with_cause};
 use crate::store::row::{Row, Value};
 
 /// Values as the library takes them.
@@ -50,44 +50,52 @@ fn of_tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// PostgreSQL's error in words that say what to do. `Unreachable`: the work can be tried again.
-pub fn explain(name: &str, error: &tokio_postgres::Error) -> StoreError {
-    let name = name.to_owned();
-    let Some(of_server) = error.as_db_error() else {
-        let connection = error.is_closed() || error.source().is_none_or(|cause| cause.is::<std::io::Error>());
-        let text = with_cause(error);
-        return match connection {
-            // Not the network: the server's certificate is refused.
-            true if matches!(of_tls(error), Some(rustls::Error::InvalidCertificate(_))) => {
-                StoreError::Unopenable(name, text)
-            }
-            true => StoreError::Unreachable(name, text),
-            false if text.contains("server does not support TLS") => {
-                StoreError::Unopenable(name, format!("{text} (sslmode=prefer or disable does without)"))
-            }
-            false => StoreError::Other(name, text),
-        };
-    };
-    // Without the details, which may quote a row.
-    let text = of_server.message().to_owned();
-    let code = of_server.code();
-    match code {
-        &SqlState::LOCK_NOT_AVAILABLE => StoreError::Locked(name),
-        &SqlState::READ_ONLY_SQL_TRANSACTION => {
-            StoreError::Unopenable(name, format!("{text}: is this a standby? Let store.url name the primary"))
+/// In words that say what to do. `Unreachable`: the work can be tried again.
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(of_server) => explain(of_server),
+            None => explain_own(&error),
         }
-        &SqlState::DISK_FULL => StoreError::Full(name),
-        &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => StoreError::Corrupt(name, text),
-        &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => StoreError::Unreachable(name, text),
+    }
+}
+
+/// An error that the library found itself.
+fn explain_own(error: &tokio_postgres::Error) -> Problem {
+    let text = with_cause(error);
+    if !error.is_closed() && error.source().is_some_and(|cause| !cause.is::<io::Error>()) {
+        return match text.contains("server does not support TLS") {
+            true => Problem::Unopenable(format!("{text} (sslmode=prefer or disable does without)")),
+            false => Problem::Other(text),
+        };
+    }
+    match of_tls(error) {
+        // Not the network: the server's certificate is refused.
+        Some(rustls::Error::InvalidCertificate(_)) => Problem::Unopenable(text),
+        _ => Problem::Unreachable(text),
+    }
+}
+
+/// An error of the server.
+fn explain(error: &DbError) -> Problem {
+    // Without the details, which may quote a row.
+    let text = error.message().to_owned();
+    match error.code() {
+        &SqlState::LOCK_NOT_AVAILABLE => Problem::Locked,
+        &SqlState::READ_ONLY_SQL_TRANSACTION => {
+            Problem::Unopenable(format!("{text}: is this a standby? Let store.url name the primary"))
+        }
+        &SqlState::DISK_FULL => Problem::Full,
+        &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => Problem::Corrupt(text),
+        &SqlState::T_R_SERIALIZATION_FAILURE
+        | &SqlState::T_R_DEADLOCK_DETECTED
+        | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Problem::Unreachable(text),
         // Class 08: the connection. 57P: the server stops, starts or has crashed. 53: it is
         // overloaded.
-        code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => {
-            StoreError::Unreachable(name, text)
-        }
-        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreError::Unreachable(name, text),
+        code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => Problem::Unreachable(text),
         code if ["28", "3D", "3F", "42501"].iter().any(|class| code.code().starts_with(class)) => {
-            StoreError::Unopenable(name, text)
+            Problem::Unopenable(text)
         }
-        _ => StoreError::Other(name, text),
+        _ => Problem::Other(text),
     }
 }

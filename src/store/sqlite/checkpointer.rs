@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::statement::{explain, query};
+use super::statement::query;
+use crate::store::error::Problem;
 
 /// How long to wait after a commit. A page that changes again and again is then copied once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,10 +28,10 @@ impl Checkpointer {
     ///
     /// # Errors
     /// If the system has no more threads.
-    pub fn start(connection: Connection, file: String) -> std::io::Result<Self> {
+    pub fn start(connection: Connection) -> std::io::Result<Self> {
         let (sender, news) = sync_channel(1);
         let thread = thread::Builder::new().name("store-checkpointer".to_owned());
-        let thread = thread.spawn(move || checkpoint_until_closed(&connection, &news, &file))?;
+        let thread = thread.spawn(move || checkpoint_until_closed(&connection, &news))?;
         Ok(Checkpointer { news: Some(sender), thread: Some(thread) })
     }
 
@@ -48,7 +49,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn checkpoint_until_closed(connection: &Connection, news: &Receiver<()>, file: &str) {
+fn checkpoint_until_closed(connection: &Connection, news: &Receiver<()>) {
     let mut has_failed = false;
     while news.recv().is_ok() {
         let begin = Instant::now() + PAUSE;
@@ -61,11 +62,11 @@ fn checkpoint_until_closed(connection: &Connection, news: &Receiver<()>, file: &
             }
         }
         // If another process checkpoints, or still reads old pages, the next round copies them.
-        let copied = query(connection, "PRAGMA wal_checkpoint(PASSIVE)", &[]);
-        if let Err(error) = &copied
+        let copied = query(connection, "PRAGMA wal_checkpoint(PASSIVE)", &[]).map_err(Problem::from);
+        if let Err(problem) = &copied
             && !has_failed
         {
-            tracing::warn!(error = %explain(file, error), "the store's log cannot be copied into its file, and grows");
+            tracing::warn!("the store's log cannot be copied into its file, and grows: the store {problem}");
         }
         has_failed = copied.is_err();
     }

@@ -3,7 +3,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, params_from_iter};
 
-use crate::store::error::StoreError;
+use crate::store::error::Problem;
 use crate::store::row::{Row, Value};
 use crate::texts::printable;
 
@@ -42,20 +42,21 @@ fn value_of(value: rusqlite::types::Value) -> Value {
     }
 }
 
-/// SQLite's error in words that say what to do.
-pub fn explain(file: &str, error: &rusqlite::Error) -> StoreError {
-    let file = file.to_owned();
-    let text = printable(error); // it may repeat the path
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked(file),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(file),
-        Some(ErrorCode::DiskFull) => StoreError::Full(file),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(file, text),
-        Some(ErrorCode::CannotOpen) => StoreError::Unopenable(file, text),
-        // Linux makes a damaged file system read-only while programs use it.
-        Some(ErrorCode::SystemIoFailure) => {
-            StoreError::Other(file, format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
+/// In words that say what to do.
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = printable(&error); // it may repeat the path
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Problem::Locked,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Problem::ReadOnly,
+            Some(ErrorCode::DiskFull) => Problem::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Problem::Corrupt(text),
+            Some(ErrorCode::CannotOpen) => Problem::Unopenable(text),
+            // Linux makes a damaged file system read-only while programs use it.
+            Some(ErrorCode::SystemIoFailure) => {
+                Problem::Other(format!("{text}: is the disk damaged, or read-only by now? See dmesg"))
+            }
+            _ => Problem::Other(text),
         }
-        _ => StoreError::Other(file, text),
     }
 }

@@ -6,6 +6,7 @@
 //! runs once more in its own. Savepoints would cost all others a copy of every page that they
 //! change.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,10 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::checkpointer::Checkpointer;
-use super::statement::{execute, explain};
+use super::statement::execute;
 use crate::store::deadline::begin_by;
-use crate::store::error::{Result, StoreError};
-use crate::store::session::{Engine, Session, Work};
+use crate::store::error::{Problem, Result};
+use crate::store::session::{Session, Work};
 
 /// How many jobs may wait before callers have to wait to add one.
 const WAITING_JOBS: usize = 1024;
@@ -31,7 +32,7 @@ const GROUP: usize = 512;
 trait Job: Send {
     /// Does the work, possibly for the second time. Returns whether it failed, so that its changes
     /// must not be kept.
-    fn run(&mut self, connection: &mut Connection, file: &str) -> bool;
+    fn run(&mut self, connection: &mut Connection) -> bool;
 
     /// Tells the caller the result, once the transaction is committed (`Ok`) or lost (`Err`).
     fn report(self: Box<Self>, committed: Result<()>);
@@ -49,11 +50,10 @@ struct Task<T> {
 }
 
 impl<T: Send> Job for Task<T> {
-    fn run(&mut self, connection: &mut Connection, file: &str) -> bool {
+    fn run(&mut self, connection: &mut Connection) -> bool {
         if self.result.is_some() || !self.taken.swap(true, Ordering::Relaxed) {
             // Blocks the thread while the work waits: the thread has nothing else to do.
-            let mut session = Session { name: file, engine: Engine::Sqlite(connection) };
-            self.result = Some(block_on((self.work)(&mut session)));
+            self.result = Some(block_on((self.work)(&mut Session::Sqlite(connection))));
         }
         matches!(self.result, Some(Err(_)))
     }
@@ -71,7 +71,6 @@ impl<T: Send> Job for Task<T> {
 #[derive(Clone)]
 pub struct SqliteThread {
     jobs: mpsc::Sender<Box<dyn Job>>,
-    file: String,
     // Dropped after `jobs`, because it is declared below: nobody can send jobs any more.
     _ended: Arc<Ended>,
 }
@@ -87,30 +86,21 @@ impl Drop for Ended {
 
 impl SqliteThread {
     /// Starts a thread that reads.
-    pub fn reader(connection: Connection, file: &str) -> Result<Self> {
-        Self::start("store-reader", file, move |jobs, file| read_until_closed(connection, jobs, file))
+    pub fn reader(connection: Connection) -> Result<Self> {
+        Self::start("store-reader", move |jobs| read_until_closed(connection, jobs))
     }
 
     /// Starts a thread that writes: its jobs share transactions. `beside` is another connection to
     /// the file.
-    pub fn writer(connection: Connection, beside: Connection, file: &str) -> Result<Self> {
-        let checkpointer = Checkpointer::start(beside, file.to_owned());
-        let checkpointer = checkpointer.map_err(|error| StoreError::Unopenable(file.to_owned(), error.to_string()))?;
-        Self::start("store-writer", file, move |jobs, file| write_until_closed(connection, &checkpointer, jobs, file))
+    pub fn writer(connection: Connection, beside: Connection) -> Result<Self> {
+        let checkpointer = Checkpointer::start(beside).map_err(no_thread)?;
+        Self::start("store-writer", move |jobs| write_until_closed(connection, &checkpointer, jobs))
     }
 
-    fn start(
-        name: &str,
-        file: &str,
-        until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>, &str) + Send + 'static,
-    ) -> Result<Self> {
-        let (sender, receiver) = mpsc::channel(WAITING_JOBS);
-        let (file, thread_file) = (file.to_owned(), file.to_owned());
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || until_closed(receiver, &thread_file))
-            .map_err(|error| StoreError::Unopenable(file.clone(), error.to_string()))?;
-        Ok(SqliteThread { jobs: sender, file, _ended: Arc::new(Ended(Some(thread))) })
+    fn start(name: &str, until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>) + Send + 'static) -> Result<Self> {
+        let (jobs, receiver) = mpsc::channel(WAITING_JOBS);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || until_closed(receiver));
+        Ok(SqliteThread { jobs, _ended: Arc::new(Ended(Some(thread.map_err(no_thread)?))) })
     }
 
     /// Runs `work` on the thread, and returns its result once that is durable.
@@ -118,7 +108,7 @@ impl SqliteThread {
         let (caller, mut answer) = oneshot::channel();
         let taken = Arc::new(AtomicBool::new(false));
         let job = Task { work, taken: taken.clone(), result: None, caller };
-        let stopped = || StoreError::Other(self.file.clone(), "its thread has stopped".to_owned());
+        let stopped = || Problem::Other("its thread has stopped".to_owned());
         let done = async {
             self.jobs.send(Box::new(job)).await.map_err(|_| stopped())?;
             (&mut answer).await.map_err(|_| stopped())?
@@ -129,46 +119,41 @@ impl SqliteThread {
             done = done => return done,
             () = sleep_until(begin_by) => (),
         }
-        if taken.swap(true, Ordering::Relaxed) {
-            answer.await.map_err(|_| stopped())?
-        } else {
-            Err(StoreError::Late(self.file.clone()))
-        }
+        if taken.swap(true, Ordering::Relaxed) { answer.await.map_err(|_| stopped())? } else { Err(Problem::Late) }
     }
 }
 
-fn write_until_closed(
-    mut connection: Connection,
-    checkpointer: &Checkpointer,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    file: &str,
-) {
+fn no_thread(error: io::Error) -> Problem {
+    Problem::Unopenable(error.to_string())
+}
+
+fn write_until_closed(mut connection: Connection, checkpointer: &Checkpointer, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
-        let committed = commit(&mut connection, file, &mut group, &mut |group| group.extend(jobs.try_recv()));
+        let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
         if committed == Ok(Committed::Nothing) && group.len() > 1 {
             let mut rest = group.into_iter();
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
-                let committed = commit(&mut connection, file, &mut alone, &mut |_| ());
+                let committed = commit(&mut connection, &mut alone, &mut |_| ());
                 // The others could not be committed either. They do not each wait for a lock.
                 if committed.is_err() {
                     alone.extend(rest.by_ref());
                 }
-                report(alone, committed, file);
+                report(alone, committed);
             }
         } else {
-            report(group, committed, file);
+            report(group, committed);
         }
         checkpointer.look();
     }
 }
 
 /// Tells the callers of a group how it ended.
-fn report(group: Group, committed: rusqlite::Result<Committed>, file: &str) {
-    let committed = committed.map(drop).map_err(|error| explain(file, &error));
-    if let Err(error) = &committed {
-        tracing::error!(%error, "nothing was stored");
+fn report(group: Group, committed: rusqlite::Result<Committed>) {
+    let committed = committed.map(drop).map_err(Problem::from);
+    if let Err(problem) = &committed {
+        tracing::error!("nothing was stored: the store {problem}");
     }
     for job in group {
         job.report(committed.clone());
@@ -187,14 +172,13 @@ enum Committed {
 /// `more` may add some.
 fn commit(
     connection: &mut Connection,
-    file: &str,
     group: &mut Group,
     more: &mut dyn FnMut(&mut Group),
 ) -> rusqlite::Result<Committed> {
     execute(connection, "BEGIN IMMEDIATE", &[])?;
     let mut done = 0;
     while let Some(job) = group.get_mut(done) {
-        if job.run(connection, file) {
+        if job.run(connection) {
             // Some errors, such as a full disk, end the transaction.
             if !connection.is_autocommit() {
                 execute(connection, "ROLLBACK", &[])?;
@@ -213,9 +197,9 @@ fn commit(
     committed.map(|_| Committed::All)
 }
 
-fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, file: &str) {
+fn read_until_closed(mut connection: Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     while let Some(mut job) = jobs.blocking_recv() {
-        job.run(&mut connection, file);
+        job.run(&mut connection);
         job.report(Ok(()));
     }
 }

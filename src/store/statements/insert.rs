@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::invite::reserving_invite;
 use super::invite_use::reserved_for;
 use crate::invite::{Invite, InviteType};
+use crate::refusal::Refusal;
 use crate::store::error::Result;
 use crate::store::row::Value;
 use crate::store::session::Session;
@@ -19,31 +20,15 @@ pub struct Quota {
     pub pending: Option<u32>,
 }
 
-/// The outcome of storing a new invite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Insertion {
-    /// It is stored.
-    Kept,
-    /// Another pending invite reserves its username.
-    UsernameReserved,
-    /// An account of that name is being registered, or was since `now`.
-    UsernameInProgress,
-    /// The inviter has made as many within 24 hours as the quota allows.
-    TooManyToday {
-        /// When the oldest of these is a day old.
-        again_at: Timestamp,
-    },
-    /// As many invites of the inviter are pending as the quota allows.
-    TooManyPending {
-        /// When the first of these expires, if one does.
-        again_at: Option<Timestamp>,
-    },
-}
-
 /// The time over which a quota counts.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now: Timestamp) -> Result<Insertion> {
+pub async fn insert(
+    session: &mut Session<'_>,
+    invite: Invite,
+    quota: Quota,
+    now: Timestamp,
+) -> Result<Result<(), Refusal>> {
     let reserved = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset);
     let reserved = reserved.map(|username| BareJid::from_parts(Some(username), &invite.host));
     if let Some(account) = &reserved {
@@ -56,17 +41,17 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
     if let Some(account) = &reserved
         && reserving_invite(session, account, None, now).await?
     {
-        return Ok(Insertion::UsernameReserved);
+        return Ok(Err(Refusal::UsernameReserved));
     }
     if let Some(account) = &reserved
         && being_registered(session, account, now).await?
     {
-        return Ok(Insertion::UsernameInProgress);
+        return Ok(Err(Refusal::InProgress));
     }
     if let Some(inviter) = limited
-        && let Some(refused) = over_quota(session, inviter, quota, now).await?
+        && let Some(refusal) = over_quota(session, inviter, quota, now).await?
     {
-        return Ok(refused);
+        return Ok(Err(refusal));
     }
     let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
          max_uses, created_at, expires_at) \
@@ -87,7 +72,7 @@ pub async fn insert(session: &mut Session<'_>, invite: Invite, quota: Quota, now
         invite.expires_at.into(),
     ];
     session.execute(sql, &values).await?;
-    Ok(Insertion::Kept)
+    Ok(Ok(()))
 }
 
 /// Why an inviter may not have one more invite, if so.
@@ -96,7 +81,7 @@ async fn over_quota(
     inviter: &BareJid,
     quota: Quota,
     now: Timestamp,
-) -> Result<Option<Insertion>> {
+) -> Result<Option<Refusal>> {
     if let Some(per_day) = quota.per_day {
         let since = now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
         // The newest of the day, as many as the quota allows. When the last of these is a day old,
@@ -107,7 +92,7 @@ async fn over_quota(
             session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()], |row| row.since(0)).await?;
         if made.len() >= per_day as usize {
             let again_at = made.last().map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
-            return Ok(Some(Insertion::TooManyToday { again_at }));
+            return Ok(Some(Refusal::TooManyToday { most: per_day, again_at }));
         }
     }
     if let Some(pending) = quota.pending {
@@ -123,7 +108,7 @@ async fn over_quota(
             .query(&sql, &[inviter.as_str().into(), now.into()], |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))
             .await?;
         if let Some((_, again_at)) = counted.into_iter().find(|(count, _)| *count >= u64::from(pending)) {
-            return Ok(Some(Insertion::TooManyPending { again_at }));
+            return Ok(Some(Refusal::TooManyPending { most: pending, again_at }));
         }
     }
     Ok(None)

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::invite::{Invite, InviteId, InviteType, Issuer, State, TokenHash};
 use crate::store::error::Result;
-use crate::store::row::{Malformed, Row, Value};
+use crate::store::row::{Row, Value};
 use crate::store::session::Session;
 
 /// Which invites to list.
@@ -26,7 +26,7 @@ pub const PENDING: &str =
 pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
      max_uses, uses, created_at, expires_at, revoked_at";
 
-pub fn invite_of(row: &Row) -> std::result::Result<Invite, Malformed> {
+pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
         id: row.required(0, InviteId::parse)?,
         token_hash: TokenHash(row.bytes(1)?),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::account::end_older;
 use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, jid_of, reserving_invite};
 use crate::invite::{Invite, InviteId, Purpose, Use};
+use crate::refusal::Refusal;
 use crate::store::error::Result;
 use crate::store::row::{Row, Value};
 use crate::store::session::Session;
@@ -15,12 +16,9 @@ use crate::store::session::Session;
 pub enum Claim {
     /// It is reserved.
     Reserved,
-    /// The invite is revoked, or no longer there.
-    Gone,
-    /// Every use is redeemed.
-    UsedUp,
-    /// Another pending invite reserves the username.
-    UsernameReserved,
+    /// It cannot be: the invite is revoked or no longer there, every use is redeemed, or another
+    /// pending invite reserves the username.
+    Refused(Refusal),
     /// No use is free while these reservations are open. They may be settled.
     Contended(Vec<(Use, Invite)>),
 }
@@ -39,7 +37,7 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
     if wanted.purpose == Purpose::Register
         && reserving_invite(session, &wanted.account, Some(&wanted.invite), wanted.reserved_at).await?
     {
-        return Ok(Claim::UsernameReserved);
+        return Ok(Claim::Refused(Refusal::UsernameReserved));
     }
     if !standing.is_empty() {
         return Ok(Claim::Contended(standing));
@@ -62,10 +60,10 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
     }
     match find_by_id(session, wanted.invite.clone()).await? {
         Some(invite) if invite.revoked_at.is_none() => (),
-        _ => return Ok(Claim::Gone),
+        _ => return Ok(Claim::Refused(Refusal::Revoked)),
     }
     let standing = reservations(session, "redeemed_at IS NULL AND invite = $1", &[invite.into()], CONTENDED).await?;
-    Ok(if standing.is_empty() { Claim::UsedUp } else { Claim::Contended(standing) })
+    Ok(if standing.is_empty() { Claim::Refused(Refusal::UsedUp) } else { Claim::Contended(standing) })
 }
 
 pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJid) -> Result<bool> {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::store::error::{Result, StoreError};
+use crate::store::error::{Problem, Result};
 use crate::store::row::Row;
-use crate::store::session::{Engine, Session};
+use crate::store::session::Session;
 
 /// How much a store holds: as JSON for scripts, as text for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,7 +33,7 @@ pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
 }
 
 pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
-    if let Engine::Sqlite(_) = session.engine {
+    if let Session::Sqlite(_) = session {
         return Ok(Vec::new()); // every connection sets its own
     }
     let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
@@ -43,11 +43,10 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
 
 /// Whether the file is intact, and the counters of every invite agree with its uses.
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
-    let corrupt = |session: &Session<'_>, problem| Err(StoreError::Corrupt(session.name.to_owned(), problem));
-    if let Engine::Sqlite(_) = session.engine {
+    if let Session::Sqlite(_) = session {
         let verdicts = session.query("PRAGMA integrity_check(1)", &[], |row| row.text(0)).await?;
         if let Some(problem) = verdicts.into_iter().find(|verdict| verdict != "ok") {
-            return corrupt(session, problem);
+            return Err(Problem::Corrupt(problem));
         }
     }
     // Counts only the uses of invites that have any, by an index: of ten million invites, few have.
@@ -57,7 +56,7 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
          UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite \
          WHERE invite.id = invite_use.invite AND taken = 0 LIMIT 1";
     match session.query(sql, &[], |row| row.text(0)).await?.pop() {
-        Some(id) => corrupt(session, format!("the uses of invite {id} are not as many as were counted")),
+        Some(id) => Err(Problem::Corrupt(format!("the uses of invite {id} are not as many as were counted"))),
         None => Ok(()),
     }
 }
