@@ -631,7 +631,7 @@ async fn drive(port: u16, at_once: usize, count: usize, node: &str) -> anyhow::R
         let mut answer = Some(stream.iq().await?);
         while let Some(iq) = answer {
             if matches!(iq.attribute("type"), "get" | "set") {
-                stream.write(&refusal(&iq)).await?;
+                stream.write(&if iq.text.contains("<account ") { a_users(&iq) } else { refusal(&iq) }).await?;
             } else {
                 iq.result()?;
                 done += 1;
@@ -650,6 +650,13 @@ async fn drive(port: u16, at_once: usize, count: usize, node: &str) -> anyhow::R
         Ok(iq) => bail!("an answer to nothing: {}", iq.text),
         Err(_) => Ok(()),
     }
+}
+
+/// The hook's answer about an account: there is one, of a user.
+fn a_users(question: &Iq) -> String {
+    let [id, from, to] = ["id", "from", "to"].map(|name| question.attribute(name));
+    let account = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='false'/>";
+    format!("<iq type='result' id='{id}' from='{to}' to='{from}'>{account}</iq>")
 }
 
 /// The answer of a server without the hook.

@@ -84,6 +84,15 @@ impl Account {
             false => Ok(self.exists),
         }
     }
+
+    /// Whether it is above another account. Where the chat server knows no ranks, admins are above
+    /// the others.
+    pub fn is_above(&self, other: &Account) -> bool {
+        match (self.rank, other.rank) {
+            (Some(own), Some(others)) => own > others,
+            _ => self.admin && !other.admin,
+        }
+    }
 }
 
 /// How a reserved use ended, as the hook knows it.

@@ -10,14 +10,17 @@
 //! - `reserve`: a use is reserved, for a registration, a password reset or a contact
 //! - `settle`: a reservation ends; what became of those that were left open (`retries`: when to ask
 //!   again)
+//! - `accounts`: what is known of the accounts behind an invite (`looks`: or was a moment ago)
 //! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed
 
 mod absences;
+mod accounts;
 mod browser;
 mod create;
 mod deletion;
+mod looks;
 mod lookup;
 mod manage;
 mod reserve;

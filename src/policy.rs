@@ -4,6 +4,7 @@
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::chat_server::Account;
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
@@ -81,6 +82,11 @@ impl HostPolicy {
     pub fn may_have_name(&self, account: &BareJid, admin: bool, invite: Option<&Invite>) -> bool {
         let for_this_name = |it: &Invite| it.issuer == Issuer::Operator && it.username.as_deref() == account.node();
         !(admin || self.admins.contains(account)) || invite.is_some_and(for_this_name)
+    }
+
+    /// Whether an account, of which this is known, is an admin of the host.
+    pub fn is_admin(&self, account: &BareJid, known: &Account) -> bool {
+        known.admin || self.admins.contains(account)
     }
 
     /// Looks whether an account is old enough to invite. An account of unknown age is.
@@ -238,6 +244,48 @@ pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) 
     }
 }
 
+/// An invite as it is judged now, with the rights that its inviter still has. Once an admin is no
+/// admin any more, their invites are those of a user, and do only what a user's can do. An
+/// operator's invite needs nobody's right.
+///
+/// # Errors
+/// `InviterStopped` if it does nothing at present.
+pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) -> Result<Invite, Refusal> {
+    let admin = invite.inviter.as_ref().is_some_and(|jid| policy.is_admin(jid, inviter));
+    let demoted = invite.issuer == Issuer::Admin && !admin;
+    if inviter.disabled || demoted && !could_be_a_users(&invite, policy) {
+        return Err(Refusal::InviterStopped);
+    }
+    Ok(if demoted { Invite { issuer: Issuer::User, ..invite } } else { invite })
+}
+
+/// Whether a user could have made this invite.
+fn could_be_a_users(invite: &Invite, policy: &HostPolicy) -> bool {
+    let end = policy.expire_after.end(invite.created_at);
+    policy.new_invite(false).is_ok()
+        && invite.invite_type.connects()
+        && invite.max_uses == Some(1)
+        && invite.username.is_none()
+        && invite.roles.is_empty()
+        && invite.groups.is_empty()
+        && end.is_none_or(|end| invite.expires_at.is_some_and(|expires_at| expires_at <= end))
+}
+
+/// Looks whether the password of an account, of which this is known, may be reset. `asker` is who
+/// makes the link, or made it; `None` stands for the operator.
+///
+/// # Errors
+/// `AccountDisabled` if nobody can log in to it, `AccountAbove` if the asker is below it.
+pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) -> Result<(), Refusal> {
+    if known.disabled {
+        return Err(Refusal::AccountDisabled(account.to_string()));
+    }
+    match asker.is_some_and(|asker| known.is_above(asker)) {
+        true => Err(Refusal::AccountAbove(account.to_string())),
+        false => Ok(()),
+    }
+}
+
 /// What an invite does at an instant for a person who opens its page.
 ///
 /// # Errors
@@ -368,6 +416,88 @@ mod tests {
         assert_eq!(policy.new_invite(true), Ok(InviteType::AccountAndContact));
         policy.allow_contact_invites = false;
         assert_eq!(policy.new_invite(false), Err(Refusal::NotAllowed));
+    }
+
+    /// An account that is there, of this rank.
+    fn ranked(rank: i64) -> Account {
+        Account { exists: true, rank: Some(rank), ..Account::default() }
+    }
+
+    fn of_alice(issuer: Issuer, change: impl FnOnce(&mut Invite)) -> Invite {
+        let end = HostPolicy::default().expire_after.end(at(1000));
+        let inviter = Some(jid("alice@example.org"));
+        let mut invite = Invite { issuer, inviter, expires_at: end, ..invite(InviteType::AccountAndContact) };
+        change(&mut invite);
+        invite
+    }
+
+    #[test]
+    fn an_invite_waits_while_its_inviter_is_disabled() {
+        let disabled = Account { disabled: true, admin: true, ..ranked(50) };
+        for issuer in [Issuer::User, Issuer::Admin, Issuer::Operator] {
+            let invite = of_alice(issuer, |_| ());
+            let judged = |inviter| with_rights_of(invite.clone(), &HostPolicy::default(), inviter);
+            assert_eq!(judged(&disabled), Err(Refusal::InviterStopped), "{issuer}");
+            assert_eq!(judged(&Account { disabled: false, ..disabled.clone() }), Ok(invite.clone()), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn an_admins_invite_is_a_users_once_its_inviter_is_no_admin_any_more() {
+        let (policy, user) = (HostPolicy::default(), ranked(25));
+        let ordinary = of_alice(Issuer::Admin, |_| ());
+        let as_a_users = Ok(Invite { issuer: Issuer::User, ..ordinary.clone() });
+        assert_eq!(with_rights_of(ordinary.clone(), &policy, &user), as_a_users);
+        let closed = HostPolicy { allow_contact_invites: false, ..HostPolicy::default() };
+        assert_eq!(with_rights_of(ordinary, &closed, &user), Err(Refusal::InviterStopped));
+        let still_admin = HostPolicy { admins: vec![jid("alice@example.org")], ..HostPolicy::default() };
+        let admin = Account { admin: true, ..ranked(50) };
+        let second = SignedDuration::from_secs(1);
+        let what_users_lack: [fn(&mut Invite, SignedDuration); 9] = [
+            |it, _| it.roles = vec!["prosody:admin".to_owned()],
+            |it, _| it.groups = vec!["family".to_owned()],
+            |it, _| it.username = Some(node("carol")),
+            |it, _| it.max_uses = Some(2),
+            |it, _| it.max_uses = None,
+            |it, _| it.expires_at = None,
+            |it, second| it.expires_at = it.expires_at.map(|end| end + second),
+            |it, _| it.invite_type = InviteType::Account,
+            |it, _| it.invite_type = InviteType::PasswordReset,
+        ];
+        for (number, change) in what_users_lack.into_iter().enumerate() {
+            let invite = of_alice(Issuer::Admin, |it| change(it, second));
+            let judged = |policy, inviter| with_rights_of(invite.clone(), policy, inviter);
+            assert_eq!(judged(&policy, &user), Err(Refusal::InviterStopped), "{number}");
+            assert_eq!(judged(&still_admin, &user), Ok(invite.clone()), "{number}");
+            assert_eq!(judged(&policy, &admin), Ok(invite.clone()), "{number}");
+            let of_operator = Invite { issuer: Issuer::Operator, ..invite.clone() };
+            assert_eq!(with_rights_of(of_operator.clone(), &policy, &user), Ok(of_operator), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_password_reset_is_for_nobody_above_and_nobody_disabled() {
+        let bob = jid("bob@example.org");
+        let (admin, plain) = (Account { admin: true, ..Account::default() }, Account::default());
+        for (known, asker, above) in [
+            (ranked(50), Some(ranked(25)), true),
+            (ranked(25), Some(ranked(25)), false),
+            (ranked(25), Some(ranked(50)), false),
+            (ranked(75), None, false),
+            (admin.clone(), Some(plain.clone()), true),
+            (admin.clone(), Some(admin.clone()), false),
+            (plain.clone(), Some(admin.clone()), false),
+            (Account { admin: true, ..ranked(50) }, Some(plain), true),
+        ] {
+            let expected = if above { Err(Refusal::AccountAbove(bob.to_string())) } else { Ok(()) };
+            assert_eq!(admit_reset(&bob, &known, asker.as_ref()), expected, "{known:?} {asker:?}");
+            let disabled = Account { disabled: true, ..known };
+            assert_eq!(
+                admit_reset(&bob, &disabled, asker.as_ref()),
+                Err(Refusal::AccountDisabled(bob.to_string())),
+                "{asker:?}"
+            );
+        }
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub enum Refusal {
     InvalidUsername(String),
     /// The user may not make this kind of invite.
     NotAllowed,
+    /// Whoever made the invite may make no such invite at present.
+    InviterStopped,
+    /// Nobody can log in to the account.
+    AccountDisabled(String),
+    /// The account is above the one who makes a password reset for it.
+    AccountAbove(String),
     /// The host is not served.
     UnknownHost(String),
     /// Too many unknown tokens were tried from this address.
@@ -182,6 +188,9 @@ impl Refusal {
             Refusal::AdminUsername(account) => fill(&own.admin_username, &[("account", account)]),
             Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
             Refusal::NotAllowed => own.not_allowed.clone(),
+            Refusal::InviterStopped => own.inviter_stopped.clone(),
+            Refusal::AccountDisabled(account) => fill(&own.account_disabled, &[("account", account)]),
+            Refusal::AccountAbove(account) => fill(&own.account_above, &[("account", account)]),
             Refusal::UnknownHost(host) => fill(&own.unknown_host, &[("host", host)]),
             Refusal::AddressRefused { again_at } => when(&own.address_refused, again_at),
             Refusal::TooManyUnknown { again_at } => when(&own.too_many_unknown, again_at),
@@ -290,6 +299,8 @@ mod tests {
             Refusal::NoSuchAccount(text()),
             Refusal::AdminUsername(text()),
             Refusal::InvalidUsername(text()),
+            Refusal::AccountDisabled(text()),
+            Refusal::AccountAbove(text()),
             Refusal::UnknownHost(text()),
             Refusal::AddressRefused { again_at },
             Refusal::TooManyUnknown { again_at },

@@ -73,7 +73,7 @@ impl Daemon {
 
     async fn make(&self, invite_type: InviteType, uses: u32) -> Issued {
         let inviter = invite_type.connects().then(|| BareJid::new("alice@example.org").unwrap());
-        let wish = Wish { inviter, max_uses: Some(uses), ..Wish::new(invite_type, host(), Issuer::Admin) };
+        let wish = Wish { inviter, max_uses: Some(uses), ..Wish::new(invite_type, host(), Issuer::Operator) };
         self.invites.create(wish).await.unwrap()
     }
 

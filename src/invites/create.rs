@@ -1,14 +1,19 @@
 //! An invite is made.
 
 use jid::BareJid;
+use jiff::SignedDuration;
 
 use super::service::{Error, Invites, Result};
-use crate::chat_server::Unreachable;
+use crate::chat_server::{Account, Unreachable};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
-use crate::policy::{HostPolicy, Wish};
+use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::Quota;
+
+/// How old a look at an inviter's account may be: users may make many invites within a second. When
+/// an invite is used, there is a new look.
+const A_MOMENT: SignedDuration = SignedDuration::from_millis(100);
 
 /// A new invite with its secret: the only time that the links can be shown.
 #[derive(Clone, Debug)]
@@ -35,14 +40,14 @@ impl Invites {
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
         let token = Token::generate()?;
         let invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
-        let unchecked = match self.look_up_accounts(&invite, policy).await {
-            Ok(()) => None,
-            Err(Error::Unreachable(reason)) if operator => Some(reason),
+        let (inviter, unchecked) = match self.look_up_accounts(&invite, policy).await {
+            Ok(inviter) => (inviter, None),
+            Err(Error::Unreachable(reason)) if operator => (None, Some(reason)),
             Err(error) => return Err(error),
         };
-        let quota = match &invite.inviter {
-            Some(inviter) if invite.issuer == Issuer::User => {
-                self.admit_inviter(inviter, policy).await?;
+        let quota = match (&invite.inviter, inviter) {
+            (Some(jid), Some(inviter)) if invite.issuer == Issuer::User => {
+                self.admit_age(jid, &inviter, policy).await?;
                 Quota { per_day: policy.invites_per_day, pending: policy.pending_invites }
             }
             _ => Quota::default(),
@@ -55,11 +60,15 @@ impl Invites {
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
-    async fn look_up_accounts(&self, invite: &Invite, policy: &HostPolicy) -> Result<()> {
-        let chat_server = &self.0.chat_server;
+    /// Returns what is known of the inviter, if there is one.
+    async fn look_up_accounts(&self, invite: &Invite, policy: &HostPolicy) -> Result<Option<Account>> {
+        let inviter = match &invite.inviter {
+            Some(jid) => Some(self.able_inviter(jid).await?),
+            None => None,
+        };
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
-            let known = chat_server.account(&account).await?;
+            let known = self.0.chat_server.account(&account).await?;
             if known.impossible {
                 return Err(Refusal::InvalidUsername(username.to_string()).into());
             }
@@ -67,7 +76,7 @@ impl Invites {
                 InviteType::PasswordReset if !known.certainly_exists(&account)? => {
                     return Err(Refusal::NoSuchAccount(account.to_string()).into());
                 }
-                InviteType::PasswordReset => (),
+                InviteType::PasswordReset => policy::admit_reset(&account, &known, inviter.as_ref())?,
                 _ if known.exists => return Err(Refusal::UsernameTaken.into()),
                 _ if !policy.may_have_name(&account, known.admin, Some(invite)) => {
                     return Err(Refusal::AdminUsername(account.to_string()).into());
@@ -75,25 +84,24 @@ impl Invites {
                 _ => (),
             }
         }
-        // Users and admins who make an invite for themselves are connected at this moment: they
-        // exist.
-        if let Some(inviter) = invite.inviter.as_ref().filter(|_| invite.issuer == Issuer::Operator)
-            && !chat_server.certainly_exists(inviter).await?
-        {
-            return Err(Refusal::NoSuchAccount(inviter.to_string()).into());
+        Ok(inviter)
+    }
+
+    async fn able_inviter(&self, jid: &BareJid) -> Result<Account> {
+        let known = self.look_at(jid, A_MOMENT).await?;
+        match (known.certainly_exists(jid)?, known.disabled) {
+            (false, _) => Err(Refusal::NoSuchAccount(jid.to_string()).into()),
+            (true, true) => Err(Refusal::AccountDisabled(jid.to_string()).into()),
+            (true, false) => Ok(known),
         }
-        Ok(())
     }
 
     /// Looks whether the account of an inviter is old enough.
-    async fn admit_inviter(&self, inviter: &BareJid, policy: &HostPolicy) -> Result<()> {
+    async fn admit_age(&self, jid: &BareJid, inviter: &Account, policy: &HostPolicy) -> Result<()> {
         if policy.inviter_age.is_zero() {
             return Ok(());
         }
-        let registered_at = match self.0.store.registered_at(inviter.clone()).await? {
-            None => self.0.chat_server.account(inviter).await?.created_at,
-            known => known,
-        };
+        let registered_at = self.0.store.registered_at(jid.clone()).await?.or(inviter.created_at);
         Ok(policy.admit_inviter(registered_at, self.now())?)
     }
 }

@@ -3,18 +3,10 @@
 use futures::StreamExt;
 use futures::stream;
 use jid::BareJid;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::service::{Invites, Result, lock};
-use crate::invite::Invite;
-use crate::refusal::Refusal;
-
-/// How long an inviter who has an account is not looked up again.
-const A_LOOK_HOLDS: SignedDuration = SignedDuration::from_secs(1);
-
-/// With this many inviters in memory, older answers are forgotten.
-const MOST_INVITERS: usize = 1_000;
 
 /// How many accounts are looked at again at a time.
 const AT_A_TIME: usize = 16;
@@ -39,31 +31,6 @@ impl Invites {
         let ended = self.0.store.password_changed(account.clone(), changed_at, self.now()).await?;
         tracing::info!(%account, ended, "password changed: the pending password resets ended");
         Ok(ended)
-    }
-
-    /// Looks whether the inviter who becomes a contact still has an account. A "yes" holds for a
-    /// second.
-    ///
-    /// # Errors
-    /// `Unknown` if not: an invite of nobody. `Unreachable` if the chat server cannot tell.
-    pub(super) async fn admit_inviter_of(&self, invite: &Invite) -> Result<()> {
-        let Some(inviter) = invite.contact() else { return Ok(()) };
-        let now = self.precise_now();
-        let fresh = |seen: &Timestamp| *seen <= now && now.duration_since(*seen) < A_LOOK_HOLDS;
-        if lock(&self.0.inviters).get(inviter).is_some_and(fresh) {
-            return Ok(());
-        }
-        if !self.0.chat_server.certainly_exists(inviter).await? {
-            self.seems_gone(inviter);
-            return Err(Refusal::Unknown.into());
-        }
-        lock(&self.0.gone).forget(inviter);
-        let mut seen = lock(&self.0.inviters);
-        if seen.len() >= MOST_INVITERS {
-            seen.retain(|_, at| fresh(at));
-        }
-        seen.insert(inviter.clone(), now);
-        Ok(())
     }
 
     /// An account that should be there is not. It may have been deleted without a report: further

@@ -5,7 +5,7 @@ use std::time::Instant;
 use jid::DomainPart;
 use jiff::Timestamp;
 
-use super::service::{Invites, Result, lock};
+use super::service::{Error, Invites, Result, lock};
 use crate::invite::{Invite, Purpose, Token};
 use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
 use crate::links::Reference;
@@ -75,18 +75,24 @@ impl Invites {
         let invite = valid_on(host, self.look(parsed.as_ref(), address).await?)?;
         let presented_at = self.now();
         policy::admit_presentation(&invite, policy, presented_at)?;
-        self.admit_inviter_of(&invite).await?;
+        policy::admit_presentation(&self.look_behind(invite).await?, policy, presented_at)?;
         let token = parsed.ok_or(Refusal::Unknown)?;
         Ok(Grant { token, presented_at })
     }
 
-    /// What an invite does now for a person who opens its page.
+    /// What an invite does now for a person who opens its page. Where the chat server cannot be
+    /// asked, that is all that can be told without it.
     ///
     /// # Errors
     /// Why it does nothing.
-    pub fn purpose(&self, invite: &Invite) -> std::result::Result<Purpose, Refusal> {
+    pub async fn purpose(&self, invite: &Invite) -> Result<Purpose> {
         let (_, policy) = self.policy(invite.host.as_str())?;
-        policy::purpose(invite, policy, self.now())
+        let purpose = policy::purpose(invite, policy, self.now())?;
+        match self.look_behind(invite.clone()).await {
+            Ok(invite) => Ok(policy::purpose(&invite, policy, self.now())?),
+            Err(Error::Unreachable(_)) => Ok(purpose),
+            Err(error) => Err(error),
+        }
     }
 
     /// Counts a request from an address to the web side.

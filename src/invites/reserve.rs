@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::lookup::{Grant, valid_on};
 use super::service::{Invites, Result, lock};
-use crate::invite::{Invite, Purpose, Token, Use};
+use crate::invite::{Invite, Purpose, Token, Use, judged_at};
 use crate::limits::Address;
 use crate::links::Reference;
 use crate::policy;
@@ -106,7 +106,8 @@ impl Invites {
         if purpose == Purpose::Register && !policy.may_have_name(&account, admin, Some(&invite)) {
             return Err(Refusal::UsernameReserved.into());
         }
-        self.admit_inviter_of(&invite).await?;
+        let invite = self.look_behind(invite).await?;
+        policy::admit_presentation(&invite, policy, judged_at(presented_at, reserved_at))?;
         if invite.max_uses != Some(1) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;
@@ -138,6 +139,7 @@ impl Invites {
         policy::admit_contact(&invite, inviter, contact)?;
         let reserved_at = self.now();
         invite.usable(reserved_at)?;
+        let invite = self.look_behind(invite).await?;
         if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
             return Err(Refusal::UsedUp.into());
         }

@@ -1,6 +1,6 @@
 //! What the parts of the service share: its state, its errors, the clock.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
 use super::absences::Absences;
+use super::looks::Looks;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Unreachable};
 use crate::invite::NoRandomness;
@@ -40,8 +41,8 @@ pub(super) struct State {
     pub(super) gone: Mutex<Absences<BareJid>>,
     /// The reservations that seem to have come to nothing.
     pub(super) doubtful: Mutex<Absences<String>>,
-    /// The inviters who had an account a moment ago, and when.
-    pub(super) inviters: Mutex<HashMap<BareJid, Timestamp>>,
+    /// What was known of accounts a moment ago.
+    pub(super) looks: Mutex<Looks>,
 }
 
 /// Why something was not done.
@@ -87,7 +88,7 @@ impl Invites {
             retries: Mutex::default(),
             gone: Mutex::default(),
             doubtful: Mutex::default(),
-            inviters: Mutex::default(),
+            looks: Mutex::default(),
         }))
     }
 

@@ -50,6 +50,9 @@ impl Notice {
                 | Refusal::UsernameReserved
                 | Refusal::AdminUsername(_)
                 | Refusal::InvalidUsername(_)
+                | Refusal::InviterStopped
+                | Refusal::AccountDisabled(_)
+                | Refusal::AccountAbove(_)
                 | Refusal::PasswordRefused(_)
                 | Refusal::RegistrationLimited(_)
                 | Refusal::RegistrationRefused(_)

@@ -138,15 +138,15 @@ impl Visit {
     }
 
     /// The same with what the invite does now, if it does anything.
-    fn usable(&self, found: Subject) -> Outcome<Subject> {
-        match self.site.invites.purpose(&found.invite) {
+    async fn usable(&self, found: Subject) -> Outcome<Subject> {
+        match self.site.invites.purpose(&found.invite).await {
             Ok(purpose) => Ok(Subject { purpose: Some(purpose), ..found }),
             Err(refusal) => Err(Otherwise::about(refusal, found)),
         }
     }
 
     async fn landing(&self) -> Outcome<Page> {
-        let subject = self.usable(self.find().await?)?;
+        let subject = self.usable(self.find().await?).await?;
         Ok(self.make(|pages| pages.landing(self.reader(), &subject)).await?)
     }
 
@@ -154,7 +154,10 @@ impl Visit {
         let found = self.find().await?;
         let logging_in = wanted.have.as_deref() == Some("account");
         // A visitor with an account may read how to log in, even if the invite has ended.
-        let subject = if logging_in { self.usable(found.clone()).unwrap_or(found) } else { self.usable(found)? };
+        let subject = match self.usable(found.clone()).await {
+            Err(_) if logging_in => found,
+            usable => usable?,
+        };
         let chosen = wanted.on.as_deref().and_then(Device::parse);
         let reader = Reader { device: chosen.or(self.visitor.device), ..self.reader() };
         Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
@@ -163,7 +166,7 @@ impl Visit {
     /// The invite that a form is for; a redirect if the invite has another form or none. The form
     /// that is `sent` may have used the invite up itself: then the invite is still for it.
     async fn for_form(&self, form: Purpose, sent: bool) -> Outcome<Subject> {
-        let subject = match self.usable(self.find().await?) {
+        let subject = match self.usable(self.find().await?).await {
             Err(Otherwise::Notice(notice, Some(ended))) if sent && notice.is_end() => {
                 Subject { purpose: Some(form), ..*ended }
             }

@@ -113,7 +113,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                 Progress::Written(written) => written.map_err(|error| error.to_string()),
                 Progress::Received(first) => session.take_stanzas(first),
             },
-            Some(first) = questions.recv(), if writable && stopping.is_none() => {
+            Some(first) = questions.recv(), if writable => {
                 session.send_questions(first, questions);
                 Ok(())
             }

@@ -35,6 +35,9 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::WrongResetUsername
         | Refusal::NoSuchAccount(_)
         | Refusal::InvalidUsername(_)
+        | Refusal::InviterStopped
+        | Refusal::AccountDisabled(_)
+        | Refusal::AccountAbove(_)
         | Refusal::PasswordRefused(_)
         | Refusal::RegistrationRefused(_)
         | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
