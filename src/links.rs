@@ -130,6 +130,11 @@ impl PublicUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// Its origin, as browsers write it in `Origin`: `https://invite.example.org`.
+    pub fn origin(&self) -> String {
+        self.0.origin().ascii_serialization()
+    }
+
     /// Its path, without a slash at the end. Every path of the web side begins with it.
     pub fn path(&self) -> &str {
         self.0.path().trim_end_matches('/')

@@ -100,7 +100,7 @@ impl FromRequestParts<Site> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, Site(site): &Site) -> Result<Self, ExtensionRejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, site).await?;
-        let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies);
+        let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies, site.pages.public_url());
         let token = Path::from_request_parts(parts, site).await.map(|Path(token)| token).unwrap_or_default();
         Ok(Visit { site: site.clone(), visitor, token })
     }
@@ -183,7 +183,7 @@ impl Visit {
 
     async fn show_form(&self, purpose: Purpose) -> Outcome<Page> {
         let subject = self.for_form(purpose, false).await?;
-        let (form, cookie) = match &self.visitor.form {
+        let (form, cookie) = match self.visitor.form() {
             Some(form) => (form.clone(), None),
             None => {
                 let form = Token::generate()?.reveal().to_owned();

@@ -1,8 +1,8 @@
-//! Who asks: the address, language and device of a browser, and the form that it was shown.
+//! Who asks: the address, language and device of a browser, and the forms that it was shown.
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
 use super::address::client_address;
@@ -13,6 +13,10 @@ use crate::links::PublicUrl;
 /// The cookie with the secret of a form. Another site cannot send it along.
 const FORM_COOKIE: &str = "easy-invite-form";
 
+/// The same behind HTTPS. Browsers take a cookie with this prefix from this very host alone, not
+/// from its subdomains and siblings (RFC 6265bis §4.1.3.2).
+const FORM_COOKIE_OF_THE_HOST: &str = "__Host-easy-invite-form";
+
 /// What a request says of its sender.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -22,37 +26,150 @@ pub struct Visitor {
     pub languages: String,
     /// The device, if the browser names it.
     pub device: Option<Device>,
-    /// The secret of the form that this browser was shown.
-    pub form: Option<String>,
+    /// The secrets of the forms that this browser was shown. Other sites of the same domain may
+    /// have added to them, where there is no HTTPS.
+    forms: Vec<String>,
     /// Another site has the browser send this.
     other_site: bool,
 }
 
 impl Visitor {
-    /// The sender of a request with these headers, on a connection of `peer`.
-    pub fn new(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> Visitor {
+    /// The sender of a request with these headers, on a connection of `peer`, to pages at this URL.
+    pub fn new(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet], public_url: &PublicUrl) -> Visitor {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let form = pairs.find(|(name, _)| *name == FORM_COOKIE).and_then(|(_, value)| Token::parse(value));
-        let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
+        let pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let of_form = pairs.filter(|(name, _)| *name == cookie_name(public_url));
+        let forms = of_form.filter_map(|(_, value)| Token::parse(value)).map(|form| form.reveal().to_owned());
         Visitor {
             address: client_address(peer, headers, trusted_proxies),
             languages: text(header::ACCEPT_LANGUAGE).to_owned(),
             device: Device::of_browser(text(header::USER_AGENT)),
-            form: form.map(|form| form.reveal().to_owned()),
-            other_site: !matches!(site, None | Some(b"same-origin" | b"none")),
+            forms: forms.collect(),
+            other_site: is_of_other_site(headers, public_url),
         }
+    }
+
+    /// The secret of a form that this browser was shown before.
+    pub fn form(&self) -> Option<&String> {
+        self.forms.first()
     }
 
     /// Whether we showed this form to this very browser, and no other site has it sent.
     pub fn was_shown(&self, form: &str) -> bool {
-        self.form.as_deref() == Some(form) && !self.other_site
+        self.forms.iter().any(|shown| shown == form) && !self.other_site
     }
 }
 
 /// The cookie for a form with this secret.
 pub fn form_cookie(form: &str, public_url: &PublicUrl) -> String {
-    let secure = if public_url.is_https() { "; Secure" } else { "" };
-    format!("{FORM_COOKIE}={form}; Path={}/; HttpOnly; SameSite=Strict{secure}", public_url.path())
+    let (name, path) = (cookie_name(public_url), public_url.path());
+    // The prefix of the name asks for `Secure`, and for the path of the whole host.
+    let scope = if public_url.is_https() { "/; Secure".to_owned() } else { format!("{path}/") };
+    format!("{name}={form}; Path={scope}; HttpOnly; SameSite=Strict")
+}
+
+fn cookie_name(public_url: &PublicUrl) -> &'static str {
+    if public_url.is_https() { FORM_COOKIE_OF_THE_HOST } else { FORM_COOKIE }
+}
+
+/// Whether the browser says that another site has it send this. A page cannot change these headers.
+///
+/// `Origin: null` tells nothing: a hostile page may hide its origin behind it. Then
+/// `Sec-Fetch-Site` has to tell. A browser that sends neither header is known by the cookie alone.
+fn is_of_other_site(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
+    let (sites, origin) = (headers.get_all("sec-fetch-site"), public_url.origin());
+    let no_site = sites.iter().next().is_none();
+    let is_ours = |said: &HeaderValue| said == origin.as_str() || (said == "null" && !no_site);
+    let tells_other_site = sites.iter().any(|site| site != "same-origin" && site != "none");
+    tells_other_site || !headers.get_all(header::ORIGIN).iter().all(is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+    const PUBLIC_URL: &str = "https://invite.example.org/join";
+
+    fn was_shown(public_url: &str, headers: &[(&'static str, &str)]) -> bool {
+        let mut sent = HeaderMap::new();
+        for (name, value) in headers {
+            sent.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let public_url = PublicUrl::parse(public_url).unwrap();
+        Visitor::new([127, 0, 0, 1].into(), &sent, &[], &public_url).was_shown(FORM)
+    }
+
+    #[test]
+    fn a_form_is_ours_unless_the_browser_says_otherwise() {
+        let cookie = ("cookie", "__Host-easy-invite-form=ABCDEFGHIJKLMNOPQRSTUVWX");
+        let ours = [None, Some("https://invite.example.org"), Some("null")];
+        let others =
+            ["https://example.org", "http://invite.example.org", "https://invite.example.org:444", "https", ""];
+        for (site, origins) in [("same-origin", &ours[..]), ("none", &ours[..]), ("", &ours[..2])] {
+            let shown = |origin: Option<&str>| {
+                let site = Some(("sec-fetch-site", site)).filter(|(_, site)| !site.is_empty());
+                let headers = [Some(cookie), site, origin.map(|origin| ("origin", origin))];
+                was_shown(PUBLIC_URL, &headers.into_iter().flatten().collect::<Vec<_>>())
+            };
+            for origin in ours {
+                assert_eq!(shown(origin), origins.contains(&origin), "{site} {origin:?}");
+            }
+            for origin in others {
+                assert!(!shown(Some(origin)), "{site} {origin}");
+            }
+        }
+        for site in ["cross-site", "same-site", "", "something"] {
+            let said = [cookie, ("sec-fetch-site", site), ("origin", "https://invite.example.org")];
+            assert!(!was_shown(PUBLIC_URL, &said), "{site}");
+        }
+        let (ours, other) = (("origin", "https://invite.example.org"), ("origin", "https://example.org"));
+        assert!(!was_shown(PUBLIC_URL, &[cookie, ours, other]) && !was_shown(PUBLIC_URL, &[cookie, other, ours]));
+    }
+
+    #[test]
+    fn an_origin_has_the_port_that_is_not_the_usual_one() {
+        let cookie = ("cookie", "easy-invite-form=ABCDEFGHIJKLMNOPQRSTUVWX");
+        for (public_url, origin) in [
+            ("http://Invite.Example.org:80/", "http://invite.example.org"),
+            ("http://127.0.0.1:5380", "http://127.0.0.1:5380"),
+            ("http://[::1]:5380/join/", "http://[::1]:5380"),
+            ("http://einladung.köln.example", "http://einladung.xn--kln-sna.example"),
+        ] {
+            assert!(was_shown(public_url, &[cookie, ("origin", origin)]), "{public_url}");
+        }
+    }
+
+    #[test]
+    fn any_cookie_of_the_name_may_be_the_forms() {
+        let (mine, other) = ("ABCDEFGHIJKLMNOPQRSTUVWX", "x".repeat(24));
+        for (values, shown) in [
+            (vec![mine], true),
+            (vec![&other, mine], true),
+            (vec!["nonsense", "", mine, &other], true),
+            (vec![&other], false),
+            (vec![], false),
+        ] {
+            for (public_url, name) in [(PUBLIC_URL, FORM_COOKIE_OF_THE_HOST), ("http://localhost", FORM_COOKIE)] {
+                let pairs: Vec<_> = values.iter().map(|value| format!("{name}={value}")).collect();
+                let one_line = pairs.join("; ");
+                assert_eq!(was_shown(public_url, &[("cookie", &one_line)]), shown, "{one_line}");
+                let lines: Vec<_> = pairs.iter().map(|pair| ("cookie", pair.as_str())).collect();
+                assert_eq!(was_shown(public_url, &lines), shown, "{lines:?}");
+            }
+        }
+        assert!(!was_shown(PUBLIC_URL, &[("cookie", &format!("{FORM_COOKIE}={mine}"))]), "of a sibling, perhaps");
+    }
+
+    #[test]
+    fn the_cookie_is_of_the_host_behind_https() {
+        for (public_url, cookie) in [
+            (PUBLIC_URL, "__Host-easy-invite-form=X; Path=/; Secure; HttpOnly; SameSite=Strict"),
+            ("http://localhost/join/", "easy-invite-form=X; Path=/join/; HttpOnly; SameSite=Strict"),
+            ("http://localhost", "easy-invite-form=X; Path=/; HttpOnly; SameSite=Strict"),
+        ] {
+            assert_eq!(form_cookie("X", &PublicUrl::parse(public_url).unwrap()), cookie);
+        }
+    }
 }

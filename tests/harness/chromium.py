@@ -29,10 +29,10 @@ PHONE, SMALL_PHONE, DESKTOP = (360, 740), (320, 600), (1280, 800)
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser, which ends with the block."""
+async def chromium(*more: str) -> AsyncIterator[Browser]:
+    """A browser with these further arguments, which ends with the block."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS, *more])
         try:
             yield browser
         finally:

@@ -13,7 +13,8 @@ OTHER = "A" * 24
 
 
 @pytest.mark.parametrize("how", ["no cookie", "no field", "another cookie", "another field", "an empty pair",
-                                 "cross-site", "same-site", "by its address", "not as a form", "as parts", "as JSON"])
+                                 "cross-site", "same-site", "of another origin", "of another port", "of no origin",
+                                 "by its address", "not as a form", "as parts", "as JSON"])
 async def test_however_it_is_sent(web_server, how):
     invite, visitor = generate(web_server), Visitor(web_server)
     username = how.replace(" ", "-")
@@ -32,6 +33,12 @@ async def test_however_it_is_sent(web_server, how):
             visitor.cookies[FORM_COOKIE] = answers["form"] = ""
         case "cross-site" | "same-site":
             headers = {"Sec-Fetch-Site": how}
+        case "of another origin":
+            headers = {"Origin": "http://mallory.example", "Host": "mallory.example"}
+        case "of another port":
+            headers = {"Origin": "http://127.0.0.1:1"}
+        case "of no origin":
+            headers = {"Origin": "null"}
         case "by its address":
             path = f"{path}?form={answers['form']}&username=x&password={PASSWORD.replace(' ', '+')}"
             content = b""
@@ -65,6 +72,17 @@ async def test_nor_is_a_password_set_for_another_site(web_server):
     done = await visitor.post(visitor.path(link, "reset"), answers, {"Sec-Fetch-Site": "same-origin"})
     assert (done.status, done.heading) == (200, text("reset_done"))
     assert await has_account(web_server, "bob", password=PASSWORD) and not await has_account(web_server, "bob")
+
+
+@pytest.mark.parametrize("site", [None, "same-origin"])
+async def test_our_own_is_taken_whatever_a_proxy_makes_of_the_host(web_server, site):
+    invite, visitor = generate(web_server), Visitor(web_server)
+    username = f"own-{site}".lower()
+    origin = web_server.daemon.config["web"]["public_url"].removesuffix("/join")
+    answers = await visitor.filled_in(invite, username)
+    headers = {"Host": "backend", "Origin": origin, "Sec-Fetch-Site": site}
+    welcome = await visitor.post(visitor.path(invite, "register"), answers, headers)
+    assert (welcome.status, welcome.heading) == (200, text("welcome", account=f"{username}@example.org"))
 
 
 async def test_a_form_is_for_the_browser_that_opened_it(web_server):
