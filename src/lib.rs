@@ -2,7 +2,7 @@
 //!
 //! The map of the crate. A room uses the rooms above it, never those below or beside it.
 //!
-//! - [`texts`]: the texts for people, in their languages. No I/O.
+//! - `names`: which names deceive. [`texts`]: the texts for people, in their languages. No I/O.
 //! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`limits`]: what an
 //!   invite is and allows, why a request is refused, and how much may be tried. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
@@ -34,6 +34,7 @@ pub mod invites;
 pub mod lifetime;
 pub mod limits;
 pub mod links;
+mod names;
 pub mod policy;
 mod qr;
 pub mod refusal;

@@ -8,6 +8,7 @@ use crate::chat_server::Account;
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
+use crate::names;
 use crate::refusal::{BadPassword, Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
@@ -145,7 +146,7 @@ impl Wish {
     /// The invite that fulfils the wish.
     ///
     /// # Errors
-    /// `Impossible` where the parts of the wish contradict each other.
+    /// `Impossible` where the parts of the wish contradict each other; `InvalidUsername`.
     pub fn into_invite(
         self,
         policy: &HostPolicy,
@@ -173,6 +174,9 @@ impl Wish {
         if let Some((_, mistake)) = rules.into_iter().find(|(kept, _)| !kept) {
             return Err(Refusal::Impossible(mistake));
         }
+        if let Some(username) = self.username.as_ref().filter(|_| self.invite_type.registers()) {
+            admit_new_username(username)?;
+        }
         let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
         Ok(Invite {
             id,
@@ -197,6 +201,14 @@ impl Wish {
 /// Could a role or a group have this name?
 pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+}
+
+/// Looks whether a new account may have this username. The chat server may refuse more.
+///
+/// # Errors
+/// `InvalidUsername` if readers cannot see all of it.
+pub fn admit_new_username(username: &NodePart) -> Result<(), Refusal> {
+    if names::is_legible(username) { Ok(()) } else { Err(Refusal::InvalidUsername(username.to_string())) }
 }
 
 /// Looks whether this can be the password of the account with this username. The chat server may
@@ -322,7 +334,7 @@ pub fn admit_registration(
         (true, false, true) => Ok(Purpose::Reset),
         (false, true, _) => Err(Refusal::WrongUsername),
         (false, false, true) => Err(Refusal::UsernameTaken),
-        (false, false, false) => Ok(Purpose::Register),
+        (false, false, false) => admit_new_username(username).map(|()| Purpose::Register),
     }
 }
 

@@ -38,7 +38,8 @@ pub enum Refusal {
     /// A configuration calls this account an admin, and there is none. Only the operator makes the
     /// invite for it.
     AdminUsername(String),
-    /// It cannot be a username (nodeprep refuses it).
+    /// It cannot be the username of a new account: nodeprep refuses it, or parts of it cannot be
+    /// seen.
     InvalidUsername(String),
     /// The user may not make this kind of invite.
     NotAllowed,

@@ -6,6 +6,7 @@ use super::context::{Context, served_host};
 use super::print::{self, complain};
 use crate::invite::{self, Invite, State};
 use crate::invite_json::InviteJson;
+use crate::names;
 use crate::store::Filter;
 use crate::texts::printable;
 
@@ -94,7 +95,7 @@ fn row(invite: &Invite, state: State) -> Vec<String> {
         state.to_string(),
         print::uses(invite),
         print::expiry(invite.expires_at),
-        invite.inviter.as_ref().map_or_else(nothing, |jid| printable(jid.as_str())),
+        invite.inviter.as_ref().map_or_else(nothing, |jid| printable(names::shown(jid))),
         invite.username.as_ref().map_or_else(nothing, |name| printable(name.as_str())),
         note.unwrap_or_else(nothing),
     ]

@@ -11,6 +11,7 @@ use super::print;
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
 use crate::links::Reference;
+use crate::names;
 use crate::qr;
 use crate::texts::printable;
 
@@ -69,7 +70,7 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
         ("state", Some(invite.state(now).to_string())),
         ("host", Some(invite.host.to_string())),
         ("username", invite.username.as_ref().map(ToString::to_string)),
-        ("inviter", invite.inviter.as_ref().map(ToString::to_string)),
+        ("inviter", invite.inviter.as_ref().map(names::shown)),
         ("made by", Some(invite.issuer.to_string())),
         ("roles", listed(&invite.roles)),
         ("groups", listed(&invite.groups)),
@@ -79,7 +80,8 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
         ("expires", Some(print::expiry(invite.expires_at))),
         ("revoked", instant(invite.revoked_at)),
     ];
-    let shown = accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| format!("{account} since {since}"));
+    let shown =
+        accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| format!("{} since {since}", names::shown(account)));
     let more = (accounts.len() > ACCOUNTS_SHOWN).then(|| "older ones".to_owned());
     let accounts = shown.chain(more).map(|account| ("account", Some(account)));
     let rows = rows.into_iter().chain(accounts);

@@ -212,7 +212,8 @@ impl Invites {
         let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
             let known = self.0.chat_server.account(&account).await.ok()?;
-            let free = !known.exists && !known.impossible && policy.may_have_name(&account, known.admin, None);
+            let possible = !known.impossible && policy::admit_new_username(&username).is_ok();
+            let free = possible && !known.exists && policy.may_have_name(&account, known.admin, None);
             let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
             (free && !reserved).then_some(username)
         });

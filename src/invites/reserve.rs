@@ -71,6 +71,7 @@ impl Invites {
         if exists {
             return Err(Refusal::UsernameTaken.into());
         }
+        policy::admit_new_username(&registration.username)?;
         let guarded = !policy.may_have_name(&account, admin, None);
         if guarded || self.0.store.username_reserved(account, self.now()).await? {
             return Err(Refusal::UsernameReserved.into());

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::names::is_ignorable;
+
 /// A text with its `{placeholders}` filled in. Nothing is filled in within the values.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len());
@@ -23,7 +25,8 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
 /// escaped.
 pub fn escaped(text: &str) -> String {
     let quoted = format!("{text:?}");
-    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted).to_owned()
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(&quoted);
+    inner.chars().map(|c| if is_ignorable(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// A text of any origin, such as a path, safe to print and in one line: characters that control the

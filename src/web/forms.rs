@@ -14,7 +14,7 @@ use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::texts::{Texts, fill};
+use crate::texts::{Texts, escaped, fill};
 
 /// The longest username, in bytes with most characters escaped: chat servers name files after
 /// accounts.
@@ -68,7 +68,7 @@ impl Fields {
         address: Option<IpAddr>,
         texts: &Texts,
     ) -> Result<BrowserRegistration, Correction> {
-        let invalid = || Correction::of_field("username", named(&texts.web.username_invalid, &self.username));
+        let invalid = || Correction::of_field("username", named(&texts.web.username_invalid, &escaped(&self.username)));
         let username = match &invite.username {
             Some(username) => username.clone(),
             None if self.username.is_empty() => {
@@ -146,7 +146,7 @@ impl Correction {
                     (StatusCode::CONFLICT, Some("username"), named(&web.username_reserved, username))
                 }
                 Refusal::InvalidUsername(_) => {
-                    return Ok(Correction::of_field("username", named(&web.username_invalid, username)));
+                    return Ok(Correction::of_field("username", named(&web.username_invalid, &escaped(username))));
                 }
                 Refusal::WrongUsername => return Ok(Correction::of_field("username", refusal.text(texts))),
                 Refusal::PasswordRefused(_) => return Ok(Correction::of_field("password", refusal.text(texts))),

@@ -19,6 +19,7 @@ use super::templates::{Templates, bad_template, data};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
 use crate::invites::Registered;
 use crate::links::{self, PublicUrl};
+use crate::names;
 use crate::policy::{self, HostPolicy, Wish};
 use crate::qr;
 use crate::refusal::Refusal;
@@ -241,7 +242,7 @@ impl Pages {
         let page = context! {
             heading,
             text,
-            inviter => inviter.map(|inviter| inviter.as_str()),
+            inviter => inviter.map(names::shown),
             log_in,
             again => again.map(|subject| self.path(&subject.token, "")),
         };
@@ -272,7 +273,7 @@ impl Pages {
             invite => context! {
                 kind => data(subject.purpose),
                 host => invite.host.as_str(),
-                inviter => invite.contact().map(|jid| jid.as_str()),
+                inviter => invite.contact().map(names::shown),
                 account,
                 expires,
             },
