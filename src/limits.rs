@@ -40,7 +40,9 @@ pub struct Limits {
     pub registrations: Option<u32>,
     /// How many web pages an address is shown within [`GUESSING`]. `None`: any number.
     pub pages: Option<u32>,
-    /// How many web forms are taken from an address within [`GUESSING`]. `None`: any number.
+    /// How many web forms are taken from an address within [`GUESSING`], and how many registrations
+    /// may fail by what was chosen, in browsers and chat clients: from one address, and with one
+    /// invite. `None`: any number.
     pub forms: Option<u32>,
 }
 
@@ -131,6 +133,8 @@ pub struct Counts {
     registering: VecDeque<(String, (Address, InviteId))>,
     pages: Tallies<Address>,
     forms: Tallies<Address>,
+    failed_from: Tallies<Address>,
+    failed_with: Tallies<InviteId>,
 }
 
 impl Counts {
@@ -146,6 +150,8 @@ impl Counts {
             registering: VecDeque::new(),
             pages: Tallies::lasting(GUESSING),
             forms: Tallies::lasting(GUESSING),
+            failed_from: Tallies::lasting(GUESSING),
+            failed_with: Tallies::lasting(GUESSING),
         }
     }
 
@@ -171,6 +177,40 @@ impl Counts {
             Some(most) if tallies.count(address, now) > most => Err(tallies.left(&address, now).unwrap_or_default()),
             _ => Ok(()),
         }
+    }
+
+    /// Somebody wants to register from this address, with this invite or without one.
+    ///
+    /// # Errors
+    /// For how long nobody may, since too many have failed.
+    pub fn admit_registration(
+        &mut self,
+        address: Address,
+        invite: Option<&InviteId>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Some(most) = self.limits.forms else { return Ok(()) };
+        let of_address = self.failed_from.left_from(most, &address, now);
+        let of_invite = invite.and_then(|invite| self.failed_with.left_from(most, invite, now));
+        of_address.max(of_invite).map_or(Ok(()), Err)
+    }
+
+    /// A registration has failed, by what its person chose.
+    ///
+    /// # Errors
+    /// As of [`Counts::admit_registration`]: then it is not said what was wrong.
+    pub fn registration_failed(
+        &mut self,
+        address: Address,
+        invite: Option<&InviteId>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.admit_registration(address, invite, now)?;
+        self.failed_from.count(address, now);
+        if let Some(invite) = invite {
+            self.failed_with.count(invite.clone(), now);
+        }
+        Ok(())
     }
 
     /// A token was unknown.
@@ -272,6 +312,11 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
     fn counted(&mut self, key: &K, now: Instant) -> u32 {
         self.forget_ended(now);
         self.by_key.get(key).map_or(0, |tally| tally.count)
+    }
+
+    /// How long it still counts, if it happened at least this often.
+    fn left_from(&mut self, count: u32, key: &K, now: Instant) -> Option<Duration> {
+        if self.counted(key, now) < count { None } else { self.left(key, now) }
     }
 
     /// How long it still counts; `None` if nothing does.
@@ -414,6 +459,24 @@ mod tests {
         assert_eq!(counts.request(WebRequest::Page, school, start), Ok(()));
         counts.wrong_token(school, start);
         assert_eq!(counts.request(WebRequest::Page, school, start), Err(GUESSING));
+    }
+
+    #[test]
+    fn registrations_that_fail_count_for_their_address_and_for_their_invite() {
+        let mut counts = Counts::new(Limits { forms: Some(2), ..Limits::default() });
+        let (home, school, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
+        let (one, other) = (InviteId::generate().unwrap(), InviteId::generate().unwrap());
+        assert_eq!(counts.registration_failed(home, Some(&one), start), Ok(()));
+        assert_eq!(counts.registration_failed(home, None, start + SECOND), Ok(()));
+        let too_many = Err(GUESSING - SECOND);
+        assert_eq!(counts.registration_failed(home, Some(&other), start + SECOND), too_many);
+        assert_eq!(counts.admit_registration(home, Some(&other), start + SECOND), too_many);
+        assert_eq!(counts.request(WebRequest::Form, home, start + SECOND), Ok(()), "a good one may be sent");
+
+        assert_eq!(counts.registration_failed(school, Some(&one), start + SECOND), Ok(()));
+        assert_eq!(counts.admit_registration(school, Some(&one), start + SECOND), too_many);
+        assert_eq!(counts.admit_registration(school, Some(&other), start + SECOND), Ok(()));
+        assert_eq!(counts.admit_registration(home, Some(&one), start + GUESSING), Ok(()));
     }
 
     #[test]

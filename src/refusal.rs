@@ -67,6 +67,11 @@ pub enum Refusal {
         /// When it makes more.
         again_at: Timestamp,
     },
+    /// Too many registrations have failed lately, with this invite or from this address.
+    TooManyFailed {
+        /// When they count no longer.
+        again_at: Timestamp,
+    },
     /// The user made as many invites as a user may in a day.
     TooManyToday {
         /// How many that is.
@@ -165,6 +170,20 @@ impl Refusal {
         matches!(self, Refusal::TooManyToday { .. } | Refusal::TooManyPending { .. } | Refusal::TooNew { .. })
     }
 
+    /// Whether whoever registers can do something about it: choose another username or password.
+    pub fn is_correctable(&self) -> bool {
+        matches!(
+            self,
+            Refusal::WrongUsername
+                | Refusal::WrongResetUsername
+                | Refusal::UsernameTaken
+                | Refusal::UsernameReserved
+                | Refusal::InvalidUsername(_)
+                | Refusal::PasswordRefused(_)
+                | Refusal::RegistrationRefused(_)
+        )
+    }
+
     /// What people read.
     pub fn text(&self, texts: &Texts) -> String {
         let when = |text: &str, again_at: &Timestamp| fill(text, &[("when", &minute(again_at, texts))]);
@@ -196,6 +215,7 @@ impl Refusal {
             Refusal::AddressRefused { again_at } => when(&own.address_refused, again_at),
             Refusal::TooManyUnknown { again_at } => when(&own.too_many_unknown, again_at),
             Refusal::TooManyRegistrations { again_at } => when(&own.too_many_registrations, again_at),
+            Refusal::TooManyFailed { again_at } => when(&own.too_many_failed, again_at),
             Refusal::TooManyToday { most, again_at } => {
                 fill(own.too_many_today.of(*most), &[("most", &most.to_string()), ("when", &minute(again_at, texts))])
             }
@@ -306,6 +326,7 @@ mod tests {
             Refusal::AddressRefused { again_at },
             Refusal::TooManyUnknown { again_at },
             Refusal::TooManyRegistrations { again_at },
+            Refusal::TooManyFailed { again_at },
             Refusal::TooManyToday { most: 1, again_at },
             Refusal::TooManyToday { most: 2, again_at },
             Refusal::TooManyPending { most: 1, again_at: Some(again_at) },

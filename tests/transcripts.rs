@@ -183,6 +183,7 @@ fn limits(transcript: &str) -> Limits {
         match setting.split_once(" = ").expect("a setting") {
             ("wrong_tokens", value) => limits.wrong_tokens = Some(value.parse().unwrap()),
             ("registrations", value) => limits.registrations = Some(value.parse().unwrap()),
+            ("forms", value) => limits.forms = Some(value.parse().unwrap()),
             (name, _) => panic!("{name}?"),
         }
     }

@@ -179,7 +179,7 @@ module:wrap_event("user-registering", function (handlers, name, event)
 	if event.allowed ~= false then
 		reserve(event);
 	elseif (event.error or {}).type ~= "wait" and event.error_type ~= "wait" and async.ready() then
-		local answer = ask_and_wait("refused", event, {}); -- the daemon says when these are too many
+		local answer = ask_and_wait("refused", event, {}); -- there may be too many
 		if answer.refusal and answer.refusal.type == "wait" then refuse(event, answer.refusal); end
 	end
 	return result;

@@ -84,6 +84,12 @@ impl Invites {
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
         let invite = self.look(Some(&form.token), form.address.into()).await?;
+        let id = invite.id.clone();
+        let outcome = self.register_with(invite, form).await;
+        self.count_failed(outcome, form.address.into(), Some(&id))
+    }
+
+    async fn register_with(&self, invite: Invite, form: &BrowserRegistration) -> Result<Registered> {
         let username = form.username.clone().or_else(|| invite.username.clone());
         let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
         policy::admit_password(form.password.reveal(), &username)?;
@@ -91,6 +97,7 @@ impl Invites {
         if let Some(registered) = self.outcome_of(&attempt).await? {
             return Ok(registered);
         }
+        self.admit_try(form.address.into(), Some(&attempt.invite.id))?;
         match self.try_to_register(&attempt).await {
             // The same form, posted a moment earlier, may be in the way.
             Err(refused @ Error::Refused(_)) => self.outcome_of(&attempt).await?.ok_or(refused),

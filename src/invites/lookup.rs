@@ -1,12 +1,12 @@
 //! A token is presented, or an invite is named.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jid::DomainPart;
 use jiff::Timestamp;
 
 use super::service::{Error, Invites, Result, lock};
-use crate::invite::{Invite, Purpose, Token};
+use crate::invite::{Invite, InviteId, Purpose, Token};
 use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
 use crate::links::Reference;
 use crate::policy;
@@ -101,6 +101,46 @@ impl Invites {
     /// When the address may ask again, if it has asked too much, or guessed.
     pub fn admit_request(&self, request: WebRequest, address: Address) -> std::result::Result<(), Timestamp> {
         lock(&self.0.counts).request(request, address, Instant::now()).map_err(|left| self.after(left))
+    }
+
+    /// Looks whether somebody may try to register from this address, with this invite, after all
+    /// that have failed lately.
+    ///
+    /// # Errors
+    /// `TooManyFailed`.
+    pub(super) fn admit_try(&self, address: Address, invite: Option<&InviteId>) -> Result<()> {
+        let admitted = lock(&self.0.counts).admit_registration(address, invite, Instant::now());
+        Ok(admitted.map_err(|left| self.too_many_failed(left))?)
+    }
+
+    /// Counts a registration that has failed by what its person chose.
+    ///
+    /// # Errors
+    /// `TooManyFailed` instead of the reason.
+    pub(super) fn count_failed<T>(&self, outcome: Result<T>, address: Address, invite: Option<&InviteId>) -> Result<T> {
+        if matches!(&outcome, Err(Error::Refused(refusal)) if refusal.is_correctable()) {
+            let counted = lock(&self.0.counts).registration_failed(address, invite, Instant::now());
+            counted.map_err(|left| self.too_many_failed(left))?;
+        }
+        outcome
+    }
+
+    /// Counts a registration in a chat client that the server itself has refused.
+    ///
+    /// # Errors
+    /// `TooManyFailed` if there are too many.
+    pub async fn refused_by_server(&self, grant: Option<&str>, address: Address) -> Result<()> {
+        let invite = match grant.and_then(Grant::parse) {
+            Some(grant) => self.find(Reference::Token(grant.token)).await.ok(),
+            None => None,
+        };
+        let invite = invite.as_ref().map(|invite| &invite.id);
+        let counted = lock(&self.0.counts).registration_failed(address, invite, Instant::now());
+        Ok(counted.map_err(|left| self.too_many_failed(left))?)
+    }
+
+    fn too_many_failed(&self, left: Duration) -> Refusal {
+        Refusal::TooManyFailed { again_at: self.after(left) }
     }
 
     fn count_guess(&self, address: Address) -> Refusal {

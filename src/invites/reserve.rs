@@ -52,12 +52,19 @@ impl Invites {
         grant: Option<&str>,
         registration: Registration,
     ) -> Result<Admission> {
-        let Some(grant) = grant else { return self.admit_without_invite(host, registration).await };
+        let address = registration.address;
+        let Some(grant) = grant else {
+            self.admit_try(address, None)?;
+            let admitted = self.admit_without_invite(host, registration).await;
+            return self.count_failed(admitted, address, None);
+        };
         let grant = Grant::parse(grant);
         let token = grant.as_ref().map(|grant| &grant.token);
         let invite = valid_on(host, self.look(token, registration.address).await?)?;
-        let presented_at = grant.map(|grant| grant.presented_at);
-        let (used, invite) = self.reserve_use(invite, presented_at, registration).await?;
+        self.admit_try(address, Some(&invite.id))?;
+        let (id, presented_at) = (invite.id.clone(), grant.map(|grant| grant.presented_at));
+        let reserved = self.reserve_use(invite, presented_at, registration).await;
+        let (used, invite) = self.count_failed(reserved, address, Some(&id))?;
         Ok(Admission::Reserved(used.purpose, Box::new(invite)))
     }
 

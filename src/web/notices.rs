@@ -41,6 +41,9 @@ impl Notice {
                     let text = fill(&web.too_many_text, &[("time", &texts.date(*again_at))]);
                     return (StatusCode::TOO_MANY_REQUESTS, web.too_many.clone(), text);
                 }
+                Refusal::TooManyFailed { .. } => {
+                    return (StatusCode::TOO_MANY_REQUESTS, web.too_many.clone(), refusal.text(texts));
+                }
                 Refusal::NotForRegistration
                 | Refusal::InvitationOnly
                 | Refusal::WrongUsername
@@ -83,7 +86,8 @@ impl Notice {
             Notice::Error(Error::Refused(
                 Refusal::AddressRefused { again_at }
                 | Refusal::TooManyUnknown { again_at }
-                | Refusal::TooManyRegistrations { again_at },
+                | Refusal::TooManyRegistrations { again_at }
+                | Refusal::TooManyFailed { again_at },
             )) => Some(*again_at),
             _ => None,
         }

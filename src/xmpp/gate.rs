@@ -28,6 +28,7 @@ pub async fn answer(request: &Request, languages: &Languages, invites: &Invites)
     match (request.kind, payload.name()) {
         (Kind::Get, "check") => said.check().await,
         (Kind::Set, "reserve") => said.reserve().await,
+        (Kind::Set, "refused") => said.refused_by_server().await,
         (Kind::Set, "fate") => said.fate().await,
         (Kind::Set, "contact") => said.contact().await,
         (Kind::Set, "generate") => said.generate().await,
@@ -91,6 +92,10 @@ impl Said<'_> {
     async fn reserve(&self) -> Outcome {
         let exists = self.payload.attr("exists").and_then(boolean);
         let admin = self.payload.attr("admin").map_or(Some(false), boolean);
+        if let Err(impossible) = self.username() {
+            self.refused_by_server().await?;
+            return Err(impossible);
+        }
         let registration = Registration {
             reservation: self.id("reservation")?,
             server: self.id("server")?,
@@ -108,6 +113,13 @@ impl Said<'_> {
                 with(reserved, grants(purpose, &invite))
             }
         }))
+    }
+
+    /// The server itself has refused a registration. The result is empty if these are not too many.
+    async fn refused_by_server(&self) -> Outcome {
+        let counted = self.invites.refused_by_server(self.payload.attr("grant"), self.address()).await;
+        counted.map_err(|cause| self.refused(&cause))?;
+        Ok(None)
     }
 
     /// A reservation has ended. The result is empty if there was one.

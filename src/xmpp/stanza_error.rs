@@ -50,6 +50,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         Refusal::AddressRefused { .. }
         | Refusal::TooManyUnknown { .. }
         | Refusal::TooManyRegistrations { .. }
+        | Refusal::TooManyFailed { .. }
         | Refusal::RegistrationLimited(_)
         | Refusal::TooManyToday { .. }
         | Refusal::TooManyPending { .. }
