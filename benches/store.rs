@@ -14,7 +14,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use easy_invite::invite::{Invite, InviteId, Purpose, Token, Use};
 use easy_invite::store::{Claim, Filter, Quota, Store, StoreUrl};
-use engines::{Database, at, claim_of, invite, jid};
+use engines::{Database, at, claim_of, host, invite, jid};
 use futures::{StreamExt, stream};
 use tokio::runtime::Runtime;
 
@@ -75,12 +75,12 @@ impl Filled {
 
     async fn reserve_and_redeem(&self) {
         let reserved = self.reserve().await;
-        assert!(self.store.redeem(reserved.id, at(2000)).await.unwrap().is_some());
+        assert!(self.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2000)).await.unwrap().is_some());
     }
 
     async fn reserve_and_release(&self) {
         let reserved = self.reserve().await;
-        assert!(self.store.release(reserved.id).await.unwrap());
+        assert!(self.store.release(host("example.org"), reserved.id).await.unwrap());
     }
 
     async fn list(&self) {

@@ -96,11 +96,13 @@ impl Account {
 }
 
 /// How a reserved use ended, as the hook knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The account is made, the password is set or the contact is made, with all that the invite
-    /// grants.
-    Made,
+    /// The account is made, the password is set or the contact is made.
+    Made {
+        /// What the invite grants and the server cannot give, with the reasons, for the operator.
+        failed: Vec<String>,
+    },
     /// The account is made, but not all that the invite grants. Settling the reservation has the
     /// rest done later.
     Unfinished,

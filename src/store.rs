@@ -24,7 +24,7 @@ use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, Filter, Forgotten, Quota};
+pub use statements::{Claim, Contents, Filter, Forgotten, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -201,16 +201,29 @@ promises! {
     /// Whether this account has redeemed this invite, and the invite was not revoked since.
     Read redeemed_by(id: InviteId, account: BareJid) -> bool;
 
-    /// Redeems a reserved use: its account was made. Returns the use, and whether this call
-    /// redeemed it. Redeeming again changes nothing. `None`: there is no such reservation.
+    /// Redeems a reserved use of an invite to this host: its account was made. `failed`: what of
+    /// the invite's grants could not be given. Returns the use, and whether this call redeemed it.
+    /// Redeeming again changes nothing. `None`: there is no such reservation on the host.
     ///
     /// Pending invites that were made before the reservation end with it: after a registration,
     /// those of an earlier account of this name, and password resets for it; after a reset, the
     /// other resets for the account.
-    Write redeem(reservation: String, now: Timestamp) -> Option<(Use, bool)>;
+    Write redeem(
+        host: DomainPart,
+        reservation: String,
+        failed: Vec<String>,
+        now: Timestamp
+    ) -> Option<(Use, bool)>;
 
-    /// Gives a reserved use back: its account was not made. `false`: there is no such reservation.
-    Write release(reservation: String) -> bool;
+    /// Gives back a reserved use of an invite to this host: its account was not made. `false`:
+    /// there is no such reservation on the host.
+    Write release(host: DomainPart, reservation: String) -> bool;
+
+    /// The uses of an invite whose accounts did not get all that it grants; the newest first.
+    Read shortfalls_of(id: InviteId, limit: u32) -> Vec<Shortfall>;
+
+    /// The same of all invites, redeemed at this instant or later.
+    Read shortfalls_since(instant: Timestamp, limit: u32) -> Vec<Shortfall>;
 
     /// Open reservations of invites to these hosts, made by these hooks (the id of each one's
     /// server) up to and in the second of an instant. The hosts take turns, and so do the invites

@@ -18,7 +18,7 @@ use easy_invite::control::{self, Listener, Sources};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
 use easy_invite::invites::Unsettled;
 use easy_invite::store::{Claim, Filter, Store, StoreUrl};
-use jid::BareJid;
+use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -232,6 +232,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 // generate
+
+fn host() -> DomainPart {
+    DomainPart::new("example.org").unwrap().into_owned()
+}
 
 #[test]
 fn an_invite_is_printed_as_its_links_first() {
@@ -1353,7 +1357,7 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         let scratch = &stored.scratch;
         scratch.prints(&["generate", "example.org", "--count", "700", "--note", "für Zoë"]);
         let used = stored.reserve("carol@example.org", "s1", HOUR);
-        stored.with(async |store| store.redeem(used.id, now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), used.id, Vec::new(), now()).await.unwrap());
         let (before, registered) = (scratch.invites(), scratch.prints(&["show", used.invite.as_str()]));
         assert_eq!(
             scratch.prints(&["backup", "kept.db"]),
@@ -1402,7 +1406,7 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
                     };
                     store.insert(invite.clone(), Default::default(), now()).await.unwrap().unwrap();
                     store.reserve(used.clone()).await.unwrap();
-                    store.redeem(used.id, now()).await.unwrap().unwrap();
+                    store.redeem(host(), used.id, Vec::new(), now()).await.unwrap().unwrap();
                     sender.send(invite.id).unwrap();
                     if stopped.is_cancelled() {
                         return number + 1;
@@ -1517,7 +1521,7 @@ fn a_move_that_was_killed_can_be_run_again() {
     for (from, to) in [from_sqlite, from_postgres] {
         from.fill(30_000);
         let used = from.reserve("carol@example.org", "s1", HOUR);
-        from.with(async |store| store.redeem(used.id, now()).await.unwrap());
+        from.with(async |store| store.redeem(host(), used.id, Vec::new(), now()).await.unwrap());
         let open = from.reserve("dave@example.org", "s1", HOUR);
         let before = from.scratch.invites();
         to.with(async |store| drop(store));
@@ -1538,7 +1542,7 @@ fn a_move_that_was_killed_can_be_run_again() {
         assert_eq!(to.scratch.invites(), before);
         assert_eq!(from.scratch.invites(), before, "the first store stays as it is");
         // An open reservation is still open, and can be settled there.
-        assert!(to.with(async |store| store.release(open.id).await.unwrap()));
+        assert!(to.with(async |store| store.release(host(), open.id).await.unwrap()));
     }
 }
 
@@ -1554,12 +1558,12 @@ fn a_store_that_was_used_between_two_moves_is_moved_whole() {
         // The daemon runs again: registrations fail, and other people use the links.
         from.with(async |store| {
             for ended in [&given_back, &used_by_another, &of_many] {
-                assert!(store.release(ended.id.clone()).await.unwrap());
+                assert!(store.release(host(), ended.id.clone()).await.unwrap());
             }
             let another =
                 Use { id: "another".to_owned(), account: jid("heidi@example.org"), ..used_by_another.clone() };
             assert_eq!(store.reserve(another.clone()).await.unwrap(), Claim::Reserved);
-            store.redeem(another.id, now()).await.unwrap();
+            store.redeem(host(), another.id, Vec::new(), now()).await.unwrap();
         });
         from.scratch.prints(&["generate", "example.org", "--count", "10"]);
         from.scratch.prints(&["revoke", given_back.invite.as_str()]);
@@ -1577,7 +1581,7 @@ fn a_store_that_was_used_between_two_moves_is_moved_whole() {
                 assert_eq!(store.reserve(next).await.unwrap() == Claim::Reserved, left, "{number}");
             }
             for open in [goes_on.id, own.id] {
-                assert!(store.release(open).await.unwrap(), "what is open in one of the two is open still");
+                assert!(store.release(host(), open).await.unwrap(), "what is open in one of the two is open still");
             }
         });
     }
@@ -1749,7 +1753,7 @@ fn one_person_is_forgotten() {
                 ),
             );
         }
-        stored.with(async |store| store.redeem(used.id.clone(), now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), used.id.clone(), Vec::new(), now()).await.unwrap());
         scratch.misused(&["forget", "carol@example.org"], "--yes is needed where nobody can be asked");
         scratch.fails(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
         assert_eq!(
@@ -1807,7 +1811,7 @@ fn the_uses_of_a_lost_chat_server_are_freed() {
             stored.reserve(account, "lost", HOUR * 2);
         }
         let redeemed = stored.reserve("fred@example.org", "lost", HOUR * 2);
-        stored.with(async |store| store.redeem(redeemed.id.clone(), now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), redeemed.id.clone(), Vec::new(), now()).await.unwrap());
         let other = stored.reserve("eve@example.org", "s1", HOUR * 2);
         scratch.misused(&["release", "--server", "lost"], "--yes is needed where nobody can be asked");
         scratch.misused(&["release", "--server", ""], "--server");
@@ -1820,7 +1824,7 @@ fn the_uses_of_a_lost_chat_server_are_freed() {
         assert!(ran.stderr.contains("is that its id?"), "{ran:?}");
         scratch.store_is_well();
         assert_eq!(scratch.json(&["list", "--state", "redeemed"]).len(), 1, "what was made stays made");
-        assert!(stored.with(async |store| store.release(other.id).await.unwrap()), "another server's stay");
+        assert!(stored.with(async |store| store.release(host(), other.id).await.unwrap()), "another server's stay");
         // They can be used again.
         stored.reserve("gina@example.org", "s1", HOUR);
     }
@@ -1834,7 +1838,7 @@ fn nothing_is_freed_while_the_chat_server_is_there() {
     stored
         .scratch
         .fails(&["release", "--server", "s1", "--yes"], "the chat server s1 is connected, and settles its uses itself");
-    assert!(stored.with(async |store| store.release(used.id).await.unwrap()));
+    assert!(stored.with(async |store| store.release(host(), used.id).await.unwrap()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Filter, Forgotten, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
-use engines::{Database, Engine, Place, Scratch, at, claim_of, invite, jid, query, server};
+use engines::{Database, Engine, Place, Scratch, at, claim_of, host, invite, jid, query, server};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -189,9 +189,9 @@ async fn no_step_of_a_registration_reads_a_whole_table() {
         assert_eq!(store.reserved_for(jid(account)).await.unwrap(), []);
         assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved));
         if account == "carol@example.org" {
-            assert!(store.release(claim.id).await.unwrap());
+            assert!(store.release(host("example.org"), claim.id).await.unwrap());
         } else {
-            assert!(store.redeem(claim.id, at(2001)).await.unwrap().unwrap().1);
+            assert!(store.redeem(host("example.org"), claim.id, Vec::new(), at(2001)).await.unwrap().unwrap().1);
         }
     }
     let hooks = vec![(engines::host("example.org"), String::new())];
@@ -308,10 +308,13 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
                 let claim = claim_of(&shared, Purpose::Register, &format!("u{writer}-{number}@example.org"));
                 let reserved = store.reserve(claim.clone()).await;
                 let ended = match (&reserved, number % 2) {
-                    (Ok(Claim::Reserved), 0) => {
-                        store.redeem(claim.id, at(2001)).await.map(|redeemed| assert!(redeemed.unwrap().1))
+                    (Ok(Claim::Reserved), 0) => store
+                        .redeem(host("example.org"), claim.id, Vec::new(), at(2001))
+                        .await
+                        .map(|redeemed| assert!(redeemed.unwrap().1)),
+                    (Ok(Claim::Reserved), _) => {
+                        store.release(host("example.org"), claim.id).await.map(|released| assert!(released))
                     }
-                    (Ok(Claim::Reserved), _) => store.release(claim.id).await.map(|released| assert!(released)),
                     (other, _) => panic!("{other:?}"),
                 };
                 assert_eq!((inserted, ended), (Ok(Ok(())), Ok(())));
@@ -359,10 +362,13 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
             struck("reserve");
         }
         relay.set(fault);
-        assert_eq!(store.redeem(first.id.clone(), at(2001)).await, Ok(Some((first.clone(), true))));
+        assert_eq!(
+            store.redeem(host("example.org"), first.id.clone(), Vec::new(), at(2001)).await,
+            Ok(Some((first.clone(), true)))
+        );
         struck("redeem");
         relay.set(fault);
-        assert_eq!(store.release(second.id.clone()).await, Ok(true));
+        assert_eq!(store.release(host("example.org"), second.id.clone()).await, Ok(true));
         struck("release");
         let counters = scratch.place.query("SELECT taken, uses FROM invite").await;
         assert_eq!(counters, [["1", "1"]], "each was done once");
@@ -413,7 +419,10 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
                 }
                 "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
                 "redeem" => {
-                    assert_eq!(store.redeem(claim.id.clone(), at(2001)).await, Ok(Some((claim.clone(), true))));
+                    assert_eq!(
+                        store.redeem(host("example.org"), claim.id.clone(), Vec::new(), at(2001)).await,
+                        Ok(Some((claim.clone(), true)))
+                    );
                 }
                 _ => assert!(store.revoke(kept.id.clone(), at(3000)).await.unwrap().unwrap().revoked_at.is_some()),
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use easy_invite::invite::{Purpose, Token, Use};
 use easy_invite::store::{Claim, Filter, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
-use engines::{Engine, Scratch, at, claim_of, invite, jid};
+use engines::{Engine, Scratch, at, claim_of, host, invite, jid};
 use futures::future::join_all;
 
 fn url(folder: &Path) -> StoreUrl {
@@ -224,7 +224,7 @@ async fn who_was_forgotten_is_in_no_file_any_more() {
             .await;
         if number % 4 == 1 {
             let reserved = scratch.reserve(&invite, them.as_str()).await.unwrap();
-            scratch.store.redeem(reserved.id, at(2001)).await.unwrap();
+            scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
         }
     }
     assert!(found() > 40);

@@ -41,8 +41,9 @@ enum Step {
     },
     /// The same reservation once more, as after an answer that was lost.
     ReserveAgain(prop::sample::Index),
-    Redeem(prop::sample::Index),
-    Release(prop::sample::Index),
+    /// Ended by the hook of the first or the second host, whichever host it is of.
+    Redeem(prop::sample::Index, u8),
+    Release(prop::sample::Index, u8),
     Revoke(u8),
     RevokeOfInviter(u8),
     AccountDeleted {
@@ -87,8 +88,8 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Reserve { invite, account, purpose }
         }),
         1 => some().prop_map(Step::ReserveAgain),
-        5 => some().prop_map(Step::Redeem),
-        3 => some().prop_map(Step::Release),
+        8 => (some(), 0..2u8).prop_map(|(used, by)| Step::Redeem(used, by)),
+        5 => (some(), 0..2u8).prop_map(|(used, by)| Step::Release(used, by)),
         1 => (0..8u8).prop_map(Step::Revoke),
         1 => (0..3u8).prop_map(Step::RevokeOfInviter),
         1 => (who.clone(), -DAY..DAY).prop_map(|(account, ago)| Step::AccountDeleted { account, ago }),
@@ -217,6 +218,12 @@ impl Model {
         }
         self.uses.insert(wanted.id.clone(), (wanted, None));
         Some(Claim::Reserved)
+    }
+
+    /// Whether a use is one of an invite to this host.
+    fn is_of(&self, id: &str, host: u8) -> bool {
+        let invite = self.uses.get(id).and_then(|(used, _)| self.invites.get(&used.invite));
+        invite.is_some_and(|known| known.invite.host.as_str() == host_of(host))
     }
 
     fn redeem(&mut self, id: &str, now: Timestamp) -> Option<(Use, bool)> {
@@ -388,14 +395,17 @@ impl Run {
                     self.reserve(wanted).await;
                 }
             }
-            Step::Redeem(index) => {
+            Step::Redeem(index, by) => {
                 if let Some(used) = chosen(index) {
-                    assert_eq!(store.redeem(used.id.clone(), now).await.unwrap(), model.redeem(&used.id, now));
+                    let expected = if model.is_of(&used.id, by) { model.redeem(&used.id, now) } else { None };
+                    let redeemed = store.redeem(host(host_of(by)), used.id.clone(), Vec::new(), now).await;
+                    assert_eq!(redeemed.unwrap(), expected);
                 }
             }
-            Step::Release(index) => {
+            Step::Release(index, by) => {
                 if let Some(used) = chosen(index) {
-                    assert_eq!(store.release(used.id.clone()).await.unwrap(), model.release(&used.id));
+                    let expected = model.is_of(&used.id, by) && model.release(&used.id);
+                    assert_eq!(store.release(host(host_of(by)), used.id.clone()).await.unwrap(), expected);
                 }
             }
             Step::Revoke(number) => {

@@ -43,6 +43,8 @@ CREATE TABLE invite_use (
     server      TEXT NOT NULL DEFAULT '',
     reserved_at INTEGER NOT NULL,
     redeemed_at INTEGER,
+    -- What could not be given to the account for good: a list of texts. Null: nothing.
+    failed      TEXT,
     -- 1: copied from another store. If that store is copied again and the use has been released
     -- there, it is released here too.
     copied      INTEGER NOT NULL DEFAULT 0
@@ -52,6 +54,7 @@ CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
 -- Small indexes: few uses are reserved at a time, however many are redeemed.
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
+CREATE INDEX failed_by_redemption ON invite_use (redeemed_at) WHERE failed IS NOT NULL;
 
 -- Who invited whom. Kept as long as the account exists, even after the invite is purged.
 CREATE TABLE account (

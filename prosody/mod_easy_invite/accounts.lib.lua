@@ -1,15 +1,12 @@
--- What Prosody knows of accounts and does with them: whether one exists, making it, its contacts,
--- roles and groups. It knows nothing of the daemon.
+-- What Prosody knows of accounts, and making them. It knows nothing of the daemon.
 
 local modulemanager = require "core.modulemanager";
-local rostermanager = require "core.rostermanager";
 local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
 local array = require "util.array";
 local datamanager = require "util.datamanager";
 local iterators = require "util.iterators";
 local jid = require "util.jid";
-local st = require "util.stanza";
 local stringprep = require "util.encodings".stringprep;
 local file_attributes = require "lfs".attributes;
 
@@ -133,10 +130,10 @@ function accounts.roles(username)
 	return array.pluck(roles, "name"), roles;
 end
 
-local function priority(role) -- without one of its own, a role is as high as what it inherits from
+function accounts.priority(role) -- without one of its own, a role is as high as what it inherits from
 	local highest = role.priority or 0;
 	for _, inherited in ipairs(not role.priority and role.inherits or {}) do
-		highest = math.max(highest, priority(inherited));
+		highest = math.max(highest, accounts.priority(inherited));
 	end
 	return highest;
 end
@@ -149,7 +146,7 @@ function accounts.rank(username)
 	local rank = roles and 0
 		or usermanager.is_admin(account) and rank_of_operators -- of the whole server
 		or usermanager.is_admin(account, host) and rank_of_admins or rank_of_users;
-	for _, role in ipairs(roles or {}) do rank = math.max(rank, priority(role)); end
+	for _, role in ipairs(roles or {}) do rank = math.max(rank, accounts.priority(role)); end
 	for name in pairs(prosody.hosts) do
 		local named = name ~= host and module:context(name):get_option_inherited_set("admins", {}) / jid.prep;
 		if named and named:contains(account) then return math.floor(math.max(rank, rank_of_admins) + 1); end
@@ -221,122 +218,6 @@ function accounts.store(event)
 	end
 	module:log("error", "Could not store the account %s: %s", username, err);
 	if is_reset or accounts.failed(username) then return false; end
-end
-
----- Contacts
-function accounts.are_contacts(username, contact)
-	local item = rostermanager.load_roster(username, host)[contact];
-	return item and item.subscription == "both";
-end
-
--- Gives the account's contact at least this subscription, "both" or "from". Where the contact list
--- cannot be written, it stays as it was in memory too, and this raises an error.
-local function subscribe(username, its_host, contact, wanted)
-	local roster = rostermanager.load_roster(username, its_host);
-	local pending, before, item = roster[false].pending, roster[contact], { subscription = "none", groups = {} };
-	for key, value in pairs(before or {}) do item[key] = value; end
-	if item.subscription == "both" or item.subscription == wanted then return; end
-	item.subscription = (wanted == "both" or item.subscription == "to") and "both" or "from";
-	if item.subscription == "both" then item.ask = nil; end
-	local request = pending[contact];
-	roster[contact], pending[contact] = item, nil;
-	local ok, saved = pcall(rostermanager.save_roster, username, its_host, roster, contact);
-	if not ok or not saved then
-		roster[contact], pending[contact] = before, request;
-		error(("Could not save %s in the roster of %s@%s: %s"):format(contact, username, its_host, tostring(saved)), 0);
-	end
-	rostermanager.roster_push(username, its_host, contact);
-end
-
--- A new account and the contact, who is of this host too, become contacts.
-local function befriend(username, contact)
-	local account, contact_name = username.."@"..host, jid.node(contact);
-	local exists, is_doubtful = accounts.exists(contact_name);
-	if exists == nil or is_doubtful then error("Nobody can tell whether there is "..contact, 0); end
-	if not exists then return module:log("info", "%s, who invited %s, has no account any more", contact, account); end
-	subscribe(username, host, contact, "both");
-	subscribe(contact_name, host, account, "both");
-	-- The account may be online, if a crash has delayed this.
-	module:send(st.presence({ type = "probe", from = account, to = contact }));
-	module:send(st.presence({ type = "probe", from = contact, to = account }));
-end
-
--- The account accepts the contact, and asks for the other direction, or takes it where the contact
--- is of this server. `presence` is the contact's request.
-function accounts.approve(username, contact, presence, origin)
-	local account, contact_name, contact_host = username.."@"..host, jid.split(contact);
-	local is_here = accounts.exists(contact_name, contact_host);
-	subscribe(username, host, contact, is_here and "both" or "from");
-	if is_here then
-		-- Clients notice an approval only while they wait for one, so it goes first. The contact's
-		-- own list comes second: mod_presence reads the list of whichever of the two is online.
-		module:send(st.presence({ type = "subscribed", from = account, to = contact }));
-		subscribe(contact_name, contact_host, account, "both");
-	end
-	module:send(presence, origin); -- mod_presence answers it as approved, and exchanges presence
-	if not is_here and not rostermanager.is_user_subscribed(username, host, contact)
-	and not rostermanager.is_contact_pending_out(username, host, contact)
-	and rostermanager.set_contact_pending_out(username, host, contact) then
-		rostermanager.roster_push(username, host, contact);
-		module:send(st.presence({ type = "subscribe", from = account, to = contact }));
-	end
-end
-
----- What an invite grants to a new account: `granted` is the element with its roles and groups
-local function knows_role(role)
-	local ok, found = pcall(usermanager.get_role_by_name, role, host); -- which raises an error for an unknown one
-	return ok and found;
-end
-
--- Prosody 13 creates an account with its primary role.
-function accounts.choose_role(event, granted)
-	local role = granted:get_child_text("role");
-	if role and usermanager.set_user_role and knows_role(role) then event.role = role; end
-end
-
-local function set_roles(username, granted)
-	if not usermanager.set_user_role then -- Prosody 0.12
-		local account, all = username.."@"..host, {};
-		for role, has in pairs(usermanager.get_roles(account, host) or {}) do all[role] = has; end
-		for role in granted:childtags("role") do all[role:get_text()] = true; end
-		return granted:get_child("role") and usermanager.set_roles(account, host, all);
-	end
-	local set = usermanager.set_user_role; -- Prosody 13: one primary role, and secondary ones
-	for child in granted:childtags("role") do
-		local role, primary = child:get_text(), usermanager.get_user_role(username, host);
-		local ok, err = knows_role(role), "there is no such role";
-		if ok and not (primary and primary.name == role) then -- setting it again would end the account's sessions
-			ok, err = set(username, host, role);
-		end
-		set = usermanager.add_user_secondary_role;
-		if not ok then module:log("error", "Could not give %s the role %q: %s", username, role, err); end
-	end
-end
-
-local function join_groups(username, granted)
-	local provider = modulemanager.get_module(host, "groups_internal");
-	for child in granted:childtags("group") do
-		local group, ok, err = child:get_text(), nil, "mod_groups_internal is not enabled";
-		if provider then ok, err = provider.add_member(group, username); end
-		if not ok then module:log("warn", "Could not add %s to the group %q: %s", username, group, err); end
-	end
-end
-
--- Returns whether it is done. Repeating it changes nothing. `pause` is called before the contact
--- lists are written, between two pcalls, since in Lua 5.1 nothing can wait within one.
-function accounts.give(username, granted, pause)
-	local ok, err = pcall(function ()
-		set_roles(username, granted);
-		join_groups(username, granted);
-	end);
-	if ok and granted.attr.contact then
-		if pause then pause(); end
-		if accounts.exists(username) ~= false then -- it may have been deleted again, which does not give the use back
-			ok, err = pcall(befriend, username, granted.attr.contact);
-		end
-	end
-	if not ok then module:log("error", "Could not give %s all that the invitation grants yet: %s", username, err); end
-	return ok;
 end
 
 return accounts;

@@ -9,7 +9,7 @@ local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
 -- `is_registering` tells whether somebody registers as, or resets the password of, a user.
-return function (gate, accounts, rights, is_registering)
+return function (gate, accounts, grants, rights, is_registering)
 	---- `deleted` and `password-changed`
 	local store = module:open_store("easy_invite_untold"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
@@ -86,9 +86,7 @@ return function (gate, accounts, rights, is_registering)
 	end);
 
 	---- `settle`
-	local function fate(is, is_doubtful)
-		return gate.element("fate", { is = is, doubtful = is_doubtful and "true" or nil });
-	end
+	local fate = gate.fate_element;
 
 	gate.hook("set", "settle", function (question)
 		local attr = question.attr;
@@ -96,21 +94,24 @@ return function (gate, accounts, rights, is_registering)
 		local is_known = purpose == "register" or purpose == "reset" or purpose == "contact" and attr.contact;
 		if not name or not username or not is_known then return; end
 		if attr.server ~= gate.server_id then return fate("elsewhere"); end
-		local known = gate.fate(name);
+		local known, failed = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
+		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
 		local exists, is_doubtful = accounts.exists(username);
+		local text;
 		if purpose == "reset" then
 			exists, is_doubtful = true, false;
 		elseif exists and purpose == "contact" then
 			local request = st.presence({ type = "subscribe", from = attr.contact, to = username.."@"..host });
-			accounts.approve(username, attr.contact, request);
-		elseif exists and not accounts.give(username, question) then
-			exists = nil;
+			failed, text = grants.approve(name, username, attr.contact, request);
+		elseif exists then
+			failed, text = grants.give(name, username, question);
 		end
 		if exists == nil then return nil, gate.nobody_can_tell; end
+		if text then return nil, gate.error("wait", "internal-server-error", text); end
 		-- From now on a `create` that is still on its way comes too late.
-		gate.finish(name, exists and "made" or is_doubtful and "doubtful" or "not-made");
-		return fate(exists and "made" or "not-made", is_doubtful);
+		gate.finish(name, exists and "made" or is_doubtful and "doubtful" or "not-made", false, failed);
+		return fate(exists and "made" or "not-made", failed, { doubtful = is_doubtful and "true" or nil });
 	end);
 
 	---- `create`
@@ -120,7 +121,8 @@ return function (gate, accounts, rights, is_registering)
 	local is_not_stored = gate.error("wait", "internal-server-error", "The account cannot be stored");
 	local is_impossible = gate.error("modify", "jid-malformed", "The requested username is invalid.");
 
-	-- Returns the payload of the answer, or nil and the error. Other modules may wait in this.
+	-- Returns the payload of the answer, or nil and the error; and what could not be given. Other
+	-- modules may wait in this.
 	local function create(question, begin)
 		local attr = question.attr;
 		local username, is_reset = attr.username, attr.purpose == "reset";
@@ -143,7 +145,7 @@ return function (gate, accounts, rights, is_registering)
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		if exists and not is_reset then return nil, is_taken; end
 		if is_reset and not exists then return nil, is_gone; end
-		accounts.choose_role(event, question);
+		grants.choose_role(event, question);
 		if not is_reset and not accounts.begin(username) then return nil, gate.nobody_can_tell; end
 		begin();
 		storing = username;
@@ -156,10 +158,10 @@ return function (gate, accounts, rights, is_registering)
 			module:fire_event("user-password-reset", event);
 			return fate("made");
 		end
-		local is_done = accounts.give(username, question, gate.pause);
+		local failed = grants.give(attr.reservation, username, question, gate.pause);
 		module:fire_event("user-registered", { username = username, host = host, source = "mod_"..module.name;
 			ip = event.ip, session = session });
-		return fate(is_done and "made" or "unfinished");
+		return fate(failed and "made" or "unfinished", failed), nil, failed;
 	end
 
 	gate.hook("set", "create", function (question, event)
@@ -177,8 +179,9 @@ return function (gate, accounts, rights, is_registering)
 		end
 		gate.begin(name);
 		local is_begun = false;
-		local function conclude(payload, err)
-			gate.finish(name, payload and "made" or "not-made");
+		local function conclude(payload, err, failed)
+			local is = payload and payload.attr.is or "not-made";
+			gate.finish(name, is == "in-flight" and "unfinished" or is, false, failed);
 			gate.reply(event, payload, err);
 		end
 		local runner = async.runner(function ()

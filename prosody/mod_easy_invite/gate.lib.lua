@@ -183,23 +183,34 @@ function gate.ask_and_wait(kind, question)
 end
 
 ---- Reservations
-local fates = cache.new(2000); -- [name of a reservation] = since when it is in flight, or what became of it
-function gate.begin(name) fates:set(name, now()); end
+local fates = cache.new(2000); -- [name of a reservation] = { is; since when, or what could not be given }
+function gate.begin(name) fates:set(name, { is = "in-flight", since = now() }); end
 
--- "in-flight"; "overdue" (an error has kept it from its end); "made"; "not-made"; "doubtful" (not
--- made, as far as anybody can tell); or nil where it is not known.
+-- "in-flight"; "overdue" (an error has kept it from its end); "made", and a text for each thing
+-- that could not be given; "unfinished" (made perhaps, but not all is given yet); "not-made";
+-- "doubtful" (not made, as far as anybody can tell); or nil where it is not known.
 function gate.fate(name)
 	local fate = fates:get(name);
-	if type(fate) ~= "number" then return fate; end
-	return now() - fate < longest_flight and "in-flight" or "overdue";
+	if not fate then return; end
+	if fate.since and now() - fate.since >= longest_flight then return "overdue"; end
+	return fate.is, fate.failed;
+end
+
+-- The element that tells a fate.
+function gate.fate_element(is, failed, attr)
+	attr = attr or {};
+	attr.is = is;
+	local element = gate.element("fate", attr);
+	for _, text in ipairs(failed or {}) do element:text_tag("failed", text); end
+	return element;
 end
 
 -- The reservation is no longer in flight. Without a fate, `settle` finds it out. The daemon is told
 -- if it is known to have made the reservation.
-function gate.finish(name, fate, is_reserved)
-	fates:set(name, fate);
-	if not fate or not is_reserved then return; end
-	gate.ask("set", gate.element("fate", { reservation = name, is = fate }), function () end);
+function gate.finish(name, is, is_reserved, failed)
+	fates:set(name, is and { is = is, failed = failed });
+	if not is_reserved or is ~= "made" and is ~= "not-made" then return; end
+	gate.ask("set", gate.fate_element(is, failed, { reservation = name }), function () end);
 end
 
 ---- The daemon asks the hook

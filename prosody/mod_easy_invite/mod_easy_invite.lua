@@ -61,6 +61,7 @@ local is_allowed_without_us = enabled:contains("register_ibr")
 -- What can fail comes first: of a module that fails to load, Prosody keeps the handlers.
 module:depends("adhoc");
 local gate, accounts, rights = module:require "gate", module:require "accounts", module:require "rights";
+local grants = module:require "grants"(accounts);
 local add_commands, answer_daemon = module:require "commands", module:require "daemon";
 
 ---- `check`: a client presents a token
@@ -154,7 +155,7 @@ local function reserve(event)
 	if is_current and purpose == "reset" and accounts.exists(username) then
 		event.allow_reset = username;
 	elseif is_current and purpose == "register" and (not in_band[session] or accounts.begin(username)) then
-		accounts.choose_role(event, granted);
+		grants.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
 		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
 		return refuse(event, purpose == "register" and accounts.exists(username) and is_taken or gate.unavailable);
@@ -196,9 +197,10 @@ local function succeed(event, purpose)
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
 	registrations[session] = nil;
 	if purpose == "register" then accounts.made(username); end
-	if not registration.name then return; end
-	local is_done = purpose == "reset" or accounts.give(username, registration.granted, gate.pause);
-	gate.finish(registration.name, is_done and "made" or nil, true);
+	local name, failed = registration.name, {};
+	if not name then return; end
+	if purpose == "register" then failed = grants.give(name, username, registration.granted, gate.pause); end
+	gate.finish(name, failed and "made" or "unfinished", true, failed);
 end
 
 -- Wrappers, since no other handler may keep this from happening.
@@ -251,7 +253,7 @@ module:hook("presence/bare", function (event)
 	if not preauth or asked_about[stanza] then return; end
 	local token, username, contact = preauth.attr.token, jid.node(stanza.attr.to), jid.bare(stanza.attr.from);
 	local open = requests_of[contact] or 0;
-	if not is_token(token) or not accounts.exists(username) or accounts.are_contacts(username, contact)
+	if not is_token(token) or not accounts.exists(username) or grants.are_contacts(username, contact)
 	or requests >= most_requests or open >= most_requests_each then
 		return; -- the user is asked, as without a token
 	end
@@ -265,20 +267,19 @@ module:hook("presence/bare", function (event)
 		requests, requests_of[contact] = requests - 1, requests_of[contact] > 1 and requests_of[contact] - 1 or nil;
 		local reserved = gate.says(answer, "reserved");
 		local sender = not origin.destroyed and origin or nil;
-		if not reserved or accounts.are_contacts(username, contact) then -- by registering meanwhile, perhaps
+		if not reserved or grants.are_contacts(username, contact) then -- by registering meanwhile, perhaps
 			gate.finish(name, not answer.refusal and not answer.is_unsent and "not-made" or nil, reserved);
 			return module:send(presence, sender); -- the user is asked: a token may be one that the user's client made
 		end
-		local ok, err = pcall(accounts.approve, username, contact, presence, sender);
-		gate.finish(name, ok and "made" or nil, true);
-		if not ok then module:log("error", "Could not make %s a contact of %s: %s", contact, username, err); end
+		local failed = grants.approve(name, username, contact, presence, sender);
+		gate.finish(name, failed and "made" or "unfinished", true, failed);
 	end);
 	return true;
 end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
 add_commands(gate);
-answer_daemon(gate, accounts, rights, is_registering);
+answer_daemon(gate, accounts, grants, rights, is_registering);
 function module.unload()
 	is_guarded = false;
 	gate.close();

@@ -42,15 +42,20 @@ const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
 /// How many of these are named at most, the oldest first.
 const OPEN_USES_NAMED: u32 = 20;
 
+/// For how long `check` warns of what could not be given to an account, and of how many at most:
+/// the newest. `show` tells it as long as the invite is there.
+const SHORTFALL_DAYS: i64 = 7;
+const SHORTFALLS_NAMED: u32 = 20;
+
 /// Check configuration, store, web side, component and hooks
 ///
 /// Prints a line for each of: the configuration, the store (reading all of it), the web side
 /// (making every page once), the component's connection to the chat server, and the hook of each
 /// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
 /// something that works, but should be mended: a PostgreSQL server that does not wait for its disk,
-/// uses that stay reserved, the name of an admin that has no account, or options of Prosody that
-/// have no effect any more. If the daemon runs, it is asked. Otherwise this command connects to the
-/// chat server for a moment.
+/// uses that stay reserved, what an invite grants and the chat server could not give, the name of
+/// an admin that has no account, or options of Prosody that have no effect any more. If the daemon
+/// runs, it is asked. Otherwise this command connects to the chat server for a moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -179,6 +184,15 @@ async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Resu
         };
         report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
     }
+    let since = now().saturating_sub(SignedDuration::from_hours(24 * SHORTFALL_DAYS)).unwrap_or(Timestamp::MIN);
+    for shortfall in store.shortfalls_since(since, SHORTFALLS_NAMED).await.unwrap_or_default() {
+        let detail = format!(
+            "{shortfall}. Invite {} grants it: do it by hand. This line goes {SHORTFALL_DAYS} days after the use, or \
+             with the account",
+            shortfall.invite
+        );
+        report.line("grants", None, Found::Warning(detail))?;
+    }
     Ok(())
 }
 
@@ -195,8 +209,8 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
         more => format!(", and {more} more"),
     };
     let detail = format!(
-        "{}{more}: the daemon failed several times to find out whether the account was made, and the use stays \
-         reserved until it knows. The chat server's log may say more",
+        "{}{more}: the daemon asked several times what became of it, and the use stays reserved until all is done. \
+         The chat server's log may say more",
         named.join(", ")
     );
     report.line("open uses", None, Found::Warning(detail))

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use jid::BareJid;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::context::Context;
 use super::input::{read_stdin, wrong_usage};
@@ -13,6 +14,7 @@ use crate::invite_json::InviteJson;
 use crate::links::Reference;
 use crate::names;
 use crate::qr;
+use crate::store::Shortfall;
 use crate::texts::printable;
 
 /// The longest link that is read from stdin, in bytes.
@@ -23,8 +25,9 @@ const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of the invite, and the accounts that were made with it (at most 100,
-/// the newest first). Its secret cannot be shown: the store keeps a hash of it.
+/// Prints all that is known of the invite, the accounts that were made with it (at most 100, the
+/// newest first), and what of it the chat server could not give to an account. The invite's secret
+/// cannot be shown: the store keeps a hash of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite show w7d3kq9xmt2c
@@ -52,8 +55,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let (store, invites) = context.open_existing().await?;
     let invite = invites.find(reference).await?;
     let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN as u32 + 1).await?;
+    let shortfalls = store.shortfalls_of(invite.id.clone(), ACCOUNTS_SHOWN as u32).await?;
     let now = invites.now();
-    context.print(InviteJson::new(&invite, now), described(&invite, &accounts, now))?;
+    let shown = Shown { invite: InviteJson::new(&invite, now), shortfalls: &shortfalls };
+    context.print(shown, described(&invite, &accounts, &shortfalls, now))?;
     if arguments.qr {
         let mut stdout = io::stdout().lock();
         write!(stdout, "\n{}", qr::for_terminal(typed.trim(), &stdout)?)?;
@@ -61,7 +66,15 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp) -> String {
+/// The invite in JSON, and what could not be given.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    invite: InviteJson<'a>,
+    shortfalls: &'a [Shortfall],
+}
+
+fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], shortfalls: &[Shortfall], now: Timestamp) -> String {
     let instant = |instant: Option<Timestamp>| instant.map(|instant| instant.to_string());
     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let rows = [
@@ -84,7 +97,8 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], now: Timestamp)
         accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| format!("{} since {since}", names::shown(account)));
     let more = (accounts.len() > ACCOUNTS_SHOWN).then(|| "older ones".to_owned());
     let accounts = shown.chain(more).map(|account| ("account", Some(account)));
-    let rows = rows.into_iter().chain(accounts);
+    let failed = shortfalls.iter().map(|shortfall| ("failed", Some(shortfall.to_string())));
+    let rows = rows.into_iter().chain(accounts).chain(failed);
     let rows = rows.filter_map(|(name, value)| value.map(|value| vec![name.to_owned(), printable(value)]));
     print::table(&rows.collect::<Vec<_>>())
 }

@@ -47,8 +47,8 @@ pub struct BrowserRegistration {
 pub struct Registered {
     /// The account, which exists.
     pub account: BareJid,
-    /// It has everything that the invite grants. Otherwise its contact, roles and groups follow
-    /// when the server can write them.
+    /// It has everything that the invite grants and the server can give. Otherwise its contact,
+    /// roles and groups follow when the server can write them.
     pub finished: bool,
 }
 
@@ -176,17 +176,20 @@ impl Invites {
         making: Making<'_>,
     ) -> Option<Result<Registered>> {
         let Use { id: reservation, account, purpose, .. } = reserved.0.clone();
+        let host = reserved.1.host.clone();
         let BrowserRegistration { password, address, form, .. } = attempt.form;
         let created = self.0.chat_server.create(reserved, password.clone(), *address).await;
-        if purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made | Fate::Unfinished))) {
+        if purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made { .. } | Fate::Unfinished))) {
             self.note_reset(form.clone());
         }
         let (ended, outcome) = match created {
-            Ok(Ok(Fate::Made)) => (self.redeem(reservation).await, Ok(Registered { account, finished: true })),
+            Ok(Ok(Fate::Made { failed })) => {
+                (self.redeem(&host, reservation, failed).await, Ok(Registered { account, finished: true }))
+            }
             Ok(Ok(Fate::Unfinished)) => (Ok(true), Ok(Registered { account, finished: false })),
             Ok(Ok(Fate::NotMade { .. } | Fate::InFlight | Fate::Elsewhere)) => return None,
             Ok(Err(objection)) => {
-                (self.release(reservation).await, Err(refused(objection, attempt.username.to_string())))
+                (self.release(&host, reservation).await, Err(refused(objection, attempt.username.to_string())))
             }
             Err(unreachable) => return Some(Err(unreachable.into())),
         };

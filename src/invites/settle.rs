@@ -46,28 +46,37 @@ impl Invites {
         lock(&self.0.servers).clone()
     }
 
-    /// The account of a reservation was made. Doing it again changes nothing. `false`: there is no
-    /// such reservation.
+    /// The account of a reservation was made, and it got all that the invite grants except for what
+    /// `failed` says. Doing it again changes nothing. `false`: there is no such reservation of an
+    /// invite to this host.
     ///
     /// # Errors
     /// If it is not stored.
-    pub async fn redeem(&self, reservation: String) -> Result<bool> {
-        let redeemed = self.0.store.redeem(reservation.clone(), self.now()).await?;
+    pub async fn redeem(&self, host: &DomainPart, reservation: String, failed: Vec<String>) -> Result<bool> {
+        let stored = self.0.store.redeem(host.clone(), reservation.clone(), failed.clone(), self.now());
+        let Some((used, is_new)) = stored.await? else { return Ok(false) };
         self.ended(&reservation, true);
-        if let Some((used, true)) = &redeemed {
-            tracing::info!(invite = %used.invite, purpose = %used.purpose, account = %used.account, "invite used");
+        if is_new {
+            let Use { invite, purpose, account, .. } = used;
+            tracing::info!(%invite, %purpose, %account, "invite used");
+            if !failed.is_empty() {
+                let failed = failed.join("; ");
+                tracing::warn!(%invite, %account, "the account did not get all that the invite grants: {failed}");
+            }
         }
-        Ok(redeemed.is_some())
+        Ok(true)
     }
 
     /// The account of a reservation was not made: the use is free again. `false`: there is no such
-    /// reservation.
+    /// reservation of an invite to this host.
     ///
     /// # Errors
     /// If it is not stored.
-    pub async fn release(&self, reservation: String) -> Result<bool> {
-        let released = self.0.store.release(reservation.clone()).await?;
-        self.ended(&reservation, false);
+    pub async fn release(&self, host: &DomainPart, reservation: String) -> Result<bool> {
+        let released = self.0.store.release(host.clone(), reservation.clone()).await?;
+        if released {
+            self.ended(&reservation, false);
+        }
         Ok(released)
     }
 
@@ -116,6 +125,8 @@ impl Invites {
         for (used, outcome) in self.ask_about(due).await {
             let reason = match outcome {
                 Ok(Outcome::Settled) => {
+                    // Somebody else may have ended it meanwhile.
+                    lock(&self.0.retries).ended(&used.id);
                     settled += 1;
                     continue;
                 }
@@ -134,7 +145,7 @@ impl Invites {
         }
         if let Some(first) = failing.first() {
             let count = failing.len();
-            tracing::warn!(count, "uses stay reserved, since it is not known what became of them: {first}");
+            tracing::warn!(count, "uses stay reserved, since they could not be settled: {first}");
         }
         Ok(settled)
     }
@@ -158,7 +169,7 @@ impl Invites {
     }
 
     async fn settle_one(&self, reserved: (Use, Invite)) -> Result<Outcome> {
-        let reservation = reserved.0.id.clone();
+        let (reservation, host) = (reserved.0.id.clone(), reserved.1.host.clone());
         let seems_gone = |reservation| lock(&self.0.doubtful).absent(reservation, Instant::now().into_std());
         let fate = match self.0.chat_server.settle(reserved).await {
             // Without an answer, this does not count as a look.
@@ -171,8 +182,14 @@ impl Invites {
             lock(&self.0.doubtful).forget(&reservation);
         }
         let open = match fate {
-            Fate::Made => return self.redeem(reservation).await.map(|_| Outcome::Settled),
-            Fate::NotMade { .. } => return self.release(reservation).await.map(|_| Outcome::Settled),
+            Fate::Made { failed } => {
+                self.redeem(&host, reservation, failed).await?;
+                return Ok(Outcome::Settled);
+            }
+            Fate::NotMade { .. } => {
+                self.release(&host, reservation).await?;
+                return Ok(Outcome::Settled);
+            }
             Fate::InFlight => "its registration has not ended",
             Fate::Unfinished => "the server cannot grant yet what the invite grants",
             Fate::Elsewhere => "another server has made the reservation",

@@ -36,9 +36,10 @@ const INVITE: Table = Table {
 const INVITE_USE: Table = Table {
     name: "invite_use",
     key: "id",
-    columns: "id, invite, purpose, account, server, reserved_at, redeemed_at",
+    columns: "id, invite, purpose, account, server, reserved_at, redeemed_at, failed",
     marks: [", copied", ", 1"],
-    merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at)",
+    merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at), \
+            failed = COALESCE(invite_use.failed, excluded.failed)",
 };
 
 const ACCOUNT: Table = Table {

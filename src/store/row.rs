@@ -39,6 +39,13 @@ impl From<&str> for Value {
     }
 }
 
+/// A JSON array.
+impl From<&[String]> for Value {
+    fn from(list: &[String]) -> Self {
+        Value::Text(serde_json::Value::from(list).to_string())
+    }
+}
+
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Value::Null, Into::into)

@@ -16,8 +16,8 @@ pub use account::{Forgotten, account_deleted, accounts_of, forget, password_chan
 pub use insert::{Quota, insert};
 pub use invite::{Filter, find, find_by_id, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{
-    Claim, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for, reserved_until,
-    used_under,
+    Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
+    reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
 pub use taken::take_rows;
 pub use whole::{Contents, contents, unsafe_settings, verify};

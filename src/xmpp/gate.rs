@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::hook::{LONGEST_ID, grants, is_id};
+use super::hook::{LONGEST_ID, failed, grants, is_id};
 use super::requester::Requester;
 use super::stanza::{Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with};
 use super::stanza_error::{not_valid, stanza_error};
@@ -122,12 +122,12 @@ impl Said<'_> {
         Ok(None)
     }
 
-    /// A reservation has ended. The result is empty if there was one.
+    /// A reservation of this host has ended. The result is empty if there was one.
     async fn fate(&self) -> Outcome {
         let reservation = self.id("reservation")?;
         let found = match self.payload.attr("is") {
-            Some("made") => self.invites.redeem(reservation).await,
-            Some("not-made") => self.invites.release(reservation).await,
+            Some("made") => self.invites.redeem(self.host, reservation, failed(self.payload)).await,
+            Some("not-made") => self.invites.release(self.host, reservation).await,
             _ => return Err(bad("is='made' or is='not-made'")),
         };
         match found.map_err(|cause| self.refused(&cause))? {

@@ -24,6 +24,10 @@ pub const LONGEST_ID: usize = 128;
 /// How many names a hook can list in its answer to `hello`.
 const MOST_LISTED: usize = 20;
 
+/// How many texts about what could not be given are kept, and how many characters of each.
+const MOST_FAILED: usize = 50;
+const LONGEST_FAILED: usize = 1000;
+
 /// The questions that wait for an answer on this connection.
 #[derive(Default)]
 pub struct Asked {
@@ -137,6 +141,12 @@ fn answer<T>(host: &str, outcome: Result<Option<Element>, ErrorAnswer>, read: fn
     read.ok_or_else(|| Unreachable(format!("{host} answered something else")))
 }
 
+/// What could not be given for good, as the hook's `fate` says: some short texts.
+pub fn failed(fate: &Element) -> Vec<String> {
+    let texts = fate.children().filter(|child| child.is("failed", ns::GATE));
+    texts.take(MOST_FAILED).map(|child| child.text().chars().take(LONGEST_FAILED).collect()).collect()
+}
+
 fn hook(payload: &Element) -> Option<Hook> {
     Some(Hook {
         software: payload.attr("software").unwrap_or("an unknown server").to_owned(),
@@ -169,7 +179,7 @@ fn account(payload: &Element) -> Option<Account> {
 
 fn fate(payload: &Element) -> Option<Fate> {
     match payload.attr("is").filter(|_| payload.name() == "fate")? {
-        "made" => Some(Fate::Made),
+        "made" => Some(Fate::Made { failed: failed(payload) }),
         "unfinished" => Some(Fate::Unfinished),
         "not-made" => Some(Fate::NotMade { doubtful: yes(payload, "doubtful").unwrap_or(false) }),
         "in-flight" => Some(Fate::InFlight),
@@ -283,7 +293,7 @@ mod tests {
         assert!(answer("example.org", Ok(Some(foreign)), fate).is_err());
         assert!(answer("example.org", Ok(None), fate).is_err());
         for (text, expected) in [
-            ("<fate is='made'/>", Fate::Made),
+            ("<fate is='made'/>", Fate::Made { failed: Vec::new() }),
             ("<fate is='unfinished'/>", Fate::Unfinished),
             ("<fate is='not-made'/>", Fate::NotMade { doubtful: false }),
             ("<fate is='not-made' doubtful='true'/>", Fate::NotMade { doubtful: true }),
@@ -292,6 +302,20 @@ mod tests {
         ] {
             assert_eq!(answer("example.org", Ok(Some(read(text))), fate), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_given_is_a_bounded_list_of_texts() {
+        let fate: Element = "<fate xmlns='urn:easy-invite:gate:1' is='made'><failed>one</failed><other/>\
+            <failed xmlns='urn:other'>not ours</failed><failed>two</failed></fate>"
+            .parse()
+            .unwrap();
+        assert_eq!(failed(&fate), ["one", "two"]);
+        let long = format!("<failed>{}</failed>", "é".repeat(LONGEST_FAILED + 1));
+        let fate: Element =
+            format!("<fate xmlns='urn:easy-invite:gate:1'>{}</fate>", long.repeat(MOST_FAILED + 1)).parse().unwrap();
+        let kept = failed(&fate);
+        assert_eq!((kept.len(), kept[0].chars().count()), (MOST_FAILED, LONGEST_FAILED));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 const TABLES: [&str; 3] = [
     "SELECT id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
      created_at, expires_at, revoked_at, last_used_at FROM invite ORDER BY id",
-    "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at FROM invite_use ORDER BY id",
+    "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at, failed FROM invite_use ORDER BY id",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
 ];
 

@@ -49,16 +49,15 @@ class PlayedDaemon:
         """
         attributes = {"reservation": reservation, "username": username, "purpose": "register", "server": self.server_id,
                       **attributes}
-        content = "".join([*(f"<role>{escape(role)}</role>" for role in roles),
-                           *(f"<group>{escape(group)}</group>" for group in groups),
-                           f"<password>{escape(password)}</password>"])
+        content = _granted(roles, groups) + f"<password>{escape(password)}</password>"
         return _fate(await self._ask("create", attributes, content))
 
-    async def settle(self, reservation: str, username: str, **attributes: str) -> str:
+    async def settle(self, reservation: str, username: str, *, roles: Iterable[str] = (), groups: Iterable[str] = (),
+                     **attributes: str) -> str:
         """The fate of a reservation for an account, "(doubtful)" where it is so. Raises StanzaError."""
         attributes = {"reservation": reservation, "username": username, "purpose": "register", "server": self.server_id,
                       **attributes}
-        return _fate(await self._ask("settle", attributes))
+        return _fate(await self._ask("settle", attributes, _granted(roles, groups)))
 
     async def account(self, username: str) -> Element:
         """What the hook knows of an account."""
@@ -72,6 +71,11 @@ class PlayedDaemon:
         written = "".join(f" {key.replace('_', '-')}={quoteattr(value)}" for key, value in attributes.items())
         reply = await self.stream.ask(type, f"<{name} xmlns='{GATE}'{written}>{content}</{name}>", self._server.domain)
         return reply[0]
+
+
+def _granted(roles: Iterable[str], groups: Iterable[str]) -> str:
+    return "".join([*(f"<role>{escape(role)}</role>" for role in roles),
+                    *(f"<group>{escape(group)}</group>" for group in groups)])
 
 
 def _fate(answer: Element) -> str:

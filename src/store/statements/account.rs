@@ -46,8 +46,13 @@ pub async fn account_deleted(
     now: Timestamp,
 ) -> Result<u64> {
     let ended = end_older(session, &account, true, deleted_at, now).await?;
-    let sql = "DELETE FROM account WHERE jid = $1 AND registered_at <= $2";
-    session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
+    for sql in [
+        "DELETE FROM account WHERE jid = $1 AND registered_at <= $2",
+        // Nobody needs to give the account anything any more.
+        "UPDATE invite_use SET failed = NULL WHERE failed IS NOT NULL AND account = $1 AND redeemed_at <= $2",
+    ] {
+        session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
+    }
     Ok(ended)
 }
 
@@ -100,8 +105,9 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
         return Ok(Forgotten { open, ..Forgotten::default() });
     }
     let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
-    let uses =
-        session.execute("UPDATE invite_use SET account = $1 WHERE account = $2", &[FORGOTTEN.into(), jid()]).await?;
+    let uses = session
+        .execute("UPDATE invite_use SET account = $1, failed = NULL WHERE account = $2", &[FORGOTTEN.into(), jid()])
+        .await?;
     let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;
     let known = session.execute("DELETE FROM account WHERE jid = $1", &[jid()]).await?;
     Ok(Forgotten { open, invites, uses, invited, known: known > 0 })

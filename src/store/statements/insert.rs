@@ -64,8 +64,8 @@ pub async fn insert(
         invite.username.as_ref().map(|node| node.as_str()).into(),
         invite.inviter.as_ref().map(|jid| jid.as_str()).into(),
         invite.issuer.as_str().into(),
-        json(&invite.roles),
-        json(&invite.groups),
+        invite.roles.as_slice().into(),
+        invite.groups.as_slice().into(),
         invite.note.as_deref().into(),
         invite.max_uses.into(),
         invite.created_at.into(),
@@ -120,8 +120,4 @@ async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Tim
     let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
     Ok(session.exists(sql, &[account.as_str().into(), now.into()]).await?
         || !reserved_for(session, account.clone()).await?.is_empty())
-}
-
-fn json(list: &[String]) -> Value {
-    Value::Text(serde_json::Value::from(list).to_string())
 }

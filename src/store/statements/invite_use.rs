@@ -2,6 +2,7 @@
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::account::end_older;
 use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, jid_of, reserving_invite};
@@ -23,6 +24,26 @@ pub enum Claim {
     Contended(Vec<(Use, Invite)>),
 }
 
+/// A use whose account did not get all that the invite grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shortfall {
+    /// Who used the invite.
+    pub account: BareJid,
+    /// The invite.
+    pub invite: InviteId,
+    /// When the use was redeemed.
+    pub redeemed_at: Timestamp,
+    /// What could not be given, with the reasons, in the words of the hook.
+    pub failed: Vec<String>,
+}
+
+impl std::fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Shortfall { account, redeemed_at, failed, .. } = self;
+        write!(f, "{account} at {redeemed_at}: {}", failed.join("; "))
+    }
+}
+
 /// How many open reservations a contended claim names at most.
 const CONTENDED: u32 = 16;
 
@@ -31,7 +52,7 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
     session.lock(account).await?;
     // The account may be being registered elsewhere, with this invite or another.
     let standing = reservations(session, "redeemed_at IS NULL AND account = $1", &[account.into()], CONTENDED).await?;
-    if standing.iter().any(|(reserved, _)| reserved.id == wanted.id) {
+    if standing.iter().any(|(reserved, _)| (&reserved.id, &reserved.invite) == (&wanted.id, &wanted.invite)) {
         return Ok(Claim::Reserved); // this is run again
     }
     if wanted.purpose == Purpose::Register
@@ -72,10 +93,23 @@ pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJ
     session.exists(sql, &[id.as_str().into(), account.as_str().into()]).await
 }
 
-pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timestamp) -> Result<Option<(Use, bool)>> {
-    let sql = "UPDATE invite_use SET redeemed_at = $1 WHERE id = $2 AND redeemed_at IS NULL";
-    let redeemed = session.execute(sql, &[now.into(), reservation.as_str().into()]).await? > 0;
-    let found = reservations(session, "invite_use.id = $1", &[reservation.as_str().into()], 1).await?.pop();
+/// The host of a use. The hook of another host must not end it.
+const HOST: &str = "(SELECT host FROM invite WHERE invite.id = invite_use.invite)";
+
+pub async fn redeem(
+    session: &mut Session<'_>,
+    host: DomainPart,
+    reservation: String,
+    failed: Vec<String>,
+    now: Timestamp,
+) -> Result<Option<(Use, bool)>> {
+    let (id, host) = (Value::from(reservation.as_str()), Value::from(host.as_str()));
+    let failed = Some(failed.as_slice()).filter(|failed| !failed.is_empty()).into();
+    let sql = format!(
+        "UPDATE invite_use SET redeemed_at = $1, failed = $2 WHERE id = $3 AND {HOST} = $4 AND redeemed_at IS NULL"
+    );
+    let redeemed = session.execute(&sql, &[now.into(), failed, id.clone(), host.clone()]).await? > 0;
+    let found = reservations(session, "invite_use.id = $1 AND host = $2", &[id, host], 1).await?.pop();
     let Some((used, invite)) = found else { return Ok(None) };
     if !redeemed {
         return Ok(Some((used, false)));
@@ -103,18 +137,19 @@ pub async fn redeem(session: &mut Session<'_>, reservation: String, now: Timesta
     Ok(Some((used, true)))
 }
 
-pub async fn release(session: &mut Session<'_>, reservation: String) -> Result<bool> {
-    Ok(give_back(session, "id = $1", reservation.as_str().into()).await? > 0)
+pub async fn release(session: &mut Session<'_>, host: DomainPart, reservation: String) -> Result<bool> {
+    let condition = format!("id = $1 AND {HOST} = $2");
+    Ok(give_back(session, &condition, &[reservation.as_str().into(), host.as_str().into()]).await? > 0)
 }
 
 pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Result<u64> {
-    give_back(session, "server = $1", server.as_str().into()).await
+    give_back(session, "server = $1", &[server.as_str().into()]).await
 }
 
 /// Gives back the reserved uses under a condition, and returns how many.
-async fn give_back(session: &mut Session<'_>, condition: &str, value: Value) -> Result<u64> {
+async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<u64> {
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
-    let invites = session.query(&sql, &[value], |row| row.text(0)).await?;
+    let invites = session.query(&sql, values, |row| row.text(0)).await?;
     for invite in &invites {
         session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
     }
@@ -170,6 +205,30 @@ pub async fn used_under(
     let uses =
         uses(session, "invite_use", condition, &[id.as_str().into(), account.as_str().into()], CONTENDED).await?;
     Ok(uses.into_iter().find(|((used, _), _)| used.id.starts_with(&prefix)))
+}
+
+pub async fn shortfalls_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<Shortfall>> {
+    shortfalls(session, "invite = $1", id.as_str().into(), limit).await
+}
+
+pub async fn shortfalls_since(session: &mut Session<'_>, instant: Timestamp, limit: u32) -> Result<Vec<Shortfall>> {
+    shortfalls(session, "redeemed_at >= $1", instant.into(), limit).await
+}
+
+async fn shortfalls(session: &mut Session<'_>, condition: &str, value: Value, limit: u32) -> Result<Vec<Shortfall>> {
+    let sql = format!(
+        "SELECT account, invite, redeemed_at, failed FROM invite_use \
+         WHERE failed IS NOT NULL AND {condition} ORDER BY redeemed_at DESC, id LIMIT {limit}"
+    );
+    let read = |row: &Row| {
+        Ok(Shortfall {
+            account: row.required(0, jid_of)?,
+            invite: row.required(1, InviteId::parse)?,
+            redeemed_at: row.since(2)?,
+            failed: row.required(3, |text| serde_json::from_str(text).ok())?,
+        })
+    };
+    session.query(&sql, &[value], read).await
 }
 
 /// Reservations with their invites, under a condition.
