@@ -137,6 +137,15 @@ local function ask_and_wait(question, event, attr)
 	return gate.ask_and_wait("set", gate.element(question, attr));
 end
 
+-- mod_register_ibr resets a password by making the account anew: enabled, and as old as this day. So
+-- the password is set here, and an error keeps mod_register_ibr from going on.
+local is_reset_here = {};
+local function reset(event)
+	if not accounts.store(event) then return refuse(event, is_broken); end
+	module:fire_event("user-password-reset", event);
+	error(is_reset_here, 0);
+end
+
 local function reserve(event)
 	local session, username = event.session or {}, event.username;
 	local exists = accounts.exists(username);
@@ -161,6 +170,7 @@ local function reserve(event)
 		return refuse(event, purpose == "register" and accounts.exists(username) and is_taken or gate.unavailable);
 	end
 	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
+	if purpose == "reset" and in_band[session] then reset(event); end
 end
 
 -- A wrapper, since this must come last, even if another handler returns a value.
@@ -191,7 +201,7 @@ local function succeed(event, purpose)
 	local registration = registrations[session];
 	if streams[session] then streams[session].grant = nil; end -- it is good for one account
 	if in_band[session] then in_band[session].done = purpose; end
-	if purpose == "reset" and not event.is_by_daemon then -- ends the sessions, as mod_register_ibr does not
+	if purpose == "reset" and not event.is_by_daemon and not in_band[session] then -- ends the sessions
 		prosody.events.fire_event("user-password-changed", { username = username, host = host });
 	end
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
@@ -236,7 +246,7 @@ module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name
 		if registration.name then gate.finish(registration.name, is_nothing_left and "not-made" or nil, true); end
 	end
 	if not problem then return result; end
-	module:log("error", "A registration failed: %s", problem);
+	if problem ~= is_reset_here then module:log("error", "A registration failed: %s", problem); end
 	if this.done ~= "register" then -- after which the client has been answered
 		session.send(this.done and st.reply(stanza) or st.error_reply(stanza, is_broken));
 	end
