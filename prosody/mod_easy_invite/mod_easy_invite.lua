@@ -137,8 +137,8 @@ local function ask_and_wait(question, event, attr)
 	return gate.ask_and_wait("set", gate.element(question, attr));
 end
 
--- mod_register_ibr resets a password by making the account anew: enabled, and as old as this day. So
--- the password is set here, and an error keeps mod_register_ibr from going on.
+-- mod_register_ibr resets a password by making the account anew: enabled, and as old as this day.
+-- So the password is set here, and an error keeps mod_register_ibr from going on.
 local is_reset_here = {};
 local function reset(event)
 	if not accounts.store(event) then return refuse(event, is_broken); end

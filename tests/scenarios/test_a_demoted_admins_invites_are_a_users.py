@@ -1,0 +1,115 @@
+"""What needs a right is looked at again when it is used: once an admin is no admin any more, their
+invites do what a user's can do, and nothing else. Admins once more, they have them back."""
+
+import pytest
+
+from harness.stories import (has_account, in_store, new_account_invite, new_invite, register, reset_link, show)
+from harness.web import Visitor, web_settings
+from harness.xmpp import StanzaError
+
+STOPPED = "Whoever created this invitation may not create such invitations at present"
+
+
+def promote(server, username="alice"):
+    if server.prosody.version == "13":
+        server.prosody.shell(f'user:set_role("{username}@example.org", "prosody:admin")')
+    else:
+        server.prosody.shell(f'user:setroles("{username}@example.org", {{ "prosody:admin" }})')
+
+
+def demote(server, username="alice"):
+    if server.prosody.version == "13":
+        server.prosody.shell(f'user:set_role("{username}@example.org", "prosody:registered")')
+    else:
+        server.prosody.shell(f'user:setroles("{username}@example.org", {{}})')
+
+
+async def with_grants(alice, server):
+    """As an invite has them that an admin makes with a profile."""
+    invite = await new_account_invite(alice, {"roster-subscription": "1"})
+    in_store(server, "UPDATE invite SET roles = ? WHERE id = ?", '["prosody:admin"]', show(server, invite)["id"])
+    return invite
+
+
+WHAT_USERS_LACK = {
+    "a username": lambda alice, _: new_account_invite(alice, {"username": "guest", "roster-subscription": "1"}),
+    "several uses": lambda alice, _: new_account_invite(alice, {"uses": "2", "roster-subscription": "1"}),
+    "a longer life": lambda alice, _: new_account_invite(alice, {"expires": "4w", "roster-subscription": "1"}),
+    "no contact": lambda alice, _: new_account_invite(alice, {"roster-subscription": "0"}),
+    "a role": with_grants,
+}
+
+
+@pytest.mark.parametrize("what", WHAT_USERS_LACK)
+async def test_what_users_cannot_give_is_not_given(make_server, what):
+    server = make_server(settings=web_settings())
+    promote(server)
+    async with await server.login("alice") as alice:
+        invite = await WHAT_USERS_LACK[what](alice, server)
+    presented, visitor = await server.connect(), Visitor(server)
+    await presented.preauth(invite.token)
+    form = await visitor.filled_in(invite, "guest", "kites and lamps")
+    demote(server)
+    with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
+        await register(server, "guest", invite)
+    with pytest.raises(StanzaError, match=f"modify/not-acceptable: {STOPPED}"):
+        await presented.registration_set("guest", "pw")
+    refused = await visitor.post(visitor.path(invite, "register"), form)
+    assert (refused.status, STOPPED in refused.text) == (422, True)
+    bob = await server.login("bob")
+    bob.subscribe("alice@example.org", invite.token)
+    await bob.roster_push("alice@example.org", "none")
+    assert show(server, invite)["state"] == "pending"
+    promote(server)
+    await presented.registration_set("guest", "pw")
+    assert await has_account(server, "guest", password="pw")
+
+
+async def test_an_ordinary_invite_goes_on_as_a_users(make_server):
+    server = make_server()
+    promote(server)
+    async with await server.login("alice") as alice:
+        invite = await new_account_invite(alice, {"roster-subscription": "1"})
+    demote(server)
+    await register(server, "guest", invite)
+    async with await server.login("guest") as guest:
+        assert (await guest.roster())["alice@example.org"].subscription == "both"
+
+
+async def test_where_users_may_not_register_it_makes_a_contact(make_server):
+    server = make_server(settings={"hosts": {"example.org": {"allow_user_invites": False}}})
+    promote(server)
+    async with await server.login("alice") as alice:
+        invite = await new_invite(alice)
+    demote(server)
+    with pytest.raises(StanzaError, match="This invitation is for adding a contact, not for creating an account"):
+        await register(server, "guest", invite)
+    bob = await server.login("bob")
+    bob.subscribe("alice@example.org", invite.token)
+    await bob.roster_push("alice@example.org", "both")
+
+
+async def test_a_password_reset_link_ends_with_the_right(make_server):
+    server = make_server()
+    promote(server)
+    async with await server.login("alice") as alice:
+        link = await reset_link(alice, "bob")
+    demote(server)
+    with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
+        await register(server, "bob", link, password="new")
+    assert await has_account(server, "bob")
+
+
+async def test_an_admin_of_the_daemon_loses_it_with_the_configuration(make_server):
+    server = make_server(settings={"hosts": {"example.org": {"admins": ["alice@example.org"]}}})
+    async with await server.login("alice") as alice:
+        invite, link = await new_account_invite(alice, {"uses": "9"}), await reset_link(alice, "bob")
+    server.daemon.config["hosts"]["example.org"]["admins"] = []
+    server.daemon.restart()
+    for username, of_no_use in (("guest", invite), ("bob", link)):
+        with pytest.raises(StanzaError, match=STOPPED):
+            await register(server, username, of_no_use)
+    promote(server)  # an admin of Prosody has the right as well
+    await register(server, "guest", invite)
+    await register(server, "bob", link, password="new")
+    assert await has_account(server, "bob", password="new")

@@ -1,0 +1,110 @@
+"""Nobody resets the password of an account that is above their own, and so gets its rights. Who is
+above whom, the chat server says. It is looked at when the link is made, and when it is used."""
+
+import pytest
+
+from harness.prosody import INVITE_HOST
+from harness.stories import generate, has_account, register, reset_link, show
+from harness.web import Visitor, web_settings
+from harness.xmpp import StanzaError
+
+STOPPED = "Whoever created this invitation may not create such invitations at present"
+CUSTOM_ROLES = 'custom_roles = { { name = "helper"; priority = 30; inherits = { "prosody:registered" } } }'
+ELSEWHERE = 'VirtualHost "elsewhere.example"\n    admins = { "bob@example.org" }'
+
+
+def settings(*admins):
+    """The daemon's, with these admins of its own."""
+    own = web_settings()
+    own["hosts"]["example.org"]["admins"] = [f"{username}@example.org" for username in admins]
+    return own
+
+
+def give_role(server, username, role):
+    """The one role of an account from now on."""
+    if server.prosody.version == "13":
+        server.prosody.shell(f'user:set_role("{username}@example.org", "{role}")')
+    else:
+        server.prosody.shell(f'user:setroles("{username}@example.org", {{ "{role}" }})')
+
+
+async def assert_refused(server, asker, username):
+    user = await server.login(asker)
+    for address in ("example.org", "invite.example.org"):
+        with pytest.raises(AssertionError, match=f"{username}@example.org has more rights here than you"):
+            await reset_link(user, username, address)
+    await user.close()
+
+
+async def assert_of_no_use(server, link, username):
+    with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
+        await register(server, username, link, password="new")
+    page = await Visitor(server).get(Visitor(server).path(link))
+    assert (page.status, STOPPED in page.text) == (422, True)
+    assert show(server, link)["state"] == "pending"
+
+
+async def test_an_admin_of_the_daemon_alone_does_not_reset_an_admin_of_prosody(make_server):
+    server = make_server(settings=settings("alice"))
+    await assert_refused(server, "alice", "admin")
+    give_role(server, "bob", "prosody:admin")
+    await assert_refused(server, "alice", "bob")
+    give_role(server, "bob", "prosody:registered")
+    link = await reset_link(await server.login("alice"), "bob")
+    await register(server, "bob", link, password="new")
+    assert await has_account(server, "bob", password="new")
+
+
+async def test_an_admin_of_the_host_does_not_reset_one_of_the_whole_server(make_server):
+    server = make_server(hosts={"example.org": INVITE_HOST + 'admins = { "alice@example.org" }'})
+    await assert_refused(server, "alice", "admin")
+    await reset_link(await server.login("admin"), "alice")
+
+
+async def test_nor_one_who_is_an_admin_of_another_host(make_server):
+    server = make_server(hosts={"example.org": INVITE_HOST + 'admins = { "alice@example.org" }'},
+                         last_lines=ELSEWHERE)
+    await assert_refused(server, "alice", "bob")
+    await reset_link(await server.login("admin"), "bob")
+
+
+@pytest.mark.one_setup  # 0.12 has neither priorities nor secondary roles
+async def test_priorities_of_roles_count(make_server):
+    server = make_server(settings=settings("alice"), global_lines=CUSTOM_ROLES)
+    give_role(server, "bob", "helper")
+    await assert_refused(server, "alice", "bob")
+    give_role(server, "alice", "helper")
+    await reset_link(await server.login("alice"), "bob")
+    server.prosody.shell('user:addrole("bob@example.org", "prosody:admin")')  # which bob may take on
+    await assert_refused(server, "alice", "bob")
+
+
+async def test_a_link_does_not_work_once_its_account_has_risen(make_server):
+    server = make_server(settings=settings("alice"))
+    link, visitor = await reset_link(await server.login("alice"), "bob"), Visitor(server)
+    form = await visitor.filled_in(link, None, "kites and lamps", page="reset")
+    presented = await server.connect()
+    await presented.preauth(link.token)
+    give_role(server, "bob", "prosody:admin")
+    await assert_of_no_use(server, link, "bob")
+    with pytest.raises(StanzaError, match=f"modify/not-acceptable: {STOPPED}"):
+        await presented.registration_set("bob", "new")
+    assert (await visitor.post(visitor.path(link, "reset"), form)).status == 422
+    assert await has_account(server, "bob"), "the password is the old one"
+    give_role(server, "bob", "prosody:registered")
+    assert (await visitor.post(visitor.path(link, "reset"), form)).status == 200
+
+
+async def test_a_link_does_not_work_once_its_maker_has_fallen(make_server):
+    server = make_server(settings=settings("alice"))
+    for username in ("alice", "bob"):
+        give_role(server, username, "prosody:admin")
+    link = await reset_link(await server.login("alice"), "bob")
+    give_role(server, "alice", "prosody:registered")  # and still an admin for the daemon
+    await assert_of_no_use(server, link, "bob")
+
+
+async def test_the_operator_resets_everybody(make_server):
+    server = make_server()
+    await register(server, "admin", generate(server, "--reset", "admin"), password="new")
+    assert await has_account(server, "admin", password="new")
