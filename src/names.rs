@@ -18,8 +18,8 @@ pub fn is_legible(username: &str) -> bool {
     username.chars().all(is_seen) && !username.chars().next().is_some_and(is_mark)
 }
 
-/// An account as people are shown it. Where its username can be mistaken for another, its form in ASCII
-/// stands beside it, as in `аlice@example.org (xn--lice-43d@example.org)`.
+/// An account as people are shown it. Where its username can be mistaken for another, its form in
+/// ASCII stands beside it, as in `аlice@example.org (xn--lice-43d@example.org)`.
 pub fn shown(account: &BareJid) -> String {
     let ascii = account.node().map(|node| node.as_str()).filter(|username| is_mistakable(username));
     let ascii = ascii.and_then(idna::punycode::encode_str);

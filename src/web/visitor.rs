@@ -63,10 +63,9 @@ impl Visitor {
 
 /// The cookie for a form with this secret.
 pub fn form_cookie(form: &str, public_url: &PublicUrl) -> String {
-    let (name, path) = (cookie_name(public_url), public_url.path());
     // The prefix of the name asks for `Secure`, and for the path of the whole host.
-    let scope = if public_url.is_https() { "/; Secure".to_owned() } else { format!("{path}/") };
-    format!("{name}={form}; Path={scope}; HttpOnly; SameSite=Strict")
+    let (path, secure) = if public_url.is_https() { ("", "; Secure") } else { (public_url.path(), "") };
+    format!("{}={form}; Path={path}/; HttpOnly; SameSite=Strict{secure}", cookie_name(public_url))
 }
 
 fn cookie_name(public_url: &PublicUrl) -> &'static str {
@@ -165,7 +164,7 @@ mod tests {
     #[test]
     fn the_cookie_is_of_the_host_behind_https() {
         for (public_url, cookie) in [
-            (PUBLIC_URL, "__Host-easy-invite-form=X; Path=/; Secure; HttpOnly; SameSite=Strict"),
+            (PUBLIC_URL, "__Host-easy-invite-form=X; Path=/; HttpOnly; SameSite=Strict; Secure"),
             ("http://localhost/join/", "easy-invite-form=X; Path=/join/; HttpOnly; SameSite=Strict"),
             ("http://localhost", "easy-invite-form=X; Path=/; HttpOnly; SameSite=Strict"),
         ] {

@@ -82,11 +82,14 @@ class Nginx(Proxy):
 class Caddy(Proxy):
     """Caddy."""
 
+    more = ""
+    """More lines for the site."""
+
     def command(self) -> list[str | Path]:
         own_name, below_a_path, top = re.findall("```caddy\n(.*?)```", DOCS, re.DOTALL)
         site = (below_a_path if self.path else own_name).replace("127.0.0.1:5380", self.upstream)
         site = site.replace(f"{self.name} {{", f"https://{self.name}:{self.port} {{\n\tbind 127.0.0.1\n\t"
-                            f"tls {self.certificate} {self.key}", 1)
+                            f"tls {self.certificate} {self.key}\n{self.more}", 1)
         apart = f"admin off\n\tauto_https disable_redirects\n\tstorage file_system {self.folder}/storage"
         top = top.replace("{\n", f"{{\n\t{apart}\n", 1)
         (self.folder / "Caddyfile").write_text(top + "\n" + site)

@@ -56,8 +56,9 @@ async def test_nor_is_an_invite_made_for_such_a_name(server):
             made = server.daemon.cli("generate", "example.org", "--username", name)
             assert made.returncode == 1 and made.stderr.count("\n") == 1, (name, made.stderr)
             shown = await admin.execute("example.org", CREATE_ACCOUNT)
-            again = await admin.execute("example.org", CREATE_ACCOUNT, action="complete", session=shown.get("sessionid"),
-                                        form={"username": name, "roster-subscription": "0"})
+            answers = {"username": name, "roster-subscription": "0"}
+            again = await admin.execute("example.org", CREATE_ACCOUNT, action="complete",
+                                        session=shown.get("sessionid"), form=answers)
             assert again.get("status") == "executing" and form_values(form_in(again))["error"], name
     code, _, said = server.prosody.prosodyctl("mod_easy_invite", "generate", "example.org", "--username", "alice\u1160")
     assert code != 0 and "alice\\u{1160}" in said, said

@@ -67,5 +67,5 @@ async def test_the_cookie_of_a_form_stays_with_https(make_server):
     invite = generate(server)
     form = await Visitor(server).get(f"/join/i/{invite.token}/register")
     name, *attributes = form.header("Set-Cookie").split("; ")
-    assert name.startswith("easy-invite-form=")
-    assert attributes == ["Path=/join/", "HttpOnly", "SameSite=Strict", "Secure"]
+    assert name.startswith("__Host-easy-invite-form=")
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Strict", "Secure"]

@@ -4,12 +4,13 @@ is logged as before."""
 
 import asyncio
 import contextlib
+import re
 import ssl
 
 import pytest
 
 from harness.process import free_port
-from harness.proxies import Caddy, Nginx
+from harness.proxies import DOCS, Caddy, Nginx
 
 pytestmark = pytest.mark.one_setup
 
@@ -96,6 +97,18 @@ async def test_nor_on_the_ports_for_http(tmp_path):
         for request in requests(f"/i/{TOKEN}", proxy.name).values():
             await said(proxy.plain_port, None, request)
         assert TOKEN not in proxy.logs
+
+
+@pytest.mark.seconds(120)
+async def test_nor_in_the_access_log_of_a_site_of_caddys(tmp_path):
+    proxy = Caddy(tmp_path, "/join", f"127.0.0.1:{free_port()}")
+    proxy.more = f"log {{\noutput file {tmp_path}/access.log\n}}\n{re.search('`(skip_log .*?)`', DOCS)[1]}\n"
+    with proxy:
+        wrong = requests(f"/join/i/{TOKEN}/register", proxy.name)
+        del wrong["a way out of the root"]  # which is another page, to Caddy
+        await keeps_to_itself(proxy, wrong)
+        await said(proxy.port, proxy, "GET /elsewhere HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
+        assert "/elsewhere" in proxy.logs
 
 
 async def test_the_rest_of_a_site_is_logged(tmp_path):
