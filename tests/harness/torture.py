@@ -1,4 +1,5 @@
-"""Random faults while people register. Afterwards, what must hold is counted.
+"""Random faults while people register, some with passwords that cannot be stored. Afterwards, what
+must hold is counted.
 
 `scripts/torture [MINUTES]` runs this for any length of time. A scenario runs a short form.
 """
@@ -13,25 +14,31 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import xmpp
+from . import disk, xmpp
 from .postgres import Postgres
 from .process import ProcessFailed
+from .prosody import INVITE_HOST
 from .relay import Relay
-from .server import Server
-from .stories import Invite, eventually, has_account, new_invite, register
+from .server import USERS, Server
+from .stories import Invite, accounts_on_disk, eventually, has_account, in_store, new_invite, register
 from .xmpp import StanzaError, StreamClosed, WaitTimeout
 
 LINKS_PER_ROUND = 9
 FAULTS_PER_ROUND = 8
+DISK_FAULTS_PER_ROUND = 2
+LONGEST_DISK_FAULT = 0.5  # seconds
+BAD_PASSWORD = "\ue000"  # SASLprep refuses it
+MISTAKES = 0.3  # of the guests' tries
 LONGEST_WAIT = 0.25  # seconds between two faults
 LONGEST_PAUSE = 1  # second that the daemon hangs
 LONGEST_PASSAGE = 4000  # bytes before the wire is cut: about as many as a registration has
 PATIENCE = 60  # seconds until every guest has a final answer
 LOST = (StreamClosed, WaitTimeout, ConnectionError)
-UNLIMITED = {"limits": {"registrations": 1_000_000},
+UNLIMITED = {"limits": {"registrations": 1_000_000, "forms": "unlimited"},
              "hosts": {"example.org": {"invites_per_day": 1_000_000, "pending_invites": 1_000_000}}}
 
 
@@ -42,6 +49,7 @@ class Tally:
     faults: Counter = field(default_factory=Counter)
     invites: int = 0
     accounts: int = 0
+    refusals: Counter = field(default_factory=Counter)
     losses: list[str] = field(default_factory=list)
     doubles: list[str] = field(default_factory=list)
 
@@ -51,9 +59,10 @@ class Tally:
         return sum(count for name, count in self.faults.items() if name.startswith("kill"))
 
     def __str__(self) -> str:
-        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        faults, refusals = (", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
+                            for counter in (self.faults, self.refusals))
         return (f"{self.kills} kills ({faults}), {self.invites} invites, {self.accounts} accounts, "
-                f"{len(self.losses)} losses, {len(self.doubles)} doubles")
+                f"failed registrations ({refusals}), {len(self.losses)} losses, {len(self.doubles)} doubles")
 
 
 class Torture:
@@ -67,6 +76,7 @@ class Torture:
         self._relay = relay
         self._postgres = postgres
         self._chance = random.Random(seed)
+        self._told: set[str] = set()
         self._rounds = itertools.count(1)
 
     async def round(self) -> None:
@@ -79,13 +89,16 @@ class Torture:
         for link, (invite, uses) in enumerate(links):
             names = [f"guest-{number}-{link}-{guest}" for guest in range(2 * uses)]
             guests += [asyncio.create_task(self._persist(name, invite)) for name in names]
-        for _ in range(FAULTS_PER_ROUND):
+        for fault in self._faults():
             await asyncio.sleep(self._chance.uniform(0, LONGEST_WAIT))
-            await self._fail()
+            self.tally.faults[fault.__name__.strip("_").replace("_", " ")] += 1
+            await asyncio.to_thread(fault)
         made_by_users = await inviting
         await asyncio.gather(*guests)
         self.tally.invites += len(links) + len(made_by_users)
+        await self._settle()
         await self._count(number, links)
+        self._compare_accounts()
         await self._look_for(made_by_users)
 
     # What people do
@@ -117,9 +130,15 @@ class Torture:
         await asyncio.sleep(self._chance.uniform(0, FAULTS_PER_ROUND * LONGEST_WAIT))
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
+            mistaken = self._chance.random() < MISTAKES
             try:
-                return await register(self.server, name, invite)
+                await register(self.server, name, invite, password=BAD_PASSWORD if mistaken else None)
+                if mistaken:
+                    self.tally.losses.append(f"{name} has a password that cannot be stored")
+                self._told.add(name)
+                return
             except StanzaError as refusal:
+                self.tally.refusals[f"{refusal.type}/{refusal.condition}"] += 1
                 if refusal.condition == "item-not-found" or refusal.condition == "conflict" and await self._has(name):
                     return
             except LOST:
@@ -129,13 +148,15 @@ class Torture:
 
     # What fails
 
-    async def _fail(self) -> None:
+    def _faults(self) -> list[Callable[[], None]]:
+        """What fails in a round."""
         faults = [self._kill_daemon, self._kill_prosody, self._kill_both, self._pause_daemon, self._cut_wire]
         if self._postgres:
             faults += [self._kill_postgres, self._end_connections]
-        fault = self._chance.choice(faults)
-        self.tally.faults[fault.__name__.strip("_").replace("_", " ")] += 1
-        await asyncio.to_thread(fault)
+        chosen = self._chance.choices(faults, k=FAULTS_PER_ROUND)
+        chosen += self._chance.choices([self._fill_disk, self._make_disk_read_only], k=DISK_FAULTS_PER_ROUND)
+        self._chance.shuffle(chosen)
+        return chosen
 
     def _kill_daemon(self) -> None:
         self.server.daemon.kill()
@@ -159,6 +180,17 @@ class Torture:
     def _cut_wire(self) -> None:
         self._relay.cut_after(self._chance.randrange(LONGEST_PASSAGE))
 
+    def _fill_disk(self) -> None:
+        ballast = self.server.prosody.data_folder / "ballast"
+        disk.fill(ballast)
+        time.sleep(self._chance.uniform(0, LONGEST_DISK_FAULT))
+        ballast.unlink()
+
+    def _make_disk_read_only(self) -> None:
+        disk.remount(self.server.prosody.data_folder, "ro")
+        time.sleep(self._chance.uniform(0, LONGEST_DISK_FAULT))
+        disk.remount(self.server.prosody.data_folder, "rw")
+
     def _kill_postgres(self) -> None:
         self._postgres.kill()
         self._postgres.start()
@@ -173,6 +205,29 @@ class Torture:
             return await has_account(self.server, name)
         except LOST:
             return False
+
+    async def _settle(self) -> None:
+        """Waits until it is known what became of every reservation."""
+        open_uses = "SELECT account FROM invite_use WHERE redeemed_at IS NULL"
+        try:
+            await eventually(lambda: not in_store(self.server, open_uses), "all is settled", seconds=PATIENCE)
+        except AssertionError:
+            self.tally.losses.append(f"uses stay open: {in_store(self.server, open_uses)}")
+
+    def _compare_accounts(self) -> None:
+        """Checks that Prosody has the accounts of which somebody was told, or which the store counts
+        where the telling was cut, and keeps nothing for anybody else."""
+        files = accounts_on_disk(self.server)
+        accounts = {Path(file).stem.replace("%2d", "-") for file in files if file.startswith("accounts/")}
+        counted = {account.partition("@")[0] for account, in in_store(
+            self.server, "SELECT account FROM invite_use WHERE redeemed_at IS NOT NULL")}
+        for what, names in {"told of but not there": self._told - accounts, "counted but not there": counted - accounts,
+                            "there, but nobody was told": accounts - self._told - counted - {*USERS}}.items():
+            if names:
+                self.tally.losses.append(f"accounts {what}: {sorted(names)}")
+        rests = {file for file in files if Path(file).stem.replace("%2d", "-") not in accounts}
+        if rests:
+            self.tally.losses.append(f"rests: {sorted(rests)}")
 
     async def _count(self, number: int, links: list[tuple[Invite, int]]) -> None:
         """Checks that every use has made one account, with its contact, and is counted."""
@@ -216,10 +271,14 @@ class Torture:
 
 async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills: int = 0, seconds: float = 0) -> Tally:
     """Runs rounds until there were so many kills and so much time has passed.
-    The server must not be started yet."""
-    server.prosody.start()
-    began = time.monotonic()
-    with Relay(server.prosody.component_port) as relay:
+    The server must not have been started, and have no users yet."""
+    server.prosody.hosts["example.org"] = INVITE_HOST.replace("{ ", '{ "unreliable", ')
+    data = server.prosody.data_folder
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with disk.small(data, "8m"), Relay(server.prosody.component_port) as relay:
+        server.make_users()
+        server.prosody.start()
+        began = time.monotonic()
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.start()
         torture = Torture(server, relay, postgres, seed)
@@ -245,7 +304,6 @@ def main() -> int:
                 postgres.start()
             store_url = postgres.create_database() if postgres else "sqlite:easy-invite.db"
             server = Server(version, Path(folder), store_url=store_url, settings=UNLIMITED)
-            server.make_users()
             try:
                 seconds = arguments.minutes * 60 / len(setups)
                 tally = asyncio.run(torture(server, postgres, arguments.seed, seconds=seconds))
@@ -259,6 +317,7 @@ def main() -> int:
         print(f"{name}: {tally}", *tally.losses, *tally.doubles, sep="\n  ", flush=True)
         whole.faults += tally.faults
         whole.invites, whole.accounts = whole.invites + tally.invites, whole.accounts + tally.accounts
+        whole.refusals += tally.refusals
         whole.losses, whole.doubles = whole.losses + tally.losses, whole.doubles + tally.doubles
     print(f"In all: {whole} (seed {arguments.seed})")
     return 1 if whole.losses or whole.doubles else 0
