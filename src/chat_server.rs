@@ -48,6 +48,8 @@ pub struct Account {
     pub disabled: bool,
     /// The chat server lets it make invites that register somebody.
     pub may_invite: bool,
+    /// The chat server lets it make invites at all.
+    pub may_invite_contacts: bool,
     /// Who has a higher one is above; `None` where the chat server knows no such thing.
     pub rank: Option<i64>,
     /// Its roles, the primary one first.
@@ -66,6 +68,7 @@ impl Default for Account {
             known_since: None,
             disabled: false,
             may_invite: true,
+            may_invite_contacts: true,
             rank: None,
             roles: Vec::new(),
         }

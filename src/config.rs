@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use jid::DomainPart;
 
-use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawStore, RawWeb, Source, Table};
+use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
-use crate::policy::HostPolicy;
+use crate::policy::{HostPolicy, RolePolicy, is_name};
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::texts::{Languages, printable};
@@ -225,6 +225,10 @@ fn check_hosts(
                 return Err(source.problem_of_element(&["hosts", &name, "admins"], number, problem));
             }
         }
+        if let Some(role) = raw.roles.keys().find(|role| !is_name(role)) {
+            let problem = format!("expected the name of a role, such as \"prosody:member\", found {role:?}");
+            return Err(source.problem(&["hosts", &name, "roles", role], problem));
+        }
         if hosts.insert(host, policy(raw, web)).is_some() {
             return Err(problem("the same host has another table"));
         }
@@ -250,7 +254,12 @@ fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
         inviter_age: raw.inviter_age.map_or(default.inviter_age, |age| age.0.0),
+        roles: raw.roles.into_iter().map(|(name, Table(raw))| (name, role_policy(&raw))).collect(),
     }
+}
+
+fn role_policy(raw: &RawRole) -> RolePolicy {
+    RolePolicy { allow_user_invites: raw.allow_user_invites, allow_contact_invites: raw.allow_contact_invites }
 }
 
 /// The secret of the environment, else that of the file.

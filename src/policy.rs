@@ -1,6 +1,8 @@
 //! The rules: who may make which invite, and what a presented invite allows. Plain functions of
 //! plain data.
 
+use std::collections::BTreeMap;
+
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
@@ -44,6 +46,17 @@ pub struct HostPolicy {
     pub pending_invites: Option<u32>,
     /// How old a user's account has to be before it may invite.
     pub inviter_age: SignedDuration,
+    /// What differs for users with a role, by its name.
+    pub roles: BTreeMap<String, RolePolicy>,
+}
+
+/// What differs for users with a role; `None`: nothing does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RolePolicy {
+    /// As in [`HostPolicy`].
+    pub allow_user_invites: Option<bool>,
+    /// As in [`HostPolicy`].
+    pub allow_contact_invites: Option<bool>,
 }
 
 impl Default for HostPolicy {
@@ -59,17 +72,26 @@ impl Default for HostPolicy {
             invites_per_day: Some(100),
             pending_invites: Some(500),
             inviter_age: SignedDuration::ZERO,
+            roles: BTreeMap::new(),
         }
     }
 }
 
 impl HostPolicy {
-    /// The type of invite that "New Invite" makes for somebody.
+    /// The type of invite that "New Invite" makes for a user, of whom this is known. Of several
+    /// roles that say something, the most generous counts. What the chat server forbids, none
+    /// allows.
     ///
     /// # Errors
-    /// `NotAllowed` for users where users may not invite.
-    pub fn new_invite(&self, admin: bool) -> Result<InviteType, Refusal> {
-        match (admin || self.allow_contact_invites, admin || self.allow_user_invites) {
+    /// `NotAllowed` if the user may not invite.
+    pub fn new_invite(&self, user: &Account) -> Result<InviteType, Refusal> {
+        let of_roles = |says: fn(&RolePolicy) -> Option<bool>, of_host: bool| {
+            let roles = user.roles.iter().filter_map(|role| self.roles.get(role));
+            roles.filter_map(says).max().unwrap_or(of_host)
+        };
+        let contacts = of_roles(|role| role.allow_contact_invites, self.allow_contact_invites);
+        let accounts = of_roles(|role| role.allow_user_invites, self.allow_user_invites);
+        match (contacts && user.may_invite_contacts, accounts && user.may_invite) {
             (false, _) => Err(Refusal::NotAllowed),
             (true, true) => Ok(InviteType::AccountAndContact),
             (true, false) => Ok(InviteType::Contact),
@@ -244,38 +266,36 @@ fn is_not_xml(c: char) -> bool {
 ///
 /// # Errors
 /// Why not. The type of the invite decides, here and when it is used, and not the form of its link.
-pub fn admit_presentation(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<(), Refusal> {
+pub fn admit_presentation(invite: &Invite, now: Timestamp) -> Result<(), Refusal> {
     invite.usable(now)?;
-    match invite.invite_type {
-        InviteType::Account | InviteType::PasswordReset => Ok(()),
-        InviteType::AccountAndContact if invite.issuer == Issuer::User && !policy.allow_user_invites => {
-            Err(Refusal::NotForRegistration)
-        }
-        InviteType::AccountAndContact => Ok(()),
-        InviteType::Contact => Err(Refusal::NotForRegistration),
-    }
+    if invite.invite_type == InviteType::Contact { Err(Refusal::NotForRegistration) } else { Ok(()) }
 }
 
 /// An invite as it is judged now, with the rights that its inviter still has. Once an admin is no
-/// admin any more, their invites are those of a user, and do only what a user's can do. An
-/// operator's invite needs nobody's right.
+/// admin any more, their invites are those of a user, and do only what a user's can do. A user's
+/// make contacts alone, once the user may make no others. An operator's invite needs nobody's
+/// right.
 ///
 /// # Errors
 /// `InviterStopped` if it does nothing at present.
 pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) -> Result<Invite, Refusal> {
     let admin = invite.inviter.as_ref().is_some_and(|jid| policy.is_admin(jid, inviter));
-    let demoted = invite.issuer == Issuer::Admin && !admin;
-    if inviter.disabled || demoted && !could_be_a_users(&invite, policy) {
+    let of_admin = invite.issuer == Issuer::Admin;
+    if inviter.disabled || of_admin && !admin && !could_be_a_users(&invite, policy) {
         return Err(Refusal::InviterStopped);
     }
-    Ok(if demoted { Invite { issuer: Issuer::User, ..invite } } else { invite })
+    if admin || invite.issuer == Issuer::Operator {
+        return Ok(invite);
+    }
+    let may_make = policy.new_invite(inviter).map_err(|_| Refusal::InviterStopped)?;
+    let invite_type = if may_make == InviteType::Contact { may_make } else { invite.invite_type };
+    Ok(Invite { issuer: Issuer::User, invite_type, ..invite })
 }
 
-/// Whether a user could have made this invite.
+/// Whether a user who may make every kind of invite could have made this one.
 fn could_be_a_users(invite: &Invite, policy: &HostPolicy) -> bool {
     let end = policy.expire_after.end(invite.created_at);
-    policy.new_invite(false).is_ok()
-        && invite.invite_type.connects()
+    invite.invite_type.connects()
         && invite.max_uses == Some(1)
         && invite.username.is_none()
         && invite.roles.is_empty()
@@ -302,8 +322,8 @@ pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) 
 ///
 /// # Errors
 /// Why it does nothing.
-pub fn purpose(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<Purpose, Refusal> {
-    match admit_presentation(invite, policy, now) {
+pub fn purpose(invite: &Invite, now: Timestamp) -> Result<Purpose, Refusal> {
+    match admit_presentation(invite, now) {
         Ok(()) if invite.invite_type == InviteType::PasswordReset => Ok(Purpose::Reset),
         Ok(()) => Ok(Purpose::Register),
         Err(Refusal::NotForRegistration) => Ok(Purpose::Contact),
@@ -320,13 +340,12 @@ pub fn purpose(invite: &Invite, policy: &HostPolicy, now: Timestamp) -> Result<P
 /// Why not.
 pub fn admit_registration(
     invite: &Invite,
-    policy: &HostPolicy,
     username: &NodePart,
     exists: bool,
     presented: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Purpose, Refusal> {
-    admit_presentation(invite, policy, judged_at(presented, now))?;
+    admit_presentation(invite, judged_at(presented, now))?;
     let pinned_elsewhere = invite.username.as_ref().is_some_and(|pinned| pinned != username);
     match (invite.invite_type == InviteType::PasswordReset, pinned_elsewhere, exists) {
         (true, true, _) => Err(Refusal::WrongResetUsername),
@@ -420,14 +439,70 @@ mod tests {
     }
 
     #[test]
-    fn new_invite_follows_the_hosts_policy() {
-        let mut policy = HostPolicy::default();
-        assert_eq!(policy.new_invite(false), Ok(InviteType::AccountAndContact));
+    fn new_invite_follows_the_hosts_policy_and_the_chat_server() {
+        let policy = |allow_user_invites, allow_contact_invites| HostPolicy {
+            allow_user_invites,
+            allow_contact_invites,
+            ..HostPolicy::default()
+        };
+        let user = |may_invite, may_invite_contacts| Account { may_invite, may_invite_contacts, ..Account::default() };
+        for (policy, user, made) in [
+            (policy(true, true), user(true, true), Ok(InviteType::AccountAndContact)),
+            (policy(false, true), user(true, true), Ok(InviteType::Contact)),
+            (policy(true, true), user(false, true), Ok(InviteType::Contact)),
+            (policy(true, false), user(true, true), Err(Refusal::NotAllowed)),
+            (policy(true, true), user(true, false), Err(Refusal::NotAllowed)),
+        ] {
+            assert_eq!(policy.new_invite(&user), made, "{policy:?} {user:?}");
+        }
+    }
+
+    #[test]
+    fn of_the_roles_that_say_something_the_most_generous_counts() {
+        let role = |allow_user_invites, allow_contact_invites| RolePolicy { allow_user_invites, allow_contact_invites };
+        let roles = [
+            ("none", role(None, None)),
+            ("less", role(Some(false), None)),
+            ("least", role(Some(false), Some(false))),
+            ("more", role(Some(true), None)),
+        ];
+        let roles = roles.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect();
+        let mut policy = HostPolicy { roles, ..HostPolicy::default() };
+        let made = |policy: &HostPolicy, roles: &[&str]| {
+            let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+            policy.new_invite(&Account { roles, ..Account::default() })
+        };
+        for (roles, expected) in [
+            (&["none", "another"][..], Ok(InviteType::AccountAndContact)),
+            (&["none", "less"], Ok(InviteType::Contact)),
+            (&["less", "least"], Err(Refusal::NotAllowed)),
+            (&["less", "more", "none"], Ok(InviteType::AccountAndContact)),
+            (&["more", "least"], Err(Refusal::NotAllowed)),
+        ] {
+            assert_eq!(made(&policy, roles), expected, "{roles:?}");
+        }
         policy.allow_user_invites = false;
-        assert_eq!(policy.new_invite(false), Ok(InviteType::Contact));
-        assert_eq!(policy.new_invite(true), Ok(InviteType::AccountAndContact));
-        policy.allow_contact_invites = false;
-        assert_eq!(policy.new_invite(false), Err(Refusal::NotAllowed));
+        assert_eq!(made(&policy, &["none"]), Ok(InviteType::Contact));
+        assert_eq!(made(&policy, &["more"]), Ok(InviteType::AccountAndContact));
+        let denied = Account { roles: vec!["more".to_owned()], may_invite: false, ..Account::default() };
+        assert_eq!(policy.new_invite(&denied), Ok(InviteType::Contact), "what the chat server forbids");
+    }
+
+    #[test]
+    fn a_users_invite_does_what_the_user_may_still_make() {
+        let invite = of_alice(Issuer::User, |_| ());
+        let judged = |user: &Account| with_rights_of(invite.clone(), &HostPolicy::default(), user);
+        assert_eq!(judged(&ranked(25)), Ok(invite.clone()));
+        let no_new_users = Account { may_invite: false, ..ranked(25) };
+        assert_eq!(judged(&no_new_users), Ok(Invite { invite_type: InviteType::Contact, ..invite.clone() }));
+        assert_eq!(judged(&Account { admin: true, ..no_new_users.clone() }), Ok(invite.clone()));
+        let nobody = Account { may_invite_contacts: false, ..ranked(25) };
+        assert_eq!(judged(&nobody), Err(Refusal::InviterStopped));
+        assert_eq!(judged(&Account { admin: true, ..nobody.clone() }), Ok(invite.clone()));
+        let demoted = with_rights_of(of_alice(Issuer::Admin, |_| ()), &HostPolicy::default(), &no_new_users);
+        assert_eq!(demoted.map(|invite| invite.invite_type), Ok(InviteType::Contact));
+        let operators = of_alice(Issuer::Operator, |_| ());
+        assert_eq!(with_rights_of(operators.clone(), &HostPolicy::default(), &nobody), Ok(operators));
     }
 
     /// An account that is there, of this rank.
@@ -514,18 +589,15 @@ mod tests {
 
     #[test]
     fn an_invites_page_is_about_what_the_invite_may_do() {
-        let (open, closed) = (HostPolicy::default(), HostPolicy { allow_user_invites: false, ..HostPolicy::default() });
-        for (invite_type, policy, purpose) in [
-            (InviteType::Account, &closed, Purpose::Register),
-            (InviteType::AccountAndContact, &open, Purpose::Register),
-            (InviteType::AccountAndContact, &closed, Purpose::Contact),
-            (InviteType::Contact, &open, Purpose::Contact),
-            (InviteType::PasswordReset, &closed, Purpose::Reset),
+        for (invite_type, purpose) in [
+            (InviteType::Account, Purpose::Register),
+            (InviteType::AccountAndContact, Purpose::Register),
+            (InviteType::Contact, Purpose::Contact),
+            (InviteType::PasswordReset, Purpose::Reset),
         ] {
-            let mut invite = invite(invite_type);
-            invite.issuer = Issuer::User;
-            assert_eq!(super::purpose(&invite, policy, at(1000)), Ok(purpose));
-            assert_eq!(super::purpose(&invite, policy, at(2000)), Err(Refusal::Expired));
+            let invite = invite(invite_type);
+            assert_eq!(super::purpose(&invite, at(1000)), Ok(purpose));
+            assert_eq!(super::purpose(&invite, at(2000)), Err(Refusal::Expired));
         }
     }
 
@@ -564,31 +636,34 @@ mod tests {
 
     #[test]
     fn a_contact_invite_registers_nobody() {
-        let policy = HostPolicy::default();
         let invite = invite(InviteType::Contact);
-        assert_eq!(admit_presentation(&invite, &policy, at(1500)), Err(Refusal::NotForRegistration));
-        let answer = admit_registration(&invite, &policy, &node("carol"), false, Some(at(1500)), at(1500));
+        assert_eq!(admit_presentation(&invite, at(1500)), Err(Refusal::NotForRegistration));
+        let answer = admit_registration(&invite, &node("carol"), false, Some(at(1500)), at(1500));
         assert_eq!(answer, Err(Refusal::NotForRegistration));
     }
 
     #[test]
     fn users_invites_stop_registering_when_the_policy_changes() {
-        let mut by_user = invite(InviteType::AccountAndContact);
-        by_user.issuer = Issuer::User;
-        let mut policy = HostPolicy::default();
-        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Ok(()));
-        policy.allow_user_invites = false;
-        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Err(Refusal::NotForRegistration));
-        by_user.issuer = Issuer::Admin;
-        assert_eq!(admit_presentation(&by_user, &policy, at(1500)), Ok(()));
+        let judged = |issuer, policy: &HostPolicy| {
+            let invite = with_rights_of(of_alice(issuer, |_| ()), policy, &ranked(25)).unwrap();
+            admit_presentation(&invite, at(1500))
+        };
+        let closed = HostPolicy { allow_user_invites: false, ..HostPolicy::default() };
+        for (issuer, then) in [
+            (Issuer::User, Err(Refusal::NotForRegistration)),
+            (Issuer::Admin, Err(Refusal::NotForRegistration)), // one who is no admin any more
+            (Issuer::Operator, Ok(())),
+        ] {
+            assert_eq!(judged(issuer, &HostPolicy::default()), Ok(()));
+            assert_eq!(judged(issuer, &closed), then, "{issuer}");
+        }
     }
 
     #[test]
     fn an_invite_for_one_name_registers_that_name_in_any_case() {
-        let policy = HostPolicy::default();
         let mut invite = invite(InviteType::Account);
         invite.username = Some(node("alice"));
-        let ask = |name: &str, exists| admit_registration(&invite, &policy, &node(name), exists, None, at(1500));
+        let ask = |name: &str, exists| admit_registration(&invite, &node(name), exists, None, at(1500));
         assert_eq!(ask("Alice", false), Ok(Purpose::Register));
         assert_eq!(ask("bob", false), Err(Refusal::WrongUsername));
         assert_eq!(ask("alice", true), Err(Refusal::UsernameTaken));
@@ -606,10 +681,9 @@ mod tests {
 
     #[test]
     fn a_reset_is_for_its_existing_account_alone() {
-        let policy = HostPolicy::default();
         let mut invite = invite(InviteType::PasswordReset);
         invite.username = Some(node("alice"));
-        let ask = |name: &str, exists| admit_registration(&invite, &policy, &node(name), exists, None, at(1500));
+        let ask = |name: &str, exists| admit_registration(&invite, &node(name), exists, None, at(1500));
         assert_eq!(ask("alice", true), Ok(Purpose::Reset));
         assert_eq!(ask("alice", false), Err(Refusal::NoSuchAccount("alice".into())));
         assert_eq!(ask("mallory", true), Err(Refusal::WrongResetUsername));
@@ -618,12 +692,11 @@ mod tests {
 
     #[test]
     fn what_was_valid_when_presented_may_register_after_its_expiry_but_not_after_its_revocation() {
-        let policy = HostPolicy::default();
         let mut invite = invite(InviteType::Account);
         let carol = node("carol");
-        let late = |invite: &Invite| admit_registration(invite, &policy, &carol, false, Some(at(1999)), at(2100));
+        let late = |invite: &Invite| admit_registration(invite, &carol, false, Some(at(1999)), at(2100));
         assert_eq!(late(&invite), Ok(Purpose::Register));
-        assert_eq!(admit_registration(&invite, &policy, &carol, false, None, at(2100)), Err(Refusal::Expired));
+        assert_eq!(admit_registration(&invite, &carol, false, None, at(2100)), Err(Refusal::Expired));
         invite.revoked_at = Some(at(2050));
         assert_eq!(late(&invite), Err(Refusal::Revoked));
     }

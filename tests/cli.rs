@@ -1156,7 +1156,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     assert_eq!(
         answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n"),
         "{\"Ok\":{\"exists\":true,\"admin\":true,\"impossible\":false,\"doubtful\":false,\"created_at\":null,\
-         \"disabled\":false,\"may_invite\":true,\"rank\":null,\"roles\":[]}}\n"
+         \"known_since\":null,\"disabled\":false,\"may_invite\":true,\"may_invite_contacts\":true,\"rank\":null,\"roles\":[]}}\n"
     );
 }
 

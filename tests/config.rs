@@ -11,7 +11,7 @@ use easy_invite::config::{self, Config};
 use easy_invite::lifetime::Lifetime;
 use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
-use easy_invite::policy::HostPolicy;
+use easy_invite::policy::{HostPolicy, RolePolicy};
 use easy_invite::store::StoreUrl;
 use easy_invite::web::Accent;
 use jid::DomainPart;
@@ -69,7 +69,8 @@ fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
 }
 
 const HOST_KEYS: &str = "registration_invite_only, allow_user_invites, allow_contact_invites, admins, expire_after, \
-                         reset_expire_after, landing_page, invites_per_day, pending_invites, inviter_age";
+                         reset_expire_after, landing_page, invites_per_day, pending_invites, inviter_age, \
+                         roles";
 
 #[test]
 fn the_example_is_a_configuration_with_the_defaults() {
@@ -116,12 +117,14 @@ fn every_key_that_the_program_knows_stands_in_the_example() {
         "[limits]\nx = 1",
         "[web]\npublic_url = \"https://a\"\nx = 1",
         "[hosts.a]\nx = 1",
+        "[hosts.a.roles.b]\nx = 1",
     ] {
         let folder = folder_with(table);
         let error = Config::load(&folder.path().join("config.toml")).unwrap_err().to_string();
         let (_, known) = error.split_once("expected ").unwrap();
         for key in known.trim_start_matches("one of ").replace(" or ", ", ").split(", ") {
-            assert!(config::EXAMPLE.contains(&format!("{key} = ")), "{key} is missing");
+            let written = if key == "roles" { format!(".{key}.") } else { format!("{key} = ") };
+            assert!(config::EXAMPLE.contains(&written), "{key} is missing");
         }
     }
 }
@@ -155,6 +158,10 @@ fn every_key_can_be_set() {
         invites_per_day = 1
         pending_invites = "unlimited"
         inviter_age = "2d"
+        [hosts."Example.ORG".roles."prosody:member"]
+        allow_user_invites = true
+        [hosts."Example.ORG".roles.guests]
+        allow_contact_invites = false
         [hosts."xn--mnchen-3ya.example"]
         "#,
     );
@@ -171,6 +178,9 @@ fn every_key_can_be_set() {
     assert!(policy.landing_page.is_some());
     assert_eq!((policy.invites_per_day, policy.pending_invites), (Some(1), None));
     assert_eq!(policy.inviter_age, SignedDuration::from_hours(48));
+    let role = |allow_user_invites, allow_contact_invites| RolePolicy { allow_user_invites, allow_contact_invites };
+    let member = ("prosody:member".to_owned(), role(Some(true), None));
+    assert_eq!(policy.roles, [member, ("guests".to_owned(), role(None, Some(false)))].into());
     assert_eq!(config.limits, Limits { wrong_tokens: Some(5), registrations: None, pages: None, forms: Some(7) });
 }
 
@@ -216,6 +226,16 @@ fn unknown_keys_are_named_with_the_known_ones() {
     assert_refused(
         format!("{COMPONENT}{HOST}[hosts.\"example.org\".friends.x]\n"),
         &format!("config.toml:5: hosts.\"example.org\".friends: unknown key, expected one of {HOST_KEYS}"),
+    );
+    assert_refused(
+        format!("{COMPONENT}{HOST}[hosts.\"example.org\".roles.\"a b\"]\n"),
+        "config.toml:5: hosts.\"example.org\".roles.\"a b\": expected the name of a role, such as \"prosody:member\", \
+         found \"a b\"",
+    );
+    assert_refused(
+        format!("{COMPONENT}{HOST}[hosts.\"example.org\".roles.a]\nallow_users = true\n"),
+        "config.toml:6: hosts.\"example.org\".roles.a.allow_users: unknown key, expected allow_user_invites or \
+         allow_contact_invites",
     );
     assert_refused(
         format!("{COMPONENT}port = 5347\n{HOST}"),

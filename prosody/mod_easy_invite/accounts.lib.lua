@@ -108,11 +108,6 @@ function accounts.is_admin(username)
 end
 if module.default_permission then module:default_permission("prosody:admin", ":administer"); end
 
--- Whether the server lets this user make invites that register somebody.
-function accounts.may_invite(_)
-	return usermanager.get_provider(host).name ~= "anonymous";
-end
-
 local function check(answer, err, username)
 	if answer or not err or err == "unknown-role" then return answer; end -- one that nobody defines any more
 	error(("The roles of %s cannot be read: %s"):format(username, err), 0);

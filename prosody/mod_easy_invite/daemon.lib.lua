@@ -60,6 +60,7 @@ return function (gate, accounts, grants, rights, is_registering)
 			local exists, is_doubtful = accounts.exists(username);
 			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end
 		end
+		for _, option in ipairs(rights.unused_options()) do hello:tag("unused", { option = option }):up(); end
 		return hello;
 	end);
 
@@ -79,7 +80,9 @@ return function (gate, accounts, grants, rights, is_registering)
 		account.attr[created and "created-at" or "known-since"] =
 			datetime(math.floor(created or accounts.known_since(username)));
 		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;
-		account.attr["may-invite"] = not accounts.may_invite(username) and "false" or nil;
+		local may_invite, may_invite_contacts = rights.may_invite(username);
+		account.attr["may-invite"] = not may_invite and "false" or nil;
+		account.attr["may-invite-contacts"] = not may_invite_contacts and "false" or nil;
 		account.attr.rank = tostring(accounts.rank(username));
 		for _, role in ipairs(accounts.roles(username)) do account:text_tag("role", role); end
 		return account;

@@ -1,5 +1,5 @@
--- What Prosody's own configuration says of rights: whom it calls an admin, and which of its options
--- about inviting have no effect here. It knows nothing of the daemon.
+-- What Prosody's own configuration says of rights: whom it calls an admin, and who may invite. It
+-- knows nothing of the daemon.
 
 local configmanager = require "core.configmanager";
 local usermanager = require "core.usermanager";
@@ -38,6 +38,59 @@ end
 -- Whether an account of this name, made now, would have an admin's rights somewhere.
 function rights.names_admin(username)
 	return rights.named_admins()[username] or has_admins_role(username) or false;
+end
+
+---- Who may invite
+-- Prosody's mod_invites_adhoc cannot be loaded beside this module. Its options, and its permission
+-- of Prosody 13, mean here what they mean there. But where `allow_user_invites` is not set, the
+-- daemon's configuration decides; where only the roles are named that may, no others may.
+local allow_contact_invites = module:get_option_boolean("allow_contact_invites", true);
+local allow_user_invites = module:get_option_boolean("allow_user_invites");
+local allowed_roles = module:get_option_set("allow_user_invites_by_roles");
+local denied_roles = module:get_option_set("deny_user_invites_by_roles");
+local permission = "invites_adhoc:invite-users"; -- of Prosody 13, which has no such options for roles
+local has_permissions = module.may ~= nil;
+if has_permissions then
+	module:default_permission(allow_user_invites == false and "prosody:admin" or "prosody:registered", permission);
+elseif allow_user_invites == nil then
+	allow_user_invites = not allowed_roles;
+end
+
+local function has_one_of(roles, wanted)
+	for role in wanted or function () end do
+		if roles[role] then return true; end
+	end
+end
+
+local function may_invite_new_users(username)
+	if has_permissions then return module:may(permission, username.."@"..host, true); end
+	local roles = usermanager.get_roles(username.."@"..host, host) or {};
+	if roles["prosody:admin"] or has_one_of(roles, allowed_roles) then return true; end
+	return allow_user_invites and not has_one_of(roles, denied_roles);
+end
+
+-- Returns whether the server lets this user make invites that register somebody, and invites at
+-- all. The users of a host without accounts may not.
+function rights.may_invite(username)
+	if usermanager.get_provider(host).name == "anonymous" then return false, false; end
+	return may_invite_new_users(username), allow_contact_invites;
+end
+
+-- What the daemon decides by its own configuration, whatever these say.
+local without_effect = { "invite_expiry", "invites_page", "invites_page_module", "invites_page_supports";
+	"registration_invite_only" };
+if has_permissions then
+	table.insert(without_effect, "allow_user_invites_by_roles");
+	table.insert(without_effect, "deny_user_invites_by_roles");
+end
+
+-- Returns the options about inviting that are set and have no effect.
+function rights.unused_options()
+	local unused = {};
+	for _, option in ipairs(without_effect) do
+		if module:get_option(option) ~= nil then table.insert(unused, option); end
+	end
+	return unused;
 end
 
 return rights;

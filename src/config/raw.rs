@@ -128,6 +128,15 @@ pub struct RawHost {
     pub invites_per_day: Option<Most>,
     pub pending_invites: Option<Most>,
     pub inviter_age: Option<Value<Age>>,
+    #[serde(default)]
+    pub roles: BTreeMap<String, Table<RawRole>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRole {
+    pub allow_user_invites: Option<bool>,
+    pub allow_contact_invites: Option<bool>,
 }
 
 /// A table and nothing else: serde would also take a list of its values. The error does not show a

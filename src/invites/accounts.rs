@@ -11,7 +11,19 @@ use crate::invite::{Invite, InviteType};
 use crate::policy;
 use crate::refusal::Refusal;
 
+/// How old a look at the account of somebody who asks may be: users may make many invites within a
+/// second. When an invite is used, there is a new look.
+const A_MOMENT: SignedDuration = SignedDuration::from_millis(100);
+
 impl Invites {
+    /// What is known of an account, or was a moment ago.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn account(&self, jid: &BareJid) -> Answer<Account> {
+        self.look_at(jid, A_MOMENT).await
+    }
+
     /// What is known of an account, or was at most so long ago. With zero, only a question that is
     /// still open serves twice.
     ///

@@ -141,8 +141,8 @@ impl Invites {
 
     async fn try_to_register(&self, attempt: &Attempt<'_>) -> Result<Registered> {
         let (invite, account) = (attempt.invite.clone(), attempt.account());
-        let (host, policy) = self.policy(invite.host.as_str())?;
-        policy::admit_presentation(&invite, policy, self.now())?;
+        let (host, _) = self.policy(invite.host.as_str())?;
+        policy::admit_presentation(&invite, self.now())?;
         let known = self.0.chat_server.account(&account).await?;
         if known.impossible {
             return Err(Refusal::InvalidUsername(attempt.username.to_string()).into());

@@ -1,7 +1,6 @@
 //! An invite is made.
 
 use jid::BareJid;
-use jiff::SignedDuration;
 
 use super::service::{Error, Invites, Result};
 use crate::chat_server::{Account, Unreachable};
@@ -10,10 +9,6 @@ use crate::links;
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::Quota;
-
-/// How old a look at an inviter's account may be: users may make many invites within a second. When
-/// an invite is used, there is a new look.
-const A_MOMENT: SignedDuration = SignedDuration::from_millis(100);
 
 /// A new invite with its secret: the only time that the links can be shown.
 #[derive(Clone, Debug)]
@@ -88,7 +83,7 @@ impl Invites {
     }
 
     async fn able_inviter(&self, jid: &BareJid) -> Result<Account> {
-        let known = self.look_at(jid, A_MOMENT).await?;
+        let known = self.account(jid).await?;
         match (known.certainly_exists(jid)?, known.disabled) {
             (false, _) => Err(Refusal::NoSuchAccount(jid.to_string()).into()),
             (true, true) => Err(Refusal::AccountDisabled(jid.to_string()).into()),

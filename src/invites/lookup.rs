@@ -70,12 +70,12 @@ impl Invites {
     /// # Errors
     /// If it would not be good for that now.
     pub async fn check(&self, host: &DomainPart, token: &str, address: Address) -> Result<Grant> {
-        let (_, policy) = self.policy(host.as_str())?;
+        self.policy(host.as_str())?;
         let parsed = Token::parse(token);
         let invite = valid_on(host, self.look(parsed.as_ref(), address).await?)?;
         let presented_at = self.now();
-        policy::admit_presentation(&invite, policy, presented_at)?;
-        policy::admit_presentation(&self.look_behind(invite).await?, policy, presented_at)?;
+        policy::admit_presentation(&invite, presented_at)?;
+        policy::admit_presentation(&self.look_behind(invite).await?, presented_at)?;
         let token = parsed.ok_or(Refusal::Unknown)?;
         Ok(Grant { token, presented_at })
     }
@@ -86,10 +86,9 @@ impl Invites {
     /// # Errors
     /// Why it does nothing.
     pub async fn purpose(&self, invite: &Invite) -> Result<Purpose> {
-        let (_, policy) = self.policy(invite.host.as_str())?;
-        let purpose = policy::purpose(invite, policy, self.now())?;
+        let purpose = policy::purpose(invite, self.now())?;
         match self.look_behind(invite.clone()).await {
-            Ok(invite) => Ok(policy::purpose(&invite, policy, self.now())?),
+            Ok(invite) => Ok(policy::purpose(&invite, self.now())?),
             Err(Error::Unreachable(_)) => Ok(purpose),
             Err(error) => Err(error),
         }

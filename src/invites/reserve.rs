@@ -101,7 +101,7 @@ impl Invites {
             false => (exists, admin),
         };
         let reserved_at = self.now();
-        let admit = |exists| policy::admit_registration(&invite, policy, &username, exists, presented_at, reserved_at);
+        let admit = |exists| policy::admit_registration(&invite, &username, exists, presented_at, reserved_at);
         let mut admitted = admit(exists);
         if let Err(Refusal::NoSuchAccount(_)) = admitted {
             // The "no" may be a doubtful one, which the registration does not say.
@@ -115,7 +115,7 @@ impl Invites {
             return Err(Refusal::UsernameReserved.into());
         }
         let invite = self.look_behind(invite).await?;
-        policy::admit_presentation(&invite, policy, judged_at(presented_at, reserved_at))?;
+        policy::admit_presentation(&invite, judged_at(presented_at, reserved_at))?;
         if invite.max_uses != Some(1) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;

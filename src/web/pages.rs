@@ -344,7 +344,7 @@ fn sample(invite_type: InviteType) -> Option<Subject> {
     wish.username = user.node().filter(|_| invite_type == InviteType::PasswordReset).map(ToOwned::to_owned);
     wish.inviter = Some(user);
     let invite = wish.into_invite(&policy, InviteId::parse("abcdefgh2345")?, token.hash(), now).ok()?;
-    let purpose = policy::purpose(&invite, &policy, now).ok();
+    let purpose = policy::purpose(&invite, now).ok();
     Some(Subject { invite, token, purpose })
 }
 

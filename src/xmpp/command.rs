@@ -42,7 +42,7 @@ pub struct Command {
 /// Who may run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
-    /// Users, where the host's policy lets them invite. Admins always.
+    /// Users who may invite. Admins always.
     Inviters,
     /// Admins.
     Admins,
@@ -90,8 +90,15 @@ impl Command {
     }
 
     /// May the requester run the command? Commands that they may not run are not listed either.
-    pub async fn open_to(&self, requester: &Requester<'_>) -> bool {
-        self.audience == Audience::Inviters && requester.policy.allow_contact_invites || requester.is_admin().await
+    ///
+    /// # Errors
+    /// A stanza error if the chat server does not tell.
+    pub async fn open_to(&self, requester: &Requester<'_>) -> Result<bool, StanzaError> {
+        let open = match self.audience {
+            Audience::Inviters => requester.may_invite().await,
+            Audience::Admins => requester.is_admin().await,
+        };
+        open.map_err(|cause| stanza_error(&cause, requester.texts))
     }
 }
 
@@ -115,7 +122,7 @@ pub async fn execute(
         Some("prev") => return Err(bad_request("bad-action", texts, &texts.command.no_step_back)),
         Some(_) => return Err(malformed()),
     };
-    if !command.open_to(requester).await {
+    if !command.open_to(requester).await? {
         return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, &texts.command.forbidden));
     }
     let id = match payload.attr("sessionid") {

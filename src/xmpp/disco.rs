@@ -60,7 +60,7 @@ pub async fn node_info(
     }
     let command = Command::of(name, texts)?;
     let allowed = match requester {
-        Some(requester) => command.open_to(requester).await,
+        Some(requester) => command.open_to(requester).await?,
         None => false,
     };
     if !allowed {
@@ -86,7 +86,7 @@ pub async fn items(
     match (node, requester) {
         (Some(ns::COMMANDS), Some(requester)) => {
             for command in &COMMANDS {
-                if command.open_to(requester).await {
+                if command.open_to(requester).await? {
                     let (node, name) = (command.node, command.name(texts));
                     let item = element!(ns::DISCO_ITEMS, "item", "jid" = responder, "node" = node, "name" = name);
                     answer.append_child(item);

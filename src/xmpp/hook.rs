@@ -172,6 +172,7 @@ fn account(payload: &Element) -> Option<Account> {
         known_since: instant(payload, "known-since"),
         disabled: yes(payload, "disabled").unwrap_or(false),
         may_invite: yes(payload, "may-invite").unwrap_or(true),
+        may_invite_contacts: yes(payload, "may-invite-contacts").unwrap_or(true),
         rank: payload.attr("rank").and_then(|text| text.parse().ok()),
         roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
     })
@@ -262,7 +263,8 @@ mod tests {
         let known = account(&read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
         assert_eq!(known, Some(Account { exists: true, ..Account::default() }));
         let bob: Element = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='true' disabled='true' \
-                            may-invite='false' rank='-25' known-since='2026-11-22T10:00:00Z'><role>b</role><mood/><role>a</role></account>"
+                            may-invite='false' may-invite-contacts='false' rank='-25' \
+                            known-since='2026-11-22T10:00:00Z'><role>b</role><mood/><role>a</role></account>"
             .parse()
             .unwrap();
         let expected = Account {
@@ -270,6 +272,7 @@ mod tests {
             admin: true,
             disabled: true,
             may_invite: false,
+            may_invite_contacts: false,
             rank: Some(-25),
             known_since: Some("2026-11-22T10:00:00Z".parse().unwrap()),
             roles: vec!["b".to_owned(), "a".to_owned()],

@@ -3,7 +3,8 @@
 use jid::{BareJid, DomainPart};
 use tokio::sync::OnceCell;
 
-use crate::invites::Invites;
+use crate::chat_server::Account;
+use crate::invites::{Error, Invites};
 use crate::policy::HostPolicy;
 use crate::texts::Texts;
 
@@ -21,7 +22,7 @@ pub struct Requester<'a> {
     pub invites: &'a Invites,
     /// The texts in the user's language.
     pub texts: &'a Texts,
-    admin: OnceCell<bool>,
+    known: OnceCell<Account>,
 }
 
 impl<'a> Requester<'a> {
@@ -33,15 +34,30 @@ impl<'a> Requester<'a> {
         let (written, _) = address.split_once('@')?;
         account.node().filter(|username| username.as_str() == written)?;
         let (host, policy) = invites.policy(account.domain().as_str()).ok()?;
-        Some(Requester { full_jid: address, account, host, policy, invites, texts, admin: OnceCell::new() })
+        Some(Requester { full_jid: address, account, host, policy, invites, texts, known: OnceCell::new() })
+    }
+
+    /// What the chat server knows of the user. It is asked at most once.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn known(&self) -> Result<&Account, Error> {
+        Ok(self.known.get_or_try_init(|| self.invites.account(&self.account)).await?)
     }
 
     /// Is the user an admin of the host, by the configuration or in the eyes of the chat server?
     ///
-    /// The chat server is asked at most once, and only here. If it does not answer, the user is
-    /// none.
-    pub async fn is_admin(&self) -> bool {
-        let ask = || async { self.invites.chat_server().account(&self.account).await.is_ok_and(|known| known.admin) };
-        self.policy.admins.contains(&self.account) || *self.admin.get_or_init(ask).await
+    /// # Errors
+    /// If the chat server had to be asked, and does not answer.
+    pub async fn is_admin(&self) -> Result<bool, Error> {
+        Ok(self.policy.admins.contains(&self.account) || self.known().await?.admin)
+    }
+
+    /// Does "New Invite" make something for the user?
+    ///
+    /// # Errors
+    /// If the chat server does not answer.
+    pub async fn may_invite(&self) -> Result<bool, Error> {
+        Ok(self.is_admin().await? || self.policy.new_invite(self.known().await?).is_ok())
     }
 }

@@ -3,7 +3,7 @@
 use minidom::Element;
 
 use super::invitation;
-use crate::invite::Issuer;
+use crate::invite::{InviteType, Issuer};
 use crate::invites::{Error, Issued};
 use crate::policy::Wish;
 use crate::xmpp::requester::Requester;
@@ -11,26 +11,26 @@ use crate::xmpp::requester::Requester;
 /// The node by which clients know the command.
 pub const NODE: &str = "urn:xmpp:invite#invite";
 
-/// Makes an invite to become the requester's contact and, where the host allows it, to register.
+/// Makes an invite to become the requester's contact and, where the requester may, to register. An
+/// admin's invite needs an admin's rights only if a user could not make it.
 ///
 /// # Errors
-/// If the host does not allow it, or the invite is not stored.
+/// If the requester may not invite, or the invite is not stored.
 pub async fn run(requester: &Requester<'_>) -> Result<Element, Error> {
-    // Asking the chat server for admins costs a round trip. Most hosts allow users as much.
-    let restricted = !(requester.policy.allow_contact_invites && requester.policy.allow_user_invites);
-    let admin = restricted && requester.is_admin().await;
-    let issued = match make(admin, requester).await {
-        Err(Error::Refused(refusal)) if refusal.is_limit_of_users() && requester.is_admin().await => {
-            make(true, requester).await?
-        }
-        made => made?,
+    let (best, admin) = (InviteType::AccountAndContact, requester.is_admin().await?);
+    let as_admin = async || make(best, Issuer::Admin, requester).await;
+    let made = match requester.policy.new_invite(requester.known().await?) {
+        allowed if admin && allowed != Ok(best) => as_admin().await,
+        allowed => match make(allowed?, Issuer::User, requester).await {
+            Err(Error::Refused(refusal)) if admin && refusal.is_limit_of_users() => as_admin().await,
+            made => made,
+        },
     };
-    Ok(invitation::result(&issued, requester.texts))
+    Ok(invitation::result(&made?, requester.texts))
 }
 
-async fn make(admin: bool, requester: &Requester<'_>) -> Result<Issued, Error> {
-    let issuer = if admin { Issuer::Admin } else { Issuer::User };
-    let mut wish = Wish::new(requester.policy.new_invite(admin)?, requester.host.clone(), issuer);
+async fn make(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>) -> Result<Issued, Error> {
+    let mut wish = Wish::new(invite_type, requester.host.clone(), issuer);
     wish.inviter = Some(requester.account.clone());
     requester.invites.create(wish).await
 }
