@@ -84,6 +84,8 @@ async def test_an_account_of_such_a_name_is_an_account_all_the_same(make_server,
             page = await visitor.get(visitor.path(invite))
             assert f"{name}@example.org ({ascii}@example.org)" in page.text, page.text
             assert f"({ascii}@example.org)" in page.body.partition("<title>")[2].partition("</title>")[0]
+        for told in ("list", "example.org"), ("show", by_the_user.uri):
+            assert f"({ascii}@example.org)" in server.daemon.cli(*told).stdout, told
         used_up = await visitor.register(by_the_user, f"friend-of-{ascii}")
         assert f"({ascii}@example.org)" in used_up.text
         ended = await visitor.get(visitor.path(by_the_user))
