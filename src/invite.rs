@@ -11,6 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use strum::{AsRefStr, Display, EnumString};
 
 use crate::refusal::Refusal;
 
@@ -161,51 +162,19 @@ impl fmt::Display for InviteId {
     }
 }
 
-/// An enum whose variants have one word each, in the store, in JSON and on the wire.
-macro_rules! worded {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident => $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
-
-        impl $name {
-            /// The word for it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            /// The variant of a word; `None` for every other text.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-    };
-}
-
-worded! {
-    /// What an invite is for.
-    InviteType {
-        /// Registers an account.
-        Account => "account",
-        /// Makes its holder a contact of the inviter; registers nobody.
-        Contact => "contact",
-        /// Registers an account that is a contact of the inviter at once.
-        AccountAndContact => "account-and-contact",
-        /// Sets a new password for one existing account.
-        PasswordReset => "password-reset",
-    }
+/// What an invite is for.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum InviteType {
+    /// Registers an account.
+    Account,
+    /// Makes its holder a contact of the inviter; registers nobody.
+    Contact,
+    /// Registers an account that is a contact of the inviter at once.
+    AccountAndContact,
+    /// Sets a new password for one existing account.
+    PasswordReset,
 }
 
 impl InviteType {
@@ -220,43 +189,46 @@ impl InviteType {
     }
 }
 
-worded! {
-    /// Where an invite stands in its life.
-    State {
-        /// It can be used.
-        Pending => "pending",
-        /// No use is left.
-        Redeemed => "redeemed",
-        /// Its time is over.
-        Expired => "expired",
-        /// It was taken back.
-        Revoked => "revoked",
-    }
+/// Where an invite stands in its life.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum State {
+    /// It can be used.
+    Pending,
+    /// No use is left.
+    Redeemed,
+    /// Its time is over.
+    Expired,
+    /// It was taken back.
+    Revoked,
 }
 
-worded! {
-    /// With whose rights an invite was made. The host's policy goes by them when the invite is
-    /// used.
-    Issuer {
-        /// A user of the host.
-        User => "user",
-        /// An admin of the host.
-        Admin => "admin",
-        /// The operator, on the command line.
-        Operator => "operator",
-    }
+/// With whose rights an invite was made. The host's policy goes by them when the invite is
+/// used.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Issuer {
+    /// A user of the host.
+    User,
+    /// An admin of the host.
+    Admin,
+    /// The operator, on the command line.
+    Operator,
 }
 
-worded! {
-    /// What a use of an invite does.
-    Purpose {
-        /// Makes an account.
-        Register => "register",
-        /// Sets an account's password.
-        Reset => "reset",
-        /// Makes two accounts contacts (XEP-0379).
-        Contact => "contact",
-    }
+/// What a use of an invite does.
+#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Purpose {
+    /// Makes an account.
+    Register,
+    /// Sets an account's password.
+    Reset,
+    /// Makes two accounts contacts (XEP-0379).
+    Contact,
 }
 
 /// An invite as the store knows it. As JSON, it has the fields that scripts may see.

@@ -122,7 +122,7 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
     let these = numbers_to(invites.len());
     let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
-    for id in session.query(&sql, invites, |row| row.text(0)).await?.iter().filter(|id| !open.contains(*id)) {
+    for id in session.query(&sql, invites, |row| row.text::<String>(0)).await?.iter().filter(|id| !open.contains(*id)) {
         let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL";
         session.execute(sql, &[id.as_str().into()]).await?;
     }

@@ -66,23 +66,20 @@ impl Row {
         Problem::Corrupt(format!("column {column} of a row holds {:?}", self.get(column)))
     }
 
-    /// What `parse` makes of a text; `None` for NULL.
-    pub fn parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
-        match self.get(column) {
-            Value::Null => Ok(None),
-            Value::Text(text) => parse(text).map(Some).ok_or_else(|| self.malformed(column)),
-            _ => Err(self.malformed(column)),
-        }
-    }
-
     /// What `parse` makes of a text that has to be there.
     pub fn required<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
-        self.parsed(column, parse)?.ok_or_else(|| self.malformed(column))
+        let parsed = if let Value::Text(text) = self.get(column) { parse(text) } else { None };
+        parsed.ok_or_else(|| self.malformed(column))
     }
 
-    /// A text.
-    pub fn text(&self, column: usize) -> Result<String> {
-        self.required(column, |text| String::from_str(text).ok())
+    /// What a text stands for, which has to be there.
+    pub fn text<T: FromStr>(&self, column: usize) -> Result<T> {
+        self.required(column, |text| text.parse().ok())
+    }
+
+    /// What a text stands for; `None` for NULL.
+    pub fn optional<T: FromStr>(&self, column: usize) -> Result<Option<T>> {
+        if *self.get(column) == Value::Null { Ok(None) } else { self.text(column).map(Some) }
     }
 
     /// Bytes of this length.

@@ -109,7 +109,7 @@ impl Said<'_> {
             Admission::Open => element!(ns::GATE, "open"),
             Admission::Reserved(purpose, invite) => {
                 let contact = invite.contact().map(|jid| jid.as_str());
-                let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_str(), "contact" = contact);
+                let reserved = element!(ns::GATE, "reserved", "purpose" = purpose.as_ref(), "contact" = contact);
                 with(reserved, grants(purpose, &invite))
             }
         }))

@@ -109,7 +109,7 @@ fn reservation(mut element: Element, (used, invite): &(Use, Invite)) -> Element 
     for (name, value) in [
         (rxml::xml_ncname!("reservation"), Some(used.id.as_str())),
         (rxml::xml_ncname!("server"), Some(used.server.as_str())),
-        (rxml::xml_ncname!("purpose"), Some(used.purpose.as_str())),
+        (rxml::xml_ncname!("purpose"), Some(used.purpose.as_ref())),
         (rxml::xml_ncname!("username"), account.node().map(|node| node.as_str())),
         (rxml::xml_ncname!("contact"), contact.map(|jid| jid.as_str())),
     ] {

@@ -3,7 +3,7 @@
 use jid::BareJid;
 use jiff::Timestamp;
 
-use super::invite::{PENDING, jid_of};
+use super::invite::PENDING;
 use super::taken::take_rows;
 use crate::invite::InviteId;
 use crate::store::error::Result;
@@ -31,7 +31,7 @@ const FORGOTTEN: &str = "forgotten.invalid";
 
 pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
     let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";
-    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.required(0, jid_of)?, row.since(1)?))).await
+    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.text(0)?, row.since(1)?))).await
 }
 
 pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Result<Option<Timestamp>> {

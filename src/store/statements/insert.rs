@@ -59,11 +59,11 @@ pub async fn insert(
     let values = [
         invite.id.as_str().into(),
         Value::Bytes(invite.token_hash.0.into()),
-        invite.invite_type.as_str().into(),
+        invite.invite_type.as_ref().into(),
         invite.host.as_str().into(),
         invite.username.as_ref().map(|node| node.as_str()).into(),
         invite.inviter.as_ref().map(|jid| jid.as_str()).into(),
-        invite.issuer.as_str().into(),
+        invite.issuer.as_ref().into(),
         invite.roles.as_slice().into(),
         invite.groups.as_slice().into(),
         invite.note.as_deref().into(),

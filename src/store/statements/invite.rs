@@ -1,9 +1,9 @@
 //! Invites: their rows, and how they are found, listed, revoked and purged.
 
-use jid::{BareJid, DomainPart, NodePart};
+use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
-use crate::invite::{Invite, InviteId, InviteType, Issuer, State, TokenHash};
+use crate::invite::{Invite, InviteId, State, TokenHash};
 use crate::store::error::Result;
 use crate::store::row::{Row, Value};
 use crate::store::session::Session;
@@ -30,28 +30,20 @@ pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
         id: row.required(0, InviteId::parse)?,
         token_hash: TokenHash(row.bytes(1)?),
-        invite_type: row.required(2, InviteType::parse)?,
-        host: row.required(3, host_of)?,
-        username: row.parsed(4, |text| NodePart::new(text).ok().map(|node| node.into_owned()))?,
-        inviter: row.parsed(5, jid_of)?,
-        issuer: row.required(6, Issuer::parse)?,
+        invite_type: row.text(2)?,
+        host: row.text(3)?,
+        username: row.optional(4)?,
+        inviter: row.optional(5)?,
+        issuer: row.text(6)?,
         roles: row.required(7, |text| serde_json::from_str(text).ok())?,
         groups: row.required(8, |text| serde_json::from_str(text).ok())?,
-        note: row.parsed(9, |text| Some(text.to_owned()))?,
+        note: row.optional(9)?,
         max_uses: row.number(10)?,
         uses: row.count(11)?,
         created_at: row.since(12)?,
         expires_at: row.instant(13)?,
         revoked_at: row.instant(14)?,
     })
-}
-
-fn host_of(text: &str) -> Option<DomainPart> {
-    DomainPart::new(text).ok().map(|host| host.into_owned())
-}
-
-pub fn jid_of(text: &str) -> Option<BareJid> {
-    BareJid::new(text).ok()
 }
 
 pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Invite>> {
@@ -110,7 +102,7 @@ async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
              UNION ALL SELECT (SELECT min(host) FROM invite WHERE host > hosts.host) FROM hosts \
              WHERE host IS NOT NULL) \
          SELECT host FROM hosts WHERE host IS NOT NULL";
-    session.query(sql, &[], |row| row.required(0, host_of)).await
+    session.query(sql, &[], |row| row.text(0)).await
 }
 
 async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::end_older;
-use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, jid_of, reserving_invite};
+use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, reserving_invite};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::refusal::Refusal;
 use crate::store::error::Result;
@@ -71,7 +71,7 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
         let values = [
             wanted.id.as_str().into(),
             invite.into(),
-            wanted.purpose.as_str().into(),
+            wanted.purpose.as_ref().into(),
             account.into(),
             wanted.server.as_str().into(),
             wanted.reserved_at.into(),
@@ -149,7 +149,7 @@ pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Res
 /// Gives back the reserved uses under a condition, and returns how many.
 async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<u64> {
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
-    let invites = session.query(&sql, values, |row| row.text(0)).await?;
+    let invites = session.query(&sql, values, |row| row.text::<String>(0)).await?;
     for invite in &invites {
         session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
     }
@@ -222,7 +222,7 @@ async fn shortfalls(session: &mut Session<'_>, condition: &str, value: Value, li
     );
     let read = |row: &Row| {
         Ok(Shortfall {
-            account: row.required(0, jid_of)?,
+            account: row.text(0)?,
             invite: row.required(1, InviteId::parse)?,
             redeemed_at: row.since(2)?,
             failed: row.required(3, |text| serde_json::from_str(text).ok())?,
@@ -261,8 +261,8 @@ async fn uses(
         let used = Use {
             id: row.text(15)?,
             invite: invite.id.clone(),
-            purpose: row.required(16, Purpose::parse)?,
-            account: row.required(17, jid_of)?,
+            purpose: row.text(16)?,
+            account: row.text(17)?,
             server: row.text(18)?,
             reserved_at: row.since(19)?,
         };

@@ -55,7 +55,7 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
              uses <> (SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)) \
          UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite \
          WHERE invite.id = invite_use.invite AND taken = 0 LIMIT 1";
-    match session.query(sql, &[], |row| row.text(0)).await?.pop() {
+    match session.query(sql, &[], |row| row.text::<String>(0)).await?.pop() {
         Some(id) => Err(Problem::Corrupt(format!("the uses of invite {id} are not as many as were counted"))),
         None => Ok(()),
     }
