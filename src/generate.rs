@@ -1,12 +1,16 @@
 //! The options of `easy-invite generate`, which the chat server's own command line takes too:
 //! words become a wish.
 
-use anyhow::{Context as _, anyhow};
 use clap::Parser;
-use jid::{DomainPart, NodePart};
+use jid::{BareJid, DomainPart, NodePart};
 
 use crate::invite::{self, InviteType, Issuer};
+use crate::lifetime::Lifetime;
 use crate::policy::{self, Wish};
+
+/// How often an invite can be used; `None`: without limit. An alias, since clap would take an
+/// `Option` for an option that may be left out.
+type MaxUses = Option<u32>;
 
 /// The options of an invite.
 #[derive(Debug, clap::Args)]
@@ -16,8 +20,8 @@ pub struct Options {
     username: Option<String>,
 
     /// Make this account and the new one contacts of each other
-    #[arg(long, value_name = "JID")]
-    contact: Option<String>,
+    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    contact: Option<BareJid>,
 
     /// With --contact: make a contact, and register nobody
     #[arg(long, requires = "contact", conflicts_with = "username")]
@@ -29,18 +33,18 @@ pub struct Options {
 
     /// How long it can be used: 90s, 15m, 36h, 7d, 4w or never [default: as set for the host]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
-    expires: Option<String>,
+    expires: Option<Lifetime>,
 
-    /// How often it can be used, or "unlimited" [default: 1]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    uses: Option<String>,
+    /// How often it can be used, or "unlimited"
+    #[arg(long, value_name = "N", default_value = "1", value_parser = max_uses, allow_hyphen_values = true)]
+    uses: MaxUses,
 
     /// A role of the new account, such as prosody:admin (repeatable; the first is the primary one)
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", value_parser = name)]
     role: Vec<String>,
 
     /// A group that the new account joins (repeatable)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = name)]
     group: Vec<String>,
 
     /// A remark, shown in lists
@@ -62,7 +66,7 @@ struct Words {
 /// What is wrong with them, or how they are used, in words for the operator.
 pub fn parse(words: Vec<String>, host: DomainPart) -> Result<Wish, String> {
     let Words { options } = Words::try_parse_from(words).map_err(|error| error.render().to_string())?;
-    options.wish(host).map_err(|error| format!("{error:#}"))
+    options.wish(host)
 }
 
 impl Options {
@@ -74,61 +78,54 @@ impl Options {
     /// The wish on a host.
     ///
     /// # Errors
-    /// What is wrong with an option, with its name.
-    pub fn wish(self, host: DomainPart) -> anyhow::Result<Wish> {
+    /// What is wrong with the username.
+    pub fn wish(self, host: DomainPart) -> Result<Wish, String> {
         let invite_type = match (&self.reset, &self.contact, self.contact_only) {
             (Some(_), _, _) => InviteType::PasswordReset,
             (None, None, _) => InviteType::Account,
             (None, Some(_), true) => InviteType::Contact,
             (None, Some(_), false) => InviteType::AccountAndContact,
         };
-        let contact = self.contact.map(|jid| invite::account(&jid).map_err(|problem| anyhow!("--contact: {problem}")));
-        let reset = self.reset.map(|name| username("--reset", &host, &name));
-        let name = reset.or(self.username.map(|name| username("--username", &host, &name)));
-        let lifetime = self.expires.map(|duration| duration.parse().context("--expires"));
+        let name = self.reset.or(self.username).map(|name| username(&name, &host));
         Ok(Wish {
             username: name.transpose()?,
-            inviter: contact.transpose()?,
-            lifetime: lifetime.transpose()?,
-            max_uses: self.uses.map_or(Ok(Some(1)), |uses| max_uses(&uses))?,
-            roles: names("--role", self.role)?,
-            groups: names("--group", self.group)?,
+            inviter: self.contact,
+            lifetime: self.expires,
+            max_uses: self.uses,
+            roles: self.role,
+            groups: self.group,
             note: self.note,
             ..Wish::new(invite_type, host, Issuer::Operator)
         })
     }
 }
 
-/// The username in an option. Its own host may stand behind it.
-fn username(option: &str, host: &DomainPart, text: &str) -> anyhow::Result<NodePart> {
+/// The username in a text. Its own host may stand behind it.
+fn username(text: &str, host: &DomainPart) -> Result<NodePart, String> {
     let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
-    let here = DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host);
-    anyhow::ensure!(here, "{option}: expected a username on {host}, found {text:?}");
-    Ok(invite::username(name)?)
-}
-
-/// Roles or groups. Only the option tells which.
-fn names(option: &str, names: Vec<String>) -> anyhow::Result<Vec<String>> {
-    match names.iter().find(|name| !policy::is_name(name)) {
-        Some(bad) => anyhow::bail!("{option}: expected 1 to 64 bytes without spaces, found {bad:?}"),
-        None => Ok(names),
+    if DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host) {
+        invite::username(name).map_err(|refusal| refusal.to_string())
+    } else {
+        Err(format!("expected a username on {host}, found {text:?}"))
     }
 }
 
-fn max_uses(text: &str) -> anyhow::Result<Option<u32>> {
-    if text == "unlimited" {
-        return Ok(None);
+/// The name of a role or a group.
+fn name(text: &str) -> Result<String, &'static str> {
+    if policy::is_name(text) { Ok(text.to_owned()) } else { Err("expected 1 to 64 bytes without spaces") }
+}
+
+fn max_uses(text: &str) -> Result<MaxUses, String> {
+    match text.parse() {
+        Ok(uses @ 1..) => Ok(Some(uses)),
+        _ if text == "unlimited" => Ok(None),
+        _ => Err(format!("expected a number from 1 to {} or unlimited", u32::MAX)),
     }
-    let number = text.parse().ok().filter(|uses| *uses > 0);
-    number
-        .map(Some)
-        .with_context(|| format!("--uses: expected a number from 1 to {} or unlimited, found {text:?}", u32::MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifetime::Lifetime;
 
     fn parsed(words: &str) -> Result<Wish, String> {
         let host = DomainPart::new("example.org").unwrap().into_owned();
@@ -147,17 +144,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_the_option() {
+    fn what_is_wrong_is_said() {
         for (words, problem) in [
             ("--usename carol", "unexpected argument '--usename'"),
             ("carol", "unexpected argument 'carol'"),
             ("--username", "a value is required for '--username <NAME>'"),
             ("--reset bob --username carol", "cannot be used with"),
-            ("--uses 0", "--uses: expected a number from 1 to"),
-            ("--expires soon", "--expires: "),
-            ("--username bob@elsewhere.org", "--username: expected a username on example.org"),
+            ("--uses 0", "'--uses <N>': expected a number from 1 to"),
+            ("--expires soon", "'--expires <DURATION>': "),
+            ("--username bob@elsewhere.org", "expected a username on example.org"),
             ("--username a/b", "not a valid username"),
-            ("--contact example.org", "--contact: expected a bare JID"),
+            ("--contact example.org", "'--contact <JID>': expected a bare JID"),
             ("--count 2", "unexpected argument '--count'"),
         ] {
             let error = parsed(words).unwrap_err();

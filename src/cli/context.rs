@@ -79,12 +79,11 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// The served host that an argument names, in any case.
+/// The served host that an argument names.
 ///
 /// # Errors
-/// If it is no domain, or not served.
-pub fn served_host(invites: &Invites, text: &str) -> anyhow::Result<DomainPart> {
-    let host = config::domain(text).map_err(anyhow::Error::msg)?;
+/// If it is not served.
+pub fn served_host(invites: &Invites, host: &DomainPart) -> anyhow::Result<DomainPart> {
     match invites.policy(host.as_str()) {
         Ok((host, _)) => Ok(host.clone()),
         Err(refusal) => {

@@ -1,5 +1,6 @@
 //! `easy-invite forget`: erases what is known of one person.
 
+use jid::BareJid;
 use serde_json::json;
 
 use super::context::Context;
@@ -18,18 +19,17 @@ use crate::store::Forgotten;
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {
     /// Their address, on a host that is served here or on any other
-    #[arg(value_name = "JID")]
-    jid: String,
+    #[arg(value_name = "JID", value_parser = invite::account)]
+    jid: BareJid,
 
     /// Do not ask
     #[arg(long)]
     yes: bool,
 }
 
-pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let jid = invite::account(&arguments.jid).map_err(anyhow::Error::msg)?;
+pub async fn run(Arguments { jid, yes }: Arguments, context: &Context) -> anyhow::Result<()> {
     let (store, _) = context.open_existing().await?;
-    confirm(arguments.yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
+    confirm(yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
     let forgotten = store.forget(jid.clone()).await?;
     let Forgotten { open, invites, uses, invited, known } = forgotten;
     anyhow::ensure!(

@@ -5,11 +5,13 @@ use std::future::ready;
 use std::io::{self, Write};
 
 use futures::{StreamExt, stream};
+use jid::DomainPart;
 
 use super::context::{Context, served_host};
 use super::input::wrong_usage;
 use super::print::{self, complain};
 use super::progress::Progress;
+use crate::config;
 use crate::generate::Options;
 use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
@@ -33,7 +35,8 @@ const AT_A_TIME: usize = 256;
   easy-invite generate example.org --count 30 --note \"workshop in May\" > links.txt")]
 pub struct Arguments {
     /// The VirtualHost on which the invite is valid
-    host: String,
+    #[arg(value_parser = config::domain)]
+    host: DomainPart,
 
     #[command(flatten)]
     options: Options,
@@ -57,7 +60,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let (count, qr) = (arguments.count, arguments.qr);
     let invites = context.open_or_make().await?;
-    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?)?;
+    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?).map_err(wrong_usage)?;
     if several {
         return make_many(&invites, wish, count, context).await;
     }

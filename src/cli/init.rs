@@ -12,6 +12,7 @@ use super::print::complain;
 use crate::config;
 use crate::files::Folder;
 use crate::invite::Token;
+use crate::texts::fill;
 
 /// The host and the secret in the example, which are replaced.
 const EXAMPLE_HOST: &str = "example.org";
@@ -20,6 +21,9 @@ const EXAMPLE_SECRET: &str = "change me";
 /// The store is beside the configuration, but not in /etc, which is no place for data.
 const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
 const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
+
+/// What to add to Prosody's configuration.
+const PROSODY_LINES: &str = include_str!("../../contrib/prosody.cfg.lua");
 
 /// Write a first configuration, and print what to add to Prosody's
 ///
@@ -31,24 +35,23 @@ const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
 pub struct Arguments {
     /// The VirtualHost to serve
-    #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST)]
-    host: String,
+    #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = config::domain)]
+    host: DomainPart,
 
     /// The file to write, or - for stdout
     #[arg(long, short, value_name = "FILE", default_value = "config.toml")]
     output: PathBuf,
 }
 
-pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let host = config::domain(&arguments.host).map_err(|problem| anyhow::anyhow!("--host: {problem}"))?;
+pub fn run(Arguments { host, output }: Arguments, context: &Context) -> anyhow::Result<()> {
     let secret = Token::generate()?;
-    let text = first_config(&host, secret.reveal(), arguments.output.starts_with("/etc"));
-    let lua = prosody_lines(&host, secret.reveal());
-    let to_stdout = arguments.output == Path::new("-");
+    let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
+    let lua = fill(PROSODY_LINES, &[("host", host.as_str()), ("secret", secret.reveal())]);
+    let to_stdout = output == Path::new("-");
     if !to_stdout {
-        write_new(&arguments.output, &text)?;
+        write_new(&output, &text)?;
     }
-    let file = (!to_stdout).then(|| arguments.output.display().to_string());
+    let file = (!to_stdout).then(|| output.display().to_string());
     let config = to_stdout.then_some(&text);
     if to_stdout && !context.json {
         write!(io::stdout(), "{text}")?;
@@ -73,40 +76,4 @@ fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let mut created = folder.create(name, 0o600)?;
     let written = created.write_all(text.as_bytes()).and_then(|()| created.sync_all());
     written.inspect_err(|_| folder.remove(name)).with_context(|| format!("{} cannot be written", file.display()))
-}
-
-/// What to add to prosody.cfg.lua.
-fn prosody_lines(host: &DomainPart, secret: &str) -> String {
-    format!(
-        r#"-- Add this to prosody.cfg.lua, then restart Prosody.
--- mod_easy_invite must be in one of Prosody's plugin_paths, for example:
---     easy-invite prosody-module --install /usr/local/lib/prosody/modules
---     plugin_paths = {{ "/usr/local/lib/prosody/modules" }}
-
-VirtualHost "{host}"
-    -- The module opens registration to people with an invite. Leave allow_registration out: with it, registration
-    -- would be open to everybody whenever the module does not load.
-    modules_enabled = {{ "easy_invite" }}
-    -- Prosody's own invites, which Debian's configuration enables, would answer in its place:
-    modules_disabled = {{ "invites_adhoc", "invites_register" }}
-
-Component "invite.{host}"
-    component_secret = "{secret}"
-
--- For web pages that explain an invite and register people, see [web] in the configuration, and docs/web.md.
-"#
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_configuration_in_etc_keeps_its_store_elsewhere() {
-        let host = DomainPart::new("chat.example.net").unwrap().into_owned();
-        let (own, system_wide) = (first_config(&host, "s", false), first_config(&host, "s", true));
-        assert!(own.contains(EXAMPLE_STORE) && !own.contains(EXAMPLE_SECRET) && !own.contains(EXAMPLE_HOST), "{own}");
-        assert!(system_wide.contains(SYSTEM_STORE) && !system_wide.contains(EXAMPLE_STORE), "{system_wide}");
-    }
 }

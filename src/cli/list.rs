@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
+use jid::{BareJid, DomainPart};
+
 use super::context::{Context, served_host};
 use super::print::{self, complain};
+use crate::config;
 use crate::invite::{self, Invite, State};
 use crate::invite_json::InviteJson;
 use crate::names;
@@ -24,15 +27,16 @@ const NOTE_LENGTH: usize = 40;
   easy-invite list --state redeemed --json")]
 pub struct Arguments {
     /// Only invites to this VirtualHost
-    host: Option<String>,
+    #[arg(value_parser = config::domain)]
+    host: Option<DomainPart>,
 
     /// Only invites in this state ("redeemed": no use is left)
     #[arg(long, default_value = "pending", value_parser = ["pending", "redeemed", "expired", "revoked", "all"])]
     state: String,
 
     /// Only invites of this account
-    #[arg(long, value_name = "JID")]
-    inviter: Option<String>,
+    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    inviter: Option<BareJid>,
 
     /// At most N invites
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -41,11 +45,10 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (_, invites) = context.open_existing().await?;
-    let inviter = arguments.inviter.map(|jid| invite::account(&jid));
     let filter = Filter {
         host: arguments.host.map(|host| served_host(&invites, &host)).transpose()?,
-        inviter: inviter.transpose().map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?,
-        state: State::parse(&arguments.state),
+        inviter: arguments.inviter,
+        state: arguments.state.parse().ok(),
     };
     // One more than is shown, to learn whether there are more.
     let mut found = invites.list(filter, arguments.limit.saturating_add(1)).await?;

@@ -1,5 +1,6 @@
 //! `easy-invite revoke`: ends invites.
 
+use jid::BareJid;
 use serde_json::json;
 
 use super::context::Context;
@@ -31,13 +32,12 @@ pub struct Arguments {
     references: Vec<String>,
 
     /// All pending invites of this account
-    #[arg(long, value_name = "JID")]
-    inviter: Option<String>,
+    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    inviter: Option<BareJid>,
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    if let Some(jid) = arguments.inviter {
-        let inviter = invite::account(&jid).map_err(|problem| anyhow::anyhow!("--inviter: {problem}"))?;
+    if let Some(inviter) = arguments.inviter {
         let (_, invites) = context.open_existing().await?;
         let revoked = invites.revoke_of_inviter(inviter.clone()).await?;
         let text = format!("pending invites of {inviter} revoked: {revoked}");
