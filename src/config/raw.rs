@@ -293,9 +293,6 @@ impl Source<'_> {
         if found.starts_with("unknown field ") {
             return match self.unquoted_host(keys) {
                 Some(host) => format!("a name with dots has to be quoted: write [hosts.\"{host}\"]"),
-                None if keys == ["metrics"] => {
-                    format!("unknown key, expected {expected}. This version has no metrics yet")
-                }
                 None => format!("unknown key, expected {expected}"),
             };
         }
