@@ -67,9 +67,9 @@ enum Found {
     Failed(String),
 }
 
-impl From<Result<String, String>> for Found {
-    fn from(found: Result<String, String>) -> Self {
-        found.map_or_else(Found::Failed, Found::Ok)
+impl<T: ToString, E: ToString> From<Result<T, E>> for Found {
+    fn from(found: Result<T, E>) -> Self {
+        found.map_or_else(|problem| Found::Failed(problem.to_string()), |detail| Found::Ok(detail.to_string()))
     }
 }
 
@@ -99,15 +99,11 @@ impl Report<'_> {
 
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
     let mut report = Report { context, failed: false };
-    let loaded = config::find(context.config_file.clone()).map_err(|error| error.to_string());
-    let loaded = loaded.and_then(|file| match Config::load(&file) {
-        Ok(config) => Ok((file, config)),
-        Err(error) => Err(error.to_string()),
-    });
-    let (file, config) = match loaded {
+    let loaded = config::find(context.config_file.clone()).map_err(anyhow::Error::from);
+    let (config, file) = match loaded.and_then(|file| Ok((Config::load(&file)?, file))) {
         Ok(loaded) => loaded,
-        Err(problem) => {
-            report.line("config", None, Found::Failed(problem))?;
+        Err(error) => {
+            report.line("config", None, Found::Failed(error.to_string()))?;
             return report.end();
         }
     };
@@ -121,16 +117,14 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         Ok(None) => config.xmpp().map(drop),
         _ => Ok(()),
     };
-    let secret = secret.map(|()| file.display().to_string()).map_err(|error| error.to_string());
-    report.line("config", None, secret)?;
+    report.line("config", None, secret.map(|()| file.display()))?;
 
-    let store = Store::open_existing(&config.store).await.map_err(|error| error.to_string());
-    let name = config.store.to_string();
+    let store = Store::open_existing(&config.store).await;
     let verified = match &store {
-        Ok(store) => store.verify().await.map(|()| name).map_err(|error| error.to_string()),
-        Err(problem) => Err(problem.clone()),
+        Ok(store) => store.verify().await,
+        Err(error) => Err(error.clone()),
     };
-    report.line("store", None, verified)?;
+    report.line("store", None, verified.map(|()| &config.store))?;
     if let Ok(store) = &store {
         report_warnings(&mut report, store).await?;
     }
@@ -217,15 +211,15 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
 }
 
 /// Makes every page once, and looks whether the address is free, or answers if a daemon runs.
-async fn web_found(config: &web::Config, daemon_runs: bool) -> Result<String, String> {
-    web::Pages::load(config.branding.clone(), config.public_url.clone()).map_err(|error| error.to_string())?;
-    if !daemon_runs {
-        web::open(config.listen).await.map_err(|error| error.to_string())?;
-    } else if !web::answers(config.listen).await {
-        return Err(format!(
+async fn web_found(config: &web::Config, daemon_runs: bool) -> anyhow::Result<String> {
+    web::Pages::load(config.branding.clone(), config.public_url.clone())?;
+    match daemon_runs {
+        false => drop(web::open(config.listen).await?),
+        true => anyhow::ensure!(
+            web::answers(config.listen).await,
             "the daemon runs, and does not answer on {}: restart it, if [web] was changed since it started",
             config.listen
-        ));
+        ),
     }
     Ok(format!("{} on {}", config.public_url, config.listen))
 }
