@@ -11,20 +11,10 @@ use crate::texts::Texts;
 
 /// Namespaces.
 pub mod ns {
-    /// Stanzas on a component's stream (XEP-0114).
-    pub const COMPONENT: &str = "jabber:component:accept";
+    pub use xmpp_parsers::ns::{COMPONENT, DATA_FORMS, DISCO_INFO, DISCO_ITEMS, PING, VERSION};
+
     /// Commands (XEP-0050).
     pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
-    /// Service discovery (XEP-0030): information.
-    pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
-    /// Service discovery (XEP-0030): items.
-    pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
-    /// Data forms (XEP-0004).
-    pub const DATA_FORMS: &str = "jabber:x:data";
-    /// Ping (XEP-0199).
-    pub const PING: &str = "urn:xmpp:ping";
-    /// Software version (XEP-0092).
-    pub const VERSION: &str = "jabber:iq:version";
     /// The gate (docs/gate.md).
     pub const GATE: &str = "urn:easy-invite:gate:1";
 }
