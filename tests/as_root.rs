@@ -2,6 +2,8 @@
 //! put anything there. Only root can run these tests; `scripts/test unit` sees to that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod time_limit;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -48,17 +50,8 @@ impl Scratch {
 
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
-        command.current_dir(self.place.path()).args(arguments).stdin(Stdio::null());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > PATIENCE {
-                child.kill().unwrap();
-                panic!("{arguments:?} hangs");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        child.wait_with_output().unwrap()
+        command.current_dir(self.place.path()).args(arguments).stdout(Stdio::piped());
+        time_limit::run(&mut command, PATIENCE)
     }
 
     #[track_caller]

@@ -2,10 +2,12 @@
 //! root can mount a disk that small; `scripts/test unit` sees to that.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod time_limit;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -61,17 +63,8 @@ impl Scratch {
     fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
         let output = fs::File::create(self.place.path().join("output")).unwrap();
-        command.current_dir(self.place.path()).args(arguments).stdin(Stdio::null());
-        let mut child = command.stdout(output).stderr(Stdio::piped()).spawn().unwrap();
-        let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > PATIENCE {
-                child.kill().unwrap();
-                panic!("{arguments:?} hangs");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        child.wait_with_output().unwrap()
+        command.current_dir(self.place.path()).args(arguments).stdout(output);
+        time_limit::run(&mut command, PATIENCE)
     }
 
     /// How many invites a store has.
