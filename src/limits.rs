@@ -160,7 +160,7 @@ impl Counts {
     /// # Errors
     /// For how long it may not.
     pub fn admit(&mut self, address: Address, now: Instant) -> Result<(), Duration> {
-        self.refused.left(&address, now).map_or(Ok(()), Err)
+        self.refused.left_from(1, &address, now).map_or(Ok(()), Err)
     }
 
     /// An address asks something of the web side, which also refuses addresses that guessed.
@@ -173,10 +173,8 @@ impl Counts {
             WebRequest::Page => (&mut self.pages, self.limits.pages),
             WebRequest::Form => (&mut self.forms, self.limits.forms),
         };
-        match most {
-            Some(most) if tallies.count(address, now) > most => Err(tallies.left(&address, now).unwrap_or_default()),
-            _ => Ok(()),
-        }
+        let (count, left) = tallies.count(address, now);
+        if most.is_some_and(|most| count > most) { Err(left) } else { Ok(()) }
     }
 
     /// Somebody wants to register from this address, with this invite or without one.
@@ -215,16 +213,14 @@ impl Counts {
 
     /// A token was unknown.
     pub fn wrong_token(&mut self, address: Address, now: Instant) -> Guess {
-        let in_all = self.wrong_in_all.count((), now);
-        if let Some(most) = self.limits.wrong_tokens
-            && self.wrong.count(address, now) >= most
-        {
-            let anew = self.refused.count(address, now) == 1;
-            return Guess::Refused { anew, left: self.refused.left(&address, now).unwrap_or_default() };
+        let (in_all, left) = self.wrong_in_all.count((), now);
+        let (wrong, _) = self.wrong.count(address, now);
+        if self.limits.wrong_tokens.is_some_and(|most| wrong >= most) {
+            let (times, left) = self.refused.count(address, now);
+            return Guess::Refused { anew: times == 1, left };
         }
         if in_all > MOST_WRONG_IN_ALL {
-            let tell = self.told.count((), now) == 1;
-            return Guess::TooManyInAll { tell, left: self.wrong_in_all.left(&(), now).unwrap_or_default() };
+            return Guess::TooManyInAll { tell: self.told.count((), now).0 == 1, left };
         }
         Guess::Counted
     }
@@ -242,8 +238,8 @@ impl Counts {
     ) -> Result<(), Duration> {
         let Some(most) = self.limits.registrations else { return Ok(()) };
         let key = (address, invite.clone());
-        if self.registrations.counted(&key, now) >= most {
-            return Err(self.registrations.left(&key, now).unwrap_or_default());
+        if let Some(left) = self.registrations.left_from(most, &key, now) {
+            return Err(left);
         }
         self.registrations.count(key.clone(), now);
         if self.registering.len() >= MOST_REGISTERING {
@@ -285,8 +281,8 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         Tallies { lasting, by_key: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// Counts once more. Returns the new count.
-    fn count(&mut self, key: K, now: Instant) -> u32 {
+    /// Counts once more. Returns the new count, and how long it still counts.
+    fn count(&mut self, key: K, now: Instant) -> (u32, Duration) {
         self.forget_ended(now);
         if !self.by_key.contains_key(&key) {
             while self.order.len() >= MOST_TALLIES
@@ -298,7 +294,7 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         }
         let tally = self.by_key.entry(key).or_insert(Tally { ends: now + self.lasting, count: 0 });
         tally.count = tally.count.saturating_add(1);
-        tally.count
+        (tally.count, tally.ends.saturating_duration_since(now))
     }
 
     /// Takes one back that did not happen.
@@ -308,21 +304,11 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         }
     }
 
-    /// How often it happened.
-    fn counted(&mut self, key: &K, now: Instant) -> u32 {
-        self.forget_ended(now);
-        self.by_key.get(key).map_or(0, |tally| tally.count)
-    }
-
     /// How long it still counts, if it happened at least this often.
     fn left_from(&mut self, count: u32, key: &K, now: Instant) -> Option<Duration> {
-        if self.counted(key, now) < count { None } else { self.left(key, now) }
-    }
-
-    /// How long it still counts; `None` if nothing does.
-    fn left(&mut self, key: &K, now: Instant) -> Option<Duration> {
         self.forget_ended(now);
-        self.by_key.get(key).map(|tally| tally.ends.saturating_duration_since(now))
+        let tally = self.by_key.get(key).filter(|tally| tally.count >= count);
+        tally.map(|tally| tally.ends.saturating_duration_since(now))
     }
 
     fn forget_ended(&mut self, now: Instant) {
