@@ -44,26 +44,7 @@ impl Notice {
                 Refusal::TooManyFailed { .. } => {
                     return (StatusCode::TOO_MANY_REQUESTS, web.too_many.clone(), refusal.text(texts));
                 }
-                Refusal::NotForRegistration
-                | Refusal::InvitationOnly
-                | Refusal::WrongUsername
-                | Refusal::WrongResetUsername
-                | Refusal::NoSuchAccount(_)
-                | Refusal::UsernameTaken
-                | Refusal::UsernameReserved
-                | Refusal::AdminUsername(_)
-                | Refusal::InvalidUsername(_)
-                | Refusal::InviterStopped
-                | Refusal::AccountDisabled(_)
-                | Refusal::AccountAbove(_)
-                | Refusal::PasswordRefused(_)
-                | Refusal::RegistrationLimited(_)
-                | Refusal::RegistrationRefused(_)
-                | Refusal::NotAllowed
-                | Refusal::TooManyToday { .. }
-                | Refusal::TooManyPending { .. }
-                | Refusal::TooNew { .. }
-                | Refusal::Impossible(_) => {
+                refusal => {
                     return (StatusCode::UNPROCESSABLE_ENTITY, web.not_possible.clone(), refusal.text(texts));
                 }
             },
