@@ -36,8 +36,10 @@ impl Lifetime {
     }
 }
 
-/// Why a text is not a [`Lifetime`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text is not a [`Lifetime`]. As an error, it is said in English, for the configuration and
+/// the command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text(Texts::english()))]
 pub struct BadLifetime(String);
 
 impl BadLifetime {
@@ -46,15 +48,6 @@ impl BadLifetime {
         fill(&texts.mistake.bad_lifetime, &[("written", &escaped(&self.0))])
     }
 }
-
-/// In English, for the configuration and the command line.
-impl fmt::Display for BadLifetime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text(Texts::english()))
-    }
-}
-
-impl std::error::Error for BadLifetime {}
 
 impl FromStr for Lifetime {
     type Err = BadLifetime;

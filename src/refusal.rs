@@ -1,15 +1,15 @@
 //! Why a request is refused: expected answers, each with a text for people. The edges add their
 //! codes.
 
-use std::fmt;
-
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use crate::lifetime::BadLifetime;
 use crate::texts::{Texts, escaped, fill};
 
-/// An expected "no". A new one does not compile until every edge has an answer to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An expected "no". A new one does not compile until it has a text and a stanza error. As an
+/// error, it is said in English, for logs and the command line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text(Texts::english()))]
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.
     Unknown,
@@ -260,15 +260,6 @@ impl Mistake {
         }
     }
 }
-
-/// In English, for logs and the command line.
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text(Texts::english()))
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// An instant for people, rounded up to a minute.
 fn minute(instant: &Timestamp, texts: &Texts) -> String {
