@@ -25,7 +25,7 @@ use easy_invite::xmpp;
 use futures::{StreamExt, stream};
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
-use tokio::io::BufStream;
+use tokio::io::BufWriter;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -100,7 +100,8 @@ impl Daemon {
             };
             let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
             tcp.set_nodelay(true).unwrap();
-            xmpp::serve_connection(BufStream::new(tcp), &config, &invites, &mut questions, &stopped).await
+            let (reader, writer) = tcp.into_split();
+            xmpp::serve_connection(reader, BufWriter::new(writer), &config, &invites, &mut questions, &stopped).await
         });
         let (mut stream, _) = listener.accept().unwrap();
         stream.set_nodelay(true).unwrap();

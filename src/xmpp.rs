@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use jid::DomainPart;
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -103,14 +103,15 @@ pub async fn run(
 
 /// Logs in over an open connection, and serves it until it ends or `stop`: what [`run`] does again
 /// and again. Returns how it ended, in words.
-pub async fn serve_connection<Io: AsyncBufRead + AsyncWrite + Unpin>(
-    io: Io,
+pub async fn serve_connection(
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin,
     config: &Config,
     invites: &Invites,
     questions: &mut Questions,
     stop: &CancellationToken,
 ) -> String {
-    match wire::login(io, config.jid.as_str(), config.secret.reveal()).await {
+    match wire::login(reader, writer, config.jid.as_str(), config.secret.reveal()).await {
         Err(error) => what_to_change(&error, config),
         Ok(wire) => match serve(wire, &router(config, invites), questions, stop).await {
             Ok(()) => "stopped".to_owned(),

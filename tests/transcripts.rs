@@ -30,7 +30,7 @@ use jid::DomainPart;
 use jiff::Timestamp;
 use minidom::Element;
 use rxml::{Event, Parse};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_util::sync::CancellationToken;
 use xso::minidom_compat::ElementFromEvents;
 use xso::{Context, FromEventsBuilder};
@@ -266,8 +266,9 @@ impl Component {
             languages: Arc::new(Languages::built_in()),
         };
         let (serving, stopped) = (invites.clone(), stop.clone());
+        let (reader, writer) = tokio::io::split(theirs);
         let ended = tokio::spawn(async move {
-            xmpp::serve_connection(BufStream::new(theirs), &config, &serving, &mut questions, &stopped).await
+            xmpp::serve_connection(reader, writer, &config, &serving, &mut questions, &stopped).await
         });
         let mut server = Server::new(ours);
         server.send(HEADER).await;

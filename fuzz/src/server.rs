@@ -18,7 +18,7 @@ use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 use minidom::Element;
 use rxml::{Event, Parse};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xso::minidom_compat::ElementFromEvents;
@@ -131,9 +131,10 @@ impl Server {
         let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret, languages };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
         let daemons = invites.clone();
+        let (reader, writer) = tokio::io::split(theirs);
         let daemon = tokio::spawn(async move {
             let stop = CancellationToken::new();
-            xmpp::serve_connection(BufStream::new(theirs), &config, &daemons, &mut questions, &stop).await
+            xmpp::serve_connection(reader, writer, &config, &daemons, &mut questions, &stop).await
         });
         let mut server = Server {
             invites,

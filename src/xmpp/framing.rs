@@ -12,11 +12,13 @@
 //! anyway, everything from there on goes to the parser as it is, and the parser ends the stream
 //! (RFC 6120 §11.1).
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use tokio_util::io::{ReaderStream, StreamReader};
 
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+/// How many bytes are read in one go: some 80 requests.
+const READ_AT_ONCE: usize = 16 * 1024;
 
 /// How deep a stanza may be nested. A relayed form, the deepest that makes sense, has 8 levels.
 const MAX_DEPTH: usize = 24;
@@ -192,67 +194,19 @@ impl Framing {
     }
 }
 
-/// A connection that bounds the stanzas that come in.
-#[derive(Debug)]
-pub struct Bounded<Io> {
-    io: Io,
-    framing: Framing,
-    ready: Vec<u8>,
-    read: usize,
-}
-
-impl<Io> Bounded<Io> {
-    /// Bounds the stanzas that come in over `io`.
-    pub fn new(io: Io) -> Self {
-        Bounded { io, framing: Framing::new(), ready: Vec::new(), read: 0 }
-    }
-}
-
-impl<Io: AsyncBufRead + Unpin> AsyncBufRead for Bounded<Io> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        while this.read == this.ready.len() {
-            this.ready.clear();
-            this.read = 0;
-            let bytes = ready!(Pin::new(&mut this.io).poll_fill_buf(cx))?;
-            let length = bytes.len();
-            if length == 0 {
-                return Poll::Ready(Ok(&[]));
-            }
-            this.framing.feed(bytes, &mut this.ready);
-            Pin::new(&mut this.io).consume(length);
-        }
-        Poll::Ready(Ok(this.ready.get(this.read..).unwrap_or_default()))
-    }
-
-    fn consume(self: Pin<&mut Self>, amount: usize) {
-        let this = self.get_mut();
-        this.read = (this.read + amount).min(this.ready.len());
-    }
-}
-
-impl<Io: AsyncBufRead + Unpin> AsyncRead for Bounded<Io> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let length = bytes.len().min(buffer.remaining());
-        buffer.put_slice(bytes.get(..length).unwrap_or_default());
-        self.consume(length);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<Io: AsyncWrite + Unpin> AsyncWrite for Bounded<Io> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
+/// A connection whose stanzas come in bounded.
+pub fn bounded<R, W>(reader: R, writer: W) -> impl AsyncBufRead + AsyncWrite + Unpin + use<R, W>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut framing = Framing::new();
+    let stanzas = ReaderStream::with_capacity(reader, READ_AT_ONCE).map_ok(move |bytes| {
+        let mut out = Vec::with_capacity(bytes.len());
+        framing.feed(&bytes, &mut out);
+        Bytes::from(out)
+    });
+    tokio::io::join(StreamReader::new(stanzas), writer)
 }
 
 #[cfg(test)]

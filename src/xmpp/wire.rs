@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use futures::{FutureExt, Sink, SinkExt, StreamExt};
 use minidom::Element;
-use tokio::io::{AsyncBufRead, AsyncWrite, BufStream};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_xmpp::xmlstream::{ReadError, StreamHeader, Timeouts, XmlStream, initiate_stream};
 use xmpp_parsers::component::Handshake;
 
-use super::framing::Bounded;
+use super::framing::bounded;
 use super::stanza::{ErrorAnswer, ns};
 
 /// After this long without a byte, the chat server is asked whether it is still there. After twice
@@ -30,9 +30,6 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long closing the stream may take. The chat server may be gone already.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How many bytes are read in one go: some 80 requests.
-const READ_AT_ONCE: usize = 16 * 1024;
 
 /// How many bytes are written in one go: some 60 replies.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
@@ -65,7 +62,7 @@ pub enum Progress {
 
 /// The stream, logged in.
 pub struct Wire<Io> {
-    stream: XmlStream<Bounded<Io>, Element>,
+    stream: XmlStream<Io, Element>,
     unsent: VecDeque<Element>,
     unsent_since: Option<Instant>,
 }
@@ -134,12 +131,17 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Wire<Io> {
 ///
 /// # Errors
 /// If that fails, or takes longer than [`LOGIN_TIMEOUT`].
-pub async fn connect(server: &str, jid: &str, secret: &str) -> Result<Wire<BufStream<TcpStream>>, LoginError> {
+pub async fn connect(
+    server: &str,
+    jid: &str,
+    secret: &str,
+) -> Result<Wire<impl AsyncBufRead + AsyncWrite + Unpin + use<>>, LoginError> {
     let connect = async {
         let tcp = TcpStream::connect(server).await?;
         // Replies are written in batches already. Waiting for more only delays them.
         tcp.set_nodelay(true)?;
-        login(BufStream::with_capacity(READ_AT_ONCE, WRITTEN_AT_ONCE, tcp), jid, secret).await
+        let (reader, writer) = tcp.into_split();
+        login(reader, BufWriter::with_capacity(WRITTEN_AT_ONCE, writer), jid, secret).await
     };
     tokio::time::timeout(LOGIN_TIMEOUT, connect).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "the chat server accepted the connection but did not answer")
@@ -151,16 +153,17 @@ pub async fn connect(server: &str, jid: &str, secret: &str) -> Result<Wire<BufSt
 ///
 /// # Errors
 /// If that fails.
-pub async fn login<Io: AsyncBufRead + AsyncWrite + Unpin>(
-    io: Io,
+pub async fn login<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    reader: R,
+    writer: W,
     jid: &str,
     secret: &str,
-) -> Result<Wire<Io>, LoginError> {
+) -> Result<Wire<impl AsyncBufRead + AsyncWrite + Unpin + use<R, W>>, LoginError> {
     let header = StreamHeader { to: Some(jid.into()), from: None, id: None };
     let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: SILENCE };
-    let mut pending = initiate_stream(Bounded::new(io), ns::COMPONENT, header, timeouts).await?;
+    let mut pending = initiate_stream(bounded(reader, writer), ns::COMPONENT, header, timeouts).await?;
     let id = pending.take_header().id.unwrap_or_default().into_owned();
-    let mut stream: XmlStream<Bounded<Io>, Element> = pending.skip_features();
+    let mut stream: XmlStream<_, Element> = pending.skip_features();
     // A server that does not know the component closes the stream at once. The stream error that it
     // sent before says more than the failed write.
     drop(stream.send(&Handshake::from_stream_id_and_password(id, secret)).await);
