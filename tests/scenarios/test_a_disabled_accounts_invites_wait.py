@@ -3,6 +3,7 @@ off), invites nobody. Nothing ends for good: once the account is enabled, its in
 
 import pytest
 
+from harness.prosody import INVITE_HOST
 from harness.stories import (generate, has_account, new_account_invite, new_invite, register, requests_to,
                              show)
 from harness.web import Visitor, web_settings
@@ -92,6 +93,16 @@ async def test_a_session_that_is_still_open_makes_no_invites(make_server, addres
         await new_account_invite(alice, {"roster-subscription": "0"}, address)
     enable(server, "alice")
     await new_invite(alice, address)
+
+
+async def test_accounts_of_a_provider_that_disables_none_are_enabled(make_server):
+    """internal_plain writes "disabled" into each new account, and lets it log in all the same."""
+    server = make_server(hosts={"example.org": INVITE_HOST + '    authentication = "internal_plain"'})
+    await register(server, "carol", generate(server))
+    async with await server.login("carol") as carol:
+        await register(server, "dave", await new_invite(carol))
+    await register(server, "carol", generate(server, "--reset", "carol"), password="new")
+    assert await has_account(server, "carol", password="new")
 
 
 async def test_the_operator_is_told(make_server):
