@@ -9,6 +9,7 @@ end
 
 local modulemanager = require "core.modulemanager";
 local async = require "util.async";
+local ip = require "util.ip";
 local jid = require "util.jid";
 local st = require "util.stanza";
 local timer = require "util.timer";
@@ -19,6 +20,7 @@ local longest_token = 128; -- bytes: nothing longer is worth a question
 local most_refusals, delays, longest_delay = 10, { 0, 0, 0, 0.5, 1 }, 2; -- of tokens on one stream, and seconds
 local most_requests, most_requests_each = 64, 4; -- open requests to become a contact: in all, and by one contact
 local host = module.host;
+local trusted_proxies = module:get_option_set("trusted_proxies", { "127.0.0.1", "::1" }); -- as in mod_http
 local require_encryption = module:get_option_boolean("c2s_require_encryption",
 	module:get_option_boolean("require_encryption", true));
 
@@ -63,6 +65,17 @@ module:depends("adhoc");
 local gate, accounts, rights = module:require "gate", module:require "accounts", module:require "rights";
 local grants = module:require "grants"(accounts);
 local add_commands, answer_daemon = module:require "commands", module:require "daemon";
+
+---- Where a client connects from
+-- Returns nil where nobody knows: a proxy before BOSH or WebSocket that does not name its client is
+-- nobody's address.
+local function address_of(session, address)
+	local parsed, is_by_http = address and ip.new_ip(address), session.bosh_version or session.websocket_request;
+	for proxy in trusted_proxies:items() do
+		if parsed and is_by_http and ip.match(parsed, ip.parse_cidr(proxy)) then return nil; end
+	end
+	return parsed and address;
+end
 
 ---- `check`: a client presents a token
 local streams = setmetatable({}, { __mode = "k" }); -- [session] = { grant, refusals; guard: one token at a time }
@@ -116,7 +129,8 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	if session.destroyed or stream.refusals >= most_refusals then -- the stream was closed meanwhile
 		go_on();
 	elseif is_token(token) then
-		local question = gate.element("check", { token = token, address = session.ip, lang = stanza.attr["xml:lang"] });
+		local question = gate.element("check", { token = token, address = address_of(session, session.ip),
+			lang = stanza.attr["xml:lang"] });
 		gate.ask("get", question, function (answer) conclude_check(session, stream, stanza, answer, go_on); end);
 	else
 		conclude_check(session, stream, stanza, { refusal = no_such_invite }, go_on);
@@ -132,7 +146,8 @@ local is_broken = gate.error("wait", "internal-server-error", "The server cannot
 
 local function ask_and_wait(question, event, attr)
 	local session = event.session or {}; -- other doors than a stream may have none
-	attr.grant, attr.address = streams[session] and streams[session].grant, event.ip or session.ip;
+	attr.grant = streams[session] and streams[session].grant;
+	attr.address = address_of(session, event.ip or session.ip);
 	attr.lang = in_band[session] and in_band[session].lang;
 	return gate.ask_and_wait("set", gate.element(question, attr));
 end
