@@ -88,6 +88,11 @@ impl Account {
         }
     }
 
+    /// Since when the name is this account's, at the latest.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.created_at.or(self.known_since)
+    }
+
     /// Whether it is above another account. Where the chat server knows no ranks, admins are above
     /// the others.
     pub fn is_above(&self, other: &Account) -> bool {

@@ -20,6 +20,9 @@ const LONGEST_NOTE: usize = 500;
 const SHORTEST_PASSWORD: usize = 8;
 const LONGEST_PASSWORD: usize = 256;
 
+/// How much the clocks of two machines may differ, or one clock before and after it was set.
+const LARGEST_SKEW: SignedDuration = SignedDuration::from_hours(24);
+
 /// The longest name of a role or a group, in bytes.
 const LONGEST_NAME: usize = 64;
 
@@ -318,6 +321,26 @@ pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) 
     }
 }
 
+/// When an invite of an account, of which this is known, counts as made: not before the account,
+/// even if one of two clocks is behind, or a clock was set back, by up to a day.
+pub fn made_at(now: Timestamp, account: &Account) -> Timestamp {
+    let latest = now.saturating_add(LARGEST_SKEW).unwrap_or(Timestamp::MAX);
+    account.since().filter(|since| *since <= latest).map_or(now, |since| since.max(now))
+}
+
+/// Looks whether an invite may belong to an account, of which this is known. Otherwise it belonged
+/// to an earlier account of that name.
+///
+/// Both instants are whole seconds. What was made in the same second belongs to the account:
+/// programs make both at once. An account of the future tells nothing, but that a clock is wrong.
+///
+/// # Errors
+/// `Revoked` if the invite is older than the account.
+pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result<(), Refusal> {
+    let since = account.since().filter(|since| *since <= now);
+    if since.is_some_and(|since| invite.created_at < since) { Err(Refusal::Revoked) } else { Ok(()) }
+}
+
 /// What an invite does at an instant for a person who opens its page.
 ///
 /// # Errors
@@ -584,6 +607,33 @@ mod tests {
                 Err(Refusal::AccountDisabled(bob.to_string())),
                 "{asker:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_invite_that_is_older_than_the_account_is_an_earlier_owners() {
+        let invite = Invite { created_at: at(1000), ..invite(InviteType::AccountAndContact) };
+        for (created_at, known_since, now, admitted) in [
+            (None, None, 2000, true),
+            (Some(999), None, 2000, true),
+            (Some(1000), None, 2000, true),
+            (Some(1001), None, 2000, false),
+            (None, Some(1000), 2000, true),
+            (None, Some(1001), 2000, false),
+            (Some(900), Some(1500), 2000, true), // the first is certain
+            (Some(1500), None, 1500, false),
+            (Some(1500), None, 1499, true), // the clock was set back
+        ] {
+            let (created_at, known_since) = (created_at.map(at), known_since.map(at));
+            let account = Account { exists: true, created_at, known_since, ..Account::default() };
+            let expected = if admitted { Ok(()) } else { Err(Refusal::Revoked) };
+            assert_eq!(admit_owner(&invite, &account, at(now)), expected, "{created_at:?} {known_since:?} {now}");
+        }
+        for (now, since, expected) in
+            [(2000, 1999, 2000), (2000, 2001, 2001), (2000, 88_400, 88_400), (2000, 88_401, 2000)]
+        {
+            let account = Account { exists: true, known_since: Some(at(since)), ..Account::default() };
+            assert_eq!(made_at(at(now), &account), at(expected), "{now} {since}");
         }
     }
 

@@ -7,25 +7,29 @@ use std::time::Duration;
 
 use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, Unreachable};
 use easy_invite::invite::{InviteType, Issuer, State};
-use easy_invite::invites::{Invites, Issued, Registration};
+use easy_invite::invites::{BrowserRegistration, Invites, Issued, Registration};
 use easy_invite::limits::Limits;
 use easy_invite::links::Reference;
 use easy_invite::policy::{HostPolicy, Wish};
+use easy_invite::secret::Secret;
 use easy_invite::store::{Store, StoreUrl};
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 /// What the hook answers: the fate of every reservation that is not named, and whether alice has an
-/// account.
+/// account, since when.
 struct Played {
     fates: BTreeMap<String, Fate>,
     others: Option<Fate>,
     alice_exists: Option<bool>,
+    alice_since: Option<Timestamp>,
     /// Whether each "no such account" is doubtful.
     doubtful: bool,
     /// The reservations that were asked about.
     asked: Vec<String>,
+    /// How often a password was to be set. It is never known whether it was.
+    sets: u32,
 }
 
 struct Daemon {
@@ -56,8 +60,10 @@ impl Daemon {
             fates: BTreeMap::new(),
             others: None,
             alice_exists: Some(true),
+            alice_since: None,
             doubtful: false,
             asked: Vec::new(),
+            sets: 0,
         };
         let hook = Arc::new(Mutex::new(played));
         let playing = Arc::clone(&hook);
@@ -127,12 +133,16 @@ impl Played {
     fn answer(&mut self, ask: Ask) {
         let silent = || Unreachable("it is silent".to_owned());
         match ask {
-            Ask::Hello(_) | Ask::Create { .. } => ask.fail(silent()),
+            Ask::Hello(_) => ask.fail(silent()),
+            Ask::Create { .. } => {
+                self.sets += 1;
+                ask.fail(silent());
+            }
             Ask::Account(name, reply) => {
                 let exists = if name.as_str() == "alice" { self.alice_exists } else { Some(false) };
                 let known = exists.map(|exists| {
                     let doubtful = self.doubtful && !exists;
-                    Account { exists, doubtful, ..Account::default() }
+                    Account { exists, doubtful, created_at: self.alice_since, ..Account::default() }
                 });
                 drop(reply.send(known.ok_or_else(silent)));
             }
@@ -378,4 +388,27 @@ async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_ha
     doubtful(false);
     daemon.reserve(&of_alice, "dave").await.unwrap();
     daemon.reserve(&of_password, "alice").await.unwrap();
+}
+
+#[tokio::test] // since paused time does not wait for the store
+async fn a_form_that_is_posted_again_sets_no_password_of_a_younger_account() {
+    let daemon = Daemon::start().await;
+    let username = Some(NodePart::new("alice").unwrap().into_owned());
+    let wish = Wish { username, ..Wish::new(InviteType::PasswordReset, host(), Issuer::Operator) };
+    let form = BrowserRegistration {
+        token: daemon.invites.create(wish).await.unwrap().token,
+        username: None,
+        password: Secret::new("kites and lamps".to_owned()),
+        form: "form".to_owned(),
+        address: None,
+    };
+    for times in 1..=2 {
+        daemon.invites.register(form.clone()).await.unwrap_err();
+        assert_eq!(daemon.hook.lock().unwrap().sets, times, "as long as nobody knows whether it is set");
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    daemon.hook.lock().unwrap().alice_since = Some(clock() - SignedDuration::from_secs(1));
+    let refused = daemon.invites.register(form).await.unwrap_err();
+    assert_eq!(refused.to_string(), "This invitation has been withdrawn");
+    assert_eq!(daemon.hook.lock().unwrap().sets, 2);
 }

@@ -85,10 +85,9 @@ end
 function accounts.known_since(username)
 	local mark, err = marks:get(username);
 	if not mark and not err then
-		-- The file was written when the account was made, or got another password. Elsewhere nothing
-		-- is known, and the daemon's clock may be behind this one by a part of a second.
+		-- The file was written when the account was made, or got another password.
 		local written = file_attributes(datamanager.getpath(username, host, "accounts"), "modification");
-		local first = { known_since = math.min(written or os.time() - 1, os.time()) };
+		local first = { known_since = math.min(written or os.time(), os.time()) };
 		local ok, problem = marks:set(username, first);
 		mark, err = ok and first, problem;
 	end

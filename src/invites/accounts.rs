@@ -46,11 +46,14 @@ impl Invites {
             Some(inviter) => Some(self.inviter(inviter).await?),
             None => None,
         };
+        if let Some(inviter) = &inviter {
+            policy::admit_owner(&invite, inviter, self.now())?;
+        }
         if let (InviteType::PasswordReset, Some(username)) = (invite.invite_type, &invite.username) {
             let account = BareJid::from_parts(Some(username), &invite.host);
-            let admitted =
-                policy::admit_reset(&account, &self.look_at(&account, SignedDuration::ZERO).await?, inviter.as_ref());
-            admitted.map_err(|refusal| match refusal {
+            let known = self.look_at(&account, SignedDuration::ZERO).await?;
+            policy::admit_owner(&invite, &known, self.now())?;
+            policy::admit_reset(&account, &known, inviter.as_ref()).map_err(|refusal| match refusal {
                 Refusal::AccountAbove(_) => Refusal::InviterStopped,
                 refusal => refusal,
             })?;

@@ -124,8 +124,10 @@ impl Invites {
                 // told so.
                 true if is_reset && !lock(&self.0.reset_forms).contains(form) => return Err(Refusal::UsedUp.into()),
                 true => return Ok(Some(Registered { account: reserved.0.account, finished: true })),
-                // The form has the same password: setting it once more changes nothing.
+                // The form has the same password: setting it once more changes nothing, unless the
+                // account is another.
                 false if is_reset => {
+                    self.look_behind(reserved.1.clone()).await?;
                     if let Some(making) = self.start_making(reserved.0.id.clone())
                         && let Some(outcome) = self.have_created(reserved, attempt, making).await
                     {

@@ -34,8 +34,8 @@ impl Invites {
         let (_, policy) = self.policy(wish.host.as_str())?;
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
         let token = Token::generate()?;
-        let invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
-        let (inviter, unchecked) = match self.look_up_accounts(&invite, policy).await {
+        let mut invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
+        let (inviter, unchecked) = match self.look_up_accounts(&mut invite, policy).await {
             Ok(inviter) => (inviter, None),
             Err(Error::Unreachable(reason)) if operator => (None, Some(reason)),
             Err(error) => return Err(error),
@@ -55,12 +55,16 @@ impl Invites {
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
-    /// Returns what is known of the inviter, if there is one.
-    async fn look_up_accounts(&self, invite: &Invite, policy: &HostPolicy) -> Result<Option<Account>> {
+    /// Returns what is known of the inviter, if there is one. The invite is no older then than the
+    /// accounts to which it belongs.
+    async fn look_up_accounts(&self, invite: &mut Invite, policy: &HostPolicy) -> Result<Option<Account>> {
         let inviter = match &invite.inviter {
             Some(jid) => Some(self.able_inviter(jid).await?),
             None => None,
         };
+        if let Some(inviter) = &inviter {
+            invite.created_at = policy::made_at(invite.created_at, inviter);
+        }
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
             let known = self.0.chat_server.account(&account).await?;
@@ -71,7 +75,10 @@ impl Invites {
                 InviteType::PasswordReset if !known.certainly_exists(&account)? => {
                     return Err(Refusal::NoSuchAccount(account.to_string()).into());
                 }
-                InviteType::PasswordReset => policy::admit_reset(&account, &known, inviter.as_ref())?,
+                InviteType::PasswordReset => {
+                    policy::admit_reset(&account, &known, inviter.as_ref())?;
+                    invite.created_at = policy::made_at(invite.created_at, &known);
+                }
                 _ if known.exists => return Err(Refusal::UsernameTaken.into()),
                 _ if !policy.may_have_name(&account, known.admin, Some(invite)) => {
                     return Err(Refusal::AdminUsername(account.to_string()).into());

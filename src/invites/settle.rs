@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::retries::Unsettled;
 use super::service::{Invites, Result, lock};
 use crate::chat_server::{Fate, Hook};
-use crate::invite::{Invite, Use};
+use crate::invite::{Invite, Purpose, Use};
+use crate::policy;
 
 /// How many open reservations are settled in one round.
 const ROUND: u32 = 200;
@@ -168,8 +169,19 @@ impl Invites {
         asked.collect::<FuturesUnordered<_>>().collect().await
     }
 
-    async fn settle_one(&self, reserved: (Use, Invite)) -> Result<Outcome> {
+    async fn settle_one(&self, mut reserved: (Use, Invite)) -> Result<Outcome> {
         let (reservation, host) = (reserved.0.id.clone(), reserved.1.host.clone());
+        // Nobody becomes a contact of the one who has got the inviter's name since.
+        if let Some(inviter) = reserved.1.contact()
+            && let Ok(known) = self.look_at(inviter, SignedDuration::ZERO).await
+            && policy::admit_owner(&reserved.1, &known, self.now()).is_err()
+        {
+            if reserved.0.purpose == Purpose::Contact {
+                self.release(&host, reservation).await?;
+                return Ok(Outcome::Settled);
+            }
+            reserved.1.inviter = None;
+        }
         let seems_gone = |reservation| lock(&self.0.doubtful).absent(reservation, Instant::now().into_std());
         let fate = match self.0.chat_server.settle(reserved).await {
             // Without an answer, this does not count as a look.

@@ -14,9 +14,7 @@ async def in_a_client(server, username, invite):
 
 
 async def in_a_browser(server, username, invite):
-    visitor = Visitor(server)
-    form = await visitor.filled_in(invite, username, "kites and lamps", page="register")
-    assert (await visitor.post(visitor.path(invite, "register"), form)).status == 200
+    assert (await Visitor(server).register(invite, username, "kites and lamps")).status == 200
 
 
 @pytest.mark.parametrize("join", [in_a_client, in_a_browser])

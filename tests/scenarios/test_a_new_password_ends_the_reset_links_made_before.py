@@ -18,9 +18,7 @@ async def by_a_client_with_a_link(server, link):
 
 
 async def in_a_browser_with_a_link(server, link):
-    visitor = Visitor(server)
-    form = await visitor.filled_in(link, None, "kites and lamps", page="reset")
-    assert (await visitor.post(visitor.path(link, "reset"), form)).status == 200
+    assert (await Visitor(server).reset(link, "kites and lamps")).status == 200
     return "kites and lamps"
 
 
