@@ -5,6 +5,7 @@ is logged as before."""
 import asyncio
 import contextlib
 import re
+import shutil
 import ssl
 
 import pytest
@@ -70,23 +71,19 @@ async def test_whatever_is_wrong_with_it(tmp_path, kind, path):
 async def test_nor_when_the_daemon_answers_nonsense(tmp_path, kind, path):
     answers = [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"nonsense\r\n\r\n",
                b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2_000_000, b"HTTP/1.1 101 Switching Protocols\r\n\r\n"]
-
-    async def answer(reader, writer):
-        with contextlib.suppress(OSError):
-            await reader.readuntil(b"\r\n\r\n")
-            seen.append(answers[len(seen)])
-            writer.write(seen[-1])
-            await writer.drain()
-        writer.close()
-
-    seen = []
-    daemon = await asyncio.start_server(answer, "127.0.0.1", free_port())
-    host, port = daemon.sockets[0].getsockname()
-    async with daemon:
-        with kind(tmp_path, path, f"{host}:{port}") as proxy:
-            page = f"GET {path}/i/{TOKEN} HTTP/1.1\r\nHost: {proxy.name}\r\nConnection: close\r\n\r\n"
-            await keeps_to_itself(proxy, dict.fromkeys(map(str, range(len(answers))), page))
+    async with answering(answers) as (address, seen):
+        with kind(tmp_path, path, address) as proxy:
+            await keeps_to_itself(proxy, dict.fromkeys(map(str, range(len(answers))), visit(proxy)))
     assert seen == answers
+
+
+@pytest.mark.parametrize("path", ["", "/join"], ids=["own-name", "below-a-path"])
+async def test_nor_when_nginx_cannot_write_to_its_disk(tmp_path, path):
+    async with answering([b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000_000]) as (address, seen):
+        with Nginx(tmp_path, path, address) as proxy:
+            shutil.rmtree(tmp_path / "proxy")
+            await keeps_to_itself(proxy, {"a page that does not fit into its memory": visit(proxy)})
+    assert seen
 
 
 async def test_nor_on_the_ports_for_http(tmp_path):
@@ -116,6 +113,27 @@ async def test_the_rest_of_a_site_is_logged(tmp_path):
         for page in ("/", "/i/am", "/joint/elsewhere"):
             await said(proxy.port, proxy, f"GET {page} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
             assert f'"GET {page} HTTP/1.1"' in proxy.logs
+
+
+@contextlib.asynccontextmanager
+async def answering(answers):
+    """A program in the daemon's place, which gives these answers. Its address, and those it gave."""
+    async def answer(reader, writer):
+        with contextlib.suppress(OSError):
+            await reader.readuntil(b"\r\n\r\n")
+            seen.append(answers[len(seen)])
+            writer.write(seen[-1])
+            await writer.drain()
+        writer.close()
+
+    seen, port = [], free_port()
+    async with await asyncio.start_server(answer, "127.0.0.1", port):
+        yield f"127.0.0.1:{port}", seen
+
+
+def visit(proxy):
+    """The request for the page of the token."""
+    return f"GET {proxy.path}/i/{TOKEN} HTTP/1.1\r\nHost: {proxy.name}\r\nConnection: close\r\n\r\n"
 
 
 async def keeps_to_itself(proxy, wrong):
