@@ -179,6 +179,7 @@ impl Refusal {
                 | Refusal::UsernameTaken
                 | Refusal::UsernameReserved
                 | Refusal::InvalidUsername(_)
+                | Refusal::AdminUsername(_)
                 | Refusal::PasswordRefused(_)
                 | Refusal::RegistrationRefused(_)
         )

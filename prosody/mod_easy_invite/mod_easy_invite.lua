@@ -182,7 +182,8 @@ local function reserve(event)
 		grants.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
 		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
-		return refuse(event, purpose == "register" and accounts.exists(username) and is_taken or gate.unavailable);
+		local is_possible = is_current and purpose == "register";
+		return refuse(event, is_possible and (accounts.exists(username) and is_taken or is_broken) or gate.unavailable);
 	end
 	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
 	if purpose == "reset" and in_band[session] then reset(event); end

@@ -23,22 +23,25 @@ from .postgres import Postgres
 from .process import ProcessFailed
 from .prosody import INVITE_HOST
 from .relay import Relay
-from .server import USERS, Server
+from .server import USERS, Server, password_of
 from .stories import Invite, accounts_on_disk, eventually, has_account, in_store, new_invite, register
+from .web import Visitor, web_settings
 from .xmpp import StanzaError, StreamClosed, WaitTimeout
 
 LINKS_PER_ROUND = 9
 FAULTS_PER_ROUND = 8
 DISK_FAULTS_PER_ROUND = 2
 LONGEST_DISK_FAULT = 0.5  # seconds
-BAD_PASSWORD = "\ue000"  # SASLprep refuses it
+BAD_PASSWORD = 8 * "\ue000"  # SASLprep refuses it
 MISTAKES = 0.3  # of the guests' tries
+BROWSERS = 0.3  # of the guests
 LONGEST_WAIT = 0.25  # seconds between two faults
 LONGEST_PAUSE = 1  # second that the daemon hangs
 LONGEST_PASSAGE = 4000  # bytes before the wire is cut: about as many as a registration has
 PATIENCE = 60  # seconds until every guest has a final answer
+ENDED, TAKEN = ("cancel/item-not-found", "410"), ("cancel/conflict", "409")
 LOST = (StreamClosed, WaitTimeout, ConnectionError)
-UNLIMITED = {"limits": {"registrations": 1_000_000, "forms": "unlimited"},
+UNLIMITED = {"limits": {"registrations": 1_000_000, "pages": "unlimited", "forms": "unlimited"},
              "hosts": {"example.org": {"invites_per_day": 1_000_000, "pending_invites": 1_000_000}}}
 
 
@@ -128,23 +131,45 @@ class Torture:
     async def _persist(self, name: str, invite: Invite) -> None:
         """Registers until there is a final answer."""
         await asyncio.sleep(self._chance.uniform(0, FAULTS_PER_ROUND * LONGEST_WAIT))
+        visitor = Visitor(self.server) if self._chance.random() < BROWSERS else None
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             mistaken = self._chance.random() < MISTAKES
-            try:
-                await register(self.server, name, invite, password=BAD_PASSWORD if mistaken else None)
+            password = BAD_PASSWORD if mistaken else password_of(name)
+            answer = await (self._fill_in(visitor, name, invite, password) if visitor
+                            else self._register(name, invite, password))
+            if answer == "welcome":
                 if mistaken:
                     self.tally.losses.append(f"{name} has a password that cannot be stored")
                 self._told.add(name)
                 return
-            except StanzaError as refusal:
-                self.tally.refusals[f"{refusal.type}/{refusal.condition}"] += 1
-                if refusal.condition == "item-not-found" or refusal.condition == "conflict" and await self._has(name):
-                    return
-            except LOST:
-                pass
+            self.tally.refusals[answer] += 1
+            if answer in ENDED or answer in TAKEN and await self._has(name):
+                return
             await asyncio.sleep(0.1)
         self.tally.losses.append(f"{name} never got a final answer")
+
+    async def _register(self, name: str, invite: Invite, password: str) -> str:
+        """Registers in a chat client. Returns what it was told."""
+        try:
+            await register(self.server, name, invite, password=password)
+        except StanzaError as refusal:
+            return f"{refusal.type}/{refusal.condition}"
+        except LOST:
+            return "nothing"
+        return "welcome"
+
+    async def _fill_in(self, visitor: Visitor, name: str, invite: Invite, password: str) -> str:
+        """The same in a browser."""
+        path = visitor.path(invite, "register")
+        try:
+            form = await visitor.get(path)
+            if form.status != 200:
+                return str(form.status)
+            status = await visitor.status_of(path, {**form.fields, "username": name, "password": password})
+        except (OSError, EOFError, ValueError):
+            status = None
+        return {200: "welcome", None: "nothing"}.get(status, str(status))
 
     # What fails
 
@@ -272,6 +297,8 @@ class Torture:
 async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills: int = 0, seconds: float = 0) -> Tally:
     """Runs rounds until there were so many kills and so much time has passed.
     The server must not have been started, and have no users yet."""
+    server.daemon.config["web"] = web_settings()["web"]
+    server.daemon.config["hosts"]["example.org"].pop("landing_page", None)
     server.prosody.hosts["example.org"] = INVITE_HOST.replace("{ ", '{ "unreliable", ')
     data = server.prosody.data_folder
     data.parent.mkdir(parents=True, exist_ok=True)

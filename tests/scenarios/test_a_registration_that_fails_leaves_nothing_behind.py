@@ -3,6 +3,7 @@ the client gets an answer, the account store is as before, and the use is free a
 that somebody was told of stays."""
 
 import asyncio
+import sqlite3
 
 import pytest
 
@@ -62,11 +63,11 @@ end);
 @pytest.fixture
 def server_with(make_server, tmp_path):
     """A function that starts a server with one more module, which has this code."""
-    def start(code, name="broken", settings=None):
+    def start(code, name="broken", settings=None, **options):
         (tmp_path / f"mod_{name}.lua").write_text(code)
         host = INVITE_HOST.replace("{ ", f'{{ "{name}", ')
         return make_server(plugin_folders=[tmp_path], hosts={"example.org": host},
-                           settings={**web_settings(), **(settings or {})})
+                           settings={**web_settings(), **(settings or {})}, **options)
     return start
 
 
@@ -114,6 +115,18 @@ async def test_the_same_in_a_browser(server_with, event):
     assert (await Visitor(server).register(invite, "carol", PASSWORD)).status == 503
     assert accounts_on_disk(server) == before
     assert show(server, invite)["uses"] == 0
+
+
+@pytest.mark.one_setup
+@pytest.mark.parametrize("event", STEPS)
+async def test_the_same_with_accounts_in_a_database(server_with, event):
+    server = server_with(STEPS[event], storage="sql")
+    with sqlite3.connect(server.prosody.data_folder / "prosody.sqlite") as database:
+        rows = "SELECT user, store, key, value FROM prosody ORDER BY 1, 2, 3"
+        before = database.execute(rows).fetchall()
+        with pytest.raises(StanzaError, match="wait/internal-server-error"):
+            await register(server, "carol", generate(server))
+        assert before and database.execute(rows).fetchall() == before
 
 
 async def test_who_was_told_of_the_account_keeps_it(server_with):
