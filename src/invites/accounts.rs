@@ -5,18 +5,16 @@ use futures::FutureExt;
 use jid::BareJid;
 use jiff::SignedDuration;
 
+use super::looks::A_MOMENT;
 use super::service::{Invites, Result, lock};
 use crate::chat_server::{Account, Answer};
 use crate::invite::{Invite, InviteType};
 use crate::policy;
 use crate::refusal::Refusal;
 
-/// How old a look at the account of somebody who asks may be: users may make many invites within a
-/// second. When an invite is used, there is a new look.
-const A_MOMENT: SignedDuration = SignedDuration::from_millis(100);
-
 impl Invites {
-    /// What is known of an account, or was a moment ago.
+    /// What is known of an account, or was a moment ago: users may make many invites within a
+    /// second. When an invite is used, there is a new look.
     ///
     /// # Errors
     /// If nobody answers.

@@ -12,6 +12,10 @@ use crate::chat_server::{Account, Answer};
 /// With this many looks in memory, older ones are forgotten.
 const MOST: usize = 1_000;
 
+/// How old a look may be for somebody who only asks, and for how long others may join in waiting
+/// for one. Later the answer may be there, and old, if whoever asked has stopped waiting.
+pub const A_MOMENT: SignedDuration = SignedDuration::from_millis(100);
+
 /// A question to the chat server, and everybody who waits for its answer.
 pub type Look = Shared<BoxFuture<'static, Answer<Account>>>;
 
@@ -20,8 +24,8 @@ pub type Look = Shared<BoxFuture<'static, Answer<Account>>>;
 pub struct Looks(HashMap<BareJid, (Timestamp, Look)>);
 
 impl Looks {
-    /// A look at an account that is at most this old, or still without an answer. If there is none,
-    /// `ask` asks.
+    /// A look at an account that is at most this old, or was begun a moment ago and is still
+    /// without an answer. If there is none, `ask` asks.
     pub fn at(&mut self, jid: &BareJid, age: SignedDuration, now: Timestamp, ask: impl FnOnce() -> Look) -> Look {
         if self.0.len() >= MOST {
             self.0.retain(|_, look| serves(look, age, now));
@@ -36,9 +40,12 @@ impl Looks {
 /// Whether a look serves somebody who wants one that is at most this old. What keeps an account
 /// from inviting may have been mended: such a look serves nobody else.
 fn serves((asked_at, look): &(Timestamp, Look), age: SignedDuration, now: Timestamp) -> bool {
-    let recent = *asked_at <= now && now.duration_since(*asked_at) < age;
-    let good = |known: &Answer<Account>| known.as_ref().is_ok_and(|it| it.exists && !it.disabled);
-    look.peek().is_none_or(|known| recent && good(known))
+    let within = |age| *asked_at <= now && now.duration_since(*asked_at) < age;
+    match look.peek() {
+        None => within(A_MOMENT),
+        Some(Ok(known)) => within(age) && known.exists && !known.disabled,
+        Some(Err(_)) => false,
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +78,7 @@ mod tests {
         let disabled = Account { disabled: true, ..there.clone() };
         let instants = [0, 1, 9, 10, 19, 20, 5];
         assert_eq!(asked(&instants, &Ok(there.clone()), true), [0, 3, 5, 6], "and not when the clock was set back");
-        assert_eq!(asked(&instants, &Ok(there), false), [0], "everybody waits for the answer");
+        assert_eq!(asked(&[0, 0, 1, 1, 0], &Ok(there), false), [0, 2, 4], "who comes at once waits for the answer");
         for other in [Ok(disabled), Ok(Account::default()), Err(crate::chat_server::Unreachable(String::new()))] {
             assert_eq!(asked(&[0, 1, 2], &other, true), [0, 1, 2], "{other:?}");
         }
