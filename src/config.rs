@@ -51,6 +51,8 @@ const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 /// What the operator configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The file.
+    pub file: PathBuf,
     /// The component's JID.
     pub component: DomainPart,
     /// The host and port of the chat server's component listener.
@@ -124,6 +126,7 @@ impl Config {
         let exposed = (has_secret || store.has_password()) && readable_by_everybody(file);
         let shown = printable(file.display());
         Ok(Config {
+            file: file.to_owned(),
             component: jid,
             server: component.server.as_ref().map_or(values::DEFAULT_SERVER, |server| &server.0.0).to_owned(),
             secret: check_secret(&source, folder, component)?,

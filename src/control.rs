@@ -6,14 +6,15 @@
 //! could read the configuration as well: the bounds here are against mistakes.
 //!
 //! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]):
-//! that user may have put anything in its place.
+//! that user may have put anything in its place. So the command line believes only a process of
+//! root's, of its own user, or of the store's owner ([`Place`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,34 @@ pub struct Sources {
     pub unsettled: Arc<dyn Fn() -> (Vec<Unsettled>, usize) + Send + Sync>,
 }
 
+/// Where the daemon's socket is, and whose process may be at its other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The socket.
+    pub socket: PathBuf,
+    /// A file of the daemon's user: the SQLite store, or the configuration with the URL of the
+    /// database.
+    pub keeper: PathBuf,
+}
+
+impl Place {
+    /// Whether a user may answer here: whoever owns the folder of the socket could listen on it.
+    fn ensure_trusted(&self, folder: &Folder, user: u32) -> Result<(), FileError> {
+        let keeper = std::fs::metadata(&self.keeper).ok().map(|metadata| metadata.uid());
+        let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), keeper, folder.owner_by_root()];
+        if trusted.contains(&Some(user)) {
+            return Ok(());
+        }
+        let keeper = printable(self.keeper.display());
+        let problem = format!(
+            "is answered by the user with the id {user}, who is neither root nor the owner of {keeper}, and is not \
+             believed: set [control] socket to a path in a folder of the daemon's user. If this is the daemon's user, \
+             give {keeper} to it (chown)"
+        );
+        Err(FileError::Unfit(self.socket.clone(), problem))
+    }
+}
+
 /// Why the daemon cannot have its socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -116,13 +145,14 @@ impl Listener {
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn bind(path: &Path) -> Result<Listener, BindError> {
+    pub fn bind(place: &Place) -> Result<Listener, BindError> {
+        let path = place.socket.as_path();
         let failed = |error| FileError::System(path.to_owned(), error);
         if path.as_os_str().len() > LONGEST_PATH {
             return Err(BindError::TooLong(path.to_owned()));
         }
         let (folder, name) = Folder::of(path)?;
-        match connect(&folder, name)? {
+        match connect(place, &folder, name)? {
             Connected::Yes(_) => return Err(BindError::AlreadyRunning(path.to_owned())),
             Connected::NobodyListens => folder.remove_socket(name)?,
             Connected::NoSocket => (),
@@ -213,12 +243,12 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
 
 /// The command line's end: the daemon that listens on a path, if one does.
 #[derive(Clone, Debug)]
-pub struct Daemon(PathBuf);
+pub struct Daemon(Place);
 
 impl Daemon {
     /// The daemon whose socket this is.
-    pub fn at(socket: PathBuf) -> Self {
-        Daemon(socket)
+    pub fn at(place: Place) -> Self {
+        Daemon(place)
     }
 
     /// How the daemon's connection to the chat server stands; `None` if no daemon runs.
@@ -253,7 +283,7 @@ impl Daemon {
     /// Asks on a connection of its own. Without a daemon there is no answer.
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Answer<Option<T>> {
         let failed = |error: &dyn fmt::Display| Unreachable(format!("easy-invite could not be asked: {error}"));
-        let stream = match Folder::of(&self.0).and_then(|(folder, name)| connect(&folder, name)) {
+        let stream = match Folder::of(&self.0.socket).and_then(|(folder, name)| connect(&self.0, &folder, name)) {
             Ok(Connected::Yes(stream)) => stream,
             Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => return Ok(None),
             Err(error) => return Err(failed(&error)),
@@ -286,8 +316,9 @@ enum Connected {
 /// Connects to a socket in a folder.
 ///
 /// # Errors
-/// If something other than a socket has the name, or the system refuses.
-fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
+/// If something other than a socket has the name, somebody listens who is not believed, or the
+/// system refuses.
+fn connect(place: &Place, folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     if folder.socket(name)?.is_none() {
         return Ok(Connected::NoSocket);
     }
@@ -296,10 +327,11 @@ fn connect(folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
         rustix::net::connect(&socket, &SocketAddrUnix::new(&path)?)?;
-        Ok(socket)
+        let peer = rustix::net::sockopt::socket_peercred(&socket)?;
+        Ok((socket, peer.uid.as_raw()))
     })?;
     match connected {
-        Ok(socket) => Ok(Connected::Yes(socket.into())),
+        Ok((socket, user)) => place.ensure_trusted(folder, user).map(|()| Connected::Yes(socket.into())),
         Err(Errno::CONNREFUSED) => Ok(Connected::NobodyListens),
         Err(error) => Err(FileError::System(path, error.into())),
     }

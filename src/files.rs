@@ -55,6 +55,8 @@ pub struct Folder {
     path: PathBuf,
     owner: Uid,
     group: Gid,
+    /// It lies below a folder of root's that nobody else may pass through.
+    enclosed: bool,
 }
 
 impl Folder {
@@ -65,8 +67,8 @@ impl Folder {
     /// # Errors
     /// If it is not there or cannot be opened, or a link of another user leads to it.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let (handle, links) = walk(path)?;
-        let folder = Self::of_handle(handle, path.to_owned())?;
+        let (handle, links, enclosed) = walk(path)?;
+        let folder = Folder { enclosed, ..Self::of_handle(handle, path.to_owned())? };
         let trusted = |link: &&Uid| !geteuid().is_root() || link.is_root() || **link == folder.owner;
         if links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(unfit(path, LINK)) }
     }
@@ -101,12 +103,19 @@ impl Folder {
 
     fn of_handle(handle: OwnedFd, path: PathBuf) -> Result<Self, FileError> {
         let stat = rustix::fs::fstat(&handle).map_err(|error| system(&path, error))?;
-        Ok(Folder { handle, path, owner: Uid::from_raw(stat.st_uid), group: Gid::from_raw(stat.st_gid) })
+        let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        Ok(Folder { handle, path, owner, group, enclosed: false })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         path_or_dot(&self.path)
+    }
+
+    /// The owner, if the folder lies below one of root's that nobody else may pass through, as with
+    /// systemd's `DynamicUser`: then root has let that user in.
+    pub fn owner_by_root(&self) -> Option<u32> {
+        self.enclosed.then(|| self.owner.as_raw())
     }
 
     /// Creates a file of this mode, which belongs to the folder's owner.
@@ -303,8 +312,9 @@ impl Folder {
     }
 }
 
-/// Opens a folder step by step: a handle of it, and the owners of the links that lead there.
-fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>), FileError> {
+/// Opens a folder step by step: a handle of it, the owners of the links that lead there, and
+/// whether the way leads through a folder of root's that is closed to all others.
+fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>, bool), FileError> {
     let failed = |error| match error {
         Errno::NOENT => FileError::NoFolder(path.to_owned()),
         error => system(path, error),
@@ -318,18 +328,26 @@ fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>), FileError> {
         steps.map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>()
     };
     let (mut here, mut left, mut links) = (start(path)?, names(path), Vec::new());
+    // Whether `here` is closed to all but root, and whether a folder on the way to it is.
+    let is_closed = |stat: Stat| stat.st_uid == 0 && stat.st_mode & 0o011 == 0;
+    let (mut closed, mut enclosed) = (is_closed(rustix::fs::fstat(&here).map_err(failed)?), false);
     while let Some(name) = left.pop() {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let next = rustix::fs::openat(&here, &name, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&next).map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => here = next,
+            FileType::Directory => {
+                here = next;
+                enclosed = (enclosed || closed) && name != "..";
+                closed = is_closed(stat);
+            }
             FileType::Symlink if links.len() < MOST_LINKS => {
                 links.push(Uid::from_raw(stat.st_uid));
                 let target = rustix::fs::readlinkat(&next, "", Vec::new()).map_err(failed)?;
                 let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
                 if target.is_absolute() {
                     here = start(&target)?;
+                    (closed, enclosed) = (false, false);
                 }
                 left.extend(names(&target));
             }
@@ -337,7 +355,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>), FileError> {
             _ => return Err(failed(Errno::NOTDIR)),
         }
     }
-    Ok((here, links))
+    Ok((here, links, enclosed))
 }
 
 /// A name that belongs to a file, such as that of SQLite's log: the file's, with an ending.

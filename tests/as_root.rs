@@ -5,11 +5,13 @@
 mod time_limit;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -340,6 +342,83 @@ fn the_control_socket_is_the_daemons_and_one_of_a_stranger_stays() {
     fs::write(&config, format!("{text}[control]\nsocket = \"daemon/elsewhere/sock\"\n")).unwrap();
     scratch.fails(&["run"], "is a symbolic link, or reached by one");
     assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
+}
+
+/// Listens as this user, and hangs up on everybody who has said something. Returns what was said.
+fn stranger(user: u32, socket: PathBuf) -> Arc<Mutex<String>> {
+    let heard = Arc::new(Mutex::new(String::new()));
+    let (listening, hears) = (Arc::new(Barrier::new(2)), Arc::clone(&heard));
+    let ready = Arc::clone(&listening);
+    std::thread::spawn(move || {
+        // Of this thread alone.
+        rustix::thread::set_thread_res_uid(None, rustix::process::Uid::from_raw(user), None).unwrap();
+        let listener = UnixListener::bind(socket);
+        ready.wait();
+        for connection in listener.unwrap().incoming() {
+            let mut line = String::new();
+            drop(BufReader::new(connection.unwrap()).read_line(&mut line));
+            hears.lock().unwrap().push_str(&line);
+        }
+    });
+    listening.wait();
+    heard
+}
+
+#[test]
+fn root_believes_a_daemon_of_root_or_of_the_stores_owner_alone() {
+    let scratch = Scratch::new();
+    let place = |name: &str| scratch.place.path().join(name);
+    let (config, socket) = (place("config.toml"), place("strange/control.sock"));
+    scratch.does(&["generate", "example.org"]);
+    scratch.does(&["backup", "kept.db"]);
+    fs::create_dir(place("strange")).unwrap();
+    chown(place("strange"), Some(1234), Some(1234)).unwrap();
+    let sqlite = fs::read_to_string(&config).unwrap() + "[control]\nsocket = \"strange/control.sock\"\n";
+    let database = "postgres://easy_invite@127.0.0.1:1/easy_invite";
+    let postgres = sqlite.replace("sqlite:daemon/easy-invite.db", database);
+    let heard = stranger(1234, socket);
+    let heard = || std::mem::take(&mut *heard.lock().unwrap());
+    let words = |keeper: &str| {
+        format!("control.sock is answered by the user with the id 1234, who is neither root nor the owner of {keeper},")
+    };
+
+    fs::write(&config, &sqlite).unwrap();
+    let words_sqlite = words("daemon/easy-invite.db");
+    let checked = scratch.run(&["check"]);
+    let line =
+        format!("component                FAILED the daemon: easy-invite could not be asked: strange/{words_sqlite}");
+    assert!(String::from_utf8_lossy(&checked.stdout).contains(&line), "{checked:?}");
+    let asked = scratch.run(&["generate", "example.org", "--username", "carol"]);
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(asked.status.success() && said.contains("could not check whether the accounts exist: "), "{asked:?}");
+    assert!(said.contains(&words_sqlite), "{said}");
+    scratch.fails(&["run"], &words_sqlite);
+    scratch.fails(&["restore", "kept.db"], &words_sqlite);
+    scratch.fails(&["migrate-store", "sqlite:daemon/easy-invite.db", "sqlite:moved.db"], &words_sqlite);
+    scratch.does(&["list"]);
+    scratch.does(&["release", "--server", "s1", "--yes"]);
+
+    fs::write(&config, &postgres).unwrap();
+    let checked = scratch.run(&["check"]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains(&words("config.toml")), "{checked:?}");
+    scratch.fails(&["migrate-store", database, "sqlite:moved.db"], &words("config.toml"));
+    scratch.fails(&["migrate-store", "sqlite:kept.db", database], &words("config.toml"));
+    assert_eq!(heard(), "", "nobody who is not believed is asked");
+
+    let question = "{\"question\":\"link\"}\n";
+    chown(&config, Some(1234), None).unwrap();
+    scratch.run(&["check"]);
+    assert_eq!(heard(), question, "the owner of the configuration");
+    chown(&config, Some(0), None).unwrap();
+    // As with systemd's DynamicUser: only root and those whom root has let in can come here.
+    fs::set_permissions(scratch.place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    scratch.run(&["check"]);
+    assert_eq!(heard(), question, "one whom root has let in");
+    fs::set_permissions(scratch.place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&config, &sqlite).unwrap();
+    chown(scratch.folder().join("easy-invite.db"), Some(1234), None).unwrap();
+    scratch.run(&["check"]);
+    assert_eq!(heard(), question, "the owner of the file");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Unreachable};
 use easy_invite::config;
-use easy_invite::control::{self, Listener, Sources};
+use easy_invite::control::{self, Listener, Place, Sources};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
 use easy_invite::invites::Unsettled;
 use easy_invite::store::{Claim, Filter, Store, StoreUrl};
@@ -214,7 +214,9 @@ impl ScriptedDaemon {
                 }
             }
         });
-        let listener = runtime.block_on(async { Listener::bind(socket) }).unwrap();
+        let listener = runtime
+            .block_on(async { Listener::bind(&Place { socket: socket.to_owned(), keeper: socket.to_owned() }) })
+            .unwrap();
         let unsettled = Arc::new(move || (unsettled.clone(), count));
         runtime.spawn(control::serve(listener, Sources { chat_server, link: receiver, unsettled }, stop.clone()));
         ScriptedDaemon { _runtime: runtime, stop, _link: sender }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, now, service};
+use super::context::{Context, control_place, now, service};
 use super::print::Reported;
 use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
@@ -110,7 +110,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     if let Some(warning) = &config.warning {
         tracing::warn!("{warning}");
     }
-    let daemon = Daemon::at(config.control_socket.clone());
+    let daemon = Daemon::at(control_place(&config));
     let running = settled_of(&daemon).await;
     // A running daemon has its secret. If none runs, this command needs it.
     let secret = match running {

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::chat_server::ChatServer;
 use crate::config::{self, Config};
-use crate::control::Daemon;
+use crate::control::{Daemon, Place};
 use crate::invites::Invites;
-use crate::store::Store;
+use crate::store::{Store, StoreUrl};
 
 /// The options that every command takes.
 #[derive(Debug)]
@@ -70,7 +70,16 @@ pub fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invite
 }
 
 fn service_beside_daemon(store: Store, config: &Config) -> Invites {
-    service(store, config, Daemon::at(config.control_socket.clone()).chat_server())
+    service(store, config, Daemon::at(control_place(config)).chat_server())
+}
+
+/// Where the daemon of a configuration listens.
+pub fn control_place(config: &Config) -> Place {
+    let keeper = match &config.store {
+        StoreUrl::Sqlite(file) => file.clone(),
+        StoreUrl::Postgres(_) => config.file.clone(),
+    };
+    Place { socket: config.control_socket.clone(), keeper }
 }
 
 /// The present instant.

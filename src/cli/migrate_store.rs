@@ -1,14 +1,13 @@
 //! `easy-invite migrate-store`: copies one store into another, of either kind.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, control_place};
 use super::input::wrong_usage;
 use super::print::complain;
 use super::whole_store;
 use crate::config::{self, Config};
+use crate::control::Place;
 use crate::store::{Store, StoreUrl};
 
 /// Copy one store into another, of either kind
@@ -36,11 +35,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     if whole_store::same(&from, &to) {
         return Err(wrong_usage("FROM and TO are the same store"));
     }
-    for socket in sockets(&from, context) {
-        whole_store::ensure_no_daemon(&socket, "stop it first, or what it changes meanwhile would be lost").await?;
+    for place in places(&from, context) {
+        whole_store::ensure_no_daemon(place, "stop it first, or what it changes meanwhile would be lost").await?;
     }
-    for socket in sockets(&to, context) {
-        whole_store::ensure_no_daemon(&socket, "stop it first, or what it is doing would be undone").await?;
+    for place in places(&to, context) {
+        whole_store::ensure_no_daemon(place, "stop it first, or what it is doing would be undone").await?;
     }
     let source = whole_store::open_source(&from).await?;
     let target = Store::open(&to).await?;
@@ -59,11 +58,11 @@ fn url(name: &str, text: &str) -> anyhow::Result<StoreUrl> {
 
 /// Where a daemon that uses the store may listen: beside the file, and where the configuration
 /// says, if there is one.
-fn sockets(url: &StoreUrl, context: &Context) -> Vec<PathBuf> {
+fn places(url: &StoreUrl, context: &Context) -> Vec<Place> {
     let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::load(&file).ok());
-    let configured = config.filter(|config| whole_store::same(&config.store, url)).map(|config| config.control_socket);
+    let configured = config.filter(|config| whole_store::same(&config.store, url)).map(|config| control_place(&config));
     let beside = match url {
-        StoreUrl::Sqlite(_) => Some(config::beside(url)),
+        StoreUrl::Sqlite(file) => Some(Place { socket: config::beside(url), keeper: file.clone() }),
         StoreUrl::Postgres(_) => None,
     };
     beside.into_iter().chain(configured).collect()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::context::Context;
+use super::context::{Context, control_place};
 use super::print::complain;
 use super::whole_store;
 use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
@@ -23,7 +23,7 @@ pub struct Arguments {
 
 pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Result<()> {
     let config = context.config()?;
-    whole_store::ensure_no_daemon(&config.control_socket, "stop it first, or it would use what is half restored")
+    whole_store::ensure_no_daemon(control_place(&config), "stop it first, or it would use what is half restored")
         .await?;
     let name = file.display().to_string();
     let unusable = |error: anyhow::Error| {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, service};
+use super::context::{Context, control_place, service};
 use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
 use crate::control::{self, Listener, Sources};
@@ -57,7 +57,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let mut component = config.xmpp()?;
     let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
     let store = store?;
-    let listener = Listener::bind(&config.control_socket)?;
+    let listener = Listener::bind(&control_place(&config))?;
     let (chat_server, questions) = ChatServer::channel();
     let invites = service(store, &config, chat_server.clone());
     let web_side = match &config.web {

@@ -66,11 +66,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The invite in JSON, and what could not be given.
+/// The invite in JSON, and what could not be given, if there is any.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
     invite: InviteJson<'a>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     shortfalls: &'a [Shortfall],
 }
 

@@ -2,11 +2,11 @@
 //! what it holds.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use super::progress::Progress;
-use crate::control::Daemon;
+use crate::control::{Daemon, Place};
 use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
+use crate::texts::printable;
 
 /// Opens a store that is to be copied.
 ///
@@ -44,11 +44,13 @@ pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
 /// Refuses to go on while a daemon listens on a socket.
 ///
 /// # Errors
-/// If one does, or seems to. The error ends in `advice`.
-pub async fn ensure_no_daemon(socket: &Path, advice: &str) -> anyhow::Result<()> {
-    match Daemon::at(socket.to_owned()).link().await {
+/// If one does, or may. The error ends in `advice`.
+pub async fn ensure_no_daemon(place: Place, advice: &str) -> anyhow::Result<()> {
+    let socket = printable(place.socket.display());
+    match Daemon::at(place).link().await {
         Ok(None) => Ok(()),
-        _ => Err(anyhow::anyhow!("easy-invite is running (at {}): {advice}", socket.display())),
+        Ok(Some(_)) => Err(anyhow::anyhow!("easy-invite is running (at {socket}): {advice}")),
+        Err(reason) => Err(anyhow::anyhow!("{reason}. If easy-invite is running (at {socket}), {advice}")),
     }
 }
 
