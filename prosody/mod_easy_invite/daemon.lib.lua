@@ -102,7 +102,8 @@ return function (gate, accounts, grants, rights, is_registering)
 		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
 		local exists, is_doubtful = accounts.exists(username);
 		local text;
-		if purpose == "reset" then
+		local is_deleted = known == "unfinished" and exists == false and not is_doubtful; -- which gives no use back
+		if purpose == "reset" or is_deleted then
 			exists, is_doubtful = true, false;
 		elseif exists and purpose == "contact" then
 			local request = st.presence({ type = "subscribe", from = attr.contact, to = username.."@"..host });
@@ -184,7 +185,7 @@ return function (gate, accounts, grants, rights, is_registering)
 		local is_begun = false;
 		local function conclude(payload, err, failed)
 			local is = payload and payload.attr.is or "not-made";
-			gate.finish(name, is == "in-flight" and "unfinished" or is, false, failed);
+			gate.finish(name, is == "in-flight" and "unknown" or is, false, failed);
 			gate.reply(event, payload, err);
 		end
 		local runner = async.runner(function ()

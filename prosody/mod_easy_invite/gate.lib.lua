@@ -187,8 +187,8 @@ local fates = cache.new(2000); -- [name of a reservation] = { is; since when, or
 function gate.begin(name) fates:set(name, { is = "in-flight", since = now() }); end
 
 -- "in-flight"; "overdue" (an error has kept it from its end); "made", and a text for each thing
--- that could not be given; "unfinished" (made perhaps, but not all is given yet); "not-made";
--- "doubtful" (not made, as far as anybody can tell); or nil where it is not known.
+-- that could not be given; "unfinished" (made, but not all is given yet); "unknown" (nobody can
+-- tell); "not-made"; "doubtful" (not made, as far as anybody can tell); or nil.
 function gate.fate(name)
 	local fate = fates:get(name);
 	if not fate then return; end

@@ -1,5 +1,5 @@
 """The daemon refuses the hook's requests from users, other components and unserved hosts, and
-changes nothing. From a served host, the same stanzas are answered."""
+changes nothing. A served host is answered, about what is its own."""
 
 import pytest
 
@@ -62,6 +62,17 @@ async def test_a_component_cannot_pretend_to_be_the_host(server):
             rogue = await component(server, "rogue.example.org")
             rogue.send(f"<iq type='{type}' id='x' from='{pretended}' to='invite.example.org'>{payload}</iq>")
             assert "invalid-from" in await rogue.expect_end()
+    assert contents(server) == before
+
+
+async def test_a_served_host_has_no_say_in_what_is_another_hosts(server):
+    invite = generate(server, "--contact", "alice@example.org", "--uses", "unlimited")
+    prepare(server, invite)
+    before = contents(server)
+    hook = await component(server, SERVED)
+    for type, payload in requests(SERVED, invite.token)[:5]:
+        with pytest.raises(StanzaError, match="cancel/item-not-found|does not recognise this invitation"):
+            await hook.ask(type, payload, "invite.example.org")
     assert contents(server) == before
 
 

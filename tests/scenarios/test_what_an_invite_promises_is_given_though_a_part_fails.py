@@ -2,6 +2,7 @@
 logged once, told by `show` and `check`, and keeps neither the rest nor the use. What cannot be stored
 now is given later, and nothing is given twice."""
 
+import asyncio
 import json
 import shutil
 
@@ -217,6 +218,38 @@ async def test_what_users_have_changed_since_stays(make_server):
         await carol.ask("set", f"<query xmlns='{ROSTER}'><item jid='{ALICE}' subscription='remove'/></query>")
     assert await daemon.settle("r1", "carol", **granted) == "made"
     assert await contacts_of(server, "carol") == {}
+    assert server.prosody.log.count("Members of family: carol") == 1
+
+
+async def test_who_deletes_an_account_that_lacks_something_gets_no_use_back(make_server):
+    server = make_server(run_daemon=False, hosts=WITH_GROUPS)
+    daemon = await PlayedDaemon.connect(server)
+    run_in(server, FAIL_FOR_CHOIR % "error('boom')")
+    assert await daemon.create("r1", "carol", password_of("carol"), groups=["choir"]) == "unfinished"
+    server.prosody.deluser(CAROL)
+    assert await daemon.settle("r1", "carol", groups=["choir"]) == "made"
+    assert not await has_account(server, "carol")
+
+
+async def test_no_failure_counts_while_nothing_can_be_stored(make_server):
+    server = make_server(run_daemon=False, hosts=WITH_GROUPS)
+    daemon = await PlayedDaemon.connect(server)
+    run_in(server, FAIL_FOR_CHOIR % "if not prosody.mended then error('boom') end")
+    run_in(server, """
+        local files = require "core.storagemanager".olddm; local store = files.store;
+        function files.store(name, host, kind, ...)
+            if kind == "easy_invite_grants" and not prosody.mended then return nil, "Error saving to storage" end
+            return store(name, host, kind, ...);
+        end
+    """)
+    assert await daemon.create("r1", "carol", password_of("carol"), groups=["choir", "family"]) == "unfinished"
+    for _ in range(5):
+        await asyncio.sleep(7)
+        with pytest.raises(StanzaError, match='wait/internal-server-error: Could not add carol to the group "choir"'):
+            await daemon.settle("r1", "carol", groups=["choir", "family"])
+    run_in(server, "prosody.mended = true")
+    assert await daemon.settle("r1", "carol", groups=["choir", "family"]) == "made"
+    assert "Members of choir: carol" in server.prosody.log
     assert server.prosody.log.count("Members of family: carol") == 1
 
 
