@@ -1,6 +1,7 @@
 //! Who asks: the address, language and device of a browser, and the forms that it was shown.
 
 use std::net::IpAddr;
+use std::str;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
@@ -37,8 +38,10 @@ impl Visitor {
     /// The sender of a request with these headers, on a connection of `peer`, to pages at this URL.
     pub fn new(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet], public_url: &PublicUrl) -> Visitor {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-        let pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        // Each by itself: another site may have added one that is no text.
+        let cookies =
+            headers.get_all(header::COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|c| *c == b';'));
+        let pairs = cookies.filter_map(|cookie| str::from_utf8(cookie).ok()?.trim().split_once('='));
         let of_form = pairs.filter(|(name, _)| *name == cookie_name(public_url));
         let forms = of_form.filter_map(|(_, value)| Token::parse(value)).map(|form| form.reveal().to_owned());
         Visitor {
@@ -94,7 +97,7 @@ mod tests {
     fn was_shown(public_url: &str, headers: &[(&'static str, &str)]) -> bool {
         let mut sent = HeaderMap::new();
         for (name, value) in headers {
-            sent.append(*name, HeaderValue::from_str(value).unwrap());
+            sent.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let public_url = PublicUrl::parse(public_url).unwrap();
         Visitor::new([127, 0, 0, 1].into(), &sent, &[], &public_url).was_shown(FORM)
@@ -147,6 +150,7 @@ mod tests {
             (vec![mine], true),
             (vec![&other, mine], true),
             (vec!["nonsense", "", mine, &other], true),
+            (vec!["\u{e9}", mine, "\"", "\u{e9}"], true),
             (vec![&other], false),
             (vec![], false),
         ] {

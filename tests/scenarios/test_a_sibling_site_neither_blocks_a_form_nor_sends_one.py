@@ -19,8 +19,9 @@ pytestmark = [pytest.mark.one_setup, pytest.mark.seconds(120)]
 
 NAMES = ("easy-invite-form", "__Host-easy-invite-form")
 FORGED = "M" * 24
-VALUES = {"/cookies-that-block": ("nonsense", "", FORGED), "/cookies-for-a-form": (FORGED,)}
-PATHS = ("/", "/join/", "/join/i/")
+# Her cookies, by their paths: a browser keeps one for each, and sends those of longer paths first.
+COOKIES = {"/cookies-that-block": {"/join/i/": "nonsense", "/join/i": "", "/join/": "é", "/join": '"', "/": FORGED},
+           "/cookies-for-a-form": {"/join/i/": FORGED, "/": FORGED}}
 PASSWORD = "mallory's choice"
 # example.org and its sites are on this machine.
 ARGUMENTS = ("--host-resolver-rules=MAP *.example.org 127.0.0.1", "--ignore-certificate-errors")
@@ -64,10 +65,10 @@ async def mallorys(scheme, certificate=None, key=None):
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             path = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
             headers, body = [], ""
-            if path in VALUES:
+            if path in COOKIES:
                 secure = "; Secure" if scheme == "https" else ""
                 headers = [f"Set-Cookie: {name}={value}; Domain=example.org; Path={below}{secure}"
-                           for name in NAMES for value in VALUES[path] for below in PATHS]
+                           for name in NAMES for below, value in COOKIES[path].items()]
             elif path.startswith("/form"):
                 _, page, username = path.split("?")
                 fields = {"form": FORGED, "username": username, "password": PASSWORD}
