@@ -10,7 +10,6 @@ use jid::DomainPart;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +18,6 @@ use super::print::Reported;
 use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
 use crate::control::Daemon;
-use crate::invites::Invites;
 use crate::policy::HostPolicy;
 use crate::store::Store;
 use crate::texts::printable;
@@ -140,13 +138,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             report_hooks(&mut report, &config, &daemon.chat_server(), &link).await?;
         }
         Ok(None) => match (store, config.xmpp()) {
-            (Ok(store), Ok(xmpp)) => {
-                let mut own = OwnComponent::start(store, &config, xmpp);
-                let link = own.settled().await;
-                report.line("component", None, component_found(&config, &link, "no daemon runs: tried without"))?;
-                report_hooks(&mut report, &config, &own.chat_server, &link).await?;
-                own.end().await;
-            }
+            (Ok(store), Ok(xmpp)) => report_own_component(&mut report, &config, store, xmpp).await?,
             _ => report.line("component", None, Found::Failed("not tried: mend the parts above first".to_owned()))?,
         },
         Err(reason) => report.line("component", None, Found::Failed(format!("the daemon: {reason}")))?,
@@ -311,37 +303,27 @@ async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
     }
 }
 
-/// The component, run for the check because no daemon runs.
-struct OwnComponent {
-    chat_server: ChatServer,
-    link: watch::Receiver<Link>,
-    stop: CancellationToken,
-    running: JoinHandle<()>,
-}
-
-impl OwnComponent {
-    fn start(store: Store, config: &Config, xmpp: xmpp::Config) -> Self {
-        let (chat_server, questions) = ChatServer::channel();
-        let invites: Invites = service(store, config, chat_server.clone());
-        let (sender, link) = watch::channel(Link::Connecting);
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(xmpp::run(xmpp, invites, questions, sender, stop.clone()));
-        OwnComponent { chat_server, link, stop, running }
-    }
-
-    /// The link, once the chat server has accepted or refused the component.
-    async fn settled(&mut self) -> Link {
-        let settled = self.link.wait_for(|link| *link != Link::Connecting);
-        match timeout(LINK_TIMEOUT, settled).await {
-            Ok(Ok(link)) => link.clone(),
-            Ok(Err(_)) => Link::Down("the component ended unexpectedly".to_owned()),
-            Err(_) => Link::Connecting,
-        }
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        // If it does not end in time, it ends with the program.
-        drop(timeout(LINK_TIMEOUT, self.running).await);
-    }
+/// Runs the component for a moment, because no daemon runs.
+async fn report_own_component(
+    report: &mut Report<'_>,
+    config: &Config,
+    store: Store,
+    xmpp: xmpp::Config,
+) -> anyhow::Result<()> {
+    let (chat_server, questions) = ChatServer::channel();
+    let invites = service(store, config, chat_server.clone());
+    let (sender, mut link) = watch::channel(Link::Connecting);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(xmpp::run(xmpp, invites, questions, sender, stop.clone()));
+    let link = match timeout(LINK_TIMEOUT, link.wait_for(|link| *link != Link::Connecting)).await {
+        Ok(Ok(link)) => link.clone(),
+        Ok(Err(_)) => Link::Down("the component ended unexpectedly".to_owned()),
+        Err(_) => Link::Connecting,
+    };
+    report.line("component", None, component_found(config, &link, "no daemon runs: tried without"))?;
+    report_hooks(report, config, &chat_server, &link).await?;
+    stop.cancel();
+    // If it does not end in time, it ends with the program.
+    drop(timeout(LINK_TIMEOUT, running).await);
+    Ok(())
 }
