@@ -1,6 +1,7 @@
 //! The store in an SQLite file. One thread writes, one reads, and one copies the log into the file.
 
 mod checkpointer;
+mod joined;
 pub mod statement;
 mod thread;
 

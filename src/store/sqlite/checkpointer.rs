@@ -6,46 +6,36 @@
 //! anew only when nothing is left, and during a commit something always is.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::joined::Joined;
 use super::statement::query;
-use crate::store::error::Problem;
+use crate::store::error::{Problem, Result};
 
 /// How long to wait after a commit. A page that changes again and again is then copied once.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The thread. Dropping this ends it and closes its connection.
 pub struct Checkpointer {
-    news: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    news: SyncSender<()>,
+    // Dropped after `news`, because it is declared below: nobody can tell it anything any more.
+    _thread: Joined,
 }
 
 impl Checkpointer {
     /// Starts the thread with a connection of its own to the file.
-    ///
-    /// # Errors
-    /// If the system has no more threads.
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    pub fn start(connection: Connection) -> Result<Self> {
         let (sender, news) = sync_channel(1);
-        let thread = thread::Builder::new().name("store-checkpointer".to_owned());
-        let thread = thread.spawn(move || checkpoint_until_closed(&connection, &news))?;
-        Ok(Checkpointer { news: Some(sender), thread: Some(thread) })
+        let thread = Joined::spawn("store-checkpointer", move || checkpoint_until_closed(&connection, &news))?;
+        Ok(Checkpointer { news: sender, _thread: thread })
     }
 
     /// Tells the thread that the log may have grown. Never waits.
     pub fn look(&self) {
         // A thread that was told already and has not started knows enough.
-        self.news.as_ref().map(|news| news.try_send(()));
-    }
-}
-
-impl Drop for Checkpointer {
-    fn drop(&mut self) {
-        drop(self.news.take());
-        drop(self.thread.take().map(JoinHandle::join));
+        let _ = self.news.try_send(());
     }
 }
 

@@ -6,10 +6,8 @@
 //! runs once more in its own. Savepoints would cost all others a copy of every page that they
 //! change.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use futures::executor::block_on;
 use rusqlite::Connection;
@@ -17,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::checkpointer::Checkpointer;
+use super::joined::Joined;
 use super::statement::execute;
 use crate::store::deadline::begin_by;
 use crate::store::error::{Problem, Result};
@@ -72,16 +71,7 @@ impl<T: Send> Job for Task<T> {
 pub struct SqliteThread {
     jobs: mpsc::Sender<Box<dyn Job>>,
     // Dropped after `jobs`, because it is declared below: nobody can send jobs any more.
-    _ended: Arc<Ended>,
-}
-
-/// A thread that is joined when this is dropped.
-struct Ended(Option<JoinHandle<()>>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        drop(self.0.take().map(JoinHandle::join));
-    }
+    _thread: Arc<Joined>,
 }
 
 impl SqliteThread {
@@ -93,14 +83,14 @@ impl SqliteThread {
     /// Starts a thread that writes: its jobs share transactions. `beside` is another connection to
     /// the file.
     pub fn writer(connection: Connection, beside: Connection) -> Result<Self> {
-        let checkpointer = Checkpointer::start(beside).map_err(no_thread)?;
+        let checkpointer = Checkpointer::start(beside)?;
         Self::start("store-writer", move |jobs| write_until_closed(connection, &checkpointer, jobs))
     }
 
     fn start(name: &str, until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>) + Send + 'static) -> Result<Self> {
         let (jobs, receiver) = mpsc::channel(WAITING_JOBS);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || until_closed(receiver));
-        Ok(SqliteThread { jobs, _ended: Arc::new(Ended(Some(thread.map_err(no_thread)?))) })
+        let thread = Joined::spawn(name, move || until_closed(receiver))?;
+        Ok(SqliteThread { jobs, _thread: Arc::new(thread) })
     }
 
     /// Runs `work` on the thread, and returns its result once that is durable.
@@ -121,10 +111,6 @@ impl SqliteThread {
         }
         if taken.swap(true, Ordering::Relaxed) { answer.await.map_err(|_| stopped())? } else { Err(Problem::Late) }
     }
-}
-
-fn no_thread(error: io::Error) -> Problem {
-    Problem::Unopenable(error.to_string())
 }
 
 fn write_until_closed(mut connection: Connection, checkpointer: &Checkpointer, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
