@@ -66,13 +66,12 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
 /// a condition of its own, on which the hook ends the stream.
 pub fn not_valid(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
-        Error::Refused(Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. })
-        | Error::Store(_)
-        | Error::Unreachable(_)
-        | Error::Unable(_)
-        | Error::NoRandomness(_) => stanza_error(cause, texts),
+        Error::Refused(Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. }) => {
+            stanza_error(cause, texts)
+        }
         Error::Refused(refusal) => {
             error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, refusal.text(texts))
         }
+        _ => stanza_error(cause, texts),
     }
 }
