@@ -6,7 +6,6 @@ local usermanager = require "core.usermanager";
 local array = require "util.array";
 local datamanager = require "util.datamanager";
 local iterators = require "util.iterators";
-local jid = require "util.jid";
 local stringprep = require "util.encodings".stringprep;
 local file_attributes = require "lfs".attributes;
 
@@ -135,16 +134,13 @@ end
 local rank_of_users, rank_of_admins, rank_of_operators = 25, 50, 75; -- as of Prosody 13's own roles
 
 -- Who has a higher one is above. An admin of another host too can do more than who is none there.
-function accounts.rank(username)
+function accounts.rank(username, is_admin_elsewhere)
 	local account, _, roles = username.."@"..host, accounts.roles(username);
 	local rank = roles and 0
 		or usermanager.is_admin(account) and rank_of_operators -- of the whole server
 		or usermanager.is_admin(account, host) and rank_of_admins or rank_of_users;
 	for _, role in ipairs(roles or {}) do rank = math.max(rank, accounts.priority(role)); end
-	for name in pairs(prosody.hosts) do
-		local named = name ~= host and module:context(name):get_option_inherited_set("admins", {}) / jid.prep;
-		if named and named:contains(account) then return math.floor(math.max(rank, rank_of_admins) + 1); end
-	end
+	if is_admin_elsewhere then rank = math.max(rank, rank_of_admins) + 1; end
 	return math.floor(rank);
 end
 

@@ -9,11 +9,12 @@ local host = module.host;
 local rights = {};
 
 ---- Names that carry rights
--- Returns [username] = true for each user of this host whom any host or component calls an admin.
-function rights.named_admins()
+-- Returns [username] = true for each user of this host whom any host or component calls an admin,
+-- or any but one.
+function rights.named_admins(but)
 	local names = {};
 	for its_host in pairs(configmanager.getconfig()) do
-		local admins = configmanager.rawget(its_host, "admins");
+		local admins = its_host ~= but and configmanager.rawget(its_host, "admins");
 		for _, address in pairs(type(admins) == "table" and admins or { admins }) do
 			local username, domain = jid.split(type(address) == "string" and jid.prep(address) or nil);
 			if username and domain == host then names[username] = true; end
