@@ -111,6 +111,17 @@ async def test_a_role_that_keeps_failing(make_server, failure):
     assert server.prosody.log.count("Could not give carol the role") == 1
 
 
+async def test_a_role_that_allows_less_is_there_from_the_beginning(make_server):
+    """If it were given afterwards and failed, the account would keep more than it was invited to."""
+    server = make_server(version="13")  # 0.12 has no such roles
+    run_in(server, FAIL_FOR_ROLE % 'do error("boom") end')
+    await register(server, "carol", invite := generate(server, "--role", "prosody:guest"))
+    await used(server, invite)
+    assert "prosody:guest" in server.prosody.shell(
+        '> require "core.usermanager".get_user_role("carol", "example.org").name')
+    assert shortfalls(server, invite) == []
+
+
 async def test_what_is_not_there_is_no_reason_to_wait(make_server):
     server = make_server()
     invite = generate(server, "--role", "emperor", "--group", "family", "--contact", ALICE)
