@@ -220,3 +220,30 @@ async def test_a_client_that_goes_in_the_middle(make_server):
     assert show(server, invite)["uses"] == 0
     await register(server, "carol", invite)
     assert await has_account(server, "carol")
+
+
+@pytest.mark.parametrize("door", ["chat", "browser"])
+async def test_a_reset_that_cannot_be_stored_changes_nothing(server_with, door):
+    server = server_with("")
+    link, before = generate(server, "--reset", "bob"), accounts_on_disk(server)
+    in_the_way = server.prosody.data_folder / "example%2eorg" / "accounts" / "bob.dat~"  # written first, then renamed
+    in_the_way.mkdir()
+
+    async def resets():
+        if door == "browser":
+            return (await Visitor(server).reset(link, PASSWORD)).status == 200
+        async with await server.connect() as stream:
+            await stream.preauth(link.token)
+            try:
+                await stream.registration_set("bob", PASSWORD)
+            except StanzaError as refusal:
+                assert refusal.type == "wait", str(refusal)
+                return False
+            return True
+
+    assert not await resets()
+    assert accounts_on_disk(server) == before
+    assert await has_account(server, "bob") and show(server, link)["uses"] == 0
+    in_the_way.rmdir()
+    assert await resets()
+    assert await has_account(server, "bob", password=PASSWORD)
