@@ -267,6 +267,10 @@ pub struct Invite {
     pub expires_at: Option<Timestamp>,
     /// When it was taken back.
     pub revoked_at: Option<Timestamp>,
+    /// Since when the accounts to which it belongs (its inviter's, and the one that it resets) were
+    /// there when it was made: the younger one. `None` where that was not known.
+    #[serde(skip)]
+    pub owners_since: Option<Timestamp>,
 }
 
 impl Invite {
@@ -381,6 +385,7 @@ pub(crate) mod tests {
             created_at: at(1000),
             expires_at: Some(at(2000)),
             revoked_at: None,
+            owners_since: None,
         }
     }
 

@@ -70,6 +70,7 @@ fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
                 created_at: clock(),
                 expires_at: None,
                 revoked_at: None,
+                owners_since: None,
             },
             &token,
         );

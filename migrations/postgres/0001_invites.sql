@@ -23,7 +23,9 @@ CREATE TABLE invite (
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT,
     revoked_at   BIGINT,
-    last_used_at BIGINT
+    last_used_at BIGINT,
+    -- Since when the accounts to which it belongs were there when it was made, if that was known.
+    owners_since BIGINT
 );
 
 CREATE INDEX invite_by_host ON invite (host, created_at);

@@ -18,7 +18,9 @@ CREATE TABLE invite (
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER,
     revoked_at   INTEGER,
-    last_used_at INTEGER
+    last_used_at INTEGER,
+    -- Since when the accounts to which it belongs were there when it was made, if that was known.
+    owners_since INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX invite_by_host ON invite (host, created_at);

@@ -55,16 +55,14 @@ impl Invites {
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
-    /// Returns what is known of the inviter, if there is one. The invite is no older then than the
-    /// accounts to which it belongs.
+    /// Returns what is known of the inviter, if there is one. The invite notes since when the
+    /// accounts to which it belongs are there.
     async fn look_up_accounts(&self, invite: &mut Invite, policy: &HostPolicy) -> Result<Option<Account>> {
         let inviter = match &invite.inviter {
             Some(jid) => Some(self.able_inviter(jid).await?),
             None => None,
         };
-        if let Some(inviter) = &inviter {
-            invite.created_at = policy::made_at(invite.created_at, inviter);
-        }
+        invite.owners_since = inviter.as_ref().and_then(Account::since);
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
             let known = self.0.chat_server.account(&account).await?;
@@ -77,7 +75,7 @@ impl Invites {
                 }
                 InviteType::PasswordReset => {
                     policy::admit_reset(&account, &known, inviter.as_ref())?;
-                    invite.created_at = policy::made_at(invite.created_at, &known);
+                    invite.owners_since = invite.owners_since.max(known.since());
                 }
                 _ if known.exists => return Err(Refusal::UsernameTaken.into()),
                 _ if !policy.may_have_name(&account, known.admin, Some(invite)) => {

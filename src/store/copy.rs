@@ -28,7 +28,7 @@ const INVITE: Table = Table {
     name: "invite",
     key: "id",
     columns: "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
-              created_at, expires_at, revoked_at, last_used_at",
+              created_at, expires_at, revoked_at, last_used_at, owners_since",
     marks: ["", ""],
     merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
 };

@@ -23,7 +23,7 @@ const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 /// What is in a store, each table by its key.
 const TABLES: [&str; 3] = [
     "SELECT id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
-     created_at, expires_at, revoked_at, last_used_at FROM invite ORDER BY id",
+     created_at, expires_at, revoked_at, last_used_at, owners_since FROM invite ORDER BY id",
     "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at, failed FROM invite_use ORDER BY id",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
 ];
@@ -218,6 +218,7 @@ pub fn invite() -> Invite {
         created_at: at(1000),
         expires_at: Some(at(9000)),
         revoked_at: None,
+        owners_since: Some(at(900)),
     }
 }
 

@@ -54,8 +54,8 @@ pub async fn insert(
         return Ok(Err(refusal));
     }
     let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-         max_uses, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+         max_uses, created_at, expires_at, owners_since) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let values = [
         invite.id.as_str().into(),
         Value::Bytes(invite.token_hash.0.into()),
@@ -70,6 +70,7 @@ pub async fn insert(
         invite.max_uses.into(),
         invite.created_at.into(),
         invite.expires_at.into(),
+        invite.owners_since.into(),
     ];
     session.execute(sql, &values).await?;
     Ok(Ok(()))

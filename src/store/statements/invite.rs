@@ -24,7 +24,7 @@ pub const PENDING: &str =
     "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
 
 pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-     max_uses, uses, created_at, expires_at, revoked_at";
+     max_uses, uses, created_at, expires_at, revoked_at, owners_since";
 
 pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
@@ -43,6 +43,7 @@ pub fn invite_of(row: &Row) -> Result<Invite> {
         created_at: row.since(12)?,
         expires_at: row.instant(13)?,
         revoked_at: row.instant(14)?,
+        owners_since: row.instant(15)?,
     })
 }
 

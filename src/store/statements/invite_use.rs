@@ -259,14 +259,14 @@ async fn uses(
     let read = |row: &Row| {
         let invite = invite_of(row)?;
         let used = Use {
-            id: row.text(15)?,
+            id: row.text(16)?,
             invite: invite.id.clone(),
-            purpose: row.text(16)?,
-            account: row.text(17)?,
-            server: row.text(18)?,
-            reserved_at: row.since(19)?,
+            purpose: row.text(17)?,
+            account: row.text(18)?,
+            server: row.text(19)?,
+            reserved_at: row.since(20)?,
         };
-        Ok(((used, invite), row.instant(20)?.is_some()))
+        Ok(((used, invite), row.instant(21)?.is_some()))
     };
     session.query(&sql, values, read).await
 }
