@@ -368,17 +368,6 @@ fn a_bad_option_of_generate_is_explained() {
         (&["not a host"][..], "expected a domain such as example.org, found \"not a host\""),
         (&["example.org", "--expires", "5"], &duration("5")),
         (&["example.org", "--expires", "-1d"], &duration("-1d")),
-        (&["example.org", "--username", "a b"], "\"a b\" is not a valid username"),
-        (&["example.org", "--username", ""], "\"\" is not a valid username"),
-        (
-            &["example.org", "--username", "carol@elsewhere.example"],
-            "expected a username on example.org, found \"carol@elsewhere.example\"",
-        ),
-        (
-            &["example.org", "--reset", "bob@pages.example"],
-            "expected a username on example.org, found \"bob@pages.example\"",
-        ),
-        (&["example.org", "--reset", "a/b"], "\"a/b\" is not a valid username"),
         (
             &["example.org", "--contact", "alice"],
             "'--contact <JID>': expected a bare JID such as alice@example.org, found \"alice\"",
@@ -396,6 +385,17 @@ fn a_bad_option_of_generate_is_explained() {
     }
     for (arguments, message) in [
         (&["nosuch.example"][..], "This service does not serve nosuch.example: it serves example.org, pages.example"),
+        (&["example.org", "--username", "a b"], "\"a b\" is not a valid username"),
+        (&["example.org", "--username", ""], "\"\" is not a valid username"),
+        (
+            &["example.org", "--username", "carol@elsewhere.example"],
+            "expected a username on example.org, found \"carol@elsewhere.example\"",
+        ),
+        (
+            &["example.org", "--reset", "bob@pages.example"],
+            "expected a username on example.org, found \"bob@pages.example\"",
+        ),
+        (&["example.org", "--reset", "a/b"], "\"a/b\" is not a valid username"),
         (&["example.org", "--contact", "a@elsewhere.example"], "The contact must be an account on example.org"),
         (
             &["example.org", "--username", "carol", "--uses", "2"],

@@ -60,7 +60,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let (count, qr) = (arguments.count, arguments.qr);
     let invites = context.open_or_make().await?;
-    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?).map_err(wrong_usage)?;
+    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?).map_err(anyhow::Error::msg)?;
     if several {
         return make_many(&invites, wish, count, context).await;
     }

@@ -54,7 +54,7 @@ async def test_nor_is_an_invite_made_for_such_a_name(server):
     async with await server.login("admin") as admin:
         for name in NAMES:
             made = server.daemon.cli("generate", "example.org", "--username", name)
-            assert (made.returncode, made.stdout) == (2, "") and made.stderr.startswith("error: "), (name, made.stderr)
+            assert made.returncode == 1 and made.stderr.count("\n") == 1, (name, made.stderr)
             shown = await admin.execute("example.org", CREATE_ACCOUNT)
             answers = {"username": name, "roster-subscription": "0"}
             again = await admin.execute("example.org", CREATE_ACCOUNT, action="complete",
