@@ -75,8 +75,10 @@ function accounts.is_possible(username)
 end
 
 function accounts.created_at(username)
-	local record, detail = records:get(username), details:get(username);
-	return record and record.created or detail and detail.registered;
+	local record = records:get(username);
+	if record and record.created then return record.created; end
+	local detail = details:get(username);
+	return detail and detail.registered;
 end
 
 -- Since when the name is this account's, at the latest: where nobody else notes when accounts are
@@ -100,12 +102,6 @@ function accounts.is_disabled(username)
 end
 
 ---- What an account may do
-function accounts.is_admin(username)
-	if module.may then return module:may(":administer", username.."@"..host, true); end -- Prosody 13
-	return usermanager.is_admin(username.."@"..host, host);
-end
-if module.default_permission then module:default_permission("prosody:admin", ":administer"); end
-
 local function check(answer, err, username)
 	if answer or not err or err == "unknown-role" then return answer; end -- one that nobody defines any more
 	error(("The roles of %s cannot be read: %s"):format(username, err), 0);
@@ -123,6 +119,13 @@ function accounts.roles(username)
 	return array.pluck(roles, "name"), roles;
 end
 
+-- `roles` are the account's, of Prosody 13.
+function accounts.is_admin(username, roles)
+	if not roles then return usermanager.is_admin(username.."@"..host, host); end -- Prosody 0.12
+	return roles[1] and roles[1]:may(module.name..":administer");
+end
+if module.default_permission then module:default_permission("prosody:admin", ":administer"); end
+
 function accounts.priority(role) -- without one of its own, a role is as high as what it inherits from
 	local highest = role.priority or 0;
 	for _, inherited in ipairs(not role.priority and role.inherits or {}) do
@@ -134,8 +137,8 @@ end
 local rank_of_users, rank_of_admins, rank_of_operators = 25, 50, 75; -- as of Prosody 13's own roles
 
 -- Who has a higher one is above. An admin of another host too can do more than who is none there.
-function accounts.rank(username, is_admin_elsewhere)
-	local account, _, roles = username.."@"..host, accounts.roles(username);
+function accounts.rank(username, roles, is_admin_elsewhere)
+	local account = username.."@"..host;
 	local rank = roles and 0
 		or usermanager.is_admin(account) and rank_of_operators -- of the whole server
 		or usermanager.is_admin(account, host) and rank_of_admins or rank_of_users;

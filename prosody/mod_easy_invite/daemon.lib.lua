@@ -71,20 +71,22 @@ return function (gate, accounts, grants, rights, is_registering)
 		local exists, is_doubtful = false, false;
 		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
-		local is_admin = exists and accounts.is_admin or rights.names_admin;
+		local names, roles;
+		if exists then names, roles = accounts.roles(username); end
+		local is_admin = is_possible and (exists and accounts.is_admin or rights.names_admin)(username, roles);
 		local account = gate.element("account", { exists = tostring(exists);
 			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;
-			admin = tostring(is_possible and is_admin(username) or false) });
+			admin = tostring(is_admin or false) });
 		if not exists then return account; end
 		local created = accounts.created_at(username);
 		account.attr[created and "created-at" or "known-since"] =
 			datetime(math.floor(created or accounts.known_since(username)));
 		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;
-		local may_invite, may_invite_contacts = rights.may_invite(username);
+		local may_invite, may_invite_contacts = rights.may_invite(username, roles);
 		account.attr["may-invite"] = not may_invite and "false" or nil;
 		account.attr["may-invite-contacts"] = not may_invite_contacts and "false" or nil;
-		account.attr.rank = tostring(accounts.rank(username, rights.named_admins(host)[username]));
-		for _, role in ipairs(accounts.roles(username)) do account:text_tag("role", role); end
+		account.attr.rank = tostring(accounts.rank(username, roles, rights.named_admins(host)[username]));
+		for _, role in ipairs(names) do account:text_tag("role", role); end
 		return account;
 	end);
 

@@ -63,18 +63,18 @@ local function has_one_of(roles, wanted)
 	end
 end
 
-local function may_invite_new_users(username)
-	if has_permissions then return module:may(permission, username.."@"..host, true); end
+local function may_invite_new_users(username, its_roles)
+	if has_permissions then return its_roles[1] and its_roles[1]:may(permission); end
 	local roles = usermanager.get_roles(username.."@"..host, host) or {};
 	if roles["prosody:admin"] or has_one_of(roles, allowed_roles) then return true; end
 	return allow_user_invites and not has_one_of(roles, denied_roles);
 end
 
 -- Returns whether the server lets this user make invites that register somebody, and invites at
--- all. The users of a host without accounts may not.
-function rights.may_invite(username)
+-- all. The users of a host without accounts may not. `roles` are the account's, of Prosody 13.
+function rights.may_invite(username, roles)
 	if usermanager.get_provider(host).name == "anonymous" then return false, false; end
-	return may_invite_new_users(username), allow_contact_invites;
+	return may_invite_new_users(username, roles), allow_contact_invites;
 end
 
 -- What the daemon decides by its own configuration, whatever these say.
