@@ -187,7 +187,8 @@ function accounts.failed(username)
 			module:log("error", "Could not remove the rest of %s, whose registration failed, yet: %s", username, err);
 		end
 	end
-	return accounts.exists(username) == false;
+	local exists, is_doubtful = accounts.exists(username);
+	return exists == false and not is_doubtful;
 end
 
 -- What mod_register_ibr does when a registration is allowed. Returns true when the account or its

@@ -6,6 +6,7 @@ import pytest
 
 from harness.daemon import REPOSITORY
 from harness.gate import PlayedDaemon
+from harness.stories import eventually, generate, register, show, uses_taken
 from harness.xmpp import StanzaError
 
 DOMAIN = "elsewhere.example"
@@ -13,12 +14,52 @@ DOMAIN = "elsewhere.example"
 
 @pytest.fixture
 def server(make_server):
-    return make_server(run_daemon=False, plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"], hosts={
-        DOMAIN: """
+    return start(make_server, run_daemon=False)
+
+
+def start(make_server, **options):
+    return make_server(plugin_folders=[REPOSITORY / "tests" / "harness" / "prosody_modules"], hosts={DOMAIN: """
     authentication = "elsewhere"
     modules_enabled = { "easy_invite" }
     easy_invite_component = "invite.example.org"
-"""})
+"""}, **options)
+
+
+def at_the_provider(server, code):
+    server.prosody.shell(f'> local it = require "core.usermanager".get_provider("{DOMAIN}"); {code}')
+
+
+def lose_answers(server, by):
+    """The provider makes accounts, but its answer is lost, and it says that there is none for now."""
+    at_the_provider(server, "it.create_user = function () " + {
+        "an-answer": 'return nil, "connection lost"', "an-error": 'error("connection lost")'}[by] + "; end")
+
+
+LOST = pytest.mark.parametrize("by", ["an-answer", "an-error"])
+
+
+@LOST
+async def test_a_creation_whose_answer_is_lost(server, by):
+    daemon = await PlayedDaemon.connect(server)
+    lose_answers(server, by)
+    assert await daemon.create("r1", "carol", "carol's password") == "in-flight"
+    assert await daemon.settle("r1", "carol") == "not-made (doubtful)"
+    at_the_provider(server, "it.accounts.carol = true")
+    assert await daemon.settle("r1", "carol") == "made"
+
+
+@LOST
+async def test_the_same_in_band(make_server, by):
+    server = start(make_server)
+    invite = generate(server)
+    lose_answers(server, by)
+    with pytest.raises(StanzaError):
+        await register(server, "carol", invite)
+    assert uses_taken(server, invite) == 1
+    at_the_provider(server, "it.accounts.carol = true")
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=40)
+    with pytest.raises(StanzaError):
+        await register(server, "dave", invite)
 
 
 async def test_a_reservation(server):
@@ -27,7 +68,7 @@ async def test_a_reservation(server):
         assert await daemon.settle("r1", "carol") == "not-made (doubtful)"
     with pytest.raises(StanzaError, match="wait/resource-constraint: This registration was given up"):
         await daemon.create("r1", "carol", "carol's password")
-    server.prosody.shell(f'> require "core.usermanager".get_provider("{DOMAIN}").accounts.carol = true')
+    at_the_provider(server, "it.accounts.carol = true")
     assert await daemon.settle("r1", "carol") == "made"
 
 
@@ -51,5 +92,5 @@ async def test_an_account(server):
 async def test_an_inviter(server):
     daemon, alice = await PlayedDaemon.connect(server), f"alice@{DOMAIN}"
     assert await daemon.create("r1", "carol", "carol's password", contact=alice) == "unfinished"
-    server.prosody.shell(f'> require "core.usermanager".get_provider("{DOMAIN}").accounts.alice = true')
+    at_the_provider(server, "it.accounts.alice = true")
     assert await daemon.settle("r1", "carol", contact=alice) == "made"
