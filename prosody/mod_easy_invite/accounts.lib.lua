@@ -16,6 +16,18 @@ local details = module:open_store("account_details"); -- of accounts that mod_re
 local marks = module:open_store("easy_invite"); -- [username] = { known_since }, which goes with the account
 local accounts = {};
 
+-- Returns what is stored of an account, or nil; and what keeps it from being read. To Prosody an
+-- empty file, as a crash of the machine can leave it, is no account.
+local function read(username, its_host)
+	local record, problem = storagemanager.open(its_host, "accounts", "keyval"):get(username);
+	local _, driver = storagemanager.get_driver(its_host, "accounts");
+	if record == nil and not problem and driver == "internal"
+	and file_attributes(datamanager.getpath(username, its_host, "accounts"), "mode") then
+		return nil, "its file holds no account";
+	end
+	return record, problem;
+end
+
 ---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
 -- The accounts that this server is making are noted on its own disk, not where the accounts are.
 local notes = storagemanager.load_driver(host, "internal"):open("easy_invite_begun");
@@ -36,7 +48,8 @@ local function remove_rest(username)
 		local has_failed, record, problem = begun[username] == "failed", records:get(username);
 		local detail, its_problem = details:get(username);
 		if problem or its_problem and not has_failed then error(problem or its_problem, 0); end
-		if not record or detail and detail.registered or not record.disabled and not has_failed then return; end
+		local is_account = record and not record.disabled and not has_failed or detail and detail.registered;
+		if is_account or not record and not select(2, read(username, host)) then return; end
 		local is_removed, why = usermanager.get_provider(host).delete_user(username); -- no event: nobody knows it
 		if not is_removed then error(why, 0); end
 		storagemanager.purge(username, host);
@@ -64,9 +77,7 @@ function accounts.exists(username, its_host)
 	local ok, found = pcall(usermanager.user_exists, username, its.host);
 	if not ok or found then return ok or nil; end
 	if not (its.users.name or ""):find("^internal_") then return false, true; end
-	local is_readable, record, problem = pcall(function ()
-		return storagemanager.open(its.host, "accounts", "keyval"):get(username);
-	end);
+	local is_readable, record, problem = pcall(read, username, its.host);
 	if is_readable and record == nil and not problem then return false; end
 end
 

@@ -7,9 +7,10 @@ import itertools
 
 import pytest
 
+from harness.gate import PlayedDaemon
 from harness.prosody import INVITE_HOST
 from harness.stories import accounts_on_disk, eventually, generate, has_account, leave_open, register, registers, show
-from harness.xmpp import AuthenticationError
+from harness.xmpp import AuthenticationError, StanzaError
 
 FEWEST_WRITES = 2  # the account and its details
 OPEN = {"hosts": {"example.org": {"registration_invite_only": False}}}
@@ -67,3 +68,37 @@ async def test_an_account_without_a_password_that_an_admin_has_made_stays(make_s
     leave_open(server, invite, "dave@example.org")
     await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=20)
     assert accounts_on_disk(server)["accounts/dave.dat"] == account
+
+
+@pytest.mark.parametrize("content", ["", "\n", "return nil;\n"], ids=["empty", "blank", "nil"])
+async def test_an_account_whose_file_is_empty_is_not_gone(make_server, content):
+    """A crash of the machine can leave such a file."""
+    server = make_server(run_daemon=False)
+    daemon, account = await PlayedDaemon.connect(server), account_file(server, "alice")
+    before = account.read_text()
+    account.write_text(content)
+    for ask in (lambda: daemon.account("alice"), lambda: daemon.settle("r1", "alice"),
+                lambda: daemon.create("r2", "alice", "another's password")):
+        with pytest.raises(StanzaError, match="wait/internal-server-error"):
+            await ask()
+    account.write_text(before)
+    assert await daemon.account_exists("alice")
+    assert await has_account(server, "alice")
+
+
+async def test_an_empty_file_of_a_registration_leaves_the_name_free(make_server):
+    server = make_server(settings=OPEN)
+    server.prosody.kill()
+    account_file(server, "carol").write_text("")
+    note_begun(server, '{ carol = "begun" }')
+    server.prosody.start()
+    await eventually(lambda: registers(server, "carol", None), "the name is free", seconds=20)
+    assert await has_account(server, "carol")
+
+
+def account_file(server, username):
+    return server.prosody.data_folder / "example%2eorg" / "accounts" / f"{username}.dat"
+
+
+def note_begun(server, accounts):
+    (server.prosody.data_folder / "example%2eorg" / "easy_invite_begun.dat").write_text(f"return {accounts};\n")
