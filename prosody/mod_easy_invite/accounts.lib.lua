@@ -16,22 +16,25 @@ local details = module:open_store("account_details"); -- of accounts that mod_re
 local marks = module:open_store("easy_invite"); -- [username] = { known_since }, which goes with the account
 local accounts = {};
 
+-- When the file of an account was written last (Unix time), or nil where it has none.
+local function file_written(username, its_host)
+	local _, driver = storagemanager.get_driver(its_host, "accounts");
+	if driver ~= "internal" then return; end -- a file would be of an earlier time
+	return (file_attributes(datamanager.getpath(username, its_host, "accounts"), "modification"));
+end
+
 -- Returns what is stored of an account, or nil; and what keeps it from being read. To Prosody an
 -- empty file, as a crash of the machine can leave it, is no account.
 local function read(username, its_host)
 	local record, problem = storagemanager.open(its_host, "accounts", "keyval"):get(username);
-	local _, driver = storagemanager.get_driver(its_host, "accounts");
-	if record == nil and not problem and driver == "internal"
-	and file_attributes(datamanager.getpath(username, its_host, "accounts"), "mode") then
-		return nil, "its file holds no account";
-	end
+	if record == nil and not problem and file_written(username, its_host) then problem = "its file holds no account"; end
 	return record, problem;
 end
 
 ---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
 -- The accounts that this server is making are noted on its own disk, not where the accounts are.
 local notes = storagemanager.load_driver(host, "internal"):open("easy_invite_begun");
-local begun = notes:get(nil) or {}; -- [username] = "begun", or "failed" if nobody was told of the account
+local begun = notes:get(nil) or {}; -- [username] = "begun", or since when it has failed (Unix time)
 local in_the_making = {}; -- [username] = true until the registration ends
 
 local function note(username, state)
@@ -41,15 +44,18 @@ local function note(username, state)
 	return ok;
 end
 
--- Removes what a registration that has ended has left of its account. Returns whether nothing of it
--- is left. Whoever was told of an account has its details: these are written before.
-local function remove_rest(username)
+-- Removes what a registration that has ended has left of its account, or that has failed just now.
+-- Returns whether nothing of it is left. Whoever was told of an account has its details: these are
+-- written before. What was written since the registration failed is somebody else's.
+local function remove_rest(username, is_now)
 	local ok, err = pcall(function ()
-		local has_failed, record, problem = begun[username] == "failed", records:get(username);
+		local failed_at, record, problem = tonumber(begun[username]), records:get(username);
 		local detail, its_problem = details:get(username);
-		if problem or its_problem and not has_failed then error(problem or its_problem, 0); end
-		local is_account = record and not record.disabled and not has_failed or detail and detail.registered;
-		if is_account or not record and not select(2, read(username, host)) then return; end
+		if problem or its_problem and not failed_at then error(problem or its_problem, 0); end
+		local written = file_written(username, host) or record and record.updated;
+		if not record and not written or detail and detail.registered then return; end
+		if failed_at and not is_now and not (written and written <= failed_at) then return; end
+		if not failed_at and record and not record.disabled then return; end -- an empty file is a rest, too
 		local is_removed, why = usermanager.get_provider(host).delete_user(username); -- no event: nobody knows it
 		if not is_removed then error(why, 0); end
 		storagemanager.purge(username, host);
@@ -64,6 +70,11 @@ module:add_timer(0, function () -- at first for those that a crash has left
 		if not in_the_making[username] then remove_rest(username); end
 	end
 	return tidy_every;
+end);
+
+module:hook_global("user-deleted", function (event)
+	local username = event.username;
+	if event.host == host and begun[username] and not in_the_making[username] then note(username, nil); end
 end);
 
 ---- Whether an account exists
@@ -98,8 +109,7 @@ function accounts.known_since(username)
 	local mark, err = marks:get(username);
 	if not mark and not err then
 		-- The file was written when the account was made, or got another password.
-		local written = file_attributes(datamanager.getpath(username, host, "accounts"), "modification");
-		local first = { known_since = math.min(written or os.time(), os.time()) };
+		local first = { known_since = math.min(file_written(username, host) or os.time(), os.time()) };
 		local ok, problem = marks:set(username, first);
 		mark, err = ok and first, problem;
 	end
@@ -191,10 +201,10 @@ end
 function accounts.failed(username)
 	in_the_making[username] = nil;
 	if begun[username] then
-		begun[username] = "failed";
-		local is_removed, err = remove_rest(username);
+		begun[username] = os.time();
+		local is_removed, err = remove_rest(username, true);
 		if not is_removed then
-			note(username, "failed");
+			note(username, begun[username]);
 			module:log("error", "Could not remove the rest of %s, whose registration failed, yet: %s", username, err);
 		end
 	end

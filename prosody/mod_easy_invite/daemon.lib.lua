@@ -3,7 +3,6 @@
 local async = require "util.async";
 local datetime = require "util.datetime".datetime;
 local it = require "util.iterators";
-local jid = require "util.jid";
 local st = require "util.stanza";
 
 local host = module.host;
@@ -103,11 +102,6 @@ return function (gate, accounts, grants, rights, is_registering)
 		local known, failed = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
 		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
-		-- The daemon ends the use of a deleted account when it hears of that. There may be a new one of the name.
-		local account = purpose == "contact" and attr.contact or jid.join(username, host);
-		if jid.host(account) == host and untold["deleted "..(jid.node(account) or "")] then
-			return nil, gate.nobody_can_tell;
-		end
 		local exists, is_doubtful = accounts.exists(username);
 		local text;
 		local is_deleted = known == "unfinished" and exists == false and not is_doubtful; -- which gives no use back

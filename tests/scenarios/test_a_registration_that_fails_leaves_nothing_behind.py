@@ -184,17 +184,13 @@ async def a_file_in_the_way(server, store, settings):
 @pytest.mark.parametrize("settings", ALL_THAT_REGISTER.values(), ids=ALL_THAT_REGISTER)
 async def test_an_account_that_cannot_be_removed_at_once_is_removed_later(server_with, settings, restarted):
     server = server_with(STUCK, settings=settings)
-    folder = server.prosody.data_folder / "example%2eorg"
     invite, before = None if settings else generate(server, "--username", "carol"), accounts_on_disk(server)
     for _ in range(2):
         with pytest.raises(StanzaError):
             await register(server, "carol", invite)
     if restarted:
         server.prosody.kill()
-    (folder / "accounts" / "carol.dat" / "x").unlink()
-    for store in ("accounts", "account_details"):
-        (folder / store / "carol.dat").rmdir()
-    (folder / "accounts" / "carol.dat.kept").rename(folder / "accounts" / "carol.dat")
+    put_back(server)
     if restarted:
         server.prosody.hosts["example.org"] = INVITE_HOST
         server.prosody.start()
@@ -203,6 +199,45 @@ async def test_an_account_that_cannot_be_removed_at_once_is_removed_later(server
     assert await has_account(server, "carol")
     if invite:
         await used(server, invite)
+
+
+async def new_account(server):
+    server.prosody.deluser("carol@example.org")
+    server.prosody.adduser("carol@example.org", "the operator's")
+
+
+async def new_account_behind_the_servers_back(server):
+    server.prosody.unregister("carol@example.org")
+    server.prosody.adduser("carol@example.org", "the operator's")
+
+
+async def new_password(server):
+    server.prosody.shell('user:password("carol@example.org", "the operator\'s")')
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("make", [new_account, new_account_behind_the_servers_back, new_password])
+async def test_what_an_operator_makes_of_the_rest_stays(server_with, make, restarted):
+    server = server_with(STUCK, settings=OPEN)
+    with pytest.raises(StanzaError):
+        await register(server, "carol")
+    await asyncio.sleep(1.1)  # what is written in the same second is the rest
+    put_back(server)
+    await make(server)
+    if restarted:
+        server.prosody.hosts["example.org"] = INVITE_HOST
+        server.prosody.restart()
+    assert not await registers(server, "carol", None)
+    assert await has_account(server, "carol", password="the operator's")
+
+
+def put_back(server):
+    """Makes up for what STUCK has done."""
+    folder = server.prosody.data_folder / "example%2eorg"
+    (folder / "accounts" / "carol.dat" / "x").unlink()
+    for store in ("accounts", "account_details"):
+        (folder / store / "carol.dat").rmdir()
+    (folder / "accounts" / "carol.dat.kept").rename(folder / "accounts" / "carol.dat")
 
 
 async def test_a_client_that_goes_in_the_middle(make_server):
