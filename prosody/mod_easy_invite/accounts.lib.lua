@@ -34,10 +34,25 @@ end
 ---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
 -- The accounts that this server is making are noted on its own disk, not where the accounts are.
 local notes = storagemanager.load_driver(host, "internal"):open("easy_invite_begun");
-local begun = notes:get(nil) or {}; -- [username] = "begun", or since when it has failed (Unix time)
+local begun, unreadable = {}, nil; -- [username] = "begun", or since when it has failed (Unix time)
 local in_the_making = {}; -- [username] = true until the registration ends
 
+-- While the list cannot be read, nobody registers: the next note would overwrite it.
+local function read_notes()
+	local list, err = notes:get(nil);
+	if err and not unreadable then
+		module:log("error", "Nobody can register while %s cannot be read (%s). It names the accounts that were being "
+			.."made when Prosody ended. Repair it, or remove it: then what is left of those accounts stays",
+			datamanager.getpath(nil, host, "easy_invite_begun"), err);
+	elseif unreadable and not err then
+		module:log("info", "Registration is open again");
+	end
+	begun, unreadable = list or {}, err;
+end
+read_notes();
+
 local function note(username, state)
+	if unreadable then return false; end
 	begun[username] = state;
 	local ok, err = notes:set(nil, next(begun) and begun or nil);
 	if not ok then module:log("error", "Could not note which accounts are being made: %s", err); end
@@ -66,6 +81,7 @@ local function remove_rest(username, is_now)
 end
 
 module:add_timer(0, function () -- at first for those that a crash has left
+	if unreadable then read_notes(); end
 	for username in pairs(begun) do
 		if not in_the_making[username] then remove_rest(username); end
 	end

@@ -96,9 +96,37 @@ async def test_an_empty_file_of_a_registration_leaves_the_name_free(make_server)
     assert await has_account(server, "carol")
 
 
+@pytest.mark.parametrize("way", ["repaired", "removed"])
+async def test_a_list_of_begun_accounts_that_cannot_be_read_is_not_overwritten(make_server, way):
+    server = make_server(settings=OPEN)
+    server.prosody.kill()
+    account_file(server, "dave").write_text('return { ["disabled"] = true };\n')
+    note_begun(server, '{ dave = "begun"')
+    before = begun_file(server).read_text()
+    server.prosody.start()
+    await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+    assert f"error\tNobody can register while {begun_file(server)} cannot be read" in server.prosody.log
+    for username in ("carol", "dave"):
+        assert not await registers(server, username, None)
+    assert await has_account(server, "alice") and not account_file(server, "carol").exists()
+    assert begun_file(server).read_text() == before
+    if way == "removed":
+        begun_file(server).unlink()
+    else:
+        note_begun(server, '{ dave = "begun" }')
+    server.prosody.shell("module:reload('easy_invite', 'example.org')")
+    await eventually(lambda: registers(server, "carol", None), "registration is open again", seconds=20)
+    if way == "repaired":
+        await eventually(lambda: registers(server, "dave", None), "the rest is gone", seconds=20)
+
+
 def account_file(server, username):
     return server.prosody.data_folder / "example%2eorg" / "accounts" / f"{username}.dat"
 
 
 def note_begun(server, accounts):
-    (server.prosody.data_folder / "example%2eorg" / "easy_invite_begun.dat").write_text(f"return {accounts};\n")
+    begun_file(server).write_text(f"return {accounts};\n")
+
+
+def begun_file(server):
+    return server.prosody.data_folder / "example%2eorg" / "easy_invite_begun.dat"
