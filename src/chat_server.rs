@@ -50,7 +50,10 @@ pub struct Account {
     pub may_invite: bool,
     /// The chat server lets it make invites at all.
     pub may_invite_contacts: bool,
-    /// Who has a higher one is above; `None` where the chat server knows no such thing.
+    /// It has an admin's rights, here or elsewhere on the server, or can take them on.
+    pub privileged: bool,
+    /// Which of two with such rights is above: the one with the higher rank. `None` where the chat
+    /// server knows no such thing.
     pub rank: Option<i64>,
     /// Its roles, the primary one first.
     pub roles: Vec<String>,
@@ -69,6 +72,7 @@ impl Default for Account {
             disabled: false,
             may_invite: true,
             may_invite_contacts: true,
+            privileged: false,
             rank: None,
             roles: Vec::new(),
         }
@@ -93,13 +97,12 @@ impl Account {
         self.created_at.or(self.known_since)
     }
 
-    /// Whether it is above another account. Where the chat server knows no ranks, admins are above
-    /// the others.
+    /// Whether it is above another account: whoever has an admin's rights is above whoever has
+    /// none, and of two who have them, the one with the higher rank.
     pub fn is_above(&self, other: &Account) -> bool {
-        match (self.rank, other.rank) {
-            (Some(own), Some(others)) => own > others,
-            _ => self.admin && !other.admin,
-        }
+        let has_rights = |account: &Account| account.admin || account.privileged;
+        let is_higher = || self.rank.zip(other.rank).is_some_and(|(own, others)| own > others);
+        has_rights(self) && (!has_rights(other) || is_higher())
     }
 }
 

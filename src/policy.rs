@@ -585,15 +585,27 @@ mod tests {
     fn a_password_reset_is_for_nobody_above_and_nobody_disabled() {
         let bob = jid("bob@example.org");
         let (admin, plain) = (Account { admin: true, ..Account::default() }, Account::default());
+        let ranked_admin = |rank| Account { admin: true, ..ranked(rank) };
+        let elsewhere = |rank| Account { privileged: true, ..ranked(rank) };
         for (known, asker, above) in [
-            (ranked(50), Some(ranked(25)), true),
+            (ranked_admin(50), Some(ranked(25)), true),
+            (ranked_admin(10), Some(ranked(25)), true), // a custom role with a low priority
+            (ranked_admin(50), Some(ranked_admin(50)), false),
+            (ranked_admin(75), Some(ranked_admin(50)), true),
+            (ranked_admin(10), Some(ranked_admin(50)), false),
+            (elsewhere(51), Some(ranked_admin(50)), true),
+            (elsewhere(51), Some(ranked_admin(75)), false),
+            (elsewhere(51), Some(elsewhere(51)), false),
+            (elsewhere(10), Some(ranked(25)), true),
             (ranked(25), Some(ranked(25)), false),
-            (ranked(25), Some(ranked(50)), false),
-            (ranked(75), None, false),
+            (ranked(35), Some(ranked(25)), false), // an ordinary account, though of a higher priority
+            (ranked(99), Some(ranked_admin(50)), false),
+            (ranked_admin(75), None, false),
             (admin.clone(), Some(plain.clone()), true),
             (admin.clone(), Some(admin.clone()), false),
             (plain.clone(), Some(admin.clone()), false),
-            (Account { admin: true, ..ranked(50) }, Some(plain), true),
+            (ranked_admin(50), Some(plain), true),
+            (ranked_admin(50), Some(admin), false), // of different servers
         ] {
             let expected = if above { Err(Refusal::AccountAbove(bob.to_string())) } else { Ok(()) };
             assert_eq!(admit_reset(&bob, &known, asker.as_ref()), expected, "{known:?} {asker:?}");

@@ -173,7 +173,8 @@ end
 
 local rank_of_users, rank_of_admins, rank_of_operators = 25, 50, 75; -- as of Prosody 13's own roles
 
--- Who has a higher one is above. An admin of another host too can do more than who is none there.
+-- Of two with an admin's rights, the one with the higher rank is above. An admin of another host
+-- too can do more than who is none there.
 function accounts.rank(username, roles, is_admin_elsewhere)
 	local account = username.."@"..host;
 	local rank = roles and 0

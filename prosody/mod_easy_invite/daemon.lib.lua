@@ -85,6 +85,7 @@ return function (gate, accounts, grants, rights, is_registering)
 		local may_invite, may_invite_contacts = rights.may_invite(username, roles);
 		account.attr["may-invite"] = not may_invite and "false" or nil;
 		account.attr["may-invite-contacts"] = not may_invite_contacts and "false" or nil;
+		account.attr.privileged = rights.is_privileged(username, roles) and "true" or nil;
 		account.attr.rank = tostring(accounts.rank(username, roles, rights.named_admins(host)[username]));
 		for _, role in ipairs(names) do account:text_tag("role", role); end
 		return account;

@@ -23,22 +23,35 @@ function rights.named_admins(but)
 	return names;
 end
 
--- Prosody may keep roles for a name that has no account. A role that everybody has names nobody.
-local everybodys_role = module:get_option_string("default_user_role");
-local function has_admins_role(username)
-	if not usermanager.get_user_role then return usermanager.is_admin(username.."@"..host, host); end -- Prosody 0.12
-	local primary = usermanager.get_user_role(username, host);
-	local roles = usermanager.get_user_secondary_roles(username, host) or {};
-	if primary and primary.name ~= everybodys_role then roles[primary.name] = primary; end
+-- A custom role in Prosody's global section inherits from the roles of the first host, and so has
+-- none of the permissions that modules give to admins of the others: its parents' names count too.
+local function is_admins_role(role)
+	if role.name == "prosody:admin" or role:may(module.name..":administer") then return true; end
+	for _, inherited in ipairs(role.inherits or {}) do
+		if is_admins_role(inherited) then return true; end
+	end
+end
+
+-- Whether an account has an admin's rights somewhere, or can take them on. `roles` are the
+-- account's, of Prosody 13.
+function rights.is_privileged(username, roles)
+	if rights.named_admins()[username] then return true; end
+	if not roles then return usermanager.is_admin(username.."@"..host, host); end -- Prosody 0.12
 	for _, role in pairs(roles) do
-		if role:may(module.name..":administer") then return true; end -- accounts.lib.lua gives it to admins
+		if is_admins_role(role) then return true; end
 	end
 	return false;
 end
 
--- Whether an account of this name, made now, would have an admin's rights somewhere.
+-- Whether an account of this name, made now, would be privileged. Prosody may keep roles for a name
+-- that has no account. A role that everybody has names nobody.
+local everybodys_role = module:get_option_string("default_user_role");
 function rights.names_admin(username)
-	return rights.named_admins()[username] or has_admins_role(username) or false;
+	if not usermanager.get_user_role then return rights.is_privileged(username); end -- Prosody 0.12
+	local primary = usermanager.get_user_role(username, host);
+	local roles = usermanager.get_user_secondary_roles(username, host) or {};
+	if primary and primary.name ~= everybodys_role then roles[primary.name] = primary; end
+	return rights.is_privileged(username, roles);
 end
 
 ---- Who may invite

@@ -173,6 +173,7 @@ fn account(payload: &Element) -> Option<Account> {
         disabled: yes(payload, "disabled").unwrap_or(false),
         may_invite: yes(payload, "may-invite").unwrap_or(true),
         may_invite_contacts: yes(payload, "may-invite-contacts").unwrap_or(true),
+        privileged: yes(payload, "privileged").unwrap_or(false),
         rank: payload.attr("rank").and_then(|text| text.parse().ok()),
         roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
     })
@@ -263,7 +264,7 @@ mod tests {
         let known = account(&read("<account exists='1' admin='0' impossible='odd' created-at='long ago'/>"));
         assert_eq!(known, Some(Account { exists: true, ..Account::default() }));
         let bob: Element = "<account xmlns='urn:easy-invite:gate:1' exists='true' admin='true' disabled='true' \
-                            may-invite='false' may-invite-contacts='false' rank='-25' \
+                            may-invite='false' may-invite-contacts='false' privileged='true' rank='-25' \
                             known-since='2026-11-22T10:00:00Z'><role>b</role><mood/><role>a</role></account>"
             .parse()
             .unwrap();
@@ -273,6 +274,7 @@ mod tests {
             disabled: true,
             may_invite: false,
             may_invite_contacts: false,
+            privileged: true,
             rank: Some(-25),
             known_since: Some("2026-11-22T10:00:00Z".parse().unwrap()),
             roles: vec!["b".to_owned(), "a".to_owned()],

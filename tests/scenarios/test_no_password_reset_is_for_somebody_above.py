@@ -9,7 +9,11 @@ from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
 STOPPED = "Whoever created this invitation may not create such invitations at present"
-CUSTOM_ROLES = 'custom_roles = { { name = "helper"; priority = 30; inherits = { "prosody:registered" } } }'
+CUSTOM_ROLES = """custom_roles = {
+    { name = "helper"; priority = 60; inherits = { "prosody:registered" } };
+    { name = "deputy"; priority = 10; inherits = { "prosody:admin" } };
+    { name = "chief"; priority = 60; inherits = { "prosody:admin" } };
+}"""
 ELSEWHERE = 'VirtualHost "elsewhere.example"\n    admins = { "bob@example.org" }'
 
 
@@ -69,14 +73,37 @@ async def test_nor_one_who_is_an_admin_of_another_host(make_server):
 
 
 @pytest.mark.one_setup  # 0.12 has neither priorities nor secondary roles
-async def test_priorities_of_roles_count(make_server):
-    server = make_server(settings=settings("alice"), global_lines=CUSTOM_ROLES)
-    give_role(server, "bob", "helper")
+async def test_priorities_of_roles_count_among_admins(make_server):
+    server = make_server(hosts={"example.org": INVITE_HOST + CUSTOM_ROLES})
+    for username, role in (("alice", "prosody:admin"), ("bob", "chief")):
+        give_role(server, username, role)
     await assert_refused(server, "alice", "bob")
-    give_role(server, "alice", "helper")
+    await reset_link(await server.login("bob"), "alice")
+    give_role(server, "bob", "deputy")
     await reset_link(await server.login("alice"), "bob")
-    server.prosody.shell('user:addrole("bob@example.org", "prosody:admin")')  # which bob may take on
+    await assert_refused(server, "bob", "alice")
+
+
+@pytest.mark.one_setup
+async def test_whoever_has_an_admins_rights_is_above_an_admin_of_the_daemon_alone(make_server):
+    server = make_server(settings=settings("alice"), global_lines=CUSTOM_ROLES)
+    for role in ("deputy", "chief"):
+        give_role(server, "bob", role)
+        await assert_refused(server, "alice", "bob")
+    give_role(server, "bob", "prosody:registered")
+    server.prosody.shell('user:addrole("bob@example.org", "deputy")')  # which bob may take on
     await assert_refused(server, "alice", "bob")
+
+
+@pytest.mark.one_setup
+async def test_an_ordinary_account_is_above_nobody(make_server):
+    """`prosodyctl adduser` of Prosody 13 makes members."""
+    server = make_server(settings=settings("alice"), global_lines=CUSTOM_ROLES)
+    for role in ("prosody:member", "helper"):
+        give_role(server, "bob", role)
+        link = await reset_link(await server.login("alice"), "bob")
+        await register(server, "bob", link, password=role)
+        assert await has_account(server, "bob", password=role)
 
 
 async def test_a_link_does_not_work_once_its_account_has_risen(make_server):

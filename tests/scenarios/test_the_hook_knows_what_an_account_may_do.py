@@ -1,5 +1,5 @@
-"""The hook tells the daemon whether an account is disabled, whether it may invite, its roles, and
-its rank: who has a higher one is above."""
+"""The hook tells the daemon whether an account is disabled, whether it may invite, its roles, whether
+it has an admin's rights somewhere, and its rank among those who have."""
 
 import pytest
 
@@ -31,6 +31,7 @@ async def test_admins_are_above_users_and_those_of_more_hosts_above_them(make_se
     server.prosody.adduser("dave@example.org", "pw")
     answers = await known(server, "admin", "alice", "bob", "dave", "nobody")
     assert [answer.get("rank") for answer in answers] == ["76", "50", "25", "51", None]
+    assert [answer.get("privileged") for answer in answers] == ["true", "true", None, "true", None]
     is_13 = server.prosody.version == "13"
     users = ["prosody:registered"] if is_13 else []
     assert [roles(answer) for answer in answers] == [
