@@ -8,7 +8,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use crate::invite::InviteId;
+use crate::invite::{Invite, InviteId};
 
 /// How long unknown tokens count, from the first one on, and how long an address with too many is
 /// refused.
@@ -23,6 +23,10 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// How long an account made with an invite for many counts, from the first one on.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An invite for many is closed to an address that has failed once, when registrations from all
+/// addresses have failed with it this many times as often as one address may fail.
+const ADDRESSES_THAT_FAIL: u32 = 10;
 
 /// How many addresses are remembered for each kind of thing: some 100 bytes each.
 const MOST_TALLIES: usize = 10_000;
@@ -42,7 +46,7 @@ pub struct Limits {
     pub pages: Option<u32>,
     /// How many web forms are taken from an address within [`GUESSING`], and how many registrations
     /// may fail by what was chosen, in browsers and chat clients: from one address, and with one
-    /// invite. `None`: any number.
+    /// invite for one use. `None`: any number.
     pub forms: Option<u32>,
 }
 
@@ -179,17 +183,26 @@ impl Counts {
 
     /// Somebody wants to register from this address, with this invite or without one.
     ///
+    /// An invite for many is in the hands of strangers to each other: whatever fails elsewhere, an
+    /// address from which nothing has failed may use it.
+    ///
     /// # Errors
-    /// For how long nobody may, since too many have failed.
+    /// For how long it may not, since too many have failed.
     pub fn admit_registration(
         &mut self,
         address: Address,
-        invite: Option<&InviteId>,
+        invite: Option<&Invite>,
         now: Instant,
     ) -> Result<(), Duration> {
         let Some(most) = self.limits.forms else { return Ok(()) };
         let of_address = self.failed_from.left_from(most, &address, now);
-        let of_invite = invite.and_then(|invite| self.failed_with.left_from(most, invite, now));
+        let of_invite = invite.and_then(|invite| match invite.max_uses {
+            Some(1) => self.failed_with.left_from(most, &invite.id, now),
+            _ => {
+                let of_all = self.failed_with.left_from(most.saturating_mul(ADDRESSES_THAT_FAIL), &invite.id, now)?;
+                self.failed_from.left_from(1, &address, now).map(|left| left.min(of_all))
+            }
+        });
         of_address.max(of_invite).map_or(Ok(()), Err)
     }
 
@@ -200,13 +213,13 @@ impl Counts {
     pub fn registration_failed(
         &mut self,
         address: Address,
-        invite: Option<&InviteId>,
+        invite: Option<&Invite>,
         now: Instant,
     ) -> Result<(), Duration> {
         self.admit_registration(address, invite, now)?;
         self.failed_from.count(address, now);
         if let Some(invite) = invite {
-            self.failed_with.count(invite.clone(), now);
+            self.failed_with.count(invite.id.clone(), now);
         }
         Ok(())
     }
@@ -323,6 +336,8 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invite::InviteType;
+    use crate::invite::tests::invite;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -451,7 +466,7 @@ mod tests {
     fn registrations_that_fail_count_for_their_address_and_for_their_invite() {
         let mut counts = Counts::new(Limits { forms: Some(2), ..Limits::default() });
         let (home, school, start) = (address("203.0.113.7"), address("203.0.113.8"), Instant::now());
-        let (one, other) = (InviteId::generate().unwrap(), InviteId::generate().unwrap());
+        let (one, other) = (invite(InviteType::Account), invite(InviteType::Account));
         assert_eq!(counts.registration_failed(home, Some(&one), start), Ok(()));
         assert_eq!(counts.registration_failed(home, None, start + SECOND), Ok(()));
         let too_many = Err(GUESSING - SECOND);
@@ -463,6 +478,36 @@ mod tests {
         assert_eq!(counts.admit_registration(school, Some(&one), start + SECOND), too_many);
         assert_eq!(counts.admit_registration(school, Some(&other), start + SECOND), Ok(()));
         assert_eq!(counts.admit_registration(home, Some(&one), start + GUESSING), Ok(()));
+    }
+
+    #[test]
+    fn one_address_closes_an_invite_for_many_to_itself_alone_and_many_to_those_that_have_failed() {
+        for max_uses in [None, Some(2), Some(0)] {
+            let mut counts = Counts::new(Limits { forms: Some(3), ..Limits::default() });
+            let many = Invite { max_uses, ..invite(InviteType::Account) };
+            let nth = |number: u32| Address::from(Some(IpAddr::from(number.to_be_bytes())));
+            let (guest, mistaken, other, start) = (nth(0), nth(1), nth(1000), Instant::now());
+            for _ in 0..3 {
+                assert_eq!(counts.registration_failed(guest, Some(&many), start), Ok(()));
+            }
+            for _ in 0..100 {
+                assert_eq!(counts.registration_failed(guest, Some(&many), start), Err(GUESSING));
+            }
+            assert_eq!(counts.registration_failed(mistaken, Some(&many), start + SECOND), Ok(()));
+            assert_eq!(counts.admit_registration(mistaken, Some(&many), start + SECOND), Ok(()));
+
+            for number in 2..(3 * ADDRESSES_THAT_FAIL - 2) {
+                assert_eq!(counts.registration_failed(nth(number), Some(&many), start + SECOND), Ok(()), "{number}");
+            }
+            let too_many = Err(GUESSING - SECOND);
+            assert_eq!(counts.admit_registration(mistaken, Some(&many), start + SECOND), too_many);
+            assert_eq!(counts.admit_registration(other, Some(&many), start + SECOND), Ok(()));
+            assert_eq!(counts.registration_failed(other, Some(&many), start + SECOND), Ok(()), "once");
+            assert_eq!(counts.registration_failed(other, Some(&many), start + SECOND), too_many);
+            let another = Invite { max_uses, ..invite(InviteType::Account) };
+            assert_eq!(counts.admit_registration(mistaken, Some(&another), start + SECOND), Ok(()));
+            assert_eq!(counts.admit_registration(mistaken, Some(&many), start + GUESSING), Ok(()));
+        }
     }
 
     #[test]

@@ -84,9 +84,8 @@ impl Invites {
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
         let invite = self.look(Some(&form.token), form.address.into()).await?;
-        let id = invite.id.clone();
-        let outcome = self.register_with(invite, form).await;
-        self.count_failed(outcome, form.address.into(), Some(&id))
+        let outcome = self.register_with(invite.clone(), form).await;
+        self.count_failed(outcome, form.address.into(), Some(&invite))
     }
 
     async fn register_with(&self, invite: Invite, form: &BrowserRegistration) -> Result<Registered> {
@@ -97,7 +96,7 @@ impl Invites {
         if let Some(registered) = self.outcome_of(&attempt).await? {
             return Ok(registered);
         }
-        self.admit_try(form.address.into(), Some(&attempt.invite.id))?;
+        self.admit_try(form.address.into(), Some(&attempt.invite))?;
         match self.try_to_register(&attempt).await {
             // The same form, posted a moment earlier, may be in the way.
             Err(refused @ Error::Refused(_)) => self.outcome_of(&attempt).await?.ok_or(refused),

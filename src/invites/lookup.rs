@@ -6,7 +6,7 @@ use jid::DomainPart;
 use jiff::Timestamp;
 
 use super::service::{Error, Invites, Result, lock};
-use crate::invite::{Invite, InviteId, Purpose, Token};
+use crate::invite::{Invite, Purpose, Token};
 use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
 use crate::links::Reference;
 use crate::policy;
@@ -107,7 +107,7 @@ impl Invites {
     ///
     /// # Errors
     /// `TooManyFailed`.
-    pub(super) fn admit_try(&self, address: Address, invite: Option<&InviteId>) -> Result<()> {
+    pub(super) fn admit_try(&self, address: Address, invite: Option<&Invite>) -> Result<()> {
         let admitted = lock(&self.0.counts).admit_registration(address, invite, Instant::now());
         Ok(admitted.map_err(|left| self.too_many_failed(left))?)
     }
@@ -116,7 +116,7 @@ impl Invites {
     ///
     /// # Errors
     /// `TooManyFailed` instead of the reason.
-    pub(super) fn count_failed<T>(&self, outcome: Result<T>, address: Address, invite: Option<&InviteId>) -> Result<T> {
+    pub(super) fn count_failed<T>(&self, outcome: Result<T>, address: Address, invite: Option<&Invite>) -> Result<T> {
         if matches!(&outcome, Err(Error::Refused(refusal)) if refusal.is_correctable()) {
             let counted = lock(&self.0.counts).registration_failed(address, invite, Instant::now());
             counted.map_err(|left| self.too_many_failed(left))?;
@@ -133,8 +133,7 @@ impl Invites {
             Some(grant) => self.find(Reference::Token(grant.token)).await.ok(),
             None => None,
         };
-        let invite = invite.as_ref().map(|invite| &invite.id);
-        let counted = lock(&self.0.counts).registration_failed(address, invite, Instant::now());
+        let counted = lock(&self.0.counts).registration_failed(address, invite.as_ref(), Instant::now());
         Ok(counted.map_err(|left| self.too_many_failed(left))?)
     }
 

@@ -61,10 +61,10 @@ impl Invites {
         let grant = Grant::parse(grant);
         let token = grant.as_ref().map(|grant| &grant.token);
         let invite = valid_on(host, self.look(token, registration.address).await?)?;
-        self.admit_try(address, Some(&invite.id))?;
-        let (id, presented_at) = (invite.id.clone(), grant.map(|grant| grant.presented_at));
-        let reserved = self.reserve_use(invite, presented_at, registration).await;
-        let (used, invite) = self.count_failed(reserved, address, Some(&id))?;
+        self.admit_try(address, Some(&invite))?;
+        let presented_at = grant.map(|grant| grant.presented_at);
+        let reserved = self.reserve_use(invite.clone(), presented_at, registration).await;
+        let (used, invite) = self.count_failed(reserved, address, Some(&invite))?;
         Ok(Admission::Reserved(used.purpose, Box::new(invite)))
     }
 

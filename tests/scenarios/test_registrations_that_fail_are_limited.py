@@ -1,6 +1,7 @@
 """With one link, nobody finds out whose names are taken: in chat clients as in browsers, a limited
 number of registrations may fail because of the username or the password, from one address and with
-one invite. The answer says when to try again. Whoever mistypes now and then is not held up."""
+one invite. The answer says when to try again. Whoever mistypes now and then is not held up, and
+nobody closes a link for many to the others."""
 
 import pytest
 
@@ -53,8 +54,8 @@ async def test_from_one_address(server, mistake):
     assert await has_account(server, "dave")
 
 
-async def test_with_one_invite_from_many_addresses_on_new_streams_and_old_ones(server):
-    invite = generate(server, "--uses", "unlimited")
+async def test_with_an_invite_for_one_from_many_addresses_on_new_streams_and_old_ones(server):
+    invite = generate(server)
     old = await server.connect(source=ONE)
     await old.preauth(invite.token)
     for number in range(MOST):
@@ -68,8 +69,37 @@ async def test_with_one_invite_from_many_addresses_on_new_streams_and_old_ones(s
     await register(server, "carol", generate(server), source=ONE)
 
 
+@pytest.mark.parametrize("uses", ["unlimited", "2"])
+async def test_one_guest_closes_a_link_for_many_to_nobody_else(server, uses):
+    invite, guest, mistaken = generate(server, "--uses", uses), Visitor(server, ONE), Visitor(server, "127.0.0.4")
+    assert (await mistaken.register(invite, "alice", "correct horse battery")).status == 409
+    for _ in range(MOST // 2):
+        assert (await guest.register(invite, "alice", "correct horse battery")).status == 409
+        await fails(server, invite, "bob", error="cancel/conflict")
+    for _ in range(3):
+        await fails(server, invite, "bob", error=TOO_MANY)
+    assert (await guest.register(invite, "alice", "correct horse battery")).status == 429
+    await register(server, "carol", invite, source=OTHER)
+    assert (await mistaken.register(invite, "dave", "correct horse battery")).status == 200
+    assert show(server, invite)["uses"] == 2
+
+
+async def test_when_many_addresses_try_names_with_a_link_for_many_it_works_where_nothing_failed(server):
+    invite = generate(server, "--uses", "unlimited")
+    await fails(server, invite, "alice", error="cancel/conflict", source=OTHER)
+    for number in range(10 * MOST - 1):
+        await fails(server, invite, "bob", error="cancel/conflict", source=f"127.0.1.{number + 1}")
+    for source in (OTHER, "127.0.1.1"):
+        await fails(server, invite, "bob", error=TOO_MANY, source=source)
+        await fails(server, invite, "carol", error=TOO_MANY, source=source)
+        assert (await Visitor(server, source).register(invite, "carol", "correct horse battery")).status == 429
+    await register(server, "carol", invite, source="127.0.2.1")
+    assert (await Visitor(server, "127.0.2.2").register(invite, "dave", "correct horse battery")).status == 200
+    assert show(server, invite)["uses"] == 2
+
+
 async def test_forms_and_registrations_in_chat_count_together(server):
-    invite, visitor = generate(server, "--uses", "unlimited"), Visitor(server, ONE)
+    invite, visitor = generate(server), Visitor(server, ONE)
     for _ in range(MOST - 1):
         assert (await visitor.register(invite, "alice", "correct horse battery")).status == 409
     await fails(server, invite, "alice", error="cancel/conflict")
