@@ -8,8 +8,9 @@ local datamanager = require "util.datamanager";
 local iterators = require "util.iterators";
 local stringprep = require "util.encodings".stringprep;
 local file_attributes = require "lfs".attributes;
+local now = require "util.time".monotonic; -- nobody can set this clock
 
-local tidy_every = 60; -- seconds
+local tidy_every, longest_registration = 60, 60; -- seconds
 local host = module.host;
 local records = module:open_store("accounts"); -- of Prosody's own authentication providers
 local details = module:open_store("account_details"); -- of accounts that mod_register_ibr made
@@ -27,15 +28,15 @@ end
 -- empty file, as a crash of the machine can leave it, is no account.
 local function read(username, its_host)
 	local record, problem = storagemanager.open(its_host, "accounts", "keyval"):get(username);
-	if record == nil and not problem and file_written(username, its_host) then problem = "its file holds no account"; end
-	return record, problem;
+	local is_lost = record == nil and not problem and file_written(username, its_host);
+	return record, is_lost and "its file holds no account" or problem;
 end
 
 ---- A registration that fails leaves nothing behind (docs/gate.md, "Half-made accounts")
 -- The accounts that this server is making are noted on its own disk, not where the accounts are.
 local notes = storagemanager.load_driver(host, "internal"):open("easy_invite_begun");
 local begun, unreadable = {}, nil; -- [username] = "begun", or since when it has failed (Unix time)
-local in_the_making = {}; -- [username] = true until the registration ends
+local in_the_making = {}; -- [username] = the time (monotonic) by which the registration has ended
 
 -- While the list cannot be read, nobody registers: the next note would overwrite it.
 local function read_notes()
@@ -58,6 +59,8 @@ local function note(username, state)
 	if not ok then module:log("error", "Could not note which accounts are being made: %s", err); end
 	return ok;
 end
+
+local function is_in_the_making(username) return (in_the_making[username] or 0) > now(); end
 
 -- Removes what a registration that has ended has left of its account, or that has failed just now.
 -- Returns whether nothing of it is left. Whoever was told of an account has its details: these are
@@ -83,14 +86,14 @@ end
 module:add_timer(0, function () -- at first for those that a crash has left
 	if unreadable then read_notes(); end
 	for username in pairs(begun) do
-		if not in_the_making[username] then remove_rest(username); end
+		if not is_in_the_making(username) then remove_rest(username); end
 	end
 	return tidy_every;
 end);
 
 module:hook_global("user-deleted", function (event)
 	local username = event.username;
-	if event.host == host and begun[username] and not in_the_making[username] then note(username, nil); end
+	if event.host == host and begun[username] and not is_in_the_making(username) then note(username, nil); end
 end);
 
 ---- Whether an account exists
@@ -100,7 +103,7 @@ function accounts.exists(username, its_host)
 	local its = prosody.hosts[its_host or host];
 	if not username or not its or its.type ~= "local" then return false; end
 	local is_here = its.host == host;
-	if is_here and begun[username] and (in_the_making[username] or not remove_rest(username)) then return; end
+	if is_here and begun[username] and (is_in_the_making(username) or not remove_rest(username)) then return; end
 	local ok, found = pcall(usermanager.user_exists, username, its.host);
 	if not ok or found then return ok or nil; end
 	if not (its.users.name or ""):find("^internal_") then return false, true; end
@@ -197,15 +200,18 @@ function accounts.check_password(username, password)
 end
 
 -- Begins to make an account of a name that is free, and returns true. Then `made` or `failed` has
--- to follow. Otherwise nobody may make it now.
-function accounts.begin(username)
+-- to follow, or with `may_end_unseen` neither, as after a crash. Otherwise nobody may make it now.
+function accounts.begin(username, may_end_unseen)
 	local exists, is_doubtful = accounts.exists(username);
 	if exists ~= false then return false; end
 	if is_doubtful then return true; end -- nobody could tell a rest from another's account
 	if details:get(username) then details:set(username, nil); end -- of an account that is long gone
-	in_the_making[username] = note(username, "begun");
-	if not in_the_making[username] then begun[username] = nil; end
-	return in_the_making[username];
+	if not note(username, "begun") then
+		begun[username] = nil;
+		return false;
+	end
+	in_the_making[username] = may_end_unseen and now() + longest_registration or math.huge;
+	return true;
 end
 
 -- The account is made, and somebody is told of it.

@@ -178,7 +178,7 @@ local function reserve(event)
 	if answer.refusal then return refuse(event, answer.refusal); end
 	if is_current and purpose == "reset" and accounts.exists(username) then
 		event.allow_reset = username;
-	elseif is_current and purpose == "register" and (not in_band[session] or accounts.begin(username)) then
+	elseif is_current and purpose == "register" and accounts.begin(username, not in_band[session]) then
 		grants.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
 		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
@@ -215,6 +215,7 @@ end);
 local function succeed(event, purpose)
 	local session, username = event.session or {}, event.username;
 	local registration = registrations[session];
+	if purpose == "register" then accounts.made(username); end
 	if streams[session] then streams[session].grant = nil; end -- it is good for one account
 	if in_band[session] then in_band[session].done = purpose; end
 	if purpose == "reset" and not event.is_by_daemon and not in_band[session] then -- ends the sessions
@@ -222,7 +223,6 @@ local function succeed(event, purpose)
 	end
 	if not registration or registration.username ~= username or registration.purpose ~= purpose then return; end
 	registrations[session] = nil;
-	if purpose == "register" then accounts.made(username); end
 	local name, failed = registration.name, {};
 	if not name then return; end
 	if purpose == "register" then failed = grants.give(name, username, registration.granted, gate.pause); end

@@ -16,6 +16,7 @@ from harness.xmpp import StanzaError
 OPEN = {"hosts": {"example.org": {"registration_invite_only": False}}}
 ALL_THAT_REGISTER = {"an-invite": {}, "open": OPEN}
 PASSWORD = "correct horse battery"
+LONGEST_REGISTRATION = 60  # seconds: after that the module gives up one whose end it does not see
 
 # What another module does: while carol registers, it fails at this event.
 RAISE = 'module:hook("{event}", function (event) if event.username == "carol" then error("broken") end end, 500);'
@@ -199,6 +200,57 @@ async def test_an_account_that_cannot_be_removed_at_once_is_removed_later(server
     assert await has_account(server, "carol")
     if invite:
         await used(server, invite)
+
+
+# Another door: a module that registers carol by Prosody's API when it is loaded.
+DOOR = """
+local usermanager = require "core.usermanager";
+local create = usermanager.create_user_with_role or usermanager.create_user;
+local session = {{ type = "c2s_unauthed", host = module.host, send = function () end, log = module._log }};
+local event = {{ username = "carol", password = "carol's password", host = module.host, ip = "127.0.0.3";
+	session = {session}, additional = {{}}, allowed = true }};
+require "util.async".runner(function ()
+	module:fire_event("user-registering", event);
+	module:log("info", "The door is %s", event.allowed and "open" or "shut");
+	if not event.allowed then return; end
+	create(event.username, event.password, event.host, "prosody:registered");
+	module:fire_event("user-registered", {{ username = event.username, host = event.host, session = event.session }});
+end):run(true);
+"""
+SESSIONS = pytest.mark.parametrize("session", ["session", "nil"], ids=["with-a-session", "without-one"])
+
+
+async def come_through_a_door(server, tmp_path, session):
+    (tmp_path / "mod_door.lua").write_text(DOOR.format(session=session))
+    server.prosody.shell('module:load("door", "example.org")')
+    await eventually(lambda: "The door is open" in server.prosody.log, "the door is open")
+
+
+@SESSIONS
+async def test_an_account_of_another_door_is_there_at_once(server_with, tmp_path, session):
+    server = server_with("", settings=OPEN)
+    await come_through_a_door(server, tmp_path, session)
+    assert await has_account(server, "carol", password="carol's password")
+    with pytest.raises(StanzaError, match="cancel/conflict"):
+        await register(server, "carol")
+
+
+@pytest.mark.one_setup
+@pytest.mark.seconds(LONGEST_REGISTRATION + 60)
+@SESSIONS
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+async def test_another_door_fails(server_with, tmp_path, session, restarted):
+    server = server_with(STEPS["user-role-changed"], settings=OPEN)
+    before = accounts_on_disk(server)
+    await come_through_a_door(server, tmp_path, session)
+    assert "accounts/carol.dat" in accounts_on_disk(server)
+    if restarted:
+        server.prosody.hosts["example.org"] = INVITE_HOST
+        server.prosody.restart()
+    else:
+        await asyncio.sleep(LONGEST_REGISTRATION + 0.5)
+        assert not await registers(server, "carol", None)
+    await eventually(lambda: accounts_on_disk(server) == before, "the rest is gone")
 
 
 async def new_account(server):
