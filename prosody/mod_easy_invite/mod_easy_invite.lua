@@ -67,12 +67,11 @@ local grants = module:require "grants"(accounts);
 local add_commands, answer_daemon = module:require "commands", module:require "daemon";
 
 ---- Where a client connects from
--- Returns nil where nobody knows: a proxy before BOSH or WebSocket that does not name its client is
--- nobody's address.
-local function address_of(session, address)
-	local parsed, is_by_http = address and ip.new_ip(address), session.bosh_version or session.websocket_request;
+-- Returns nil where nobody knows it: a proxy that does not name its client is nobody's address.
+local function known_address(address)
+	local parsed = address and ip.new_ip(address);
 	for proxy in trusted_proxies:items() do
-		if parsed and is_by_http and ip.match(parsed, ip.parse_cidr(proxy)) then return nil; end
+		if parsed and ip.match(parsed, ip.parse_cidr(proxy)) then return nil; end
 	end
 	return parsed and address;
 end
@@ -129,7 +128,7 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	if session.destroyed or stream.refusals >= most_refusals then -- the stream was closed meanwhile
 		go_on();
 	elseif is_token(token) then
-		local question = gate.element("check", { token = token, address = address_of(session, session.ip),
+		local question = gate.element("check", { token = token, address = known_address(session.ip),
 			lang = stanza.attr["xml:lang"] });
 		gate.ask("get", question, function (answer) conclude_check(session, stream, stanza, answer, go_on); end);
 	else
@@ -147,7 +146,7 @@ local is_broken = gate.error("wait", "internal-server-error", "The server cannot
 local function ask_and_wait(question, event, attr)
 	local session = event.session or {}; -- other doors than a stream may have none
 	attr.grant = streams[session] and streams[session].grant;
-	attr.address = address_of(session, event.ip or session.ip);
+	attr.address = known_address(event.ip or session.ip);
 	attr.lang = in_band[session] and in_band[session].lang;
 	return gate.ask_and_wait("set", gate.element(question, attr));
 end

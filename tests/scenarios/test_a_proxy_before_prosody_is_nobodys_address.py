@@ -1,7 +1,7 @@
 """Web clients reach Prosody by BOSH, through a proxy. If it does not name its client, or names it
 in a way that cannot be read, limits count such clients as one: they never count the proxy, and
-fail2ban does not hear of it. Clients that the proxy names, and those of the same machine that use
-no proxy, are not affected."""
+fail2ban does not hear of it. So it is with what a proxy passes on without a word, such as plain
+streams of XMPP. Clients that the proxy names, and those that use none, are not affected."""
 
 import asyncio
 import http.client
@@ -11,10 +11,13 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.daemon import REPOSITORY
+from harness.prosody import INVITE_HOST
 from harness.stories import generate, register
+from harness.xmpp import StanzaError
 
 FILTER = REPOSITORY / "contrib" / "fail2ban" / "filter.d" / "easy-invite.conf"
 PROXY, CLIENT, OTHER = "127.0.0.1", "203.0.113.7", "203.0.113.8"
+DIRECT = "127.0.0.2"
 UNKNOWN = "A" * 24
 MOST = 3
 BAD = "item-not-found"
@@ -35,12 +38,31 @@ async def test_whatever_it_says(server, header, address):
         assert await presented(server, UNKNOWN, header) in (BAD, REFUSED)
     assert await presented(server, invite.token, header) == REFUSED
     assert await presented(server, invite.token, OTHER) is None
+    assert_told(server, address)
+    await register(server, "carol", invite, source=DIRECT)
+
+
+@pytest.mark.parametrize("setting", [None, '{ "127.0.7.1" }', '{ "127.0.7.0/24" }'], ids=["default", "one", "network"])
+async def test_a_proxy_for_plain_streams(make_server, setting):
+    server = make_server(settings={"limits": {"wrong_tokens": MOST}}, hosts={
+        "example.org": INVITE_HOST + (f"    trusted_proxies = {setting}\n" if setting else "")})
+    proxy, invite = "127.0.7.1" if setting else PROXY, generate(server)
+    for _ in range(MOST):
+        with pytest.raises(StanzaError):
+            await (await server.connect(source=proxy)).preauth(UNKNOWN)
+    with pytest.raises(StanzaError, match=REFUSED):
+        await (await server.connect(source=proxy)).preauth(invite.token)
+    assert_told(server, "unknown addresses")
+    await register(server, "carol", invite, source=DIRECT)
+
+
+def assert_told(server, address):
+    """The log has one line about an address. fail2ban reads it if it is a client's."""
     told = [line.partition("WARN ")[2] for line in server.daemon.log.splitlines() if "too many unknown" in line]
     assert len(told) == 1 and told[0].startswith(f"too many unknown invitations from {address}: refused"), told
     found = subprocess.run(["fail2ban-regex", "--out", "ip", server.daemon.log_file, FILTER],
                            check=True, capture_output=True, text=True)
     assert found.stdout.split() == ([address] if address == CLIENT else [])
-    await register(server, "carol", invite, source=PROXY)
 
 
 async def presented(server, token, header):

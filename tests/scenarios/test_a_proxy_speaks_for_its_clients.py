@@ -72,7 +72,7 @@ async def test_a_client_whom_no_proxy_names_is_counted_apart(server, headers):
     found = subprocess.run(["fail2ban-regex", "--out", "ip", server.daemon.log_file, FILTER],
                            check=True, capture_output=True, text=True)
     assert found.stdout.split() == []
-    await register(server, "carol", invite, source=PROXY)  # a chat client on the proxy's machine
+    await register(server, "carol", invite, source=STRANGER)  # a chat client that uses no proxy
 
 
 async def test_they_register_a_limited_number_of_accounts(make_server):

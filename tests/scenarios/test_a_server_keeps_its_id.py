@@ -11,6 +11,7 @@ from harness.gate import GATE, PlayedDaemon, component
 from harness.prosody import INVITE_HOST, lua
 from harness.xmpp import StanzaError, child, children
 
+CLIENT = "127.0.0.2"
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -69,10 +70,10 @@ async def test_an_id_that_cannot_be_read_is_not_overwritten(server):
 async def test_the_hooks_requests_carry_it(server):
     id = await id_of(server)
     async with await component(server) as daemon:
-        stream, bob = await server.connect(), await server.login("bob")
-        assert (await asked(daemon, "check", lambda: stream.preauth("A" * 24))).get("address") == "127.0.0.1"
+        stream, bob = await server.connect(source=CLIENT), await server.login("bob")
+        assert (await asked(daemon, "check", lambda: stream.preauth("A" * 24))).get("address") == CLIENT
         registration = await asked(daemon, "reserve", lambda: stream.registration_set("carol", "carol's password"))
-        assert (registration.get("server"), registration.get("address")) == (id, "127.0.0.1")
+        assert (registration.get("server"), registration.get("address")) == (id, CLIENT)
         bob.subscribe("alice@example.org", "A" * 24)
         request = await daemon.expect(lambda stanza: children(stanza, "contact"), what="the hook's question")
         assert (child(request, "contact").get("server"), child(request, "contact").get("address")) == (id, None)
