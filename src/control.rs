@@ -7,7 +7,8 @@
 //!
 //! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]):
 //! that user may have put anything in its place. So the command line believes only a process of
-//! root's, of its own user, or of the store's owner ([`Place`]).
+//! root's, of its own user, of the store's owner ([`Place`]), or of the folder's owner, if root has
+//! given the folder to that user ([`Folder::owner_by_root`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -103,8 +104,8 @@ impl Place {
         let keeper = printable(self.keeper.display());
         let problem = format!(
             "is answered by the user with the id {user}, who is neither root nor the owner of {keeper}, and is not \
-             believed: set [control] socket to a path in a folder of the daemon's user. If this is the daemon's user, \
-             give {keeper} to it (chown)"
+             believed: set [control] socket to an absolute path in a folder that belongs to the daemon's user, below \
+             folders that only root can change, such as /var/lib/easy-invite"
         );
         Err(FileError::Unfit(self.socket.clone(), problem))
     }

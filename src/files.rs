@@ -24,6 +24,9 @@ use crate::texts::printable;
 /// How a folder is opened: to find things in it, without permission to read it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Where a folder of a user's is a person's own, though all above it are root's.
+const HOMES: [&str; 2] = ["/home", "/run/user"];
+
 /// How many links may lead to a folder: as many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
@@ -55,8 +58,19 @@ pub struct Folder {
     path: PathBuf,
     owner: Uid,
     group: Gid,
-    /// It lies below a folder of root's that nobody else may pass through.
+    /// What leads to it.
+    way: Way,
+}
+
+/// What leads to a folder.
+#[derive(Debug, Default)]
+struct Way {
+    /// The owners of the links.
+    links: Vec<Uid>,
+    /// A folder of root's that nobody else may pass through lies above it.
     enclosed: bool,
+    /// All folders above it are root's, and nobody else may write there.
+    of_root: bool,
 }
 
 impl Folder {
@@ -67,10 +81,10 @@ impl Folder {
     /// # Errors
     /// If it is not there or cannot be opened, or a link of another user leads to it.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let (handle, links, enclosed) = walk(path)?;
-        let folder = Folder { enclosed, ..Self::of_handle(handle, path.to_owned())? };
+        let (handle, way) = walk(path)?;
+        let folder = Folder { way, ..Self::of_handle(handle, path.to_owned())? };
         let trusted = |link: &&Uid| !geteuid().is_root() || link.is_root() || **link == folder.owner;
-        if links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(unfit(path, LINK)) }
+        if folder.way.links.iter().all(|link| trusted(&link)) { Ok(folder) } else { Err(unfit(path, LINK)) }
     }
 
     /// Opens the folder of a file, and tells the name of the file in it.
@@ -104,7 +118,7 @@ impl Folder {
     fn of_handle(handle: OwnedFd, path: PathBuf) -> Result<Self, FileError> {
         let stat = rustix::fs::fstat(&handle).map_err(|error| system(&path, error))?;
         let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        Ok(Folder { handle, path, owner, group, enclosed: false })
+        Ok(Folder { handle, path, owner, group, way: Way::default() })
     }
 
     /// Where it is.
@@ -112,10 +126,12 @@ impl Folder {
         path_or_dot(&self.path)
     }
 
-    /// The owner, if the folder lies below one of root's that nobody else may pass through, as with
-    /// systemd's `DynamicUser`: then root has let that user in.
+    /// The owner, if root has given the folder to that user: nobody but root can pass through a
+    /// folder above it, as with systemd's `DynamicUser`, or nobody but root can change what is
+    /// above it, as in /var/lib, and it is no person's home.
     pub fn owner_by_root(&self) -> Option<u32> {
-        self.enclosed.then(|| self.owner.as_raw())
+        let Way { enclosed, of_root, .. } = self.way;
+        (enclosed || of_root && !is_home(&self.path)).then(|| self.owner.as_raw())
     }
 
     /// Creates a file of this mode, which belongs to the folder's owner.
@@ -312,9 +328,15 @@ impl Folder {
     }
 }
 
-/// Opens a folder step by step: a handle of it, the owners of the links that lead there, and
-/// whether the way leads through a folder of root's that is closed to all others.
-fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>, bool), FileError> {
+/// Whether a folder is a person's home, or in one.
+fn is_home(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return true };
+    HOMES.iter().filter_map(|home| Path::new(home).canonicalize().ok()).any(|home| path.starts_with(home))
+}
+
+/// Opens a folder step by step: a handle of it, and what leads there. What is above the working
+/// directory, nobody knows.
+fn walk(path: &Path) -> Result<(OwnedFd, Way), FileError> {
     let failed = |error| match error {
         Errno::NOENT => FileError::NoFolder(path.to_owned()),
         error => system(path, error),
@@ -327,27 +349,28 @@ fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>, bool), FileError> {
         let steps = path.components().rev().filter(|step| matches!(step, Component::Normal(_) | Component::ParentDir));
         steps.map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>()
     };
-    let (mut here, mut left, mut links) = (start(path)?, names(path), Vec::new());
-    // Whether `here` is closed to all but root, and whether a folder on the way to it is.
-    let is_closed = |stat: Stat| stat.st_uid == 0 && stat.st_mode & 0o011 == 0;
-    let (mut closed, mut enclosed) = (is_closed(rustix::fs::fstat(&here).map_err(failed)?), false);
+    let (mut here, mut left) = (start(path)?, names(path));
+    let mut way = Way { of_root: path.is_absolute(), ..Way::default() };
+    // Nobody but root has such a right to the folder.
+    let only_root = |stat: Stat, right| stat.st_uid == 0 && stat.st_mode & right == 0;
     while let Some(name) = left.pop() {
+        let above = rustix::fs::fstat(&here).map_err(failed)?;
+        way.of_root &= only_root(above, 0o022);
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let next = rustix::fs::openat(&here, &name, flags, Mode::empty()).map_err(failed)?;
         let stat = rustix::fs::fstat(&next).map_err(failed)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
+                way.enclosed = (way.enclosed || only_root(above, 0o011)) && name != "..";
                 here = next;
-                enclosed = (enclosed || closed) && name != "..";
-                closed = is_closed(stat);
             }
-            FileType::Symlink if links.len() < MOST_LINKS => {
-                links.push(Uid::from_raw(stat.st_uid));
+            FileType::Symlink if way.links.len() < MOST_LINKS => {
+                way.links.push(Uid::from_raw(stat.st_uid));
                 let target = rustix::fs::readlinkat(&next, "", Vec::new()).map_err(failed)?;
                 let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
                 if target.is_absolute() {
                     here = start(&target)?;
-                    (closed, enclosed) = (false, false);
+                    way.enclosed = false;
                 }
                 left.extend(names(&target));
             }
@@ -355,7 +378,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, Vec<Uid>, bool), FileError> {
             _ => return Err(failed(Errno::NOTDIR)),
         }
     }
-    Ok((here, links, enclosed))
+    Ok((here, way))
 }
 
 /// A name that belongs to a file, such as that of SQLite's log: the file's, with an ending.

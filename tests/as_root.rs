@@ -422,6 +422,74 @@ fn root_believes_a_daemon_of_root_or_of_the_stores_owner_alone() {
 }
 
 #[test]
+fn root_believes_whom_it_has_given_the_folder_of_the_socket() {
+    // In /tmp everybody can make folders.
+    let in_folder = |folder: &str| {
+        fs::create_dir_all(folder).unwrap();
+        let place = tempfile::tempdir_in(folder).unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        place
+    };
+    let made = |path: PathBuf, owner: u32, mode: u32| {
+        fs::create_dir(&path).unwrap();
+        chown(&path, Some(owner), Some(owner)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let scratch = Scratch::new();
+    let (lib, home, runtime) = (in_folder("/var/lib"), in_folder("/home"), in_folder("/run/user"));
+    let lib = lib.path();
+    let asked = |heard: &Mutex<String>, socket: &Path| {
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o777)).unwrap();
+        let config = scratch.place.path().join("config.toml");
+        let text = format!(
+            "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
+             [hosts.\"example.org\"]\n[store]\nurl = \"postgres://easy_invite@127.0.0.1:1/easy_invite\"\n\
+             [control]\nsocket = {socket:?}\n"
+        );
+        fs::write(&config, text).unwrap();
+        chown(&config, Some(0), Some(DAEMON)).unwrap();
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).unwrap();
+        let checked = scratch.run(&["check"]);
+        let is_asked = !heard.lock().unwrap().is_empty();
+        let is_refused = String::from_utf8_lossy(&checked.stdout).contains("and is not believed");
+        assert_ne!(is_asked, is_refused, "{socket:?} {checked:?}");
+        is_asked
+    };
+    let asks = |socket: &Path, user| asked(&stranger(user, socket.to_owned()), socket);
+
+    let own = made(lib.join("easy-invite"), DAEMON, 0o755);
+    assert!(asks(&own.join("sock"), DAEMON), "User= and StateDirectory=");
+    // As contrib/easy-invite.service has it, and systemd: DynamicUser=yes, StateDirectoryMode=0700.
+    let private = made(lib.join("private"), 0, 0o755);
+    made(private.join("dynamic"), DAEMON, 0o700);
+    symlink("private/dynamic", lib.join("dynamic")).unwrap();
+    let dynamic = lib.join("dynamic/sock");
+    let heard = stranger(DAEMON, dynamic.clone());
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(asked(&heard, &dynamic), "DynamicUser=");
+    symlink(&own, lib.join("link")).unwrap();
+    assert!(asks(&lib.join("link/linked"), DAEMON), "by a link of root's");
+
+    let open = made(lib.join("open"), DAEMON, 0o777);
+    assert!(!asks(&open.join("sock"), 1234), "not the owner");
+    assert!(!asks(&made(own.join("below"), 1234, 0o755).join("sock"), 1234), "below another user's folder");
+    assert!(!asks(&made(own.join("again"), DAEMON, 0o755).join("sock"), DAEMON), "below a folder of its own");
+    for mode in [0o1777, 0o775, 0o757] {
+        let shared = made(lib.join(format!("{mode:o}")), 0, mode);
+        assert!(!asks(&made(shared.join("own"), DAEMON, 0o755).join("sock"), DAEMON), "{mode:o}");
+    }
+    assert!(!asks(&scratch.folder().join("sock"), DAEMON), "in /tmp");
+    symlink(&own, lib.join("1777/link")).unwrap();
+    assert!(!asks(&lib.join("1777/link/astray"), DAEMON), "by a link where everybody can make one");
+    for place in [&home, &runtime] {
+        assert!(!asks(&made(place.path().join("bob"), DAEMON, 0o755).join("sock"), DAEMON), "a home");
+    }
+    symlink(home.path(), lib.join("homes")).unwrap();
+    assert!(!asks(&lib.join("homes/bob/again"), DAEMON), "a home by a link");
+}
+
+#[test]
 fn a_full_disk_leaves_an_older_module_as_it_is() {
     let scratch = Scratch::new();
     let disk = scratch.place.path().join("disk");
