@@ -7,7 +7,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::Account;
-use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, judged_at};
+use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, Use, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
 use crate::names;
@@ -19,6 +19,9 @@ const LONGEST_NOTE: usize = 500;
 /// The fewest and the most characters of a password.
 const SHORTEST_PASSWORD: usize = 8;
 const LONGEST_PASSWORD: usize = 256;
+
+/// How long after its reservation an account is made at the latest (docs/gate.md, `settle`).
+const LONGEST_REGISTRATION: SignedDuration = SignedDuration::from_secs(60);
 
 /// The longest name of a role or a group, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -337,6 +340,22 @@ pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result
     if same { Ok(()) } else { Err(Refusal::Revoked) }
 }
 
+/// Whether the account of an open use can have been replaced: so late, no account is made under its
+/// reservation. What a reset sets goes to whoever has the account.
+pub fn may_be_replaced(used: &Use, now: Timestamp) -> bool {
+    let latest = used.reserved_at.saturating_add(LONGEST_REGISTRATION).unwrap_or(Timestamp::MAX);
+    used.purpose != Purpose::Reset && now > latest
+}
+
+/// When the account of an open use was gone, at the latest, if the one of that name, of which this
+/// is known, was made too late to be that account. An account of the future tells nothing, but that
+/// a clock is wrong.
+pub fn gone_at(used: &Use, account: &Account, now: Timestamp) -> Option<Timestamp> {
+    let since = account.since().filter(|since| *since <= now && may_be_replaced(used, *since))?;
+    // What was made in the same second as the new account is the new account's.
+    since.checked_sub(SignedDuration::from_secs(1)).ok()
+}
+
 /// What an invite does at an instant for a person who opens its page.
 ///
 /// # Errors
@@ -640,6 +659,30 @@ mod tests {
             let account = Account { exists: true, created_at, known_since, ..Account::default() };
             let expected = if admitted { Ok(()) } else { Err(Refusal::Revoked) };
             assert_eq!(admit_owner(&invite, &account, at(now)), expected, "{invite:?} {account:?} {now}");
+        }
+    }
+
+    #[test]
+    fn an_account_that_was_made_later_than_a_registration_takes_is_anothers() {
+        let used = |purpose| Use {
+            id: "r1".to_owned(),
+            invite: InviteId::generate().unwrap(),
+            purpose,
+            account: jid("carol@example.org"),
+            server: "s1".to_owned(),
+            reserved_at: at(1000),
+        };
+        for (purpose, since, now, gone_at) in [
+            (Purpose::Register, None, 2000, None),
+            (Purpose::Register, Some(900), 2000, None),
+            (Purpose::Register, Some(1060), 2000, None),
+            (Purpose::Register, Some(1061), 2000, Some(1060)),
+            (Purpose::Contact, Some(1061), 1061, Some(1060)),
+            (Purpose::Reset, Some(1061), 2000, None),
+            (Purpose::Register, Some(1061), 1060, None), // the clock was set back
+        ] {
+            let account = Account { exists: true, created_at: since.map(at), ..Account::default() };
+            assert_eq!(super::gone_at(&used(purpose), &account, at(now)), gone_at.map(at), "{purpose} {since:?} {now}");
         }
     }
 

@@ -261,8 +261,8 @@ promises! {
     Write revoke_of_inviter(inviter: BareJid, now: Timestamp) -> u64;
 
     /// Ends what a deleted account leaves behind: revokes its pending invites and password resets
-    /// for it, if they were made before the deletion, and forgets who invited it. Returns how many
-    /// invites ended.
+    /// for it, if they were made before the deletion, redeems its open uses, if they were reserved
+    /// before, and forgets who invited it. Returns how many invites ended.
     Write account_deleted(account: BareJid, deleted_at: Timestamp, now: Timestamp) -> u64;
 
     /// Revokes the pending password resets for an account that were made before its password was

@@ -349,6 +349,44 @@ async fn the_invites_of_an_account_that_is_gone_end_when_several_looks_agree() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_that_was_made_long_after_a_reservation_gets_nothing_of_it() {
+    // How many seconds after its reservation the account was made, and how many after that it is
+    // asked about. The last one is of the future: a clock is wrong.
+    for (made_after, asked_after, is_anothers) in [(-500, 561, false), (60, 1, false), (61, 0, true), (3600, -1, false)]
+    {
+        let daemon = Daemon::start().await;
+        daemon.hook.lock().unwrap().others = Some(MADE);
+        let made = daemon.make(InviteType::Account, 1).await;
+        let reserved_at = Timestamp::from_second(clock().as_second()).unwrap();
+        daemon.reserve(&made, "alice").await.unwrap();
+        daemon.hook.lock().unwrap().alice_since = Some(reserved_at + SignedDuration::from_secs(made_after));
+        pass(u64::try_from(made_after + asked_after).unwrap()).await;
+        let asked = daemon.round().await;
+        assert_eq!(asked.is_empty(), is_anothers, "{made_after} {asked_after}");
+        assert_eq!(daemon.state(&made).await, State::Redeemed, "the account was made");
+        let store = rusqlite::Connection::open(daemon.folder.path().join("easy-invite.db")).unwrap();
+        let invited: u32 = store.query_one("SELECT count(*) FROM account", [], |row| row.get(0)).unwrap();
+        assert_eq!(invited, u32::from(!is_anothers), "nobody has invited the other one");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_given_while_nobody_can_tell_whose_account_it_is() {
+    let daemon = Daemon::start().await;
+    daemon.hook.lock().unwrap().others = Some(MADE);
+    let made = daemon.make(InviteType::Account, 1).await;
+    daemon.reserve(&made, "alice").await.unwrap();
+    daemon.hook.lock().unwrap().alice_exists = None;
+    pass(61).await;
+    assert!(daemon.round().await.is_empty());
+    assert_eq!(daemon.state(&made).await, State::Pending);
+    daemon.hook.lock().unwrap().alice_exists = Some(true);
+    pass(10).await;
+    assert_eq!(daemon.round().await, ["alice"]);
+    assert_eq!(daemon.state(&made).await, State::Redeemed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_has_to_exist() {
     let daemon = Daemon::start().await;
     let of_alice = daemon.make(InviteType::AccountAndContact, 5).await;

@@ -33,6 +33,7 @@ on_both_engines! {
     lists_are_filtered_and_the_newest_come_first,
     an_inviters_pending_invites_are_revoked_together,
     with_an_account_end_its_older_invites_and_its_origin_is_forgotten,
+    what_is_open_for_an_account_that_is_deleted_counts_as_used,
     who_registers_a_name_gets_nothing_of_its_earlier_owner,
     a_password_that_is_set_ends_the_other_resets_for_its_account,
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
@@ -462,6 +463,30 @@ async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten(engin
         assert_eq!(scratch.store.find_by_id(invite.id).await.unwrap().unwrap().state(at(6000)), state);
     }
     assert_eq!(scratch.store.accounts_of(made.id, 10).await.unwrap(), []);
+}
+
+async fn what_is_open_for_an_account_that_is_deleted_counts_as_used(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let (carol, invite) = (|| jid("carol@example.org"), scratch.with(|i| i.max_uses = Some(2)).await);
+    let uses = async |uses| {
+        assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().unwrap().uses, uses);
+        scratch.store.verify().await.unwrap();
+    };
+    let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
+    scratch.reserve(&invite, "dave@example.org").await.unwrap();
+    scratch.store.account_deleted(carol(), at(1999), at(5000)).await.unwrap();
+    uses(0).await;
+    for _ in 0..2 {
+        scratch.store.account_deleted(carol(), at(2000), at(5000)).await.unwrap();
+        uses(1).await;
+    }
+    assert!(scratch.store.reserved_for(carol()).await.unwrap().is_empty());
+    assert_eq!(scratch.store.reserved_for(jid("dave@example.org")).await.unwrap().len(), 1, "it is another's");
+    assert!(!scratch.store.release(host("example.org"), reserved.id.clone()).await.unwrap());
+    let late = scratch.store.redeem(host("example.org"), reserved.id.clone(), Vec::new(), at(5001)).await.unwrap();
+    assert_eq!(late, Some((reserved, false)), "a fate that comes late changes nothing");
+    uses(1).await;
+    assert_eq!(scratch.store.registered_at(carol()).await.unwrap(), None, "nobody of that name has registered");
 }
 
 /// Invites of bob and password resets for him, made at 1000 and at 3000, and one of each of alice.

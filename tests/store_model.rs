@@ -277,6 +277,14 @@ impl Model {
         if self.accounts.get(account).is_some_and(|(_, _, since)| *since <= deleted_at) {
             self.accounts.remove(account);
         }
+        for (used, _) in self.open(|used| used.account == *account && used.reserved_at <= deleted_at) {
+            if let (Some((_, redeemed_at)), Some(known)) =
+                (self.uses.get_mut(&used.id), self.invites.get_mut(&used.invite))
+            {
+                *redeemed_at = Some(now);
+                (known.invite.uses, known.last_used_at) = (known.invite.uses + 1, known.last_used_at.max(Some(now)));
+            }
+        }
         self.end_older(account, true, deleted_at, now)
     }
 

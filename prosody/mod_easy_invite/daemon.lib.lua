@@ -3,6 +3,7 @@
 local async = require "util.async";
 local datetime = require "util.datetime".datetime;
 local it = require "util.iterators";
+local jid = require "util.jid";
 local st = require "util.stanza";
 
 local host = module.host;
@@ -103,6 +104,11 @@ return function (gate, accounts, grants, rights, is_registering)
 		local known, failed = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
 		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
+		-- When the daemon hears of a deletion, it ends the use. The account may be another's.
+		local account = purpose == "contact" and attr.contact or jid.join(username, host);
+		if jid.host(account) == host and untold["deleted "..(jid.node(account) or "")] then
+			return nil, gate.nobody_can_tell;
+		end
 		local exists, is_doubtful = accounts.exists(username);
 		local text;
 		local is_deleted = known == "unfinished" and exists == false and not is_doubtful; -- which gives no use back

@@ -12,7 +12,8 @@ use super::service::{Invites, Result, lock};
 const AT_A_TIME: usize = 16;
 
 impl Invites {
-    /// An account was deleted: ends its invites, and returns how many there were.
+    /// An account was deleted: ends its invites, and returns how many there were. Its open uses
+    /// count as used, and nobody is given what they grant.
     ///
     /// # Errors
     /// If it is not stored.
@@ -53,7 +54,8 @@ impl Invites {
             Ok(true) => lock(&self.0.gone).forget(&account),
             Ok(false) => {
                 let certain = lock(&self.0.gone).absent(&account, Instant::now().into_std());
-                if certain {
+                // A use that is open for this name is settled first: it may be making the account.
+                if certain && matches!(self.0.store.reserved_for(account.clone()).await.as_deref(), Ok([])) {
                     match self.account_deleted(account.clone(), asked_at).await {
                         Ok(_) => lock(&self.0.gone).forget(&account),
                         Err(error) => tracing::error!(%account, %error, "the account's invites could not be ended"),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::retries::Unsettled;
 use super::service::{Invites, Result, lock};
-use crate::chat_server::{Fate, Hook};
+use crate::chat_server::{Answer, Fate, Hook};
 use crate::invite::{Invite, Purpose, Use};
 use crate::policy;
 
@@ -169,8 +169,26 @@ impl Invites {
         asked.collect::<FuturesUnordered<_>>().collect().await
     }
 
+    /// When the account of an open use was gone, at the latest, if somebody else has its name now.
+    async fn gone_at(&self, used: &Use) -> Answer<Option<Timestamp>> {
+        let is_served = self.policy(used.account.domain().as_str()).is_ok();
+        if !is_served || !policy::may_be_replaced(used, self.now()) {
+            return Ok(None);
+        }
+        let known = self.look_at(&used.account, SignedDuration::ZERO).await?;
+        Ok(policy::gone_at(used, &known, self.now()))
+    }
+
     async fn settle_one(&self, mut reserved: (Use, Invite)) -> Result<Outcome> {
         let (reservation, host) = (reserved.0.id.clone(), reserved.1.host.clone());
+        match self.gone_at(&reserved.0).await {
+            Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
+            Ok(Some(gone_at)) => {
+                self.account_deleted(reserved.0.account, gone_at).await?;
+                return Ok(Outcome::Settled);
+            }
+            Ok(None) => (),
+        }
         // Nobody becomes a contact of the one who has got the inviter's name since.
         if let Some(inviter) = reserved.1.contact()
             && let Ok(known) = self.look_at(inviter, SignedDuration::ZERO).await

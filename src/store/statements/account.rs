@@ -3,7 +3,7 @@
 use jid::BareJid;
 use jiff::Timestamp;
 
-use super::invite::PENDING;
+use super::invite::{PENDING, count_use};
 use super::taken::take_rows;
 use crate::invite::InviteId;
 use crate::store::error::Result;
@@ -45,6 +45,8 @@ pub async fn account_deleted(
     deleted_at: Timestamp,
     now: Timestamp,
 ) -> Result<u64> {
+    // In the order in which `redeem` locks them.
+    end_open(session, &account, deleted_at, now).await?;
     let ended = end_older(session, &account, true, deleted_at, now).await?;
     for sql in [
         "DELETE FROM account WHERE jid = $1 AND registered_at <= $2",
@@ -63,6 +65,18 @@ pub async fn password_changed(
     now: Timestamp,
 ) -> Result<u64> {
     end_older(session, &account, false, changed_at, now).await
+}
+
+/// Redeems the open uses of an account that was deleted, reserved up to and in the second of that.
+/// Whoever registers its name afterwards has nothing to do with them.
+async fn end_open(session: &mut Session<'_>, account: &BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE invite_use SET redeemed_at = $1 \
+         WHERE redeemed_at IS NULL AND account = $2 AND reserved_at <= $3 RETURNING invite";
+    let values = [now.into(), account.as_str().into(), deleted_at.into()];
+    for invite in session.query(sql, &values, |row| row.required(0, InviteId::parse)).await? {
+        count_use(session, &invite, now).await?;
+    }
+    Ok(())
 }
 
 /// Revokes the pending password resets for an account that were made up to and in the second of an

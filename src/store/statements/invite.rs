@@ -52,6 +52,14 @@ pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Op
     Ok(session.query(&sql, &[Value::Bytes(token_hash.0.into())], invite_of).await?.pop())
 }
 
+/// Counts a use of an invite that is redeemed.
+pub async fn count_use(session: &mut Session<'_>, id: &InviteId, now: Timestamp) -> Result<()> {
+    // The clock may have been set back since the last use.
+    let sql = "UPDATE invite SET uses = uses + 1, \
+         last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
+    session.execute(sql, &[now.into(), id.as_str().into()]).await.map(drop)
+}
+
 pub async fn find_by_id(session: &mut Session<'_>, id: InviteId) -> Result<Option<Invite>> {
     let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id = $1");
     Ok(session.query(&sql, &[id.as_str().into()], invite_of).await?.pop())

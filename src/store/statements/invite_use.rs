@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::end_older;
-use super::invite::{INVITE_COLUMNS, find_by_id, invite_of, reserving_invite};
+use super::invite::{INVITE_COLUMNS, count_use, find_by_id, invite_of, reserving_invite};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::refusal::Refusal;
 use crate::store::error::Result;
@@ -114,10 +114,7 @@ pub async fn redeem(
     if !redeemed {
         return Ok(Some((used, false)));
     }
-    // The clock may have been set back since the last use.
-    let sql = "UPDATE invite SET uses = uses + 1, \
-             last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
-    session.execute(sql, &[now.into(), used.invite.as_str().into()]).await?;
+    count_use(session, &used.invite, now).await?;
     // Only now it is certain whose name this is, or that the password is another.
     if used.purpose != Purpose::Contact {
         end_older(session, &used.account, used.purpose == Purpose::Register, used.reserved_at, now).await?;
