@@ -1,10 +1,12 @@
 -- What the daemon asks this hook, and what it is told about accounts (docs/gate.md).
 
 local async = require "util.async";
+local cache = require "util.cache";
 local datetime = require "util.datetime".datetime;
 local it = require "util.iterators";
 local jid = require "util.jid";
 local st = require "util.stanza";
+local now = require "util.time".monotonic;
 
 local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
@@ -16,6 +18,7 @@ return function (gate, accounts, grants, rights, is_registering)
 	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
 	local time_of = { deleted = "deleted-at", ["password-changed"] = "changed-at" }; -- in the report of this name
 	local is_telling, repeat_after = false, 10; -- seconds
+	local told, on_their_way = cache.new(1000), 20; -- [username] = when the daemon heard of the deletion; seconds
 	local storing; -- the username whose account this module stores at this moment
 
 	local function note(report, time)
@@ -37,6 +40,7 @@ return function (gate, accounts, grants, rights, is_registering)
 				return; -- it is told again
 			end
 			if untold[report] == time then note(report, nil); end
+			if name == "deleted" then told:set(username, now()); end
 			tell();
 		end);
 	end
@@ -104,9 +108,12 @@ return function (gate, accounts, grants, rights, is_registering)
 		local known, failed = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
 		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
-		-- When the daemon hears of a deletion, it ends the use. The account may be another's.
-		local account = purpose == "contact" and attr.contact or jid.join(username, host);
-		if jid.host(account) == host and untold["deleted "..(jid.node(account) or "")] then
+		-- When the daemon hears of a deletion, it ends the use. It may have asked before it heard,
+		-- and the account may be another's.
+		local account, its_host = username, host;
+		if purpose == "contact" then account, its_host = jid.split(attr.contact); end
+		if its_host == host and account
+		and (untold["deleted "..account] or now() - (told:get(account) or -math.huge) < on_their_way) then
 			return nil, gate.nobody_can_tell;
 		end
 		local exists, is_doubtful = accounts.exists(username);
