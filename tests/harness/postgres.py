@@ -17,6 +17,7 @@ import psycopg
 from .process import Process, ProcessFailed, Service, free_port
 
 START_SECONDS = 60
+STOP_SECONDS = 60  # it writes everything to its disk first, which may be busy
 # "syncfs": after a crash, PostgreSQL would else sync
 # thousands of files of many tests' databases one by one.
 SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB",
@@ -59,7 +60,7 @@ class Postgres(Service):
         if process is None:
             return None
         process.send_signal(signal.SIGINT)
-        return process.wait()
+        return process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
         """Ends all its processes (SIGKILL), as a crash of the machine does.

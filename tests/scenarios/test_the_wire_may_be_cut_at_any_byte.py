@@ -16,6 +16,7 @@ UNCUT = 3  # registrations: the daemon may ask once more about the inviter if on
 AT_ONCE = 4  # servers that share the cuts: after a cut, a daemon waits before it connects again
 HOOK_IS_THERE = "the hook is there"
 TOLD_WITHIN = 20  # seconds
+NEVER = 1_000_000_000  # bytes
 
 
 @pytest.mark.seconds(120)
@@ -35,7 +36,7 @@ async def cut_again_and_again(server, number):
         await eventually(lambda: HOOK_IS_THERE in server.daemon.log, "the daemon and the hook are connected")
         length = min([await length_uncut(server, relay, f"uncut-{number}") for number in range(UNCUT)])
         for cut in range(number, CUTS, AT_ONCE):
-            await cut_once(server, relay, length * cut // CUTS, f"guest-{cut}")
+            await cut_once(server, relay, length * cut // CUTS, f"guest-{cut}", cut < CUTS * 3 // 4)
         async with await server.login("alice") as alice:
             contacts = await alice.roster()
         for cut in range(number, CUTS, AT_ONCE):
@@ -56,9 +57,10 @@ async def length_uncut(server, relay, guest):
     return relay.passed - begin
 
 
-async def cut_once(server, relay, offset, guest):
+async def cut_once(server, relay, offset, guest, is_reached):
     """A guest registers, and the wire is cut after so many bytes.
-    They try again until they get an answer."""
+    They try again until they get an answer. On a busy machine, questions are asked together, and less
+    may pass than without a cut: then the last offsets may not be reached."""
     invite = generate(server, "--contact", "alice@example.org")
     before = len(server.daemon.log)
     await asyncio.to_thread(server.daemon.restart)  # after each cut, it would wait longer
@@ -69,8 +71,11 @@ async def cut_once(server, relay, offset, guest):
             await asyncio.sleep(0.1)
     await eventually(lambda: show(server, invite)["state"] == "redeemed", f"the use is counted, cut at {offset}",
                      TOLD_WITHIN)
-    assert await asyncio.to_thread(relay.struck.wait, 10), f"nothing was cut at {offset}"
-    await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+    if await asyncio.to_thread(relay.struck.wait, 10):
+        await asyncio.to_thread(server.daemon.wait_until_logged_in, times=2)
+    else:
+        assert not is_reached, f"nothing was cut at {offset}"
+        relay.cut_after(NEVER)
     with pytest.raises(StanzaError, match="item-not-found"):
         await register(server, f"late-{guest}", invite)
     assert not await has_account(server, f"late-{guest}")
