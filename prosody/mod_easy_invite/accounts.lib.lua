@@ -60,7 +60,8 @@ local function note(username, state)
 	return ok;
 end
 
-local function is_in_the_making(username) return (in_the_making[username] or 0) > now(); end
+-- Whether a registration is making this account now: nobody is told of it yet.
+function accounts.is_in_the_making(username) return (in_the_making[username] or 0) > now(); end
 
 -- Removes what a registration that has ended has left of its account, or that has failed just now.
 -- Returns whether nothing of it is left. Whoever was told of an account has its details: these are
@@ -86,14 +87,14 @@ end
 module:add_timer(0, function () -- at first for those that a crash has left
 	if unreadable then read_notes(); end
 	for username in pairs(begun) do
-		if not is_in_the_making(username) then remove_rest(username); end
+		if not accounts.is_in_the_making(username) then remove_rest(username); end
 	end
 	return tidy_every;
 end);
 
 module:hook_global("user-deleted", function (event)
 	local username = event.username;
-	if event.host == host and begun[username] and not is_in_the_making(username) then note(username, nil); end
+	if event.host == host and begun[username] and not accounts.is_in_the_making(username) then note(username, nil); end
 end);
 
 ---- Whether an account exists
@@ -103,7 +104,8 @@ function accounts.exists(username, its_host)
 	local its = prosody.hosts[its_host or host];
 	if not username or not its or its.type ~= "local" then return false; end
 	local is_here = its.host == host;
-	if is_here and begun[username] and (is_in_the_making(username) or not remove_rest(username)) then return; end
+	if is_here and begun[username]
+	and (accounts.is_in_the_making(username) or not remove_rest(username)) then return; end
 	local ok, found = pcall(usermanager.user_exists, username, its.host);
 	if not ok or found then return ok or nil; end
 	if not (its.users.name or ""):find("^internal_") then return false, true; end

@@ -47,7 +47,7 @@ return function (gate, accounts, grants, rights, is_registering)
 
 	module:add_timer(repeat_after, function () tell(); return repeat_after; end);
 	module:hook_global("user-deleted", function (event)
-		if event.host ~= host then return; end
+		if event.host ~= host or accounts.is_in_the_making(event.username) then return; end -- nobody was told of it
 		note("deleted "..event.username, datetime());
 		tell();
 	end);
@@ -108,17 +108,17 @@ return function (gate, accounts, grants, rights, is_registering)
 		local known, failed = gate.fate(name);
 		if known == "in-flight" or known == "not-made" then return fate(known); end -- any account is another's
 		if known == "made" then return fate(known, failed); end -- to give it again might undo what users did since
+		local exists, is_doubtful = accounts.exists(username);
+		local text;
+		local is_deleted = known == "unfinished" and exists == false and not is_doubtful; -- which gives no use back
 		-- When the daemon hears of a deletion, it ends the use. It may have asked before it heard,
 		-- and the account may be another's.
 		local account, its_host = username, host;
 		if purpose == "contact" then account, its_host = jid.split(attr.contact); end
-		if its_host == host and account
+		if not is_deleted and its_host == host and account
 		and (untold["deleted "..account] or now() - (told:get(account) or -math.huge) < on_their_way) then
 			return nil, gate.nobody_can_tell;
 		end
-		local exists, is_doubtful = accounts.exists(username);
-		local text;
-		local is_deleted = known == "unfinished" and exists == false and not is_doubtful; -- which gives no use back
 		if purpose == "reset" or is_deleted then
 			exists, is_doubtful = true, false;
 		elseif exists and purpose == "contact" then
