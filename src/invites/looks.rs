@@ -35,6 +35,11 @@ impl Looks {
         self.0.insert(jid.clone(), (asked_at, look.clone()));
         look
     }
+
+    /// The account has changed: what was known of it serves nobody.
+    pub fn forget(&mut self, jid: &BareJid) {
+        self.0.remove(jid);
+    }
 }
 
 /// Whether a look serves somebody who wants one that is at most this old. What keeps an account
@@ -82,6 +87,15 @@ mod tests {
         for other in [Ok(disabled), Ok(Account::default()), Err(crate::chat_server::Unreachable(String::new()))] {
             assert_eq!(asked(&[0, 1, 2], &other, true), [0, 1, 2], "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_a_changed_account_serves_nobody() {
+        let (mut looks, alice, age) = (Looks::default(), BareJid::new("alice@example.org").unwrap(), A_MOMENT);
+        let known = |admin| async move { Ok(Account { exists: true, admin, ..Account::default() }) }.boxed().shared();
+        looks.at(&alice, age, at(0), || known(false)).now_or_never().unwrap().ok();
+        looks.forget(&alice);
+        assert!(looks.at(&alice, age, at(0), || known(true)).now_or_never().unwrap().unwrap().admin);
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Invites {
     }
 
     async fn settle_one(&self, mut reserved: (Use, Invite)) -> Result<Outcome> {
-        let (reservation, host) = (reserved.0.id.clone(), reserved.1.host.clone());
+        let (reservation, account, host) = (reserved.0.id.clone(), reserved.0.account.clone(), reserved.1.host.clone());
         match self.gone_at(&reserved.0).await {
             Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
             Ok(Some(gone_at)) => {
@@ -213,6 +213,7 @@ impl Invites {
         }
         let open = match fate {
             Fate::Made { failed } => {
+                lock(&self.0.looks).forget(&account); // it may have got a role
                 self.redeem(&host, reservation, failed).await?;
                 return Ok(Outcome::Settled);
             }
