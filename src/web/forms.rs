@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use axum::http::StatusCode;
+use jid::NodePart;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
@@ -12,6 +14,7 @@ use super::notices::away;
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
+use crate::policy;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::texts::{Texts, escaped, fill};
@@ -60,7 +63,8 @@ impl Fields {
     /// The registration that the form asks for with an invite, from this address if it is known.
     ///
     /// # Errors
-    /// What has to be corrected.
+    /// What has to be corrected, if the username cannot be one: also in the password. Otherwise the
+    /// service judges both.
     pub fn registration(
         &self,
         invite: &Invite,
@@ -68,22 +72,12 @@ impl Fields {
         address: Option<IpAddr>,
         texts: &Texts,
     ) -> Result<BrowserRegistration, Correction> {
-        let invalid = || Correction::of_field("username", named(&texts.web.username_invalid, &escaped(&self.username)));
-        let username = match &invite.username {
-            Some(username) => username.clone(),
-            None if self.username.is_empty() => {
-                return Err(Correction::of_field("username", texts.web.username_missing.clone()));
-            }
-            None => {
-                let username = invite::username(&self.username).map_err(|_| invalid())?;
-                let file_name = utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC);
-                if file_name.map(str::len).sum::<usize>() > LONGEST_FILE_NAME {
-                    return Err(invalid());
-                }
-                username
-            }
-        };
         let password = if self.made_chosen { &self.made } else { &self.password };
+        let username = self.username(invite, texts).map_err(|text| {
+            let problem = policy::admit_password(password, &self.username).err();
+            let problem = problem.map(|refusal| Correction::of_field("password", refusal.text(texts)));
+            problem.into_iter().fold(Correction::of_field("username", text), Correction::and)
+        })?;
         // The same whenever the form is sent again with the same answers. The secrets in it keep
         // others from learning the password by trying.
         let mut hash = Sha256::new();
@@ -94,6 +88,22 @@ impl Fields {
         let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
         let (username, password) = (Some(username), Secret::new(password.clone()));
         Ok(BrowserRegistration { token: token.clone(), username, password, form, address })
+    }
+
+    /// The username that the form asks for, or what is wrong with it.
+    fn username(&self, invite: &Invite, texts: &Texts) -> Result<NodePart, String> {
+        if let Some(username) = &invite.username {
+            return Ok(username.clone());
+        }
+        if self.username.is_empty() {
+            return Err(texts.web.username_missing.clone());
+        }
+        let fits = |username: &NodePart| {
+            let file_name = utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC);
+            file_name.map(str::len).sum::<usize>() <= LONGEST_FILE_NAME
+        };
+        let username = invite::username(&self.username).ok().filter(fits);
+        username.ok_or_else(|| named(&texts.web.username_invalid, &escaped(&self.username)))
     }
 
     /// The password to offer when the form is shown again: the same if it was chosen, since it may
@@ -111,18 +121,36 @@ impl Fields {
 pub struct Correction {
     /// The status of the page.
     pub status: StatusCode,
-    /// The text for people.
-    pub text: String,
-    /// The field that it is about.
-    pub field: Option<&'static str>,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
     /// Usernames that are free.
     pub suggestions: Vec<String>,
+}
+
+/// One thing that is wrong with a form.
+#[derive(Clone, Debug, Serialize)]
+pub struct Problem {
+    /// The field that it is about.
+    pub field: Option<&'static str>,
+    /// The text for people.
+    pub text: String,
 }
 
 impl Correction {
     /// A field whose content cannot be used.
     pub fn of_field(field: &'static str, text: String) -> Correction {
-        Correction { status: StatusCode::UNPROCESSABLE_ENTITY, text, field: Some(field), suggestions: Vec::new() }
+        Correction::new(StatusCode::UNPROCESSABLE_ENTITY, Some(field), text)
+    }
+
+    fn new(status: StatusCode, field: Option<&'static str>, text: String) -> Correction {
+        Correction { status, problems: vec![Problem { field, text }], suggestions: Vec::new() }
+    }
+
+    /// The same, and what else is wrong.
+    pub fn and(mut self, other: Correction) -> Correction {
+        self.problems.extend(other.problems);
+        self.suggestions.extend(other.suggestions);
+        self
     }
 
     /// The error of a registration, as far as the form can be sent again after it.
@@ -162,7 +190,7 @@ impl Correction {
                 (StatusCode::SERVICE_UNAVAILABLE, None, text.clone())
             }
         };
-        Ok(Correction { status, text, field, suggestions: Vec::new() })
+        Ok(Correction::new(status, field, text))
     }
 }
 
@@ -191,8 +219,10 @@ mod tests {
             let mut said: Vec<_> = failures
                 .iter()
                 .map(|error| Correction::of(error.clone(), &invite(InviteType::Account), "carol", texts).unwrap())
-                .inspect(|it| assert!(it.status.is_server_error() && !it.text.contains("why"), "{}", it.text))
-                .map(|correction| correction.text)
+                .inspect(|it| assert!(it.status.is_server_error()))
+                .flat_map(|correction| correction.problems)
+                .inspect(|it| assert!(it.field.is_none() && !it.text.contains("why"), "{}", it.text))
+                .map(|problem| problem.text)
                 .collect();
             said.sort();
             said.dedup();

@@ -185,6 +185,7 @@ impl Pages {
         correction: Option<&Correction>,
     ) -> Result<Page> {
         let suggestions = correction.map(|correction| correction.suggestions.as_slice()).unwrap_or_default();
+        let problems = correction.map(|correction| correction.problems.as_slice()).unwrap_or_default();
         let own = if subject.purpose == Some(Purpose::Reset) { "/reset" } else { "/register" };
         let more = context! {
             form => &fields.form,
@@ -192,8 +193,7 @@ impl Pages {
             suggestions => data(suggestions),
             choice => if fields.made_chosen { "made" } else { "own" },
             made => &fields.made,
-            error => correction.map(|correction| correction.text.as_str()),
-            wrong => correction.and_then(|correction| correction.field),
+            problems => data(problems),
             own => self.path(&subject.token, own),
         };
         let status = correction.map_or(StatusCode::OK, |correction| correction.status);
