@@ -257,6 +257,9 @@ fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
         inviter_age: raw.inviter_age.map_or(default.inviter_age, |age| age.0.0),
+        reserved_usernames: raw
+            .reserved_usernames
+            .map_or(default.reserved_usernames, |names| names.into_iter().map(|name| name.0).collect()),
         roles: raw.roles.into_iter().map(|(name, Table(raw))| (name, role_policy(&raw))).collect(),
     }
 }

@@ -1,10 +1,27 @@
-//! Usernames that deceive: with characters that nobody sees, or with letters that look like others.
+//! Usernames that deceive: with characters that nobody sees, with letters that look like others, or
+//! because people take whoever has them for those who run the server.
 
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use jid::BareJid;
 use unicode_security::MixedScript;
 use unicode_security::confusable_detection::skeleton;
+
+/// The names by which people look for those who run a server: the mailboxes of RFC 2142, those to
+/// which a certificate for a domain may be sent, and the usual names of systems and services.
+pub const SYSTEM_NAMES: &str = "\
+    abuse ftp hostmaster info marketing news noc postmaster sales security support usenet uucp webmaster www \
+    admin administrator contact help helpdesk moderator official operator root staff superuser sysadmin sysop \
+    conference daemon jabber mail mailer-daemon muc nobody noreply prosody proxy pubsub server service system upload \
+    xmpp";
+
+/// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks what divides words,
+/// and takes a 1 for an i.
+pub fn look_alike(one: &str, other: &str) -> bool {
+    let read = |c: char| if c == 'i' { 'l' } else { c };
+    let seen = |name| skeleton(name).filter(|c| !matches!(c, '.' | '-' | '_')).flat_map(char::to_lowercase).map(read);
+    seen(one).eq(seen(other))
+}
 
 /// Whether readers see each character of a username: letters, marks, digits and punctuation that
 /// Unicode does not call ignorable. Symbols are none of these, in RFC 7622 either (§3.3, by RFC

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use jid::{BareJid, DomainPart, NodePart};
+use jid::{BareJid, DomainPart, NodePart, NodeRef};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::Account;
-use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, Use, judged_at};
+use crate::invite::{self, Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, Use, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
-use crate::names;
+use crate::names::{self, SYSTEM_NAMES};
 use crate::refusal::{BadPassword, Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
@@ -49,6 +49,8 @@ pub struct HostPolicy {
     pub pending_invites: Option<u32>,
     /// How old a user's account has to be before it may invite.
     pub inviter_age: SignedDuration,
+    /// Usernames that, or what looks like them, take an invite for that very name.
+    pub reserved_usernames: Vec<NodePart>,
     /// What differs for users with a role, by its name.
     pub roles: BTreeMap<String, RolePolicy>,
 }
@@ -75,6 +77,10 @@ impl Default for HostPolicy {
             invites_per_day: Some(100),
             pending_invites: Some(500),
             inviter_age: SignedDuration::ZERO,
+            reserved_usernames: SYSTEM_NAMES
+                .split_whitespace()
+                .filter_map(|name| invite::username(name).ok())
+                .collect(),
             roles: BTreeMap::new(),
         }
     }
@@ -101,13 +107,28 @@ impl HostPolicy {
         }
     }
 
-    /// Whether this account may be made with this invite, or with none where registration is open.
-    /// `admin`: the chat server's configuration calls it an admin. Such a name, or one in `admins`,
-    /// brings rights that no user can give. So it takes an invite that the operator made for that
-    /// very name.
-    pub fn may_have_name(&self, account: &BareJid, admin: bool, invite: Option<&Invite>) -> bool {
-        let for_this_name = |it: &Invite| it.issuer == Issuer::Operator && it.username.as_deref() == account.node();
-        !(admin || self.admins.contains(account)) || invite.is_some_and(for_this_name)
+    /// Looks whether this account may be made with this invite, or with none where registration is
+    /// open. `admin`: the chat server's configuration calls it an admin. Such a name, or one in
+    /// `admins`, brings rights that no user can give. So it takes an invite that the operator made
+    /// for that very name. A name in `reserved_usernames` takes one that anybody made for it.
+    ///
+    /// # Errors
+    /// `UsernameReserved` or `SystemUsername`.
+    pub fn admit_name(&self, account: &BareJid, admin: bool, invite: Option<&Invite>) -> Result<(), Refusal> {
+        let for_this_name = invite.filter(|it| it.username.as_deref() == account.node());
+        let operators = for_this_name.is_some_and(|it| it.issuer == Issuer::Operator);
+        if (admin || self.admins.contains(account)) && !operators {
+            return Err(Refusal::UsernameReserved);
+        }
+        match account.node().filter(|username| for_this_name.is_none() && self.is_reserved(username)) {
+            Some(username) => Err(Refusal::SystemUsername(username.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a username is one of `reserved_usernames`, or looks like one.
+    pub fn is_reserved(&self, username: &NodeRef) -> bool {
+        self.reserved_usernames.iter().any(|reserved| names::look_alike(reserved.as_str(), username.as_str()))
     }
 
     /// Whether an account, of which this is known, is an admin of the host.
@@ -458,7 +479,8 @@ mod tests {
         for (account, admin, guarded) in
             [(&boss, false, true), (&boss, true, true), (&carol, true, true), (&carol, false, false)]
         {
-            assert_eq!(policy.may_have_name(account, admin, None), !guarded);
+            let refused = |guarded| if guarded { Err(Refusal::UsernameReserved) } else { Ok(()) };
+            assert_eq!(policy.admit_name(account, admin, None), refused(guarded));
             for (issuer, username, may) in [
                 (Issuer::Operator, account.node(), true),
                 (Issuer::Operator, None, !guarded),
@@ -467,9 +489,48 @@ mod tests {
             ] {
                 let invite =
                     Invite { issuer, username: username.map(ToOwned::to_owned), ..invite(InviteType::Account) };
-                assert_eq!(policy.may_have_name(account, admin, Some(&invite)), may, "{account} {admin} {issuer}");
+                let admitted = policy.admit_name(account, admin, Some(&invite));
+                assert_eq!(admitted, refused(!may), "{account} {admin} {issuer}");
             }
         }
+    }
+
+    #[test]
+    fn a_system_name_takes_an_invite_for_it() {
+        let policy = HostPolicy::default();
+        for name in [
+            "admin",
+            "ADMIN",
+            "аdmin",
+            "ａｄｍｉｎ",
+            "adrnin",
+            "_admin_",
+            "no-reply",
+            "mai1er_daemon",
+            "rооt",
+            "adm1n",
+            "supp0rt",
+        ] {
+            let account = BareJid::from_parts(Some(&node(name)), &DomainPart::new("example.org").unwrap());
+            let refused = Err(Refusal::SystemUsername(node(name).to_string()));
+            assert_eq!(policy.admit_name(&account, false, None), refused, "{name}");
+            for (issuer, username, admitted) in [
+                (Issuer::Operator, Some(name), Ok(())),
+                (Issuer::Admin, Some(name), Ok(())),
+                (Issuer::Operator, None, refused.clone()),
+                (Issuer::User, None, refused.clone()),
+                (Issuer::Operator, Some("abuse"), refused.clone()),
+            ] {
+                let invite = Invite { issuer, username: username.map(node), ..invite(InviteType::Account) };
+                assert_eq!(policy.admit_name(&account, false, Some(&invite)), admitted, "{name} {username:?}");
+            }
+            let free = HostPolicy { reserved_usernames: vec![node("boss")], ..HostPolicy::default() };
+            assert_eq!(free.admit_name(&account, false, None), Ok(()), "{name}");
+        }
+        for name in ["adm", "admina", "rooty", "news-of-bob", "админ", "1nfo2"] {
+            assert!(!policy.is_reserved(&node(name)), "{name}");
+        }
+        assert_eq!(policy.reserved_usernames.len(), SYSTEM_NAMES.split_whitespace().count());
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum Refusal {
     UsernameTaken,
     /// The username is reserved by a pending invite, or for the operator's.
     UsernameReserved,
+    /// The username is one by which people look for those who run the server.
+    SystemUsername(String),
     /// A configuration calls this account an admin, and there is none. Only the operator makes the
     /// invite for it.
     AdminUsername(String),
@@ -179,6 +181,7 @@ impl Refusal {
                 | Refusal::UsernameTaken
                 | Refusal::UsernameReserved
                 | Refusal::InvalidUsername(_)
+                | Refusal::SystemUsername(_)
                 | Refusal::AdminUsername(_)
                 | Refusal::PasswordRefused(_)
                 | Refusal::RegistrationRefused(_)
@@ -206,6 +209,7 @@ impl Refusal {
             Refusal::NoSuchAccount(account) => fill(&own.no_such_account, &[("account", account)]),
             Refusal::UsernameTaken => own.username_taken.clone(),
             Refusal::UsernameReserved => own.username_reserved.clone(),
+            Refusal::SystemUsername(username) => fill(&own.system_username, &[("username", username)]),
             Refusal::AdminUsername(account) => fill(&own.admin_username, &[("account", account)]),
             Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
             Refusal::NotAllowed => own.not_allowed.clone(),
@@ -310,6 +314,7 @@ mod tests {
         let (again_at, text) = ("2026-11-25T10:00:00Z".parse().unwrap(), || "x".to_owned());
         let refusals = [
             Refusal::NoSuchAccount(text()),
+            Refusal::SystemUsername(text()),
             Refusal::AdminUsername(text()),
             Refusal::InvalidUsername(text()),
             Refusal::AccountDisabled(text()),

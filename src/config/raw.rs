@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use jid::{BareJid, DomainPart};
+use jid::{BareJid, DomainPart, NodePart};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -128,6 +128,7 @@ pub struct RawHost {
     pub invites_per_day: Option<Most>,
     pub pending_invites: Option<Most>,
     pub inviter_age: Option<Value<Age>>,
+    pub reserved_usernames: Option<Vec<Value<NodePart>>>,
     #[serde(default)]
     pub roles: BTreeMap<String, Table<RawRole>>,
 }

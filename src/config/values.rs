@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use jid::{BareJid, DomainPart};
+use jid::{BareJid, DomainPart, NodePart};
 use jiff::SignedDuration;
 use url::{Position, Url};
 
@@ -58,6 +58,7 @@ macro_rules! written {
 written! {
     DomainPart => domain,
     BareJid => invite::account,
+    NodePart => |text| in_words(invite::username(text)),
     Lifetime => |text| in_words(text.parse()),
     Age => age,
     Server => server,

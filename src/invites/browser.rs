@@ -220,11 +220,14 @@ impl Invites {
     pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
         let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
         let Ok((_, policy)) = self.policy(host.as_str()) else { return Vec::new() };
+        if policy.is_reserved(taken) {
+            return Vec::new(); // one that sounds like the server's own
+        }
         let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
             let known = self.0.chat_server.account(&account).await.ok()?;
             let possible = !known.impossible && policy::admit_new_username(&username).is_ok();
-            let free = possible && !known.exists && policy.may_have_name(&account, known.admin, None);
+            let free = possible && !known.exists && policy.admit_name(&account, known.admin, None).is_ok();
             let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
             (free && !reserved).then_some(username)
         });

@@ -78,7 +78,7 @@ impl Invites {
                     invite.owners_since = invite.owners_since.max(known.since());
                 }
                 _ if known.exists => return Err(Refusal::UsernameTaken.into()),
-                _ if !policy.may_have_name(&account, known.admin, Some(invite)) => {
+                _ if policy.admit_name(&account, known.admin, Some(invite)).is_err() => {
                     return Err(Refusal::AdminUsername(account.to_string()).into());
                 }
                 _ => (),

@@ -79,8 +79,8 @@ impl Invites {
             return Err(Refusal::UsernameTaken.into());
         }
         policy::admit_new_username(&registration.username)?;
-        let guarded = !policy.may_have_name(&account, admin, None);
-        if guarded || self.0.store.username_reserved(account, self.now()).await? {
+        policy.admit_name(&account, admin, None)?;
+        if self.0.store.username_reserved(account, self.now()).await? {
             return Err(Refusal::UsernameReserved.into());
         }
         Ok(Admission::Open)
@@ -111,8 +111,8 @@ impl Invites {
             }
         }
         let purpose = admitted?;
-        if purpose == Purpose::Register && !policy.may_have_name(&account, admin, Some(&invite)) {
-            return Err(Refusal::UsernameReserved.into());
+        if purpose == Purpose::Register {
+            policy.admit_name(&account, admin, Some(&invite))?;
         }
         let invite = self.look_behind(invite).await?;
         policy::admit_presentation(&invite, judged_at(presented_at, reserved_at))?;

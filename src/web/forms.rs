@@ -173,6 +173,7 @@ impl Correction {
                 Refusal::UsernameReserved => {
                     (StatusCode::CONFLICT, Some("username"), named(&web.username_reserved, username))
                 }
+                Refusal::SystemUsername(_) => (StatusCode::CONFLICT, Some("username"), refusal.text(texts)),
                 Refusal::InvalidUsername(_) => {
                     return Ok(Correction::of_field("username", named(&web.username_invalid, &escaped(username))));
                 }

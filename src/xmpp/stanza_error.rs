@@ -43,7 +43,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
         // On a conflict, clients let the user choose another name. A reserved name looks like one
         // that is taken: strangers need not know of the reservation.
-        Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::AdminUsername(_) => {
+        Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::SystemUsername(_) | Refusal::AdminUsername(_) => {
             (ErrorType::Cancel, DefinedCondition::Conflict)
         }
         Refusal::InProgress => (ErrorType::Wait, DefinedCondition::ResourceConstraint),
