@@ -11,6 +11,9 @@ const QUIET_ZONE: i32 = 2;
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
 const RESET: &str = "\x1b[0m";
 
+/// The width of an image in CSS pixels, unless a style says otherwise.
+const IMAGE_WIDTH: u32 = 240;
+
 /// The text does not fit a QR code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the link is too long for a QR code")]
@@ -50,8 +53,7 @@ pub fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
     Ok(drawing)
 }
 
-/// The QR code of a text as an SVG image, black on white, to embed in a page. It has no size of its
-/// own.
+/// The QR code of a text as an SVG image, black on white, to embed in a page.
 ///
 /// # Errors
 /// If the text does not fit one.
@@ -69,7 +71,8 @@ pub fn svg(text: &str) -> Result<String, TooLong> {
             x += run.max(1);
         }
     }
-    let about = r#"shape-rendering="crispEdges" aria-hidden="true""#;
+    let size = format!(r#"width="{IMAGE_WIDTH}" height="{IMAGE_WIDTH}""#);
+    let about = format!(r#"{size} shape-rendering="crispEdges" aria-hidden="true""#);
     let background = format!(r#"<path fill="white" d="M0 0h{whole}v{whole}h-{whole}z"/>"#);
     let modules = format!(r#"<path stroke="black" transform="translate(0 .5)" d="{path}"/>"#);
     Ok(format!(

@@ -28,30 +28,58 @@ impl Device {
     /// All of them.
     pub const ALL: [Device; 5] = [Device::Android, Device::Ios, Device::Windows, Device::MacOs, Device::Linux];
 
-    /// The device of a browser with this `User-Agent`; `None` if it names none.
-    pub fn of_browser(user_agent: &str) -> Option<Device> {
-        // Android's browsers name Linux too, and those of iOS the Mac.
-        let names = [
-            ("Android", Device::Android),
-            ("iPhone", Device::Ios),
-            ("iPad", Device::Ios),
-            ("iPod", Device::Ios),
-            ("Windows", Device::Windows),
-            ("Macintosh", Device::MacOs),
-            ("Linux", Device::Linux),
-            ("CrOS", Device::Linux),
-        ];
-        names.into_iter().find(|(name, _)| user_agent.contains(name)).map(|(_, device)| device)
-    }
-
-    /// Whether it is a phone or a tablet.
-    pub fn is_mobile(self) -> bool {
-        matches!(self, Device::Android | Device::Ios)
-    }
-
     /// The device of this name.
     pub fn parse(word: &str) -> Option<Device> {
         Device::deserialize(IntoDeserializer::<value::Error>::into_deserializer(word)).ok()
+    }
+}
+
+/// What a browser says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Browser<'a> {
+    /// The devices that it may run on, the likeliest first; none if nothing tells.
+    pub devices: &'a [Device],
+    /// It is a part of another app, and perhaps opens no further ones.
+    pub in_app: bool,
+}
+
+impl Browser<'_> {
+    /// Whether it is certainly on a phone or a tablet.
+    pub fn is_mobile(self) -> bool {
+        !self.devices.is_empty() && self.devices.iter().all(|device| matches!(device, Device::Android | Device::Ios))
+    }
+}
+
+impl Browser<'static> {
+    /// The browser that sends this `User-Agent` with these client hints (`Sec-CH-UA-Platform` and
+    /// `Sec-CH-UA-Mobile`), in one text.
+    pub fn of(headers: &str) -> Self {
+        use Device::{Android, Ios, Linux, MacOs, Windows};
+        // The first row counts all of whose words are there. Tablets pass for computers: every
+        // browser of an iPad is Safari and says that it is on a Mac, and those of Android say Linux
+        // where a page is to look as on a computer.
+        let rows: [(&[&str], &'static [Device]); 16] = [
+            (&["Windows Phone"], &[]),
+            (&["Android"], &[Android]),
+            (&["SamsungBrowser"], &[Android]),
+            (&["X11; Linux", "?1"], &[Android]),
+            (&["iPhone"], &[Ios]),
+            (&["iPad"], &[Ios]),
+            (&["iPod"], &[Ios]),
+            (&["CriOS"], &[Ios]),
+            (&["FxiOS"], &[Ios]),
+            (&["EdgiOS"], &[Ios]),
+            (&["Windows"], &[Windows]),
+            (&["Macintosh", "Chrome/"], &[MacOs]),
+            (&["Macintosh", "Firefox/"], &[MacOs]),
+            (&["Macintosh"], &[MacOs, Ios]),
+            (&["CrOS"], &[Linux, Android]),
+            (&["X11; Linux"], &[Linux, Android]),
+        ];
+        let found = rows.into_iter().find(|(words, _)| words.iter().all(|word| headers.contains(word)));
+        // WebViews of Android say so, and those of iOS do not call themselves Safari.
+        let in_app = headers.contains("; wv)") || headers.contains("AppleWebKit/") && !headers.contains("Safari/");
+        Browser { devices: found.map(|(_, devices)| devices).unwrap_or_default(), in_app }
     }
 }
 
@@ -113,14 +141,32 @@ impl Apps {
         Ok(apps)
     }
 
-    /// The apps for a device, or for every device. If there is the `xmpp:` URI of an invite, their
-    /// links pass it on.
-    pub fn of(&self, device: Option<Device>, uri: Option<&str>) -> Vec<App> {
+    /// The apps for these devices, the first one's first, or for every device where there are none.
+    /// Each says on which of these it runs. If there is the `xmpp:` URI of an invite, their links
+    /// pass it on.
+    pub fn of(&self, devices: &[Device], uri: Option<&str>) -> Vec<App> {
+        let devices = if devices.is_empty() { &Device::ALL } else { devices };
         let mut apps = self.app.clone();
-        apps.retain(|app| device.is_none_or(|device| app.on.contains(&device)));
+        for app in &mut apps {
+            app.on.retain(|device| devices.contains(device));
+        }
+        apps.retain(|app| !app.on.is_empty());
+        apps.sort_by_key(|app| devices.iter().position(|device| app.on.contains(device)));
         for store in apps.iter_mut().flat_map(|app| &mut app.get) {
             store.url = store.url_for(uri.unwrap_or_default());
         }
+        apps
+    }
+
+    /// For each of these devices the first app that opens invites, as [`Apps::of`] has it.
+    pub fn first_for_invites(&self, devices: &[Device], uri: &str) -> Vec<App> {
+        let mut apps = self.of(devices, Some(uri));
+        let mut served = Vec::new();
+        apps.retain(|app| {
+            let first = app.invites && app.on.iter().any(|device| !served.contains(device));
+            served.extend(app.on.iter().filter(|_| first));
+            first
+        });
         apps
     }
 }
@@ -136,17 +182,67 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_name_their_devices() {
-        for (user_agent, device) in [
-            ("Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile", Some(Device::Android)),
-            ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15", Some(Device::Ios)),
-            ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Gecko/20100101 Firefox/127.0", Some(Device::Windows)),
-            ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15", Some(Device::MacOs)),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0", Some(Device::Linux)),
-            ("curl/8.5.0", None),
-            ("", None),
-        ] {
-            assert_eq!(Device::of_browser(user_agent), device, "{user_agent}");
+    fn browsers_say_what_they_may_run_on() {
+        use Device::{Android, Ios, Linux, MacOs, Windows};
+        const MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)";
+        const TABLET: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0.0.0 Safari/537.36";
+        let rows: [(String, &[Device], bool); 29] = [
+            (
+                "(Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36".into(),
+                &[Android],
+                false,
+            ),
+            ("(Linux; Android 13; SM-X900) AppleWebKit/537.36 Chrome/126.0 Safari/537.36".into(), &[Android], false),
+            ("(Android 14; Mobile; rv:127.0) Gecko/127.0 Firefox/127.0".into(), &[Android], false),
+            ("(Linux; Android 12; HarmonyOS; NOH-AN00; HMSCore 6.8) Chrome/99 Safari/537.36".into(), &[Android], false),
+            (
+                "(Linux; Android 14; K; wv) AppleWebKit/537.36 Chrome/126 Safari/537.36 [FB_IAB/FB4A]".into(),
+                &[Android],
+                true,
+            ),
+            (format!("{TABLET} SamsungBrowser/25.0"), &[Android], false),
+            (format!("{TABLET} \"Android\" ?0"), &[Android], false),
+            (format!("{TABLET} \"Linux\" ?1"), &[Android], false),
+            (format!("{TABLET} \"Linux\" ?0"), &[Linux, Android], false),
+            ("Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0".into(), &[Linux, Android], false),
+            (
+                "(X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 Chrome/126 Safari/537.36".into(),
+                &[Linux, Android],
+                false,
+            ),
+            (
+                "(iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605 Version/17.5 Safari/604.1".into(),
+                &[Ios],
+                false,
+            ),
+            (
+                "(iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605 Mobile/15E Instagram 336".into(),
+                &[Ios],
+                true,
+            ),
+            ("(iPad; CPU OS 12_5 like Mac OS X) AppleWebKit/605 Version/12.1 Safari/604.1".into(), &[Ios], false),
+            (format!("{MAC} CriOS/126 Version/11.1.1 Safari/605.1.15"), &[Ios], false),
+            (format!("{MAC} Version/17.5 Safari/605.1.15"), &[MacOs, Ios], false),
+            (MAC.to_owned(), &[MacOs, Ios], true),
+            (format!("{MAC} Chrome/126.0.0.0 Safari/537.36 \"macOS\" ?0"), &[MacOs], false),
+            ("(Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0".into(), &[MacOs], false),
+            ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:127.0) Firefox/127.0".into(), &[Windows], false),
+            ("(Windows Phone 10.0; Android 6.0.1; Lumia) AppleWebKit/537 Safari/537 Edge/15".into(), &[], false),
+            (
+                "(Mobile; Windows Phone 8.1; Android 4.0) like iPhone OS 7_0_3 AppleWebKit/537 Safari/537".into(),
+                &[],
+                false,
+            ),
+            ("(Phone; OpenHarmony 5.0) AppleWebKit/537.36 Chrome/114 Safari/537.36 ArkWeb/4.1".into(), &[], false),
+            ("(Web0S; Linux/SmartTV) AppleWebKit/537.36 Chrome/94 Safari/537.36".into(), &[], false),
+            ("TelegramBot (like TwitterBot)".into(), &[], false),
+            ("facebookexternalhit/1.1".into(), &[], false),
+            ("WhatsApp/2.23.20.0".into(), &[], false),
+            ("curl/8.5.0".into(), &[], false),
+            (String::new(), &[], false),
+        ];
+        for (headers, devices, in_app) in rows {
+            assert_eq!(Browser::of(&headers), Browser { devices, in_app }, "{headers}");
         }
     }
 
@@ -160,17 +256,32 @@ mod tests {
     fn every_device_has_an_app_and_phones_have_one_that_opens_invites() {
         let apps = Apps::parse(BUILT_IN).unwrap();
         for device in Device::ALL {
-            let apps = apps.of(Some(device), None);
+            let apps = apps.of(&[device], None);
             let opens = apps.iter().any(|app| app.invites);
-            assert!(!apps.is_empty() && (opens || !device.is_mobile()), "{device:?}");
+            assert!(!apps.is_empty() && (opens || matches!(device, Device::Windows | Device::Linux)), "{device:?}");
         }
+    }
+
+    #[test]
+    fn a_device_that_may_be_two_is_served_as_both() {
+        let apps = Apps::parse(BUILT_IN).unwrap();
+        let first = |devices: &[Device]| {
+            let apps = apps.first_for_invites(devices, "xmpp:example.org");
+            apps.into_iter().map(|app| (app.name, app.on)).collect::<Vec<_>>()
+        };
+        let (mac, ios) = (("Monal".to_owned(), vec![Device::MacOs]), ("Monal".to_owned(), vec![Device::Ios]));
+        assert_eq!(first(&[Device::MacOs, Device::Ios]), [mac.clone(), ios.clone()]);
+        assert_eq!(first(&[Device::Windows]), []);
+        assert_eq!(first(&[]), [("Conversations".to_owned(), vec![Device::Android]), ios, mac], "it may be anything");
+        let on_mac = apps.of(&[Device::MacOs, Device::Ios], None);
+        assert!(on_mac.iter().is_sorted_by_key(|app| app.on != [Device::MacOs]), "{on_mac:?}");
     }
 
     #[test]
     fn a_store_that_hands_the_invite_on_is_given_it() {
         let apps = Apps::parse(BUILT_IN).unwrap();
         let uri = "xmpp:alice@example.org?roster;preauth=T;ibr=y";
-        let link = &apps.of(Some(Device::Android), Some(uri))[0].get[0].url;
+        let link = &apps.of(&[Device::Android], Some(uri))[0].get[0].url;
         assert!(link.ends_with("&referrer=xmpp%3Aalice%40example%2Eorg%3Froster%3Bpreauth%3DT%3Bibr%3Dy"), "{link}");
     }
 

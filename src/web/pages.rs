@@ -11,7 +11,7 @@ use minijinja::value::Value;
 use minijinja::{HtmlEscape, context};
 use sha2::{Digest, Sha256};
 
-use super::apps::{self, Apps, Device};
+use super::apps::{self, Apps, Browser, Device};
 use super::branding::{BadBranding, Branding, Logo};
 use super::forms::{Correction, Fields};
 use super::notices::Notice;
@@ -90,8 +90,8 @@ impl Subject {
 pub struct Reader<'a> {
     /// The texts in their language.
     pub texts: &'a Texts,
-    /// Their device, if it is known.
-    pub device: Option<Device>,
+    /// Their browser.
+    pub browser: Browser<'a>,
 }
 
 impl Pages {
@@ -147,17 +147,16 @@ impl Pages {
     /// As every page: if a template fails with data that [`Pages::load`] did not try.
     pub fn landing(&self, reader: Reader<'_>, subject: &Subject) -> Result<Page> {
         let uri = subject.uri();
-        let app = self.apps.of(reader.device, Some(&uri)).into_iter().find(|app| app.invites);
-        let mobile = reader.device.is_some_and(Device::is_mobile);
         let more = context! {
-            device => context! { mobile, app => data(app.filter(|_| mobile)) },
+            device => device(reader),
+            apps => data(self.apps.first_for_invites(reader.browser.devices, &uri)),
             qr => context! { page => svg(&self.public_url.page(&subject.token)), uri => svg(&uri) },
         };
         let page = self.about(reader, StatusCode::OK, subject, "landing.html", more)?;
         Ok(Page { alternate: Some(uri), ..page })
     }
 
-    /// The apps for a device: to use the invite in, or to log in with an account.
+    /// The apps for the reader's device: to use the invite in, or to log in with an account.
     ///
     /// # Errors
     /// See [`Pages::landing`].
@@ -165,9 +164,9 @@ impl Pages {
         let uri = subject.uri();
         let more = context! {
             logging_in,
-            device => data(reader.device),
+            device => device(reader),
             devices => data(Device::ALL),
-            apps => data(self.apps.of(reader.device, (!logging_in).then_some(uri.as_str()))),
+            apps => data(self.apps.of(reader.browser.devices, (!logging_in).then_some(uri.as_str()))),
         };
         self.about(reader, StatusCode::OK, subject, "apps.html", more)
     }
@@ -205,14 +204,14 @@ impl Pages {
     /// # Errors
     /// See [`Pages::landing`].
     pub fn done(&self, reader: Reader<'_>, subject: &Subject, registered: &Registered) -> Result<Page> {
-        let mut apps = self.apps.of(reader.device, None);
+        let mut apps = self.apps.of(reader.browser.devices, None);
         apps.sort_by_key(|app| !app.invites);
         let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
         let more = context! {
             account => registered.account.as_str(),
             finished => registered.finished,
             apps => data(apps),
-            device => context! { mobile => reader.device.is_some_and(Device::is_mobile) },
+            device => device(reader),
             qr => svg(&login),
         };
         self.about(reader, StatusCode::OK, subject, "done.html", more)
@@ -279,6 +278,7 @@ impl Pages {
             },
             links => context! {
                 landing => path(""),
+                page => self.public_url.page(&subject.token),
                 apps => path("/apps"),
                 register => path("/register"),
                 reset => path("/reset"),
@@ -312,8 +312,8 @@ impl Pages {
         for texts in self.languages.iter() {
             for subject in types.into_iter().filter_map(sample) {
                 let account = BareJid::from_parts(None, &subject.invite.host);
-                for device in [None, Some(Device::Android), Some(Device::Windows)] {
-                    let reader = Reader { texts, device };
+                for devices in [&[][..], &[Device::Android], &[Device::Windows], &[Device::MacOs, Device::Ios]] {
+                    let reader = Reader { texts, browser: Browser { devices, in_app: !devices.is_empty() } };
                     self.landing(reader, &subject)?;
                     self.apps(reader, &subject, false)?;
                     self.apps(reader, &subject, true)?;
@@ -321,7 +321,7 @@ impl Pages {
                         self.done(reader, &subject, &Registered { account: account.clone(), finished })?;
                     }
                 }
-                let reader = Reader { texts, device: None };
+                let reader = Reader { texts, browser: Browser::default() };
                 let mut correction = Correction::of_field("username", texts.web.username_missing.clone());
                 correction.suggestions = vec!["user2".to_owned()];
                 self.form(reader, &subject, &Fields::default(), None)?;
@@ -333,6 +333,13 @@ impl Pages {
         }
         Ok(())
     }
+}
+
+/// What templates know of the reader's device: what it may be, whether that is certainly a phone or
+/// a tablet, and whether the browser is a part of another app.
+fn device(reader: Reader<'_>) -> Value {
+    let Browser { devices, in_app } = reader.browser;
+    context! { may_be => data(devices), mobile => reader.browser.is_mobile(), in_app }
 }
 
 /// An invite to try the templates with.
@@ -385,7 +392,8 @@ mod tests {
     }
 
     fn landing(pages: &Pages, language: &str, invite_type: InviteType) -> String {
-        let reader = Reader { texts: pages.languages().preferred(language), device: Some(Device::Android) };
+        let browser = Browser { devices: &[Device::Android], in_app: false };
+        let reader = Reader { texts: pages.languages().preferred(language), browser };
         pages.landing(reader, &sample(invite_type).unwrap()).unwrap().html
     }
 
@@ -421,7 +429,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
-        let reader = Reader { texts: Texts::english(), device: None };
+        let reader = Reader { texts: Texts::english(), browser: Browser::default() };
         let notice = pages.notice(reader, &Refusal::Unknown.into(), None, Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
     }
@@ -447,7 +455,7 @@ mod tests {
         let pages = Pages::load(Branding::default(), url()).unwrap();
         let mut subject = sample(InviteType::Contact).unwrap();
         subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
-        let reader = Reader { texts: Texts::english(), device: None };
+        let reader = Reader { texts: Texts::english(), browser: Browser::default() };
         let page = pages.landing(reader, &subject).unwrap().html;
         assert!(page.contains("<bdi>a$%!;{host}=x@example.org</bdi>"), "{page}");
         let fields = Fields { username: "\"><script>alert(1)</script>".into(), ..Fields::default() };

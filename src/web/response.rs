@@ -13,7 +13,7 @@ pub fn headers(style_hash: &str) -> HeaderMap {
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::VARY, "Accept-Language, User-Agent"),
+        (header::VARY, "Accept-Language, User-Agent, Sec-CH-UA-Platform, Sec-CH-UA-Mobile"),
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         // Web clients may read the pages: they say nothing that the token does not give.

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +119,7 @@ struct AppsQuery {
 impl Visit {
     fn reader(&self) -> Reader<'_> {
         let texts = self.site.pages.languages().preferred(&self.visitor.languages);
-        Reader { texts, device: self.visitor.device }
+        Reader { texts, browser: self.visitor.browser }
     }
 
     /// Makes a page, away from the threads that answer the chat server. One processor stays free of
@@ -159,7 +160,10 @@ impl Visit {
             usable => usable?,
         };
         let chosen = wanted.on.as_deref().and_then(Device::parse);
-        let reader = Reader { device: chosen.or(self.visitor.device), ..self.reader() };
+        let mut reader = self.reader();
+        if let Some(chosen) = &chosen {
+            reader.browser.devices = slice::from_ref(chosen);
+        }
         Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
     }
 

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
 use super::address::client_address;
-use super::apps::Device;
+use super::apps::Browser;
 use crate::invite::Token;
 use crate::links::PublicUrl;
 
@@ -18,6 +18,10 @@ const FORM_COOKIE: &str = "easy-invite-form";
 /// from its subdomains and siblings (RFC 6265bis §4.1.3.2).
 const FORM_COOKIE_OF_THE_HOST: &str = "__Host-easy-invite-form";
 
+/// The client hints that Chromium's browsers send without being asked.
+const PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
+const MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
+
 /// What a request says of its sender.
 #[derive(Clone, Debug)]
 pub struct Visitor {
@@ -25,8 +29,8 @@ pub struct Visitor {
     pub address: Option<IpAddr>,
     /// The languages that it wants (`Accept-Language`).
     pub languages: String,
-    /// The device, if the browser names it.
-    pub device: Option<Device>,
+    /// The browser.
+    pub browser: Browser<'static>,
     /// The secrets of the forms that this browser was shown. Other sites of the same domain may
     /// have added to them, where there is no HTTPS.
     forms: Vec<String>,
@@ -47,7 +51,7 @@ impl Visitor {
         Visitor {
             address: client_address(peer, headers, trusted_proxies),
             languages: text(header::ACCEPT_LANGUAGE).to_owned(),
-            device: Device::of_browser(text(header::USER_AGENT)),
+            browser: Browser::of(&[header::USER_AGENT, PLATFORM, MOBILE].map(text).join(" ")),
             forms: forms.collect(),
             other_site: is_of_other_site(headers, public_url),
         }

@@ -82,7 +82,11 @@ async def fill_in(page: Page, *, username: str | None = None, password: str | No
 
 async def read_code(code: Locator) -> str:
     """The text of a QR code on the screen, as a camera reads it."""
-    image = Image.open(io.BytesIO(await code.screenshot(scale="css")))
-    read = zxingcpp.read_barcodes(image)
+    read = codes_in(Image.open(io.BytesIO(await code.screenshot(scale="css"))))
     assert len(read) == 1, f"{len(read)} codes in the picture"
-    return read[0].text
+    return read[0]
+
+
+def codes_in(picture: Image.Image) -> list[str]:
+    """The texts of the QR codes in a picture."""
+    return [code.text for code in zxingcpp.read_barcodes(picture)]

@@ -1,15 +1,17 @@
-"""Everybody can read and use the pages: on small and large screens, by keyboard and screen reader,
-in light and dark, in languages from right to left, and on a bad connection."""
+"""Everybody can read and use the pages: on small and large screens and on paper, by keyboard and screen
+reader, in light and dark, in languages from right to left, without the style, and on a bad connection."""
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pypdfium2
 import pytest
 
-from harness.chromium import DESKTOP, PHONE, SMALL_PHONE, chromium, fill_in, open_page, text_of
+from harness.chromium import DESKTOP, PHONE, SMALL_PHONE, chromium, codes_in, fill_in, open_page, read_code, text_of
 from harness.daemon import REPOSITORY
 from harness.prosody import INSTALLED
 from harness.server import Server
@@ -48,9 +50,11 @@ def pages(server: Server) -> dict[str, str]:
     both, revoked = link("--contact", "alice@example.org", "--uses", "50"), link()
     assert server.daemon.cli("revoke", revoked).returncode == 0
     contact, reset = link("--contact", "alice@example.org", "--contact-only"), link("--reset", "bob")
+    long_name = link("--username", "a-rather-long-username-with-hyphens-that-is-still-allowed")
     return {"landing": both, "apps": f"{both}/apps", "login": f"{both}/apps?have=account",
             "register": f"{both}/register", "contact": contact, "landing-reset": reset, "reset": f"{reset}/reset",
-            "account": link(), "revoked": revoked, "unknown": both[:-24] + 24 * "x"}
+            "landing-long": long_name, "register-long": f"{long_name}/register", "account": link(),
+            "revoked": revoked, "unknown": both[:-24] + 24 * "x"}
 
 
 async def every_page(browser, pages: dict[str, str], check: Callable, **window: object) -> None:
@@ -130,6 +134,59 @@ async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str])
             fetched = [one for one in asked if not one.startswith("data:")]
             assert fetched == [url, f"{url.split('/i/')[0]}/logo"], name
             asked.clear()
+
+
+@pytest.mark.parametrize(("device", "scheme", "language", "paper"), [
+    ("windows", "dark", "ru", "A4"), ("macos", "light", "de", "Letter"), ("android", "dark", "ar", "A4"),
+    ("ios", "light", "en", "Letter")])
+async def test_an_invite_is_printed_on_one_page(
+        pages: dict[str, str], device: str, scheme: str, language: str, paper: str) -> None:
+    """It has the invite in words, until when it is good, its link and its code, in black on white. Printers
+    leave backgrounds out."""
+    words = {"landing": "alice@example.org", "contact": "alice@example.org", "account": "example.org",
+             "landing-reset": "bob@example.org", "landing-long": "a-rather-long-username-with-hyphens"}
+    async with chromium() as browser:
+        for name, said in words.items():
+            page = await open_page(browser, pages[name], device=device, scheme=scheme, language=language)
+            printed = pypdfium2.PdfDocument(await page.pdf(format=paper))
+            assert len(printed) == 1, name
+            read = "".join(printed[0].get_textpage().get_text_range().split())
+            assert said in read and pages[name] in read, f"{name}: {read}"
+            assert re.search(r"20\d\d\D{1,4}\d\d:\d\d", read), f"{name}: {read}"
+            picture = printed[0].render(scale=2).to_pil().convert("L")
+            assert codes_in(picture) == [pages[name]], name
+            tones = picture.histogram()
+            assert tones[255] > sum(tones) / 2, "the paper is white"
+            assert sum(tones[:32]) > sum(tones[32:224]), "what is printed is black"
+
+
+async def test_a_printed_page_has_nothing_to_press(pages: dict[str, str]) -> None:
+    """Links and buttons are for screens. Every page is black on white there, also after dark."""
+    async def look(name: str, page) -> None:
+        await page.emulate_media(media="print")
+        assert await page.locator(".button:visible, summary:visible").count() == 0, name
+        assert await page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(0, 0, 0)", name
+        for line in await page.locator("main *:visible").all():
+            assert not (await line.evaluate("e => getComputedStyle(e).color")).startswith("rgb(2"), name
+        await page.emulate_media(media="screen")
+
+    async with chromium() as browser:
+        await every_page(browser, pages, look, device="windows", scheme="dark")
+
+
+@pytest.mark.parametrize("device", ["windows", "android"])
+async def test_without_the_style_every_page_can_be_read(pages: dict[str, str], device: str) -> None:
+    """Images have a size, codes can be scanned, and what to do next comes before other ways."""
+    async def look(name: str, page) -> None:
+        await page.evaluate("document.querySelectorAll('style').forEach(style => style.remove())")
+        for image in await page.locator("svg:visible, img").all():
+            size = await image.bounding_box()
+            assert max(size["width"], size["height"]) <= 300, f"{name}: {size}"
+        for code in await page.locator(".qr:visible").all():
+            assert (await read_code(code)).startswith(pages[name] if name in ("landing", "contact") else "http"), name
+
+    async with chromium() as browser:
+        await every_page(browser, pages, look, device=device)
 
 
 async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
