@@ -75,7 +75,7 @@ impl Daemon {
         let (chat_server, mut asked) = ChatServer::channel();
         runtime.spawn(async move {
             while let Some(question) = asked.recv().await {
-                if let Ask::Account(_, reply) = question.ask {
+                if let Ask::Account { reply, .. } = question.ask {
                     drop(reply.send(Ok(Account { exists: true, ..Account::default() })));
                 }
             }

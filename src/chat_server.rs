@@ -38,6 +38,9 @@ pub struct Account {
     pub admin: bool,
     /// The chat server could not have an account of that name.
     pub impossible: bool,
+    /// The server would register no account of that name. The text says what refuses it, and may
+    /// say why. Where the question is not asked, or the server cannot tell, there is none.
+    pub refusal: Option<String>,
     /// `exists` is false, but the chat server may just be unable to read its accounts.
     pub doubtful: bool,
     /// When the account was made, where the chat server knows.
@@ -66,6 +69,7 @@ impl Default for Account {
             exists: false,
             admin: false,
             impossible: false,
+            refusal: None,
             doubtful: false,
             created_at: None,
             known_since: None,
@@ -181,7 +185,14 @@ pub enum Ask {
     /// Is the hook there?
     Hello(Reply<Hook>),
     /// What is known of the account with this localpart?
-    Account(NodePart, Reply<Account>),
+    Account {
+        /// The localpart.
+        username: NodePart,
+        /// Also, would the server let somebody register it?
+        register: bool,
+        /// What is known.
+        reply: Reply<Account>,
+    },
     /// What became of this reservation? If its account was made, give it what it lacks.
     Settle(Box<(Use, Invite)>, Reply<Fate>),
     /// Make the account of a reserved use, or set its password.
@@ -202,7 +213,7 @@ impl Ask {
     pub fn fail(self, why: Unreachable) {
         match self {
             Ask::Hello(reply) => drop(reply.send(Err(why))),
-            Ask::Account(_, reply) => drop(reply.send(Err(why))),
+            Ask::Account { reply, .. } => drop(reply.send(Err(why))),
             Ask::Settle(_, reply) => drop(reply.send(Err(why))),
             Ask::Create { reply, .. } => drop(reply.send(Err(why))),
         }
@@ -237,8 +248,20 @@ impl ChatServer {
     /// # Errors
     /// If nobody answers.
     pub async fn account(&self, jid: &BareJid) -> Answer<Account> {
-        let Some(username) = jid.node() else { return Ok(Account::default()) };
-        self.ask(jid.domain().to_owned(), |reply| Ask::Account(username.to_owned(), reply)).await
+        self.look_at(jid, false).await
+    }
+
+    /// The same of an account that somebody may want to register: also, would the server let them?
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn new_account(&self, jid: &BareJid) -> Answer<Account> {
+        self.look_at(jid, true).await
+    }
+
+    async fn look_at(&self, jid: &BareJid, register: bool) -> Answer<Account> {
+        let Some(username) = jid.node().map(ToOwned::to_owned) else { return Ok(Account::default()) };
+        self.ask(jid.domain().to_owned(), |reply| Ask::Account { username, register, reply }).await
     }
 
     /// Whether an account exists that has to.

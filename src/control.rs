@@ -61,8 +61,8 @@ const LONGEST_PATH: usize = 107;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "question", rename_all = "kebab-case", deny_unknown_fields)]
 enum Request {
-    /// What is known of an account?
-    Account { host: DomainPart, username: NodePart },
+    /// What is known of an account? Also, would the server let somebody register it?
+    Account { host: DomainPart, username: NodePart, register: bool },
     /// Is the hook of this VirtualHost there?
     Hello { host: DomainPart },
     /// How does the connection to the chat server stand?
@@ -233,8 +233,12 @@ async fn serve_connection(stream: UnixStream, sources: &Sources) -> io::Result<(
 async fn answer(request: Request, sources: &Sources) -> serde_json::Result<String> {
     let Sources { chat_server, link, unsettled } = sources;
     match request {
-        Request::Account { host, username } => {
-            serde_json::to_string(&chat_server.account(&BareJid::from_parts(Some(&username), &host)).await)
+        Request::Account { host, username, register } => {
+            let account = BareJid::from_parts(Some(&username), &host);
+            serde_json::to_string(&match register {
+                true => chat_server.new_account(&account).await,
+                false => chat_server.account(&account).await,
+            })
         }
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
         Request::Link {} => serde_json::to_string(&Answer::Ok(link.borrow().clone())),
@@ -346,8 +350,8 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
         tokio::spawn(async move {
             // The asking task may be gone.
             match ask {
-                Ask::Account(username, reply) => {
-                    drop(reply.send(daemon.ask_running(&Request::Account { host, username }).await))
+                Ask::Account { username, register, reply } => {
+                    drop(reply.send(daemon.ask_running(&Request::Account { host, username, register }).await))
                 }
                 Ask::Hello(reply) => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
                 // The daemon does these by itself.

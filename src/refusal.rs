@@ -37,6 +37,8 @@ pub enum Refusal {
     UsernameReserved,
     /// The username is one by which people look for those who run the server.
     SystemUsername(String),
+    /// The chat server lets nobody register this username, for this reason, if it says so.
+    UsernameRefused(String, String),
     /// A configuration calls this account an admin, and there is none. Only the operator makes the
     /// invite for it.
     AdminUsername(String),
@@ -182,6 +184,7 @@ impl Refusal {
                 | Refusal::UsernameReserved
                 | Refusal::InvalidUsername(_)
                 | Refusal::SystemUsername(_)
+                | Refusal::UsernameRefused(..)
                 | Refusal::AdminUsername(_)
                 | Refusal::PasswordRefused(_)
                 | Refusal::RegistrationRefused(_)
@@ -210,6 +213,9 @@ impl Refusal {
             Refusal::UsernameTaken => own.username_taken.clone(),
             Refusal::UsernameReserved => own.username_reserved.clone(),
             Refusal::SystemUsername(username) => fill(&own.system_username, &[("username", username)]),
+            Refusal::UsernameRefused(username, reason) => {
+                fill(&own.username_refused, &[("username", username), ("reason", &because("{reason}", reason))])
+            }
             Refusal::AdminUsername(account) => fill(&own.admin_username, &[("account", account)]),
             Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
             Refusal::NotAllowed => own.not_allowed.clone(),
@@ -315,6 +321,7 @@ mod tests {
         let refusals = [
             Refusal::NoSuchAccount(text()),
             Refusal::SystemUsername(text()),
+            Refusal::UsernameRefused(text(), text()),
             Refusal::AdminUsername(text()),
             Refusal::InvalidUsername(text()),
             Refusal::AccountDisabled(text()),

@@ -196,7 +196,7 @@ impl ScriptedDaemon {
             while let Some(question) = questions.recv().await {
                 let known = question.host.as_str() == "example.org";
                 match question.ask {
-                    Ask::Account(username, reply) => reply
+                    Ask::Account { username, reply, .. } => reply
                         .send(Ok(Account {
                             exists: known && ["alice", "bob"].contains(&username.as_str()),
                             admin: username.as_str() == "alice",
@@ -1146,14 +1146,15 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
         &b"\n"[..],
         b"{}\n",
         b"{\"question\":\"settle\"}\n",
-        b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"a b\"}\n",
+        b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"a b\",\"register\":false}\n",
         b"\xff\xfe\n",
         &too_long,
     ] {
         assert_eq!(answer(nonsense), "");
     }
     assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
-    let known = answer(b"{\"question\":\"account\",\"host\":\"example.org\",\"username\":\"Alice\"}\n");
+    let question = r#"{"question":"account","host":"example.org","username":"Alice","register":false}"#;
+    let known = answer(format!("{question}\n").as_bytes());
     assert!(known.starts_with("{\"Ok\":{\"exists\":true,\"admin\":true,"), "{known}");
 }
 

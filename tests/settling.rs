@@ -138,7 +138,7 @@ impl Played {
                 self.sets += 1;
                 ask.fail(silent());
             }
-            Ask::Account(name, reply) => {
+            Ask::Account { username: name, reply, .. } => {
                 let exists = if name.as_str() == "alice" { self.alice_exists } else { Some(false) };
                 let known = exists.map(|exists| {
                     let doubtful = self.doubtful && !exists;

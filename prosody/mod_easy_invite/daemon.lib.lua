@@ -7,6 +7,7 @@ local it = require "util.iterators";
 local jid = require "util.jid";
 local st = require "util.stanza";
 local now = require "util.time".monotonic;
+local uuid = require "util.uuid".generate;
 
 local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
@@ -69,7 +70,38 @@ return function (gate, accounts, grants, rights, is_registering)
 		return hello;
 	end);
 
-	gate.hook("get", "account", function (question)
+	---- `account`
+	-- A session without a client. To the server's limits, all whose address nobody knows are one.
+	local function session_of(ip, log)
+		return { type = "c2s_unauthed", host = host, ip = ip, secure = true, log = log; -- other modules want to know
+			send = function () end, close = function () end };
+	end
+
+	-- Returns which module would let nobody register this name, and why if it says so; or nil. It
+	-- asks the modules as a registration does, without an address, so that no limit on addresses
+	-- counts it. A module that would refuse any name, or fails, says nothing about this one.
+	local function find_refusal(username)
+		local letters = uuid():gsub("%d", function (digit) return string.char(103 + digit); end);
+		local any_name = letters:gsub("%W", ""):sub(1, 10);
+		local function ask(handler, name)
+			local event = { username = name, password = uuid(), host = host, session = session_of(nil, function () end);
+				additional = {}, role = role_of_newcomers, allowed = true, is_by_daemon = true };
+			local result = gate.call(function () return { returned = handler(event) }; end);
+			return event, result and result.returned;
+		end
+		for _, handler in ipairs(prosody.hosts[host].events.get_handlers("user-registering") or {}) do
+			local event, returned = ask(handler, username);
+			if not event.allowed and ask(handler, any_name).allowed then
+				local name = debug.getinfo(handler, "S").source:match(".*(mod_[%w_]+)") or "a module of the server";
+				local text = (event.error or {}).text or event.reason;
+				return text and name..": "..text or name;
+			elseif event.allowed and returned ~= nil then
+				return; -- the others are not asked
+			end
+		end
+	end
+
+	gate.hook("get", "account", function (question, event)
 		local username = question.attr.username;
 		if not username then return; end
 		local is_possible = accounts.is_possible(username);
@@ -82,6 +114,13 @@ return function (gate, accounts, grants, rights, is_registering)
 		local account = gate.element("account", { exists = tostring(exists);
 			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;
 			admin = tostring(is_admin or false) });
+		if not exists and is_possible and question.attr.register == "true" then
+			async.runner(function ()
+				local refusal = find_refusal(username);
+				gate.reply(event, refusal and account:text_tag("refusal", refusal) or account);
+			end):run(true);
+			return true;
+		end
 		if not exists then return account; end
 		local created = accounts.created_at(username);
 		account.attr[created and "created-at" or "known-since"] =
@@ -146,10 +185,8 @@ return function (gate, accounts, grants, rights, is_registering)
 	local function create(question, begin)
 		local attr = question.attr;
 		local username, is_reset = attr.username, attr.purpose == "reset";
-		-- RFC 4291 §2.5.2: no address. To Prosody's limits, all whose address nobody knows are one.
-		local ip = attr.address or "::";
-		local session = { type = "c2s_unauthed", host = host, ip = ip, secure = true, send = function () end;
-			close = function () end, log = function (...) module:log(...); end }; -- which other modules want to know
+		local ip = attr.address or "::"; -- RFC 4291 §2.5.2: no address
+		local session = session_of(ip, function (...) module:log(...); end);
 		local event = { username = username, password = question:get_child_text("password"), host = host;
 			ip = ip, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
 			allowed = true, allow_reset = is_reset and username or nil };

@@ -190,7 +190,8 @@ impl Invites {
             Ok(Ok(Fate::Unfinished)) => (Ok(true), Ok(Registered { account, finished: false })),
             Ok(Ok(Fate::NotMade { .. } | Fate::InFlight | Fate::Elsewhere)) => return None,
             Ok(Err(objection)) => {
-                (self.release(&host, reservation).await, Err(refused(objection, attempt.username.to_string())))
+                let released = self.release(&host, reservation).await;
+                (released, Err(self.refused(objection, &account, &attempt.username).await))
             }
             Err(unreachable) => return Some(Err(unreachable.into())),
         };
@@ -199,6 +200,23 @@ impl Invites {
         }
         drop(making);
         Some(outcome)
+    }
+
+    /// Why the hook made no account, for the person who wanted it.
+    async fn refused(&self, objection: Objection, account: &BareJid, username: &NodePart) -> Error {
+        let username = username.to_string();
+        match objection {
+            Objection::UsernameTaken => Refusal::UsernameTaken.into(),
+            Objection::NoSuchAccount => Refusal::NoSuchAccount(username).into(),
+            Objection::UsernameImpossible => Refusal::InvalidUsername(username).into(),
+            Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
+            Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
+            Objection::Other(text) => match self.0.chat_server.new_account(account).await {
+                Ok(known) if known.refusal.is_some() => Refusal::UsernameRefused(username, text).into(),
+                _ => Refusal::RegistrationRefused(text).into(),
+            },
+            Objection::Unable(text) => Error::Unable(text),
+        }
     }
 
     fn note_reset(&self, form: String) {
@@ -216,7 +234,7 @@ impl Invites {
     }
 
     /// Suggests usernames like one that is taken, which nobody has at the moment, and which anybody
-    /// may have. None where the chat server does not answer.
+    /// may have, as far as the chat server knows too. None where the chat server does not answer.
     pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
         let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
         let Ok((_, policy)) = self.policy(host.as_str()) else { return Vec::new() };
@@ -225,9 +243,10 @@ impl Invites {
         }
         let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
-            let known = self.0.chat_server.account(&account).await.ok()?;
+            let known = self.0.chat_server.new_account(&account).await.ok()?;
             let possible = !known.impossible && policy::admit_new_username(&username).is_ok();
-            let free = possible && !known.exists && policy.admit_name(&account, known.admin, None).is_ok();
+            let admitted = possible && policy.admit_name(&account, known.admin, None).is_ok();
+            let free = admitted && !known.exists && known.refusal.is_none();
             let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
             (free && !reserved).then_some(username)
         });
@@ -245,18 +264,5 @@ struct Making<'a> {
 impl Drop for Making<'_> {
     fn drop(&mut self) {
         lock(&self.invites.0.registering).remove(&self.reservation);
-    }
-}
-
-/// Why the hook made no account, for the person who wanted it.
-fn refused(objection: Objection, username: String) -> Error {
-    match objection {
-        Objection::UsernameTaken => Refusal::UsernameTaken.into(),
-        Objection::NoSuchAccount => Refusal::NoSuchAccount(username).into(),
-        Objection::UsernameImpossible => Refusal::InvalidUsername(username).into(),
-        Objection::Password(text) => Refusal::PasswordRefused(BadPassword::ByServer(text)).into(),
-        Objection::Limited(text) => Refusal::RegistrationLimited(text).into(),
-        Objection::Other(text) => Refusal::RegistrationRefused(text).into(),
-        Objection::Unable(text) => Error::Unable(text),
     }
 }

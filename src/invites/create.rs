@@ -65,7 +65,10 @@ impl Invites {
         invite.owners_since = inviter.as_ref().and_then(Account::since);
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
-            let known = self.0.chat_server.account(&account).await?;
+            let known = match invite.invite_type.registers() {
+                true => self.0.chat_server.new_account(&account).await?,
+                false => self.0.chat_server.account(&account).await?,
+            };
             if known.impossible {
                 return Err(Refusal::InvalidUsername(username.to_string()).into());
             }
@@ -81,7 +84,10 @@ impl Invites {
                 _ if policy.admit_name(&account, known.admin, Some(invite)).is_err() => {
                     return Err(Refusal::AdminUsername(account.to_string()).into());
                 }
-                _ => (),
+                _ => {
+                    let refused = |reason| Err(Refusal::UsernameRefused(username.to_string(), reason));
+                    known.refusal.map_or(Ok(()), refused)?;
+                }
             }
         }
         Ok(inviter)

@@ -161,17 +161,22 @@ impl Correction {
         let web = &texts.web;
         let (status, field, text) = match &error {
             // The form has no field for a username that the invite fixes.
-            Error::Refused(Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::InvalidUsername(_))
-                if invite.username.is_some() =>
-            {
-                return Err(error);
-            }
+            Error::Refused(
+                Refusal::UsernameTaken
+                | Refusal::UsernameReserved
+                | Refusal::UsernameRefused(..)
+                | Refusal::InvalidUsername(_),
+            ) if invite.username.is_some() => return Err(error),
             Error::Refused(refusal) => match refusal {
                 Refusal::UsernameTaken => {
                     (StatusCode::CONFLICT, Some("username"), named(&web.username_taken, username))
                 }
                 Refusal::UsernameReserved => {
                     (StatusCode::CONFLICT, Some("username"), named(&web.username_reserved, username))
+                }
+                Refusal::UsernameRefused(_, reason) => {
+                    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                    (StatusCode::CONFLICT, Some("username"), named(&web.username_refused, username) + &reason)
                 }
                 Refusal::SystemUsername(_) => (StatusCode::CONFLICT, Some("username"), refusal.text(texts)),
                 Refusal::InvalidUsername(_) => {

@@ -224,7 +224,8 @@ impl Visit {
     /// What has to be corrected in a form after an error, with free usernames if the wanted one is
     /// taken.
     async fn to_correct(&self, error: Error, subject: &Subject, username: &str) -> Outcome<Correction> {
-        let taken = matches!(error, Error::Refused(Refusal::UsernameTaken | Refusal::UsernameReserved));
+        use Refusal::{UsernameRefused, UsernameReserved, UsernameTaken};
+        let taken = matches!(error, Error::Refused(UsernameTaken | UsernameReserved | UsernameRefused(..)));
         let correction = Correction::of(error, &subject.invite, username, self.reader().texts)
             .map_err(|error| Otherwise::about(error, subject.clone()))?;
         let free = match invite::username(username) {

@@ -61,7 +61,7 @@ impl Asked {
             // Whoever asked may have stopped waiting.
             match question.ask {
                 Ask::Hello(reply) => drop(reply.send(answer(from, outcome, hook))),
-                Ask::Account(_, reply) => drop(reply.send(answer(from, outcome, account))),
+                Ask::Account { reply, .. } => drop(reply.send(answer(from, outcome, account))),
                 Ask::Settle(_, reply) => drop(reply.send(answer(from, outcome, fate))),
                 Ask::Create { reply, .. } => drop(reply.send(match outcome {
                     Err(error) => Ok(Err(objection(from, error))),
@@ -89,7 +89,10 @@ fn patience(ask: &Ask) -> Duration {
 fn payload(ask: &Ask) -> (&'static str, Element) {
     match ask {
         Ask::Hello(_) => ("get", element!(ns::GATE, "hello")),
-        Ask::Account(username, _) => ("get", element!(ns::GATE, "account", "username" = username.as_str())),
+        Ask::Account { username, register, .. } => {
+            let register = register.then_some("true");
+            ("get", element!(ns::GATE, "account", "username" = username.as_str(), "register" = register))
+        }
         Ask::Settle(reserved, _) => ("set", reservation(Element::bare("settle", ns::GATE), reserved)),
         Ask::Create { reserved, password, address, .. } => {
             let address = address.map(|address| address.to_canonical().to_string());
@@ -167,6 +170,7 @@ fn account(payload: &Element) -> Option<Account> {
         exists: yes(payload, "exists")?,
         admin: yes(payload, "admin")?,
         impossible: yes(payload, "impossible").unwrap_or(false),
+        refusal: payload.get_child("refusal", ns::GATE).map(Element::text),
         doubtful: yes(payload, "doubtful").unwrap_or(false),
         created_at: instant(payload, "created-at"),
         known_since: instant(payload, "known-since"),

@@ -43,9 +43,11 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
         // On a conflict, clients let the user choose another name. A reserved name looks like one
         // that is taken: strangers need not know of the reservation.
-        Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::SystemUsername(_) | Refusal::AdminUsername(_) => {
-            (ErrorType::Cancel, DefinedCondition::Conflict)
-        }
+        Refusal::UsernameTaken
+        | Refusal::UsernameReserved
+        | Refusal::SystemUsername(_)
+        | Refusal::UsernameRefused(..)
+        | Refusal::AdminUsername(_) => (ErrorType::Cancel, DefinedCondition::Conflict),
         Refusal::InProgress => (ErrorType::Wait, DefinedCondition::ResourceConstraint),
         Refusal::AddressRefused { .. }
         | Refusal::TooManyUnknown { .. }

@@ -59,7 +59,8 @@ async def test_an_invite_for_it_registers_it(server):
     admin = await server.login("admin")
     code, output, _ = server.prosody.prosodyctl("mod_easy_invite", "generate", "example.org", "--username", "noc")
     assert code == 0
-    for name, invite in {"postmaster": generate(server, "--username", "postmaster"), "noc": Invite(f"preauth={output.strip().rpartition('/')[2]}"),
+    of_prosodyctl = Invite(f"preauth={output.strip().rpartition('/')[2]}")
+    for name, invite in {"postmaster": generate(server, "--username", "postmaster"), "noc": of_prosodyctl,
                          "аdmin": generate(server, "--username", "аdmin"),
                          "support": await new_account_invite(admin, {"username": "Support"})}.items():
         with pytest.raises(StanzaError, match="not valid with this invitation"):
