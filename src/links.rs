@@ -8,16 +8,17 @@ use url::Url;
 
 use crate::invite::{Invite, InviteId, InviteType, Token};
 
-/// What a localpart keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
-/// §2.7.2 would allow more, but not every client's parser does).
-const LOCALPART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What an address keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
+/// §2.7.2 would allow more, but not every client's parser does). The same goes for its host: Monal
+/// and Siskin decode this, but would take `xn--…` for the name that the server knows.
+const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The `xmpp:` URI of an invite (XEP-0401 §5, XEP-0379 §3).
 ///
 /// If the username is fixed, the URI names it. The server still makes the contact.
 pub fn uri(invite: &Invite, token: &Token) -> String {
-    let (host, token) = (&invite.host, token.reveal());
-    let address = |node: &NodePart| format!("{}@{host}", utf8_percent_encode(node.as_str(), LOCALPART));
+    let (host, token) = (utf8_percent_encode(invite.host.as_str(), ADDRESS), token.reveal());
+    let address = |node: &NodePart| format!("{}@{host}", utf8_percent_encode(node.as_str(), ADDRESS));
     let inviter = invite.inviter.as_ref().and_then(|jid| jid.node());
     match (invite.invite_type, &invite.username, inviter) {
         (InviteType::Contact, _, Some(inviter)) => {
@@ -56,7 +57,9 @@ impl LandingPage {
         // The part before the placeholder says where the page is.
         let place = text.find("{uri}").or(text.find("{token}")).ok_or(BadLandingPage)?;
         let site = text.get(..place).and_then(|site| Url::parse(site).ok()).ok_or(BadLandingPage)?;
-        let page = LandingPage(text.to_owned());
+        // Clients, QR codes and headers take ASCII alone, as URLs are.
+        let in_ascii = String::from(Url::parse(text).map_err(|_| BadLandingPage)?);
+        let page = LandingPage(in_ascii.replace("%7Buri%7D", "{uri}").replace("%7Btoken%7D", "{token}"));
         let web = matches!(site.scheme(), "http" | "https") && site.has_host();
         let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
         (web && plain && TOKENS.iter().all(|token| page.leads_to(&site, token))).then_some(page).ok_or(BadLandingPage)
@@ -126,8 +129,8 @@ impl PublicUrl {
     }
 
     /// Its host, for people.
-    pub fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+    pub fn host(&self) -> String {
+        idna::domain_to_unicode(self.0.host_str().unwrap_or_default()).0
     }
 
     /// Its origin, as browsers write it in `Origin`: `https://invite.example.org`.
@@ -190,7 +193,7 @@ impl std::str::FromStr for Reference {
 mod tests {
     use super::*;
     use crate::invite::tests::invite;
-    use jid::BareJid;
+    use jid::{BareJid, DomainPart};
 
     fn token() -> Token {
         Token::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap()
@@ -210,13 +213,33 @@ mod tests {
     }
 
     #[test]
-    fn localparts_are_percent_encoded() {
+    fn addresses_are_percent_encoded() {
         let mut contact = invite(InviteType::Contact);
-        contact.inviter = Some(BareJid::new("jürgen+?#%=;x@example.org").unwrap());
+        contact.host = DomainPart::new("münchen.example").unwrap().into_owned();
+        contact.inviter = Some(BareJid::new("jürgen+?#%=;x@münchen.example").unwrap());
         assert_eq!(
             uri(&contact, &token()),
-            "xmpp:j%C3%BCrgen%2B%3F%23%25%3D%3Bx@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX"
+            "xmpp:j%C3%BCrgen%2B%3F%23%25%3D%3Bx@m%C3%BCnchen.example?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX"
         );
+        contact.invite_type = InviteType::Account;
+        assert_eq!(uri(&contact, &token()), "xmpp:m%C3%BCnchen.example?register;preauth=ABCDEFGHIJKLMNOPQRSTUVWX");
+    }
+
+    #[test]
+    fn links_are_ascii() {
+        for (page, link) in [
+            ("https://Join.Köln.example/größe/#{uri}", "https://join.xn--kln-sna.example/gr%C3%B6%C3%9Fe/#a@b?roster"),
+            ("https://köln.example/{token}/?für={token}", "https://xn--kln-sna.example/T/?f%C3%BCr=T"),
+        ] {
+            let link = link.replace('T', token().reveal());
+            assert_eq!(LandingPage::parse(page).unwrap().url("xmpp:a@b?roster", &token()), link);
+        }
+        let url = PublicUrl::parse("https://Einladung.Köln.example/größe").unwrap();
+        assert_eq!(
+            url.page(&token()),
+            format!("https://einladung.xn--kln-sna.example/gr%C3%B6%C3%9Fe/i/{}", token().reveal())
+        );
+        assert_eq!(url.host(), "einladung.köln.example");
     }
 
     #[test]

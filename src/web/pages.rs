@@ -245,8 +245,8 @@ impl Pages {
             log_in,
             again => again.map(|subject| self.path(&subject.token, "")),
         };
-        let host = invite.map_or(self.public_url.host(), |invite| invite.host.as_str());
-        let page = self.page(reader, status, "notice.html", host, page)?;
+        let host = invite.map_or_else(|| self.public_url.host(), |invite| invite.host.to_string());
+        let page = self.page(reader, status, "notice.html", &host, page)?;
         let refused_for =
             notice.refused_until().and_then(|until| u64::try_from(until.duration_since(now).as_secs()).ok());
         Ok(Page { retry_after: refused_for.or(page.retry_after), ..page })
