@@ -14,7 +14,7 @@ local xmlns = "urn:easy-invite:gate:1";
 local answer_within, sweep_every = 5, 0.5; -- seconds
 local longest_flight = 60; -- seconds: no registration takes nearly as long
 local host = module.host;
-local component = module:get_option_string("easy_invite_component", "invite."..host);
+local component = module:require "hosts"(module:get_option_string("easy_invite_component", "invite."..host));
 local gate = { component = component };
 
 function gate.error(type, condition, text)
@@ -42,7 +42,7 @@ local nothing = st.stanza("nothing"); -- the payload of an empty result
 local daemon_is = "answering"; -- a key of this:
 local log_entries = {
 	answering = { "info", "%s answers again" };
-	refusing = { "error", "%s does not serve %s, so nobody can register: add a table [hosts.%q] to its configuration" };
+	refusing = { "error", '%s does not serve %s, so nobody can register: its configuration needs [hosts."%s"]' };
 	away = { "warn", "%s is not connected or does not answer: nobody can register" };
 };
 

@@ -47,6 +47,13 @@ end
 
 host_events.add_handler("user-registering", keep_closed, 1000);
 
+local name_for_clients = module:require "hosts"(host);
+if host ~= name_for_clients then
+	module:log_status("error", 'Not active, since clients and the daemon know this host by another name: '
+		..'write VirtualHost "%s" instead of "%s"', name_for_clients, host);
+	return;
+end
+
 local enabled = modulemanager.get_modules_for_host(host);
 for _, rival in ipairs { "invites_adhoc", "invites_register" } do
 	if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then

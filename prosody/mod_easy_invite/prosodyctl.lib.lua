@@ -19,8 +19,8 @@ return function (words)
 	local command, asked_host = words[1], words[2];
 	if asked_host == "generate" then command, asked_host = asked_host, command; end -- either order
 	if command ~= "generate" or not asked_host then fail(2, "%s", usage); end
-	local host = require "util.encodings".stringprep.nameprep(asked_host);
-	if not prosody.hosts[host or ""] then fail(1, "%s is not a host of this Prosody", asked_host); end
+	local host = module:require "hosts"(asked_host);
+	if not prosody.hosts[host] then fail(1, "%s is not a host of this Prosody", asked_host); end
 	local question = st.stanza("generate", { xmlns = "urn:easy-invite:gate:1", host = host });
 	for i = 3, #words do question:text_tag("word", words[i]); end
 
