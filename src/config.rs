@@ -17,6 +17,7 @@ use jid::DomainPart;
 
 use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
+use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
 use crate::policy::{HostPolicy, RolePolicy, is_name};
@@ -26,7 +27,6 @@ use crate::texts::{Languages, printable};
 use crate::{web, xmpp};
 
 pub use raw::{ConfigError, EXAMPLE};
-pub use values::domain;
 
 /// The variable that names the file where the command line does not.
 pub const FILE_VARIABLE: &str = "EASY_INVITE_CONFIG";
@@ -214,10 +214,10 @@ fn check_hosts(
     raw: BTreeMap<String, Table<RawHost>>,
     web: Option<&web::Config>,
 ) -> Result<BTreeMap<DomainPart, HostPolicy>, ConfigError> {
-    let mut hosts = BTreeMap::new();
+    let (mut hosts, mut spellings) = (BTreeMap::new(), BTreeMap::new());
     for (name, Table(raw)) in raw {
         let problem = |problem: &str| source.problem(&["hosts", &name], problem);
-        let host = domain(&name).map_err(|expected| problem(&expected))?;
+        let host = jids::domain(&name).map_err(|expected| problem(&expected))?;
         if host == *component {
             return Err(problem("the component's own JID: expected a VirtualHost of the chat server"));
         }
@@ -232,9 +232,12 @@ fn check_hosts(
             let problem = format!("expected the name of a role, such as \"prosody:member\", found {role:?}");
             return Err(source.problem(&["hosts", &name, "roles", role], problem));
         }
-        if hosts.insert(host, policy(raw, web)).is_some() {
-            return Err(problem("the same host has another table"));
+        if let Some(other) = spellings.insert(host.clone(), name.clone()) {
+            return Err(problem(&format!(
+                "the same host as {other:?}, which has a table too: make one table of the two"
+            )));
         }
+        hosts.insert(host, policy(raw, web));
     }
     if hosts.is_empty() {
         let expected = "a table for each VirtualHost served, for example [hosts.\"example.org\"]";

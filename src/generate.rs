@@ -5,6 +5,7 @@ use clap::Parser;
 use jid::{BareJid, DomainPart, NodePart};
 
 use crate::invite::{self, InviteType, Issuer};
+use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::policy::{self, Wish};
 
@@ -20,7 +21,7 @@ pub struct Options {
     username: Option<String>,
 
     /// Make this account and the new one contacts of each other
-    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    #[arg(long, value_name = "JID", value_parser = jids::account)]
     contact: Option<BareJid>,
 
     /// With --contact: make a contact, and register nobody
@@ -103,7 +104,7 @@ impl Options {
 /// The username in a text. Its own host may stand behind it.
 fn username(text: &str, host: &DomainPart) -> Result<NodePart, String> {
     let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
-    if DomainPart::new(of_host).is_ok_and(|of_host| *of_host == **host) {
+    if jids::domain(of_host).is_ok_and(|of_host| of_host == *host) {
         invite::username(name).map_err(|refusal| refusal.to_string())
     } else {
         Err(format!("expected a username on {host}, found {text:?}"))
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn words_become_a_wish() {
-        let wish = parsed("--username carol@Example.org --expires 4w --role a --role b --group=family").unwrap();
+        let wish = parsed("--username carol@Example.org. --expires 4w --role a --role b --group=family").unwrap();
         assert_eq!((wish.invite_type, wish.username.unwrap().as_str()), (InviteType::Account, "carol"));
         assert_eq!(wish.lifetime, Some(Lifetime::Seconds(4 * 7 * 24 * 60 * 60)));
         assert_eq!((wish.roles.len(), wish.groups), (2, vec!["family".to_owned()]));

@@ -306,15 +306,6 @@ impl Invite {
     }
 }
 
-/// The address of an account in a text: a bare JID with a localpart.
-///
-/// # Errors
-/// What was expected.
-pub fn account(text: &str) -> Result<BareJid, String> {
-    let found = BareJid::new(text).ok().filter(|jid| jid.node().is_some());
-    found.ok_or_else(|| format!("expected a bare JID such as alice@example.org, found {text:?}"))
-}
-
 /// The username in a text that was typed, folded as servers fold it (nodeprep, RFC 6122 §2.3).
 ///
 /// # Errors

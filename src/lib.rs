@@ -2,7 +2,8 @@
 //!
 //! The map of the crate. A room uses the rooms above it, never those below or beside it.
 //!
-//! - `names`: which names deceive. [`texts`]: the texts for people, in their languages. No I/O.
+//! - `names`: which names deceive. `jids`: JIDs as people write them. [`texts`]: the texts for
+//!   people, in their languages. No I/O.
 //! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`limits`]: what an
 //!   invite is and allows, why a request is refused, and how much may be tried. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
@@ -31,6 +32,7 @@ pub mod generate;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;
+mod jids;
 pub mod lifetime;
 pub mod limits;
 pub mod links;

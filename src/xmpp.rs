@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chat_server::{Link, Questions, Unreachable};
 use crate::invites::Invites;
+use crate::jids;
 use crate::secret::Secret;
 use crate::texts::Languages;
 use command::Sessions;
@@ -184,8 +185,9 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
              Component \"{jid}\" there"
         ),
         LoginError::Refused(error) if error.condition == "host-unknown" => format!(
-            "the chat server does not know the component {jid}: add Component \"{jid}\" with component_secret to its \
-             configuration and restart it, or correct component.jid here"
+            "the chat server does not know the component {jid}: add Component {} with component_secret to its \
+             configuration and restart it, or correct component.jid here",
+            jids::spelling(jid)
         ),
         LoginError::Refused(error) if error.condition == "conflict" => format!(
             "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes \

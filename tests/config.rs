@@ -163,6 +163,7 @@ fn every_key_can_be_set() {
         [hosts."Example.ORG".roles.guests]
         allow_contact_invites = false
         [hosts."xn--mnchen-3ya.example"]
+        admins = ["Jürgen@MÜNCHEN.example", "bob@XN--mnchen-3ya.example."]
         "#,
     );
     assert_eq!(config.component, host("invites.example.org"));
@@ -171,6 +172,8 @@ fn every_key_can_be_set() {
     assert_eq!(config.retention, Lifetime::Never);
     assert_eq!(config.control_socket, Path::new("/run/easy-invite/control"));
     assert_eq!(config.hosts.len(), 2);
+    let admins = config.hosts[&host("münchen.example")].admins.iter().map(|admin| admin.as_str());
+    assert_eq!(admins.collect::<Vec<_>>(), ["jürgen@münchen.example", "bob@münchen.example"]);
     let policy = &config.hosts[&host("example.org")];
     assert!(!policy.registration_invite_only && !policy.allow_user_invites && !policy.allow_contact_invites);
     assert_eq!(policy.admins[0].as_str(), "alice@example.org");
@@ -513,10 +516,21 @@ fn jids_and_hosts_have_to_be_domains() {
         "config.toml:4: hosts.\"Invite.example.org\": the component's own JID: expected a VirtualHost \
          of the chat server",
     );
-    assert_refused(
-        format!("{COMPONENT}[hosts.\"Example.org\"]\n{HOST}"),
-        "config.toml:5: hosts.\"example.org\": the same host has another table",
-    );
+    for (first, second) in [
+        ("Example.org", "example.org"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("Xn--mnchen-3YA.example", "MÜNCHEN.example."),
+    ] {
+        // They are looked at in the order of their names.
+        let (one, other, line) = if first < second { (first, second, 5) } else { (second, first, 4) };
+        assert_refused(
+            format!("{COMPONENT}[hosts.\"{first}\"]\n[hosts.\"{second}\"]\n"),
+            &format!(
+                "config.toml:{line}: hosts.\"{other}\": the same host as \"{one}\", which has a table too: make one \
+                 table of the two"
+            ),
+        );
+    }
 }
 
 #[test]

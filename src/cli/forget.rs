@@ -6,7 +6,7 @@ use serde_json::json;
 use super::context::Context;
 use super::input::confirm;
 use super::print::{complain, table};
-use crate::invite;
+use crate::jids;
 use crate::store::Forgotten;
 
 /// Erase what is known of one person
@@ -19,7 +19,7 @@ use crate::store::Forgotten;
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {
     /// Their address, on a host that is served here or on any other
-    #[arg(value_name = "JID", value_parser = invite::account)]
+    #[arg(value_name = "JID", value_parser = jids::account)]
     jid: BareJid,
 
     /// Do not ask

@@ -11,10 +11,10 @@ use super::context::{Context, served_host};
 use super::input::wrong_usage;
 use super::print::{self, complain};
 use super::progress::Progress;
-use crate::config;
 use crate::generate::Options;
 use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
+use crate::jids;
 use crate::policy::Wish;
 use crate::qr;
 
@@ -35,7 +35,7 @@ const AT_A_TIME: usize = 256;
   easy-invite generate example.org --count 30 --note \"workshop in May\" > links.txt")]
 pub struct Arguments {
     /// The VirtualHost on which the invite is valid
-    #[arg(value_parser = config::domain)]
+    #[arg(value_parser = jids::domain)]
     host: DomainPart,
 
     #[command(flatten)]

@@ -12,6 +12,7 @@ use super::print::complain;
 use crate::config;
 use crate::files::Folder;
 use crate::invite::Token;
+use crate::jids;
 use crate::texts::fill;
 
 /// The host and the secret in the example, which are replaced.
@@ -35,7 +36,7 @@ const PROSODY_LINES: &str = include_str!("../../contrib/prosody.cfg.lua");
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
 pub struct Arguments {
     /// The VirtualHost to serve
-    #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = config::domain)]
+    #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = jids::domain)]
     host: DomainPart,
 
     /// The file to write, or - for stdout

@@ -6,9 +6,9 @@ use jid::{BareJid, DomainPart};
 
 use super::context::{Context, served_host};
 use super::print::{self, complain};
-use crate::config;
-use crate::invite::{self, Invite, State};
+use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
+use crate::jids;
 use crate::names;
 use crate::store::Filter;
 use crate::texts::printable;
@@ -27,7 +27,7 @@ const NOTE_LENGTH: usize = 40;
   easy-invite list --state redeemed --json")]
 pub struct Arguments {
     /// Only invites to this VirtualHost
-    #[arg(value_parser = config::domain)]
+    #[arg(value_parser = jids::domain)]
     host: Option<DomainPart>,
 
     /// Only invites in this state ("redeemed": no use is left)
@@ -35,7 +35,7 @@ pub struct Arguments {
     state: String,
 
     /// Only invites of this account
-    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    #[arg(long, value_name = "JID", value_parser = jids::account)]
     inviter: Option<BareJid>,
 
     /// At most N invites

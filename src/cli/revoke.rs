@@ -6,9 +6,10 @@ use serde_json::json;
 use super::context::Context;
 use super::input::read_stdin;
 use super::print::{Reported, complain};
-use crate::invite::{self, Invite, State};
+use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::invites::{Error, Invites};
+use crate::jids;
 use crate::links::{BadReference, Reference};
 
 /// The longest list of links that is read from stdin, in bytes: a hundred thousand links fit.
@@ -32,7 +33,7 @@ pub struct Arguments {
     references: Vec<String>,
 
     /// All pending invites of this account
-    #[arg(long, value_name = "JID", value_parser = invite::account)]
+    #[arg(long, value_name = "JID", value_parser = jids::account)]
     inviter: Option<BareJid>,
 }
 

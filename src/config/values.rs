@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use url::{Position, Url};
 
 use crate::invite;
+use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::links::{LandingPage, PublicUrl};
 use crate::store::StoreUrl;
@@ -23,17 +24,6 @@ pub trait Written: Sized {
     /// # Errors
     /// What was expected.
     fn read(text: &str) -> Result<Self, String>;
-}
-
-/// A domain as the server writes it: in lower case, and with characters that DNS could hold.
-pub fn domain(text: &str) -> Result<DomainPart, String> {
-    let expected = || format!("expected a domain such as example.org, found {text:?}");
-    // The jid crate accepts "https://example.org" and "example org" too.
-    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '"' | '?' | '#' | ':');
-    if text.is_empty() || text.contains(strange) {
-        return Err(expected());
-    }
-    DomainPart::new(text).map(|domain| domain.into_owned()).map_err(|_| expected())
 }
 
 /// How old something has to be: a [`Lifetime`] that may be nothing, and does not last for ever.
@@ -56,8 +46,8 @@ macro_rules! written {
 }
 
 written! {
-    DomainPart => domain,
-    BareJid => invite::account,
+    DomainPart => jids::domain,
+    BareJid => jids::account,
     NodePart => |text| in_words(invite::username(text)),
     Lifetime => |text| in_words(text.parse()),
     Age => age,

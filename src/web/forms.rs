@@ -14,6 +14,7 @@ use super::notices::away;
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
+use crate::jids;
 use crate::policy;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -47,7 +48,8 @@ impl Fields {
             match &*name {
                 "username" => {
                     let typed = value.trim();
-                    let address = typed.rsplit_once('@').filter(|(_, domain)| domain.eq_ignore_ascii_case(host));
+                    let ours = |domain| jids::domain(domain).is_ok_and(|domain| domain.as_str() == host);
+                    let address = typed.rsplit_once('@').filter(|(_, domain)| ours(domain));
                     fields.username = address.map_or(typed, |(username, _)| username).to_owned();
                 }
                 "password" => fields.password = value.into_owned(),

@@ -10,6 +10,7 @@ use minidom::Element;
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Unreachable};
 use crate::invite::{Invite, Purpose, Use};
+use crate::jids;
 
 /// How long the hook may take. It answers from memory and its own storage.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -225,7 +226,8 @@ fn refused_by(host: &str, error: &ErrorAnswer) -> String {
             format!("{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled)")
         }
         "remote-server-not-found" | "remote-server-timeout" | "not-allowed" => {
-            format!("{host} is not a VirtualHost of the connected server ({error})")
+            let spelling = jids::spelling(host);
+            format!("{host} is not a VirtualHost of the connected server: it needs VirtualHost {spelling} ({error})")
         }
         _ => format!("{host} answered {error}"),
     }

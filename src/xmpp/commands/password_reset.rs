@@ -6,6 +6,7 @@ use minidom::Element;
 use super::invitation;
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::Error;
+use crate::jids;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
 use crate::xmpp::form::{self, Submission, field, form_type};
@@ -31,7 +32,7 @@ pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<E
     let missing = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
     let typed = submission.text("accountjid").ok_or_else(missing)?;
     let account = match typed.contains('@') {
-        true => BareJid::new(typed).map_err(|_| Refusal::InvalidUsername(typed.chars().take(50).collect()))?,
+        true => jids::account(typed).map_err(|_| Refusal::InvalidUsername(typed.chars().take(50).collect()))?,
         false => BareJid::from_parts(Some(&username(typed)?), host),
     };
     let (Some(node), true) = (account.node(), account.domain() == &**host) else {

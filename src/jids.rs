@@ -1,0 +1,106 @@
+//! Hosts and accounts as people write them. However they write a host, there is one form of it, in
+//! which it is compared, kept and shown.
+
+use jid::{BareJid, DomainPart, NodePart};
+
+/// The host in a text, as chat servers write it (RFC 7622 §3.2): in lower case, without a dot at
+/// the end, and in Unicode. `xn--mnchen-3ya.example` is `münchen.example`.
+///
+/// A label stays as it is in DNS (`xn--…`) where XMPP's nameprep makes another name of its Unicode,
+/// or none. Nameprep is first: it makes `ss` of `ß`, which DNS would keep.
+///
+/// # Errors
+/// What was expected.
+pub fn domain(text: &str) -> Result<DomainPart, String> {
+    let expected = || format!("expected a domain such as example.org, found {text:?}");
+    // The jid crate accepts "https://example.org" and "example org" too.
+    let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '@' | '/' | '"' | '?' | '#' | ':');
+    if text.is_empty() || text.contains(strange) {
+        return Err(expected());
+    }
+    let prepared = DomainPart::new(text).map(|domain| domain.into_owned());
+    let name = prepared.as_ref().map_or(text, |domain| domain.as_str());
+    if name.is_ascii() && !name.contains("xn--") {
+        return prepared.map_err(|_| expected());
+    }
+    let in_dns = idna::domain_to_ascii(name).map_err(|_| expected())?;
+    let in_unicode = in_dns.split('.').map(readable).collect::<Vec<_>>().join(".");
+    let found = DomainPart::new(&in_unicode).or_else(|_| DomainPart::new(&in_dns));
+    found.map(|domain| domain.into_owned()).map_err(|_| expected())
+}
+
+/// A label of DNS in Unicode, if nameprep leaves that as it is.
+fn readable(label: &str) -> String {
+    let (unicode, valid) = idna::domain_to_unicode(label);
+    let is_kept = valid.is_ok() && DomainPart::new(&unicode).is_ok_and(|prepared| prepared.as_str() == unicode);
+    if is_kept { unicode } else { label.to_owned() }
+}
+
+/// How to write a host in the chat server's configuration, in quotation marks.
+pub fn spelling(domain: &str) -> String {
+    match idna::domain_to_ascii(domain) {
+        Ok(in_dns) if in_dns != domain => format!("\"{domain}\" (not \"{in_dns}\")"),
+        _ => format!("\"{domain}\""),
+    }
+}
+
+/// The account in a text: a bare JID with a localpart.
+///
+/// # Errors
+/// What was expected.
+pub fn account(text: &str) -> Result<BareJid, String> {
+    let parts = text.split_once('@').and_then(|(name, host)| Some((NodePart::new(name).ok()?, domain(host).ok()?)));
+    let found = parts.map(|(name, host)| BareJid::from_parts(Some(&name), &host));
+    found.ok_or_else(|| format!("expected a bare JID such as alice@example.org, found {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_one_form() {
+        for (form, spellings) in [
+            ("example.org", &["Example.ORG", "example.org.", "ｅｘａｍｐｌｅ.org", "example。org", "example．org"][..]),
+            (
+                "münchen.example",
+                &["MÜNCHEN.example", "xn--mnchen-3ya.example", "XN--MNCHEN-3YA.Example.", "mu\u{308}nchen。example"],
+            ),
+            ("chat.münchen.example", &["chat.xn--mnchen-3ya.example", "Chat.München.Example"]),
+            ("例え.テスト", &["xn--r8jz45g.xn--zckzah"]),
+            // As Prosody reads them. DNS has other names for "ß" and "ς", which XMPP cannot say.
+            ("strasse.example", &["straße.example", "STRASSE.example"]),
+            (
+                "xn--strae-oqa.münchen.example",
+                &["xn--strae-oqa.xn--mnchen-3ya.example", "XN--STRAE-OQA.MÜNCHEN.example"],
+            ),
+            ("βόλοσ.example", &["ΒΌΛΟΣ.example", "βόλος.example", "xn--nxasmq6b.example"]),
+            ("xn--nxasmm1c.example", &["XN--nxasmm1c.example"]),
+            // Nameprep allows no name with parts of both directions, and knows no new characters.
+            ("xn--ngbrx4e.example", &["عربي.example"]),
+            ("عربي.موقع", &["xn--ngbrx4e.xn--4gbrim"]),
+            ("xn--ls8h.example", &["💩.example"]),
+            ("a_b.example", &["A_B.example"]),
+            ("localhost", &["LocalHost"]),
+            ("127.0.0.1", &["127.0.0.1"]),
+        ] {
+            for spelling in spellings.iter().chain([&form]) {
+                assert_eq!(domain(spelling).as_deref().map(|domain| domain.as_str()), Ok(form), "{spelling}");
+            }
+        }
+        for bad in ["", ".", "xn--", "xn--a.example", "a b", "a@b", "a/b", "https://a", "[::1]", "a..b", "-a.example"] {
+            assert_eq!(domain(bad), Err(format!("expected a domain such as example.org, found {bad:?}")));
+        }
+    }
+
+    #[test]
+    fn an_account_is_on_a_host() {
+        for text in ["Jürgen@münchen.example", "jürgen@XN--MNCHEN-3YA.example", "jürgen@MÜNCHEN.example."] {
+            assert_eq!(account(text).unwrap().as_str(), "jürgen@münchen.example", "{text}");
+        }
+        for bad in ["example.org", "@example.org", "alice@", "alice@a@b", "alice@example.org/phone", "a/b@example.org"]
+        {
+            assert_eq!(account(bad), Err(format!("expected a bare JID such as alice@example.org, found {bad:?}")));
+        }
+    }
+}
