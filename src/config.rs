@@ -256,6 +256,7 @@ fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
         admins: raw.admins.into_iter().map(|admin| admin.0).collect(),
         expire_after: raw.expire_after.map_or(default.expire_after, |lifetime| lifetime.0),
         reset_expire_after: raw.reset_expire_after.map_or(default.reset_expire_after, |lifetime| lifetime.0),
+        registers_in_browser: raw.landing_page.is_none() && pages.is_some(),
         landing_page: raw.landing_page.map(|page| page.0).or(pages),
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),

@@ -43,6 +43,8 @@ pub struct HostPolicy {
     pub reset_expire_after: Lifetime,
     /// Where the link for people leads; `None`: invites have only their `xmpp:` link.
     pub landing_page: Option<LandingPage>,
+    /// That link leads to our own pages, where people can register in a browser.
+    pub registers_in_browser: bool,
     /// How many invites a user may make within 24 hours; `None`: any number.
     pub invites_per_day: Option<u32>,
     /// How many pending invites a user may have; `None`: any number.
@@ -74,6 +76,7 @@ impl Default for HostPolicy {
             expire_after: Lifetime::Seconds(7 * 24 * 60 * 60),
             reset_expire_after: Lifetime::Seconds(24 * 60 * 60),
             landing_page: None,
+            registers_in_browser: false,
             invites_per_day: Some(100),
             pending_invites: Some(500),
             inviter_age: SignedDuration::ZERO,
@@ -87,6 +90,15 @@ impl Default for HostPolicy {
 }
 
 impl HostPolicy {
+    /// Looks whether anybody may register without an invite.
+    ///
+    /// # Errors
+    /// `InvitationOnly` if not.
+    pub fn admit_uninvited(&self) -> Result<(), Refusal> {
+        let refusal = Refusal::InvitationOnly { in_browser: self.registers_in_browser };
+        if self.registration_invite_only { Err(refusal) } else { Ok(()) }
+    }
+
     /// The type of invite that "New Invite" makes for a user, of whom this is known. Of several
     /// roles that say something, the most generous counts. What the chat server forbids, none
     /// allows.

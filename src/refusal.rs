@@ -24,7 +24,10 @@ pub enum Refusal {
     /// The invite makes contacts, not accounts.
     NotForRegistration,
     /// Registration without an invite is closed.
-    InvitationOnly,
+    InvitationOnly {
+        /// Whoever has an invite can register in a browser.
+        in_browser: bool,
+    },
     /// The invite is for another username, or the username is reserved by another invite.
     WrongUsername,
     /// The password reset is for another account.
@@ -206,7 +209,10 @@ impl Refusal {
             Refusal::UsedUp => own.used_up.clone(),
             Refusal::InProgress => own.in_progress.clone(),
             Refusal::NotForRegistration => own.not_for_registration.clone(),
-            Refusal::InvitationOnly => own.invitation_only.clone(),
+            Refusal::InvitationOnly { in_browser } => {
+                let then = if *in_browser { &own.open_in_browser } else { &own.open_in_app };
+                format!("{}. {then}", own.invitation_only)
+            }
             Refusal::WrongUsername => own.wrong_username.clone(),
             Refusal::WrongResetUsername => own.wrong_reset_username.clone(),
             Refusal::NoSuchAccount(account) => fill(&own.no_such_account, &[("account", account)]),

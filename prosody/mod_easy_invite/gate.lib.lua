@@ -170,13 +170,14 @@ function gate.call(f)
 	return result, problem;
 end
 
--- Returns the answer. The caller, a coroutine of util.async, waits, and the server does not.
+-- Returns the answer. The caller, a coroutine of util.async, waits, and the server does not. After
+-- the answer to a "set" comes a password to be hashed.
 function gate.ask_and_wait(kind, question)
 	local answer;
 	local wait, done = async.waiter();
 	gate.ask(kind, question, function (given)
 		answer = given;
-		if given.payload then gate.take_turn(done); else done(); end
+		if given.payload and kind == "set" then gate.take_turn(done); else done(); end
 	end);
 	wait();
 	return answer;

@@ -250,13 +250,37 @@ local function is_registering(username)
 	return false;
 end
 
+-- Clients that know no invites show the form first, and would learn only from the refusal that it
+-- takes an invite. So the form's instructions say so.
+local function with_instructions(reply, text)
+	reply = st.clone(reply); -- mod_register_ibr keeps the original
+	local query = reply:get_child("query", "jabber:iq:register");
+	local form = query and query:get_child("x", "jabber:x:data");
+	for _, part in ipairs { query, form } do
+		local instructions = part:get_child("instructions");
+		if instructions then table.insert(instructions, 1, text.."\n"); end
+	end
+	return reply;
+end
+
+local function show_form(handlers, name, event)
+	local session, stanza = event.origin, event.stanza;
+	if streams[session] then streams[session].guard()(); end -- waits until its token is checked
+	if streams[session] and streams[session].grant then return handlers(name, event); end
+	local answer = gate.ask_and_wait("get", gate.element("instructions", { lang = stanza.attr["xml:lang"] }));
+	local text = gate.says(answer, "instructions") and answer.payload:get_text();
+	if not text then return handlers(name, event); end
+	local origin = { send = function (reply) return session.send(with_instructions(reply, text)); end };
+	setmetatable(origin, { __index = session, __newindex = session });
+	return handlers(name, { stanza = stanza, origin = origin });
+end
+
 -- A registration that is still here when mod_register_ibr is done, or any module has failed in it,
 -- has failed.
 module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
 	local session, stanza = event.origin, event.stanza;
-	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" or not async.ready() then
-		return handlers(name, event);
-	end
+	if session.type ~= "c2s_unauthed" or not async.ready() then return handlers(name, event); end
+	if stanza.attr.type ~= "set" then return show_form(handlers, name, event); end
 	local this = { lang = stanza.attr["xml:lang"] };
 	in_band[session] = this;
 	local result, problem = gate.call(function () return handlers(name, event); end);

@@ -8,7 +8,9 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::hook::{LONGEST_ID, failed, grants, is_id};
 use super::requester::Requester;
-use super::stanza::{Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with};
+use super::stanza::{
+    Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with, with_text,
+};
 use super::stanza_error::{not_valid, stanza_error};
 use crate::generate;
 use crate::invite::{Token, username};
@@ -27,6 +29,7 @@ pub async fn answer(request: &Request, languages: &Languages, invites: &Invites)
     let said = Said { payload, host: host(request, invites, texts)?, invites, texts };
     match (request.kind, payload.name()) {
         (Kind::Get, "check") => said.check().await,
+        (Kind::Get, "instructions") => said.instructions(),
         (Kind::Set, "reserve") => said.reserve().await,
         (Kind::Set, "refused") => said.refused_by_server().await,
         (Kind::Set, "fate") => said.fate().await,
@@ -87,6 +90,14 @@ impl Said<'_> {
         let granted = self.invites.check(self.host, token, self.address()).await;
         let grant = granted.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
+    }
+
+    /// What the form of a registration without an invite says. The result is empty if no invite is
+    /// needed.
+    fn instructions(&self) -> Outcome {
+        let (_, policy) = self.invites.policy(self.host).map_err(|refusal| self.refused(&refusal.into()))?;
+        let refusal = policy.admit_uninvited().err();
+        Ok(refusal.map(|refusal| with_text(element!(ns::GATE, "instructions"), &refusal.text(self.texts))))
     }
 
     async fn reserve(&self) -> Outcome {

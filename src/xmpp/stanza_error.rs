@@ -30,7 +30,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::Revoked
         | Refusal::UsedUp
         | Refusal::NotForRegistration
-        | Refusal::InvitationOnly
+        | Refusal::InvitationOnly { .. }
         | Refusal::WrongUsername
         | Refusal::WrongResetUsername
         | Refusal::NoSuchAccount(_)

@@ -6,7 +6,7 @@ from harness.server import password_of
 from harness.stories import generate, has_account, register
 from harness.xmpp import StanzaError, StreamClosed
 
-INVITATION_ONLY = "^modify/not-acceptable: Registration on this server is through invitation only$"
+INVITATION_ONLY = r"^modify/not-acceptable: Registration on this server is through invitation only\. "
 
 
 @pytest.mark.parametrize("as_form", [False, True], ids=["fields", "form"])
