@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::texts::{Texts, escaped, fill};
+use crate::texts::{Counted, Texts, escaped, fill};
 
 /// The longest lifetime in seconds: ten years. For anything longer there is `never`.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
@@ -16,7 +16,7 @@ const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
 const UNITS: [(char, i64); 5] = [('w', 7 * 24 * 60 * 60), ('d', 24 * 60 * 60), ('h', 60 * 60), ('m', 60), ('s', 1)];
 
 /// A length of time, or no end at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lifetime {
     /// This many seconds, at least one.
     Seconds(i64),
@@ -34,6 +34,39 @@ impl Lifetime {
             Lifetime::Never => None,
         }
     }
+
+    /// It in words: "7 days".
+    pub fn in_words(self, texts: &Texts) -> String {
+        let written = self.to_string();
+        let words = units(texts).into_iter().find_map(|(letter, words)| {
+            let count = written.strip_suffix(letter)?;
+            Some(fill(words.of(count.parse().ok()?), &[("count", count)]))
+        });
+        words.unwrap_or(if self == Lifetime::Never { texts.command.never.clone() } else { written })
+    }
+
+    /// What a person typed: the notation, or words of the person's language or in English.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn typed(text: &str, texts: &Texts) -> Result<Self, BadLifetime> {
+        let plain = |text: &str| text.split_whitespace().collect::<String>().to_lowercase();
+        let typed = plain(text);
+        let count: String = typed.chars().take_while(char::is_ascii_digit).collect();
+        let written = [texts, Texts::english()].into_iter().find_map(|texts| {
+            let is = |words: &str| plain(&fill(words, &[("count", &count)])) == typed;
+            let unit = units(texts).into_iter().find(|(_, words)| words.forms().into_iter().any(is));
+            let never = is(&texts.command.never).then(|| Lifetime::Never.to_string());
+            unit.map(|(letter, _)| format!("{count}{letter}")).or(never)
+        });
+        written.unwrap_or(typed).parse().map_err(|_| BadLifetime::of(text))
+    }
+}
+
+/// The units that have words, by their letters.
+fn units(texts: &Texts) -> [(char, &Counted); 3] {
+    let own = &texts.command;
+    [('h', &own.hours), ('d', &own.days), ('w', &own.weeks)]
 }
 
 /// Why a text is not a [`Lifetime`]. As an error, it is said in English, for the configuration and
@@ -43,6 +76,10 @@ impl Lifetime {
 pub struct BadLifetime(String);
 
 impl BadLifetime {
+    fn of(text: &str) -> Self {
+        BadLifetime(text.chars().take(40).collect())
+    }
+
     /// The text for people.
     pub fn text(&self, texts: &Texts) -> String {
         fill(&texts.mistake.bad_lifetime, &[("written", &escaped(&self.0))])
@@ -63,7 +100,7 @@ impl FromStr for Lifetime {
             count.checked_mul(*unit)
         });
         let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
-        seconds.map(Lifetime::Seconds).ok_or_else(|| BadLifetime(text.chars().take(40).collect()))
+        seconds.map(Lifetime::Seconds).ok_or_else(|| BadLifetime::of(text))
     }
 }
 
@@ -93,6 +130,30 @@ mod tests {
             assert_eq!(lifetime.to_string(), text);
         }
         assert_eq!("never".parse(), Ok(Lifetime::Never));
+    }
+
+    #[test]
+    fn people_may_write_words() {
+        let languages = crate::texts::Languages::built_in();
+        let lifetimes = ["1h", "5h", "1d", "2d", "7d", "21d", "4w", "15m", "never"].map(|text| text.parse().unwrap());
+        assert_eq!(lifetimes.iter().max(), Some(&Lifetime::Never));
+        for texts in languages.iter() {
+            for lifetime in lifetimes {
+                let words = lifetime.in_words(texts);
+                assert_eq!(Lifetime::typed(&words, texts), Ok(lifetime), "{}: {words}", texts.code);
+            }
+            for (text, lifetime) in
+                [(" 3 Days ", "3d"), ("3 d", "3d"), ("1 weeks", "1w"), ("36H", "36h"), ("NEVER", "never")]
+            {
+                assert_eq!(Lifetime::typed(text, texts), Ok(lifetime.parse().unwrap()), "{}: {text}", texts.code);
+            }
+            for text in
+                ["", "3", "days", "-3 days", "3 days and nights", "three days", "0 days", "99999 days", "3 dayz"]
+            {
+                assert_eq!(Lifetime::typed(text, texts), Err(BadLifetime::of(text)), "{}: {text}", texts.code);
+            }
+        }
+        assert_eq!(Lifetime::Seconds(7 * 24 * 60 * 60).in_words(Texts::english()), "7 days");
     }
 
     #[test]

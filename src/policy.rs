@@ -201,17 +201,8 @@ impl Wish {
         }
     }
 
-    /// The invite that fulfils the wish.
-    ///
-    /// # Errors
-    /// `Impossible` where the parts of the wish contradict each other; `InvalidUsername`.
-    pub fn into_invite(
-        self,
-        policy: &HostPolicy,
-        id: InviteId,
-        token_hash: TokenHash,
-        now: Timestamp,
-    ) -> Result<Invite, Refusal> {
+    /// The parts of the wish that are impossible, or contradict each other.
+    pub fn mistakes(&self) -> Vec<Mistake> {
         let reset = self.invite_type == InviteType::PasswordReset;
         let grants = !self.roles.is_empty() || !self.groups.is_empty();
         let local_contact =
@@ -229,12 +220,27 @@ impl Wish {
             (note.chars().count() <= LONGEST_NOTE, Mistake::LongNote { most: LONGEST_NOTE }),
             (!note.contains(is_not_xml), Mistake::NoteNotPlain),
         ];
-        if let Some((_, mistake)) = rules.into_iter().find(|(kept, _)| !kept) {
+        rules.into_iter().filter(|(kept, _)| !kept).map(|(_, mistake)| mistake).collect()
+    }
+
+    /// The invite that fulfils the wish.
+    ///
+    /// # Errors
+    /// `Impossible` where the parts of the wish contradict each other; `InvalidUsername`.
+    pub fn into_invite(
+        self,
+        policy: &HostPolicy,
+        id: InviteId,
+        token_hash: TokenHash,
+        now: Timestamp,
+    ) -> Result<Invite, Refusal> {
+        if let Some(mistake) = self.mistakes().into_iter().next() {
             return Err(Refusal::Impossible(mistake));
         }
         if let Some(username) = self.username.as_ref().filter(|_| self.invite_type.registers()) {
             admit_new_username(username)?;
         }
+        let reset = self.invite_type == InviteType::PasswordReset;
         let lifetime = self.lifetime.unwrap_or(if reset { policy.reset_expire_after } else { policy.expire_after });
         Ok(Invite {
             id,

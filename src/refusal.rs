@@ -1,6 +1,8 @@
 //! Why a request is refused: expected answers, each with a text for people. The edges add their
 //! codes.
 
+use std::slice;
+
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use crate::lifetime::BadLifetime;
@@ -107,6 +109,8 @@ pub enum Refusal {
     RegistrationRefused(String),
     /// Parts of the wish contradict each other, or one is impossible.
     Impossible(Mistake),
+    /// Several things are wrong with what was filled in.
+    Several(Vec<Refusal>),
 }
 
 /// What is wrong with a password.
@@ -172,6 +176,11 @@ impl From<Mistake> for Refusal {
 }
 
 impl Refusal {
+    /// What is wrong, one by one.
+    pub fn each(&self) -> &[Refusal] {
+        if let Refusal::Several(refusals) = self { refusals } else { slice::from_ref(self) }
+    }
+
     /// Whether it is a limit for users that admins do not have.
     pub fn is_limit_of_users(&self) -> bool {
         matches!(self, Refusal::TooManyToday { .. } | Refusal::TooManyPending { .. } | Refusal::TooNew { .. })
@@ -253,6 +262,10 @@ impl Refusal {
             Refusal::RegistrationLimited(reason) => because(&own.registration_limited_because, reason),
             Refusal::RegistrationRefused(reason) => because(&own.registration_refused_because, reason),
             Refusal::Impossible(mistake) => mistake.text(texts),
+            Refusal::Several(refusals) => {
+                let texts: Vec<_> = refusals.iter().map(|refusal| refusal.text(texts)).collect();
+                texts.join("\n")
+            }
         }
     }
 }
@@ -271,8 +284,8 @@ impl Mistake {
             Mistake::LongNote { most } => fill(&own.long_note, &[("most", &most.to_string())]),
             Mistake::NoteNotPlain => own.note_not_plain.clone(),
             Mistake::BadLifetime(error) => error.text(texts),
-            Mistake::BadUses => own.bad_uses.clone(),
-            Mistake::NotYesOrNo => fill(&own.not_yes_or_no, &[("field", &texts.command.become_contacts)]),
+            Mistake::BadUses => fill(&own.bad_uses, &[("most", &u32::MAX.to_string())]),
+            Mistake::NotYesOrNo => own.not_yes_or_no.clone(),
             Mistake::NoAccount(host) => fill(&own.no_account, &[("host", host)]),
         }
     }

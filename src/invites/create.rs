@@ -31,6 +31,27 @@ impl Invites {
     /// # Errors
     /// If the wish cannot be fulfilled, or the invite is not stored.
     pub async fn create(&self, wish: Wish) -> Result<Issued> {
+        let (issued, quota) = self.prepare(wish).await?;
+        let invite = &issued.invite;
+        self.0.store.insert(invite.clone(), quota, invite.created_at).await??;
+        tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
+        Ok(issued)
+    }
+
+    /// Looks whether this invite for a new account could be made, and makes none.
+    ///
+    /// # Errors
+    /// If it could not.
+    pub async fn admit(&self, wish: Wish) -> Result<()> {
+        let (Issued { invite, .. }, _) = self.prepare(wish).await?;
+        let Some(username) = invite.username else { return Ok(()) };
+        let account = BareJid::from_parts(Some(&username), &invite.host);
+        let reserved = self.0.store.username_reserved(account, self.now()).await?;
+        if reserved { Err(Refusal::UsernameReserved.into()) } else { Ok(()) }
+    }
+
+    /// The invite that fulfils a wish, and how many the store may hold beside it.
+    async fn prepare(&self, wish: Wish) -> Result<(Issued, Quota)> {
         let (_, policy) = self.policy(wish.host.as_str())?;
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
         let token = Token::generate()?;
@@ -47,11 +68,9 @@ impl Invites {
             }
             _ => Quota::default(),
         };
-        self.0.store.insert(invite.clone(), quota, now).await??;
-        tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
         let uri = links::uri(&invite, &token);
         let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));
-        Ok(Issued { invite, token, uri, landing_url, unchecked })
+        Ok((Issued { invite, token, uri, landing_url, unchecked }, quota))
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.

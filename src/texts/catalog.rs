@@ -68,6 +68,11 @@ impl Counted {
     pub fn of(&self, count: u32) -> &str {
         if count == 1 { &self.one } else { &self.other }
     }
+
+    /// All forms.
+    pub fn forms(&self) -> [&str; 2] {
+        [&self.one, &self.other]
+    }
 }
 
 impl Texts {

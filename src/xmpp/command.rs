@@ -1,7 +1,6 @@
 //! Ad-hoc commands (XEP-0050): the table of commands, and the rules by which they are run.
 
 use std::collections::{HashMap, VecDeque};
-use std::iter;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,13 +9,14 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::commands::{create_account, new_invite, password_reset};
-use super::form::{Submission, field};
+use super::form::{Submission, fixed};
 use super::requester::Requester;
 use super::stanza::{element, error_in, ns, with, with_text};
 use super::stanza_error::{stanza_error, try_again};
 use crate::invite::nonce;
 use crate::invites::Error;
-use crate::texts::{CommandTexts, Texts};
+use crate::refusal::{Mistake, Refusal};
+use crate::texts::{CommandTexts, Texts, fill};
 
 /// How long a session stays open. Some clients never cancel, so sessions end by themselves.
 const SESSION_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -146,7 +146,7 @@ pub async fn execute(
     match ((command.run)(requester, &submission).await, command.form) {
         (Ok(result), _) => Ok(with(reply(command, &id, "completed", texts), [result])),
         (Err(Error::Refused(refusal)), Some(form)) => {
-            let form = with_problem(form(requester, &submission), &refusal.text(texts), texts);
+            let form = with_mistakes(form(requester, &submission), refusal.each(), texts);
             ask(command, id, form, requester, sessions)
         }
         // For commands with forms, some clients show a note but no stanza error.
@@ -186,12 +186,42 @@ fn ask(
     Ok(with(reply, [actions, form]))
 }
 
-/// The form once more, with the problem in a first field, where every client shows it.
-fn with_problem(mut form: Element, problem: &str, texts: &Texts) -> Element {
-    let problem = field("error", "fixed", &texts.command.please_correct, problem);
-    let children = iter::from_fn(|| form.unshift_child());
-    let (fields, head): (Vec<_>, Vec<_>) = children.partition(|child| child.name() == "field");
-    with(form, head.into_iter().chain([problem]).chain(fields))
+/// The form once more, and below it what is wrong: one client numbers the fields, and the numbers
+/// stay. Each problem is a text of its own, since one client shows a single line of a text.
+fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Element {
+    let fields: Vec<_> = form.children().filter(|child| child.name() == "field").collect();
+    let line = |refusal: &Refusal| {
+        let is_about = |field: &&Element| field.attr("var").is_some_and(|var| vars(refusal).contains(&var));
+        let position = fields.iter().position(is_about);
+        // Without the hint in brackets.
+        let label = position.and_then(|position| fields.get(position)?.attr("label")?.split(" (").next());
+        let problem = refusal.text(texts);
+        let named = label.map(|label| [("field", label), ("problem", &problem)]);
+        (position, named.map_or(problem.clone(), |named| fill(&texts.command.please_correct, &named)))
+    };
+    let mut lines: Vec<_> = refusals.iter().map(line).collect();
+    lines.sort();
+    let var = |at| if at == 0 { "error".to_owned() } else { format!("error{}", at + 1) };
+    let problems: Vec<_> = lines.iter().enumerate().map(|(at, (_, line))| fixed(&var(at), line)).collect();
+    with(form, problems)
+}
+
+/// The fields of a form that a refusal can be about.
+fn vars(refusal: &Refusal) -> &'static [&'static str] {
+    match refusal {
+        Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::AdminUsername(_) => &["username"],
+        Refusal::InvalidUsername(_) => &["username", "accountjid"],
+        Refusal::NoSuchAccount(_) | Refusal::AccountDisabled(_) | Refusal::AccountAbove(_) => &["accountjid"],
+        Refusal::Impossible(mistake) => match mistake {
+            Mistake::NotYesOrNo => &["roster-subscription"],
+            Mistake::BadLifetime(_) => &["expires"],
+            Mistake::BadUses | Mistake::NoUses | Mistake::UsernameForMany => &["uses"],
+            Mistake::LongNote { .. } | Mistake::NoteNotPlain => &["note"],
+            Mistake::NoAccount(_) => &["accountjid"],
+            _ => &[],
+        },
+        _ => &[],
+    }
 }
 
 /// A `bad-request` with the condition that XEP-0050 §4 adds to it.

@@ -20,11 +20,26 @@ pub fn form_type(name: &str) -> Element {
     with(field, [with_text(element!(ns::DATA_FORMS, "value"), name)])
 }
 
-/// A field with a value. Every type but `text-single`, `boolean`, `fixed` and `hidden` is shown
-/// wrongly by some client.
+/// A field with a value. Every type but `text-single`, `list-single`, `boolean`, `fixed` and
+/// `hidden` is shown wrongly by some client.
 pub fn field(var: &str, kind: &str, label: &str, value: &str) -> Element {
     let field = element!(ns::DATA_FORMS, "field", "var" = var, "type" = kind, "label" = label);
     with(field, [with_text(element!(ns::DATA_FORMS, "value"), value)])
+}
+
+/// A field with values to choose from, each with its label. One of them is chosen already.
+pub fn list(var: &str, label: &str, choices: impl IntoIterator<Item = (String, String)>, chosen: &str) -> Element {
+    let option = |(value, label): (String, String)| {
+        let option = element!(ns::DATA_FORMS, "option", "label" = label);
+        with(option, [with_text(element!(ns::DATA_FORMS, "value"), &value)])
+    };
+    with(field(var, "list-single", label, chosen), choices.into_iter().map(option))
+}
+
+/// A text in a form. Most clients would not show its label, so it has none.
+pub fn fixed(var: &str, text: &str) -> Element {
+    let field = element!(ns::DATA_FORMS, "field", "var" = var, "type" = "fixed");
+    with(field, [with_text(element!(ns::DATA_FORMS, "value"), text)])
 }
 
 /// A form that was filled in.

@@ -40,7 +40,8 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::AccountAbove(_)
         | Refusal::PasswordRefused(_)
         | Refusal::RegistrationRefused(_)
-        | Refusal::Impossible(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
+        | Refusal::Impossible(_)
+        | Refusal::Several(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
         // On a conflict, clients let the user choose another name. A reserved name looks like one
         // that is taken: strangers need not know of the reservation.
         Refusal::UsernameTaken

@@ -2,6 +2,8 @@
 component, their forms and errors, and the refusal of a registration. Every other stream gets
 English."""
 
+import re
+
 import pytest
 
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
@@ -32,12 +34,15 @@ async def test_a_form_that_is_filled_in_wrongly_and_then_rightly(server):
     again = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", session=session,
                                 form={"username": "carol", "uses": "2"})
     wrong = form_fields(form_in(again))["error"]
-    assert wrong.get("label") == "Bitte ändern"
-    assert field_value(wrong) == "Eine Einladung für einen bestimmten Benutzernamen gilt genau einmal"
+    assert field_value(wrong) == "Bitte ändere „Anzahl der Konten“: " \
+        "Eine Einladung für einen bestimmten Benutzernamen gilt genau einmal"
     done = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", session=session,
                                form={"username": "carol", "uses": "1"})
-    assert texts(done) == ("Deine Einladung", "Schick diesen Link der Person, für die er ist.",
-                           "Link zum Verschicken", "Link für XMPP-Apps", "Gültig bis")
+    title, instructions, *labels, expire = texts(done)
+    assert (title, labels) == ("Deine Einladung", ["Link zum Verschicken", "Link für XMPP-Apps"])
+    assert instructions.startswith("Verschick „Link zum Verschicken“: Er öffnet eine Seite, die alles erklärt.")
+    assert re.search(r"Gilt nur für carol@example.org, bis zum \d+\. \w+ \d+, \d\d:\d\d Uhr \(UTC\)\.$", instructions)
+    assert re.fullmatch(r"Gültig bis \d+\. \w+ \d+, \d\d:\d\d Uhr \(UTC\)", expire)
     assert {command.get(f"{{{XML}}}lang") for command in (shown, again, done)} == {"de"}
 
 

@@ -1,54 +1,107 @@
 //! The command "New Account Invite" (XEP-0401 §3.2): for admins, with a form whose fields are all
 //! optional.
 
+use std::collections::BTreeSet;
+
 use minidom::Element;
 
 use super::invitation;
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::Error;
+use crate::lifetime::Lifetime;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
-use crate::xmpp::form::{self, Submission, field, form_type};
+use crate::texts::Texts;
+use crate::xmpp::form::{self, Submission, field, form_type, list};
 use crate::xmpp::requester::Requester;
 
 /// The node by which clients know the command.
 pub const NODE: &str = "urn:xmpp:invite#create-account";
 
+/// What stands for any number of uses.
+const UNLIMITED: &str = "unlimited";
+
+/// The lifetimes to choose from, besides the host's default.
+const LIFETIMES: [&str; 6] = ["1h", "1d", "7d", "4w", "365d", "never"];
+
+/// The numbers of uses to choose from, besides any.
+const USES: [u32; 6] = [1, 2, 5, 10, 20, 100];
+
 /// The form, with what was filled in so far.
 pub fn form(requester: &Requester, submission: &Submission) -> Element {
-    let texts = &requester.texts.command;
+    let (texts, own, default) = (requester.texts, &requester.texts.command, requester.policy.expire_after);
     let become_contacts = if submission.boolean("roster-subscription") == Some(true) { "1" } else { "0" };
-    let expires = requester.policy.expire_after.to_string();
-    let filled_in = |var, default| submission.text(var).unwrap_or(default);
+    let lifetime = lifetime(submission, texts).ok().flatten().unwrap_or(default);
+    let lifetimes = LIFETIMES.into_iter().filter_map(|text| text.parse().ok());
+    let lifetimes: BTreeSet<Lifetime> = lifetimes.chain([default, lifetime]).collect();
+    let lifetimes = lifetimes.into_iter().map(|lifetime| (lifetime.to_string(), lifetime.in_words(texts)));
+    let max_uses = max_uses(submission, texts).unwrap_or(Some(1));
+    let numbers: BTreeSet<u32> = USES.into_iter().chain(max_uses).collect();
+    let uses = numbers.into_iter().map(|number| (number.to_string(), number.to_string()));
+    let uses = uses.chain([(UNLIMITED.to_owned(), own.unlimited.clone())]);
+    let chosen = max_uses.map_or(UNLIMITED.to_owned(), |number| number.to_string());
     let fields = [
         form_type(NODE),
-        field("username", "text-single", &texts.username, filled_in("username", "")),
-        field("roster-subscription", "boolean", &texts.become_contacts, become_contacts),
-        field("expires", "text-single", &texts.expires, filled_in("expires", &expires)),
-        field("uses", "text-single", &texts.uses, filled_in("uses", "1")),
-        field("note", "text-single", &texts.note, filled_in("note", "")),
+        field("username", "text-single", &own.username, submission.text("username").unwrap_or_default()),
+        field("roster-subscription", "boolean", &own.become_contacts, become_contacts),
+        list("expires", &own.expires, lifetimes, &lifetime.to_string()),
+        list("uses", &own.uses, uses, &chosen),
+        field("note", "text-single", &own.note, submission.text("note").unwrap_or_default()),
     ];
-    form::form("form", &texts.new_account_invite, &texts.account_instructions, fields)
+    form::form("form", &own.new_account_invite, &own.account_instructions, fields)
 }
 
 /// Makes the invite that was filled in.
 ///
 /// # Errors
-/// If a field has an impossible value, or the invite is not stored.
+/// If fields have impossible values (all of them are named), or the invite is not stored.
 pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Element, Error> {
-    let become_contacts = submission.boolean("roster-subscription").ok_or(Refusal::Impossible(Mistake::NotYesOrNo))?;
+    let texts = requester.texts;
+    let mut mistakes: Vec<Refusal> = Vec::new();
+    let become_contacts = submission.boolean("roster-subscription").unwrap_or_else(|| {
+        mistakes.push(Mistake::NotYesOrNo.into());
+        false
+    });
     let invite_type = if become_contacts { InviteType::AccountAndContact } else { InviteType::Account };
     let mut wish = Wish::new(invite_type, requester.host.clone(), Issuer::Admin);
     wish.inviter = Some(requester.account.clone());
-    wish.username = submission.text("username").map(username).transpose()?;
-    let lifetime = submission.text("expires").map(str::parse).transpose();
-    wish.lifetime = lifetime.map_err(|error| Refusal::Impossible(Mistake::BadLifetime(error)))?;
-    wish.max_uses = match submission.text("uses") {
-        None => Some(1),
-        Some("unlimited") => None,
-        Some(number) => Some(number.parse().map_err(|_| Refusal::Impossible(Mistake::BadUses))?),
-    };
+    match submission.text("username").map(username).transpose() {
+        Ok(username) => wish.username = username,
+        Err(refusal) => mistakes.push(refusal),
+    }
+    match lifetime(submission, texts) {
+        Ok(lifetime) => wish.lifetime = lifetime,
+        Err(mistake) => mistakes.push(mistake.into()),
+    }
+    match max_uses(submission, texts) {
+        Ok(max_uses) => wish.max_uses = max_uses,
+        Err(mistake) => mistakes.push(mistake.into()),
+    }
     wish.note = submission.text("note").map(str::to_owned);
+    mistakes.extend(wish.mistakes().into_iter().map(Refusal::from));
+    if !mistakes.is_empty() {
+        wish = Wish { max_uses: Some(1), note: None, ..wish };
+        match requester.invites.admit(wish).await {
+            Err(Error::Refused(refusal)) => mistakes.push(refusal),
+            admitted => admitted?,
+        }
+        return Err(Refusal::Several(mistakes).into());
+    }
     let issued = requester.invites.create(wish).await?;
-    Ok(invitation::result(&issued, requester.texts))
+    Ok(invitation::result(&issued, texts))
+}
+
+/// The lifetime that was chosen, or typed where a client allows that. `None`: the host's default.
+fn lifetime(submission: &Submission, texts: &Texts) -> Result<Option<Lifetime>, Mistake> {
+    let typed = submission.text("expires").map(|text| Lifetime::typed(text, texts));
+    typed.transpose().map_err(Mistake::BadLifetime)
+}
+
+/// How many accounts were chosen or typed. `None`: any number.
+fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<u32>, Mistake> {
+    match submission.text("uses") {
+        None => Ok(Some(1)),
+        Some(text) if text == UNLIMITED || text == texts.command.unlimited => Ok(None),
+        Some(text) => text.parse().ok().filter(|number| *number > 0).map(Some).ok_or(Mistake::BadUses),
+    }
 }
