@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::invite::{Invite, Use};
+use crate::invite::{Invite, Purpose, Use};
 use crate::secret::Secret;
 
 /// How many questions may wait to be sent. With more, the caller waits.
@@ -91,7 +91,7 @@ impl Account {
     /// If it is doubtful.
     pub fn certainly_exists(&self, jid: &BareJid) -> Answer<bool> {
         match !self.exists && self.doubtful {
-            true => Err(Unreachable(format!("the chat server cannot tell at the moment whether {jid} exists"))),
+            true => Err(NoAnswer::Unable(format!("the chat server cannot tell at the moment whether {jid} exists"))),
             false => Ok(self.exists),
         }
     }
@@ -147,10 +147,12 @@ pub enum Objection {
     Password(String),
     /// A limit of the server holds it back for now. The text, if any, is the server's.
     Limited(String),
+    /// The server can never do this, on this VirtualHost.
+    Never,
     /// The server refuses for another reason. The text, if any, is the server's.
     Other(String),
-    /// The server cannot do it at the moment, for this reason.
-    Unable(String),
+    /// Nobody decided: the server cannot do it at the moment, or does not know the question.
+    NoAnswer(NoAnswer),
 }
 
 /// The hook of a VirtualHost, as it introduces itself.
@@ -165,16 +167,43 @@ pub struct Hook {
     pub admins: Vec<String>,
     /// The options of the server about inviting that have no effect. Of many, some.
     pub unused: Vec<String>,
+    /// What the server can never do for an account of this VirtualHost, and why not, for the
+    /// operator.
+    pub never: Vec<(Purpose, String)>,
 }
 
-/// The chat server, or its hook, did not answer, or could not tell at the moment. The text is a
-/// whole sentence.
+impl Hook {
+    /// For the operator: why the server can never do this, if it cannot.
+    pub fn never(&self, purpose: Purpose) -> Option<String> {
+        let (_, why) = self.never.iter().find(|(never, _)| *never == purpose)?;
+        Some(match purpose {
+            Purpose::Reset => format!("the chat server sets no passwords here: {why}"),
+            Purpose::Register | Purpose::Contact => format!("the chat server creates no accounts here: {why}"),
+        })
+    }
+}
+
+/// Why a question has no answer. The text is a whole sentence for the operator. People read other
+/// words, for whom it only matters whose turn it is now.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{0}")]
-pub struct Unreachable(pub String);
+pub enum NoAnswer {
+    /// Nobody could be asked: there is no connection to the chat server.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The chat server took too long.
+    #[error("{0}")]
+    Late(String),
+    /// The chat server has no hook for the VirtualHost, or one of another version. It stays so
+    /// until the operator changes something.
+    #[error("{0}")]
+    NotSetUp(String),
+    /// The hook cannot tell, or cannot do it, at the moment.
+    #[error("{0}")]
+    Unable(String),
+}
 
 /// An answer, or the reason why there is none.
-pub type Answer<T> = Result<T, Unreachable>;
+pub type Answer<T> = Result<T, NoAnswer>;
 
 /// The way back for an answer. The one who asked may have stopped waiting for it.
 pub type Reply<T> = oneshot::Sender<Answer<T>>;
@@ -210,7 +239,7 @@ pub enum Ask {
 
 impl Ask {
     /// There is no answer, for this reason.
-    pub fn fail(self, why: Unreachable) {
+    pub fn fail(self, why: NoAnswer) {
         match self {
             Ask::Hello(reply) => drop(reply.send(Err(why))),
             Ask::Account { reply, .. } => drop(reply.send(Err(why))),
@@ -303,7 +332,7 @@ impl ChatServer {
     }
 
     async fn ask<T>(&self, host: DomainPart, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {
-        let nobody = || Unreachable("not connected to the chat server".to_owned());
+        let nobody = || NoAnswer::Unreachable("not connected to the chat server".to_owned());
         let (reply, answer) = oneshot::channel();
         self.0.send(Question { host, ask: ask(reply) }).await.map_err(|_| nobody())?;
         answer.await.unwrap_or_else(|_| Err(nobody()))

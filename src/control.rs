@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Answer, Ask, ChatServer, Link, Question, Questions, Unreachable};
+use crate::chat_server::{Answer, Ask, ChatServer, Link, NoAnswer, Question, Questions};
 use crate::files::{FileError, Folder};
 use crate::invites::Unsettled;
 use crate::texts::printable;
@@ -282,12 +282,13 @@ impl Daemon {
     }
 
     async fn ask_running<T: DeserializeOwned>(&self, request: &Request) -> Answer<T> {
-        self.ask(request).await?.ok_or_else(|| Unreachable("easy-invite is not running".to_owned()))
+        self.ask(request).await?.ok_or_else(|| NoAnswer::Unreachable("easy-invite is not running".to_owned()))
     }
 
     /// Asks on a connection of its own. Without a daemon there is no answer.
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Answer<Option<T>> {
-        let failed = |error: &dyn fmt::Display| Unreachable(format!("easy-invite could not be asked: {error}"));
+        let failed =
+            |error: &dyn fmt::Display| NoAnswer::Unreachable(format!("easy-invite could not be asked: {error}"));
         let stream = match Folder::of(&self.0.socket).and_then(|(folder, name)| connect(&self.0, &folder, name)) {
             Ok(Connected::Yes(stream)) => stream,
             Ok(Connected::NoSocket | Connected::NobodyListens) | Err(FileError::NoFolder(_)) => return Ok(None),
@@ -300,7 +301,7 @@ impl Daemon {
             lines.send(request).await?;
             lines.next().await.transpose()
         });
-        let too_late = |_| Unreachable("easy-invite runs, but did not answer in time".to_owned());
+        let too_late = |_| NoAnswer::Late("easy-invite runs, but did not answer in time".to_owned());
         let line = line.await.map_err(too_late)?.map_err(|error| failed(&error))?;
         let line = line.ok_or_else(|| failed(&"it hung up"))?;
         let answer: Answer<T> = serde_json::from_str(&line).map_err(|error| failed(&error))?;

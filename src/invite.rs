@@ -9,7 +9,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use strum::{AsRefStr, Display, EnumString};
 
@@ -183,6 +183,15 @@ impl InviteType {
         matches!(self, InviteType::Account | InviteType::AccountAndContact)
     }
 
+    /// What its uses do, as long as nothing keeps them from it.
+    pub fn purpose(self) -> Purpose {
+        match self {
+            InviteType::Account | InviteType::AccountAndContact => Purpose::Register,
+            InviteType::Contact => Purpose::Contact,
+            InviteType::PasswordReset => Purpose::Reset,
+        }
+    }
+
     /// Whether it makes a contact of the inviter.
     pub fn connects(self) -> bool {
         matches!(self, InviteType::Contact | InviteType::AccountAndContact)
@@ -219,7 +228,7 @@ pub enum Issuer {
 }
 
 /// What a use of an invite does.
-#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[derive(AsRefStr, Clone, Copy, Debug, Deserialize, Display, EnumString, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Purpose {

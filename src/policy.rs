@@ -335,6 +335,14 @@ pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) ->
     Ok(Invite { issuer: Issuer::User, invite_type, ..invite })
 }
 
+/// Why a use of an invite does nothing on a host whose chat server can never do this.
+pub fn never(purpose: Purpose, host: &str) -> Refusal {
+    match purpose {
+        Purpose::Reset => Refusal::NoResetHere(host.to_string()),
+        Purpose::Register | Purpose::Contact => Refusal::NoRegistrationHere(host.to_string()),
+    }
+}
+
 /// Whether a user who may make every kind of invite could have made this one.
 fn could_be_a_users(invite: &Invite, policy: &HostPolicy) -> bool {
     let end = policy.expire_after.end(invite.created_at);
@@ -400,12 +408,8 @@ pub fn gone_at(used: &Use, account: &Account, now: Timestamp) -> Option<Timestam
 /// # Errors
 /// Why it does nothing.
 pub fn purpose(invite: &Invite, now: Timestamp) -> Result<Purpose, Refusal> {
-    match admit_presentation(invite, now) {
-        Ok(()) if invite.invite_type == InviteType::PasswordReset => Ok(Purpose::Reset),
-        Ok(()) => Ok(Purpose::Register),
-        Err(Refusal::NotForRegistration) => Ok(Purpose::Contact),
-        Err(refusal) => Err(refusal),
-    }
+    invite.usable(now)?;
+    Ok(invite.invite_type.purpose())
 }
 
 /// Looks whether a session that presented this invite may register or reset `username`.

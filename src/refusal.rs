@@ -50,6 +50,10 @@ pub enum Refusal {
     /// It cannot be the username of a new account: nodeprep refuses it, or parts of it cannot be
     /// seen.
     InvalidUsername(String),
+    /// The chat server can make no accounts on this host: they come from elsewhere.
+    NoRegistrationHere(String),
+    /// The chat server can set no passwords on this host.
+    NoResetHere(String),
     /// The user may not make this kind of invite.
     NotAllowed,
     /// Whoever made the invite may make no such invite at present.
@@ -233,6 +237,8 @@ impl Refusal {
             }
             Refusal::AdminUsername(account) => fill(&own.admin_username, &[("account", account)]),
             Refusal::InvalidUsername(username) => fill(&own.invalid_username, &[("username", &escaped(username))]),
+            Refusal::NoRegistrationHere(host) => fill(&own.no_registration_here, &[("host", host)]),
+            Refusal::NoResetHere(host) => fill(&own.no_reset_here, &[("host", host)]),
             Refusal::NotAllowed => own.not_allowed.clone(),
             Refusal::InviterStopped => own.inviter_stopped.clone(),
             Refusal::AccountDisabled(account) => fill(&own.account_disabled, &[("account", account)]),
@@ -346,6 +352,8 @@ mod tests {
             Refusal::AccountDisabled(text()),
             Refusal::AccountAbove(text()),
             Refusal::UnknownHost(text()),
+            Refusal::NoRegistrationHere(text()),
+            Refusal::NoResetHere(text()),
             Refusal::AddressRefused { again_at },
             Refusal::TooManyUnknown { again_at },
             Refusal::TooManyRegistrations { again_at },

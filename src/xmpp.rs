@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Link, Questions, Unreachable};
+use crate::chat_server::{Link, NoAnswer, Questions};
 use crate::invites::Invites;
 use crate::jids;
 use crate::secret::Secret;
@@ -142,7 +142,7 @@ async fn unanswered<T>(
     loop {
         tokio::select! {
             done = &mut work => return Some(done),
-            Some(question) = questions.recv() => question.ask.fail(Unreachable(why.to_owned())),
+            Some(question) = questions.recv() => question.ask.fail(NoAnswer::Unreachable(why.to_owned())),
             () = stop.cancelled() => return None,
         }
     }
@@ -152,10 +152,9 @@ async fn unanswered<T>(
 /// that does not answer yet is greeted again and again: without its id, none of its reservations
 /// can be settled.
 async fn greet(invites: Invites) {
-    let meet = async |host| match invites.chat_server().hello(DomainPart::clone(host)).await {
+    let meet = async |host| match invites.meet(host).await {
         Ok(hook) => {
             tracing::info!(%host, software = hook.software, "the hook is there");
-            invites.met(host.clone(), &hook);
             Ok(())
         }
         Err(reason) => Err((host, reason)),

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, Unreachable};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, NoAnswer};
 use easy_invite::config;
 use easy_invite::control::{self, Listener, Place, Sources};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
@@ -208,7 +208,9 @@ impl ScriptedDaemon {
                         let hook = Hook { software, server, ..Hook::default() };
                         reply.send(Ok(hook)).unwrap();
                     }
-                    Ask::Hello(_) => question.ask.fail(Unreachable("the chat server has no such host".to_owned())),
+                    Ask::Hello(_) => {
+                        question.ask.fail(NoAnswer::NotSetUp("the chat server has no such host".to_owned()))
+                    }
                     Ask::Settle(..) => panic!("the command line settles nothing"),
                     Ask::Create { .. } => panic!("the command line registers nobody"),
                 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, Unreachable};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, NoAnswer};
 use easy_invite::invite::{InviteType, Issuer, State};
 use easy_invite::invites::{BrowserRegistration, Invites, Issued, Registration};
 use easy_invite::limits::Limits;
@@ -131,7 +131,7 @@ impl Daemon {
 
 impl Played {
     fn answer(&mut self, ask: Ask) {
-        let silent = || Unreachable("it is silent".to_owned());
+        let silent = || NoAnswer::Late("it is silent".to_owned());
         match ask {
             Ask::Hello(_) => ask.fail(silent()),
             Ask::Create { .. } => {
@@ -416,7 +416,7 @@ async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_ha
     let operators = Wish { inviter, ..Wish::new(InviteType::Contact, host(), Issuer::Operator) };
     for wish in [reset(Issuer::Operator), operators] {
         let unchecked = daemon.invites.create(wish).await.unwrap().unchecked;
-        assert_eq!(unchecked, Some(Unreachable(cannot_tell.clone())), "the operator is warned");
+        assert_eq!(unchecked, Some(NoAnswer::Unable(cannot_tell.clone())), "the operator is warned");
     }
     // A name that nobody may have yet is as free as the server says.
     let carol = NodePart::new("carol").unwrap().into_owned();

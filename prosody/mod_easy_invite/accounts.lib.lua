@@ -9,6 +9,7 @@ local iterators = require "util.iterators";
 local stringprep = require "util.encodings".stringprep;
 local file_attributes = require "lfs".attributes;
 local now = require "util.time".monotonic; -- nobody can set this clock
+local uuid = require "util.uuid".generate;
 
 local tidy_every, longest_registration = 60, 60; -- seconds
 local host = module.host;
@@ -190,6 +191,40 @@ function accounts.rank(username, roles, is_admin_elsewhere)
 	return math.floor(rank);
 end
 
+---- What the authentication provider can never do
+-- Of a method that a provider lacks, usermanager has one that refuses. Others are there only to
+-- refuse: a Lua function without upvalues reaches neither a storage nor a network, so it can be
+-- called to learn what it says. (In Lua 5.1, globals are no upvalues.) Of all others, only a try
+-- would tell.
+local refusals = setmetatable({}, { __mode = "k" }); -- [provider] = { [method] = what it says, or false }
+local function refusals_of(provider)
+	if refusals[provider] then return refusals[provider]; end
+	local said = {};
+	for _, method in ipairs { "create_user", "set_password" } do
+		local about = debug.getinfo(provider[method], "uS");
+		local is_known = not rawget(provider, method)
+			or about.what == "Lua" and about.nups == 0 and _VERSION ~= "Lua 5.1";
+		local done, why;
+		if is_known then done, why = provider[method]("nobody", uuid()); end
+		said[method] = is_known and not done and tostring(why or done);
+	end
+	refusals[provider] = said;
+	return said;
+end
+
+-- Why no account can ever be made ("register"), or no password be set ("reset"); or nil.
+function accounts.never(purpose)
+	local provider = usermanager.get_provider(host);
+	local said = refusals_of(provider);
+	-- Prosody 13 makes an account without a password, and then sets it.
+	local is_set = purpose == "reset" or usermanager.create_user_with_role;
+	local why = purpose == "register" and said.create_user or is_set and said.set_password;
+	if not why then return; end
+	if provider.name ~= "null" then return ("mod_auth_%s says %q"):format(provider.name, why); end
+	return ("mod_auth_%s is not loaded, and Prosody's log says why"):format(
+		module:get_option_string("authentication", "internal_hashed"));
+end
+
 ---- Making an account
 -- Returns whether the password can be one, or false and what to do.
 function accounts.check_password(username, password)
@@ -237,8 +272,18 @@ function accounts.failed(username)
 	return exists == false and not is_doubtful;
 end
 
+-- Whether a provider that cannot be known before says that it never does what it was asked for.
+local words_for_never = { "not implemented", "not supported", "not available", "unsupported", "read[- ]only" };
+local function says_never(err)
+	for _, words in ipairs(words_for_never) do
+		if tostring(err):lower():find(words) then return true; end
+	end
+	return false;
+end
+
 -- What mod_register_ibr does when a registration is allowed. Returns true when the account or its
--- new password is stored, false when nothing is, nil where nobody can tell.
+-- new password is stored, false when nothing is (and whether nothing ever will be), nil where
+-- nobody can tell.
 function accounts.store(event)
 	local username, password, is_reset = event.username, event.password, event.allow_reset == event.username;
 	local ok, err;
@@ -257,7 +302,9 @@ function accounts.store(event)
 		return true;
 	end
 	module:log("error", "Could not store the account %s: %s", username, err);
-	if is_reset or accounts.failed(username) then return false; end
+	local is_nothing_left = is_reset or accounts.failed(username);
+	if says_never(err) then return false, true; end
+	if is_nothing_left then return false, false; end
 end
 
 return accounts;

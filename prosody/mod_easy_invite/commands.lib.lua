@@ -92,7 +92,9 @@ return function (gate)
 			local link, refusal = gate.says(answer, "generated"), answer.refusal;
 			local text = link and (link["landing-url"] or link.uri)
 				or refusal and (refusal.text or gate.component.." says "..refusal.condition)
-				or gate.component.." is not connected or does not answer: does easy-invite run?";
+				or answer.is_unsent and gate.component.." is not connected: does easy-invite run?"
+				or answer.stanza and gate.component.." answers in an unknown way: is mod_easy_invite of its version?"
+				or gate.component.." did not answer in time: easy-invite's log may say why";
 			local code = refusal and refusal.condition == "bad-request" and "2" or "1";
 			if origin.conn then origin.send(gate.element(link and "link" or "refused", { code = code }):text(text)); end
 		end);

@@ -67,6 +67,10 @@ return function (gate, accounts, grants, rights, is_registering)
 			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end
 		end
 		for _, option in ipairs(rights.unused_options()) do hello:tag("unused", { option = option }):up(); end
+		for _, purpose in ipairs { "register", "reset" } do
+			local why = accounts.never(purpose);
+			if why then hello:text_tag("never", why, { purpose = purpose }); end
+		end
 		return hello;
 	end);
 
@@ -190,6 +194,7 @@ return function (gate, accounts, grants, rights, is_registering)
 		local event = { username = username, password = question:get_child_text("password"), host = host;
 			ip = ip, session = session, additional = {}, role = role_of_newcomers, is_by_daemon = true;
 			allowed = true, allow_reset = is_reset and username or nil };
+		if accounts.never(attr.purpose) then return nil, gate.never; end
 		local ok, text = accounts.check_password(username, event.password);
 		if not ok then return nil, gate.error("modify", "policy-violation", text); end
 		module:fire_event("user-registering", event);
@@ -206,10 +211,10 @@ return function (gate, accounts, grants, rights, is_registering)
 		if not is_reset and not accounts.begin(username) then return nil, gate.nobody_can_tell; end
 		begin();
 		storing = username;
-		local is_stored = accounts.store(event);
+		local is_stored, is_never = accounts.store(event);
 		storing = nil;
 		if is_stored == nil then return fate("in-flight"); end
-		if not is_stored then return nil, is_not_stored; end
+		if not is_stored then return nil, is_never and gate.never or is_not_stored; end
 		module:log("info", "%s has %s in a browser", username, is_reset and "set a new password" or "registered");
 		if is_reset then
 			module:fire_event("user-password-reset", event);

@@ -23,6 +23,7 @@ end
 
 gate.unavailable = gate.error("wait", "resource-constraint",
 	"Invitations cannot be checked at the moment. Please try again later.");
+gate.never = gate.error("cancel", "feature-not-implemented", "The accounts of this server are not made here");
 gate.nobody_can_tell = gate.error("wait", "internal-server-error", "The accounts cannot be read or written");
 
 function gate.element(name, attr)

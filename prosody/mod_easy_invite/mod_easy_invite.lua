@@ -162,7 +162,8 @@ end
 -- So the password is set here, and an error keeps mod_register_ibr from going on.
 local is_reset_here = {};
 local function reset(event)
-	if not accounts.store(event) then return refuse(event, is_broken); end
+	local is_stored, is_never = accounts.store(event);
+	if not is_stored then return refuse(event, is_never and gate.never or is_broken); end
 	module:fire_event("user-password-reset", event);
 	error(is_reset_here, 0);
 end
@@ -170,7 +171,7 @@ end
 local function reserve(event)
 	local session, username = event.session or {}, event.username;
 	local exists = accounts.exists(username);
-	if exists == nil then return refuse(event, gate.unavailable); end
+	if exists == nil then return refuse(event, is_broken); end
 	local name = uuid();
 	gate.begin(name);
 	local answer = ask_and_wait("reserve", event, { reservation = name, server = gate.server_id, username = username;
@@ -180,6 +181,8 @@ local function reserve(event)
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and
 	-- so may the account whose password is to be reset: the server would make one.
 	local is_current = not gate.is_closed and gate.fate(name) == "in-flight" and not session.destroyed;
+	local is_never = purpose and accounts.never(purpose);
+	is_current = is_current and not is_never;
 	if is_open or answer.refusal then gate.finish(name); end
 	if answer.refusal then return refuse(event, answer.refusal); end
 	if is_current and purpose == "reset" and accounts.exists(username) then
@@ -188,8 +191,9 @@ local function reserve(event)
 		grants.choose_role(event, granted);
 	else -- without an answer there may be a reservation all the same, which `settle` ends
 		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
-		local is_possible = is_current and purpose == "register";
-		return refuse(event, is_possible and (accounts.exists(username) and is_taken or is_broken) or gate.unavailable);
+		local is_others = is_current and purpose == "register" and accounts.exists(username);
+		return refuse(event, is_never and gate.never or is_others and is_taken
+			or answer.stanza and is_broken or gate.unavailable);
 	end
 	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
 	if purpose == "reset" and in_band[session] then reset(event); end

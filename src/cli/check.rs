@@ -15,9 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, control_place, now, service};
 use super::print::Reported;
-use crate::chat_server::{Answer, ChatServer, Link};
+use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
+use crate::invite::Purpose;
 use crate::policy::HostPolicy;
 use crate::store::Store;
 use crate::texts::printable;
@@ -51,9 +52,10 @@ const SHORTFALLS_NAMED: u32 = 20;
 /// (making every page once), the component's connection to the chat server, and the hook of each
 /// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
 /// something that works, but should be mended: a PostgreSQL server that does not wait for its disk,
-/// uses that stay reserved, what an invite grants and the chat server could not give, the name of
-/// an admin that has no account, or options of Prosody that have no effect any more. If the daemon
-/// runs, it is asked. Otherwise this command connects to the chat server for a moment.
+/// uses that stay reserved, accounts that the chat server cannot make, what an invite grants and
+/// the chat server could not give, the name of an admin that has no account, or options of Prosody
+/// that have no effect any more. If the daemon runs, it is asked. Otherwise this command connects
+/// to the chat server for a moment.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -236,12 +238,13 @@ async fn report_hooks(
 ) -> anyhow::Result<()> {
     let asked = stream::iter(config.hosts.keys()).map(async |host| {
         let found = match link {
-            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| {
-                format!(
+            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
+                NoAnswer::NotSetUp(reason) => format!(
                     "{reason}. If it is there, Prosody's log says why it did not load; its easy_invite_component must \
                      be \"{}\"",
                     config.component
-                )
+                ),
+                reason => reason.to_string(),
             }),
             _ => Err("not tried: the component is not connected".to_owned()),
         };
@@ -251,6 +254,9 @@ async fn report_hooks(
     while let Some((host, found)) = asked.next().await {
         report.line("hook", Some(host.as_str()), found.clone().map(|hook| hook.software))?;
         let Ok(hook) = found else { continue };
+        for why in [Purpose::Register, Purpose::Reset].into_iter().filter_map(|purpose| hook.never(purpose)) {
+            report.line("hook", Some(host.as_str()), Found::Warning(format!("{why}. No invite can do it")))?;
+        }
         if !hook.unused.is_empty() {
             let detail = format!(
                 "Prosody's {} no effect any more: the keys of [hosts.\"{host}\"] take their place",

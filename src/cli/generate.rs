@@ -60,7 +60,13 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let (count, qr) = (arguments.count, arguments.qr);
     let invites = context.open_or_make().await?;
-    let wish = arguments.options.wish(served_host(&invites, &arguments.host)?).map_err(anyhow::Error::msg)?;
+    let host = served_host(&invites, &arguments.host)?;
+    let wish = arguments.options.wish(host.clone()).map_err(anyhow::Error::msg)?;
+    // Without an answer, nobody knows what the chat server can never do: the invite is made.
+    let hook = invites.meet(&host).await.unwrap_or_default();
+    if let Some(why) = hook.never(wish.invite_type.purpose()) {
+        anyhow::bail!("{why}. What is left on {host} is to make contacts: --contact JID --contact-only");
+    }
     if several {
         return make_many(&invites, wish, count, context).await;
     }

@@ -2,13 +2,13 @@
 //! one whose password it resets.
 
 use futures::FutureExt;
-use jid::BareJid;
+use jid::{BareJid, DomainPart};
 use jiff::SignedDuration;
 
 use super::looks::A_MOMENT;
 use super::service::{Invites, Result, lock};
-use crate::chat_server::{Account, Answer};
-use crate::invite::{Invite, InviteType};
+use crate::chat_server::{Account, Answer, Hook};
+use crate::invite::{Invite, InviteType, Purpose};
 use crate::policy;
 use crate::refusal::Refusal;
 
@@ -34,10 +34,33 @@ impl Invites {
         look.await
     }
 
-    /// An invite as it is judged now, by the accounts behind it.
+    /// The hook of a host, which is asked to introduce itself if it has not yet.
+    pub(super) async fn hook(&self, host: &DomainPart) -> Answer<Hook> {
+        let known = lock(&self.0.hooks).get(host).cloned();
+        match known {
+            Some(hook) => Ok(hook),
+            None => self.meet(host).await,
+        }
+    }
+
+    /// Looks whether the chat server can do this on a host at all. One that could not when its hook
+    /// introduced itself is asked again. Of one that has not, nothing is known.
     ///
     /// # Errors
-    /// Why it does nothing at present, or `Unreachable` if the chat server cannot tell.
+    /// `NoRegistrationHere` or `NoResetHere`.
+    pub(super) async fn admit_purpose(&self, purpose: Purpose, host: &DomainPart) -> std::result::Result<(), Refusal> {
+        let could_not = |hook: &Hook| hook.never(purpose).is_some();
+        let known = lock(&self.0.hooks).get(host).is_some_and(could_not);
+        match known && self.meet(host).await.is_ok_and(|hook| could_not(&hook)) {
+            true => Err(policy::never(purpose, host.as_str())),
+            false => Ok(()),
+        }
+    }
+
+    /// An invite as it is judged now, by the chat server and the accounts behind it.
+    ///
+    /// # Errors
+    /// Why it does nothing at present, or `NoAnswer` if the chat server does not tell.
     pub(super) async fn look_behind(&self, invite: Invite) -> Result<Invite> {
         let (_, policy) = self.policy(invite.host.as_str())?;
         let inviter = match &invite.inviter {
@@ -56,10 +79,14 @@ impl Invites {
                 refusal => refusal,
             })?;
         }
-        Ok(match inviter {
+        let invite = match inviter {
             Some(inviter) => policy::with_rights_of(invite, policy, &inviter)?,
             None => invite,
-        })
+        };
+        match self.admit_purpose(invite.invite_type.purpose(), &invite.host).await {
+            Err(_) if invite.invite_type.connects() => Ok(Invite { invite_type: InviteType::Contact, ..invite }),
+            admitted => Ok(admitted.map(|()| invite)?),
+        }
     }
 
     /// What is known of an inviter.

@@ -8,7 +8,7 @@ use jid::{BareJid, DomainPart, NodePart};
 
 use super::reserve::Registration;
 use super::service::{Error, Invites, Result, lock};
-use crate::chat_server::{Fate, Objection, Unreachable};
+use crate::chat_server::{Fate, Objection};
 use crate::invite::{self, Invite, Purpose, Token, Use};
 use crate::policy;
 use crate::refusal::{BadPassword, Refusal};
@@ -73,13 +73,13 @@ impl Invites {
     /// is lost: the registration goes on, and posting the form again tells its outcome.
     ///
     /// # Errors
-    /// If no account was made. After `Unreachable`, `Store` and `InProgress`, one may have been
+    /// If no account was made. After `NoAnswer`, `Store` and `InProgress`, one may have been
     /// made or may still be made: posting the form again tells.
     pub async fn register(&self, form: BrowserRegistration) -> Result<Registered> {
         let invites = self.clone();
         // In a task of its own, which goes on when the browser hangs up.
         let ended = tokio::spawn(async move { invites.register_to_the_end(&form).await }).await;
-        ended.unwrap_or_else(|_| Err(Unreachable("the registration came to no end".to_owned()).into()))
+        ended.unwrap_or_else(|_| Err(Refusal::InProgress.into()))
     }
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
@@ -152,10 +152,9 @@ impl Invites {
         // nothing.
         let making = self.start_making(format!("{}.{}", attempt.form.form, invite::nonce()?));
         let making = making.ok_or(Refusal::InProgress)?;
-        let away = || Unreachable(format!("the hook of {host} has not introduced itself"));
         let registration = Registration {
             reservation: making.reservation.clone(),
-            server: self.servers().remove(host).ok_or_else(away)?,
+            server: self.hook(host).await?.server,
             username: attempt.username.clone(),
             exists: known.exists,
             admin: known.admin,
@@ -191,9 +190,9 @@ impl Invites {
             Ok(Ok(Fate::NotMade { .. } | Fate::InFlight | Fate::Elsewhere)) => return None,
             Ok(Err(objection)) => {
                 let released = self.release(&host, reservation).await;
-                (released, Err(self.refused(objection, &account, &attempt.username).await))
+                (released, Err(self.refused(objection, &account, purpose).await))
             }
-            Err(unreachable) => return Some(Err(unreachable.into())),
+            Err(no_answer) => return Some(Err(no_answer.into())),
         };
         if let Err(error) = ended {
             tracing::error!(%error, "a reservation stays open, to be settled later");
@@ -203,8 +202,8 @@ impl Invites {
     }
 
     /// Why the hook made no account, for the person who wanted it.
-    async fn refused(&self, objection: Objection, account: &BareJid, username: &NodePart) -> Error {
-        let username = username.to_string();
+    async fn refused(&self, objection: Objection, account: &BareJid, purpose: Purpose) -> Error {
+        let username = account.node().map(ToString::to_string).unwrap_or_default();
         match objection {
             Objection::UsernameTaken => Refusal::UsernameTaken.into(),
             Objection::NoSuchAccount => Refusal::NoSuchAccount(username).into(),
@@ -215,7 +214,8 @@ impl Invites {
                 Ok(known) if known.refusal.is_some() => Refusal::UsernameRefused(username, text).into(),
                 _ => Refusal::RegistrationRefused(text).into(),
             },
-            Objection::Unable(text) => Error::Unable(text),
+            Objection::Never => policy::never(purpose, account.domain().as_str()).into(),
+            Objection::NoAnswer(no_answer) => no_answer.into(),
         }
     }
 

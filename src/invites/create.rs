@@ -3,7 +3,7 @@
 use jid::BareJid;
 
 use super::service::{Error, Invites, Result};
-use crate::chat_server::{Account, Unreachable};
+use crate::chat_server::{Account, NoAnswer};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
 use crate::policy::{self, HostPolicy, Wish};
@@ -22,7 +22,7 @@ pub struct Issued {
     /// The link for people, if the host has a landing page.
     pub landing_url: Option<String>,
     /// Why the accounts that the invite names could not be looked up, if they could not.
-    pub unchecked: Option<Unreachable>,
+    pub unchecked: Option<NoAnswer>,
 }
 
 impl Invites {
@@ -56,9 +56,10 @@ impl Invites {
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
         let token = Token::generate()?;
         let mut invite = wish.into_invite(policy, InviteId::generate()?, token.hash(), now)?;
+        self.admit_purpose(invite.invite_type.purpose(), &invite.host).await?;
         let (inviter, unchecked) = match self.look_up_accounts(&mut invite, policy).await {
             Ok(inviter) => (inviter, None),
-            Err(Error::Unreachable(reason)) if operator => (None, Some(reason)),
+            Err(Error::NoAnswer(reason)) if operator => (None, Some(reason)),
             Err(error) => return Err(error),
         };
         let quota = match (&invite.inviter, inviter) {

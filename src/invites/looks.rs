@@ -84,7 +84,7 @@ mod tests {
         let instants = [0, 1, 9, 10, 19, 20, 5];
         assert_eq!(asked(&instants, &Ok(there.clone()), true), [0, 3, 5, 6], "and not when the clock was set back");
         assert_eq!(asked(&[0, 0, 1, 1, 0], &Ok(there), false), [0, 2, 4], "who comes at once waits for the answer");
-        for other in [Ok(disabled), Ok(Account::default()), Err(crate::chat_server::Unreachable(String::new()))] {
+        for other in [Ok(disabled), Ok(Account::default()), Err(crate::chat_server::NoAnswer::Late(String::new()))] {
             assert_eq!(asked(&[0, 1, 2], &other, true), [0, 1, 2], "{other:?}");
         }
     }

@@ -89,7 +89,7 @@ impl Invites {
         let purpose = policy::purpose(invite, self.now())?;
         match self.look_behind(invite.clone()).await {
             Ok(invite) => Ok(policy::purpose(&invite, self.now())?),
-            Err(Error::Unreachable(_)) => Ok(purpose),
+            Err(Error::NoAnswer(_)) => Ok(purpose),
             Err(error) => Err(error),
         }
     }

@@ -70,6 +70,7 @@ impl Invites {
 
     async fn admit_without_invite(&self, host: &DomainPart, registration: Registration) -> Result<Admission> {
         let (_, policy) = self.policy(host.as_str())?;
+        self.admit_purpose(Purpose::Register, host).await?;
         policy.admit_uninvited()?;
         let account = BareJid::from_parts(Some(&registration.username), host);
         let (exists, admin) = self.once_settled(&account, registration.exists, registration.admin).await?;

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 use super::absences::Absences;
 use super::looks::Looks;
 use super::retries::Retries;
-use crate::chat_server::{ChatServer, Unreachable};
+use crate::chat_server::{ChatServer, Hook, NoAnswer};
 use crate::invite::NoRandomness;
 use crate::limits::{Counts, Limits};
 use crate::policy::HostPolicy;
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreError};
+use crate::texts::Texts;
 
 /// The invites of the served hosts. Cheap to clone.
 #[derive(Clone)]
@@ -33,8 +34,8 @@ pub(super) struct State {
     pub(super) reset_forms: Mutex<VecDeque<String>>,
     /// The reservations for which the hook is making an account at this moment.
     pub(super) registering: Mutex<HashSet<String>>,
-    /// The id of the chat server whose hook has answered, for each host.
-    pub(super) servers: Mutex<BTreeMap<DomainPart, String>>,
+    /// The hooks that have introduced themselves since the daemon is connected.
+    pub(super) hooks: Mutex<BTreeMap<DomainPart, Hook>>,
     /// The reservations that could not be settled.
     pub(super) retries: Mutex<Retries>,
     /// The accounts that seem to be gone.
@@ -54,15 +55,35 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chat server had to be asked, and did not answer or could not tell.
+    /// The chat server had to be asked, and has not answered.
     #[error(transparent)]
-    Unreachable(#[from] Unreachable),
-    /// The chat server was asked, and cannot do it at the moment.
-    #[error("the chat server cannot do it at the moment: {0}")]
-    Unable(String),
+    NoAnswer(#[from] NoAnswer),
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+}
+
+impl Error {
+    /// What people read: whose matter it is, and what they can do. What the operator needs to know
+    /// is in the error itself.
+    pub fn text(&self, texts: &Texts) -> String {
+        let own = &texts.failure;
+        match self {
+            Error::Refused(refusal) => return refusal.text(texts),
+            Error::Store(_) => &own.store,
+            Error::NoAnswer(NoAnswer::Unreachable(_)) => &own.unreachable,
+            Error::NoAnswer(NoAnswer::Late(_)) => &own.late,
+            Error::NoAnswer(NoAnswer::NotSetUp(_)) => &own.not_set_up,
+            Error::NoAnswer(NoAnswer::Unable(_)) => &own.unable,
+            Error::NoRandomness(_) => &own.broken,
+        }
+        .clone()
+    }
+
+    /// Whether it may pass by itself within minutes.
+    pub fn passes(&self) -> bool {
+        !matches!(self, Error::Refused(_) | Error::NoRandomness(_) | Error::NoAnswer(NoAnswer::NotSetUp(_)))
+    }
 }
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
@@ -84,7 +105,7 @@ impl Invites {
             counts: Mutex::new(Counts::new(limits)),
             reset_forms: Mutex::default(),
             registering: Mutex::default(),
-            servers: Mutex::default(),
+            hooks: Mutex::default(),
             retries: Mutex::default(),
             gone: Mutex::default(),
             doubtful: Mutex::default(),

@@ -32,19 +32,29 @@ impl Invites {
     /// The hook of a host has introduced itself: from now on it is asked about the reservations of
     /// its server.
     pub fn met(&self, host: DomainPart, hook: &Hook) {
-        lock(&self.0.servers).insert(host, hook.server.clone());
+        lock(&self.0.hooks).insert(host, hook.clone());
         lock(&self.0.retries).clear();
+    }
+
+    /// Asks the hook of a host to introduce itself.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn meet(&self, host: &DomainPart) -> Answer<Hook> {
+        let hook = self.0.chat_server.hello(host.clone()).await?;
+        self.met(host.clone(), &hook);
+        Ok(hook)
     }
 
     /// The connection to the chat server is lost. Which hook is there is not known until it
     /// introduces itself again.
     pub fn parted(&self) {
-        lock(&self.0.servers).clear();
+        lock(&self.0.hooks).clear();
     }
 
     /// The id of the server whose hook has introduced itself, for each host.
     pub(super) fn servers(&self) -> BTreeMap<DomainPart, String> {
-        lock(&self.0.servers).clone()
+        lock(&self.0.hooks).iter().map(|(host, hook)| (host.clone(), hook.server.clone())).collect()
     }
 
     /// The account of a reservation was made, and it got all that the invite grants except for what

@@ -1,5 +1,5 @@
-//! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`MistakeTexts`],
-//! [`CommandTexts`] and [`WebTexts`] from `languages/en.toml`.
+//! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
+//! [`MistakeTexts`], [`CommandTexts`] and [`WebTexts`] from `languages/en.toml`.
 
 use std::sync::LazyLock;
 
@@ -26,6 +26,8 @@ pub struct Texts {
     pub language: Language,
     /// Why something is refused.
     pub refusal: RefusalTexts,
+    /// Why something that is allowed was not done.
+    pub failure: FailureTexts,
     /// What is wrong with a wish for an invite.
     pub mistake: MistakeTexts,
     /// The commands and their forms.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
-use super::notices::away;
+use super::notices::status_of;
 use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
@@ -193,9 +193,8 @@ impl Correction {
                 _ => return Err(error),
             },
             _ => {
-                let Some(text) = away(&error, texts) else { return Err(error) };
                 tracing::error!(%error, "a form could not be processed");
-                (StatusCode::SERVICE_UNAVAILABLE, None, text.clone())
+                (status_of(&error), None, error.text(texts))
             }
         };
         Ok(Correction::new(status, field, text))
@@ -209,7 +208,7 @@ fn named(text: &str, username: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat_server::Unreachable;
+    use crate::chat_server::NoAnswer;
     use crate::invite::InviteType;
     use crate::invite::tests::invite;
     use crate::store::{Problem, StoreError};
@@ -219,8 +218,11 @@ mod tests {
         let why = || "why".to_owned();
         let failures = [
             Error::Store(StoreError { store: why(), problem: Problem::Locked }),
-            Error::Unreachable(Unreachable(why())),
-            Error::Unable(why()),
+            NoAnswer::Unreachable(why()).into(),
+            NoAnswer::Late(why()).into(),
+            NoAnswer::NotSetUp(why()).into(),
+            NoAnswer::Unable(why()).into(),
+            Error::NoRandomness(NoRandomness),
             Refusal::InProgress.into(),
         ];
         for texts in crate::texts::Languages::built_in().iter() {

@@ -48,13 +48,13 @@ impl Notice {
                     return (StatusCode::UNPROCESSABLE_ENTITY, web.not_possible.clone(), refusal.text(texts));
                 }
             },
-            Notice::Error(error) => match away(error, texts) {
-                Some(text) => (StatusCode::SERVICE_UNAVAILABLE, &web.away, text),
-                None => (StatusCode::INTERNAL_SERVER_ERROR, &web.failed, &web.failed_text),
-            },
+            Notice::Error(error) => {
+                let heading = if error.passes() { &web.away } else { &web.failed };
+                return (status_of(error), heading.clone(), error.text(texts));
+            }
             Notice::Forged => (StatusCode::FORBIDDEN, &web.forged, &web.forged_text),
             Notice::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, &web.too_large, &web.too_large_text),
-            Notice::TooSlow => (StatusCode::REQUEST_TIMEOUT, &web.failed, &web.failed_text),
+            Notice::TooSlow => (StatusCode::REQUEST_TIMEOUT, &web.failed, &texts.failure.broken),
             Notice::NoPage => (StatusCode::NOT_FOUND, &web.no_page, &web.no_page_text),
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &web.no_page, &web.no_page_text),
         };
@@ -80,14 +80,9 @@ impl Notice {
     }
 }
 
-/// The text for an error that will pass: a part cannot do its work at the moment.
-pub fn away<'a>(error: &Error, texts: &'a Texts) -> Option<&'a String> {
-    match error {
-        Error::Store(_) => Some(&texts.refusal.away),
-        Error::Unreachable(_) => Some(&texts.web.away_text),
-        Error::Unable(_) => Some(&texts.web.unable_text),
-        Error::Refused(_) | Error::NoRandomness(_) => None,
-    }
+/// The status of the page after a failure: 503 asks the browser to try again.
+pub fn status_of(error: &Error) -> StatusCode {
+    if error.passes() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR }
 }
 
 /// The notice for an error of the service, which goes into the log if it is a failure.

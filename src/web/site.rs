@@ -251,7 +251,7 @@ impl Visit {
             Ok(page) => response::page(page, &reader.texts.code),
             Err(error) => {
                 tracing::error!(%error, "a page cannot be shown");
-                (StatusCode::INTERNAL_SERVER_ERROR, reader.texts.web.failed_text.clone()).into_response()
+                (StatusCode::INTERNAL_SERVER_ERROR, reader.texts.failure.broken.clone()).into_response()
             }
         }
     }

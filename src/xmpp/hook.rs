@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Ask, Fate, Hook, Objection, Question, Unreachable};
+use crate::chat_server::{Account, Answer, Ask, Fate, Hook, NoAnswer, Objection, Question};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
 
@@ -25,9 +25,11 @@ pub const LONGEST_ID: usize = 128;
 /// How many names a hook can list in its answer to `hello`.
 const MOST_LISTED: usize = 20;
 
-/// How many texts about what could not be given are kept, and how many characters of each.
+/// How many texts about what could not be given are kept.
 const MOST_FAILED: usize = 50;
-const LONGEST_FAILED: usize = 1000;
+
+/// How many characters of such a text are kept.
+const LONGEST_TEXT: usize = 1000;
 
 /// The questions that wait for an answer on this connection.
 #[derive(Default)]
@@ -59,14 +61,15 @@ impl Asked {
         if self.waiting.get(id).is_some_and(|waiting| waiting.question.host.as_str() == from)
             && let Some(Waiting { question, .. }) = self.waiting.remove(id)
         {
+            let of = (from, name(&question.ask));
             // Whoever asked may have stopped waiting.
             match question.ask {
-                Ask::Hello(reply) => drop(reply.send(answer(from, outcome, hook))),
-                Ask::Account { reply, .. } => drop(reply.send(answer(from, outcome, account))),
-                Ask::Settle(_, reply) => drop(reply.send(answer(from, outcome, fate))),
+                Ask::Hello(reply) => drop(reply.send(answer(of, outcome, hook))),
+                Ask::Account { reply, .. } => drop(reply.send(answer(of, outcome, account))),
+                Ask::Settle(_, reply) => drop(reply.send(answer(of, outcome, fate))),
                 Ask::Create { reply, .. } => drop(reply.send(match outcome {
-                    Err(error) => Ok(Err(objection(from, error))),
-                    Ok(_) => answer(from, outcome, fate).map(Ok),
+                    Err(error) => Ok(Err(objection(of, error))),
+                    Ok(_) => answer(of, outcome, fate).map(Ok),
                 })),
             }
         }
@@ -76,7 +79,7 @@ impl Asked {
     pub fn give_up(&mut self, now: Instant) {
         for (_, Waiting { question, .. }) in self.waiting.extract_if(|_, waiting| waiting.until <= now) {
             let (host, seconds) = (&question.host, patience(&question.ask).as_secs());
-            let why = Unreachable(format!("{host} did not answer within {seconds} s"));
+            let why = NoAnswer::Late(format!("{host} did not answer within {seconds} s"));
             question.ask.fail(why);
         }
     }
@@ -86,18 +89,29 @@ fn patience(ask: &Ask) -> Duration {
     if matches!(ask, Ask::Create { .. }) { CREATION_PATIENCE } else { PATIENCE }
 }
 
+/// The name of the question on the wire.
+fn name(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Hello(_) => "hello",
+        Ask::Account { .. } => "account",
+        Ask::Settle(..) => "settle",
+        Ask::Create { .. } => "create",
+    }
+}
+
 /// The type of the IQ that asks, and its payload.
 fn payload(ask: &Ask) -> (&'static str, Element) {
+    let name = name(ask);
     match ask {
-        Ask::Hello(_) => ("get", element!(ns::GATE, "hello")),
+        Ask::Hello(_) => ("get", element!(ns::GATE, name)),
         Ask::Account { username, register, .. } => {
             let register = register.then_some("true");
-            ("get", element!(ns::GATE, "account", "username" = username.as_str(), "register" = register))
+            ("get", element!(ns::GATE, name, "username" = username.as_str(), "register" = register))
         }
-        Ask::Settle(reserved, _) => ("set", reservation(Element::bare("settle", ns::GATE), reserved)),
+        Ask::Settle(reserved, _) => ("set", reservation(Element::bare(name, ns::GATE), reserved)),
         Ask::Create { reserved, password, address, .. } => {
             let address = address.map(|address| address.to_canonical().to_string());
-            let create = reservation(element!(ns::GATE, "create", "address" = address), reserved);
+            let create = reservation(element!(ns::GATE, name, "address" = address), reserved);
             ("set", with(create, [with_text(element!(ns::GATE, "password"), password.reveal())]))
         }
     }
@@ -138,17 +152,20 @@ pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
     }
 }
 
+/// The VirtualHost that was asked, and the name of the question.
+type Of<'a> = (&'a str, &'static str);
+
 /// What came back, as `read` understands it; `None`: it is no answer to the question.
-fn answer<T>(host: &str, outcome: Result<Option<Element>, ErrorAnswer>, read: fn(&Element) -> Option<T>) -> Answer<T> {
-    let payload = outcome.map_err(|error| Unreachable(refused_by(host, &error)))?;
+fn answer<T>(of: Of, outcome: Result<Option<Element>, ErrorAnswer>, read: fn(&Element) -> Option<T>) -> Answer<T> {
+    let payload = outcome.map_err(|error| no_answer(of, &error))?;
     let read = payload.filter(|payload| payload.has_ns(ns::GATE)).and_then(|payload| read(&payload));
-    read.ok_or_else(|| Unreachable(format!("{host} answered something else")))
+    read.ok_or_else(|| another_version(of, "something that this daemon does not understand"))
 }
 
 /// What could not be given for good, as the hook's `fate` says: some short texts.
 pub fn failed(fate: &Element) -> Vec<String> {
     let texts = fate.children().filter(|child| child.is("failed", ns::GATE));
-    texts.take(MOST_FAILED).map(|child| child.text().chars().take(LONGEST_FAILED).collect()).collect()
+    texts.take(MOST_FAILED).map(|child| said(&child.text())).collect()
 }
 
 fn hook(payload: &Element) -> Option<Hook> {
@@ -157,7 +174,18 @@ fn hook(payload: &Element) -> Option<Hook> {
         server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
         admins: listed(payload, "admin", "username"),
         unused: listed(payload, "unused", "option"),
+        never: payload.children().filter(|child| child.is("never", ns::GATE)).filter_map(never).collect(),
     })
+}
+
+/// What the server can never do, and why; `None` for what this daemon does not know.
+fn never(element: &Element) -> Option<(Purpose, String)> {
+    Some((element.attr("purpose")?.parse().ok()?, said(&element.text())))
+}
+
+/// A text of the hook: not all of it, if it is long.
+fn said(text: &str) -> String {
+    text.chars().take(LONGEST_TEXT).collect()
 }
 
 /// An attribute of each child of this name, of the first that there are.
@@ -204,33 +232,53 @@ fn yes(payload: &Element, attribute: &str) -> Option<bool> {
 }
 
 /// Why the hook made no account: the first of these that fits (docs/gate.md, `create`).
-fn objection(host: &str, error: ErrorAnswer) -> Objection {
+fn objection(of: Of, error: ErrorAnswer) -> Objection {
+    let says_why = !error.text.is_empty();
     match (error.kind.as_str(), error.condition.as_str()) {
         (_, "conflict") => Objection::UsernameTaken,
         (_, "item-not-found") => Objection::NoSuchAccount,
         (_, "jid-malformed") => Objection::UsernameImpossible,
-        ("modify", "policy-violation") => Objection::Password(error.text),
+        (_, "remote-server-not-found" | "remote-server-timeout") => Objection::NoAnswer(no_answer(of, &error)),
+        (_, "service-unavailable" | "bad-request") if !says_why => Objection::NoAnswer(no_answer(of, &error)),
+        ("wait", "internal-server-error") => Objection::NoAnswer(no_answer(of, &error)),
         ("wait", "policy-violation") => Objection::Limited(error.text),
-        ("wait", _) => Objection::Unable(format!("{host} answered {error}")),
+        ("wait", _) if says_why => Objection::Limited(error.text),
+        ("wait", _) => Objection::NoAnswer(no_answer(of, &error)),
+        ("modify", "policy-violation") => Objection::Password(error.text),
+        (_, "feature-not-implemented") => {
+            tracing::error!("{} can never do this: {error}", of.0);
+            Objection::Never
+        }
         _ => {
-            tracing::warn!("{host} refused a registration: {error}");
+            tracing::warn!("{} refused a registration: {error}", of.0);
             Objection::Other(error.text)
         }
     }
 }
 
-/// What an error of the VirtualHost means for the operator.
-fn refused_by(host: &str, error: &ErrorAnswer) -> String {
-    match error.condition.as_str() {
-        "service-unavailable" => {
-            format!("{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled)")
-        }
-        "remote-server-not-found" | "remote-server-timeout" | "not-allowed" => {
+/// Why an error is no answer to a question.
+fn no_answer((host, question): Of, error: &ErrorAnswer) -> NoAnswer {
+    match (error.kind.as_str(), error.condition.as_str()) {
+        (_, "remote-server-not-found" | "remote-server-timeout" | "not-allowed") => {
             let spelling = jids::spelling(host);
-            format!("{host} is not a VirtualHost of the connected server: it needs VirtualHost {spelling} ({error})")
+            NoAnswer::NotSetUp(format!(
+                "{host} is not a VirtualHost of the connected server: it needs VirtualHost {spelling} ({error})"
+            ))
         }
-        _ => format!("{host} answered {error}"),
+        ("wait", _) => NoAnswer::Unable(format!("{host} answered {error}")),
+        (_, "service-unavailable") if question == "hello" => NoAnswer::NotSetUp(format!(
+            "{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled)"
+        )),
+        _ => another_version((host, question), &error.to_string()),
     }
+}
+
+/// The hook answers otherwise than this daemon expects of it.
+fn another_version((host, question): Of, answer: &str) -> NoAnswer {
+    NoAnswer::NotSetUp(format!(
+        "{host} answered \"{question}\" with {answer}: mod_easy_invite is not loaded there any more, or is of another \
+         version than this daemon (easy-invite prosody-module installs the one that fits)"
+    ))
 }
 
 #[cfg(test)]
@@ -301,8 +349,8 @@ mod tests {
             assert_eq!(fate(&read(text)), None, "{text}");
         }
         let foreign: Element = "<fate xmlns='urn:other' is='made'/>".parse().unwrap();
-        assert!(answer("example.org", Ok(Some(foreign)), fate).is_err());
-        assert!(answer("example.org", Ok(None), fate).is_err());
+        assert!(answer(("example.org", "settle"), Ok(Some(foreign)), fate).is_err());
+        assert!(answer(("example.org", "settle"), Ok(None), fate).is_err());
         for (text, expected) in [
             ("<fate is='made'/>", Fate::Made { failed: Vec::new() }),
             ("<fate is='unfinished'/>", Fate::Unfinished),
@@ -311,7 +359,7 @@ mod tests {
             ("<fate is='in-flight'/>", Fate::InFlight),
             ("<fate is='elsewhere'/>", Fate::Elsewhere),
         ] {
-            assert_eq!(answer("example.org", Ok(Some(read(text))), fate), Ok(expected), "{text}");
+            assert_eq!(answer(("example.org", "settle"), Ok(Some(read(text))), fate), Ok(expected), "{text}");
         }
     }
 
@@ -322,11 +370,11 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(failed(&fate), ["one", "two"]);
-        let long = format!("<failed>{}</failed>", "é".repeat(LONGEST_FAILED + 1));
+        let long = format!("<failed>{}</failed>", "é".repeat(LONGEST_TEXT + 1));
         let fate: Element =
             format!("<fate xmlns='urn:easy-invite:gate:1'>{}</fate>", long.repeat(MOST_FAILED + 1)).parse().unwrap();
         let kept = failed(&fate);
-        assert_eq!((kept.len(), kept[0].chars().count()), (MOST_FAILED, LONGEST_FAILED));
+        assert_eq!((kept.len(), kept[0].chars().count()), (MOST_FAILED, LONGEST_TEXT));
     }
 
     #[test]
@@ -353,7 +401,7 @@ mod tests {
     fn errors_say_whose_matter_it_is() {
         let objection = |kind: &str, condition: &str| {
             let (kind, condition) = (kind.to_owned(), condition.to_owned());
-            objection("example.org", ErrorAnswer { kind, condition, text: "why".to_owned() })
+            objection(("example.org", "create"), ErrorAnswer { kind, condition, text: "why".to_owned() })
         };
         let why = || "why".to_owned();
         assert_eq!(objection("cancel", "conflict"), Objection::UsernameTaken);
@@ -361,7 +409,10 @@ mod tests {
         assert_eq!(objection("modify", "jid-malformed"), Objection::UsernameImpossible);
         assert_eq!(objection("modify", "policy-violation"), Objection::Password(why()));
         assert_eq!(objection("wait", "policy-violation"), Objection::Limited(why()));
-        assert!(matches!(objection("wait", "service-unavailable"), Objection::Unable(_)));
+        assert_eq!(objection("wait", "service-unavailable"), Objection::Limited(why()));
+        assert_eq!(objection("cancel", "feature-not-implemented"), Objection::Never);
+        let unable = objection("wait", "internal-server-error");
+        assert!(matches!(unable, Objection::NoAnswer(NoAnswer::Unable(_))), "{unable:?}");
         for (kind, condition) in [
             ("cancel", "not-allowed"),
             ("modify", "not-acceptable"),

@@ -9,16 +9,16 @@ use crate::texts::Texts;
 
 /// The answer where something of ours failed. It says nothing about the inside, only to try again.
 pub fn try_again(texts: &Texts) -> StanzaError {
-    error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, &texts.refusal.away)
+    error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, &texts.failure.store)
 }
 
 /// The stanza error in answer to a registration (XEP-0077) or a command.
 pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(refusal) => refused(refusal, texts),
-        Error::Store(_) | Error::Unreachable(_) | Error::Unable(_) | Error::NoRandomness(_) => {
+        Error::Store(_) | Error::NoAnswer(_) | Error::NoRandomness(_) => {
             tracing::error!(%cause, "a request failed");
-            try_again(texts)
+            error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, cause.text(texts))
         }
     }
 }
@@ -58,6 +58,9 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::TooManyToday { .. }
         | Refusal::TooManyPending { .. }
         | Refusal::TooNew { .. } => (ErrorType::Wait, DefinedCondition::PolicyViolation),
+        Refusal::NoRegistrationHere(_) | Refusal::NoResetHere(_) => {
+            (ErrorType::Cancel, DefinedCondition::FeatureNotImplemented)
+        }
         Refusal::NotAllowed => (ErrorType::Auth, DefinedCondition::Forbidden),
         Refusal::UnknownHost(_) => (ErrorType::Cancel, DefinedCondition::NotAllowed),
     };

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from .server import Server
 from .stories import Invite, eventually, has_account, in_store, new_invite, register, show
+from .web import text
 from .xmpp import PING, StanzaError
 
 INVITERS = ("alice", "bob")
 EVERY = 0.4  # seconds between two invites of one user
 PATIENCE = 60  # seconds until everybody has a final answer
 PING_SECONDS = 3  # for Prosody's answer to an uninvolved user, on a busy machine
-TEMPORARY = ("Invitations cannot be processed at the moment. Please try again later.",
+TEMPORARY = (*(text(failure, table="failure") for failure in ("store", "unreachable", "late", "unable")),
              "Invitations cannot be checked at the moment. Please try again later.")
 IN_PROGRESS = "This invitation is being used right now. Please try again in a minute"
 USED_UP = ("item-not-found", "not-acceptable")

@@ -28,9 +28,9 @@ ANSWER_SECONDS = 20
 HTML_FORM = "application/x-www-form-urlencoded"
 
 
-def text(key: str, *, language: str = "en", **filled: str) -> str:
-    """A text of the pages, with its placeholders filled in."""
-    texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())["web"]
+def text(key: str, *, language: str = "en", table: str = "web", **filled: str) -> str:
+    """A text of the pages, or of another table, with its placeholders filled in."""
+    texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())[table]
     return texts[key].format(**filled)
 
 

@@ -71,7 +71,7 @@ async def test_prosody_is_away_for_a_moment(make_server):
     server.prosody.kill()
     assert (await visitor.get(visitor.path(invite))).status == 200, "the page itself needs no Prosody"
     away = await visitor.post(visitor.path(invite, "register"), filled)
-    assert away.status == 503 and text("away_text") in away.text, away.text
+    assert away.status == 503 and text("unreachable", table="failure") in away.text, away.text
     assert 0 < int(away.header("Retry-After")) <= 60
     server.prosody.start()
     await eventually(lambda: server.daemon.log.count("the hook is there") == 2, "the daemon is connected again", 30)
@@ -102,7 +102,7 @@ async def test_the_store_is_locked(web_server):
         assert (await visitor.get(visitor.path(invite))).status == 200
         away = await visitor.post(visitor.path(invite, "register"), filled)
         assert (away.status, away.header("Retry-After")) == (503, "60")
-        assert text("away_text") not in away.text, "it is not the chat server's fault"
+        assert text("unreachable", table="failure") not in away.text, "it is not the chat server's fault"
         other.execute("ROLLBACK")
     assert not await has_account(web_server, "frank")
     assert (await visitor.post(visitor.path(invite, "register"), filled)).status == 200

@@ -6,6 +6,7 @@ use super::invitation;
 use crate::invite::{InviteType, Issuer};
 use crate::invites::{Error, Issued};
 use crate::policy::Wish;
+use crate::refusal::Refusal;
 use crate::xmpp::requester::Requester;
 
 /// The node by which clients know the command.
@@ -25,6 +26,11 @@ pub async fn run(requester: &Requester<'_>) -> Result<Element, Error> {
             Err(Error::Refused(refusal)) if admin && refusal.is_limit_of_users() => as_admin().await,
             made => made,
         },
+    };
+    let made = match made {
+        // The chat server can never make an account: a contact is what is left.
+        Err(Error::Refused(Refusal::NoRegistrationHere(_))) => make(InviteType::Contact, Issuer::User, requester).await,
+        made => made,
     };
     Ok(invitation::result(&made?, requester.texts))
 }
