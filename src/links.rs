@@ -1,12 +1,15 @@
 //! The links of an invite: the `xmpp:` URI for clients and the link for people.
 
+mod reading;
+
 use std::fmt;
 
 use jid::NodePart;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use crate::invite::{Invite, InviteId, InviteType, Token};
+use crate::invite::{Invite, InviteType, Token};
+pub use reading::{BadReference, Reference, token_and_rest, token_in};
 
 /// What an address keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
 /// §2.7.2 would allow more, but not every client's parser does). The same goes for its host: Monal
@@ -78,7 +81,7 @@ impl LandingPage {
         // As it is sent, and as a browser writes it.
         let named = [link.as_str(), opened.as_str()]
             .into_iter()
-            .all(|link| matches!(link.parse(), Ok(Reference::Token(named)) if named.reveal() == token));
+            .all(|link| token_in(link).is_some_and(|named| named.reveal() == token));
         same_site && whole && named
     }
 
@@ -151,41 +154,6 @@ impl PublicUrl {
     /// The pages of invites, as a [`LandingPage`].
     pub fn landing_page(&self) -> LandingPage {
         LandingPage(format!("{self}/i/{{token}}"))
-    }
-}
-
-/// How somebody names an invite: by its id, its token or any of its links.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reference {
-    /// Its public id.
-    Id(InviteId),
-    /// Its secret, on its own or out of a link.
-    Token(Token),
-}
-
-/// Why a text names no invite. The text itself is not repeated: it may hold a token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("that is neither an invite's id, nor its token, nor one of its links")]
-pub struct BadReference;
-
-/// The parts of a text that may have the shape of a token.
-fn parts(text: &str) -> impl DoubleEndedIterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-}
-
-impl std::str::FromStr for Reference {
-    type Err = BadReference;
-
-    fn from_str(text: &str) -> Result<Self, BadReference> {
-        let text = text.trim();
-        if let Some(id) = InviteId::parse(text) {
-            return Ok(Reference::Id(id));
-        }
-        // In a link the token follows "preauth=", or is a whole part of the path, the query or the
-        // fragment. A name may look like a token, but all names come before it.
-        let found = text.split("preauth=").skip(1).filter_map(|rest| Token::parse(parts(rest).next()?)).last();
-        let found = found.or_else(|| parts(text).filter_map(Token::parse).next_back());
-        found.map(Reference::Token).ok_or(BadReference)
     }
 }
 
@@ -309,24 +277,5 @@ mod tests {
         ] {
             assert_eq!(PublicUrl::parse(bad), Err(BadPublicUrl), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_invite_is_named_by_id_token_or_link() {
-        let by_token = Ok(Reference::Token(token()));
-        for text in [
-            "ABCDEFGHIJKLMNOPQRSTUVWX",
-            "xmpp:alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX;ibr=y",
-            "https://join.example.org/#alice@example.org?roster;preauth=ABCDEFGHIJKLMNOPQRSTUVWX;ibr=y",
-            "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX",
-            "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX/register",
-            "https://invite.example.org/?t=ABCDEFGHIJKLMNOPQRSTUVWX",
-            "https://preauth=example.org/ABCDEFGHIJKLMNOPQRSTUVWX?preauth=",
-        ] {
-            assert_eq!(text.parse(), by_token, "{text}");
-        }
-        assert!(matches!("abcdefgh2345".parse(), Ok(Reference::Id(_))));
-        assert_eq!("".parse::<Reference>(), Err(BadReference));
-        assert_eq!("xmpp:alice@example.org".parse::<Reference>(), Err(BadReference));
     }
 }

@@ -15,6 +15,8 @@ use crate::texts::{Texts, escaped, fill};
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.
     Unknown,
+    /// A link has no whole token in it: a part is missing, or something was written into it.
+    Incomplete,
     /// The invite's time is over.
     Expired,
     /// The invite was taken back.
@@ -217,6 +219,7 @@ impl Refusal {
         };
         match self {
             Refusal::Unknown => own.unknown.clone(),
+            Refusal::Incomplete => own.incomplete.clone(),
             Refusal::Expired => own.expired.clone(),
             Refusal::Revoked => own.revoked.clone(),
             Refusal::UsedUp => own.used_up.clone(),

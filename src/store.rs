@@ -119,7 +119,7 @@ impl Store {
 
     /// Erases what is known of a person: the invites that they made or that name them, and their
     /// name in uses of other people's invites. Nothing is erased while a use of theirs is open. An
-    /// SQLite file keeps no trace.
+    /// SQLite file keeps no trace. The hashes of the tokens stay, which tell nothing of anybody.
     ///
     /// # Errors
     /// If the change could not be made durable, or another program reads the SQLite file for so
@@ -193,6 +193,9 @@ promises! {
 
     /// The invite with this id.
     Read find_by_id(id: InviteId) -> Option<Invite>;
+
+    /// Whether an invite that has been removed had this token.
+    Read is_past(token_hash: TokenHash) -> bool;
 
     /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
     /// is one step, however many try at the same time.
@@ -280,7 +283,7 @@ promises! {
     Read registered_at(account: BareJid) -> Option<Timestamp>;
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
-    /// invited whom stays.
+    /// invited whom stays, and so do the hashes of their tokens.
     Write purge(ended_before: Timestamp, limit: u32) -> u64;
 
     /// Reads the whole store and tells what is wrong with it, if anything.

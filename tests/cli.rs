@@ -455,6 +455,7 @@ fn no_message_repeats_a_token() {
         &["list", token],
         &["list", &uri],
         &["list", "--state", token],
+        &["list", "--state", &format!("%3C{token}%3E")],
         &["generate", token],
         &[token],
     ] {

@@ -37,6 +37,7 @@ on_both_engines! {
     who_registers_a_name_gets_nothing_of_its_earlier_owner,
     a_password_that_is_set_ends_the_other_resets_for_its_account,
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
+    the_token_of_an_invite_that_is_gone_is_known,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
     a_use_is_found_by_how_its_name_begins,
@@ -576,6 +577,32 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
     assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), at(2000))]);
 }
 
+async fn the_token_of_an_invite_that_is_gone_is_known(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let carol = jid("carol@example.org");
+    let purged = scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
+    let forgotten = scratch.with(|invite| invite.inviter = Some(carol.clone())).await;
+    let kept = scratch.with(|_| ()).await;
+    let of = [&purged, &forgotten, &kept].map(|invite| invite.token_hash);
+    let known = async || {
+        let mut known = [false; 3];
+        for (place, hash) in known.iter_mut().zip(of) {
+            *place = scratch.store.is_past(hash).await.unwrap();
+        }
+        known
+    };
+    assert_eq!(known().await, [false; 3]);
+    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 1);
+    assert_eq!(known().await, [true, false, false]);
+    assert_eq!(scratch.store.forget(carol.clone()).await.unwrap().invites, 1);
+    assert_eq!(known().await, [true, true, false]);
+    // An older copy may bring an invite back. It is there, then, and may be purged again.
+    assert_eq!(scratch.store.insert(purged.clone(), Quota::default(), at(2000)).await, Ok(Ok(())));
+    assert_eq!(scratch.store.find(purged.token_hash).await.unwrap(), Some(purged));
+    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 1);
+    assert_eq!(known().await, [true, true, false]);
+}
+
 async fn the_accounts_of_an_invite_are_those_that_registered_with_it(engine: Engine) {
     let scratch = Scratch::new(engine).await;
     let (invite, other) = (scratch.with(|i| i.max_uses = None).await, scratch.with(|_| ()).await);
@@ -765,6 +792,10 @@ async fn counters_that_disagree_are_told(engine: Engine) {
 /// A store with something of everything.
 async fn filled(engine: Engine) -> Scratch {
     let scratch = Scratch::new(engine).await;
+    for _ in 0..3 {
+        scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
+    }
+    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 3);
     for number in 0..600 {
         let invite = scratch
             .with(|invite| {

@@ -74,6 +74,19 @@ CREATE TABLE account (
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
 
+-- The tokens of invites that have been removed: whoever still has such a link is not guessing. A
+-- trigger, so that no statement that removes invites can forget it.
+CREATE TABLE past_token (
+    token_hash BYTEA PRIMARY KEY
+);
+
+CREATE FUNCTION keep_past_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO past_token VALUES (OLD.token_hash) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTION keep_past_token();
+
 -- The last commit of each writer, written in the same transaction. If the connection is lost during
 -- a commit, this row tells whether the commit happened. A writer is a random name that one
 -- transaction at a time uses. This table is not copied to another store.

@@ -68,3 +68,13 @@ CREATE TABLE account (
 
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
+
+-- The tokens of invites that have been removed: whoever still has such a link is not guessing. A
+-- trigger, so that no statement that removes invites can forget it.
+CREATE TABLE past_token (
+    token_hash BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER invite_removed AFTER DELETE ON invite BEGIN
+    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash);
+END;

@@ -16,7 +16,7 @@ local timer = require "util.timer";
 local uuid = require "util.uuid".generate;
 
 local xmlns_pars = "urn:xmpp:pars:0";
-local longest_token = 128; -- bytes: nothing longer is worth a question
+local longest_token = 2048; -- bytes: a link that another program has wrapped into its own
 local most_refusals, delays, longest_delay = 10, { 0, 0, 0, 0.5, 1 }, 2; -- of tokens on one stream, and seconds
 local most_requests, most_requests_each = 64, 4; -- open requests to become a contact: in all, and by one contact
 local host = module.host;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use crate::invite::{Invite, InviteType, Token};
+use crate::links::token_in;
 use crate::texts::printable;
 
 /// The cell of a table where there is nothing.
@@ -34,9 +35,10 @@ pub fn without_secrets(message: &str) -> String {
         values.fold(message, |message, pair| message.replace(pair, "password=…"))
     });
     let parts = arguments.iter().flat_map(|argument| argument.split(|c: char| !c.is_ascii_alphanumeric()));
-    parts.filter(|part| Token::parse(part).is_some()).fold(message, |message, token| {
+    let tokens = parts.filter_map(Token::parse).chain(arguments.iter().filter_map(|argument| token_in(argument)));
+    tokens.fold(message, |message, token| {
         // A token typed in the place of a host is in lower case by now.
-        message.replace(token, "…").replace(&token.to_ascii_lowercase(), "…")
+        message.replace(token.reveal(), "…").replace(&token.reveal().to_ascii_lowercase(), "…")
     })
 }
 

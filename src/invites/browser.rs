@@ -83,7 +83,7 @@ impl Invites {
     }
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
-        let invite = self.look(Some(&form.token), form.address.into()).await?;
+        let invite = self.look(&form.token, form.address.into()).await?;
         let outcome = self.register_with(invite.clone(), form).await;
         self.count_failed(outcome, form.address.into(), Some(&invite))
     }

@@ -49,19 +49,19 @@ impl Invites {
         Ok(found.ok_or(Refusal::Unknown)?)
     }
 
-    /// Finds the invite of a token that a stranger presents, of any type, state and host. `None`
-    /// stands for a text that cannot be a token. A token without an invite counts as a guess.
+    /// Finds the invite of a token that a stranger presents, of any type, state and host. A token
+    /// that no invite has, or ever had, counts as a guess.
     ///
     /// # Errors
     /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` after too many guesses.
-    pub async fn look(&self, token: Option<&Token>, address: Address) -> Result<Invite> {
+    pub async fn look(&self, token: &Token, address: Address) -> Result<Invite> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
-        let found = match token {
-            Some(token) => self.0.store.find(token.hash()).await?,
-            None => None,
-        };
-        Ok(found.ok_or_else(|| self.count_guess(address))?)
+        match self.0.store.find(token.hash()).await? {
+            Some(invite) => Ok(invite),
+            None if self.0.store.is_past(token.hash()).await? => Err(Refusal::Unknown.into()),
+            None => Err(self.count_guess(address).into()),
+        }
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes
@@ -69,14 +69,12 @@ impl Invites {
     ///
     /// # Errors
     /// If it would not be good for that now.
-    pub async fn check(&self, host: &DomainPart, token: &str, address: Address) -> Result<Grant> {
+    pub async fn check(&self, host: &DomainPart, token: Token, address: Address) -> Result<Grant> {
         self.policy(host.as_str())?;
-        let parsed = Token::parse(token);
-        let invite = valid_on(host, self.look(parsed.as_ref(), address).await?)?;
+        let invite = valid_on(host, self.look(&token, address).await?)?;
         let presented_at = self.now();
         policy::admit_presentation(&invite, presented_at)?;
         policy::admit_presentation(&self.look_behind(invite).await?, presented_at)?;
-        let token = parsed.ok_or(Refusal::Unknown)?;
         Ok(Grant { token, presented_at })
     }
 

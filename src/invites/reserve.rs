@@ -58,12 +58,10 @@ impl Invites {
             let admitted = self.admit_without_invite(host, registration).await;
             return self.count_failed(admitted, address, None);
         };
-        let grant = Grant::parse(grant);
-        let token = grant.as_ref().map(|grant| &grant.token);
-        let invite = valid_on(host, self.look(token, registration.address).await?)?;
+        let Grant { token, presented_at } = Grant::parse(grant).ok_or(Refusal::Unknown)?;
+        let invite = valid_on(host, self.look(&token, address).await?)?;
         self.admit_try(address, Some(&invite))?;
-        let presented_at = grant.map(|grant| grant.presented_at);
-        let reserved = self.reserve_use(invite.clone(), presented_at, registration).await;
+        let reserved = self.reserve_use(invite.clone(), Some(presented_at), registration).await;
         let (used, invite) = self.count_failed(reserved, address, Some(&invite))?;
         Ok(Admission::Reserved(used.purpose, Box::new(invite)))
     }

@@ -51,6 +51,14 @@ const ACCOUNT: Table = Table {
             WHERE excluded.registered_at > account.registered_at",
 };
 
+const PAST_TOKEN: Table = Table {
+    name: "past_token",
+    key: "token_hash",
+    columns: "token_hash",
+    marks: ["", ""],
+    merge: "token_hash = excluded.token_hash",
+};
+
 /// Some rows of a table of the source.
 pub struct Page {
     table: &'static Table,
@@ -63,10 +71,10 @@ pub struct Page {
 pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<()> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
-    for table in [&INVITE, &INVITE_USE, &ACCOUNT] {
+    for table in [&INVITE, &INVITE_USE, &ACCOUNT, &PAST_TOKEN] {
         let Table { name, key, columns, .. } = table;
         let sql = format!("SELECT {columns} FROM {name} WHERE {key} > $1 ORDER BY {key} LIMIT {PAGE}");
-        let mut last = Value::from("");
+        let mut last = if *name == PAST_TOKEN.name { Value::Bytes(Vec::new()) } else { Value::from("") };
         loop {
             let rows = session.rows(&sql, &[last]).await?;
             let Some(Row(values)) = rows.last() else { break };

@@ -14,7 +14,7 @@ mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
 pub use insert::{Quota, insert};
-pub use invite::{Filter, find, find_by_id, list, purge, revoke, revoke_of_inviter, username_reserved};
+pub use invite::{Filter, find, find_by_id, is_past, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,

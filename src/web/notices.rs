@@ -31,6 +31,7 @@ impl Notice {
         let (status, heading, text) = match self {
             Notice::Error(Error::Refused(refusal)) => match refusal {
                 Refusal::Unknown | Refusal::UnknownHost(_) => (StatusCode::NOT_FOUND, &web.unknown, &web.unknown_text),
+                Refusal::Incomplete => (StatusCode::NOT_FOUND, &web.incomplete, &web.incomplete_text),
                 Refusal::Expired => (StatusCode::GONE, &web.expired, &web.expired_text),
                 Refusal::Revoked => (StatusCode::GONE, &web.revoked, &web.revoked_text),
                 Refusal::UsedUp => (StatusCode::GONE, &web.used, &web.used_text),

@@ -21,7 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::site::{Site, router};
+use super::site::{Site, mend, router};
 
 /// How many connections there are at a time. Further ones wait to be accepted. An idle one takes a
 /// few kilobytes.
@@ -157,6 +157,7 @@ async fn serve_connection(
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        mend(request.uri_mut());
         service.call(request)
     });
     let connection = http1::Builder::new()

@@ -11,8 +11,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::{ExtensionRejection, QueryRejection};
 use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -29,6 +29,7 @@ use super::{password, response};
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites};
 use crate::limits::WebRequest;
+use crate::links::token_and_rest;
 use crate::refusal::Refusal;
 
 /// The longest body of a request: a username and two passwords, with every byte escaped.
@@ -92,7 +93,7 @@ impl Site {
 struct Visit {
     site: Arc<Inner>,
     visitor: Visitor,
-    /// Empty if the path has none, or has bytes that are no text. An empty text counts as a guess.
+    /// Empty if the path has none, or has bytes that are no text.
     token: String,
 }
 
@@ -131,10 +132,8 @@ impl Visit {
 
     /// The invite of the link, whatever its state.
     async fn find(&self) -> Outcome<Subject> {
-        let token = Token::parse(&self.token);
-        let invite = self.site.invites.look(token.as_ref(), self.visitor.address.into()).await?;
-        // A text that cannot be a token was looked up too: it counts as a guess.
-        let token = token.ok_or(Refusal::Unknown)?;
+        let token = Token::parse(&self.token).ok_or(Refusal::Incomplete)?;
+        let invite = self.site.invites.look(&token, self.visitor.address.into()).await?;
         Ok(Subject { invite, token, purpose: None })
     }
 
@@ -277,8 +276,11 @@ pub fn router(site: Site) -> Router {
     let show = |form| get(async move |visit: Visit| visit.respond(visit.show_form(form).await).await);
     let take =
         |form| post(async move |visit: Visit, body: Body| visit.respond(visit.take_form(form, body).await).await);
+    let landing = get(async |visit: Visit| visit.respond(visit.landing().await).await);
     let pages = Router::new()
-        .route("/i/{token}", get(async |visit: Visit| visit.respond(visit.landing().await).await))
+        .route("/i", landing.clone())
+        .route("/i/", landing.clone())
+        .route("/i/{token}", landing)
         .route("/i/{token}/apps", get(apps))
         .route("/i/{token}/register", show(Purpose::Register))
         .route("/i/{token}/reset", show(Purpose::Reset))
@@ -295,6 +297,19 @@ pub fn router(site: Site) -> Router {
     let all = if path.is_empty() { all } else { all.clone().nest(path, all) };
     let headers = response::headers(&site.0.pages.style_hash());
     all.layer(map_response(move |response: Response| ready(response::with(&headers, response)))).with_state(site)
+}
+
+/// Where the path of a page holds a token and what a program has made of it, it is as it was meant.
+/// Nobody is redirected for that: a scanner that asks for the headers alone follows no redirect.
+pub fn mend(uri: &mut Uri) {
+    let Some((before, link)) = uri.path().split_once("/i/") else { return };
+    let Some((token, rest)) = token_and_rest(link) else { return };
+    let page = rest.strip_prefix('/').unwrap_or_default().split(|c: char| !c.is_ascii_alphanumeric()).next();
+    let page = page.filter(|page| !page.is_empty()).map(|page| format!("/{page}")).unwrap_or_default();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(meant) = Uri::try_from(format!("{before}/i/{}{page}{query}", token.reveal())) {
+        *uri = meant;
+    }
 }
 
 async fn apps(visit: Visit, wanted: Result<Query<AppsQuery>, QueryRejection>) -> Response {

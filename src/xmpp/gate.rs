@@ -16,6 +16,7 @@ use crate::generate;
 use crate::invite::{Token, username};
 use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::{Address, ip_address};
+use crate::links::token_in;
 use crate::refusal::Refusal;
 use crate::texts::{Languages, Texts};
 
@@ -86,8 +87,7 @@ struct Said<'a> {
 
 impl Said<'_> {
     async fn check(&self) -> Outcome {
-        let token = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
-        let granted = self.invites.check(self.host, token, self.address()).await;
+        let granted = self.invites.check(self.host, self.token()?, self.address()).await;
         let grant = granted.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
     }
@@ -152,11 +152,7 @@ impl Said<'_> {
         let inviter = self.account()?;
         let contact = self.payload.attr("contact").and_then(|text| BareJid::new(text).ok());
         let contact = contact.ok_or_else(|| bad("contact='' with a bare JID"))?;
-        let token = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
-        let reserved = match Token::parse(token) {
-            Some(token) => self.invites.contact(self.host, reservation, server, token, &inviter, &contact).await,
-            None => Err(Refusal::Unknown.into()),
-        };
+        let reserved = self.invites.contact(self.host, reservation, server, self.token()?, &inviter, &contact).await;
         reserved.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "reserved", "purpose" = "contact")))
     }
@@ -202,6 +198,12 @@ impl Said<'_> {
     fn id(&self, attribute: &str) -> Result<String, StanzaError> {
         let id = self.payload.attr(attribute).filter(|id| is_id(id));
         id.map(str::to_owned).ok_or_else(|| bad(&format!("{attribute}='' with 1 to {LONGEST_ID} bytes")))
+    }
+
+    /// The token that a client presents.
+    fn token(&self) -> Result<Token, StanzaError> {
+        let text = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
+        token_in(text).ok_or_else(|| not_valid(&Refusal::Incomplete.into(), self.texts))
     }
 
     fn username(&self) -> Result<NodePart, StanzaError> {

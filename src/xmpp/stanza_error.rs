@@ -26,6 +26,7 @@ pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
 fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
     let (kind, condition) = match refusal {
         Refusal::Unknown
+        | Refusal::Incomplete
         | Refusal::Expired
         | Refusal::Revoked
         | Refusal::UsedUp

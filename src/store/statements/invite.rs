@@ -52,6 +52,11 @@ pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Op
     Ok(session.query(&sql, &[Value::Bytes(token_hash.0.into())], invite_of).await?.pop())
 }
 
+pub async fn is_past(session: &mut Session<'_>, token_hash: TokenHash) -> Result<bool> {
+    let sql = "SELECT 1 FROM past_token WHERE token_hash = $1";
+    session.exists(sql, &[Value::Bytes(token_hash.0.into())]).await
+}
+
 /// Counts a use of an invite that is redeemed.
 pub async fn count_use(session: &mut Session<'_>, id: &InviteId, now: Timestamp) -> Result<()> {
     // The clock may have been set back since the last use.
