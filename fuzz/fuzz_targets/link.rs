@@ -11,23 +11,25 @@ use easy_invite::links::{LandingPage, Reference, uri};
 use easy_invite_fuzz::{clock, without_growth};
 use jid::BareJid;
 use libfuzzer_sys::fuzz_target;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
 /// One of the tokens with which the configuration tries landing pages.
 const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
 /// A text that names an invite also does so in its shortest form, and its debug form shows no
-/// token.
+/// token. The token is in the text, perhaps encoded, with nothing but other characters between.
 fn reads_again(text: &str) {
     match text.parse::<Reference>() {
         Err(_) => (),
         Ok(Reference::Id(id)) => {
-            assert_eq!(id.as_str(), text.trim());
+            assert_eq!(id.as_str(), letters_and_digits(text));
             assert_eq!(id.to_string().parse(), Ok(Reference::Id(id)));
         }
         Ok(Reference::Token(token)) => {
-            assert!(text.contains(token.reveal()));
+            let decode = |text: &String| Some(percent_decode_str(text).decode_utf8_lossy().into_owned());
+            let mut decoded = std::iter::successors(Some(text.to_owned()), decode).take(4);
+            assert!(decoded.any(|text| letters_and_digits(&text).contains(token.reveal())));
             assert_eq!(token.reveal().parse(), Ok(Reference::Token(token.clone())));
             assert!(!format!("{:?}", Reference::Token(token.clone())).contains(token.reveal()));
         }
@@ -38,8 +40,26 @@ fn reads_again(text: &str) {
     }
 }
 
+fn letters_and_digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// Whatever stands around a link, and wherever it is broken, its token is found.
+fn found_again(link: &str, around: &str) {
+    // What stands beside a token must be no letter and no digit, and what is decoded not either.
+    let around: String = around.chars().filter(|c| !c.is_ascii_alphanumeric() && *c != '%').collect();
+    let (first, rest) = TOKEN.split_at(around.len() % TOKEN.len());
+    for text in [
+        format!("{around}{link}{around}"),
+        format!("{around}{link}").replace(TOKEN, &format!("{first}\u{ad}{rest}")),
+        format!("https://example.com/?to={}", utf8_percent_encode(link, NON_ALPHANUMERIC)),
+    ] {
+        assert_eq!(text.parse(), Ok(Reference::Token(Token::parse(TOKEN).unwrap())), "{text:?}");
+    }
+}
+
 /// Every kind of link of an invite by or for this account leads to it, and names the invite.
-fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
+fn links(account: &BareJid, landing_page: Option<&LandingPage>, around: &str) {
     let token = Token::parse(TOKEN).unwrap();
     let host = account.domain().to_owned();
     let address = |uri: &str| {
@@ -78,6 +98,7 @@ fn links(account: &BareJid, landing_page: Option<&LandingPage>) {
         assert_eq!(address(&uri), named);
         assert!(!uri.contains(|c: char| c.is_whitespace() || c.is_control() || "\"<>'".contains(c)), "{uri}");
         assert_eq!(uri.parse(), Ok(Reference::Token(token.clone())), "{uri}");
+        found_again(&uri, around);
         let Some(page) = landing_page else { continue };
         let url = page.url(&uri, &token);
         let opened = Url::parse(&url).expect("a URL");
@@ -103,6 +124,6 @@ fuzz_target!(|input: &str| {
             domain(host).ok().filter(|host| host.as_str().chars().all(|c| c.is_alphanumeric() || "-.".contains(c)));
         let host = host.unwrap_or_else(|| domain("example.org").unwrap());
         let node = username(node).or(username("alice")).unwrap();
-        links(&BareJid::from_parts(Some(&node), &host), page.as_ref());
+        links(&BareJid::from_parts(Some(&node), &host), page.as_ref(), text);
     });
 });

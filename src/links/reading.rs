@@ -93,8 +93,8 @@ fn whole(text: &str) -> Option<(Token, &str)> {
     Some((Token::parse(run)?, rest))
 }
 
-/// The first letters and digits of a text as a token. Between its pieces there may be line breaks,
-/// what programs put beside these, and characters that nobody sees.
+/// The first letters and digits of a text as a token. Between its pieces there may be characters
+/// that nobody sees, or a line break (which XML makes a space) and what programs put beside it.
 fn pieced_together(text: &str) -> Option<(Token, &str)> {
     let (mut token, mut rest) = (String::new(), from_run(text));
     loop {
@@ -102,8 +102,8 @@ fn pieced_together(text: &str) -> Option<(Token, &str)> {
         token += piece;
         rest = from_run(after);
         let between = after.strip_suffix(rest).unwrap_or_default();
-        let unseen = |c: char| c.is_whitespace() || c.is_control() || is_ignorable(c);
-        let goes_on = between.contains(['\r', '\n']) || between.chars().all(unseen);
+        let unseen = |c: char| c.is_control() || is_ignorable(c);
+        let goes_on = between.contains(char::is_whitespace) || between.chars().all(unseen);
         if token.len() >= TOKEN_LENGTH || rest.is_empty() || !goes_on {
             return Some((Token::parse(&token)?, after));
         }
@@ -203,8 +203,8 @@ mod tests {
         fn nothing_around_a_token_or_unseen_within_hides_it(
             before in "[-<(\\[\"'« \u{feff}]{0,3}",
             link in prop::sample::select(vec![
-                "", "https://invite.example.org/i/", "HTTPS://I.EXAMPLE/join/i/", "xmpp:a@example.org?register;preauth=",
-                "xmpp:a@example.org?roster;ibr=y;preauth=",
+                "", "https://invite.example.org/i/", "HTTPS://I.EXAMPLE/join/i/",
+                "xmpp:a@example.org?register;preauth=", "xmpp:a@example.org?roster;ibr=y;preauth=",
             ]),
             unseen in prop::sample::select(vec!["", "\u{ad}", "\u{200b}", "\u{2060}", "\r\n", "\n", "=\n", "\n\t"]),
             place in 1..TOKEN_LENGTH,
@@ -213,6 +213,8 @@ mod tests {
             wrapper in prop::sample::select(vec!["", "https://wrapper.example/?id=1&url="]),
         ) {
             let (one, other) = TOKEN.split_at(place);
+            // Words around a token that is broken and has no link may make up another.
+            let wrapper = if link.is_empty() { "" } else { wrapper };
             // A per cent sign that is not encoded may encode what follows.
             let after = after.replace('%', if times == 0 { "%25" } else { "%" });
             let text = format!("{wrapper}{}", encoded(&format!("{before}{link}{one}{unseen}{other}{after}"), times));
@@ -220,7 +222,9 @@ mod tests {
         }
 
         #[test]
-        fn a_token_is_read_from_any_text_or_not_but_always_in_order(text in "(\\PC|[%=&/ \n\u{ad}3D]|preauth|/i/|[0-9A-Z]{8,24}){0,12}") {
+        fn what_is_read_from_any_text_is_there_in_this_order(
+            text in "(\\PC|[%=&/ \n\u{ad}3D]|preauth|/i/|[0-9A-Z]{8,24}){0,12}",
+        ) {
             if let Some((token, rest)) = token_and_rest(&text) {
                 let plain = decoded(&text);
                 let read: String = plain.strip_suffix(&*rest).unwrap().chars().filter(|c| !is_between(*c)).collect();

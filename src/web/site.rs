@@ -280,7 +280,8 @@ pub fn router(site: Site) -> Router {
     let pages = Router::new()
         .route("/i", landing.clone())
         .route("/i/", landing.clone())
-        .route("/i/{token}", landing)
+        .route("/i/{token}", landing.clone())
+        .route("/i/{token}/", landing)
         .route("/i/{token}/apps", get(apps))
         .route("/i/{token}/register", show(Purpose::Register))
         .route("/i/{token}/reset", show(Purpose::Reset))
@@ -304,8 +305,10 @@ pub fn router(site: Site) -> Router {
 pub fn mend(uri: &mut Uri) {
     let Some((before, link)) = uri.path().split_once("/i/") else { return };
     let Some((token, rest)) = token_and_rest(link) else { return };
-    let page = rest.strip_prefix('/').unwrap_or_default().split(|c: char| !c.is_ascii_alphanumeric()).next();
-    let page = page.filter(|page| !page.is_empty()).map(|page| format!("/{page}")).unwrap_or_default();
+    let is_between = |c: char| !c.is_ascii_alphanumeric();
+    let page = rest.trim_start_matches(|c| is_between(c) && c != '/').strip_prefix('/').unwrap_or_default();
+    let page = page.trim_start_matches('/').split(is_between).next().filter(|page| !page.is_empty());
+    let page = page.map(|page| format!("/{page}")).unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     if let Ok(meant) = Uri::try_from(format!("{before}/i/{}{page}{query}", token.reveal())) {
         *uri = meant;

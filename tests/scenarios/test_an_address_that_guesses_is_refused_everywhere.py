@@ -20,7 +20,7 @@ REFUSED = "Too many unknown invitations have been tried from your network"
 async def test_wherever_it_guesses(make_server, on_pages):
     server = make_server(settings=web_settings())
     invite, visitor = generate(server), Visitor(server, GUESSER)
-    guesses = [UNKNOWN, "x", "%ff", UNKNOWN + "/register", UNKNOWN + "/apps"]
+    guesses = [UNKNOWN, UNKNOWN + ".", "%ff" + UNKNOWN, UNKNOWN + "/register", UNKNOWN + "/apps"]
     for number in range(on_pages):
         answer = await visitor.get(visitor.path(guesses[number % len(guesses)]))
         assert answer.status == (404 if number + 1 < MOST else 429)

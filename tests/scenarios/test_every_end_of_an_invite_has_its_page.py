@@ -22,7 +22,7 @@ async def test_an_invite_that_is_over(web_server):
     await used(web_server, used_up)
     visitor = Visitor(web_server)
     for invite, status, heading in [(unknown, 404, text("unknown")),
-                                    ("short", 404, text("unknown")),
+                                    ("short", 404, text("incomplete")),
                                     (expired, 410, text("expired")),
                                     (revoked, 410, text("revoked")),
                                     (used_up, 410, text("used"))]:
@@ -41,10 +41,9 @@ async def test_an_invite_that_is_over(web_server):
 
 async def test_an_address_without_a_page(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
-    for path in ("/", "/join", "/join/", "/join/i", "/join/i/", f"/join/i/{invite.token}/",
-                 f"/join/i/{invite.token}/nothing", "/joini/" + invite.token, "/logo", "/join/logo", "//", "/%00",
-                 "/%ff", "/join/i/%ff", "/join/i/%", "/favicon.ico", f"/join/i/{invite.token}%00",
-                 f"/join/i/..%2f{invite.token}", "/" + "x" * 8000):
+    for path in ("/", "/join", "/join/", "/join/i", "/join/i/", f"/join/i/{invite.token}/nothing",
+                 "/joini/" + invite.token, "/logo", "/join/logo", "//", "/%00", "/%ff", "/join/i/%ff", "/join/i/%",
+                 "/favicon.ico", "/" + "x" * 8000):
         answer = await visitor.get(path)
         assert answer.status == 404 and answer.heading, path
     for method, page, allowed in [
