@@ -44,6 +44,8 @@ async def test_the_form_offers_none(server):
         taken = await visitor.register(invite, "bob")
         assert taken.status == 409 and text("username_taken", username="bob") in taken.text, taken.text
         assert taken.fields["username"] == "bob6" and text("suggestions", usernames="bob6, bob7, bob8") in taken.text
+        assert 'aria-invalid="true"' not in taken.body, "nothing is wrong with the name in the field"
+    assert 'aria-invalid="true"' in (await visitor.register(invite, "b/b")).body
     assert (await visitor.register(invite, "bob6")).status == 200, "it is free, and asking counted for no limit"
     await used(server, invite)
     assert "IP not known" not in server.prosody.log

@@ -64,9 +64,11 @@ async def every_page(browser, pages: dict[str, str], check: Callable, **window: 
         await page.goto(url)
         await check(name, page)
         if name == "register":
-            await fill_in(page, username="bob", password="kites and lamps")
-            assert await page.get_attribute("#username", "aria-invalid") is not None
-            await check("mistake", page)
+            for mistake, username in ("taken", "bob"), ("mistake", "b/b"):
+                await fill_in(page, username=username, password="kites and lamps")
+                is_wrong = await page.get_attribute("#username", "aria-invalid") is not None
+                assert is_wrong == (mistake == "mistake"), "what is offered instead of bob is free"
+                await check(mistake, page)
             await fill_in(page, username=f"guest{os.urandom(4).hex()}")
             assert await page.locator(".account").count() == 1, await text_of(page)
             await check("welcome", page)
@@ -219,7 +221,7 @@ async def test_the_keyboard_is_enough(pages: dict[str, str]) -> None:
 async def test_the_pages_are_valid_html(pages: dict[str, str], tmp_path: Path) -> None:
     """html-validate finds no error."""
     async def keep(name: str, page) -> None:
-        answer = await page.request.get(page.url) if name not in ("mistake", "welcome") else None
+        answer = await page.request.get(page.url) if name not in ("taken", "mistake", "welcome") else None
         text = await answer.text() if answer else await page.content()
         (tmp_path / f"{name}.html").write_text(text)
 
@@ -228,6 +230,6 @@ async def test_the_pages_are_valid_html(pages: dict[str, str], tmp_path: Path) -
     (tmp_path / ".htmlvalidate.json").write_text(json.dumps({"root": True, "extends": ["html-validate:standard"]}))
     program = Path(os.environ["EASY_INVITE_NODE_PACKAGES"]) / ".bin" / "html-validate"
     files = sorted(map(str, tmp_path.glob("*.html")))
-    assert len(files) == len(pages) + 2
+    assert len(files) == len(pages) + 3
     checked = subprocess.run([program, "--formatter", "text", *files], capture_output=True, text=True, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
