@@ -6,6 +6,7 @@ local storagemanager = require "core.storagemanager";
 local async = require "util.async";
 local cache = require "util.cache";
 local errors = require "util.error";
+local poll = require "util.poll";
 local st = require "util.stanza";
 local now = require "util.time".monotonic; -- nobody can set this clock
 local uuid = require "util.uuid".generate;
@@ -171,9 +172,48 @@ function gate.call(f)
 	return result, problem;
 end
 
--- Returns the answer. The caller, a coroutine of util.async, waits, and the server does not. After
--- the answer to a "set" comes a password to be hashed.
+-- Runs the function, which may wait. Without a coroutine of util.async, as in another module's
+-- timer, it gets one, and may go on after this has returned true.
+function gate.run(f)
+	if async.ready() then return f(); end
+	async.runner(f, { error = function (_, err) module:log("error", "A registration failed: %s", err); end }):run(true);
+	return true;
+end
+
+-- For a caller in no coroutine, who has to have the answer at once: the server stands still for it,
+-- and reads the component's stream alone. While the daemon hangs, this happens once a minute.
+local component_sessions = module:shared("/*/component/sessions");
+local longest_halt, next_halt = 2, 0; -- seconds, and when the server may stand still again
+local function ask_and_halt(kind, question)
+	local conn;
+	for its_conn, session in pairs(component_sessions) do
+		if session.host == component then conn = its_conn; end
+	end
+	if conn and not conn.onreadable then
+		module:log("error", "Another module registers somebody outside of Prosody's coroutines. That needs the usual "
+			.."network_backend, \"epoll\"");
+		conn = nil;
+	end
+	if not conn or now() < next_halt then return { is_unsent = true }; end
+	local answer;
+	local give_up_at, readable = now() + longest_halt, poll.new();
+	readable:add(conn:getfd(), true, false);
+	next_halt = math.huge; -- not within this halt
+	gate.ask(kind, question, function (given) answer = given; end, longest_halt);
+	while not answer and conn.conn and now() < give_up_at do
+		conn:onwritable();
+		readable:wait(0.05);
+		conn:onreadable();
+	end
+	if not answer then give_up(math.max(now(), give_up_at)); end
+	next_halt = answer.stanza and 0 or now() + 60;
+	return answer;
+end
+
+-- Returns the answer. The caller waits, and the server does not, if that is a coroutine of
+-- util.async. After the answer to a "set" comes a password to be hashed.
 function gate.ask_and_wait(kind, question)
+	if not async.ready() then return ask_and_halt(kind, question); end
 	local answer;
 	local wait, done = async.waiter();
 	gate.ask(kind, question, function (given)

@@ -118,12 +118,11 @@ module:hook("stream-features", function (event)
 	end
 end);
 
-module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
+local function present(event)
 	local session, stanza = event.origin, event.stanza;
 	if session.type ~= "c2s_unauthed" or stanza.attr.type ~= "set" then return; end
 	local problem = require_encryption and not session.secure and not_encrypted
-		or session.host ~= host and of_another_host -- one host's stream can address another host
-		or not async.ready() and gate.unavailable;
+		or session.host ~= host and of_another_host; -- one host's stream can address another host
 	if problem then
 		session.send(st.error_reply(stanza, problem));
 		return true;
@@ -142,6 +141,10 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 		conclude_check(session, stream, stanza, { refusal = no_such_invite }, go_on);
 	end
 	return true;
+end
+
+module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
+	return gate.run(function () return present(event); end);
 end);
 
 ---- `reserve` and `fate`: somebody registers
@@ -207,7 +210,7 @@ module:wrap_event("user-registering", function (handlers, name, event)
 	if streams[session] and async.ready() then streams[session].guard()(); end -- waits until its token is checked
 	if session.host and session.host ~= host then
 		refuse(event, of_another_host);
-	elseif not async.ready() or session.destroyed then
+	elseif session.destroyed then
 		refuse(event, gate.unavailable);
 	elseif event.allowed ~= false and event.password then
 		local ok, text = accounts.check_password(event.username, event.password);
@@ -215,7 +218,7 @@ module:wrap_event("user-registering", function (handlers, name, event)
 	end
 	if event.allowed ~= false then
 		reserve(event);
-	elseif (event.error or {}).type ~= "wait" and event.error_type ~= "wait" and async.ready() then
+	elseif (event.error or {}).type ~= "wait" and event.error_type ~= "wait" then
 		local answer = ask_and_wait("refused", event, {}); -- there may be too many
 		if answer.refusal and answer.refusal.type == "wait" then refuse(event, answer.refusal); end
 	end
@@ -281,9 +284,8 @@ end
 
 -- A registration that is still here when mod_register_ibr is done, or any module has failed in it,
 -- has failed.
-module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
+local function register(handlers, name, event)
 	local session, stanza = event.origin, event.stanza;
-	if session.type ~= "c2s_unauthed" or not async.ready() then return handlers(name, event); end
 	if stanza.attr.type ~= "set" then return show_form(handlers, name, event); end
 	local this = { lang = stanza.attr["xml:lang"] };
 	in_band[session] = this;
@@ -301,6 +303,11 @@ module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name
 		session.send(this.done and st.reply(stanza) or st.error_reply(stanza, is_broken));
 	end
 	return true;
+end
+
+module:wrap_event("stanza/iq/jabber:iq:register:query", function (handlers, name, event)
+	if event.origin.type ~= "c2s_unauthed" then return handlers(name, event); end
+	return gate.run(function () return register(handlers, name, event); end);
 end);
 
 ---- `contact`: somebody wants to become a contact
