@@ -11,7 +11,7 @@ end
 -- Returns the name as clients and the daemon write it (RFC 7622 §3.2): in lower case, without a dot
 -- at the end, and in Unicode, except where nameprep makes another name of that, or none.
 return function (name)
-	local prepared = nameprep((name:gsub("%.$", ""))) or name;
-	local in_dns = idna.to_ascii(prepared);
-	return in_dns and (nameprep((in_dns:gsub("[^.]+", readable)), true) or in_dns) or prepared;
+	local prepared = nameprep(name) or name;
+	local in_dns = (idna.to_ascii(prepared) or prepared):gsub("%.$", "");
+	return nameprep((in_dns:gsub("[^.]+", readable)), true) or in_dns;
 end;
