@@ -192,6 +192,8 @@ fn servers_are_written_as_host_and_port() {
     for server in ["localhost:5347", "127.0.0.1:1", "[::1]:5347", "prosody.internal:65535"] {
         assert_eq!(loaded(&format!("{COMPONENT}server = \"{server}\"\n{HOST}")).server, server);
     }
+    let in_unicode = loaded(&format!("{COMPONENT}server = \"chat.münchen.example:5347\"\n{HOST}"));
+    assert_eq!(in_unicode.server, "chat.xn--mnchen-3ya.example:5347", "as it is looked up");
     for server in [
         "localhost",
         "localhost:",

@@ -94,7 +94,8 @@ fn server(text: &str) -> Result<Server, String> {
     let strange = |c: char| c.is_whitespace() || c.is_control() || c == '@';
     let only_names_it = |url: &Url| url.port().is_some_and(|port| port != 0) && url[Position::AfterPort..].is_empty();
     match url.filter(only_names_it) {
-        Some(_) if !text.contains(strange) => Ok(Server(text.to_owned())),
+        // The system's resolver takes ASCII alone.
+        Some(_) if !text.contains(strange) => Ok(Server(idna::domain_to_ascii(text).unwrap_or(text.to_owned()))),
         _ => Err(format!("expected host:port, for example {DEFAULT_SERVER} or [::1]:5347, found {text:?}")),
     }
 }
