@@ -8,5 +8,5 @@ mod fill;
 mod languages;
 
 pub use catalog::{CommandTexts, Counted, Direction, Language, MistakeTexts, RefusalTexts, Texts, WebTexts};
-pub use fill::{escaped, fill, printable};
+pub use fill::{Isolate, escaped, fill, printable};
 pub use languages::{BadLanguage, Languages};

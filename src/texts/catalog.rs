@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::fill::fill;
+use super::fill::{fill, isolated};
 
 /// The English file, which is the pattern for the others.
 pub const PATTERN: &str = include_str!("../../languages/en.toml");
@@ -90,6 +90,21 @@ impl Texts {
     #[expect(clippy::expect_used, reason = "they are part of the program, and a test reads each")]
     pub fn built_in(code: &str, file: &str) -> Texts {
         Texts::read(code, file).expect("a built-in language is complete")
+    }
+
+    /// The same with isolates around all that is filled in ([`Isolate`](super::Isolate)).
+    pub fn isolated(&self) -> Texts {
+        fn isolate(value: &mut toml::Value) {
+            match value {
+                toml::Value::String(text) => *text = isolated(text),
+                toml::Value::Table(table) => table.iter_mut().for_each(|(_, text)| isolate(text)),
+                _ => (),
+            }
+        }
+        let Ok(mut tables) = toml::Table::try_from(self) else { return self.clone() };
+        tables.iter_mut().filter(|(name, _)| *name != "language").for_each(|(_, table)| isolate(table));
+        let texts = tables.try_into().unwrap_or_else(|_| self.clone());
+        Texts { code: self.code.clone(), ..texts }
     }
 
     /// The English texts: for logs, for the command line, and where no other language fits.

@@ -21,6 +21,39 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
+/// A character around text that may be written in another direction than what is around it (UAX 9
+/// §2.4.1).
+pub struct Isolate;
+
+impl Isolate {
+    /// Begins what is written from left to right, such as an address.
+    pub const LEFT_TO_RIGHT: char = '\u{2066}';
+    /// Begins what has a direction of its own, such as a date.
+    pub const OWN: char = '\u{2068}';
+    /// Ends either.
+    pub const END: char = '\u{2069}';
+}
+
+/// The placeholders that stand for an address, or a part of one.
+const ADDRESSES: [&str; 4] = ["inviter", "host", "account", "username"];
+
+/// A text with isolates around its placeholders, except for those that stand for a list.
+pub fn isolated(text: &str) -> String {
+    let mut marked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, name, after)) = next_placeholder(rest) {
+        let placeholder = match name {
+            "usernames" => format!("{{{name}}}"),
+            _ if ADDRESSES.contains(&name) => format!("{}{{{name}}}{}", Isolate::LEFT_TO_RIGHT, Isolate::END),
+            _ => format!("{}{{{name}}}{}", Isolate::OWN, Isolate::END),
+        };
+        marked.extend([before, &placeholder]);
+        rest = after;
+    }
+    marked.push_str(rest);
+    marked
+}
+
 /// A user's own text, to be shown between quotation marks: characters that cannot be seen are
 /// escaped.
 pub fn escaped(text: &str) -> String {
@@ -72,6 +105,12 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}[31mb\u{202e}c\td"), "a\\u{1b}[31mb\\u{202e}c\\u{9}d");
         assert_eq!(printable("Jürgen 🎉 \"x\""), "Jürgen 🎉 \"x\"");
+    }
+
+    #[test]
+    fn what_is_filled_in_is_isolated_and_an_address_runs_to_the_right() {
+        let text = "{inviter}, {time}: {usernames} {";
+        assert_eq!(isolated(text), "\u{2066}{inviter}\u{2069}, \u{2068}{time}\u{2069}: {usernames} {");
     }
 
     #[test]

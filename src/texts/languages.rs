@@ -40,6 +40,11 @@ impl Languages {
         Ok(self)
     }
 
+    /// The same for pages: with isolates around all that is filled in.
+    pub fn isolated(&self) -> Self {
+        Languages(self.0.iter().map(|(code, texts)| (code.clone(), Arc::new(texts.isolated()))).collect())
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Texts> {
         self.0.values().map(Arc::as_ref)

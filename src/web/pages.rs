@@ -39,6 +39,7 @@ const SAMPLE_TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 pub struct Pages {
     templates: Templates,
     languages: Arc<Languages>,
+    texts: Languages,
     apps: Apps,
     style: String,
     branding: Branding,
@@ -110,15 +111,21 @@ impl Pages {
             return Err(branding.problem("style.css", "\"</\" would end the style"));
         }
         let languages = Arc::new(branding.languages()?);
+        let texts = languages.isolated();
         let logo = branding.logo.as_deref().map(Logo::read).transpose()?;
-        let pages = Pages { templates, languages, apps, style, branding, logo, public_url };
+        let pages = Pages { templates, languages, texts, apps, style, branding, logo, public_url };
         pages.try_all().map_err(|error| bad_template(&pages.branding, "layout.html", &error))?;
         Ok(pages)
     }
 
-    /// The languages, with those of the operator.
+    /// The languages for chats, with those of the operator.
     pub fn languages(&self) -> &Arc<Languages> {
         &self.languages
+    }
+
+    /// The texts for a reader who wants these languages (`Accept-Language`).
+    pub fn texts(&self, wanted: &str) -> &Texts {
+        self.texts.preferred(wanted)
     }
 
     /// The operator's logo.
@@ -309,7 +316,7 @@ impl Pages {
         let types =
             [InviteType::Account, InviteType::AccountAndContact, InviteType::Contact, InviteType::PasswordReset];
         let now = Timestamp::UNIX_EPOCH;
-        for texts in self.languages.iter() {
+        for texts in self.texts.iter() {
             for subject in types.into_iter().filter_map(sample) {
                 let account = BareJid::from_parts(None, &subject.invite.host);
                 for devices in [&[][..], &[Device::Android], &[Device::Windows], &[Device::MacOs, Device::Ios]] {
@@ -393,7 +400,7 @@ mod tests {
 
     fn landing(pages: &Pages, language: &str, invite_type: InviteType) -> String {
         let browser = Browser { devices: &[Device::Android], in_app: false };
-        let reader = Reader { texts: pages.languages().preferred(language), browser };
+        let reader = Reader { texts: pages.texts(language), browser };
         pages.landing(reader, &sample(invite_type).unwrap()).unwrap().html
     }
 
@@ -423,8 +430,8 @@ mod tests {
         for part in [
             "<html lang=\"ar\" dir=\"rtl\">",
             "<style>body{color:red}:root{--accent:#ffd200;--on-accent:#000}</style>",
-            "<span>&lt;Our chat&gt;</span>",
-            "<bdi>user@example.org</bdi> marhaba",
+            "<bdi>&lt;Our chat&gt;</bdi>",
+            "<bdi dir=\"ltr\">user@example.org</bdi> marhaba",
             "https:&#x2f;&#x2f;example.org&#x2f;own",
         ] {
             assert!(page.contains(part), "{part}: {page}");
@@ -455,9 +462,9 @@ mod tests {
         let pages = Pages::load(Branding::default(), url()).unwrap();
         let mut subject = sample(InviteType::Contact).unwrap();
         subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
-        let reader = Reader { texts: Texts::english(), browser: Browser::default() };
+        let reader = Reader { texts: pages.texts("en"), browser: Browser::default() };
         let page = pages.landing(reader, &subject).unwrap().html;
-        assert!(page.contains("<bdi>a$%!;{host}=x@example.org</bdi>"), "{page}");
+        assert!(page.contains("<bdi dir=\"ltr\">a$%!;{host}=x@example.org</bdi>"), "{page}");
         let fields = Fields { username: "\"><script>alert(1)</script>".into(), ..Fields::default() };
         let correction = Correction::of_field("username", fields.username.clone());
         let subject = Subject { purpose: Some(Purpose::Register), ..subject };

@@ -119,7 +119,7 @@ struct AppsQuery {
 
 impl Visit {
     fn reader(&self) -> Reader<'_> {
-        let texts = self.site.pages.languages().preferred(&self.visitor.languages);
+        let texts = self.site.pages.texts(&self.visitor.languages);
         Reader { texts, browser: self.visitor.browser }
     }
 

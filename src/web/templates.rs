@@ -6,7 +6,7 @@ use minijinja::{AutoEscape, Environment, Error, HtmlEscape, UndefinedBehavior};
 use serde::Serialize;
 
 use super::branding::{BadBranding, Branding};
-use crate::texts::fill;
+use crate::texts::{Isolate, fill};
 
 /// The templates, each with the built-in one.
 const TEMPLATES: [(&str, &str); 7] = [
@@ -18,6 +18,9 @@ const TEMPLATES: [(&str, &str); 7] = [
     ("done.html", include_str!("../../templates/done.html")),
     ("notice.html", include_str!("../../templates/notice.html")),
 ];
+
+/// Begins an address in HTML.
+const ADDRESS: &str = r#"<bdi dir="ltr">"#;
 
 /// The operator's templates, or the built-in ones.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ impl Templates {
         environment.set_syntax(syntax.map_err(|error| bad_template(branding, "layout.html", &error))?);
         environment.add_filter("fill", fill_html);
         environment.add_filter("plain", fill_plain);
+        environment.add_filter("isolated", |text: String| Value::from_safe_string(isolated_html(&text)));
+        environment.add_filter("address", |text: String| Value::from_safe_string(address_html(&text)));
         for (name, built_in) in TEMPLATES {
             let added = environment.add_template_owned(name, branding.text(name, built_in)?);
             added.map_err(|error| bad_template(branding, name, &error))?;
@@ -63,18 +68,50 @@ pub fn data(from: impl Serialize) -> Value {
     Value::from(Serde(from))
 }
 
-/// The filter `fill`: fills in a text's placeholders. Each value is isolated (`<bdi>`): it may be
-/// written in the other direction.
+/// The filter `fill`: fills in a text's placeholders.
 fn fill_html(text: String, values: Value) -> Result<Value, Error> {
-    let filled = filled(&HtmlEscape(&text).to_string(), &values, |value| {
-        if value.is_safe() { value.to_string() } else { format!("<bdi>{}</bdi>", HtmlEscape(&value.to_string())) }
+    let filled = filled(&isolated_html(&text), &values, |value| {
+        if value.is_safe() { value.to_string() } else { unbroken(&HtmlEscape(&value.to_string()).to_string()) }
     })?;
     Ok(Value::from_safe_string(filled))
 }
 
 /// The filter `plain`: fills in a text's placeholders where there can be no markup.
 fn fill_plain(text: String, values: Value) -> Result<String, Error> {
+    let text = text.replace([Isolate::LEFT_TO_RIGHT, Isolate::OWN, Isolate::END], "");
     filled(&text, &values, Value::to_string)
+}
+
+/// The filter `isolated`: a text with elements in place of its isolates, which would be copied with
+/// an address.
+fn isolated_html(text: &str) -> String {
+    let text = HtmlEscape(text).to_string();
+    let mut parts = text.split(Isolate::LEFT_TO_RIGHT);
+    let mut html = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (address, after) = part.split_once(Isolate::END).unwrap_or((part, ""));
+        html.extend([ADDRESS, &unbroken(address), "</bdi>", after]);
+    }
+    html.replace(Isolate::OWN, "<bdi>").replace(Isolate::END, "</bdi>")
+}
+
+/// The filter `address`: an address, which runs from left to right.
+fn address_html(address: &str) -> String {
+    format!("{ADDRESS}{}</bdi>", unbroken(&HtmlEscape(address).to_string()))
+}
+
+/// An address in HTML that no browser breaks behind a hyphen: readers would take the hyphen for one
+/// of the browser's. A character in its place, or beside it, would be copied with the address.
+fn unbroken(address: &str) -> String {
+    let mut html = String::with_capacity(address.len());
+    let mut rest = address;
+    while let Some((before, after)) = rest.split_once('-') {
+        let next = after.chars().next().filter(|c| c.is_alphanumeric()).map_or(0, char::len_utf8);
+        let (next, behind) = after.split_at(next);
+        html.extend([before, "<span>-", next, "</span>"]);
+        rest = behind;
+    }
+    html + rest
 }
 
 fn filled(text: &str, values: &Value, shown: impl Fn(&Value) -> String) -> Result<String, Error> {
@@ -82,11 +119,30 @@ fn filled(text: &str, values: &Value, shown: impl Fn(&Value) -> String) -> Resul
     for name in values.try_iter()? {
         let value = values.get_item(&name)?;
         let items: Vec<String> = match value.kind() {
-            ValueKind::Seq => value.try_iter()?.map(|item| shown(&item)).collect(),
+            ValueKind::Seq => value.try_iter()?.map(|item| format!("{ADDRESS}{}</bdi>", shown(&item))).collect(),
             _ => vec![shown(&value)],
         };
         pairs.push((name.to_string(), items.join(", ")));
     }
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Ok(fill(text, &pairs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_runs_to_the_right_and_does_not_break_behind_a_hyphen() {
+        let address =
+            "<bdi dir=\"ltr\">ann<span>-m</span>arie<span>-</span>&#x27;<span>-</span><span>-é</span>@x</bdi>";
+        assert_eq!(address_html("ann-marie-'--é@x"), address);
+        let filled =
+            fill("\u{2068}{when}\u{2069}: \u{2066}{who}\u{2069}!", &[("who", "ann-marie-'--é@x"), ("when", "<now>")]);
+        assert_eq!(isolated_html(&filled), format!("<bdi>&lt;now&gt;</bdi>: {address}!"));
+        let template = "\u{2066}{who}\u{2069}!".to_owned();
+        let html = fill_html(template.clone(), minijinja::context! { who => "ann-marie-'--é@x" }).unwrap();
+        assert_eq!(html.to_string(), format!("{address}!"));
+        assert_eq!(fill_plain(template, minijinja::context! { who => "a-b" }).unwrap(), "a-b!");
+    }
 }

@@ -29,8 +29,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     Prosody and the store do not affect the look of pages."""
     folder = tmp_path_factory.mktemp("look")
     english = (REPOSITORY / "languages" / "en.toml").read_text()
+    head, texts = english.replace('direction = "ltr"', 'direction = "rtl"').split("[refusal]")
+    # Every address has Arabic letters on both sides.
+    around = re.sub("[{][a-z_]+[}]", r"قال \g<0> قال", texts)
     (folder / "languages").mkdir()
-    (folder / "languages" / "ar.toml").write_text(english.replace('direction = "ltr"', 'direction = "rtl"'))
+    (folder / "languages" / "ar.toml").write_text(f"{head}[refusal]{around}")
     logo = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><path d="M0 0h9v9z"/></svg>'
     (folder / "logo.svg").write_text(logo)
     look = {"name": "Example Chat", "logo": str(folder / "logo.svg"), "templates": str(folder),
@@ -117,6 +120,86 @@ async def test_languages_from_right_to_left_are_laid_out_so(pages: dict[str, str
             outer, inner = await step.bounding_box(), await heading.bounding_box()
             sides[language] = inner["x"] - outer["x"], outer["x"] + outer["width"] - inner["x"] - inner["width"]
         assert sides["en"][0] > 30 > sides["en"][1] and sides["ar"][1] > 30 > sides["ar"][0], sides
+
+
+# The places of the characters of every address on the page, each in its lines.
+PLACES = """() => {
+    const found = [];
+    for (const block of document.querySelectorAll("main :is(h1, h2, p, li, legend, label, div.address, code)")) {
+        const nodes = [];
+        const within = document.createTreeWalker(block, NodeFilter.SHOW_TEXT);
+        while (within.nextNode()) for (let at = 0; at < within.currentNode.length; at++)
+            nodes.push([within.currentNode, at]);
+        const text = nodes.map(([node, at]) => node.data[at]).join("");
+        for (const match of text.matchAll(/[^\\s(]*@?example[.]org|-wörner-[/]|[a-z2-9]{4}(-[a-z2-9]{4}){3}/g)) {
+            const places = nodes.slice(match.index, match.index + match[0].length).map(([node, at]) => {
+                const range = document.createRange();
+                range.setStart(node, at);
+                range.setEnd(node, at + 1);
+                const {left, top} = range.getBoundingClientRect();
+                return [left, top];
+            });
+            found.push([match[0], places]);
+        }
+    }
+    return found;
+}"""
+
+
+async def test_addresses_run_from_left_to_right_in_every_language(server: Server, pages: dict[str, str]) -> None:
+    """So they do with signs at their ends, and with a name in Arabic letters, and so do the fields for
+    them."""
+    made = server.daemon.cli("generate", "example.org", "--username", "سلام")
+    arabic, seen = {"arabic": made.stdout.split()[0]}, 0
+
+    async def look(name: str, page) -> None:
+        nonlocal seen
+        for address, places in await page.evaluate(PLACES):
+            latin = [place for letter, place in zip(address, places) if letter < "\u0590"]
+            assert latin == sorted(latin, key=lambda place: (place[1], place[0])), f"{name}: {address} {places}"
+            after = address.find("@")
+            assert after < 1 or places[after][::-1] > max(place[::-1] for place in places[:after]), f"{name}: {address}"
+            seen += 1
+        for field in await page.locator("input:is([type=text], [type=password])").all():
+            assert await field.evaluate("field => getComputedStyle(field).direction") == "ltr", name
+
+    async with chromium() as browser:
+        window = {"device": "windows", "language": "ar"}
+        await every_page(browser, pages | arabic | {"arabic-form": f"{arabic['arabic']}/register"}, look, **window)
+        page = await open_page(browser, pages["register"], script=True, **window)
+        places = [await page.locator(part).bounding_box() for part in ("#username", ".address > bdi")]
+        assert places[0]["x"] < places[1]["x"], "the name stands before the host"
+        await fill_in(page, username="-wörner-/", password="kites and lamps")
+        await look("mistaken", page)
+    assert seen > 30
+
+
+async def test_an_address_does_not_break_behind_a_hyphen(server: Server, pages: dict[str, str]) -> None:
+    """It goes on one line if it fits on one, and is copied as it is."""
+    address = "mary-jane-fox@example.org"
+    made = server.daemon.cli("generate", "example.org", "--username", "mary-jane-fox")
+    lines_of = """address => {
+        const shown = [...document.querySelectorAll("main bdi")].filter(bdi => bdi.textContent === address);
+        return shown.map(bdi => {
+            getSelection().selectAllChildren(bdi);
+            const tops = new Set([...bdi.getClientRects()].map(rect => Math.round(rect.top)));
+            return [tops.size, getSelection().toString()];
+        });
+    }"""
+    async with chromium() as browser:
+        for url in (made.stdout.split()[0], made.stdout.split()[0] + "/register"):
+            page = await open_page(browser, url, script=True)
+            for width in range(SMALL_PHONE[0], 480, 12):
+                await page.set_viewport_size({"width": width, "height": 800})
+                found = await page.evaluate(lines_of, address)
+                assert found and all(shown == [1, address] for shown in found), f"{width} px: {found}"
+        page = await open_page(browser, f"{pages['landing']}/register", script=True)
+        await fill_in(page, username="mary-jane-fox", password="kites and lamps")
+        assert "reserved" in await text_of(page)
+        for width in range(SMALL_PHONE[0], 480, 12):
+            await page.set_viewport_size({"width": width, "height": 800})
+            found = await page.evaluate(lines_of, "mary-jane-fox")
+            assert found and all(shown == [1, "mary-jane-fox"] for shown in found), f"{width} px: {found}"
 
 
 async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str]) -> None:
