@@ -114,8 +114,12 @@ function accounts.exists(username, its_host)
 	if is_readable and record == nil and not problem then return false; end
 end
 
+local longest_file_name = 255; -- bytes, of most file systems
 function accounts.is_possible(username)
-	return username ~= "" and stringprep.nodeprep(username, true) == username;
+	if username == "" or stringprep.nodeprep(username, true) ~= username then return false; end
+	local _, driver = storagemanager.get_driver(host, "accounts");
+	local file = driver == "internal" and datamanager.getpath(username, host, "accounts"):match("[^/]*$") or "";
+	return #file < longest_file_name; -- with "~" behind it while it is written
 end
 
 function accounts.created_at(username)

@@ -1,9 +1,11 @@
 //! A registration without an XMPP client: a person fills in a form in a browser. The daemon itself
 //! reserves a use, and then has the hook make the account.
 
+use std::future::ready;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use jid::{BareJid, DomainPart, NodePart};
 
 use super::reserve::Registration;
@@ -241,7 +243,7 @@ impl Invites {
         if policy.is_reserved(taken) {
             return Vec::new(); // one that sounds like the server's own
         }
-        let candidates = (FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like).map(async |username| {
+        let candidates = stream::iter((FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like)).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
             let known = self.0.chat_server.new_account(&account).await.ok()?;
             let possible = !known.impossible && policy::admit_new_username(&username).is_ok();
@@ -250,7 +252,7 @@ impl Invites {
             let reserved = self.0.store.username_reserved(account, self.now()).await.ok()?;
             (free && !reserved).then_some(username)
         });
-        futures::future::join_all(candidates).await.into_iter().flatten().take(SUGGESTIONS).collect()
+        candidates.buffered(SUGGESTIONS).filter_map(ready).take(SUGGESTIONS).collect().await
     }
 }
 

@@ -100,10 +100,6 @@ impl Fields {
         if self.username.is_empty() {
             return Err(texts.web.username_missing.clone());
         }
-        let fits = |username: &NodePart| {
-            let file_name = utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC);
-            file_name.map(str::len).sum::<usize>() <= LONGEST_FILE_NAME
-        };
         let username = invite::username(&self.username).ok().filter(fits);
         username.ok_or_else(|| named(&texts.web.username_invalid, &escaped(&self.username)))
     }
@@ -199,6 +195,12 @@ impl Correction {
         };
         Ok(Correction::new(status, field, text))
     }
+}
+
+/// Whether a username is short enough for the form.
+pub fn fits(username: &NodePart) -> bool {
+    let file_name = utf8_percent_encode(username.as_str(), NON_ALPHANUMERIC);
+    file_name.map(str::len).sum::<usize>() <= LONGEST_FILE_NAME
 }
 
 fn named(text: &str, username: &str) -> String {

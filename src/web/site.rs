@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::apps::Device;
-use super::forms::{Correction, Fields};
+use super::forms::{self, Correction, Fields};
 use super::notices::Notice;
 use super::pages::{Page, Pages, Reader, Subject};
 use super::visitor::{Visitor, form_cookie};
@@ -231,7 +231,10 @@ impl Visit {
             Ok(username) if taken => self.site.invites.suggest_usernames(&subject.invite.host, &username).await,
             _ => Vec::new(),
         };
-        Ok(Correction { suggestions: free.into_iter().map(|username| username.to_string()).collect(), ..correction })
+        Ok(Correction {
+            suggestions: free.into_iter().filter(forms::fits).map(|username| username.to_string()).collect(),
+            ..correction
+        })
     }
 
     /// The page that was asked for, or the response in its place.
