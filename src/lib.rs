@@ -4,8 +4,9 @@
 //!
 //! - `names`: which names deceive. `jids`: JIDs as people write them. [`texts`]: the texts for
 //!   people, in their languages. No I/O.
-//! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`limits`]: what an
-//!   invite is and allows, why a request is refused, and how much may be tried. No I/O.
+//! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`password`],
+//!   [`limits`]: what an invite is and allows, why a request is refused, what a password must be,
+//!   and how much may be tried. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
@@ -37,6 +38,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod links;
 mod names;
+pub mod password;
 pub mod policy;
 mod qr;
 pub mod refusal;

@@ -11,14 +11,10 @@ use crate::invite::{self, Invite, InviteId, InviteType, Issuer, Purpose, TokenHa
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
 use crate::names::{self, SYSTEM_NAMES};
-use crate::refusal::{BadPassword, Mistake, Refusal};
+use crate::refusal::{Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
 const LONGEST_NOTE: usize = 500;
-
-/// The fewest and the most characters of a password.
-const SHORTEST_PASSWORD: usize = 8;
-const LONGEST_PASSWORD: usize = 256;
 
 /// How long after its reservation an account is made at the latest (docs/gate.md, `settle`).
 const LONGEST_REGISTRATION: SignedDuration = SignedDuration::from_secs(60);
@@ -276,30 +272,6 @@ pub fn admit_new_username(username: &NodePart) -> Result<(), Refusal> {
     if names::is_legible(username) { Ok(()) } else { Err(Refusal::InvalidUsername(username.to_string())) }
 }
 
-/// Looks whether this can be the password of the account with this username. The chat server may
-/// ask for more.
-///
-/// # Errors
-/// `PasswordRefused` if it cannot.
-pub fn admit_password(password: &str, username: &str) -> Result<(), Refusal> {
-    let length = password.chars().count();
-    Err(Refusal::PasswordRefused(if length == 0 {
-        BadPassword::Missing
-    } else if length < SHORTEST_PASSWORD {
-        BadPassword::Short
-    } else if length > LONGEST_PASSWORD {
-        BadPassword::Long
-    } else if password.chars().any(|c| is_not_xml(c) || c == char::REPLACEMENT_CHARACTER) {
-        BadPassword::Characters
-    } else if password.trim() != password {
-        BadPassword::Spaces
-    } else if password.to_lowercase() == username.to_lowercase() {
-        BadPassword::IsUsername
-    } else {
-        return Ok(());
-    }))
-}
-
 /// Characters that XML cannot carry, or that a list of invites should not.
 fn is_not_xml(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
@@ -470,28 +442,6 @@ mod tests {
     fn made(wish: Wish) -> Result<Invite, Refusal> {
         let hash = Token::generate().unwrap().hash();
         wish.into_invite(&HostPolicy::default(), InviteId::generate().unwrap(), hash, at(1000))
-    }
-
-    #[test]
-    fn each_bad_password_has_its_problem() {
-        for (password, problem) in [
-            ("", BadPassword::Missing),
-            ("1234567", BadPassword::Short),
-            ("ééééééé", BadPassword::Short),
-            ("Caroline", BadPassword::IsUsername),
-            (" kites and lamps", BadPassword::Spaces),
-            ("kites and lamps\u{a0}", BadPassword::Spaces),
-            ("kites\tand lamps", BadPassword::Characters),
-            ("kites\u{0}and lamps", BadPassword::Characters),
-            ("kites\u{fffd}and lamps", BadPassword::Characters),
-        ] {
-            assert_eq!(admit_password(password, "caroline"), Err(Refusal::PasswordRefused(problem)), "{password:?}");
-        }
-        assert_eq!(admit_password(&"x".repeat(257), "carol"), Err(Refusal::PasswordRefused(BadPassword::Long)));
-        for password in ["12345678", "kites and lamps", "тридцать три", "🦀🦀🦀🦀🦀🦀🦀🦀", &"x".repeat(256)]
-        {
-            assert_eq!(admit_password(password, "carol"), Ok(()), "{password:?}");
-        }
     }
 
     #[test]

@@ -128,8 +128,8 @@ pub enum BadPassword {
     Short,
     /// It has too many characters.
     Long,
-    /// It is the username.
-    IsUsername,
+    /// It is easily guessed: common, a pattern, or made of what others know.
+    Weak,
     /// It begins or ends with a space, which is easily overlooked.
     Spaces,
     /// It has a control character, which cannot be typed everywhere, or bytes that were no text.
@@ -264,7 +264,7 @@ impl Refusal {
             Refusal::PasswordRefused(BadPassword::Missing) => own.password_missing.clone(),
             Refusal::PasswordRefused(BadPassword::Short) => own.password_short.clone(),
             Refusal::PasswordRefused(BadPassword::Long) => own.password_long.clone(),
-            Refusal::PasswordRefused(BadPassword::IsUsername) => own.password_is_username.clone(),
+            Refusal::PasswordRefused(BadPassword::Weak) => own.password_weak.clone(),
             Refusal::PasswordRefused(BadPassword::Spaces) => own.password_spaces.clone(),
             Refusal::PasswordRefused(BadPassword::Characters) => own.password_characters.clone(),
             Refusal::PasswordRefused(BadPassword::ByServer(reason)) => because(&own.password_refused_because, reason),

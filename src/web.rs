@@ -10,7 +10,6 @@ mod branding;
 mod forms;
 mod notices;
 mod pages;
-mod password;
 mod response;
 mod server;
 mod site;

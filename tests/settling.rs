@@ -92,6 +92,7 @@ impl Daemon {
             username: NodePart::new(reservation).unwrap().into_owned(),
             exists: false,
             admin: false,
+            password: None,
             address: None.into(),
         };
         let grant = format!("{}.{}", made.token.reveal(), clock().as_second());

@@ -158,7 +158,9 @@ local function ask_and_wait(question, event, attr)
 	attr.grant = streams[session] and streams[session].grant;
 	attr.address = known_address(event.ip or session.ip);
 	attr.lang = in_band[session] and in_band[session].lang;
-	return gate.ask_and_wait("set", gate.element(question, attr));
+	local element = gate.element(question, attr);
+	if question == "reserve" and event.password then element:text_tag("password", event.password); end
+	return gate.ask_and_wait("set", element);
 end
 
 -- mod_register_ibr resets a password by making the account anew: enabled, and as old as this day.

@@ -93,7 +93,6 @@ impl Invites {
     async fn register_with(&self, invite: Invite, form: &BrowserRegistration) -> Result<Registered> {
         let username = form.username.clone().or_else(|| invite.username.clone());
         let username = username.ok_or_else(|| Refusal::InvalidUsername(String::new()))?;
-        policy::admit_password(form.password.reveal(), &username)?;
         let attempt = Attempt { form, invite, username };
         if let Some(registered) = self.outcome_of(&attempt).await? {
             return Ok(registered);
@@ -160,6 +159,7 @@ impl Invites {
             username: attempt.username.clone(),
             exists: known.exists,
             admin: known.admin,
+            password: Some(attempt.form.password.clone()),
             address: attempt.form.address.into(),
         };
         let reserved = self.reserve_use(invite, None, registration).await?;

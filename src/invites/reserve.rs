@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jid::{BareJid, DomainPart, NodePart};
+use jid::{BareJid, DomainPart, DomainRef, NodePart};
 use jiff::Timestamp;
 
 use super::lookup::{Grant, valid_on};
@@ -10,9 +10,10 @@ use super::service::{Invites, Result, lock};
 use crate::invite::{Invite, Purpose, Token, Use, judged_at};
 use crate::limits::Address;
 use crate::links::Reference;
-use crate::policy;
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 use crate::store::Claim;
+use crate::{password, policy};
 
 /// A registration, or a password reset, that is about to be made.
 #[derive(Clone, Debug)]
@@ -27,8 +28,18 @@ pub struct Registration {
     pub exists: bool,
     /// The server's configuration calls this name an admin.
     pub admin: bool,
+    /// The new password, where the server knows it.
+    pub password: Option<Secret>,
     /// Where the client connects from.
     pub address: Address,
+}
+
+impl Registration {
+    /// Looks whether the account can have this password, if it is made or reset with this invite.
+    fn admit_password(&self, host: &DomainRef, invite: Option<&Invite>) -> std::result::Result<(), Refusal> {
+        let of = |password: &Secret| password::admit(password.reveal(), self.username.as_str(), host, invite);
+        self.password.as_ref().map_or(Ok(()), of)
+    }
 }
 
 /// What a registration may do.
@@ -80,6 +91,7 @@ impl Invites {
         if self.0.store.username_reserved(account, self.now()).await? {
             return Err(Refusal::UsernameReserved.into());
         }
+        registration.admit_password(host, None)?;
         Ok(Admission::Open)
     }
 
@@ -91,14 +103,14 @@ impl Invites {
         registration: Registration,
     ) -> Result<(Use, Invite)> {
         let (_, policy) = self.policy(invite.host.as_str())?;
-        let Registration { reservation: id, server, username, exists, admin, address } = registration;
-        let account = BareJid::from_parts(Some(&username), &invite.host);
+        let Registration { ref username, exists, admin, address, .. } = registration;
+        let account = BareJid::from_parts(Some(username), &invite.host);
         let (exists, admin) = match exists {
             true => self.once_settled(&account, exists, admin).await?,
             false => (exists, admin),
         };
         let reserved_at = self.now();
-        let admit = |exists| policy::admit_registration(&invite, &username, exists, presented_at, reserved_at);
+        let admit = |exists| policy::admit_registration(&invite, username, exists, presented_at, reserved_at);
         let mut admitted = admit(exists);
         if let Err(Refusal::NoSuchAccount(_)) = admitted {
             // The "no" may be a doubtful one, which the registration does not say.
@@ -111,8 +123,15 @@ impl Invites {
         if purpose == Purpose::Register {
             policy.admit_name(&account, admin, Some(&invite))?;
         }
+        if let Err(refusal) = registration.admit_password(&invite.host, Some(&invite)) {
+            // The username comes first. Whether another invite reserves it, only the claim tells.
+            let other = purpose == Purpose::Register && invite.username.is_none();
+            let reserved = other && self.0.store.username_reserved(account, reserved_at).await?;
+            return Err(if reserved { Refusal::UsernameReserved } else { refusal }.into());
+        }
         let invite = self.look_behind(invite).await?;
         policy::admit_presentation(&invite, judged_at(presented_at, reserved_at))?;
+        let Registration { reservation: id, server, .. } = registration;
         if invite.max_uses != Some(1) {
             let refused = |left| Refusal::TooManyRegistrations { again_at: self.after(left) };
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;

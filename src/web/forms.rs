@@ -11,14 +11,12 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::notices::status_of;
-use super::password;
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
-use crate::jids;
-use crate::policy;
-use crate::refusal::Refusal;
+use crate::refusal::{BadPassword, Refusal};
 use crate::secret::Secret;
 use crate::texts::{Texts, escaped, fill};
+use crate::{jids, password};
 
 /// The longest username, in bytes with most characters escaped: chat servers name files after
 /// accounts.
@@ -74,12 +72,10 @@ impl Fields {
         address: Option<IpAddr>,
         texts: &Texts,
     ) -> Result<BrowserRegistration, Correction> {
-        let password = if self.made_chosen { &self.made } else { &self.password };
-        let username = self.username(invite, texts).map_err(|text| {
-            let problem = policy::admit_password(password, &self.username).err();
-            let problem = problem.map(|refusal| Correction::of_field("password", refusal.text(texts)));
-            problem.into_iter().fold(Correction::of_field("username", text), Correction::and)
-        })?;
+        let username = self
+            .username(invite, texts)
+            .map_err(|text| Correction::of_field("username", text).and(self.problem_with_password(invite, texts)))?;
+        let password = self.password();
         // The same whenever the form is sent again with the same answers. The secrets in it keep
         // others from learning the password by trying.
         let mut hash = Sha256::new();
@@ -88,8 +84,24 @@ impl Fields {
             hash.update(part);
         }
         let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
-        let (username, password) = (Some(username), Secret::new(password.clone()));
+        let (username, password) = (Some(username), Secret::new(password.to_owned()));
         Ok(BrowserRegistration { token: token.clone(), username, password, form, address })
+    }
+
+    /// The password that the form asks for: what was typed, even if the offered one is chosen.
+    fn password(&self) -> &str {
+        if self.takes_made() { &self.made } else { &self.password }
+    }
+
+    /// Whether the account gets the offered password.
+    pub fn takes_made(&self) -> bool {
+        self.made_chosen && self.password.is_empty()
+    }
+
+    /// What is wrong with the password, if anything is.
+    fn problem_with_password(&self, invite: &Invite, texts: &Texts) -> Option<Problem> {
+        let refusal = password::admit(self.password(), &self.username, &invite.host, Some(invite)).err()?;
+        Some(Problem { field: Some("password"), text: password_text(&refusal, texts) })
     }
 
     /// The username that the form asks for, or what is wrong with it.
@@ -100,17 +112,20 @@ impl Fields {
         if self.username.is_empty() {
             return Err(texts.web.username_missing.clone());
         }
+        if self.username.contains('@') {
+            return Err(fill(&texts.web.username_elsewhere, &[("host", invite.host.as_str())]));
+        }
         let username = invite::username(&self.username).ok().filter(fits);
         username.ok_or_else(|| named(&texts.web.username_invalid, &escaped(&self.username)))
     }
 
-    /// The password to offer when the form is shown again: the same if it was chosen, since it may
-    /// have been noted down.
+    /// The password to offer when the form is shown again: the same, since it may have been noted
+    /// down.
     ///
     /// # Errors
     /// If the system has no randomness.
     pub fn made_again(&self) -> Result<String, NoRandomness> {
-        if self.made_chosen && password::is_made(&self.made) { Ok(self.made.clone()) } else { password::make() }
+        if password::is_made(&self.made) { Ok(self.made.clone()) } else { password::make() }
     }
 }
 
@@ -145,9 +160,8 @@ impl Correction {
     }
 
     /// The same, and what else is wrong.
-    pub fn and(mut self, other: Correction) -> Correction {
-        self.problems.extend(other.problems);
-        self.suggestions.extend(other.suggestions);
+    fn and(mut self, other: Option<Problem>) -> Correction {
+        self.problems.extend(other);
         self
     }
 
@@ -155,8 +169,8 @@ impl Correction {
     ///
     /// # Errors
     /// The same error, if it cannot.
-    pub fn of(error: Error, invite: &Invite, username: &str, texts: &Texts) -> Result<Correction, Error> {
-        let web = &texts.web;
+    pub fn of(error: Error, invite: &Invite, fields: &Fields, texts: &Texts) -> Result<Correction, Error> {
+        let (web, username) = (&texts.web, fields.username.as_str());
         let (status, field, text) = match &error {
             // The form has no field for a username that the invite fixes.
             Error::Refused(
@@ -178,10 +192,13 @@ impl Correction {
                 }
                 Refusal::SystemUsername(_) => (StatusCode::CONFLICT, Some("username"), refusal.text(texts)),
                 Refusal::InvalidUsername(_) => {
-                    return Ok(Correction::of_field("username", named(&web.username_invalid, &escaped(username))));
+                    let text = named(&web.username_invalid, &escaped(username));
+                    (StatusCode::UNPROCESSABLE_ENTITY, Some("username"), text)
                 }
-                Refusal::WrongUsername => return Ok(Correction::of_field("username", refusal.text(texts))),
-                Refusal::PasswordRefused(_) => return Ok(Correction::of_field("password", refusal.text(texts))),
+                Refusal::WrongUsername => (StatusCode::UNPROCESSABLE_ENTITY, Some("username"), refusal.text(texts)),
+                Refusal::PasswordRefused(_) => {
+                    return Ok(Correction::of_field("password", password_text(refusal, texts)));
+                }
                 Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None, refusal.text(texts)),
                 Refusal::RegistrationRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, None, refusal.text(texts)),
                 // Sending the form again, unchanged, tells what comes of it.
@@ -193,7 +210,18 @@ impl Correction {
                 (status_of(&error), None, error.text(texts))
             }
         };
-        Ok(Correction::new(status, field, text))
+        // The username is looked at first.
+        let other = field.and_then(|_| fields.problem_with_password(invite, texts));
+        Ok(Correction::new(status, field, text).and(other))
+    }
+}
+
+/// Why a password is refused. Chat apps get other words, which they understand.
+fn password_text(refusal: &Refusal, texts: &Texts) -> String {
+    match refusal {
+        Refusal::PasswordRefused(BadPassword::Short) => texts.web.password_short.clone(),
+        Refusal::PasswordRefused(BadPassword::Weak) => texts.web.password_weak.clone(),
+        _ => refusal.text(texts),
     }
 }
 
@@ -230,7 +258,9 @@ mod tests {
         for texts in crate::texts::Languages::built_in().iter() {
             let mut said: Vec<_> = failures
                 .iter()
-                .map(|error| Correction::of(error.clone(), &invite(InviteType::Account), "carol", texts).unwrap())
+                .map(|error| {
+                    Correction::of(error.clone(), &invite(InviteType::Account), &Fields::default(), texts).unwrap()
+                })
                 .inspect(|it| assert!(it.status.is_server_error()))
                 .flat_map(|correction| correction.problems)
                 .inspect(|it| assert!(it.field.is_none() && !it.text.contains("why"), "{}", it.text))

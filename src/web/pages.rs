@@ -95,6 +95,17 @@ pub struct Reader<'a> {
     pub browser: Browser<'a>,
 }
 
+/// The password that an account got.
+#[derive(Clone, Copy)]
+pub enum Password<'a> {
+    /// The person typed it.
+    Typed,
+    /// The form offered it.
+    Made(&'a str),
+    /// The form offered it, and it was shown since.
+    Seen,
+}
+
 impl Pages {
     /// Reads the operator's files and makes every page in every language, so that a mistake shows
     /// when the daemon starts.
@@ -197,7 +208,7 @@ impl Pages {
             form => &fields.form,
             username => suggestions.first().unwrap_or(&fields.username),
             suggestions => data(suggestions),
-            choice => if fields.made_chosen { "made" } else { "own" },
+            choice => if fields.takes_made() { "made" } else { "own" },
             made => &fields.made,
             problems => data(problems),
             own => self.path(&subject.token, own),
@@ -210,13 +221,21 @@ impl Pages {
     ///
     /// # Errors
     /// See [`Pages::landing`].
-    pub fn done(&self, reader: Reader<'_>, subject: &Subject, registered: &Registered) -> Result<Page> {
+    pub fn done(
+        &self,
+        reader: Reader<'_>,
+        subject: &Subject,
+        registered: &Registered,
+        password: Password<'_>,
+    ) -> Result<Page> {
         let mut apps = self.apps.of(reader.browser.devices, None);
         apps.sort_by_key(|app| !app.invites);
         let login = format!("{}/apps?have=account", self.public_url.page(&subject.token));
         let more = context! {
             account => registered.account.as_str(),
             finished => registered.finished,
+            typed => matches!(password, Password::Typed),
+            made => if let Password::Made(made) = password { Some(made) } else { None },
             apps => data(apps),
             device => device(reader),
             qr => svg(&login),
@@ -324,8 +343,9 @@ impl Pages {
                     self.landing(reader, &subject)?;
                     self.apps(reader, &subject, false)?;
                     self.apps(reader, &subject, true)?;
-                    for finished in [true, false] {
-                        self.done(reader, &subject, &Registered { account: account.clone(), finished })?;
+                    for (finished, password) in [(true, Password::Typed), (false, Password::Made("x"))] {
+                        let registered = Registered { account: account.clone(), finished };
+                        self.done(reader, &subject, &registered, password)?;
                     }
                 }
                 let reader = Reader { texts, browser: Browser::default() };

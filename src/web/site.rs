@@ -23,13 +23,14 @@ use tokio::sync::Semaphore;
 use super::apps::Device;
 use super::forms::{self, Correction, Fields};
 use super::notices::Notice;
-use super::pages::{Page, Pages, Reader, Subject};
+use super::pages::{Page, Pages, Password, Reader, Subject};
+use super::response;
 use super::visitor::{Visitor, form_cookie};
-use super::{password, response};
 use crate::invite::{self, Purpose, Token};
-use crate::invites::{Error, Invites};
+use crate::invites::{Error, Invites, Registered};
 use crate::limits::WebRequest;
 use crate::links::token_and_rest;
+use crate::password;
 use crate::refusal::Refusal;
 
 /// The longest body of a request: a username and two passwords, with every byte escaped.
@@ -190,7 +191,7 @@ impl Visit {
             Some(form) => (form.clone(), None),
             None => {
                 let form = Token::generate()?.reveal().to_owned();
-                let cookie = form_cookie(&form, self.site.pages.public_url());
+                let cookie = form_cookie(&form, None, self.site.pages.public_url());
                 (form, Some(cookie))
             }
         };
@@ -211,23 +212,38 @@ impl Visit {
         let correction = match fields.registration(&subject.invite, &subject.token, self.visitor.address, reader.texts)
         {
             Err(correction) => correction,
-            Ok(registration) => match self.site.invites.register(registration).await {
-                Ok(registered) => return Ok(self.make(|pages| pages.done(reader, &subject, &registered)).await?),
-                Err(error) => self.to_correct(error, &subject, &fields.username).await?,
+            Ok(registration) => match self.site.invites.register(registration.clone()).await {
+                Ok(registered) => return self.done(&subject, &fields, &registration.form, &registered).await,
+                Err(error) => self.to_correct(error, &subject, &fields).await?,
             },
         };
         fields.made = fields.made_again()?;
         Ok(self.make(|pages| pages.form(reader, &subject, &fields, Some(&correction))).await?)
     }
 
+    /// The page after a registration, the name of which its form makes. The offered password is
+    /// shown until a page with it has reached the browser, which the cookie tells: a form may have
+    /// been sent twice, and the first page may be lost.
+    async fn done(&self, subject: &Subject, fields: &Fields, name: &str, registered: &Registered) -> Outcome<Page> {
+        let password = match fields.takes_made() {
+            false => Password::Typed,
+            true if self.visitor.has_seen(name) => Password::Seen,
+            true => Password::Made(&fields.made),
+        };
+        let page = self.make(|pages| pages.done(self.reader(), subject, registered, password)).await?;
+        let shown = matches!(password, Password::Made(_));
+        let cookie = shown.then(|| form_cookie(&fields.form, Some(name), self.site.pages.public_url()));
+        Ok(Page { cookie, ..page })
+    }
+
     /// What has to be corrected in a form after an error, with free usernames if the wanted one is
     /// taken.
-    async fn to_correct(&self, error: Error, subject: &Subject, username: &str) -> Outcome<Correction> {
+    async fn to_correct(&self, error: Error, subject: &Subject, fields: &Fields) -> Outcome<Correction> {
         use Refusal::{UsernameRefused, UsernameReserved, UsernameTaken};
         let taken = matches!(error, Error::Refused(UsernameTaken | UsernameReserved | UsernameRefused(..)));
-        let correction = Correction::of(error, &subject.invite, username, self.reader().texts)
+        let correction = Correction::of(error, &subject.invite, fields, self.reader().texts)
             .map_err(|error| Otherwise::about(error, subject.clone()))?;
-        let free = match invite::username(username) {
+        let free = match invite::username(&fields.username) {
             Ok(username) if taken => self.site.invites.suggest_usernames(&subject.invite.host, &username).await,
             _ => Vec::new(),
         };

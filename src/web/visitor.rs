@@ -11,7 +11,8 @@ use super::apps::Browser;
 use crate::invite::Token;
 use crate::links::PublicUrl;
 
-/// The cookie with the secret of a form. Another site cannot send it along.
+/// The cookie with the secret of a form. Another site cannot send it along. Behind a dot is the
+/// name of the last registration whose offered password this browser was shown.
 const FORM_COOKIE: &str = "easy-invite-form";
 
 /// The same behind HTTPS. Browsers take a cookie with this prefix from this very host alone, not
@@ -34,6 +35,8 @@ pub struct Visitor {
     /// The secrets of the forms that this browser was shown. Other sites of the same domain may
     /// have added to them, where there is no HTTPS.
     forms: Vec<String>,
+    /// The registrations whose offered passwords it was shown.
+    seen: Vec<String>,
     /// Another site has the browser send this.
     other_site: bool,
 }
@@ -47,12 +50,18 @@ impl Visitor {
             headers.get_all(header::COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|c| *c == b';'));
         let pairs = cookies.filter_map(|cookie| str::from_utf8(cookie).ok()?.trim().split_once('='));
         let of_form = pairs.filter(|(name, _)| *name == cookie_name(public_url));
-        let forms = of_form.filter_map(|(_, value)| Token::parse(value)).map(|form| form.reveal().to_owned());
+        let (mut forms, mut seen) = (Vec::new(), Vec::new());
+        for (_, value) in of_form {
+            let (form, registration) = value.split_once('.').unwrap_or((value, ""));
+            forms.extend(Token::parse(form).map(|form| form.reveal().to_owned()));
+            seen.push(registration.to_owned());
+        }
         Visitor {
             address: client_address(peer, headers, trusted_proxies),
             languages: text(header::ACCEPT_LANGUAGE).to_owned(),
             browser: Browser::of(&[header::USER_AGENT, PLATFORM, MOBILE].map(text).join(" ")),
-            forms: forms.collect(),
+            forms,
+            seen,
             other_site: is_of_other_site(headers, public_url),
         }
     }
@@ -66,13 +75,20 @@ impl Visitor {
     pub fn was_shown(&self, form: &str) -> bool {
         self.forms.iter().any(|shown| shown == form) && !self.other_site
     }
+
+    /// Whether this browser was shown the offered password of a registration.
+    pub fn has_seen(&self, registration: &str) -> bool {
+        self.seen.iter().any(|seen| seen == registration)
+    }
 }
 
-/// The cookie for a form with this secret.
-pub fn form_cookie(form: &str, public_url: &PublicUrl) -> String {
+/// The cookie for a form with this secret, perhaps with a registration whose offered password is
+/// shown now.
+pub fn form_cookie(form: &str, seen: Option<&str>, public_url: &PublicUrl) -> String {
     // The prefix of the name asks for `Secure`, and for the path of the whole host.
     let (path, secure) = if public_url.is_https() { ("", "; Secure") } else { (public_url.path(), "") };
-    format!("{}={form}; Path={path}/; HttpOnly; SameSite=Strict{secure}", cookie_name(public_url))
+    let seen = seen.map(|registration| format!(".{registration}")).unwrap_or_default();
+    format!("{}={form}{seen}; Path={path}/; HttpOnly; SameSite=Strict{secure}", cookie_name(public_url))
 }
 
 fn cookie_name(public_url: &PublicUrl) -> &'static str {
@@ -176,7 +192,7 @@ mod tests {
             ("http://localhost/join/", "easy-invite-form=X; Path=/join/; HttpOnly; SameSite=Strict"),
             ("http://localhost", "easy-invite-form=X; Path=/; HttpOnly; SameSite=Strict"),
         ] {
-            assert_eq!(form_cookie("X", &PublicUrl::parse(public_url).unwrap()), cookie);
+            assert_eq!(form_cookie("X", None, &PublicUrl::parse(public_url).unwrap()), cookie);
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::{Address, ip_address};
 use crate::links::token_in;
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 use crate::texts::{Languages, Texts};
 
 /// Answers a stanza of the gate. Only a served VirtualHost itself may speak it.
@@ -113,6 +114,7 @@ impl Said<'_> {
             username: self.username()?,
             exists: exists.ok_or_else(|| bad("exists='true' or exists='false'"))?,
             admin: admin.ok_or_else(|| bad("admin='true' or admin='false'"))?,
+            password: self.payload.get_child("password", ns::GATE).map(|it| Secret::new(it.text())),
             address: self.address(),
         };
         let admission = self.invites.reserve(self.host, self.payload.attr("grant"), registration).await;

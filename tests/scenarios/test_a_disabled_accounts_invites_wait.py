@@ -47,10 +47,10 @@ async def test_no_invite_of_theirs_registers_until_they_are_enabled(make_server,
         page = await Visitor(server).get(Visitor(server).path(invite))
         assert (page.status, STOPPED in page.text) == (422, True)
     with pytest.raises(StanzaError, match=f"modify/not-acceptable: {STOPPED}"):
-        await presented.registration_set("guest2", "pw")
+        await presented.registration_set("guest2", "a good password")
     assert [show(server, invite)["state"] for invite in invites] == ["pending"] * 3
     enable(server, "alice")
-    await presented.registration_set("guest2", "pw")
+    await presented.registration_set("guest2", "a good password")
     assert (await Visitor(server).register(invites[1], "guest3", "kites and lamps")).status == 200
     await register(server, "guest1", invites[2])
     assert {"guest1@example.org", "guest2@example.org", "guest3@example.org"} <= set(
@@ -101,8 +101,8 @@ async def test_accounts_of_a_provider_that_disables_none_are_enabled(make_server
     await register(server, "carol", generate(server))
     async with await server.login("carol") as carol:
         await register(server, "dave", await new_invite(carol))
-    await register(server, "carol", generate(server, "--reset", "carol"), password="new")
-    assert await has_account(server, "carol", password="new")
+    await register(server, "carol", generate(server, "--reset", "carol"), password="a new one")
+    assert await has_account(server, "carol", password="a new one")
 
 
 async def test_the_operator_is_told(make_server):

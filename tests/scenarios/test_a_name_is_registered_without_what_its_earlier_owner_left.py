@@ -49,5 +49,5 @@ async def test_nothing_of_the_old_owner_works(make_server, join):
     assert await new_bob.roster() == {}
     for invite, username in ((await new_invite(new_bob), "carol"), (generate(server, "--reset", "bob"), "bob"),
                              (of_others[1], "alice")):
-        await register(server, username, invite, password="new")
-        assert await has_account(server, username, password="new")
+        await register(server, username, invite, password="a new one")
+        assert await has_account(server, username, password="a new one")

@@ -66,8 +66,8 @@ async def test_nor_is_an_invite_made_for_such_a_name(server):
 
 async def test_names_of_all_scripts_are_registered(server):
     for name in SEEN:
-        await register(server, name, generate(server), password="a password")
-        assert await has_account(server, name, password="a password"), name
+        await register(server, name, generate(server), password="a good password")
+        assert await has_account(server, name, password="a good password"), name
 
 
 async def test_an_account_of_such_a_name_is_an_account_all_the_same(make_server, settings):

@@ -13,8 +13,8 @@ WITHDRAWN = "This invitation has been withdrawn"
 
 
 async def by_a_client_with_a_link(server, link):
-    await register(server, "bob", link, password="new")
-    return "new"
+    await register(server, "bob", link, password="a new one")
+    return "a new one"
 
 
 async def in_a_browser_with_a_link(server, link):
@@ -44,19 +44,19 @@ async def test_using_one_ends_the_others(make_server, reset):
     assert await has_account(server, "bob", password=password)
 
     later = generate(server, "--reset", "bob")
-    await register(server, "bob", later, password="newest")
-    await register(server, "alice", alices, password="hers")
+    await register(server, "bob", later, password="the newest one")
+    await register(server, "alice", alices, password="one of hers")
     assert "password changed" not in server.daemon.log
 
 
 async def by_the_users_client(server):
     async with await server.login("bob") as bob:
-        await bob.ask("set", f"<query xmlns='{REGISTER}'><username>bob</username><password>new</password></query>",
-                      "example.org")
+        asked = f"<query xmlns='{REGISTER}'><username>bob</username><password>a new one</password></query>"
+        await bob.ask("set", asked, "example.org")
 
 
 async def by_the_console(server):
-    server.prosody.shell('user:password("bob@example.org", "new")')
+    server.prosody.shell('user:password("bob@example.org", "a new one")')
 
 
 WAYS = pytest.mark.parametrize("change", [by_the_users_client, by_the_console])
@@ -70,8 +70,8 @@ async def test_a_change_by_other_means_ends_them_all(make_server, change):
     await change(server)
     await assert_ended(server, links)
     assert [show(server, invite)["state"] for invite in staying] == ["pending", "pending"]
-    await register(server, "bob", generate(server, "--reset", "bob"), password="newest")
-    assert await has_account(server, "bob", password="newest")
+    await register(server, "bob", generate(server, "--reset", "bob"), password="the newest one")
+    assert await has_account(server, "bob", password="the newest one")
 
 
 @WAYS
@@ -90,7 +90,7 @@ async def test_a_registration_is_no_change(make_server):
     await register(server, "carol", generate(server))
     link = generate(server, "--reset", "carol")
     assert await has_account(server, "carol", password=password_of("carol"))
-    await register(server, "carol", link, password="new")
+    await register(server, "carol", link, password="a new one")
     assert "password changed" not in server.daemon.log
 
 
@@ -99,4 +99,4 @@ async def assert_ended(server, links):
         await eventually(lambda: show(server, link)["state"] == "revoked", "the link has ended")
         with pytest.raises(StanzaError, match=WITHDRAWN):
             await register(server, "bob", link, password="a thief's")
-    assert await has_account(server, "bob", password="new")
+    assert await has_account(server, "bob", password="a new one")

@@ -43,7 +43,7 @@ async def test_a_name_that_is_none(server, name):
     stream = await server.connect()
     await stream.preauth(invite.token)
     with pytest.raises(StanzaError, match="modify/not-acceptable"):
-        await stream.registration_set(name, "a password")
+        await stream.registration_set(name, "a good password")
     assert show(server, invite)["uses"] == 0
     good = f"good-{NO_NAMES.index(name)}"
     await stream.registration_set(good, password_of(good))

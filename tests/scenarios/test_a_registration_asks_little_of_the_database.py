@@ -43,7 +43,7 @@ async def test_as_the_table_says(make_server, store_url, postgres):
     await count("present a token", stream.preauth(link.token))
 
     async def registration():
-        await stream.registration_set("carol", "secret")
+        await stream.registration_set("carol", "a good password")
         await eventually(lambda: "invite used" in server.daemon.log, "the use is counted")
 
     await count("register: reserve and redeem", registration())

@@ -16,10 +16,10 @@ async def test_it_does_nothing_to_others(make_server):
     with pytest.raises(StanzaError, match=WRONG_NAME):
         await stream.registration_set("alice", "taken over")
     with pytest.raises(StanzaError, match=WRONG_NAME):
-        await stream.registration_set("ghost", "made up")
+        await stream.registration_set("ghost", "made up just now")
     assert await has_account(server, "alice")
-    assert not await has_account(server, "ghost", password="made up")
-    await stream.registration_set("bob", "new")
+    assert not await has_account(server, "ghost", password="made up just now")
+    await stream.registration_set("bob", "a new one")
 
 
 async def test_it_does_not_bring_a_deleted_account_back(make_server):

@@ -29,11 +29,11 @@ async def test_a_reset_link_sets_a_password_once(make_server, make_link):
     assert link.uri == f"xmpp:bob@example.org?register;preauth={link.token}"
     async with await server.connect() as stream:
         await stream.preauth(link.token)
-        await stream.registration_set("bob", "new")
+        await stream.registration_set("bob", "a new one")
         with pytest.raises(StanzaError, match="not-acceptable"):
-            await stream.registration_set("bob", "newer")
-    assert await has_account(server, "bob", password="new")
-    assert not await has_account(server, "bob", password="newer")
+            await stream.registration_set("bob", "a newer one")
+    assert await has_account(server, "bob", password="a new one")
+    assert not await has_account(server, "bob", password="a newer one")
     assert not await has_account(server, "bob")
 
     await used(server, link)
@@ -54,8 +54,8 @@ async def test_presenting_it_changes_nothing(make_server):
         await stream.ask("set", f"<query xmlns='{REGISTER}'><username>bob</username></query>")
     assert await has_account(server, "bob")
     assert show(server, link)["uses"] == 0
-    await stream.registration_set("bob", "new")
-    assert await has_account(server, "bob", password="new")
+    await stream.registration_set("bob", "a new one")
+    assert await has_account(server, "bob", password="a new one")
 
 
 async def test_two_sessions_with_one_link_set_one_password(make_server):
@@ -64,7 +64,7 @@ async def test_two_sessions_with_one_link_set_one_password(make_server):
     first, second = await server.connect(), await server.connect()
     await first.preauth(link.token)
     await second.preauth(link.token)
-    await first.registration_set("BOB", "first")
+    await first.registration_set("BOB", "the first one")
     with pytest.raises(StanzaError, match="This invitation has already been used"):
-        await second.registration_set("bob", "second")
-    assert await has_account(server, "bob", password="first")
+        await second.registration_set("bob", "the second one")
+    assert await has_account(server, "bob", password="the first one")

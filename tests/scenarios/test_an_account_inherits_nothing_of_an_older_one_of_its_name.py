@@ -66,8 +66,8 @@ async def test_users_invites_and_reset_links(make_server, way):
     await new_bob.roster_push("carol@example.org", "both")
     for invite, username in ((generate(server, "--reset", "bob"), "bob"), (of_others[1], "alice"),
                              (of_others[0], "dave")):
-        await register(server, username, invite, password="new")
-        assert await has_account(server, username, password="new")
+        await register(server, username, invite, password="a new one")
+        assert await has_account(server, username, password="a new one")
 
 
 async def test_an_admins_invites_that_make_no_contacts(make_server):
@@ -107,8 +107,8 @@ async def test_links_that_were_made_while_nobody_could_be_asked(make_server):
     await assert_of_no_use(server, [invites["bob"]], "carol")
     await assert_of_no_use(server, [links["bob"]], "bob")
     await register(server, "carol", invites["alice"])
-    await register(server, "alice", links["alice"], password="new")
-    assert await has_account(server, "alice", password="new")
+    await register(server, "alice", links["alice"], password="a new one")
+    assert await has_account(server, "alice", password="a new one")
 
 
 async def test_what_was_open_when_the_inviter_was_replaced(make_server):

@@ -38,15 +38,15 @@ async def test_when_it_was_used(server, kind):
     await register(server, f"{kind.__name__}-first", invite)
     await used(server, invite)
     with pytest.raises(clients.ClientError, match=USED[kind]):
-        await kind(server).redeem(invite.uri, f"{kind.__name__}-second", "a password")
+        await kind(server).redeem(invite.uri, f"{kind.__name__}-second", "a good password")
 
 
 @pytest.mark.parametrize("kind", TAKEN)
 async def test_when_the_username_is_taken_and_another_one_works(server, kind):
     invite = generate(server)
     with pytest.raises(clients.ClientError, match=TAKEN[kind]):
-        await kind(server).redeem(invite.uri, "bob", "a password")
-    await kind(server).redeem(invite.uri, f"not-bob-but-{kind.__name__}", "a password")
+        await kind(server).redeem(invite.uri, "bob", "a good password")
+    await kind(server).redeem(invite.uri, f"not-bob-but-{kind.__name__}", "a good password")
     assert await has_account(server, "bob")
     await used(server, invite)
 
@@ -54,9 +54,9 @@ async def test_when_the_username_is_taken_and_another_one_works(server, kind):
 async def test_when_monal_let_its_user_edit_a_fixed_username(server):
     invite = generate(server, "--username", "heidi")
     with pytest.raises(clients.ClientError, match="The chosen username is not valid with this invitation"):
-        await clients.Monal(server).redeem(invite.uri, "mallory", "a password")
-    assert not await has_account(server, "mallory", password="a password")
-    await clients.Monal(server).redeem(invite.uri, "heidi", "a password")
+        await clients.Monal(server).redeem(invite.uri, "mallory", "a good password")
+    assert not await has_account(server, "mallory", password="a good password")
+    await clients.Monal(server).redeem(invite.uri, "heidi", "a good password")
 
 
 @pytest.mark.parametrize("kind", AWAY)
@@ -65,6 +65,6 @@ async def test_when_the_daemon_is_away(make_server, kind):
     invite = generate(server)
     server.daemon.stop()
     with pytest.raises(clients.ClientError, match=AWAY[kind]):
-        await kind(server).redeem(invite.uri, "ivan", "a password")
+        await kind(server).redeem(invite.uri, "ivan", "a good password")
     server.daemon.start()
-    await kind(server).redeem(invite.uri, "ivan", "a password")
+    await kind(server).redeem(invite.uri, "ivan", "a good password")

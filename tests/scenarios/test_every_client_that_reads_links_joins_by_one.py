@@ -19,7 +19,7 @@ async def test_by_a_link_to_a_contact(server, kind):
     invite = await new_invite(alice)
     username = f"{kind.__name__}-friend".lower()
     friend = kind(server)
-    await friend.join(invite.uri, username, "a password")
+    await friend.join(invite.uri, username, "a good password")
     await alice.presence_from(friend.jid)
     await friend.stream.presence_from("alice@example.org")
 
@@ -39,7 +39,7 @@ async def test_by_a_link_to_the_server(server, kind):
     invite = generate(server)
     assert invite.uri.startswith("xmpp:example.org?register;")
     username = f"{kind.__name__}-guest".lower()
-    await kind(server).join(invite.uri, username, "a password")
+    await kind(server).join(invite.uri, username, "a good password")
     await used(server, invite)
 
 
@@ -48,7 +48,7 @@ async def test_by_a_link_for_one_username(server, kind):
     username = f"{kind.__name__}-own".lower()
     invite = generate(server, "--username", username)
     assert invite.uri.startswith(f"xmpp:{username}@example.org?register;")
-    await kind(server).join(invite.uri, username, "a password")
+    await kind(server).join(invite.uri, username, "a good password")
     await used(server, invite)
 
 

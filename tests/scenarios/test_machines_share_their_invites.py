@@ -42,7 +42,7 @@ async def test_an_invite_that_one_revokes_is_over_on_the_other(machines):
         revoke(here, presented)
         revoke(here, contact)
         with pytest.raises(StanzaError, match="not-acceptable"):
-            await stream.registration_set("carol", "secret")
+            await stream.registration_set("carol", "a good password")
     async with await there.login("bob") as bob, await there.login("alice") as alice:
         bob.subscribe("alice@example.org", contact.token)
         await alice.expect_stanza("presence", type="subscribe")  # she is asked, as without an invite

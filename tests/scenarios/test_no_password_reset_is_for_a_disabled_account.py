@@ -59,11 +59,11 @@ async def test_no_link_that_exists_works_until_the_account_is_enabled(make_serve
     before = record_of_bob(server)
     for link in links:
         with pytest.raises(StanzaError, match=f"cancel/item-not-found: {DISABLED}"):
-            await register(server, "bob", link, password="new")
+            await register(server, "bob", link, password="a new one")
         page = await visitor.get(visitor.path(link))
         assert (page.status, DISABLED in page.text) == (422, True)
     with pytest.raises(StanzaError, match=f"modify/not-acceptable: {DISABLED}"):
-        await presented.registration_set("bob", "new")
+        await presented.registration_set("bob", "a new one")
     refused = await visitor.post(visitor.path(links[0], "reset"), form)
     assert (refused.status, DISABLED in refused.text) == (422, True)
     assert record_of_bob(server) == before

@@ -42,7 +42,7 @@ async def assert_refused(server, asker, username):
 
 async def assert_of_no_use(server, link, username):
     with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
-        await register(server, username, link, password="new")
+        await register(server, username, link, password="a new one")
     page = await Visitor(server).get(Visitor(server).path(link))
     assert (page.status, STOPPED in page.text) == (422, True)
     assert show(server, link)["state"] == "pending"
@@ -55,8 +55,8 @@ async def test_an_admin_of_the_daemon_alone_does_not_reset_an_admin_of_prosody(m
     await assert_refused(server, "alice", "bob")
     give_role(server, "bob", "prosody:registered")
     link = await reset_link(await server.login("alice"), "bob")
-    await register(server, "bob", link, password="new")
-    assert await has_account(server, "bob", password="new")
+    await register(server, "bob", link, password="a new one")
+    assert await has_account(server, "bob", password="a new one")
 
 
 async def test_an_admin_of_the_host_does_not_reset_one_of_the_whole_server(make_server):
@@ -102,8 +102,8 @@ async def test_an_ordinary_account_is_above_nobody(make_server):
     for role in ("prosody:member", "helper"):
         give_role(server, "bob", role)
         link = await reset_link(await server.login("alice"), "bob")
-        await register(server, "bob", link, password=role)
-        assert await has_account(server, "bob", password=role)
+        await register(server, "bob", link, password=f"the {role}'s own")
+        assert await has_account(server, "bob", password=f"the {role}'s own")
 
 
 async def test_a_link_does_not_work_once_its_account_has_risen(make_server):
@@ -115,7 +115,7 @@ async def test_a_link_does_not_work_once_its_account_has_risen(make_server):
     give_role(server, "bob", "prosody:admin")
     await assert_of_no_use(server, link, "bob")
     with pytest.raises(StanzaError, match=f"modify/not-acceptable: {STOPPED}"):
-        await presented.registration_set("bob", "new")
+        await presented.registration_set("bob", "a new one")
     assert (await visitor.post(visitor.path(link, "reset"), form)).status == 422
     assert await has_account(server, "bob"), "the password is the old one"
     give_role(server, "bob", "prosody:registered")
@@ -133,5 +133,5 @@ async def test_a_link_does_not_work_once_its_maker_has_fallen(make_server):
 
 async def test_the_operator_resets_everybody(make_server):
     server = make_server()
-    await register(server, "admin", generate(server, "--reset", "admin"), password="new")
-    assert await has_account(server, "admin", password="new")
+    await register(server, "admin", generate(server, "--reset", "admin"), password="a new one")
+    assert await has_account(server, "admin", password="a new one")

@@ -1,0 +1,214 @@
+//! What a password must be, at every door, and passwords to offer. No I/O.
+
+use jid::DomainRef;
+use zxcvbn::{Score, zxcvbn};
+
+use crate::invite::{Invite, NoRandomness, random_text};
+use crate::links::Reference;
+use crate::refusal::{BadPassword, Refusal};
+
+/// The fewest and the most characters of a password.
+const SHORTEST: usize = 8;
+const LONGEST: usize = 256;
+
+/// How many characters are judged by how easily they are guessed. What follows only makes it
+/// harder, and the time that judging takes grows faster than the text.
+const JUDGED: usize = 32;
+
+/// Words for "password" in our languages that zxcvbn's lists lack.
+const WORDS: [&str; 4] = ["contraseña", "hasło", "haslo", "mot de passe"];
+
+/// The keys of a Russian keyboard, and what is on them in English: zxcvbn's lists have what
+/// Russians type without switching, such as `gfhjkm` for `пароль`.
+const RUSSIAN_KEYS: &str = "йцукенгшщзхъфывапролджэячсмитьбю";
+const ENGLISH_KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
+
+/// An offered password has this many groups of this many characters: 79 bits.
+const GROUPS: usize = 4;
+const GROUP: usize = 4;
+
+/// No 0, 1, l or o, which are misread.
+const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
+
+/// Looks whether this can be the password of the account with this username, which is made or reset
+/// by this invite. The chat server may ask for more.
+///
+/// # Errors
+/// `PasswordRefused` if it cannot.
+pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> Result<(), Refusal> {
+    let length = password.chars().count();
+    Err(Refusal::PasswordRefused(if length == 0 {
+        BadPassword::Missing
+    } else if length < SHORTEST {
+        BadPassword::Short
+    } else if length > LONGEST {
+        BadPassword::Long
+    } else if password.chars().any(|c| c.is_control() || matches!(c, '\u{fffd}'..='\u{ffff}')) {
+        BadPassword::Characters
+    } else if password.trim() != password {
+        BadPassword::Spaces
+    } else if is_weak(password, username, host, invite) {
+        BadPassword::Weak
+    } else {
+        return Ok(());
+    }))
+}
+
+/// Whether fewer than a million guesses find a password, if they begin with what is common and with
+/// what others know: the account, the server, who invites, and the invite itself.
+fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> bool {
+    let is_of =
+        |invite: &Invite| matches!(password.parse(), Ok(Reference::Token(token)) if token.hash() == invite.token_hash);
+    let beginning = |text: &str| text.chars().take(JUDGED).collect::<String>();
+    let address = format!("{username}@{host}");
+    let inviter = invite.and_then(|invite| invite.inviter.as_ref());
+    let mut known: Vec<_> = [username, &address].into_iter().chain(WORDS).map(beginning).collect();
+    known.extend(host.as_str().split('.').chain([host.as_str()]).map(beginning));
+    known.extend(
+        inviter.iter().flat_map(|jid| [jid.as_str(), jid.node().map_or("", |node| node.as_str())]).map(beginning),
+    );
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let judged = beginning(password);
+    [in_english(&judged), judged].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
+        || invite.is_some_and(is_of)
+}
+
+/// What the keys of a Russian keyboard would have typed in English.
+fn in_english(text: &str) -> String {
+    let key = |c: char| RUSSIAN_KEYS.chars().zip(ENGLISH_KEYS.chars()).find(|(russian, _)| *russian == c);
+    text.to_lowercase().chars().map(|c| key(c).map_or(c, |(_, english)| english)).collect()
+}
+
+/// A new password that nobody guesses and that can be copied by hand.
+///
+/// # Errors
+/// If the system has no randomness.
+pub fn make() -> Result<String, NoRandomness> {
+    let groups = (0..GROUPS).map(|_| random_text(ALPHABET, GROUP));
+    Ok(groups.collect::<Result<Vec<_>, _>>()?.join("-"))
+}
+
+/// Whether a text looks like a password of [`make`].
+pub fn is_made(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let shaped = |group: &&str| group.len() == GROUP && group.bytes().all(|byte| ALPHABET.contains(&byte));
+    groups.len() == GROUPS && groups.iter().all(shaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use jid::BareJid;
+
+    use super::*;
+    use crate::invite::tests::invite;
+    use crate::invite::{InviteType, Token};
+
+    const HOST: &str = "chat.example.org";
+    const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+
+    fn admitted(password: &str, username: &str) -> Result<(), BadPassword> {
+        let inviter = BareJid::new("gertrude@chat.example.org").unwrap();
+        let invite = Invite {
+            token_hash: Token::parse(TOKEN).unwrap().hash(),
+            inviter: Some(inviter.clone()),
+            ..invite(InviteType::AccountAndContact)
+        };
+        admit(password, username, inviter.domain(), Some(&invite)).map_err(|refusal| match refusal {
+            Refusal::PasswordRefused(bad) => bad,
+            other => panic!("{other}"),
+        })
+    }
+
+    #[test]
+    fn each_bad_password_has_its_problem() {
+        for (password, problem) in [
+            ("", BadPassword::Missing),
+            ("1234567", BadPassword::Short),
+            ("ééééééé", BadPassword::Short),
+            (" kites and lamps", BadPassword::Spaces),
+            ("kites and lamps\u{a0}", BadPassword::Spaces),
+            ("kites\tand lamps", BadPassword::Characters),
+            ("kites\u{0}and lamps", BadPassword::Characters),
+            ("kites\u{fffd}and lamps", BadPassword::Characters),
+            (&"kite ".repeat(52), BadPassword::Long),
+        ] {
+            assert_eq!(admitted(password, "carol"), Err(problem), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_would_try_first_is_weak() {
+        let address = format!("caroline@{HOST}");
+        let link = format!("https://invite.example.org/i/{TOKEN}");
+        let repeated = "p".repeat(256);
+        for password in [
+            // common ones, in several languages and on several keyboards
+            "password",
+            "P@ssw0rd1",
+            "12345678",
+            "iloveyou",
+            "Passwort1",
+            "motdepasse",
+            "contraseña1",
+            "hasło123",
+            "haslo1234",
+            "пароль123",
+            "Йцукенгш",
+            "qwertz123",
+            "azertyuiop",
+            "1q2w3e4r",
+            "letmein!",
+            // patterns
+            "aaaaaaaa",
+            "abababab",
+            "abcdefgh",
+            "19841984",
+            "01.01.1990",
+            "112233445566",
+            "密密密密密密密密",
+            &repeated,
+            // what others know
+            "caroline",
+            "CAROLINE",
+            "caroline1",
+            "caroline2024",
+            "enilorac",
+            HOST,
+            &address,
+            "gertrude1",
+            "gertrude@chat.example.org",
+            TOKEN,
+            &link,
+        ] {
+            assert_eq!(admitted(password, "caroline"), Err(BadPassword::Weak), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_tries_is_admitted() {
+        let long = "The quick onyx goblin jumps over a lazy dwarf. ".repeat(6);
+        for password in [
+            "kites and lamps",
+            "correct horse battery staple",
+            "тридцать три",
+            "密码很长而且没有人知道",
+            "naïve Mäuse",
+            "Hm6WqPxT",
+            "carol's password",
+            &long[..255],
+        ] {
+            assert_eq!(admitted(password, "carol"), Ok(()), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn an_offered_password_is_admitted_and_new_each_time() {
+        let [one, other] = [make().unwrap(), make().unwrap()];
+        assert_ne!(one, other);
+        assert!(is_made(&one), "{one}");
+        assert_eq!(admitted(&one, "carol"), Ok(()));
+        for text in ["", "abcd-abcd-abcd", "abcd-abcd-abcd-abc1", "abcdabcdabcdabcd"] {
+            assert!(!is_made(text), "{text}");
+        }
+    }
+}
