@@ -143,21 +143,21 @@ pub async fn execute(
             return ask(command, id, form(requester, &Submission::default()), requester, sessions);
         }
     };
-    match ((command.run)(requester, &submission).await, command.form) {
-        (Ok(result), _) => Ok(with(reply(command, &id, "completed", texts), [result])),
-        (Err(Error::Refused(refusal)), Some(form)) => {
-            let form = with_mistakes(form(requester, &submission), refusal.each(), texts);
-            ask(command, id, form, requester, sessions)
-        }
-        // For commands with forms, some clients show a note but no stanza error.
-        (Err(cause), Some(_)) => {
-            let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
-            let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
-            Ok(with(reply(command, &id, "completed", texts), [note]))
-        }
-        // The built-in buttons show a stanza error but no note.
-        (Err(cause), None) => Err(stanza_error(&cause, texts)),
+    let cause = match (command.run)(requester, &submission).await {
+        Ok(result) => return Ok(with(reply(command, &id, "completed", texts), [result])),
+        Err(cause) => cause,
+    };
+    // The built-in buttons show a stanza error but no note.
+    let Some(form) = command.form else { return Err(stanza_error(&cause, texts)) };
+    if let Error::Refused(refusal) = &cause
+        && let Some(form) = with_mistakes(form(requester, &submission), refusal.each(), texts)
+    {
+        return ask(command, id, form, requester, sessions);
     }
+    // For commands with forms, some clients show a note but no stanza error.
+    let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
+    let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
+    Ok(with(reply(command, &id, "completed", texts), [note]))
 }
 
 fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
@@ -187,8 +187,9 @@ fn ask(
 }
 
 /// The form once more, and below it what is wrong: one client numbers the fields, and the numbers
-/// stay. Each problem is a text of its own, since one client shows a single line of a text.
-fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Element {
+/// stay. Each problem is a text of its own, since one client shows a single line of a text. `None`
+/// if there is nothing to correct in the form.
+fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Option<Element> {
     let fields: Vec<_> = form.children().filter(|child| child.name() == "field").collect();
     let line = |refusal: &Refusal| {
         let is_about = |field: &&Element| field.attr("var").is_some_and(|var| vars(refusal).contains(&var));
@@ -203,13 +204,17 @@ fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Element 
     lines.sort();
     let var = |at| if at == 0 { "error".to_owned() } else { format!("error{}", at + 1) };
     let problems: Vec<_> = lines.iter().enumerate().map(|(at, (_, line))| fixed(&var(at), line)).collect();
-    with(form, problems)
+    lines.iter().any(|(position, _)| position.is_some()).then(|| with(form, problems))
 }
 
 /// The fields of a form that a refusal can be about.
 fn vars(refusal: &Refusal) -> &'static [&'static str] {
     match refusal {
-        Refusal::UsernameTaken | Refusal::UsernameReserved | Refusal::AdminUsername(_) => &["username"],
+        Refusal::UsernameTaken
+        | Refusal::UsernameReserved
+        | Refusal::SystemUsername(_)
+        | Refusal::UsernameRefused(..)
+        | Refusal::AdminUsername(_) => &["username"],
         Refusal::InvalidUsername(_) => &["username", "accountjid"],
         Refusal::NoSuchAccount(_) | Refusal::AccountDisabled(_) | Refusal::AccountAbove(_) => &["accountjid"],
         Refusal::Impossible(mistake) => match mistake {
