@@ -325,6 +325,7 @@ pub fn mend(uri: &mut Uri) {
     let Some((before, link)) = uri.path().split_once("/i/") else { return };
     let Some((token, rest)) = token_and_rest(link) else { return };
     let is_between = |c: char| !c.is_ascii_alphanumeric();
+    let rest = rest.split("</").next().unwrap_or_default(); // the end of an element of HTML
     let page = rest.trim_start_matches(|c| is_between(c) && c != '/').strip_prefix('/').unwrap_or_default();
     let page = page.trim_start_matches('/').split(is_between).next().filter(|page| !page.is_empty());
     let page = page.map(|page| format!("/{page}")).unwrap_or_default();

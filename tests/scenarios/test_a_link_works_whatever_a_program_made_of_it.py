@@ -15,7 +15,7 @@ from harness.xmpp import StanzaError
 WORD_JOINER, SOFT_HYPHEN, NO_WIDTH = "\u2060", "\u00ad", "\u200b"
 
 # What stands behind a token, or around it, or within.
-BEHIND = ["/", "//", ".", ")", ",", ");", "!", "*", "=", ">", '"', "'", "”", "»", "…", "|", "\\", "_", "&gt;",
+BEHIND = ["/", "//", ".", ")", ",", ");", "!", "*", "=", ">", '"', "'", "”", "»", "…", "|", "\\", "_", "&gt;", "</a>",
           " ", "\n", NO_WIDTH, "\ufeff", "です", ".%22", "&utm_source=mail", "?fbclid=" + "x" * 24, "#main", "./",
           "/.", "/) and more"]
 AROUND = ["<{}>", "({})", "“{}”", '"{}"', " {} ", "[{}](", "*{}*", "_{}_", NO_WIDTH + "{}" + NO_WIDTH]
@@ -68,7 +68,8 @@ async def test_as_a_page(web_server):
 @pytest.mark.one_setup
 async def test_as_each_page_of_an_invite(web_server):
     visitor = Visitor(web_server)
-    for number, path in enumerate(["%3C{}%3E/register", "{}/register.", "{}/register%20", "{}//register/", "{}%2Fregister"]):
+    paths = ["%3C{}%3E/register", "{}/register.", "{}/register%20", "{}//register/", "{}%2Fregister"]
+    for number, path in enumerate(paths):
         invite = generate(web_server)
         path = visitor.path(path.format(invite.token))
         form = await visitor.get(path)
@@ -123,7 +124,8 @@ async def test_on_the_command_line(web_server):
 async def test_but_no_token_is_made_of_other_letters(web_server):
     invite, visitor = generate(web_server), Visitor(web_server)
     token = invite.token
-    for text in (token[:-1], token[1:], token + "x", "0" + token, token[:12] + "." + token[12:], token[:12] + "x" + token[12:]):
+    begin, end = token[:12], token[12:]
+    for text in (token[:-1], token[1:], token + "x", "0" + token, f"{begin}.{end}", f"{begin}x{end}"):
         assert (await visitor.get(visitor.path(text))).status == 404, text
         async with await web_server.connect() as stream:
             with pytest.raises(StanzaError, match="cancel/item-not-found"):
