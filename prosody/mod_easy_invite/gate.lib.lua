@@ -90,7 +90,7 @@ module:add_timer(sweep_every, function () -- one timer for all questions is chea
 end);
 
 -- Asks the daemon, and calls `take` once with the answer: { stanza, payload }, { stanza, refusal },
--- or {} if there is none; at once, and with `is_unsent`, where nobody is connected.
+-- or {} if there is none; at once, and with `is_unsent`, where nobody is connected. module:send_iq
 -- drops the oldest of 256 open questions, so one user could keep the answers from all others, and
 -- its promises put off each answer.
 function gate.ask(kind, question, take, seconds)
