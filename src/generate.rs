@@ -103,11 +103,9 @@ impl Options {
 
 /// The username in a text. Its own host may stand behind it.
 fn username(text: &str, host: &DomainPart) -> Result<NodePart, String> {
-    let (name, of_host) = text.rsplit_once('@').unwrap_or((text, host));
-    if jids::domain(of_host).is_ok_and(|of_host| of_host == *host) {
-        invite::username(name).map_err(|refusal| refusal.to_string())
-    } else {
-        Err(format!("expected a username on {host}, found {text:?}"))
+    match jids::without_host(text, host) {
+        name if name.contains('@') => Err(format!("expected a username on {host}, found {text:?}")),
+        name => invite::username(name).map_err(|refusal| refusal.to_string()),
     }
 }
 

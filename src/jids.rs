@@ -36,6 +36,12 @@ fn readable(label: &str) -> String {
     if is_kept { unicode } else { label.to_owned() }
 }
 
+/// The username in what was typed: its own host may stand behind it.
+pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
+    let address = typed.rsplit_once('@').filter(|(_, written)| domain(written).is_ok_and(|it| it.as_str() == host));
+    address.map_or(typed, |(name, _)| name)
+}
+
 /// How to write a host in the chat server's configuration, in quotation marks.
 pub fn spelling(domain: &str) -> String {
     match idna::domain_to_ascii(domain) {

@@ -44,12 +44,7 @@ impl Fields {
         let mut fields = Fields::default();
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
-                "username" => {
-                    let typed = value.trim();
-                    let ours = |domain| jids::domain(domain).is_ok_and(|domain| domain.as_str() == host);
-                    let address = typed.rsplit_once('@').filter(|(_, domain)| ours(domain));
-                    fields.username = address.map_or(typed, |(username, _)| username).to_owned();
-                }
+                "username" => fields.username = jids::without_host(value.trim(), host).to_owned(),
                 "password" => fields.password = value.into_owned(),
                 "made" => fields.made = value.into_owned(),
                 "choice" => fields.made_chosen = value == "made",

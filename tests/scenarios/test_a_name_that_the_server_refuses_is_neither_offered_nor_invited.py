@@ -78,15 +78,17 @@ async def test_no_invite_is_made_for_it(server, name):
         shown = await admin.execute("example.org", CREATE_ACCOUNT)
         again = await admin.execute("example.org", CREATE_ACCOUNT, action="complete", session=shown.get("sessionid"),
                                     form={"username": name})
-        assert again.get("status") == "executing" and because in str(form_values(form_in(again)).values())
+        problem = form_values(form_in(again))["error"]
+        assert again.get("status") == "executing" and because in problem and problem.startswith("Please correct “Us")
 
 
 async def test_no_name_is_longer_than_the_server_can_store(server):
     longest = 250 * "c"  # with ".dat~" behind it
     refused = server.daemon.cli("generate", "example.org", "--username", longest + "c")
     assert refused.returncode == 1 and "is not a valid username" in refused.stderr, refused.stderr
-    await register(server, longest, generate(server, "--username", longest), source="127.0.2.1")
-    await register(server, 200 * "d", generate(server), source="127.0.2.2")
+    for number, name in enumerate([longest, 200 * "d"]):
+        invite = generate(server, "--username", name)
+        await register(server, name, invite, password="kites and lamps", source=f"127.0.2.{number + 1}")
     taken = await Visitor(server).register(generate(server), 200 * "d", "kites and lamps")
     assert taken.status == 409 and taken.fields["username"] == 200 * "d", "the form takes none that is longer"
 

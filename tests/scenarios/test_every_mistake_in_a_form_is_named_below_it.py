@@ -5,11 +5,12 @@ from datetime import datetime
 
 import pytest
 
-from harness.stories import CREATE_ACCOUNT, PASSWORD_RESET, Invite, generate, show
+from harness.stories import CREATE_ACCOUNT, PASSWORD_RESET, Invite, generate, revoke, show
 from harness.xmpp import children, field_value, form_fields, form_in, form_values
 
 FIELDS = ["FORM_TYPE", "username", "roster-subscription", "expires", "uses", "note"]
 NO_DURATION = "write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never"
+NO_ADDRESS = "Please correct “Address of the account”: Enter the address of the account, such as alice@example.org"
 NO_NUMBER = "Please correct “How many accounts”: Write a number from 1 to 4294967295, or unlimited"
 
 
@@ -30,7 +31,7 @@ NO_NUMBER = "Please correct “How many accounts”: Write a number from 1 to 42
      ["Please correct “Username”: The requested username is reserved for another invitation", NO_NUMBER]),
     ({"note": "x" * 501, "uses": "0", "expires": "soon", "username": "bob", "roster-subscription": "perhaps"},
      ["Please correct “Username”: The requested username already exists.",
-      "Please correct “Become contacts at once”: Write yes or no (1 or 0)",
+      "Please correct “Become contacts at once”: Write 1 for yes or 0 for no",
       f'Please correct “Valid for”: "soon" is not a duration: {NO_DURATION}', NO_NUMBER,
       "Please correct “Note for yourself”: A note can have at most 500 characters"]),
 ], ids=lambda value: "-".join(value)[:40] if isinstance(value, dict) else "")
@@ -56,10 +57,12 @@ async def test_nothing_is_made_and_nothing_reserved_by_a_form_with_a_mistake(ser
 
 @pytest.mark.parametrize(("typed", "problem"), [
     ("ghost", "Please correct “Address of the account”: ghost@example.org has no account here"),
-    ("", "Please correct “Address of the account”: Enter the address of the account, such as alice@example.org"),
+    ("", NO_ADDRESS),
+    ("bob@", NO_ADDRESS),
+    ("bob@example.org/phone", NO_ADDRESS),
     ("bob@elsewhere.example", "Please correct “Address of the account”: bob@elsewhere.example has no account here"),
     ("a b", 'Please correct “Address of the account”: "a b" is not a valid username'),
-], ids=["ghost", "nothing", "elsewhere", "impossible"])
+], ids=str)
 async def test_the_form_of_a_password_reset(server, typed, problem):
     _, again = await send(await server.login("admin"), PASSWORD_RESET, {"accountjid": typed})
     assert below(again, ["FORM_TYPE", "accountjid"]) == [problem]
@@ -100,6 +103,25 @@ async def test_a_client_may_send_another_value_than_those_in_the_list(server, la
     assert made["max_uses"] == 7
     begin, end = [made[key] and datetime.fromisoformat(made[key]) for key in ("created_at", "expires_at")]
     assert (end and (end - begin).total_seconds()) == seconds
+
+
+@pytest.mark.parametrize(("language", "uses"), [
+    ("en", "Unlimited"), ("en", "ANY NUMBER"), ("de", "unlimited"), ("de", "Beliebig viele"), ("de", "any number"),
+    ("ru", "Без ограничений"),
+], ids=str)
+async def test_any_number_may_be_typed_in_words(server, language, uses):
+    _, done = await send(await server.login("admin", language=language), CREATE_ACCOUNT, {"uses": uses})
+    assert show(server, Invite(form_values(form_in(done))["uri"]))["max_uses"] is None
+
+
+@pytest.mark.parametrize("address", ["Frieda@example.org", " frieda@EXAMPLE.org. "])
+async def test_a_username_may_have_its_host_behind_it(server, address):
+    _, done = await send(await server.login("admin"), CREATE_ACCOUNT, {"username": address})
+    made = Invite(form_values(form_in(done))["uri"])
+    assert show(server, made)["username"] == "frieda"
+    revoke(server, made)
+    _, again = await send(await server.login("admin"), CREATE_ACCOUNT, {"username": "frieda@elsewhere.example"})
+    assert below(again, FIELDS) == ['Please correct “Username”: "frieda@elsewhere.example" is not a valid username']
 
 
 async def send(admin, node, answers):

@@ -15,7 +15,7 @@ from harness.xmpp import child, form_fields, form_in, form_values
 TWO_LINKS = "Send “Link to send”: it opens a page that explains everything. “Link for XMPP apps” is for somebody " \
             "who has an XMPP app already. "
 ONE_LINK = "Send this link. Whoever opens it needs an XMPP app. "
-WARNING = "Whoever has this link can set a new password for bob@example.org and read the account. " \
+WARNING = "Whoever has this link can set a new password for bob@example.org and log in with it. " \
           "Send it only to the person whose account it is. "
 LANGUAGES = sorted(file.stem for file in (REPOSITORY / "languages").glob("*.toml"))
 NO_LANDING_PAGE = {"hosts": {"example.org": {"landing_page": None}}}

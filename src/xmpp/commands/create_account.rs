@@ -8,6 +8,7 @@ use minidom::Element;
 use super::invitation;
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::Error;
+use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
@@ -65,7 +66,8 @@ pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<E
     let invite_type = if become_contacts { InviteType::AccountAndContact } else { InviteType::Account };
     let mut wish = Wish::new(invite_type, requester.host.clone(), Issuer::Admin);
     wish.inviter = Some(requester.account.clone());
-    match submission.text("username").map(username).transpose() {
+    let typed = submission.text("username").map(|typed| jids::without_host(typed, requester.host));
+    match typed.map(username).transpose() {
         Ok(username) => wish.username = username,
         Err(refusal) => mistakes.push(refusal),
     }
@@ -99,9 +101,10 @@ fn lifetime(submission: &Submission, texts: &Texts) -> Result<Option<Lifetime>, 
 
 /// How many accounts were chosen or typed. `None`: any number.
 fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<u32>, Mistake> {
-    match submission.text("uses") {
-        None => Ok(Some(1)),
-        Some(text) if text == UNLIMITED || text == texts.command.unlimited => Ok(None),
-        Some(text) => text.parse().ok().filter(|number| *number > 0).map(Some).ok_or(Mistake::BadUses),
+    let Some(text) = submission.text("uses").map(str::to_lowercase) else { return Ok(Some(1)) };
+    let unlimited = [UNLIMITED, &texts.command.unlimited, &Texts::english().command.unlimited];
+    match unlimited.iter().any(|words| words.to_lowercase() == text) {
+        true => Ok(None),
+        false => text.parse().ok().filter(|number| *number > 0).map(Some).ok_or(Mistake::BadUses),
     }
 }

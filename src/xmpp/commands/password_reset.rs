@@ -29,10 +29,10 @@ pub fn form(requester: &Requester, submission: &Submission) -> Element {
 /// If the account is not one of this host's, or the link is not stored.
 pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Element, Error> {
     let host = requester.host;
-    let missing = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
-    let typed = submission.text("accountjid").ok_or_else(missing)?;
+    let expected = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
+    let typed = submission.text("accountjid").ok_or_else(expected)?;
     let account = match typed.contains('@') {
-        true => jids::account(typed).map_err(|_| Refusal::InvalidUsername(typed.chars().take(50).collect()))?,
+        true => jids::account(typed).map_err(|_| expected())?,
         false => BareJid::from_parts(Some(&username(typed)?), host),
     };
     let (Some(node), true) = (account.node(), account.domain() == &**host) else {
