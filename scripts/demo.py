@@ -28,7 +28,7 @@ from harness.web import Visitor, web_settings  # noqa: E402
 from harness.xmpp import AuthenticationError, StanzaError, close_all, form_in, form_values  # noqa: E402
 
 DOMAIN = "example.org"
-PASSWORDS = {"alice": "wonderland", "carol": "fireside", "erin": "kites and lamps", "admin": "lighthouse"}
+PASSWORDS = {"alice": "wonderland", "carol": "a chair by the fire", "erin": "kites and lamps", "admin": "lighthouse"}
 
 WIDTH = 80
 TEXT = " " * 3
@@ -252,8 +252,7 @@ async def use_it_again(page: Page, server: DemoServer, link: Link) -> None:
         token = await refused(stream.preauth(link.token, DOMAIN))
         registration = await refused(stream.registration_set("dave", "secret", DOMAIN))
     await has_no_account(server, "dave")
-    page.table(("presents the token", f'"{token}"'),
-               ("registers anyway", f'"{registration}"'))
+    page.table(*sentences("presents the token", token), *sentences("registers anyway", registration))
 
 
 async def try_uninvited(page: Page, server: DemoServer) -> None:
@@ -262,8 +261,14 @@ async def try_uninvited(page: Page, server: DemoServer) -> None:
         registration = await refused(stream.registration_set("eve", "secret", DOMAIN))
     await has_no_account(server, "eve")
     page.say("She just tries, and her chat client is told:")
-    page.table(("registers", f'"{registration}"'))
+    page.table(*sentences("registers", registration))
     page.say("Neither dave nor eve has an account now.")
+
+
+def sentences(what: str, told: str) -> list[tuple[str, str]]:
+    """Rows that say what a client is told, with a sentence in each."""
+    first, *others = f'"{told}"'.replace(". ", ".\n").splitlines()
+    return [(what, first), *(("", other) for other in others)]
 
 
 async def refused(request: Awaitable) -> str:
