@@ -288,6 +288,11 @@ impl Invite {
         self.inviter.as_ref().filter(|_| self.invite_type.connects())
     }
 
+    /// The only account that it may register, or the one whose password it resets.
+    pub fn account(&self) -> Option<BareJid> {
+        self.username.as_ref().map(|username| BareJid::from_parts(Some(username), &self.host))
+    }
+
     /// Where the invite stands at an instant.
     pub fn state(&self, now: Timestamp) -> State {
         if self.max_uses.is_some_and(|max| self.uses >= max) {

@@ -4,7 +4,7 @@ mod reading;
 
 use std::fmt;
 
-use jid::NodePart;
+use jid::{DomainPart, NodePart};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
@@ -33,6 +33,11 @@ pub fn uri(invite: &Invite, token: &Token) -> String {
         (_, Some(username), _) => format!("xmpp:{}?register;preauth={token}", address(username)),
         _ => format!("xmpp:{host}?register;preauth={token}"),
     }
+}
+
+/// The `xmpp:` URI that registers at a host without an invite (XEP-0077 §8.3.2).
+pub fn open_registration(host: &DomainPart) -> String {
+    format!("xmpp:{}?register", utf8_percent_encode(host.as_str(), ADDRESS))
 }
 
 /// A template for the link for people: an `http(s)` URL in which `{uri}` stands for the invite's

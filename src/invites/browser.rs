@@ -20,8 +20,8 @@ use crate::secret::Secret;
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How many forms that set a password are remembered.
-const RESET_FORMS: usize = 256;
+/// How many forms that set a password, or made an account that is not finished, are remembered.
+const MADE_FORMS: usize = 256;
 
 /// How many usernames are suggested, and how many are tried for it.
 const SUGGESTIONS: usize = 3;
@@ -122,7 +122,7 @@ impl Invites {
             match redeemed {
                 // If the outcome of a reset is not known, the reset counts as made. But nobody is
                 // told so.
-                true if is_reset && !lock(&self.0.reset_forms).contains(form) => return Err(Refusal::UsedUp.into()),
+                true if is_reset && !lock(&self.0.made_forms).contains(form) => return Err(Refusal::UsedUp.into()),
                 true => return Ok(Some(Registered { account: reserved.0.account, finished: true })),
                 // The form has the same password: setting it once more changes nothing, unless the
                 // account is another.
@@ -135,6 +135,9 @@ impl Invites {
                     }
                 }
                 false if self.settle(vec![reserved]).await? > 0 => continue,
+                false if lock(&self.0.made_forms).contains(form) => {
+                    return Ok(Some(Registered { account: attempt.account(), finished: false }));
+                }
                 false => (),
             }
             tokio::time::sleep(OUTCOME_INTERVAL).await;
@@ -181,8 +184,9 @@ impl Invites {
         let host = reserved.1.host.clone();
         let BrowserRegistration { password, address, form, .. } = attempt.form;
         let created = self.0.chat_server.create(reserved, password.clone(), *address).await;
-        if purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made { .. } | Fate::Unfinished))) {
-            self.note_reset(form.clone());
+        let set = purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made { .. })));
+        if set || matches!(created, Ok(Ok(Fate::Unfinished))) {
+            self.note_made(form.clone());
         }
         let (ended, outcome) = match created {
             Ok(Ok(Fate::Made { failed })) => {
@@ -221,10 +225,10 @@ impl Invites {
         }
     }
 
-    fn note_reset(&self, form: String) {
-        let mut forms = lock(&self.0.reset_forms);
+    fn note_made(&self, form: String) {
+        let mut forms = lock(&self.0.made_forms);
         forms.push_back(form);
-        if forms.len() > RESET_FORMS {
+        if forms.len() > MADE_FORMS {
             forms.pop_front();
         }
     }

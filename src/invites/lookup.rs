@@ -86,7 +86,15 @@ impl Invites {
     pub async fn purpose(&self, invite: &Invite) -> Result<Purpose> {
         let purpose = policy::purpose(invite, self.now())?;
         match self.look_behind(invite.clone()).await {
-            Ok(invite) => Ok(policy::purpose(&invite, self.now())?),
+            Ok(invite) => {
+                let reset = invite.account().filter(|_| purpose == Purpose::Reset);
+                if let Some(account) = reset
+                    && let Ok(false) = self.account(&account).await?.certainly_exists(&account)
+                {
+                    return Err(Refusal::NoSuchAccount(account.to_string()).into());
+                }
+                Ok(policy::purpose(&invite, self.now())?)
+            }
             Err(Error::NoAnswer(_)) => Ok(purpose),
             Err(error) => Err(error),
         }

@@ -11,7 +11,7 @@ use super::absences::Absences;
 use super::looks::Looks;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Hook, NoAnswer};
-use crate::invite::NoRandomness;
+use crate::invite::{NoRandomness, Purpose};
 use crate::limits::{Counts, Limits};
 use crate::policy::HostPolicy;
 use crate::refusal::Refusal;
@@ -30,8 +30,8 @@ pub(super) struct State {
     clock: fn() -> Timestamp,
     /// The recent tries of strangers, for the limits.
     pub(super) counts: Mutex<Counts>,
-    /// The forms in browsers that set a password last.
-    pub(super) reset_forms: Mutex<VecDeque<String>>,
+    /// The forms in browsers that set a password last, or made an account that is not finished yet.
+    pub(super) made_forms: Mutex<VecDeque<String>>,
     /// The reservations for which the hook is making an account at this moment.
     pub(super) registering: Mutex<HashSet<String>>,
     /// The hooks that have introduced themselves since the daemon is connected.
@@ -103,7 +103,7 @@ impl Invites {
             chat_server,
             clock,
             counts: Mutex::new(Counts::new(limits)),
-            reset_forms: Mutex::default(),
+            made_forms: Mutex::default(),
             registering: Mutex::default(),
             hooks: Mutex::default(),
             retries: Mutex::default(),
@@ -116,6 +116,14 @@ impl Invites {
     /// The served hosts.
     pub fn hosts(&self) -> impl Iterator<Item = &DomainPart> {
         self.0.policies.keys()
+    }
+
+    /// The hosts where people register without an invite, except for those whose chat server has
+    /// said that it makes no accounts.
+    pub fn open_hosts(&self) -> impl Iterator<Item = &DomainPart> {
+        let closed = |host| lock(&self.0.hooks).get(host).is_some_and(|hook| hook.never(Purpose::Register).is_some());
+        let open = self.0.policies.iter().filter(|(_, policy)| !policy.registration_invite_only);
+        open.map(|(host, _)| host).filter(move |host| !closed(*host))
     }
 
     /// What is allowed on a host.

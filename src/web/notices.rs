@@ -3,7 +3,9 @@
 use axum::http::StatusCode;
 use jiff::Timestamp;
 
+use crate::invite::{Invite, InviteType};
 use crate::invites::Error;
+use crate::names;
 use crate::refusal::Refusal;
 use crate::texts::{Texts, fill};
 
@@ -25,16 +27,28 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Its status, heading and text.
-    pub fn in_words(&self, texts: &Texts) -> (StatusCode, String, String) {
-        let web = &texts.web;
+    /// Its status, heading and text, about the invite of the link if there is one.
+    pub fn in_words(&self, invite: Option<&Invite>, texts: &Texts) -> (StatusCode, String, String) {
+        let (web, kind) = (&texts.web, invite.map(|invite| invite.invite_type));
+        let of = |any, of_contact: Option<_>, of_reset| match kind {
+            Some(InviteType::PasswordReset) => of_reset,
+            Some(InviteType::Contact) => of_contact.unwrap_or(any),
+            _ => any,
+        };
         let (status, heading, text) = match self {
             Notice::Error(Error::Refused(refusal)) => match refusal {
+                // The invite is known: its inviter is not.
+                Refusal::Unknown if kind.is_some() => (StatusCode::GONE, &web.revoked, &web.inviter_gone),
                 Refusal::Unknown | Refusal::UnknownHost(_) => (StatusCode::NOT_FOUND, &web.unknown, &web.unknown_text),
                 Refusal::Incomplete => (StatusCode::NOT_FOUND, &web.incomplete, &web.incomplete_text),
-                Refusal::Expired => (StatusCode::GONE, &web.expired, &web.expired_text),
-                Refusal::Revoked => (StatusCode::GONE, &web.revoked, &web.revoked_text),
-                Refusal::UsedUp => (StatusCode::GONE, &web.used, &web.used_text),
+                Refusal::Expired => (StatusCode::GONE, &web.expired, of(&web.expired_text, None, &web.expired_reset)),
+                Refusal::Revoked => (StatusCode::GONE, &web.revoked, of(&web.revoked_text, None, &web.revoked_reset)),
+                Refusal::UsedUp => {
+                    (StatusCode::GONE, &web.used, of(&web.used_text, Some(&web.used_contact), &web.used_reset))
+                }
+                Refusal::NoSuchAccount(_) if kind == Some(InviteType::PasswordReset) => {
+                    (StatusCode::GONE, &web.not_possible, &web.account_gone)
+                }
                 Refusal::InProgress => (StatusCode::SERVICE_UNAVAILABLE, &web.busy, &web.busy_text),
                 Refusal::AddressRefused { again_at }
                 | Refusal::TooManyUnknown { again_at }
@@ -59,7 +73,11 @@ impl Notice {
             Notice::NoPage => (StatusCode::NOT_FOUND, &web.no_page, &web.no_page_text),
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &web.no_page, &web.no_page_text),
         };
-        (status, heading.clone(), text.clone())
+        let named = |name: fn(&Invite) -> Option<String>| invite.and_then(name).unwrap_or_default();
+        let inviter = named(|it| it.inviter.as_ref().map(names::shown));
+        let (host, account) =
+            (named(|it| Some(it.host.to_string())), named(|it| it.account().map(|it| it.to_string())));
+        (status, heading.clone(), fill(text, &[("inviter", &inviter), ("host", &host), ("account", &account)]))
     }
 
     /// When the address may ask again, if it has asked for too much, or guessed.
@@ -73,6 +91,15 @@ impl Notice {
             )) => Some(*again_at),
             _ => None,
         }
+    }
+
+    /// Whether the link is good for nothing, and anybody could do without it where registration is
+    /// open.
+    pub fn is_of_dead_link(&self) -> bool {
+        let dead = |refusal: &Refusal| {
+            matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::InviterStopped) || self.is_end()
+        };
+        matches!(self, Notice::Error(Error::Refused(refusal)) if dead(refusal))
     }
 
     /// Whether the invite itself is over.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jid::BareJid;
+use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 use minijinja::value::Value;
 use minijinja::{HtmlEscape, context};
@@ -243,7 +243,8 @@ impl Pages {
         self.about(reader, StatusCode::OK, subject, "done.html", more)
     }
 
-    /// A page that says one thing, about an invite if there is one.
+    /// A page that says one thing, about an invite if there is one. `open`: where its reader can
+    /// register without one.
     ///
     /// # Errors
     /// See [`Pages::landing`].
@@ -252,10 +253,11 @@ impl Pages {
         reader: Reader<'_>,
         notice: &Notice,
         subject: Option<&Subject>,
+        open: &[&DomainPart],
         now: Timestamp,
     ) -> Result<Page> {
-        let (status, heading, text) = notice.in_words(reader.texts);
         let invite = subject.map(|subject| &subject.invite);
+        let (status, heading, text) = notice.in_words(invite, reader.texts);
         let inviter = invite.and_then(|invite| invite.inviter.as_ref()).filter(|_| notice.is_end());
         let log_in = subject
             .filter(|it| *notice == Refusal::UsedUp.into() && it.invite.invite_type != InviteType::Contact)
@@ -263,12 +265,19 @@ impl Pages {
                 let url = self.path(&subject.token, "/apps?have=account");
                 context! { host => subject.invite.host.as_str(), url }
             });
+        let reset = invite.is_some_and(|invite| invite.invite_type == InviteType::PasswordReset);
+        let apps = if open.is_empty() { Vec::new() } else { self.apps.of(reader.browser.devices, None) };
+        let open = open.iter().map(|host| context! { host => host.as_str(), uri => links::open_registration(host) });
         let again = subject.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE || *notice == Notice::Forged);
         let page = context! {
             heading,
             text,
             inviter => inviter.map(names::shown),
             log_in,
+            reset,
+            open => open.collect::<Vec<_>>(),
+            apps => data(apps),
+            device => device(reader),
             again => again.map(|subject| self.path(&subject.token, "")),
         };
         let host = invite.map_or_else(|| self.public_url.host(), |invite| invite.host.to_string());
@@ -288,7 +297,7 @@ impl Pages {
         more: Value,
     ) -> Result<Page> {
         let invite = &subject.invite;
-        let account = invite.username.as_ref().map(|username| format!("{username}@{}", invite.host));
+        let account = invite.account().map(|account| account.to_string());
         let expires = invite.expires_at.map(|end| {
             let (end, words) = (end.strftime("%Y-%m-%dT%H:%M:%SZ"), reader.texts.date(end));
             Value::from_safe_string(format!("<time datetime=\"{end}\">{}</time>", HtmlEscape(&words)))
@@ -353,9 +362,10 @@ impl Pages {
                 correction.suggestions = vec!["user2".to_owned()];
                 self.form(reader, &subject, &Fields::default(), None)?;
                 self.form(reader, &subject, &Fields::default(), Some(&correction))?;
-                self.notice(reader, &Refusal::UsedUp.into(), Some(&subject), now)?;
-                self.notice(reader, &Refusal::InProgress.into(), Some(&subject), now)?;
-                self.notice(reader, &Notice::NoPage, None, now)?;
+                let host = &subject.invite.host;
+                self.notice(reader, &Refusal::UsedUp.into(), Some(&subject), &[host], now)?;
+                self.notice(reader, &Refusal::InProgress.into(), Some(&subject), &[], now)?;
+                self.notice(reader, &Notice::NoPage, None, &[], now)?;
             }
         }
         Ok(())
@@ -457,7 +467,7 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         let reader = Reader { texts: Texts::english(), browser: Browser::default() };
-        let notice = pages.notice(reader, &Refusal::Unknown.into(), None, Timestamp::UNIX_EPOCH).unwrap();
+        let notice = pages.notice(reader, &Refusal::Unknown.into(), None, &[], Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
     }
 

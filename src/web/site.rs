@@ -17,6 +17,7 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use ipnet::IpNet;
+use jid::DomainPart;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -253,6 +254,15 @@ impl Visit {
         })
     }
 
+    /// Where the reader of a notice can register without the link, which is good for nothing. Of an
+    /// unknown link nobody knows for which host it was.
+    fn open_hosts(&self, notice: &Notice, subject: Option<&Subject>) -> Vec<&DomainPart> {
+        let may_be_of =
+            |host: &DomainPart| subject.is_none_or(|it| it.invite.invite_type.registers() && it.invite.host == *host);
+        let open = self.site.invites.open_hosts().filter(|host| notice.is_of_dead_link() && may_be_of(host));
+        open.collect()
+    }
+
     /// The page that was asked for, or the response in its place.
     async fn respond(&self, outcome: Outcome<Page>) -> Response {
         let reader = self.reader();
@@ -261,7 +271,8 @@ impl Visit {
             Err(Otherwise::Redirect(to)) => return Redirect::to(&to).into_response(),
             Err(Otherwise::Notice(notice, subject)) => {
                 let now = self.site.invites.now();
-                self.make(|pages| pages.notice(reader, &notice, subject.as_deref(), now)).await
+                let open = self.open_hosts(&notice, subject.as_deref());
+                self.make(|pages| pages.notice(reader, &notice, subject.as_deref(), &open, now)).await
             }
             Err(Otherwise::Broken(error)) => Err(error),
         };
