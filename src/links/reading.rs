@@ -54,8 +54,8 @@ pub fn token_and_rest(text: &str) -> Option<(Token, String)> {
         let mut rests = text.rmatch_indices(before).filter_map(|(start, _)| text.get(start + before.len()..));
         rests.find_map(|rest| pieced_together(rest).or_else(|| after_an_escape(rest)))
     });
-    // A name or a number may look like a token. Names come before it. What programs add comes after
-    // it, but then it mostly is what the text begins with.
+    // Elsewhere, a name or a number may look like a token. Names stand before it, so the last one
+    // counts. What programs add stands behind it, so one with which the text begins comes first.
     let runs = successors(Some(from_run(&text)), |rest| Some(from_run(run(rest).1)));
     let runs: Vec<&str> = runs.take_while(|rest| !rest.is_empty()).collect();
     let likely = || runs.iter().take(1).chain(runs.iter().rev()).copied();
@@ -100,13 +100,13 @@ fn pieced_together(text: &str) -> Option<(Token, &str)> {
     loop {
         let (piece, after) = run(rest);
         token += piece;
-        rest = from_run(after);
-        let between = after.strip_suffix(rest).unwrap_or_default();
+        let (between, next) = after.split_at(after.len() - from_run(after).len());
         let unseen = |c: char| c.is_control() || is_ignorable(c);
         let goes_on = between.contains(char::is_whitespace) || between.chars().all(unseen);
-        if token.len() >= TOKEN_LENGTH || rest.is_empty() || !goes_on {
+        if token.len() >= TOKEN_LENGTH || next.is_empty() || !goes_on {
             return Some((Token::parse(&token)?, after));
         }
+        rest = next;
     }
 }
 
