@@ -33,7 +33,7 @@ pub mod generate;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;
-mod jids;
+pub mod jids;
 pub mod lifetime;
 pub mod limits;
 pub mod links;

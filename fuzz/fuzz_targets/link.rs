@@ -4,8 +4,8 @@
 //! An input has three lines: a host, a localpart, and any text, which is read as each of these.
 #![no_main]
 
-use easy_invite::config::domain;
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Token, username};
+use easy_invite::jids::domain;
 use easy_invite::lifetime::Lifetime;
 use easy_invite::links::{LandingPage, Reference, uri};
 use easy_invite_fuzz::{clock, without_growth};
