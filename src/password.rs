@@ -54,6 +54,12 @@ pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&I
     }))
 }
 
+/// What is judged of a password from a chat client. Spaces around it, and how long it may be, are
+/// the chat server's matter.
+pub fn of_client(password: &str) -> String {
+    password.trim().chars().take(LONGEST).collect::<String>().trim().to_owned()
+}
+
 /// Whether fewer than a million guesses find a password, if they begin with what is common and with
 /// what others know: the account, the server, who invites, and the invite itself.
 fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> bool {

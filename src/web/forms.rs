@@ -25,8 +25,11 @@ const LONGEST_FILE_NAME: usize = 200;
 /// The fields of a form. Some are secrets, so they cannot be printed.
 #[derive(Default)]
 pub struct Fields {
-    /// The username that was typed.
+    /// The username.
     pub username: String,
+    /// What was typed behind it: nothing, or `@` and the host. Password managers keep what is in
+    /// the field.
+    pub domain: String,
     /// The password that was typed.
     pub password: String,
     /// The password that the form offers.
@@ -44,7 +47,12 @@ impl Fields {
         let mut fields = Fields::default();
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
-                "username" => fields.username = jids::without_host(value.trim(), host).to_owned(),
+                "username" => {
+                    let typed = value.trim();
+                    let username = jids::without_host(typed, host);
+                    fields.domain = typed.strip_prefix(username).unwrap_or_default().to_owned();
+                    fields.username = username.to_owned();
+                }
                 "password" => fields.password = value.into_owned(),
                 "made" => fields.made = value.into_owned(),
                 "choice" => fields.made_chosen = value == "made",

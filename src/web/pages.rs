@@ -206,7 +206,7 @@ impl Pages {
         let own = if subject.purpose == Some(Purpose::Reset) { "/reset" } else { "/register" };
         let more = context! {
             form => &fields.form,
-            username => suggestions.first().unwrap_or(&fields.username),
+            username => format!("{}{}", suggestions.first().unwrap_or(&fields.username), fields.domain),
             suggestions => data(suggestions),
             choice => if fields.takes_made() { "made" } else { "own" },
             made => &fields.made,

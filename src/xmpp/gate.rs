@@ -17,6 +17,7 @@ use crate::invite::{Token, username};
 use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::{Address, ip_address};
 use crate::links::token_in;
+use crate::password;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::texts::{Languages, Texts};
@@ -114,7 +115,10 @@ impl Said<'_> {
             username: self.username()?,
             exists: exists.ok_or_else(|| bad("exists='true' or exists='false'"))?,
             admin: admin.ok_or_else(|| bad("admin='true' or admin='false'"))?,
-            password: self.payload.get_child("password", ns::GATE).map(|it| Secret::new(it.text())),
+            password: self
+                .payload
+                .get_child("password", ns::GATE)
+                .map(|it| Secret::new(password::of_client(&it.text()))),
             address: self.address(),
         };
         let admission = self.invites.reserve(self.host, self.payload.attr("grant"), registration).await;

@@ -18,14 +18,12 @@ def problems(answer):
     """The problem beside each field, which the field names as its description."""
     found = {}
     for field in ("username", "password"):
-        tag = re.search(rf'<input id="{field}".*?>', answer.body, re.DOTALL)
-        if not tag or 'aria-invalid="true"' not in tag[0]:
-            continue
-        described = re.search('aria-describedby="([^"]*)"', tag[0])[1].split()
-        texts = [text_of(re.search(rf'<p[^>]* id="{id}"[^>]*>(.*?)</p>', answer.body, re.DOTALL)[1])
-                 for id in described]
-        found[field] = " ".join(texts)
-        assert f'href="#{field}"' in answer.body, "the list at the top leads to it"
+        tag = re.search(rf'<input id="{field}".*?>', answer.body, re.DOTALL)[0]
+        described = re.search('aria-describedby="([^"]*)"', tag)[1].split()
+        if f"{field}-problem" in described:
+            beside = re.search(rf'<p[^>]* id="{field}-problem"[^>]*>(.*?)</p>', answer.body, re.DOTALL)
+            found[field] = text_of(beside[1])
+            assert f'href="#{field}"' in answer.body, "the list at the top leads to it"
     return found
 
 
