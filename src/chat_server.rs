@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::fields::{Answers, Field};
 use crate::invite::{Invite, Purpose, Use};
 use crate::secret::Secret;
 
@@ -167,6 +168,8 @@ pub struct Hook {
     pub admins: Vec<String>,
     /// The options of the server about inviting that have no effect. Of many, some.
     pub unused: Vec<String>,
+    /// What newcomers are asked besides a username and a password.
+    pub fields: Vec<Field>,
     /// What the server can never do for an account of this VirtualHost, and why not, for the
     /// operator.
     pub never: Vec<(Purpose, String)>,
@@ -230,6 +233,8 @@ pub enum Ask {
         reserved: Box<(Use, Invite)>,
         /// The account's password from then on.
         password: Secret,
+        /// The answers to the hook's fields, for a new account.
+        answers: Answers,
         /// Where the browser connects from, for the server's own limits.
         address: Option<IpAddr>,
         /// What came of it.
@@ -317,10 +322,11 @@ impl ChatServer {
         &self,
         reserved: (Use, Invite),
         password: Secret,
+        answers: Answers,
         address: Option<IpAddr>,
     ) -> Answer<Result<Fate, Objection>> {
         let (host, reserved) = (reserved.1.host.clone(), Box::new(reserved));
-        self.ask(host, |reply| Ask::Create { reserved, password, address, reply }).await
+        self.ask(host, |reply| Ask::Create { reserved, password, answers, address, reply }).await
     }
 
     /// The hook of a VirtualHost.

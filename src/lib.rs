@@ -10,7 +10,7 @@
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
-//! - [`chat_server`]: the questions to the chat server.
+//! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
 //! - The edges: [`xmpp`], the component; [`web`], the pages; [`control`], the socket on which the
@@ -28,6 +28,7 @@ pub mod chat_server;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod fields;
 pub mod files;
 pub mod generate;
 pub mod invite;

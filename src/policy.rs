@@ -7,6 +7,7 @@ use jid::{BareJid, DomainPart, NodePart, NodeRef};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::chat_server::Account;
+use crate::fields::is_not_xml;
 use crate::invite::{self, Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, Use, judged_at};
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
@@ -270,11 +271,6 @@ pub fn is_name(text: &str) -> bool {
 /// `InvalidUsername` if readers cannot see all of it.
 pub fn admit_new_username(username: &NodePart) -> Result<(), Refusal> {
     if names::is_legible(username) { Ok(()) } else { Err(Refusal::InvalidUsername(username.to_string())) }
-}
-
-/// Characters that XML cannot carry, or that a list of invites should not.
-fn is_not_xml(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Looks whether this invite can be presented for a registration or a password reset (XEP-0445 §4).

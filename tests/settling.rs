@@ -435,6 +435,7 @@ async fn a_form_that_is_posted_again_sets_no_password_of_a_younger_account() {
     let username = Some(NodePart::new("alice").unwrap().into_owned());
     let wish = Wish { username, ..Wish::new(InviteType::PasswordReset, host(), Issuer::Operator) };
     let form = BrowserRegistration {
+        answers: Vec::new(),
         token: daemon.invites.create(wish).await.unwrap().token,
         username: None,
         password: Secret::new("kites and lamps".to_owned()),

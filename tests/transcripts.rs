@@ -227,6 +227,7 @@ async fn browse(invites: Invites, wanted: String) -> String {
     }
     let fields: HashMap<_, _> = words.map(|word| word.split_once('=').expect("a field")).collect();
     let registration = BrowserRegistration {
+        answers: Vec::new(),
         token: Token::parse(fields["token"]).expect("a token"),
         username: fields.get("username").map(|name| username(name).unwrap()),
         password: Secret::new(fields.get("password").copied().unwrap_or("lamp-kite").to_owned()),

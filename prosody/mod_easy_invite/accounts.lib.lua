@@ -4,8 +4,11 @@ local modulemanager = require "core.modulemanager";
 local storagemanager = require "core.storagemanager";
 local usermanager = require "core.usermanager";
 local array = require "util.array";
+local dataforms = require "util.dataforms";
 local datamanager = require "util.datamanager";
 local iterators = require "util.iterators";
+local set = require "util.set";
+local st = require "util.stanza";
 local stringprep = require "util.encodings".stringprep;
 local file_attributes = require "lfs".attributes;
 local now = require "util.time".monotonic; -- nobody can set this clock
@@ -193,6 +196,44 @@ function accounts.rank(username, roles, is_admin_elsewhere)
 	for _, role in ipairs(roles or {}) do rank = math.max(rank, accounts.priority(role)); end
 	if is_admin_elsewhere then rank = math.max(rank, rank_of_admins) + 1; end
 	return math.floor(rank);
+end
+
+---- What is asked besides a username and a password
+-- mod_register_ibr's option: names of XEP-0077, with a "+" if an answer is required, or fields of
+-- util.dataforms. It names no others.
+local of_xep_0077 = set.new { "nick", "name", "first", "last", "email", "address", "city", "state", "zip", "phone";
+	"url", "date" };
+local asked = {};
+for _, field in ipairs(module:get_option_array("additional_registration_fields", {})) do
+	local name, is_required = tostring(field):match("^(.-)(%+?)$");
+	if type(field) == "table" then
+		table.insert(asked, field);
+	elseif of_xep_0077:contains(name) then
+		table.insert(asked, { name = name, type = "text-single", required = is_required == "+" });
+	end
+end
+accounts.form = asked[1] and dataforms.new(asked);
+
+-- Returns the names of what mod_register_ibr will miss in a query, or nil. Fields that XEP-0077
+-- does not know are only in the form, which a client may leave out.
+function accounts.missing_in(query)
+	local missing = {};
+	for _, field in ipairs(not query:get_child("x", "jabber:x:data") and asked or {}) do
+		local is_known = field.required and of_xep_0077:contains(field.name);
+		if is_known and (query:get_child_text(field.name) or "") == "" then table.insert(missing, field.name); end
+	end
+	return missing[1] and table.concat(missing, ", ");
+end
+
+-- Returns what is to be stored of the answers, a form that was submitted; or nil, and what is
+-- wrong.
+function accounts.read_answers(submitted)
+	if not accounts.form then return {}; end
+	local answers, problems = accounts.form:data(submitted or st.stanza("x"));
+	if not problems or not next(problems) then return answers; end
+	local texts = {};
+	for name, problem in iterators.sorted_pairs(problems) do table.insert(texts, name..": "..problem); end
+	return nil, table.concat(texts, ", ");
 end
 
 ---- What the authentication provider can never do

@@ -67,6 +67,7 @@ return function (gate, accounts, grants, rights, is_registering)
 			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end
 		end
 		for _, option in ipairs(rights.unused_options()) do hello:tag("unused", { option = option }):up(); end
+		if accounts.form then hello:add_child(accounts.form:form()); end
 		for _, purpose in ipairs { "register", "reset" } do
 			local why = accounts.never(purpose);
 			if why then hello:text_tag("never", why, { purpose = purpose }); end
@@ -197,6 +198,10 @@ return function (gate, accounts, grants, rights, is_registering)
 		if accounts.never(attr.purpose) then return nil, gate.never; end
 		local ok, text = accounts.check_password(username, event.password);
 		if not ok then return nil, gate.error("modify", "policy-violation", text); end
+		if not is_reset then
+			event.additional, text = accounts.read_answers(question:get_child("x", "jabber:x:data"));
+			if not event.additional then return nil, gate.error("modify", "not-acceptable", text); end
+		end
 		module:fire_event("user-registering", event);
 		if not event.allowed then
 			local err = event.error or { type = event.error_type, condition = event.error_condition };

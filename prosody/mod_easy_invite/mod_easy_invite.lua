@@ -289,6 +289,13 @@ end
 local function register(handlers, name, event)
 	local session, stanza = event.origin, event.stanza;
 	if stanza.attr.type ~= "set" then return show_form(handlers, name, event); end
+	local missing = streams[session] and streams[session].grant and accounts.missing_in(stanza.tags[1]);
+	if missing then -- many apps that know invites send a username and a password, whatever is asked
+		local text = ("This server also asks for: %s. If your app cannot ask you, open your invitation link in a "
+			.."browser: you can register there"):format(missing);
+		session.send(st.error_reply(stanza, "modify", "not-acceptable", text));
+		return true;
+	end
 	local this = { lang = stanza.attr["xml:lang"] };
 	in_band[session] = this;
 	local result, problem = gate.call(function () return handlers(name, event); end);

@@ -11,6 +11,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use super::reserve::Registration;
 use super::service::{Error, Invites, Result, lock};
 use crate::chat_server::{Fate, Objection};
+use crate::fields::{Answers, Field};
 use crate::invite::{self, Invite, Purpose, Token, Use};
 use crate::policy;
 use crate::refusal::{BadPassword, Refusal};
@@ -37,6 +38,8 @@ pub struct BrowserRegistration {
     pub username: Option<NodePart>,
     /// The password.
     pub password: Secret,
+    /// The answers to what else the chat server asks, for a new account.
+    pub answers: Answers,
     /// The name of this form with these answers: at most 100 ASCII characters that nobody else can
     /// guess. It is the same when the form is posted again.
     pub form: String,
@@ -182,8 +185,8 @@ impl Invites {
     ) -> Option<Result<Registered>> {
         let Use { id: reservation, account, purpose, .. } = reserved.0.clone();
         let host = reserved.1.host.clone();
-        let BrowserRegistration { password, address, form, .. } = attempt.form;
-        let created = self.0.chat_server.create(reserved, password.clone(), *address).await;
+        let BrowserRegistration { password, answers, address, form, .. } = attempt.form;
+        let created = self.0.chat_server.create(reserved, password.clone(), answers.clone(), *address).await;
         let set = purpose == Purpose::Reset && matches!(created, Ok(Ok(Fate::Made { .. })));
         if set || matches!(created, Ok(Ok(Fate::Unfinished))) {
             self.note_made(form.clone());
@@ -223,6 +226,11 @@ impl Invites {
             Objection::Never => policy::never(purpose, account.domain().as_str()).into(),
             Objection::NoAnswer(no_answer) => no_answer.into(),
         }
+    }
+
+    /// What the chat server asks of newcomers on a host, as its hook has said.
+    pub fn registration_fields(&self, host: &DomainPart) -> Vec<Field> {
+        lock(&self.0.hooks).get(host).map(|hook| hook.fields.clone()).unwrap_or_default()
     }
 
     fn note_made(&self, form: String) {

@@ -1,5 +1,5 @@
 //! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
-//! [`MistakeTexts`], [`CommandTexts`] and [`WebTexts`] from `languages/en.toml`.
+//! [`MistakeTexts`], [`CommandTexts`], [`WebTexts`] and [`FieldTexts`] from `languages/en.toml`.
 
 use std::sync::LazyLock;
 
@@ -34,6 +34,8 @@ pub struct Texts {
     pub command: CommandTexts,
     /// The web pages.
     pub web: WebTexts,
+    /// The fields that newcomers fill in on them.
+    pub field: FieldTexts,
 }
 
 /// A language: its name, its direction, and how it writes a date.

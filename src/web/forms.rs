@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::notices::status_of;
+use crate::fields::{Answers, Field, Kind};
 use crate::invite::{self, Invite, NoRandomness, Token};
 use crate::invites::{BrowserRegistration, Error};
 use crate::refusal::{BadPassword, Refusal};
@@ -38,6 +39,55 @@ pub struct Fields {
     pub made_chosen: bool,
     /// The form's secret, which comes back with it.
     pub form: String,
+    /// What else the chat server asks.
+    pub asked: Vec<Field>,
+    /// What was typed there, by the names of the inputs.
+    pub typed: Vec<(String, String)>,
+}
+
+/// What the inputs for the chat server's own fields are called: this, and the field's name.
+const ASKED: &str = "field-";
+
+/// A field of the chat server's as the page shows it.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a> {
+    /// The name of its input.
+    id: String,
+    /// What is typed or chosen in it.
+    kind: Kind,
+    label: String,
+    required: bool,
+    options: &'a [(String, String)],
+    /// What was typed or chosen, or is there at first.
+    values: Vec<&'a str>,
+    /// What browsers may fill in, in the words of HTML.
+    autocomplete: Option<&'static str>,
+}
+
+/// What a field of XEP-0077 is called, and what browsers may fill in there.
+fn known<'a>(var: &str, texts: &'a Texts) -> Option<(&'a String, &'static str)> {
+    let field = &texts.field;
+    Some(match var {
+        "nick" => (&field.nick, "nickname"),
+        "name" => (&field.name, "name"),
+        "first" => (&field.first, "given-name"),
+        "last" => (&field.last, "family-name"),
+        "email" => (&field.email, "email"),
+        "address" => (&field.address, "street-address"),
+        "city" => (&field.city, "address-level2"),
+        "state" => (&field.state, "address-level1"),
+        "zip" => (&field.zip, "postal-code"),
+        "phone" => (&field.phone, "tel"),
+        "url" => (&field.url, "url"),
+        "date" => (&field.date, "bday"),
+        _ => return None,
+    })
+}
+
+/// What a field is called: as the chat server says, or in the reader's language.
+fn label<'a>(field: &'a Field, texts: &'a Texts) -> &'a str {
+    let known = known(&field.var, texts).map(|(label, _)| label);
+    field.label.as_ref().or(known).unwrap_or(&field.var)
 }
 
 impl Fields {
@@ -57,6 +107,7 @@ impl Fields {
                 "made" => fields.made = value.into_owned(),
                 "choice" => fields.made_chosen = value == "made",
                 "form" => fields.form = value.into_owned(),
+                name if name.starts_with(ASKED) => fields.typed.push((name.to_owned(), value.into_owned())),
                 _ => (),
             }
         }
@@ -75,9 +126,16 @@ impl Fields {
         address: Option<IpAddr>,
         texts: &Texts,
     ) -> Result<BrowserRegistration, Correction> {
-        let username = self
-            .username(invite, texts)
-            .map_err(|text| Correction::of_field("username", text).and(self.problem_with_password(invite, texts)))?;
+        let (answers, missing) = self.answers(texts);
+        let username = match self.username(invite, texts) {
+            Ok(username) if missing.is_empty() => username,
+            username => {
+                let bad = username.err().map(|text| Problem { field: Some("username".into()), text });
+                let problems = bad.into_iter().chain(self.problem_with_password(invite, texts)).chain(missing);
+                let (status, problems) = (StatusCode::UNPROCESSABLE_ENTITY, problems.collect());
+                return Err(Correction { status, problems, suggestions: Vec::new() });
+            }
+        };
         let password = self.password();
         // The same whenever the form is sent again with the same answers. The secrets in it keep
         // others from learning the password by trying.
@@ -88,7 +146,45 @@ impl Fields {
         }
         let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
         let (username, password) = (Some(username), Secret::new(password.to_owned()));
-        Ok(BrowserRegistration { token: token.clone(), username, password, form, address })
+        Ok(BrowserRegistration { token: token.clone(), username, password, answers, form, address })
+    }
+
+    /// What was typed or chosen in a field of the chat server's.
+    fn typed_in(&self, field: &Field) -> impl Iterator<Item = &str> {
+        let typed = self.typed.iter().filter(|(name, _)| name.strip_prefix(ASKED) == Some(&field.var));
+        typed.map(|(_, value)| value.as_str())
+    }
+
+    /// The answers to the chat server's own fields, and what is missing among them.
+    fn answers(&self, texts: &Texts) -> (Answers, Vec<Problem>) {
+        let (mut answers, mut missing) = (Answers::new(), Vec::new());
+        for field in &self.asked {
+            let values = field.answered(self.typed_in(field));
+            if !values.is_empty() {
+                answers.push((field.var.clone(), values));
+            } else if field.required {
+                let text = fill(&texts.field.missing, &[("field", label(field, texts))]);
+                missing.push(Problem { field: Some(format!("{ASKED}{}", field.var)), text });
+            }
+        }
+        (answers, missing)
+    }
+
+    /// The chat server's own fields, with what was typed in them.
+    pub fn shown<'a>(&'a self, texts: &Texts) -> Vec<Shown<'a>> {
+        let show = |field: &'a Field| {
+            let at_first = field.values.iter().map(String::as_str);
+            Shown {
+                id: format!("{ASKED}{}", field.var),
+                kind: field.kind,
+                label: label(field, texts).to_owned(),
+                required: field.required,
+                options: &field.options,
+                values: if self.typed.is_empty() { at_first.collect() } else { self.typed_in(field).collect() },
+                autocomplete: known(&field.var, texts).map(|(_, autocomplete)| autocomplete),
+            }
+        };
+        self.asked.iter().filter(|field| field.kind != Kind::Hidden).map(show).collect()
     }
 
     /// The password that the form asks for: what was typed, even if the offered one is chosen.
@@ -104,7 +200,7 @@ impl Fields {
     /// What is wrong with the password, if anything is.
     fn problem_with_password(&self, invite: &Invite, texts: &Texts) -> Option<Problem> {
         let refusal = password::admit(self.password(), &self.username, &invite.host, Some(invite)).err()?;
-        Some(Problem { field: Some("password"), text: password_text(&refusal, texts) })
+        Some(Problem { field: Some("password".into()), text: password_text(&refusal, texts) })
     }
 
     /// The username that the form asks for, or what is wrong with it.
@@ -147,18 +243,18 @@ pub struct Correction {
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
     /// The field that it is about.
-    pub field: Option<&'static str>,
+    pub field: Option<String>,
     /// The text for people.
     pub text: String,
 }
 
 impl Correction {
     /// A field whose content cannot be used.
-    pub fn of_field(field: &'static str, text: String) -> Correction {
-        Correction::new(StatusCode::UNPROCESSABLE_ENTITY, Some(field), text)
+    pub fn of_field(field: impl Into<String>, text: String) -> Correction {
+        Correction::new(StatusCode::UNPROCESSABLE_ENTITY, Some(field.into()), text)
     }
 
-    fn new(status: StatusCode, field: Option<&'static str>, text: String) -> Correction {
+    fn new(status: StatusCode, field: Option<String>, text: String) -> Correction {
         Correction { status, problems: vec![Problem { field, text }], suggestions: Vec::new() }
     }
 
@@ -215,7 +311,7 @@ impl Correction {
         };
         // The username is looked at first.
         let other = field.and_then(|_| fields.problem_with_password(invite, texts));
-        Ok(Correction::new(status, field, text).and(other))
+        Ok(Correction::new(status, field.map(str::to_owned), text).and(other))
     }
 }
 

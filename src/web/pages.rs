@@ -16,6 +16,7 @@ use super::branding::{BadBranding, Branding, Logo};
 use super::forms::{Correction, Fields};
 use super::notices::Notice;
 use super::templates::{Templates, bad_template, data};
+use crate::fields::{Field, Kind};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
 use crate::invites::Registered;
 use crate::links::{self, PublicUrl};
@@ -210,6 +211,7 @@ impl Pages {
             suggestions => data(suggestions),
             choice => if fields.takes_made() { "made" } else { "own" },
             made => &fields.made,
+            asked => data(fields.shown(reader.texts)),
             problems => data(problems),
             own => self.path(&subject.token, own),
         };
@@ -360,8 +362,11 @@ impl Pages {
                 let reader = Reader { texts, browser: Browser::default() };
                 let mut correction = Correction::of_field("username", texts.web.username_missing.clone());
                 correction.suggestions = vec!["user2".to_owned()];
-                self.form(reader, &subject, &Fields::default(), None)?;
-                self.form(reader, &subject, &Fields::default(), Some(&correction))?;
+                let kinds = [Kind::TextSingle, Kind::TextMulti, Kind::ListSingle, Kind::Boolean, Kind::Fixed];
+                let asked = kinds.map(|kind| Field { kind, var: "email".to_owned(), ..Field::default() }).to_vec();
+                let fields = Fields { asked, ..Fields::default() };
+                self.form(reader, &subject, &fields, None)?;
+                self.form(reader, &subject, &fields, Some(&correction))?;
                 let host = &subject.invite.host;
                 self.notice(reader, &Refusal::UsedUp.into(), Some(&subject), &[host], now)?;
                 self.notice(reader, &Refusal::InProgress.into(), Some(&subject), &[], now)?;

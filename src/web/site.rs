@@ -27,6 +27,7 @@ use super::notices::Notice;
 use super::pages::{Page, Pages, Password, Reader, Subject};
 use super::response;
 use super::visitor::{Visitor, form_cookie};
+use crate::fields::Field;
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites, Registered};
 use crate::limits::WebRequest;
@@ -34,7 +35,7 @@ use crate::links::token_and_rest;
 use crate::password;
 use crate::refusal::Refusal;
 
-/// The longest body of a request: a username and two passwords, with every byte escaped.
+/// The longest body of a request: a username, two passwords and some lines of text.
 const BODY_BYTES: usize = 8 * 1024;
 
 /// How long a client may take to send it.
@@ -186,6 +187,14 @@ impl Visit {
         Err(Otherwise::Redirect(self.site.pages.path(&subject.token, meant)))
     }
 
+    /// What the chat server asks besides a username and a password.
+    fn asked(&self, subject: &Subject) -> Vec<Field> {
+        match subject.purpose {
+            Some(Purpose::Register) => self.site.invites.registration_fields(&subject.invite.host),
+            _ => Vec::new(),
+        }
+    }
+
     async fn show_form(&self, purpose: Purpose) -> Outcome<Page> {
         let subject = self.for_form(purpose, false).await?;
         let (form, cookie) = match self.visitor.form() {
@@ -196,7 +205,8 @@ impl Visit {
                 (form, Some(cookie))
             }
         };
-        let fields = Fields { form, made: password::make()?, ..Fields::default() };
+        let asked = self.asked(&subject);
+        let fields = Fields { form, made: password::make()?, asked, ..Fields::default() };
         let page = self.make(|pages| pages.form(self.reader(), &subject, &fields, None)).await?;
         Ok(Page { cookie, ..page })
     }
@@ -209,6 +219,7 @@ impl Visit {
         if !self.visitor.was_shown(&fields.form) {
             return Err(Otherwise::about(Notice::Forged, subject));
         }
+        fields.asked = self.asked(&subject);
         let reader = self.reader();
         let correction = match fields.registration(&subject.invite, &subject.token, self.visitor.address, reader.texts)
         {

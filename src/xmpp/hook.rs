@@ -2,6 +2,7 @@
 //! hook's answers find their way back. `gate` is the answering side.
 
 use std::collections::HashMap;
+use std::iter;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, NoAnswer, Objection, Question};
+use crate::fields::{Answers, Field};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
 
@@ -109,10 +111,11 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
             ("get", element!(ns::GATE, name, "username" = username.as_str(), "register" = register))
         }
         Ask::Settle(reserved, _) => ("set", reservation(Element::bare(name, ns::GATE), reserved)),
-        Ask::Create { reserved, password, address, .. } => {
+        Ask::Create { reserved, password, answers, address, .. } => {
             let address = address.map(|address| address.to_canonical().to_string());
             let create = reservation(element!(ns::GATE, name, "address" = address), reserved);
-            ("set", with(create, [with_text(element!(ns::GATE, "password"), password.reveal())]))
+            let password = with_text(element!(ns::GATE, "password"), password.reveal());
+            ("set", with(create, iter::once(password).chain(answered(answers))))
         }
     }
 }
@@ -174,8 +177,42 @@ fn hook(payload: &Element) -> Option<Hook> {
         server: payload.attr("server").filter(|id| is_id(id))?.to_owned(),
         admins: listed(payload, "admin", "username"),
         unused: listed(payload, "unused", "option"),
+        fields: fields(payload),
         never: payload.children().filter(|child| child.is("never", ns::GATE)).filter_map(never).collect(),
     })
+}
+
+/// The fields of the form in an answer, of many the first.
+fn fields(payload: &Element) -> Vec<Field> {
+    let texts = |element: &Element| -> Vec<String> {
+        element.children().filter(|child| child.is("value", ns::DATA_FORMS)).map(Element::text).collect()
+    };
+    let form = payload.children().find(|child| child.is("x", ns::DATA_FORMS));
+    let fields = form.into_iter().flat_map(Element::children).filter(|child| child.is("field", ns::DATA_FORMS));
+    let read = |field: &Element| {
+        let options = field.children().filter(|child| child.is("option", ns::DATA_FORMS)).filter_map(|option| {
+            let value = texts(option).into_iter().next()?;
+            Some((value.clone(), option.attr("label").map_or(value, str::to_owned)))
+        });
+        Some(Field {
+            var: field.attr("var")?.to_owned(),
+            kind: field.attr("type").and_then(|kind| kind.parse().ok()).unwrap_or_default(),
+            label: field.attr("label").map(str::to_owned),
+            required: field.has_child("required", ns::DATA_FORMS),
+            options: options.collect(),
+            values: texts(field),
+        })
+    };
+    fields.filter_map(read).take(MOST_LISTED).collect()
+}
+
+/// The form that answers the hook's fields; `None` without answers.
+fn answered(answers: &Answers) -> Option<Element> {
+    let value = |text: &String| with_text(element!(ns::DATA_FORMS, "value"), text);
+    let fields = answers
+        .iter()
+        .map(|(var, values)| with(element!(ns::DATA_FORMS, "field", "var" = var.as_str()), values.iter().map(value)));
+    (!answers.is_empty()).then(|| with(element!(ns::DATA_FORMS, "x", "type" = "submit"), fields))
 }
 
 /// What the server can never do, and why; `None` for what this daemon does not know.
@@ -387,7 +424,8 @@ mod tests {
             let reserved = reserved(purpose, account);
             let password = Secret::new("kites".to_owned());
             let (settled, created) = (oneshot::channel().0, oneshot::channel().0);
-            let create = Ask::Create { reserved: reserved.clone(), password, address: None, reply: created };
+            let (answers, reply) = (Answers::new(), created);
+            let create = Ask::Create { reserved: reserved.clone(), password, answers, address: None, reply };
             for ask in [Ask::Settle(reserved, settled), create] {
                 let (_, element) = payload(&ask);
                 assert_eq!((element.attr("username"), element.attr("contact")), (Some(username), contact), "{purpose}");
