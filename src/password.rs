@@ -1,22 +1,24 @@
 //! What a password must be, at every door, and passwords to offer. No I/O.
 
 use jid::DomainRef;
+use unicode_normalization::UnicodeNormalization;
 use zxcvbn::{Score, zxcvbn};
 
 use crate::invite::{Invite, NoRandomness, random_text};
 use crate::links::Reference;
+use crate::names::is_ignorable;
 use crate::refusal::{BadPassword, Refusal};
 
 /// The fewest and the most characters of a password.
 const SHORTEST: usize = 8;
 const LONGEST: usize = 256;
 
-/// How many characters are judged by how easily they are guessed. What follows only makes it
-/// harder, and the time that judging takes grows faster than the text.
+/// How many characters are judged at a time by how easily they are guessed: the time that judging
+/// takes grows faster than the text.
 const JUDGED: usize = 32;
 
 /// Words for "password" in our languages that zxcvbn's lists lack.
-const WORDS: [&str; 4] = ["contraseña", "hasło", "haslo", "mot de passe"];
+const WORDS: [&str; 3] = ["contraseña", "hasło", "haslo"];
 
 /// The keys of a Russian keyboard, and what is on them in English: zxcvbn's lists have what
 /// Russians type without switching, such as `gfhjkm` for `пароль`.
@@ -65,18 +67,22 @@ pub fn of_client(password: &str) -> String {
 fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> bool {
     let is_of =
         |invite: &Invite| matches!(password.parse(), Ok(Reference::Token(token)) if token.hash() == invite.token_hash);
-    let beginning = |text: &str| text.chars().take(JUDGED).collect::<String>();
+    let inviter = invite.and_then(|invite| invite.inviter.as_ref()).map(ToString::to_string).unwrap_or_default();
     let address = format!("{username}@{host}");
-    let inviter = invite.and_then(|invite| invite.inviter.as_ref());
-    let mut known: Vec<_> = [username, &address].into_iter().chain(WORDS).map(beginning).collect();
-    known.extend(host.as_str().split('.').chain([host.as_str()]).map(beginning));
-    known.extend(
-        inviter.iter().flat_map(|jid| [jid.as_str(), jid.node().map_or("", |node| node.as_str())]).map(beginning),
-    );
+    // Each as a whole, its name and host, and the words of which these are made.
+    let wholes = [&address, &inviter].into_iter().flat_map(|jid| [jid.as_str()].into_iter().chain(jid.split('@')));
+    let words = [&address, &inviter].into_iter().flat_map(|jid| jid.split(|c: char| !c.is_alphanumeric()));
+    let known: Vec<String> = wholes.chain(words).chain(WORDS).map(|text| text.chars().take(JUDGED).collect()).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let judged = beginning(password);
-    [in_english(&judged), judged].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
-        || invite.is_some_and(is_of)
+    // Chat apps send the normal form of a password (RFC 4013). Spaces make none harder to guess.
+    let plain: Vec<char> = password.nfkc().filter(|c| !c.is_whitespace() && !is_ignorable(*c)).collect();
+    let is_guessed = |part: &[char]| {
+        let text: String = part.iter().collect();
+        [in_english(&text), text].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
+    };
+    // A long password is as good as its better end.
+    let parts = [plain.chunks(JUDGED).next(), plain.rchunks(JUDGED).next()];
+    parts.into_iter().flatten().all(is_guessed) || invite.is_some_and(is_of)
 }
 
 /// What the keys of a Russian keyboard would have typed in English.
@@ -172,6 +178,13 @@ mod tests {
             "01.01.1990",
             "112233445566",
             "密密密密密密密密",
+            "password password",
+            "1 2 3 4 5 6 7 8",
+            // what chat apps make a common one of
+            "ｐａｓｓｗｏｒｄ",
+            "１２３４５６７８",
+            "pass\u{ad}word",
+            "pass\u{200b}word",
             &repeated,
             // what others know
             "caroline",
@@ -191,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_the_username_is_weak() {
+        for username in ["jo.kruschenko", "kruschenko-42", "x_kruschenko_x"] {
+            assert_eq!(admitted("Kruschenko1", username), Err(BadPassword::Weak), "{username}");
+        }
+        assert_eq!(admitted("Kruschenko1", "carol"), Ok(()));
+    }
+
+    #[test]
     fn what_nobody_tries_is_admitted() {
         let long = "The quick onyx goblin jumps over a lazy dwarf. ".repeat(6);
         for password in [
@@ -199,6 +220,9 @@ mod tests {
             "тридцать три",
             "密码很长而且没有人知道",
             "naïve Mäuse",
+            "ｌａｍｐｓ ａｎｄ ｋｉｔｅｓ",
+            "xkvqzjwphd",
+            "caroline@chat.example.org likes tea with lamps",
             "Hm6WqPxT",
             "carol's password",
             &long[..255],

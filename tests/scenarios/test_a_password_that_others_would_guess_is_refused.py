@@ -12,9 +12,10 @@ from harness.web import Visitor, text
 from harness.xmpp import StanzaError
 
 GUESSED = ["password", "12345678", "aaaaaaaa", "guest1234", "1Tseug", "example.org", "guest@example.org", "alice2024",
-           "qwertyuiop", "Passwort1", "motdepasse", "пароль123", "contraseña", "abcabcabc", "19841984"]
+           "qwertyuiop", "Passwort1", "motdepasse", "пароль123", "contraseña", "abcabcabc", "19841984",
+           "ｐａｓｓｗｏｒｄ", "pass\u00adword", "1 2 3 4 5 6 7 8", "password password"]
 GOOD = ["kites and lamps", "тридцать три лампы", "密码很长而且没有人知道", "Hm6WqPxT2v", "kgz8-3f5m-xw2p-9qhc",
-        "The quick onyx goblin jumps over the lazy dwarf. " * 5 + "!"]
+        "The quick onyx goblin jumps over the lazy dwarf. " * 5 + "!", "a" * 40 + " kites and lamps"]
 RESERVED = "SELECT count(*) FROM invite_use"
 
 
@@ -85,6 +86,12 @@ async def test_the_client_may_try_again_on_the_same_stream(web_server):
                 await stream.registration_set("patient", password)
         await stream.registration_set("patient", GOOD[0])
     assert await has_account(web_server, "patient", password=GOOD[0])
+
+
+@DOORS
+async def test_a_word_of_the_username_is_guessed(web_server, door):
+    said = await door(web_server, generate(web_server), "jo.kruschenko-42", "Kruschenko1")
+    assert said and any(why in said for why in WHY[door])
 
 
 async def test_in_the_language_of_the_reader(web_server):
