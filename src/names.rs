@@ -15,11 +15,11 @@ pub const SYSTEM_NAMES: &str = "\
     conference daemon jabber mail mailer-daemon muc nobody noreply prosody proxy pubsub server service system upload \
     xmpp";
 
-/// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks what divides words,
-/// and takes a 1 for an i.
+/// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks accents and signs, and
+/// takes a 1 for an i.
 pub fn look_alike(one: &str, other: &str) -> bool {
     let read = |c: char| if c == 'i' { 'l' } else { c };
-    let seen = |name| skeleton(name).filter(|c| !matches!(c, '.' | '-' | '_')).flat_map(char::to_lowercase).map(read);
+    let seen = |name| skeleton(name).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).map(read);
     seen(one).eq(seen(other))
 }
 
