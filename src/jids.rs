@@ -36,10 +36,17 @@ fn readable(label: &str) -> String {
     if is_kept { unicode } else { label.to_owned() }
 }
 
-/// The username in what was typed: its own host may stand behind it.
+/// What divides an address, and the same as keyboards for Chinese and Japanese type it.
+pub const AT: [char; 2] = ['@', '＠'];
+
+/// The username in what was typed: its own host may stand behind it, and what other programs write
+/// around an address.
 pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
-    let address = typed.rsplit_once('@').filter(|(_, written)| domain(written).is_ok_and(|it| it.as_str() == host));
-    address.map_or(typed, |(name, _)| name)
+    let typed = typed.trim().trim_start_matches("xmpp:").trim_start_matches(AT);
+    let Some((name, written)) = typed.rsplit_once(AT) else { return typed };
+    let written = written.split('/').next().unwrap_or_default().trim();
+    let is_own = written.is_empty() || domain(written).is_ok_and(|it| it.as_str() == host);
+    if is_own { name.trim_end() } else { typed }
 }
 
 /// How to write a host in the chat server's configuration, in quotation marks.
@@ -96,6 +103,25 @@ mod tests {
         }
         for bad in ["", ".", "xn--", "xn--a.example", "a b", "a@b", "a/b", "https://a", "[::1]", "a..b", "-a.example"] {
             assert_eq!(domain(bad), Err(format!("expected a domain such as example.org, found {bad:?}")));
+        }
+    }
+
+    #[test]
+    fn a_username_is_found_in_an_address() {
+        for typed in [
+            "alice",
+            " alice@example.org ",
+            "alice @ Example.ORG.",
+            "alice＠example.org",
+            "xmpp:alice@example.org",
+            "alice@example.org/phone",
+            "@alice",
+            "alice@",
+        ] {
+            assert_eq!(without_host(typed, "example.org"), "alice", "{typed}");
+        }
+        for other in ["alice@example.net", "alice@example", "alice@example.org@example.net"] {
+            assert_eq!(without_host(other, "example.org"), other);
         }
     }
 

@@ -211,7 +211,7 @@ impl Fields {
         if self.username.is_empty() {
             return Err(texts.web.username_missing.clone());
         }
-        if self.username.contains('@') {
+        if self.username.contains(jids::AT) {
             return Err(fill(&texts.web.username_elsewhere, &[("host", invite.host.as_str())]));
         }
         let username = invite::username(&self.username).ok().filter(fits);
