@@ -1,10 +1,13 @@
 """A chat client in a terminal (tmux) that a test types into and reads from."""
 
 import asyncio
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from .process import Process, ProcessFailed
@@ -15,8 +18,8 @@ TMUX_SECONDS = 10
 
 
 class Terminal:
-    """One program in its own folder, its home. A context
-    manager: it runs within `with`, and ends with it."""
+    """One program in its own folder, its home. A context manager: it runs within `with`, and ends
+    with it."""
 
     def __init__(self, folder: Path, *command: str | Path):
         """The program with its arguments, which is not started yet."""
@@ -36,9 +39,12 @@ class Terminal:
         own += ["LC_ALL=C.UTF-8", "TERM=screen-256color"]
         self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS),
                    "env", "-u", "COLUMNS", "-u", "LINES", *own, *self.command)
+        self._pid = int(self._tmux("display-message", "-p", "#{pane_pid}"))
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)  # poezio would go on without its terminal, and take a processor
         self._tmux_process.kill()
 
     def type(self, line: str) -> None:
