@@ -167,7 +167,7 @@ async def test_check_names_a_hook_of_another_version_and_a_slow_one(make_server,
     """)
     server = make_server(plugin_folders=[tmp_path],
                          hosts={"example.org": INVITE_HOST.replace('"easy_invite"', '"easy_invite", "hello"')})
-    for how, words in [("strange", "of another version"), ("unable", "the disk is full"), ("late", "within 5 s")]:
+    for how, words in [("strange", "of another version"), ("unable", "the disk is full"), ("late", "within 4 s")]:
         server.prosody.shell(f'> prosody.hosts["example.org"].modules.hello.module.environment.how = "{how}"')
         done = server.daemon.cli("--json", "check")
         line = json.loads(done.stdout.splitlines()[-1])
