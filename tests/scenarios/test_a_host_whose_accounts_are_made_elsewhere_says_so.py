@@ -209,7 +209,7 @@ async def test_one_that_refuses_only_when_it_is_tried(server):
         told = await visitor.post(visitor.path(invites["account"], "register"), form)
         assert text("no_registration_here", table="refusal", host=host) in told.text, told.text
         assert told.header("Retry-After") is None
-    told = await visitor.reset(invites["reset"], "another password")
+    told = await visitor.reset(invites["reset"], "kites and lamps")
     assert text("no_reset_here", table="refusal", host=host) in told.text, told.text
     await eventually(lambda: show(server, invites["account"])["uses"] == 0, "no use is taken")
 

@@ -114,7 +114,7 @@ async def test_an_app_that_cannot_ask_for_them_is_told_where_to_register(server)
         await register(server, "frank", invite)
     async with await server.connect() as stream:
         await stream.preauth(invite.token)
-        asked = "<username>frank</username><password>secret words</password><email>f@mail.example</email>"
+        asked = "<username>frank</username><password>kites and lamps</password><email>f@mail.example</email>"
         with pytest.raises(StanzaError, match="also asks for: phone"):
             await stream.ask("set", f"<query xmlns='jabber:iq:register'>{asked}</query>")
         await stream.ask("set", f"<query xmlns='jabber:iq:register'>{asked}<phone>1</phone></query>")
