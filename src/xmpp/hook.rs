@@ -14,8 +14,8 @@ use crate::fields::{Answers, Field};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
 
-/// How long the hook may take. It answers from memory and its own storage. The hook itself waits for
-/// 5 seconds: by then, what it asked about is answered with the reason.
+/// How long the hook may take. It answers from memory and its own storage. The hook itself waits
+/// for 5 seconds: by then, what it asked about is answered with the reason.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// How long the hook may take to make an account: other modules of the server have a say in it, and
