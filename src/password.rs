@@ -18,7 +18,7 @@ const LONGEST: usize = 256;
 const JUDGED: usize = 32;
 
 /// Words for "password" in our languages that zxcvbn's lists lack.
-const WORDS: [&str; 3] = ["contraseña", "hasło", "haslo"];
+const WORDS: [&str; 4] = ["contraseña", "hasło", "haslo", "mot de passe"];
 
 /// The keys of a Russian keyboard, and what is on them in English: zxcvbn's lists have what
 /// Russians type without switching, such as `gfhjkm` for `пароль`.
@@ -74,11 +74,14 @@ fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Inv
     let words = [&address, &inviter].into_iter().flat_map(|jid| jid.split(|c: char| !c.is_alphanumeric()));
     let known: Vec<String> = wholes.chain(words).chain(WORDS).map(|text| text.chars().take(JUDGED).collect()).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    // Chat apps send the normal form of a password (RFC 4013). Spaces make none harder to guess.
-    let plain: Vec<char> = password.nfkc().filter(|c| !c.is_whitespace() && !is_ignorable(*c)).collect();
+    // Chat apps send the normal form of a password (RFC 4013).
+    let plain: Vec<char> = password.nfkc().filter(|c| !is_ignorable(*c)).collect();
     let is_guessed = |part: &[char]| {
         let text: String = part.iter().collect();
-        [in_english(&text), text].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
+        // Spaces make a phrase better, but not a word that everybody tries.
+        let dense = text.replace(char::is_whitespace, "");
+        zxcvbn(&dense, &known).score() < Score::One
+            || [in_english(&text), text].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
     };
     // A long password is as good as its better end.
     let parts = [plain.chunks(JUDGED).next(), plain.rchunks(JUDGED).next()];
@@ -225,6 +228,7 @@ mod tests {
             "caroline@chat.example.org likes tea with lamps",
             "Hm6WqPxT",
             "carol's password",
+            "a new one",
             &long[..255],
         ] {
             assert_eq!(admitted(password, "carol"), Ok(()), "{password:?}");
