@@ -198,7 +198,7 @@ local function reserve(event)
 		if not is_open then gate.finish(name, not answer.is_unsent and "not-made" or nil, purpose); end
 		local is_others = is_current and purpose == "register" and accounts.exists(username);
 		return refuse(event, is_never and gate.never or is_others and is_taken
-			or answer.stanza and is_broken or gate.unavailable);
+			or answer.stanza and not gate.is_closed and is_broken or gate.unavailable);
 	end
 	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
 	if purpose == "reset" and in_band[session] then reset(event); end
