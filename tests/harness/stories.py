@@ -51,7 +51,9 @@ async def fill_in(user: Client, node: str, answers: Mapping[str, str], to: str |
     shown = await user.execute(address, node)
     assert (shown.get("status"), form_in(shown).get("type")) == ("executing", "form")
     done = await user.execute(address, node, action="complete", session=shown.get("sessionid"), form=answers)
-    assert (done.get("status"), form_in(done).get("type")) == ("completed", "result"), form_values(form_in(done))
+    form = form_in(done)
+    assert form is not None, "".join(done.itertext())  # a note says why not
+    assert (done.get("status"), form.get("type")) == ("completed", "result"), form_values(form)
     return Invite(form_values(form_in(done))["uri"])
 
 
