@@ -100,7 +100,7 @@ impl Fields {
                 "username" => {
                     let typed = value.trim();
                     let username = jids::without_host(typed, host);
-                    fields.domain = typed.strip_prefix(username).unwrap_or_default().to_owned();
+                    fields.domain = if username == typed { String::new() } else { format!("@{host}") };
                     fields.username = username.to_owned();
                 }
                 "password" => fields.password = value.into_owned(),

@@ -1,9 +1,7 @@
 """A newcomer opens a link in a browser and fills in the form.
 They have an account then, and the inviter as a contact."""
 
-import pytest
-
-from harness.stories import generate, has_account, new_invite, show, used
+from harness.stories import has_account, new_invite, show, used
 from harness.web import Visitor, text
 
 
@@ -21,13 +19,3 @@ async def test_they_are_a_contact_of_the_inviter(web_server):
     assert await has_account(web_server, "carol", password="correct horse battery")
     async with await web_server.login("carol", "correct horse battery") as carol:
         assert {jid: item.subscription for jid, item in (await carol.roster()).items()} == {"alice@example.org": "both"}
-
-
-@pytest.mark.one_setup
-@pytest.mark.parametrize("number, typed", enumerate([
-    "{}@example.org", " {} @ Example.org.", "{}＠example.org", "xmpp:{}@example.org", "{}@example.org/phone", "@{}"]))
-async def test_they_may_type_a_whole_address(web_server, number, typed):
-    username = f"whole-{number}"
-    welcome = await Visitor(web_server).register(generate(web_server), typed.format(username), "kites and lamps")
-    assert (welcome.status, welcome.heading) == (200, text("welcome", account=f"{username}@example.org"))
-    assert await has_account(web_server, username, password="kites and lamps")

@@ -20,13 +20,15 @@ from harness.web import Visitor, text
 PASSWORD = "kites and lamps"
 
 
-@pytest.mark.parametrize("typed", ["{}@example.org", "{}@EXAMPLE.org.", " {}@example.org "])
-async def test_the_whole_address_is_understood(web_server, typed):
-    name = f"whole-{typed.count('E')}-{typed.count(' ')}"
+@pytest.mark.parametrize("number, typed", enumerate([
+    "{}@example.org", "{}@EXAMPLE.org.", " {}@example.org ", "{} @ example.org", "xmpp:{}@example.org",
+    "{}@example.org/phone", "{}＠example.org", "@{}"]))
+async def test_the_whole_address_is_understood(web_server, number, typed):
+    name = f"address-{number}"
     invite, visitor = generate(web_server), Visitor(web_server)
     form = await visitor.filled_in(invite, typed.format(name), "short")
     again = await visitor.post(visitor.path(invite, "register"), form)
-    assert again.status == 422 and again.fields["username"] == typed.format(name).strip()
+    assert again.status == 422 and again.fields["username"] == f"{name}@example.org"
     done = await visitor.post(visitor.path(invite, "register"), {**again.fields, "password": PASSWORD})
     assert done.status == 200 and await has_account(web_server, name, password=PASSWORD)
 
