@@ -104,7 +104,7 @@ impl Options {
 /// The username in a text. Its own host may stand behind it.
 fn username(text: &str, host: &DomainPart) -> Result<NodePart, String> {
     match jids::without_host(text, host) {
-        name if name.contains('@') => Err(format!("expected a username on {host}, found {text:?}")),
+        name if name.contains(jids::AT) => Err(format!("expected a username on {host}, found {text:?}")),
         name => invite::username(name).map_err(|refusal| refusal.to_string()),
     }
 }

@@ -1,6 +1,5 @@
 //! The result of every command that makes an invite (XEP-0401 §3.1.1).
 
-use jid::BareJid;
 use minidom::Element;
 
 use crate::invite::{Invite, InviteType};
@@ -14,14 +13,14 @@ use crate::xmpp::stanza::date_time;
 /// Some clients show no instructions, so the labels say the most important of it once more.
 pub fn result(issued: &Issued, texts: &Texts) -> Element {
     let (invite, own) = (&issued.invite, &texts.command);
-    let account = account_of(invite).filter(|_| invite.invite_type == InviteType::PasswordReset);
+    let account = invite.account().filter(|_| invite.invite_type == InviteType::PasswordReset);
     let label = |link: &str| match &account {
-        Some(account) => fill(&own.only_to, &[("link", link), ("account", account)]),
+        Some(account) => fill(&own.only_to, &[("link", link), ("account", account.as_str())]),
         None => link.to_owned(),
     };
     let landing_url = issued.landing_url.as_deref();
     let landing_url = landing_url.map(|url| field("landing-url", "text-single", &label(&own.landing_url), url));
-    let warning = account.as_ref().map(|account| fill(&own.reset_warning, &[("account", account)]));
+    let warning = account.as_ref().map(|account| fill(&own.reset_warning, &[("account", account.as_str())]));
     let what_to_send = match landing_url {
         Some(_) => fill(&own.send_page, &[("link", &own.landing_url), ("uri", &own.uri)]),
         None => own.send_uri.clone(),
@@ -41,9 +40,9 @@ pub fn result(issued: &Issued, texts: &Texts) -> Element {
 /// For how many people an invite is good, and until when: one sentence.
 fn good_for(invite: &Invite, texts: &Texts) -> String {
     let own = &texts.command;
-    let who = match (account_of(invite), invite.max_uses) {
+    let who = match (invite.account(), invite.max_uses) {
         _ if invite.invite_type == InviteType::PasswordReset => own.good_once.clone(),
-        (Some(account), _) => fill(&own.good_for_name, &[("account", &account)]),
+        (Some(account), _) => fill(&own.good_for_name, &[("account", account.as_str())]),
         (None, Some(most)) => fill(own.good_for.of(most), &[("most", &most.to_string())]),
         (None, None) => own.good_for_any.clone(),
     };
@@ -52,9 +51,4 @@ fn good_for(invite: &Invite, texts: &Texts) -> String {
         None => own.endless.clone(),
     };
     fill(&own.good, &[("who", &who), ("until", &until)])
-}
-
-/// The account that an invite is for, if it is for one.
-fn account_of(invite: &Invite) -> Option<String> {
-    invite.username.as_ref().map(|username| BareJid::from_parts(Some(username), &invite.host).to_string())
 }
