@@ -4,6 +4,7 @@ use jid::DomainRef;
 use unicode_normalization::UnicodeNormalization;
 use zxcvbn::{Score, zxcvbn};
 
+use crate::fields::is_not_xml;
 use crate::invite::{Invite, NoRandomness, random_text};
 use crate::links::Reference;
 use crate::names::is_ignorable;
@@ -45,7 +46,7 @@ pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&I
         BadPassword::Short
     } else if length > LONGEST {
         BadPassword::Long
-    } else if password.chars().any(|c| c.is_control() || matches!(c, '\u{fffd}'..='\u{ffff}')) {
+    } else if password.chars().any(|c| is_not_xml(c) || c == char::REPLACEMENT_CHARACTER) {
         BadPassword::Characters
     } else if password.trim() != password {
         BadPassword::Spaces
@@ -54,6 +55,11 @@ pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&I
     } else {
         return Ok(());
     }))
+}
+
+/// Reads the lists of common passwords, some 10 MB, before anybody waits for them.
+pub fn prepare() {
+    zxcvbn("password", &[]);
 }
 
 /// What is judged of a password from a chat client. Spaces around it, and how long it may be, are

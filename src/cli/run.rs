@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::control::{self, Listener, Sources};
 use crate::invites::Invites;
 use crate::lifetime::Lifetime;
+use crate::password;
 use crate::store::{Problem, Store, StoreError, StoreUrl};
 use crate::web;
 use crate::xmpp;
@@ -70,6 +71,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         }
         None => None,
     };
+    password::prepare();
     announce(&config);
 
     let (link_sender, link) = watch::channel(Link::Connecting);

@@ -40,7 +40,7 @@ MOST_CONNECTIONS = 16  # to PostgreSQL: kept, once made
 
 # At any moment of the floods. A request in flight takes a few kB, and there are at most 64 of each
 # user and eight of each stream.
-MOST_AT_ONCE = 28 * 1024  # kB: 11 are lists of common passwords, read with the first
+MOST_AT_ONCE = 16 * 1024  # kB
 MOST_RECONNECTING = 2  # files: a connection that has just been lost, and the next one
 
 UNHINDERED = 'limits = { c2s = { rate = "10mb/s" } }'

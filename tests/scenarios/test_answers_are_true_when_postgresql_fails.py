@@ -16,7 +16,7 @@ pytestmark = pytest.mark.store("postgres")
 HANGS_FOR = 8  # seconds: the daemon gives up after 4, the module after 5
 AWAY_FOR = 6
 LOST_COMMITS = 10
-MOST_GROWTH = 20 * 1024  # kB, at any moment: 11 are lists of common passwords, read with the first
+MOST_GROWTH = 8 * 1024  # kB, at any moment
 MOST_CONNECTIONS = 16
 
 
