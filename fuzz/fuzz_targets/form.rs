@@ -70,11 +70,19 @@ impl<'a> Filled<'a> {
             _ => vec![
                 typed("username", ""),
                 ("roster-subscription", if self.become_contacts() { "1" } else { "0" }),
-                typed("expires", "7d"),
-                typed("uses", "1"),
                 typed("note", ""),
             ],
         }
+    }
+
+    /// A list has one of its options as its value: the one that was typed, if it has that.
+    fn check_list(&self, field: &Element) {
+        let value = |element: &Element| element.get_child("value", DATA_FORMS).map(Element::text);
+        let options: Vec<_> = field.children().filter(|child| child.name() == "option").filter_map(value).collect();
+        let chosen = value(field).expect("a value");
+        assert!(options.contains(&chosen), "{chosen:?} is no option");
+        let typed = self.value(field.attr("var").expect("a name")).map(str::to_owned);
+        assert!(typed.is_none_or(|typed| typed == chosen || !options.contains(&typed)), "{chosen:?} was not typed");
     }
 
     fn submitted(&self) -> Element {
@@ -126,6 +134,9 @@ impl<'a> Filled<'a> {
                 assert!(!value(form, "error").expect("what is wrong").is_empty());
                 for (var, typed) in self.comes_back() {
                     assert_eq!(value(form, var).as_deref(), Some(typed), "{var}");
+                }
+                for list in form.children().filter(|field| field.attr("type") == Some("list-single")) {
+                    self.check_list(list);
                 }
             }
             Some("completed") => {

@@ -40,8 +40,8 @@ const MOST_WAITING: usize = FROM_USERS + FROM_HOST + 1024;
 /// have nothing to do while that commit lasts.
 const TAKEN_AT_ONCE: usize = 32;
 
-/// How many answers are written in one go at most: some 256 kilobytes.
-const WRITTEN_AT_ONCE: usize = 256;
+/// How many answers are made before they are written. As elements, a form takes some 50 kilobytes.
+const WRITTEN_AT_ONCE: usize = 32;
 
 /// How long a request may wait before its work in the store begins. The hook waits five seconds.
 /// Later work would keep others waiting, and nobody would wait for its answer.
