@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jid::DomainPart;
 
-use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawRole, RawStore, RawWeb, Source, Table};
+use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
 use crate::jids;
 use crate::lifetime::Lifetime;
@@ -24,7 +24,7 @@ use crate::policy::{HostPolicy, RolePolicy, is_name};
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::texts::{Languages, printable};
-use crate::{web, xmpp};
+use crate::{metrics, web, xmpp};
 
 pub use raw::{ConfigError, EXAMPLE};
 
@@ -45,6 +45,7 @@ const LONGEST_SECRET: u64 = 64 * 1024;
 
 const DEFAULT_STORE: &str = "easy-invite.db";
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5380);
+const DEFAULT_METRICS_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5381);
 const DEFAULT_TRUSTED_PROXIES: [&str; 2] = ["127.0.0.1", "::1"];
 const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
@@ -70,6 +71,8 @@ pub struct Config {
     pub limits: Limits,
     /// The web side, if there is one.
     pub web: Option<web::Config>,
+    /// The metrics server, if there is one.
+    pub metrics: Option<metrics::Config>,
     /// The served hosts.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// A problem that should be mended, although the configuration can be used.
@@ -103,7 +106,7 @@ impl Config {
     /// With the file, the line and the key.
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
         let source = Source { file, text: &read(file)? };
-        let Raw { component, store, control, limits, web, hosts } = source.parse()?;
+        let Raw { component, store, control, limits, web, metrics, hosts } = source.parse()?;
         let component = component.map(|component| component.0).ok_or_else(|| {
             source.problem(&["component"], "missing: expected a table [component] with jid and secret")
         })?;
@@ -114,6 +117,7 @@ impl Config {
         })?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let web = web.map(|web| check_web(&source, folder, web.0)).transpose()?;
+        let metrics = metrics.map(|metrics| check_metrics(&source, &metrics.0, web.as_ref())).transpose()?;
         let hosts = check_hosts(&source, &jid, hosts, web.as_ref())?;
         let (RawStore { url, retention }, RawControl { socket }) = (store.0, control.0);
         let store = url.map_or(StoreUrl::Sqlite(DEFAULT_STORE.into()), |url| url.0).relative_to(folder);
@@ -140,6 +144,7 @@ impl Config {
                 forms: most(limits.0.forms, default.forms),
             },
             web,
+            metrics,
             hosts,
             warning: exposed.then(|| format!("{shown} holds a secret and can be read by everybody: chmod 600")),
         })
@@ -206,6 +211,24 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
     };
     let listen = raw.listen.map_or(SocketAddr::from(DEFAULT_LISTEN), |listen| listen.0);
     Ok(web::Config { listen, public_url: public_url.0, trusted_proxies, branding })
+}
+
+/// The metrics server, which cannot listen where the web side does.
+fn check_metrics(
+    source: &Source<'_>,
+    raw: &RawMetrics,
+    web: Option<&web::Config>,
+) -> Result<metrics::Config, ConfigError> {
+    let listen = raw.listen.as_ref().map_or(SocketAddr::from(DEFAULT_METRICS_LISTEN), |listen| listen.0);
+    let is_taken_by = |other: SocketAddr| {
+        let one_has_all = listen.ip().is_unspecified() || other.ip().is_unspecified();
+        listen.port() == other.port() && (one_has_all || listen.ip() == other.ip())
+    };
+    if let Some(web) = web.filter(|web| is_taken_by(web.listen)) {
+        let problem = format!("expected another port than that of [web] listen, found {} there too", web.listen);
+        return Err(source.problem(&["metrics", "listen"], problem));
+    }
+    Ok(metrics::Config { listen })
 }
 
 fn check_hosts(

@@ -13,8 +13,9 @@
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
-//! - The edges: [`xmpp`], the component; [`web`], the pages; [`control`], the socket on which the
-//!   daemon answers the command line.
+//! - [`http_server`]: connections of HTTP.
+//! - The edges: [`xmpp`], the component; [`web`], the pages; [`metrics`], what a monitoring system
+//!   asks; [`control`], the socket on which the daemon answers the command line.
 //! - [`config`], [`cli`]: what the operator writes and types.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -31,6 +32,7 @@ pub mod control;
 pub mod fields;
 pub mod files;
 pub mod generate;
+pub mod http_server;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;
@@ -38,6 +40,7 @@ pub mod jids;
 pub mod lifetime;
 pub mod limits;
 pub mod links;
+pub mod metrics;
 mod names;
 pub mod password;
 pub mod policy;

@@ -1,7 +1,7 @@
 //! The web side: the page that an invite's link opens, registration and password reset in browsers.
 //!
-//! It runs behind a proxy that speaks TLS. A request goes one way: `server` (connections) → `site`
-//! (`visitor`: who asks; limits; which page; `forms`: what a browser sends) → the service →
+//! It runs behind a proxy that speaks TLS. A request goes one way: `http_server` (connections) →
+//! `site` (`visitor`: who asks; limits; which page; `forms`: what a browser sends) → the service →
 //! `pages` (what people read) → `response` (what is sent).
 
 mod address;
@@ -11,7 +11,6 @@ mod forms;
 mod notices;
 mod pages;
 mod response;
-mod server;
 mod site;
 mod templates;
 mod visitor;
@@ -22,10 +21,19 @@ use ipnet::IpNet;
 
 pub use branding::{Accent, BadBranding, Branding};
 pub use pages::Pages;
-pub use server::{answers, open, serve};
-pub use site::Site;
+pub use site::{Site, mend, router};
 
+use crate::http_server::Endpoint;
 use crate::links::PublicUrl;
+
+/// What is served.
+pub const ENDPOINT: Endpoint = Endpoint {
+    name: "the web side",
+    table: "web",
+    client: "the proxy",
+    connections: 4096,
+    sign: ("/", "x-robots-tag: noindex"),
+};
 
 /// The configuration of the web side.
 #[derive(Clone, Debug, PartialEq)]

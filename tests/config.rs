@@ -84,7 +84,7 @@ fn the_example_is_a_configuration_with_the_defaults() {
     assert_eq!(config.control_socket, folder.path().join("easy-invite.db.sock"));
     let limits = Limits { wrong_tokens: Some(20), registrations: Some(50), pages: Some(600), forms: Some(60) };
     assert_eq!(config.limits, limits);
-    assert_eq!(config.web, None);
+    assert_eq!((config.web, config.metrics), (None, None));
     assert_eq!(config.hosts, [(host("example.org"), HostPolicy::default())].into());
 }
 
@@ -116,6 +116,7 @@ fn every_key_that_the_program_knows_stands_in_the_example() {
         "[control]\nx = 1",
         "[limits]\nx = 1",
         "[web]\npublic_url = \"https://a\"\nx = 1",
+        "[metrics]\nx = 1",
         "[hosts.a]\nx = 1",
         "[hosts.a.roles.b]\nx = 1",
     ] {
@@ -260,8 +261,8 @@ fn unknown_keys_are_named_with_the_known_ones() {
          accent, imprint, terms, templates",
     );
     assert_refused(
-        format!("{COMPONENT}{HOST}[metrics]\n"),
-        "config.toml:5: metrics: unknown key, expected one of component, store, control, limits, web, hosts",
+        format!("{COMPONENT}{HOST}[metric]\n"),
+        "config.toml:5: metric: unknown key, expected one of component, store, control, limits, web, metrics, hosts",
     );
 }
 
@@ -498,6 +499,82 @@ fn run_and_check_say_what_is_wrong_with_the_web_side() {
     let checked = easy_invite(folder.path(), &["check"]).output().unwrap();
     let good = format!("\nweb                      ok     https://example.org/join on 127.0.0.1:{port}\n");
     assert!(String::from_utf8(checked.stdout).unwrap().contains(&good));
+}
+
+#[test]
+fn the_metrics_server_listens_for_this_machine_alone_unless_told_otherwise() {
+    let listening = |lines: &str| loaded(&format!("{COMPONENT}{HOST}{lines}")).metrics.unwrap();
+    assert_eq!(listening("[metrics]\n").listen.to_string(), "127.0.0.1:5381");
+    for (listen, is_public) in [
+        ("127.0.0.1:5381", false),
+        ("127.1.2.3:9", false),
+        ("[::1]:5381", false),
+        ("[::ffff:127.0.0.1]:5381", false),
+        ("0.0.0.0:5381", true),
+        ("[::]:5381", true),
+        ("10.0.0.5:5381", true),
+        ("[fe80::1]:5381", true),
+        ("203.0.113.7:5381", true),
+    ] {
+        let warning = listening(&format!("[metrics]\nlisten = \"{listen}\"\n")).warning();
+        assert_eq!(warning.is_some(), is_public, "{listen}");
+        assert!(warning.is_none_or(|warning| warning.contains(&format!("[metrics] listen = \"{listen}\""))));
+    }
+}
+
+#[test]
+fn the_metrics_server_and_the_web_side_have_an_address_each() {
+    for (web, metrics) in [
+        ("127.0.0.1:5381", "127.0.0.1:5381"),
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("127.0.0.1:80", "[::]:80"),
+        ("[::1]:80", "[::1]:80"),
+    ] {
+        assert_refused(
+            format!("{COMPONENT}{HOST}{WEB}listen = \"{web}\"\n[metrics]\nlisten = \"{metrics}\"\n"),
+            &format!(
+                "config.toml:9: metrics.listen: expected another port than that of [web] listen, found {web} there too"
+            ),
+        );
+    }
+    loaded(&format!("{COMPONENT}{HOST}{WEB}listen = \"127.0.0.1:80\"\n[metrics]\nlisten = \"127.0.0.2:80\"\n"));
+}
+
+#[test]
+fn run_and_check_say_where_the_metrics_cannot_be_served() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let no_chat_server = COMPONENT.replace("secret =", "server = \"127.0.0.1:1\"\nsecret =");
+    let with = |listen: &str| folder_with(format!("{no_chat_server}{HOST}[metrics]\nlisten = \"{listen}\"\n"));
+    let checked = |folder: &TempDir| {
+        let lines = easy_invite(folder.path(), &["check"]).output().unwrap().stdout;
+        let lines = String::from_utf8(lines).unwrap();
+        lines.lines().find(|told| told.starts_with("metrics ")).unwrap_or_default().to_owned()
+    };
+    for (listen, problem) in [
+        (
+            format!("127.0.0.1:{port}"),
+            format!("`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [metrics] listen"),
+        ),
+        (format!("192.0.2.1:{port}"), "write an address of this machine into [metrics] listen".to_owned()),
+    ] {
+        let folder = with(&listen);
+        let ran = easy_invite(folder.path(), &["run"]).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{listen}");
+        let told = said.lines().find(|told| told.starts_with("easy-invite: ")).unwrap_or_default();
+        assert!(told.contains(&format!("the metrics server cannot listen on {listen} (")), "{said}");
+        assert!(told.contains(&problem), "{said}");
+        let found = checked(&folder);
+        assert!(found.starts_with("metrics                  FAILED ") && found.contains(&problem), "{found}");
+    }
+    drop(taken);
+    assert_eq!(
+        checked(&with(&format!("127.0.0.1:{port}"))),
+        format!("metrics                  ok     127.0.0.1:{port}")
+    );
+    let open_to_all = checked(&with(&format!("0.0.0.0:{port}")));
+    assert!(open_to_all.starts_with(&format!("metrics                  WARN   [metrics] listen = \"0.0.0.0:{port}\"")));
 }
 
 #[test]
@@ -745,7 +822,7 @@ fn the_file_is_the_named_one_or_a_usual_one() {
     let here = folder_with("here = 1\n");
     fs::write(here.path().join("b.toml"), "b = 1\n").unwrap();
     fs::write(here.path().join("c.toml"), "c = 1\n").unwrap();
-    let problem = "unknown key, expected one of component, store, control, limits, web, hosts";
+    let problem = "unknown key, expected one of component, store, control, limits, web, metrics, hosts";
     let list = |arguments: &[&str]| easy_invite(here.path(), &[&["list"], arguments].concat());
     assert_failed(&list(&[]).output().unwrap(), &format!("config.toml:1: here: {problem}"));
     let variable = |arguments| list(arguments).env(config::FILE_VARIABLE, "b.toml").output().unwrap();

@@ -2,6 +2,7 @@
 //! hooks.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use super::print::Reported;
 use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
+use crate::http_server::Endpoint;
 use crate::invite::Purpose;
 use crate::policy::HostPolicy;
 use crate::store::Store;
 use crate::texts::printable;
-use crate::web;
-use crate::xmpp;
+use crate::{http_server, metrics, web, xmpp};
 
 /// How long to wait for the chat server to accept the component or to refuse it.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,6 +133,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     if let Some(web) = &config.web {
         report.line("web", None, web_found(web, !matches!(running, Ok(None))).await)?;
     }
+    if let Some(metrics) = &config.metrics {
+        report.line("metrics", None, metrics_found(metrics, !matches!(running, Ok(None))).await)?;
+    }
 
     match running {
         Ok(Some(link)) => {
@@ -204,18 +208,31 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
     report.line("open uses", None, Found::Warning(detail))
 }
 
-/// Makes every page once, and looks whether the address is free, or answers if a daemon runs.
+/// Makes every page once, and looks at the address.
 async fn web_found(config: &web::Config, daemon_runs: bool) -> anyhow::Result<String> {
     web::Pages::load(config.branding.clone(), config.public_url.clone())?;
+    look_at(web::ENDPOINT, config.listen, daemon_runs).await?;
+    Ok(format!("{} on {}", config.public_url, config.listen))
+}
+
+async fn metrics_found(config: &metrics::Config, daemon_runs: bool) -> Found {
+    match (look_at(metrics::ENDPOINT, config.listen, daemon_runs).await, config.warning()) {
+        (Ok(()), Some(warning)) => Found::Warning(warning),
+        (found, _) => found.map(|()| config.listen).into(),
+    }
+}
+
+/// Looks whether an address is free, or answers if a daemon runs.
+async fn look_at(endpoint: Endpoint, listen: SocketAddr, daemon_runs: bool) -> anyhow::Result<()> {
     match daemon_runs {
-        false => drop(web::open(config.listen).await?),
+        false => drop(http_server::open(endpoint, listen).await?),
         true => anyhow::ensure!(
-            web::answers(config.listen).await,
-            "the daemon runs, and does not answer on {}: restart it, if [web] was changed since it started",
-            config.listen
+            http_server::answers(endpoint, listen).await,
+            "the daemon runs, and does not answer on {listen}: restart it, if [{}] was changed since it started",
+            endpoint.table
         ),
     }
-    Ok(format!("{} on {}", config.public_url, config.listen))
+    Ok(())
 }
 
 fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, String> {

@@ -19,8 +19,7 @@ use crate::invites::Invites;
 use crate::lifetime::Lifetime;
 use crate::password;
 use crate::store::{Problem, Store, StoreError, StoreUrl};
-use crate::web;
-use crate::xmpp;
+use crate::{http_server, metrics, web, xmpp};
 
 /// How often open reservations are settled, and how old they are by then: a registration that goes
 /// well takes far less.
@@ -65,9 +64,20 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         Some(web) => {
             let pages = web::Pages::load(web.branding.clone(), web.public_url.clone())?;
             component.languages = Arc::clone(pages.languages());
-            let listener = web::open(web.listen).await?;
+            let listener = http_server::open(web::ENDPOINT, web.listen).await?;
             tracing::info!(listen = %web.listen, "the web side is open");
             Some((listener, web::Site::new(invites.clone(), pages, web.trusted_proxies.clone())))
+        }
+        None => None,
+    };
+    let metrics_server = match &config.metrics {
+        Some(metrics) => {
+            if let Some(warning) = metrics.warning() {
+                tracing::warn!("{warning}");
+            }
+            let listener = http_server::open(metrics::ENDPOINT, metrics.listen).await?;
+            tracing::info!(listen = %metrics.listen, "the metrics server is open");
+            Some(listener)
         }
         None => None,
     };
@@ -85,7 +95,12 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let retention = config.retention;
         async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
     });
-    let showing = web_side.map(|(listener, site)| tokio::spawn(web::serve(listener, site, stop.clone())));
+    let showing = web_side.map(|(listener, site)| {
+        tokio::spawn(http_server::serve(web::ENDPOINT, listener, web::router(site), web::mend, stop.clone()))
+    });
+    let measured = metrics_server.map(|listener| {
+        tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, metrics::router(), |_| (), stop.clone()))
+    });
     let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
 
     // The component ends when it is told to. If it fails, the daemon is of no use.
@@ -93,8 +108,8 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
     serving.await?;
     keeping.await?;
-    if let Some(showing) = showing {
-        showing.await?;
+    for serving in [showing, measured].into_iter().flatten() {
+        serving.await?;
     }
     tracing::info!("easy-invite stopped");
     Ok(())

@@ -65,6 +65,7 @@ pub struct Raw {
     #[serde(default)]
     pub limits: Table<RawLimits>,
     pub web: Option<Table<RawWeb>>,
+    pub metrics: Option<Table<RawMetrics>>,
     #[serde(default)]
     pub hosts: BTreeMap<String, Table<RawHost>>,
 }
@@ -112,6 +113,12 @@ pub struct RawWeb {
     pub imprint: Option<Value<Url>>,
     pub terms: Option<Value<Url>>,
     pub templates: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMetrics {
+    pub listen: Option<Value<SocketAddr>>,
 }
 
 #[derive(Deserialize)]

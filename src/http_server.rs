@@ -1,4 +1,5 @@
-//! Connections: how many there are, and how long each may take.
+//! HTTP on an address: how many connections there are, and how long each may take. What is answered
+//! is the caller's router.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Request, Uri};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -20,12 +21,6 @@ use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-use super::site::{Site, mend, router};
-
-/// How many connections there are at a time. Further ones wait to be accepted. An idle one takes a
-/// few kilobytes.
-const CONNECTIONS: usize = 4096;
 
 /// File descriptors for everything else: files, the store, the chat server.
 const OTHER_FILES: u64 = 256;
@@ -45,32 +40,50 @@ const LAST_REQUEST: Duration = Duration::from_secs(40);
 /// How long open responses may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long to wait for a response of our own web side.
+/// How long to wait for a response of our own.
 const KNOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// Why the web side cannot be opened, and what to do.
+/// What is served on an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// Its name, in sentences.
+    pub name: &'static str,
+    /// The table of the configuration that says where it listens.
+    pub table: &'static str,
+    /// Who has to know its port.
+    pub client: &'static str,
+    /// How many connections there are at a time. Further ones wait to be accepted. An idle one
+    /// takes a few kilobytes.
+    pub connections: usize,
+    /// A path that it answers, and what is in that answer's head and in no other program's.
+    pub sign: (&'static str, &'static str),
+}
+
+/// Why an address cannot be listened on, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("the web side cannot listen on {listen} ({error}): {}", advice(.error, .listen))]
+#[error("{} cannot listen on {listen} ({error}): {}", .endpoint.name, advice(.endpoint, .error, .listen))]
 pub struct CannotListen {
+    endpoint: Endpoint,
     listen: SocketAddr,
     error: io::Error,
 }
 
-fn advice(error: &io::Error, listen: &SocketAddr) -> String {
+fn advice(endpoint: &Endpoint, error: &io::Error, listen: &SocketAddr) -> String {
+    let Endpoint { table, client, .. } = endpoint;
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             let port = listen.port();
             format!(
-                "`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [web] listen and for \
-                 the proxy"
+                "`ss -tlnp sport = :{port}` names who does. End it, or choose another port in [{table}] listen and for \
+                 {client}"
             )
         }
-        io::ErrorKind::AddrNotAvailable => "write an address of this machine into [web] listen".to_owned(),
-        io::ErrorKind::PermissionDenied => "write a port from 1024 on into [web] listen".to_owned(),
-        _ => "see [web] listen".to_owned(),
+        io::ErrorKind::AddrNotAvailable => format!("write an address of this machine into [{table}] listen"),
+        io::ErrorKind::PermissionDenied => format!("write a port from 1024 on into [{table}] listen"),
+        _ => format!("see [{table}] listen"),
     }
 }
 
@@ -78,12 +91,13 @@ fn advice(error: &io::Error, listen: &SocketAddr) -> String {
 ///
 /// # Errors
 /// If another program listens there, or the address is not of this machine.
-pub async fn open(listen: SocketAddr) -> Result<TcpListener, CannotListen> {
-    TcpListener::bind(listen).await.map_err(|error| CannotListen { listen, error })
+pub async fn open(endpoint: Endpoint, listen: SocketAddr) -> Result<TcpListener, CannotListen> {
+    TcpListener::bind(listen).await.map_err(|error| CannotListen { endpoint, listen, error })
 }
 
-/// Whether this program answers on an address, asked from this machine.
-pub async fn answers(listen: SocketAddr) -> bool {
+/// Whether this program serves it on an address, asked from this machine.
+pub async fn answers(endpoint: Endpoint, listen: SocketAddr) -> bool {
+    let (path, sign) = endpoint.sign;
     let address = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -91,18 +105,24 @@ pub async fn answers(listen: SocketAddr) -> bool {
     };
     let asked = async {
         let mut stream = TcpStream::connect((address, listen.port())).await?;
-        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await?;
+        stream.write_all(format!("HEAD {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(HEAD_BYTES as u64).read_to_end(&mut answer).await?;
-        io::Result::Ok(String::from_utf8_lossy(&answer).contains("x-robots-tag: noindex"))
+        io::Result::Ok(String::from_utf8_lossy(&answer).contains(sign))
     };
     timeout(KNOCK_PATIENCE, asked).await.is_ok_and(|answered| answered.unwrap_or(false))
 }
 
-/// Serves until `stop`.
-pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(connections()));
-    let router = router(site);
+/// Serves a router until `stop`. `mend` corrects the address of a request before the router sees
+/// it.
+pub async fn serve(
+    endpoint: Endpoint,
+    listener: TcpListener,
+    router: Router,
+    mend: fn(&mut Uri),
+    stop: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(connections(endpoint)));
     let serving = TaskTracker::new();
     loop {
         let accepted = async {
@@ -114,41 +134,42 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
             Ok((stream, peer)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 serving.spawn(async move {
-                    if let Err(error) = serve_connection(stream, peer, router, stop).await {
-                        tracing::debug!(%error, "a web connection failed");
+                    if let Err(error) = serve_connection(stream, peer, router, mend, stop).await {
+                        tracing::debug!(%error, "a connection to {} failed", endpoint.name);
                     }
                     drop(place);
                 });
             }
             Err(error) => {
                 // Out of file descriptors, most likely: trying again at once would only spin.
-                tracing::warn!(%error, "the web side accepts no connection");
+                tracing::warn!(%error, "{} accepts no connection", endpoint.name);
                 sleep(Duration::from_secs(1)).await;
             }
         }
     }
     serving.close();
     if timeout(DRAIN, serving.wait()).await.is_err() {
-        tracing::debug!("web connections are cut off");
+        tracing::debug!("connections to {} are cut off", endpoint.name);
     }
 }
 
-/// [`CONNECTIONS`], or as many as the system allows.
-fn connections() -> usize {
-    let raised = rlimit::increase_nofile_limit(CONNECTIONS as u64 + OTHER_FILES);
+/// As many connections as it wants, or as the system allows.
+fn connections(Endpoint { name, connections: wanted, .. }: Endpoint) -> usize {
+    let raised = rlimit::increase_nofile_limit(wanted as u64 + OTHER_FILES);
     // If the limit cannot be raised, it stays as it is.
     let files = raised.or_else(|_| rlimit::Resource::NOFILE.get_soft()).unwrap_or(1024);
-    let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS);
-    if room < CONNECTIONS {
-        tracing::info!(connections = room, "the web side takes fewer connections: there are too few file descriptors");
+    let room = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(wanted);
+    if room < wanted {
+        tracing::info!(connections = room, "{name} takes fewer connections: there are too few file descriptors");
     }
-    room.clamp(16, CONNECTIONS)
+    room.clamp(16, wanted)
 }
 
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
+    mend: fn(&mut Uri),
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
