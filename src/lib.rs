@@ -4,7 +4,7 @@
 //!
 //! - `names`: which names deceive. `jids`: JIDs as people write them. [`texts`]: the texts for
 //!   people, in their languages. No I/O.
-//! - [`secret`], [`lifetime`], [`invite`], [`refusal`], [`links`], [`policy`], [`password`],
+//! - [`secret`], [`lifetime`], [`last_seen`], [`invite`], [`refusal`], [`links`], [`policy`], [`password`],
 //!   [`limits`]: what an invite is and allows, why a request is refused, what a password must be,
 //!   and how much may be tried. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
@@ -37,6 +37,7 @@ pub mod invite;
 pub mod invite_json;
 pub mod invites;
 pub mod jids;
+pub mod last_seen;
 pub mod lifetime;
 pub mod limits;
 pub mod links;

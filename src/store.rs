@@ -20,6 +20,8 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::invite::{Invite, InviteId, TokenHash, Use};
+use crate::last_seen::LastSeen;
+use crate::lifetime::Lifetime;
 use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
@@ -285,6 +287,13 @@ promises! {
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.
     Write purge(ended_before: Timestamp, limit: u32) -> u64;
+
+    /// Writes that a daemon is at work `now`, and returns what is known of the clock then. A step
+    /// of more than `tolerance`, ahead or back, is a jump of the clock.
+    Write seen(now: Timestamp, tolerance: Lifetime) -> LastSeen;
+
+    /// When a daemon was last at work; `None`: none has been, on this store.
+    Read last_seen() -> Option<LastSeen>;
 
     /// Reads the whole store and tells what is wrong with it, if anything.
     Snapshot verify() -> ();

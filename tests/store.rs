@@ -5,6 +5,8 @@ mod engines;
 use std::time::Duration;
 
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
+use easy_invite::last_seen::LastSeen;
+use easy_invite::lifetime::Lifetime;
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Contents, Filter, Forgotten, Problem, Quota, Shortfall, Store, StoreError};
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
@@ -38,6 +40,8 @@ on_both_engines! {
     a_password_that_is_set_ends_the_other_resets_for_its_account,
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
     the_token_of_an_invite_that_is_gone_is_known,
+    it_is_known_when_a_daemon_was_last_at_work,
+    daemons_with_different_clocks_doubt_both,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
     a_use_is_found_by_how_its_name_begins,
@@ -575,6 +579,35 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
         assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().is_some(), there);
     }
     assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), at(2000))]);
+}
+
+async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
+    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(86_400));
+    assert_eq!(scratch.store.last_seen().await, Ok(None));
+    let first = scratch.store.seen(at(1000), day).await.unwrap();
+    assert_eq!(scratch.again().await.last_seen().await, Ok(Some(first)));
+    let jump = scratch.store.seen(at(100_000), day).await.unwrap();
+    assert_eq!(jump, LastSeen { at: at(100_000), since: at(100_000), before: Some(at(1000)) });
+    assert_eq!(scratch.store.seen(at(100_000), day).await, Ok(jump), "a second time, after a lost connection");
+    assert_eq!(scratch.store.last_seen().await, Ok(Some(jump)));
+
+    let filled = Scratch::new(engine).await;
+    filled.with(|_| ()).await;
+    scratch.store.copy_into(&filled.store, |_| ()).await.unwrap();
+    assert_eq!(filled.store.last_seen().await, Ok(None), "no daemon was at work on the copy");
+    assert!(filled.store.seen(at(1000), day).await.unwrap().is_doubtful());
+}
+
+async fn daemons_with_different_clocks_doubt_both(engine: Engine) {
+    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(86_400));
+    let other = scratch.again().await;
+    scratch.store.seen(at(1000), day).await.unwrap();
+    other.seen(at(900_000), day).await.unwrap();
+    for time in 0..100 {
+        let (ahead, right) = (other.seen(at(900_000 + time), day), scratch.store.seen(at(1000 + time), day));
+        let (ahead, right) = tokio::join!(ahead, right);
+        assert!(ahead.unwrap().is_doubtful() && right.unwrap().is_doubtful());
+    }
 }
 
 async fn the_token_of_an_invite_that_is_gone_is_known(engine: Engine) {

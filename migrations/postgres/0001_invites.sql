@@ -87,6 +87,16 @@ END $$;
 
 CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTION keep_past_token();
 
+-- When a daemon was last seen at work: at most one row. This table is not copied to another store,
+-- where no daemon has been seen yet.
+CREATE TABLE last_seen (
+    id     BIGINT PRIMARY KEY CHECK (id = 1),
+    at     BIGINT NOT NULL,
+    -- What the clock showed after its last jump, and before it. Null: not known.
+    since  BIGINT NOT NULL,
+    before BIGINT
+) WITH (fillfactor = 50); -- A daemon writes it every few seconds: its new version fits beside it.
+
 -- The last commit of each writer, written in the same transaction. If the connection is lost during
 -- a commit, this row tells whether the commit happened. A writer is a random name that one
 -- transaction at a time uses. This table is not copied to another store.

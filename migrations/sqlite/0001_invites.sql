@@ -78,3 +78,13 @@ CREATE TABLE past_token (
 CREATE TRIGGER invite_removed AFTER DELETE ON invite BEGIN
     INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash);
 END;
+
+-- When a daemon was last seen at work: at most one row. This table is not copied to another store,
+-- where no daemon has been seen yet.
+CREATE TABLE last_seen (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    at     INTEGER NOT NULL,
+    -- What the clock showed after its last jump, and before it. Null: not known.
+    since  INTEGER NOT NULL,
+    before INTEGER
+) STRICT;

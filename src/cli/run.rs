@@ -29,6 +29,9 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often the daemon writes that it is at work.
+const SEEN_EVERY: Duration = Duration::from_secs(5);
+
 /// How long to wait before a database server that is not there yet is tried again.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -153,7 +156,8 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
     exit(CUT_SHORT);
 }
 
-/// Settles open reservations and removes old invites, from time to time.
+/// Settles open reservations, removes old invites and writes that the daemon is at work, from time
+/// to time.
 async fn keep_house(invites: &Invites, retention: Lifetime) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);
@@ -161,6 +165,7 @@ async fn keep_house(invites: &Invites, retention: Lifetime) {
         interval
     };
     let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
+    let mut seen = every(SEEN_EVERY, Instant::now() + SEEN_EVERY);
     let mut purge = every(PURGE_EVERY, Instant::now());
     loop {
         tokio::select! {
@@ -169,12 +174,14 @@ async fn keep_house(invites: &Invites, retention: Lifetime) {
                 Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
                 Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
             },
-            _ = purge.tick() => if let Lifetime::Seconds(seconds) = retention {
-                match invites.purge(SignedDuration::from_secs(seconds)).await {
-                    Ok(0) => (),
-                    Ok(purged) => tracing::info!(purged, "invites that ended long ago removed"),
-                    Err(error) => tracing::error!(%error, "invites that ended long ago could not be removed"),
-                }
+            _ = seen.tick() => if let Err(error) = invites.seen(retention).await {
+                tracing::debug!(%error, "the store cannot be written");
+            },
+            _ = purge.tick() => match invites.purge(retention).await {
+                Ok(Ok(0)) => (),
+                Ok(Ok(purged)) => tracing::info!(purged, "invites that ended long ago removed"),
+                Ok(Err(seen)) => tracing::warn!("{seen}"),
+                Err(error) => tracing::error!(%error, "invites that ended long ago could not be removed"),
             },
         }
     }

@@ -5,6 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::service::{Invites, Result};
 use crate::invite::Invite;
+use crate::last_seen::LastSeen;
+use crate::lifetime::Lifetime;
 use crate::links::Reference;
 use crate::refusal::Refusal;
 use crate::store::Filter;
@@ -42,18 +44,33 @@ impl Invites {
         Ok(self.0.store.list(filter, limit, self.now()).await?)
     }
 
-    /// Removes invites that ended longer than `retention` ago. Returns how many there were.
+    /// Writes that the daemon is at work, and returns what is known of the clock. A step that is
+    /// longer than `retention` is a jump.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn seen(&self, retention: Lifetime) -> Result<LastSeen> {
+        Ok(self.0.store.seen(self.now(), retention).await?)
+    }
+
+    /// Removes invites that ended longer than `retention` ago, and returns how many there were; or,
+    /// while the clock is doubted, what is known of it.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn purge(&self, retention: SignedDuration) -> Result<u64> {
-        let before = self.now().saturating_sub(retention).unwrap_or(Timestamp::MIN);
+    pub async fn purge(&self, retention: Lifetime) -> Result<std::result::Result<u64, LastSeen>> {
+        let Lifetime::Seconds(seconds) = retention else { return Ok(Ok(0)) };
+        let seen = self.seen(retention).await?;
+        if seen.is_doubtful() {
+            return Ok(Err(seen));
+        }
+        let before = seen.at.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN);
         let mut purged = 0;
         loop {
             let batch = self.0.store.purge(before, PURGE_BATCH).await?;
             purged += batch;
             if batch < u64::from(PURGE_BATCH) {
-                return Ok(purged);
+                return Ok(Ok(purged));
             }
         }
     }

@@ -9,6 +9,7 @@ mod account;
 mod insert;
 mod invite;
 mod invite_use;
+mod last_seen;
 mod taken;
 mod whole;
 
@@ -19,5 +20,6 @@ pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
+pub use last_seen::{last_seen, seen};
 pub use taken::take_rows;
 pub use whole::{Contents, contents, unsafe_settings, verify};
