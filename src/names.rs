@@ -11,16 +11,18 @@ use unicode_security::confusable_detection::skeleton;
 /// which a certificate for a domain may be sent, and the usual names of systems and services.
 pub const SYSTEM_NAMES: &str = "\
     abuse ftp hostmaster info marketing news noc postmaster sales security support usenet uucp webmaster www \
-    admin administrator contact help helpdesk moderator official operator root staff superuser sysadmin sysop \
+    admin administrator administrators admins contact help helpdesk moderator moderators official operator operators \
+    owner root staff superuser sysadmin sysop team \
     conference daemon jabber mail mailer-daemon muc nobody noreply prosody proxy pubsub server service system upload \
     xmpp";
 
 /// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks accents and signs, and
-/// takes a 1 for an i.
+/// takes a 1 or an exclamation mark for an i, and two v for a w.
 pub fn look_alike(one: &str, other: &str) -> bool {
-    let read = |c: char| if c == 'i' { 'l' } else { c };
-    let seen = |name| skeleton(name).filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).map(read);
-    seen(one).eq(seen(other))
+    let read = |c: char| if matches!(c, 'i' | '!') { 'l' } else { c };
+    let letters = |name| skeleton(name).flat_map(char::to_lowercase).map(read).filter(|c| c.is_alphanumeric());
+    let seen = |name| letters(name).collect::<String>().replace("vv", "w");
+    seen(one) == seen(other)
 }
 
 /// Whether readers see each character of a username: letters, marks, digits and punctuation that

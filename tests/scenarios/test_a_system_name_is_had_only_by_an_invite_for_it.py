@@ -13,7 +13,7 @@ from harness.xmpp import StanzaError
 # Of RFC 2142, of systems and services; and some that look like one.
 NAMES = ["postmaster", "abuse", "hostmaster", "www", "root", "Administrator", "mailer-daemon", "xmpp", "sysadmin"]
 LOOKALIKES = ["аdmin", "ｒｏｏｔ", "supp0rt", "adm1n", "adrnin", "no.reply", "_info_", "mai1er-daemon", "rοοt",
-              "ádmin", "+root", "admin~"]
+              "ádmin", "+root", "admin~", "adm!n", "vvebmaster", "VVVVVV"]
 FREE = ["rooty", "адмирал", "newsy", "infoman"]
 REFUSED = r"^cancel/conflict: The username .* is kept for .*\. Choose another one, or ask them for an invitation"
 
