@@ -3,6 +3,8 @@
 
 use jid::{BareJid, DomainPart, NodePart};
 
+use crate::names::is_ignorable;
+
 /// The host in a text, as chat servers write it (RFC 7622 §3.2): in lower case, without a dot at
 /// the end, and in Unicode. `xn--mnchen-3ya.example` is `münchen.example`.
 ///
@@ -39,14 +41,28 @@ fn readable(label: &str) -> String {
 /// What divides an address, and the same as keyboards for Chinese and Japanese type it.
 pub const AT: [char; 2] = ['@', '＠'];
 
+/// What links to an address begin with.
+const SCHEMES: [&str; 2] = ["xmpp:", "mailto:"];
+
 /// The username in what was typed: its own host may stand behind it, and what other programs write
 /// around an address.
 pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
-    let typed = typed.trim().trim_start_matches("xmpp:").trim_start_matches(AT);
+    let typed = typed.trim_matches(is_no_name);
+    let is_scheme = |start: &str| SCHEMES.iter().any(|scheme| start.eq_ignore_ascii_case(scheme));
+    let address = typed.split_inclusive(':').next().filter(|start| is_scheme(start)).map(str::len);
+    let typed = typed.get(address.unwrap_or_default()..).unwrap_or_default();
+    let typed = typed.trim_start_matches(|c| is_no_name(c) || c == '/' || AT.contains(&c));
     let Some((name, written)) = typed.rsplit_once(AT) else { return typed };
-    let written = written.split('/').next().unwrap_or_default().trim();
+    let written = written.split(['/', '?']).next().unwrap_or_default();
+    let written = written.trim_matches(|c: char| is_no_name(c) || matches!(c, ',' | ';' | ')' | ']' | '!'));
     let is_own = written.is_empty() || domain(written).is_ok_and(|it| it.as_str() == host);
-    if is_own { name.trim_end() } else { typed }
+    if is_own { name.trim_end_matches(is_no_name) } else { typed }
+}
+
+/// Whether a character is in no username (RFC 7622 §3.3.1) and in no host: what is written around an
+/// address, and what nobody sees.
+fn is_no_name(c: char) -> bool {
+    c.is_whitespace() || is_ignorable(c) || matches!(c, '<' | '>' | '"' | '\'')
 }
 
 /// How to write a host in the chat server's configuration, in quotation marks.
@@ -117,10 +133,18 @@ mod tests {
             "alice@example.org/phone",
             "@alice",
             "alice@",
+            "<alice@example.org>",
+            "MAILTO:alice@example.org?subject=hello",
+            "xmpp://alice@example.org/phone",
+            "xmpp:alice",
+            "alice@example.org,",
+            "\"alice\"@example.org;",
+            "\u{202a}alice@example.org\u{202c}",
+            "alice\u{ad}@\u{200e}example.org",
         ] {
             assert_eq!(without_host(typed, "example.org"), "alice", "{typed}");
         }
-        for other in ["alice@example.net", "alice@example", "alice@example.org@example.net"] {
+        for other in ["alice@example.net", "alice@example", "alice@example.org@example.net", "sip:alice", "alice."] {
             assert_eq!(without_host(other, "example.org"), other);
         }
     }

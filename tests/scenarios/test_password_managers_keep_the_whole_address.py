@@ -22,7 +22,8 @@ PASSWORD = "kites and lamps"
 
 @pytest.mark.parametrize("number, typed", enumerate([
     "{}@example.org", "{}@EXAMPLE.org.", " {}@example.org ", "{} @ example.org", "xmpp:{}@example.org",
-    "{}@example.org/phone", "{}＠example.org", "@{}"]))
+    "{}@example.org/phone", "{}＠example.org", "@{}", "<{}@example.org>", "mailto:{}@example.org", "XMPP:{}@example.org",
+    "{}@example.org,", "\u202a{}@example.org\u202c", '"{}"@example.org']))
 async def test_the_whole_address_is_understood(web_server, number, typed):
     name = f"address-{number}"
     invite, visitor = generate(web_server), Visitor(web_server)
