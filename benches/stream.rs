@@ -9,24 +9,22 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use easy_invite::chat_server::{Account, Ask, ChatServer};
 use easy_invite::invite::{InviteType, Issuer};
-use easy_invite::invites::Invites;
-use easy_invite::limits::Limits;
+use easy_invite::invites::{Invites, Settings};
 use easy_invite::policy::{HostPolicy, Wish};
 use easy_invite::secret::Secret;
 use easy_invite::store::{Store, StoreUrl};
-use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use futures::{StreamExt, stream};
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 use tokio::io::BufWriter;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How many requests are outstanding at a time.
@@ -81,8 +79,8 @@ impl Daemon {
             }
         });
         let (_idle, mut questions) = ChatServer::channel();
-        let policies = BTreeMap::from([(host("example.org"), policy)]);
-        let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
+        let hosts = BTreeMap::from([(host("example.org"), policy)]);
+        let invites = Invites::new(store, Settings { hosts, ..Settings::default() }, chat_server, clock);
         let wish = Wish { max_uses: None, ..Wish::new(InviteType::Account, host("example.org"), Issuer::Operator) };
         let making = stream::iter(0..made).map(|_| invites.create(wish.clone())).buffer_unordered(256);
         let making = making.map(|made| made.unwrap().token.reveal().to_owned()).collect();
@@ -96,8 +94,8 @@ impl Daemon {
                 jid: host("invite.example.org"),
                 server: String::new(),
                 secret: Secret::new("secret".to_owned()),
-                languages: Arc::new(Languages::built_in()),
             };
+            let invites = watch::channel(invites).1;
             let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
             tcp.set_nodelay(true).unwrap();
             let (reader, writer) = tcp.into_split();

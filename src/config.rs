@@ -17,6 +17,7 @@ use jid::DomainPart;
 
 use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
+use crate::invites::{DEFAULT_RETENTION, Settings};
 use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
@@ -47,7 +48,6 @@ const DEFAULT_STORE: &str = "easy-invite.db";
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5380);
 const DEFAULT_METRICS_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5381);
 const DEFAULT_TRUSTED_PROXIES: [&str; 2] = ["127.0.0.1", "::1"];
-const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
 /// What the operator configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +73,7 @@ pub struct Config {
     pub web: Option<web::Config>,
     /// The metrics server, if there is one.
     pub metrics: Option<metrics::Config>,
-    /// The served hosts.
+    /// The served hosts. No landing page: that of the web side, if there is one.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// A problem that should be mended, although the configuration can be used.
     pub warning: Option<String>,
@@ -118,7 +118,7 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         let web = web.map(|web| check_web(&source, folder, web.0)).transpose()?;
         let metrics = metrics.map(|metrics| check_metrics(&source, &metrics.0, web.as_ref())).transpose()?;
-        let hosts = check_hosts(&source, &jid, hosts, web.as_ref())?;
+        let hosts = check_hosts(&source, &jid, hosts)?;
         let (RawStore { url, retention }, RawControl { socket }) = (store.0, control.0);
         let store = url.map_or(StoreUrl::Sqlite(DEFAULT_STORE.into()), |url| url.0).relative_to(folder);
         let control_socket = socket.unwrap_or_else(|| beside(&store));
@@ -150,18 +150,24 @@ impl Config {
         })
     }
 
+    /// What the daemon can change while it runs. Links lead to the web side, if there is one,
+    /// except those of hosts with a page of their own.
+    pub fn settings(&self, languages: Arc<Languages>) -> Settings {
+        let mut hosts = self.hosts.clone();
+        let pages = self.web.as_ref().map(|web| web.public_url.landing_page());
+        for policy in hosts.values_mut().filter(|policy| policy.landing_page.is_none()) {
+            policy.registers_in_browser = pages.is_some();
+            policy.landing_page.clone_from(&pages);
+        }
+        Settings { hosts, limits: self.limits, retention: self.retention, languages }
+    }
+
     /// What the component needs to know.
     ///
     /// # Errors
     /// If there is no secret.
     pub fn xmpp(&self) -> Result<xmpp::Config, ConfigError> {
-        let languages = Arc::new(Languages::built_in());
-        Ok(xmpp::Config {
-            jid: self.component.clone(),
-            server: self.server.clone(),
-            secret: self.secret.clone()?,
-            languages,
-        })
+        Ok(xmpp::Config { jid: self.component.clone(), server: self.server.clone(), secret: self.secret.clone()? })
     }
 }
 
@@ -235,7 +241,6 @@ fn check_hosts(
     source: &Source<'_>,
     component: &DomainPart,
     raw: BTreeMap<String, Table<RawHost>>,
-    web: Option<&web::Config>,
 ) -> Result<BTreeMap<DomainPart, HostPolicy>, ConfigError> {
     let (mut hosts, mut spellings) = (BTreeMap::new(), BTreeMap::new());
     for (name, Table(raw)) in raw {
@@ -260,7 +265,7 @@ fn check_hosts(
                 "the same host as {other:?}, which has a table too: make one table of the two"
             )));
         }
-        hosts.insert(host, policy(raw, web));
+        hosts.insert(host, policy(raw));
     }
     if hosts.is_empty() {
         let expected = "a table for each VirtualHost served, for example [hosts.\"example.org\"]";
@@ -269,9 +274,8 @@ fn check_hosts(
     Ok(hosts)
 }
 
-fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
+fn policy(raw: RawHost) -> HostPolicy {
     let default = HostPolicy::default();
-    let pages = web.map(|web| web.public_url.landing_page());
     HostPolicy {
         registration_invite_only: raw.registration_invite_only.unwrap_or(default.registration_invite_only),
         allow_user_invites: raw.allow_user_invites.unwrap_or(default.allow_user_invites),
@@ -279,8 +283,8 @@ fn policy(raw: RawHost, web: Option<&web::Config>) -> HostPolicy {
         admins: raw.admins.into_iter().map(|admin| admin.0).collect(),
         expire_after: raw.expire_after.map_or(default.expire_after, |lifetime| lifetime.0),
         reset_expire_after: raw.reset_expire_after.map_or(default.reset_expire_after, |lifetime| lifetime.0),
-        registers_in_browser: raw.landing_page.is_none() && pages.is_some(),
-        landing_page: raw.landing_page.map(|page| page.0).or(pages),
+        landing_page: raw.landing_page.map(|page| page.0),
+        registers_in_browser: default.registers_in_browser,
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
         inviter_age: raw.inviter_age.map_or(default.inviter_age, |age| age.0.0),

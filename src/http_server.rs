@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -113,12 +113,12 @@ pub async fn answers(endpoint: Endpoint, listen: SocketAddr) -> bool {
     timeout(KNOCK_PATIENCE, asked).await.is_ok_and(|answered| answered.unwrap_or(false))
 }
 
-/// Serves a router until `stop`. `mend` corrects the address of a request before the router sees
-/// it.
+/// Serves until `stop`. Each request is answered by the router that is there when it comes in.
+/// `mend` corrects its address before.
 pub async fn serve(
     endpoint: Endpoint,
     listener: TcpListener,
-    router: Router,
+    router: watch::Receiver<Router>,
     mend: fn(&mut Uri),
     stop: CancellationToken,
 ) {
@@ -168,18 +168,17 @@ fn connections(Endpoint { name, connections: wanted, .. }: Endpoint) -> usize {
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    router: watch::Receiver<Router>,
     mend: fn(&mut Uri),
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(TAKE_PATIENCE));
-    let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         mend(request.uri_mut());
-        service.call(request)
+        TowerToHyperService::new(router.borrow().clone()).call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -33,4 +33,4 @@ pub use create::Issued;
 pub use lookup::Grant;
 pub use reserve::{Admission, Registration};
 pub use retries::Unsettled;
-pub use service::{Error, Invites};
+pub use service::{DEFAULT_RETENTION, Error, Invites, Settings};

@@ -159,6 +159,11 @@ impl Counts {
         }
     }
 
+    /// From now on these limits hold. What was counted counts.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Looks whether an address may present a token.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod stanza;
 mod stanza_error;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,6 @@ use crate::chat_server::{Link, NoAnswer, Questions};
 use crate::invites::Invites;
 use crate::jids;
 use crate::secret::Secret;
-use crate::texts::Languages;
 use command::Sessions;
 use router::Router;
 use serve::serve;
@@ -57,14 +57,13 @@ pub struct Config {
     pub server: String,
     /// The secret that the component shares with the chat server.
     pub secret: Secret,
-    /// The languages in which people are answered.
-    pub languages: Arc<Languages>,
 }
 
-/// Serves until `stop`. Then answers what is in flight, closes the stream and returns.
+/// Serves until `stop`. Then answers what is in flight, closes the stream and returns. Each request
+/// gets the service as it is when the request comes in.
 pub async fn run(
     config: Config,
-    invites: Invites,
+    invites: watch::Receiver<Invites>,
     mut questions: Questions,
     link: watch::Sender<Link>,
     stop: CancellationToken,
@@ -84,7 +83,7 @@ pub async fn run(
                 let since = Instant::now();
                 let ended = serve(wire, &router, &mut questions, &stop).await;
                 greeting.abort();
-                invites.parted();
+                invites.borrow().parted();
                 let Err(reason) = ended else { return };
                 if since.elapsed() >= GOOD_SESSION {
                     wait = Duration::ZERO;
@@ -108,7 +107,7 @@ pub async fn serve_connection(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
     config: &Config,
-    invites: &Invites,
+    invites: &watch::Receiver<Invites>,
     questions: &mut Questions,
     stop: &CancellationToken,
 ) -> String {
@@ -121,13 +120,8 @@ pub async fn serve_connection(
     }
 }
 
-fn router(config: &Config, invites: &Invites) -> Arc<Router> {
-    Arc::new(Router {
-        component: config.jid.clone(),
-        languages: config.languages.clone(),
-        invites: invites.clone(),
-        sessions: Sessions::default(),
-    })
+fn router(config: &Config, invites: &watch::Receiver<Invites>) -> Arc<Router> {
+    Arc::new(Router { component: config.jid.clone(), invites: invites.clone(), sessions: Sessions::default() })
 }
 
 /// Waits for `work`. Questions that come meanwhile get `why` instead of an answer. `None` when it
@@ -150,28 +144,41 @@ async fn unanswered<T>(
 
 /// After connecting: greets the hooks, and settles the reservations that were left open. A hook
 /// that does not answer yet is greeted again and again: without its id, none of its reservations
-/// can be settled.
-async fn greet(invites: Invites) {
-    let meet = async |host| match invites.meet(host).await {
-        Ok(hook) => {
-            tracing::info!(%host, software = hook.software, "the hook is there");
-            Ok(())
+/// can be settled. The hook of a host that is served from now on is greeted at once.
+async fn greet(mut invites: watch::Receiver<Invites>) {
+    let (mut met, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        let current = invites.borrow_and_update().clone();
+        met.retain(|host: &DomainPart| current.policy(host.as_str()).is_ok());
+        let before = met.len();
+        let unmet: Vec<_> = current.hosts().filter(|host| !met.contains(*host)).cloned().collect();
+        let greeted = join_all(unmet.into_iter().map(async |host| (current.meet(&host).await, host))).await;
+        for (outcome, host) in greeted {
+            match outcome {
+                Ok(hook) => {
+                    tracing::info!(%host, software = hook.software, "the hook is there");
+                    missing.remove(&host);
+                    met.insert(host);
+                }
+                Err(reason) if missing.insert(host.clone()) => {
+                    tracing::warn!(%host, "the hook does not answer: {reason}");
+                }
+                Err(_) => (),
+            }
         }
-        Err(reason) => Err((host, reason)),
-    };
-    let mut missing: Vec<_> = join_all(invites.hosts().map(meet)).await.into_iter().filter_map(Result::err).collect();
-    for (host, reason) in &missing {
-        tracing::warn!(%host, "the hook does not answer: {reason}");
-    }
-    match invites.settle_open(jiff::SignedDuration::ZERO).await {
-        Ok(0) => (),
-        Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
-        Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
-    }
-    while !missing.is_empty() {
-        tokio::time::sleep(GREET_AGAIN_AFTER).await;
-        let greeted = join_all(missing.into_iter().map(|(host, _)| meet(host))).await;
-        missing = greeted.into_iter().filter_map(Result::err).collect();
+        if met.len() > before {
+            match current.settle_open(jiff::SignedDuration::ZERO).await {
+                Ok(0) => (),
+                Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
+                Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
+            }
+        }
+        missing.retain(|host| current.policy(host.as_str()).is_ok());
+        let again = if missing.is_empty() { Duration::MAX } else { GREET_AGAIN_AFTER };
+        tokio::select! {
+            () = tokio::time::sleep(again) => (),
+            Ok(()) = invites.changed() => (),
+        }
     }
 }
 

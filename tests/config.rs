@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use easy_invite::config::{self, Config};
 use easy_invite::lifetime::Lifetime;
@@ -13,6 +14,7 @@ use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
 use easy_invite::policy::{HostPolicy, RolePolicy};
 use easy_invite::store::StoreUrl;
+use easy_invite::texts::Languages;
 use easy_invite::web::Accent;
 use jid::DomainPart;
 use jiff::SignedDuration;
@@ -394,15 +396,18 @@ fn the_web_side_can_be_set_in_all_its_keys() {
 #[test]
 fn the_web_side_needs_its_public_url_only() {
     let config = loaded(&format!("{COMPONENT}{HOST}{WEB}name = \" \"\n"));
-    let web = config.web.unwrap();
+    let web = config.web.clone().unwrap();
     assert_eq!((web.listen.to_string().as_str(), web.branding.name.as_deref()), ("127.0.0.1:5380", None));
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1/32", "::1/128"]);
     // Links lead there, except those of hosts with a page of their own.
     let page = |text| Some(LandingPage::parse(text).unwrap());
-    assert_eq!(config.hosts[&host("example.org")].landing_page, page("https://example.org/join/i/{token}"));
+    let landing_page = |config: Config| {
+        config.settings(Arc::new(Languages::built_in())).hosts[&host("example.org")].landing_page.clone()
+    };
+    assert_eq!(landing_page(config), page("https://example.org/join/i/{token}"));
     let own = "https://example.org/#{uri}";
     let config = loaded(&format!("{COMPONENT}{HOST}landing_page = \"{own}\"\n{WEB}"));
-    assert_eq!(config.hosts[&host("example.org")].landing_page, page(own));
+    assert_eq!(landing_page(config), page(own));
 }
 
 #[test]

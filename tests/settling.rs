@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, NoAnswer};
 use easy_invite::invite::{InviteType, Issuer, State};
-use easy_invite::invites::{BrowserRegistration, Invites, Issued, Registration};
+use easy_invite::invites::{BrowserRegistration, Invites, Issued, Registration, Settings};
 use easy_invite::limits::Limits;
 use easy_invite::links::Reference;
 use easy_invite::policy::{HostPolicy, Wish};
@@ -72,9 +72,9 @@ impl Daemon {
                 playing.lock().unwrap().answer(question.ask);
             }
         });
-        let policies = BTreeMap::from([(host(), HostPolicy::default())]);
-        let invites =
-            Invites::new(store, policies, Limits { registrations: None, ..Limits::default() }, chat_server, clock);
+        let hosts = BTreeMap::from([(host(), HostPolicy::default())]);
+        let limits = Limits { registrations: None, ..Limits::default() };
+        let invites = Invites::new(store, Settings { hosts, limits, ..Settings::default() }, chat_server, clock);
         invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
         Daemon { invites, hook, folder }
     }

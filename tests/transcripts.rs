@@ -13,24 +13,23 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use easy_invite::chat_server::{ChatServer, Hook};
 use easy_invite::invite::{Token, username};
-use easy_invite::invites::{BrowserRegistration, Invites};
+use easy_invite::invites::{BrowserRegistration, Invites, Settings};
 use easy_invite::limits::{Limits, MOST_WRONG_IN_ALL};
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
 use easy_invite::secret::Secret;
 use easy_invite::store::{Filter, Store, StoreUrl};
-use easy_invite::texts::Languages;
 use easy_invite::xmpp;
 use jid::DomainPart;
 use jiff::Timestamp;
 use minidom::Element;
 use rxml::{Event, Parse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xso::minidom_compat::ElementFromEvents;
 use xso::{Context, FromEventsBuilder};
@@ -256,17 +255,16 @@ impl Component {
         let store = Store::open(&StoreUrl::Sqlite(folder.path().join("easy-invite.db"))).await.unwrap();
         let (chat_server, mut questions) = ChatServer::channel();
         let host = |name| DomainPart::new(name).unwrap().into_owned();
-        let policies = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
-        let invites = Invites::new(store, policies, limits, chat_server, clock);
+        let hosts = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
+        let invites = Invites::new(store, Settings { hosts, limits, ..Settings::default() }, chat_server, clock);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
         let config = xmpp::Config {
             jid: host("invite.example.org"),
             server: String::new(),
             secret: Secret::new("secret".to_owned()),
-            languages: Arc::new(Languages::built_in()),
         };
-        let (serving, stopped) = (invites.clone(), stop.clone());
+        let (serving, stopped) = (watch::channel(invites.clone()).1, stop.clone());
         let (reader, writer) = tokio::io::split(theirs);
         let ended = tokio::spawn(async move {
             xmpp::serve_connection(reader, writer, &config, &serving, &mut questions, &stopped).await

@@ -6,7 +6,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use easy_invite::chat_server::{ChatServer, Hook};
-use easy_invite::invites::Invites;
+use easy_invite::invites::{Invites, Settings};
+use easy_invite::lifetime::Lifetime;
 use easy_invite::limits::Limits;
 use easy_invite::links::LandingPage;
 use easy_invite::policy::HostPolicy;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use minidom::Element;
 use rxml::{Event, Parse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use xso::minidom_compat::ElementFromEvents;
@@ -120,17 +122,21 @@ impl Server {
             ..HostPolicy::default()
         };
         let (chat_server, mut questions) = ChatServer::channel();
-        let policies = BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]);
-        let invites = Invites::new(store, policies, Limits::default(), chat_server, clock);
+        let settings = Settings {
+            hosts: BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]),
+            limits: Limits::default(),
+            retention: Lifetime::Never,
+            languages: LANGUAGES.clone(),
+        };
+        let invites = Invites::new(store, settings, chat_server, clock);
         for name in [HOST, "example.net"] {
             let hook = Hook { software: "a fuzzer".to_owned(), server: "s1".to_owned(), ..Hook::default() };
             invites.met(host(name), &hook);
         }
         let secret = Secret::new("secret".to_owned());
-        let languages = LANGUAGES.clone();
-        let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret, languages };
+        let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
-        let daemons = invites.clone();
+        let daemons = watch::channel(invites.clone()).1;
         let (reader, writer) = tokio::io::split(theirs);
         let daemon = tokio::spawn(async move {
             let stop = CancellationToken::new();

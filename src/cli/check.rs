@@ -337,7 +337,7 @@ async fn report_own_component(
     let invites = service(store, config, chat_server.clone());
     let (sender, mut link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
-    let running = tokio::spawn(xmpp::run(xmpp, invites, questions, sender, stop.clone()));
+    let running = tokio::spawn(xmpp::run(xmpp, watch::channel(invites).1, questions, sender, stop.clone()));
     let link = match timeout(LINK_TIMEOUT, link.wait_for(|link| *link != Link::Connecting)).await {
         Ok(Ok(link)) => link.clone(),
         Ok(Err(_)) => Link::Down("the component ended unexpectedly".to_owned()),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jid::DomainPart;
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use crate::config::{self, Config};
 use crate::control::{Daemon, Place};
 use crate::invites::Invites;
 use crate::store::{Store, StoreUrl};
+use crate::texts::Languages;
 
 /// The options that every command takes.
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Context {
 
 /// The service over a store, as configured, with the machine's clock.
 pub fn service(store: Store, config: &Config, chat_server: ChatServer) -> Invites {
-    Invites::new(store, config.hosts.clone(), config.limits, chat_server, now)
+    Invites::new(store, config.settings(Arc::new(Languages::built_in())), chat_server, now)
 }
 
 fn service_beside_daemon(store: Store, config: &Config) -> Invites {

@@ -11,14 +11,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, control_place, service};
+use super::context::{Context, control_place, now};
 use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
 use crate::control::{self, Listener, Sources};
-use crate::invites::Invites;
-use crate::lifetime::Lifetime;
+use crate::invites::{Invites, Settings};
 use crate::password;
 use crate::store::{Problem, Store, StoreError, StoreUrl};
+use crate::texts::Languages;
+use crate::web::{BadBranding, Pages};
 use crate::{http_server, metrics, web, xmpp};
 
 /// How often open reservations are settled, and how old they are by then: a registration that goes
@@ -57,21 +58,21 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     if let Some(warning) = &config.warning {
         tracing::warn!("{warning}");
     }
-    let mut component = config.xmpp()?;
+    let component = config.xmpp()?;
     let Some(store) = stop.run_until_cancelled(open(&config.store)).await else { return Ok(()) };
     let store = store?;
     let listener = Listener::bind(&control_place(&config))?;
     let (chat_server, questions) = ChatServer::channel();
-    let invites = service(store, &config, chat_server.clone());
-    let web_side = match &config.web {
-        Some(web) => {
-            let pages = web::Pages::load(web.branding.clone(), web.public_url.clone())?;
-            component.languages = Arc::clone(pages.languages());
+    let (settings, pages) = build(&config)?;
+    let invites = Invites::new(store, settings, chat_server.clone(), now);
+    let web_side = match (&config.web, pages) {
+        (Some(web), Some(pages)) => {
             let listener = http_server::open(web::ENDPOINT, web.listen).await?;
             tracing::info!(listen = %web.listen, "the web side is open");
-            Some((listener, web::Site::new(invites.clone(), pages, web.trusted_proxies.clone())))
+            let site = web::Site::new(invites.clone(), pages, web.trusted_proxies.clone());
+            Some((listener, watch::channel(web::router(site)).1))
         }
-        None => None,
+        _ => None,
     };
     let metrics_server = match &config.metrics {
         Some(metrics) => {
@@ -84,6 +85,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         }
         None => None,
     };
+    let (_sender, current) = watch::channel(invites.clone());
     password::prepare();
     announce(&config);
 
@@ -94,17 +96,17 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     };
     let serving = tokio::spawn(control::serve(listener, Sources { chat_server, link, unsettled }, stop.clone()));
     let keeping = tokio::spawn({
-        let (invites, stop) = (invites.clone(), stop.clone());
-        let retention = config.retention;
-        async move { stop.run_until_cancelled(keep_house(&invites, retention)).await }
+        let (invites, stop) = (current.clone(), stop.clone());
+        async move { stop.run_until_cancelled(keep_house(&invites)).await }
     });
-    let showing = web_side.map(|(listener, site)| {
-        tokio::spawn(http_server::serve(web::ENDPOINT, listener, web::router(site), web::mend, stop.clone()))
+    let showing = web_side.map(|(listener, router)| {
+        tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
     });
     let measured = metrics_server.map(|listener| {
-        tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, metrics::router(), |_| (), stop.clone()))
+        let router = watch::channel(metrics::router()).1;
+        tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, router, |_| (), stop.clone()))
     });
-    let connected = tokio::spawn(xmpp::run(component, invites, questions, link_sender, stop.clone()));
+    let connected = tokio::spawn(xmpp::run(component, current, questions, link_sender, stop.clone()));
 
     // The component ends when it is told to. If it fails, the daemon is of no use.
     let ended = connected.await;
@@ -127,6 +129,14 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;
     }
+}
+
+/// Builds what a configuration asks for: the settings, and the pages of the web side.
+fn build(config: &Config) -> Result<(Settings, Option<Pages>), BadBranding> {
+    let pages = config.web.as_ref().map(|web| Pages::load(web.branding.clone(), web.public_url.clone())).transpose()?;
+    let languages = pages.as_ref().map(|pages| Arc::clone(pages.languages()));
+    let languages = languages.unwrap_or_else(|| Arc::new(Languages::built_in()));
+    Ok((config.settings(languages), pages))
 }
 
 fn announce(config: &Config) {
@@ -158,7 +168,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
 
 /// Settles open reservations, removes old invites and writes that the daemon is at work, from time
 /// to time.
-async fn keep_house(invites: &Invites, retention: Lifetime) {
+async fn keep_house(invites: &watch::Receiver<Invites>) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,17 +177,18 @@ async fn keep_house(invites: &Invites, retention: Lifetime) {
     let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
     let mut seen = every(SEEN_EVERY, Instant::now() + SEEN_EVERY);
     let mut purge = every(PURGE_EVERY, Instant::now());
+    let current = || invites.borrow().clone();
     loop {
         tokio::select! {
-            _ = settle.tick() => match invites.settle_open(SETTLE_AFTER).await {
+            _ = settle.tick() => match current().settle_open(SETTLE_AFTER).await {
                 Ok(0) => (),
                 Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
                 Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
             },
-            _ = seen.tick() => if let Err(error) = invites.seen(retention).await {
+            _ = seen.tick() => if let Err(error) = current().seen().await {
                 tracing::debug!(%error, "the store cannot be written");
             },
-            _ = purge.tick() => match invites.purge(retention).await {
+            _ = purge.tick() => match current().purge().await {
                 Ok(Ok(0)) => (),
                 Ok(Ok(purged)) => tracing::info!(purged, "invites that ended long ago removed"),
                 Ok(Err(seen)) => tracing::warn!("{seen}"),

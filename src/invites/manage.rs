@@ -45,22 +45,22 @@ impl Invites {
     }
 
     /// Writes that the daemon is at work, and returns what is known of the clock. A step that is
-    /// longer than `retention` is a jump.
+    /// longer than the retention is a jump.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub async fn seen(&self, retention: Lifetime) -> Result<LastSeen> {
-        Ok(self.0.store.seen(self.now(), retention).await?)
+    pub async fn seen(&self) -> Result<LastSeen> {
+        Ok(self.0.store.seen(self.now(), self.settings().retention).await?)
     }
 
-    /// Removes invites that ended longer than `retention` ago, and returns how many there were; or,
-    /// while the clock is doubted, what is known of it.
+    /// Removes invites that ended longer than the retention ago, and returns how many there were;
+    /// or, while the clock is doubted, what is known of it.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn purge(&self, retention: Lifetime) -> Result<std::result::Result<u64, LastSeen>> {
-        let Lifetime::Seconds(seconds) = retention else { return Ok(Ok(0)) };
-        let seen = self.seen(retention).await?;
+    pub async fn purge(&self) -> Result<std::result::Result<u64, LastSeen>> {
+        let Lifetime::Seconds(seconds) = self.settings().retention else { return Ok(Ok(0)) };
+        let seen = self.seen().await?;
         if seen.is_doubtful() {
             return Ok(Err(seen));
         }

@@ -12,20 +12,50 @@ use super::looks::Looks;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Hook, NoAnswer};
 use crate::invite::{NoRandomness, Purpose};
+use crate::lifetime::Lifetime;
 use crate::limits::{Counts, Limits};
 use crate::policy::HostPolicy;
 use crate::refusal::Refusal;
 use crate::store::{Store, StoreError};
-use crate::texts::Texts;
+use crate::texts::{Languages, Texts};
 
 /// The invites of the served hosts. Cheap to clone.
+///
+/// A clone keeps its settings. So each request takes one, and sees the same settings to its end,
+/// whatever the operator changes meanwhile.
 #[derive(Clone)]
-pub struct Invites(pub(super) Arc<State>);
+pub struct Invites(pub(super) Arc<State>, Arc<Settings>);
+
+/// How long ended invites stay listed, unless the operator says otherwise.
+pub const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
+
+/// What the operator may change while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The served hosts, and what is allowed there.
+    pub hosts: BTreeMap<DomainPart, HostPolicy>,
+    /// What an address may do.
+    pub limits: Limits,
+    /// How long ended invites stay listed before they are purged.
+    pub retention: Lifetime,
+    /// The languages in which people are answered.
+    pub languages: Arc<Languages>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            hosts: BTreeMap::new(),
+            limits: Limits::default(),
+            retention: DEFAULT_RETENTION,
+            languages: Arc::new(Languages::built_in()),
+        }
+    }
+}
 
 /// The state of the service. All but the store is in memory, and is lost when the daemon ends.
 pub(super) struct State {
     pub(super) store: Store,
-    pub(super) policies: BTreeMap<DomainPart, HostPolicy>,
     pub(super) chat_server: ChatServer,
     clock: fn() -> Timestamp,
     /// The recent tries of strangers, for the limits.
@@ -89,20 +119,13 @@ impl Error {
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 impl Invites {
-    /// The service over a store, for hosts with their policies.
-    pub fn new(
-        store: Store,
-        policies: BTreeMap<DomainPart, HostPolicy>,
-        limits: Limits,
-        chat_server: ChatServer,
-        clock: fn() -> Timestamp,
-    ) -> Self {
-        Invites(Arc::new(State {
+    /// The service over a store.
+    pub fn new(store: Store, settings: Settings, chat_server: ChatServer, clock: fn() -> Timestamp) -> Self {
+        let state = State {
             store,
-            policies,
             chat_server,
             clock,
-            counts: Mutex::new(Counts::new(limits)),
+            counts: Mutex::new(Counts::new(settings.limits)),
             made_forms: Mutex::default(),
             registering: Mutex::default(),
             hooks: Mutex::default(),
@@ -110,19 +133,36 @@ impl Invites {
             gone: Mutex::default(),
             doubtful: Mutex::default(),
             looks: Mutex::default(),
-        }))
+        };
+        Invites(Arc::new(state), Arc::new(settings))
+    }
+
+    /// The same service with other settings. What is counted and remembered lives on.
+    pub fn with(&self, settings: Settings) -> Self {
+        lock(&self.0.counts).limit(settings.limits);
+        Invites(Arc::clone(&self.0), Arc::new(settings))
+    }
+
+    /// The settings of this clone.
+    pub fn settings(&self) -> &Settings {
+        &self.1
+    }
+
+    /// The languages in which people are answered.
+    pub fn languages(&self) -> &Languages {
+        &self.1.languages
     }
 
     /// The served hosts.
     pub fn hosts(&self) -> impl Iterator<Item = &DomainPart> {
-        self.0.policies.keys()
+        self.1.hosts.keys()
     }
 
     /// The hosts where people register without an invite, except for those whose chat server has
     /// said that it makes no accounts.
     pub fn open_hosts(&self) -> impl Iterator<Item = &DomainPart> {
         let closed = |host| lock(&self.0.hooks).get(host).is_some_and(|hook| hook.never(Purpose::Register).is_some());
-        let open = self.0.policies.iter().filter(|(_, policy)| !policy.registration_invite_only);
+        let open = self.1.hosts.iter().filter(|(_, policy)| !policy.registration_invite_only);
         open.map(|(host, _)| host).filter(move |host| !closed(*host))
     }
 
@@ -131,7 +171,7 @@ impl Invites {
     /// # Errors
     /// `UnknownHost` if it is not served.
     pub fn policy(&self, host: &str) -> std::result::Result<(&DomainPart, &HostPolicy), Refusal> {
-        let found = self.0.policies.iter().find(|(served, _)| served.as_str() == host);
+        let found = self.1.hosts.iter().find(|(served, _)| served.as_str() == host);
         found.ok_or_else(|| Refusal::UnknownHost(host.chars().take(100).collect()))
     }
 

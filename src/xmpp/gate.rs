@@ -1,6 +1,8 @@
 //! The gate (docs/gate.md), answering side: what the chat server's hook asks and tells the daemon.
 //! `hook` is the asking side.
 
+use std::borrow::Cow;
+
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use minidom::Element;
@@ -20,16 +22,22 @@ use crate::links::token_in;
 use crate::password;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::texts::{Languages, Texts};
+use crate::texts::Texts;
 
-/// Answers a stanza of the gate. Only a served VirtualHost itself may speak it.
+/// Answers a stanza of the gate. Only a served VirtualHost itself may speak it. One that is not
+/// served any more may still tell how its last registrations ended.
 ///
 /// # Errors
 /// A stanza error that says why not; the hook passes it on to its client.
-pub async fn answer(request: &Request, languages: &Languages, invites: &Invites) -> Outcome {
+pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
     let payload = &request.payload;
-    let texts = languages.preferred(payload.attr("lang").unwrap_or_default());
-    let said = Said { payload, host: host(request, invites, texts)?, invites, texts };
+    let texts = invites.languages().preferred(payload.attr("lang").unwrap_or_default());
+    let sender = DomainPart::new(&request.from).map(Cow::into_owned);
+    let host = match &sender {
+        Ok(sender) if payload.name() == "fate" => sender,
+        _ => host(request, invites, texts)?,
+    };
+    let said = Said { payload, host, invites, texts };
     match (request.kind, payload.name()) {
         (Kind::Get, "check") => said.check().await,
         (Kind::Get, "instructions") => said.instructions(),
@@ -58,12 +66,8 @@ fn host<'a>(request: &Request, invites: &'a Invites, texts: &Texts) -> Result<&'
 ///
 /// # Errors
 /// If the sender is no VirtualHost, the user is of another host, or there is no payload.
-pub fn relayed<'a>(
-    request: &'a Request,
-    languages: &'a Languages,
-    invites: &'a Invites,
-) -> Result<(Requester<'a>, &'a Element), StanzaError> {
-    let relay = &request.payload;
+pub fn relayed<'a>(request: &'a Request, invites: &'a Invites) -> Result<(Requester<'a>, &'a Element), StanzaError> {
+    let (relay, languages) = (&request.payload, invites.languages());
     let lang = relay.attr("lang");
     let host = host(request, invites, languages.preferred(lang.unwrap_or_default()))?;
     let payload = relay.children().next().ok_or_else(|| bad("a payload to relay"))?;

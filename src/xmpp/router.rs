@@ -1,9 +1,8 @@
 //! Which room answers which request.
 
-use std::sync::Arc;
-
 use jid::DomainPart;
 use minidom::Element;
+use tokio::sync::watch;
 use xmpp_parsers::version::VersionResult;
 
 use super::command::{Sessions, execute};
@@ -13,41 +12,44 @@ use super::stanza_error::stanza_error;
 use super::{disco, gate};
 use crate::invites::Invites;
 use crate::refusal::Refusal;
-use crate::texts::{Languages, Texts};
+use crate::texts::Texts;
 
 /// Answers the requests that come in on the stream.
 pub struct Router {
     /// The component's JID.
     pub component: DomainPart,
-    /// The languages in which people are answered.
-    pub languages: Arc<Languages>,
-    /// The service.
-    pub invites: Invites,
+    /// The service, with the settings in force.
+    pub invites: watch::Receiver<Invites>,
     /// The open sessions of commands.
     pub sessions: Sessions,
 }
 
 impl Router {
+    /// The service for one request, with the settings in force at its beginning.
+    pub fn invites(&self) -> Invites {
+        self.invites.borrow().clone()
+    }
+
     /// Answers a request.
     ///
     /// # Errors
     /// The stanza error to answer it with.
-    pub async fn answer(&self, request: &Request) -> Outcome {
+    pub async fn answer(&self, request: &Request, invites: &Invites) -> Outcome {
         // The component has no users and no nodes with addresses of their own.
         if request.to != self.component.as_str() {
             return Err(not_for_you());
         }
         let (kind, payload) = (request.kind, &request.payload);
         if payload.is("relay", ns::GATE) {
-            let (requester, payload) = gate::relayed(request, &self.languages, &self.invites)?;
+            let (requester, payload) = gate::relayed(request, invites)?;
             let (host, texts) = (requester.host.as_str(), requester.texts);
             return self.answer_user(kind, payload, host, Some(requester), texts).await;
         }
         if payload.has_ns(ns::GATE) {
-            return gate::answer(request, &self.languages, &self.invites).await;
+            return gate::answer(request, invites).await;
         }
-        let texts = self.languages.preferred(&request.language);
-        let requester = Requester::new(&request.from, &self.invites, texts);
+        let texts = invites.languages().preferred(&request.language);
+        let requester = Requester::new(&request.from, invites, texts);
         self.answer_user(kind, payload, self.component.as_str(), requester, texts).await
     }
 
@@ -87,8 +89,9 @@ impl Router {
     /// chat server probes it whenever a user comes online.
     pub fn presence(&self, stanza: &Element) -> Vec<Element> {
         let component = self.component.as_str();
-        let texts = self.languages.preferred(language(stanza).unwrap_or_default());
-        let from = stanza.attr("from").and_then(|from| Requester::new(from, &self.invites, texts));
+        let invites = self.invites();
+        let texts = invites.languages().preferred(language(stanza).unwrap_or_default());
+        let from = stanza.attr("from").and_then(|from| Requester::new(from, &invites, texts));
         let (Some(user), true) = (from, stanza.attr("to") == Some(component)) else { return Vec::new() };
         let to = user.account.as_str();
         let answer =

@@ -213,7 +213,8 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
     /// Asks the chat server whether it is there. Any answer will do.
     fn ping(&mut self) {
         let component = self.router.component.as_str();
-        let host = self.router.invites.hosts().next().map_or(component, |host| host.as_str());
+        let invites = self.router.invites();
+        let host = invites.hosts().next().map_or(component, |host| host.as_str());
         let iq = element!(ns::COMPONENT, "iq", "type" = "get", "from" = component, "to" = host, "id" = "alive");
         self.wire.send([with(iq, [element!(ns::PING, "ping")])]);
     }
@@ -237,12 +238,13 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
     }
 
     fn begin_request(&mut self, request: Box<Request>) -> BoxFuture<'static, Answered> {
-        let sender = match self.router.invites.policy(&request.from) {
+        let invites = self.router.invites();
+        let sender = match invites.policy(&request.from) {
             Ok(_) => Sender::Host,
             Err(_) => Sender::User(request.from.split('/').next().unwrap_or_default().to_owned()),
         };
         let Some(sender) = self.in_flight.admit(sender) else {
-            let texts = self.router.languages.preferred(&request.language);
+            let texts = invites.languages().preferred(&request.language);
             let text = &texts.refusal.busy;
             let error = error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, text);
             return ready((vec![reply(&request, Err(error))], None)).boxed();
@@ -250,7 +252,7 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         let router = self.router.clone();
         let begin_by = Instant::now() + BEGIN_WITHIN;
         async move {
-            let outcome = begun_by(begin_by, router.answer(&request)).await;
+            let outcome = begun_by(begin_by, router.answer(&request, &invites)).await;
             (vec![reply(&request, outcome)], Some(sender))
         }
         .boxed()
