@@ -173,6 +173,25 @@ pub struct Hook {
     /// What the server can never do for an account of this VirtualHost, and why not, for the
     /// operator.
     pub never: Vec<(Purpose, String)>,
+    /// The version of mod_easy_invite, if it is that and says so.
+    pub version: Option<String>,
+    /// The files of mod_easy_invite that are loaded.
+    pub files: Vec<HookFile>,
+    /// These files were replaced since they were loaded.
+    pub replaced: bool,
+    /// The other modules that make invites there. Of many, some.
+    pub rivals: Vec<String>,
+}
+
+/// A file of the hook, as it was when the server loaded it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookFile {
+    /// Its name in the hook's folder.
+    pub name: String,
+    /// Where it is, on the server's machine.
+    pub path: String,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 impl Hook {

@@ -11,6 +11,7 @@
 //!   the chat server. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
+//! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
 //! - [`http_server`]: connections of HTTP.
@@ -45,6 +46,7 @@ pub mod metrics;
 mod names;
 pub mod password;
 pub mod policy;
+pub mod prosody_module;
 mod qr;
 pub mod refusal;
 pub mod secret;

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chat_server::{Link, NoAnswer, Questions};
 use crate::invites::Invites;
 use crate::jids;
+use crate::prosody_module::{amiss, described};
 use crate::secret::Secret;
 use command::Sessions;
 use router::Router;
@@ -156,7 +157,10 @@ async fn greet(mut invites: watch::Receiver<Invites>) {
         for (outcome, host) in greeted {
             match outcome {
                 Ok(hook) => {
-                    tracing::info!(%host, software = hook.software, "the hook is there");
+                    tracing::info!(%host, software = described(&hook), "the hook is there");
+                    for amiss in amiss(&host, &hook) {
+                        tracing::warn!(%host, "{amiss}");
+                    }
                     missing.remove(&host);
                     met.insert(host);
                 }

@@ -13,7 +13,7 @@ local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
 -- `is_registering` tells whether somebody registers as, or resets the password of, a user.
-return function (gate, accounts, grants, rights, is_registering)
+return function (gate, about, accounts, grants, rights, is_registering)
 	---- `deleted` and `password-changed`
 	local store = module:open_store("easy_invite_untold"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
@@ -61,7 +61,10 @@ return function (gate, accounts, grants, rights, is_registering)
 
 	gate.hook("get", "hello", function ()
 		tell();
-		local hello = gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
+		local hello = gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id;
+			version = about.version, replaced = about.are_files_replaced() and "true" or nil });
+		for _, file in ipairs(about.files) do hello:tag("file", file):up(); end
+		for rival in it.sorted_pairs(about.rivals()) do hello:tag("rival", { module = "mod_"..rival }):up(); end
 		for username in it.sorted_pairs(rights.named_admins()) do
 			local exists, is_doubtful = accounts.exists(username);
 			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end

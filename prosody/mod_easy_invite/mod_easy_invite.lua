@@ -7,7 +7,9 @@ if prosody.process_type ~= "prosody" then -- prosodyctl loads this file too, for
 	return;
 end
 
+local configmanager = require "core.configmanager";
 local modulemanager = require "core.modulemanager";
+local array = require "util.array";
 local async = require "util.async";
 local ip = require "util.ip";
 local jid = require "util.jid";
@@ -35,9 +37,13 @@ local function refuse(event, err)
 	event.allowed, event.error, event.reason = false, err, err.text;
 end
 
-local function keep_closed(event)
+local function has_successor() -- the module was loaded again
 	local current = modulemanager.get_module(host, module.name);
-	if current and current.module ~= module then -- the module was loaded again
+	return current and current.module ~= module;
+end
+
+local function keep_closed(event)
+	if has_successor() then
 		host_events.remove_handler("user-registering", keep_closed);
 	elseif not is_guarded then
 		refuse(event, closed);
@@ -47,31 +53,56 @@ end
 
 host_events.add_handler("user-registering", keep_closed, 1000);
 
-local name_for_clients = module:require "hosts"(host);
+---- While this module is not active, its answer to `hello` says why
+local is_in_log = "Prosody's log says why it did not load";
+local why_inactive = is_in_log;
+
+module:hook("iq-get/host/urn:easy-invite:gate:1:hello", function (event)
+	if not why_inactive or has_successor() or event.origin.type ~= "component" then return; end
+	local text = "mod_easy_invite is not active: "..why_inactive;
+	event.origin.send(st.error_reply(event.stanza, "cancel", "not-acceptable", text));
+	return true;
+end, 1);
+
+local function stay_inactive(...)
+	why_inactive = string.format(...);
+	module:log_status("error", "Not active: %s", why_inactive);
+end
+
+-- Of a module that fails to load, Prosody keeps the handlers, and so the answer.
+local function require_part(name)
+	why_inactive = ("its %s.lib.lua did not load, and Prosody's log says why. Where a file is missing, "
+		.."easy-invite prosody-module --install puts all of them in place; then restart Prosody"):format(name);
+	local part = module:require(name);
+	why_inactive = is_in_log;
+	return part;
+end
+
+local name_for_clients = require_part "hosts"(host);
 if host ~= name_for_clients then
-	module:log_status("error", 'Not active, since clients and the daemon know this host by another name: '
-		..'write VirtualHost "%s" instead of "%s"', name_for_clients, host);
-	return;
+	return stay_inactive('clients and the daemon call this host otherwise: write VirtualHost "%s" instead of "%s"',
+		name_for_clients, host);
 end
 
 local enabled = modulemanager.get_modules_for_host(host);
 for _, rival in ipairs { "invites_adhoc", "invites_register" } do
 	if enabled:contains(rival) or modulemanager.is_loaded(host, rival) then
-		module:log_status("error", "Not active, since mod_%s is enabled as well and does the same work. "
-			.."Add to VirtualHost \"%s\": modules_disabled = { \"invites_adhoc\", \"invites_register\" }", rival, host);
 		is_guarded = enabled:contains("invites_register"); -- which guards registration itself
-		return;
+		local disabled = array():append(configmanager.rawget(host, "modules_disabled") or {});
+		disabled = disabled:append { "invites", "invites_adhoc", "invites_register" }:unique();
+		return stay_inactive('mod_%s is enabled as well and does the same work. Add to VirtualHost "%s": '
+			..'modules_disabled = { "%s" }', rival, host, disabled:concat('", "'));
 	end
 end
 
 local is_allowed_without_us = enabled:contains("register_ibr")
 	or enabled:contains("register") and module:get_option_boolean("allow_registration", false);
 
--- What can fail comes first: of a module that fails to load, Prosody keeps the handlers.
+-- What can fail comes first.
 module:depends("adhoc");
-local gate, accounts, rights = module:require "gate", module:require "accounts", module:require "rights";
-local grants = module:require "grants"(accounts);
-local add_commands, answer_daemon = module:require "commands", module:require "daemon";
+local about, gate, accounts = require_part "about", require_part "gate", require_part "accounts";
+local rights, grants = require_part "rights", require_part "grants"(accounts);
+local add_commands, answer_daemon = require_part "commands", require_part "daemon";
 
 ---- Where a client connects from
 -- Returns nil where nobody knows it: a proxy that does not name its client is nobody's address.
@@ -355,7 +386,7 @@ end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
 add_commands(gate);
-answer_daemon(gate, accounts, grants, rights, is_registering);
+answer_daemon(gate, about, accounts, grants, rights, is_registering);
 function module.unload()
 	is_guarded = false;
 	gate.close();
@@ -368,4 +399,4 @@ function module.unload()
 end
 
 module:depends("register_ibr"); -- last, when everything that guards it is in place
-is_guarded = true;
+is_guarded, why_inactive = true, nil;

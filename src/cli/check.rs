@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, control_place, now, service};
 use super::print::Reported;
-use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
+use crate::chat_server::{Answer, ChatServer, Link};
 use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::http_server::Endpoint;
 use crate::invite::Purpose;
 use crate::policy::HostPolicy;
+use crate::prosody_module::{amiss, described};
 use crate::store::Store;
 use crate::texts::printable;
 use crate::{http_server, metrics, web, xmpp};
@@ -255,22 +256,18 @@ async fn report_hooks(
 ) -> anyhow::Result<()> {
     let asked = stream::iter(config.hosts.keys()).map(async |host| {
         let found = match link {
-            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
-                NoAnswer::NotSetUp(reason) => format!(
-                    "{reason}. If it is there, Prosody's log says why it did not load; its easy_invite_component must \
-                     be \"{}\"",
-                    config.component
-                ),
-                reason => reason.to_string(),
-            }),
+            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| reason.to_string()),
             _ => Err("not tried: the component is not connected".to_owned()),
         };
         (host, found)
     });
     let mut asked = pin!(asked.buffered(HOOKS_AT_A_TIME));
     while let Some((host, found)) = asked.next().await {
-        report.line("hook", Some(host.as_str()), found.clone().map(|hook| hook.software))?;
+        report.line("hook", Some(host.as_str()), found.as_ref().map(described))?;
         let Ok(hook) = found else { continue };
+        for amiss in amiss(host, &hook) {
+            report.line("hook", Some(host.as_str()), Found::Warning(amiss))?;
+        }
         for why in [Purpose::Register, Purpose::Reset].into_iter().filter_map(|purpose| hook.never(purpose)) {
             report.line("hook", Some(host.as_str()), Found::Warning(format!("{why}. No invite can do it")))?;
         }

@@ -12,22 +12,7 @@ use super::context::Context;
 use super::print::complain;
 use crate::files::{FileError, Folder};
 use crate::invite::InviteId;
-
-const FOLDER: &str = "mod_easy_invite";
-
-/// Name and text of each file of the module. The one that loads the others comes last: when Prosody
-/// finds it, the others are there.
-const FILES: [(&str, &str); 9] = [
-    ("accounts.lib.lua", include_str!("../../prosody/mod_easy_invite/accounts.lib.lua")),
-    ("commands.lib.lua", include_str!("../../prosody/mod_easy_invite/commands.lib.lua")),
-    ("daemon.lib.lua", include_str!("../../prosody/mod_easy_invite/daemon.lib.lua")),
-    ("gate.lib.lua", include_str!("../../prosody/mod_easy_invite/gate.lib.lua")),
-    ("grants.lib.lua", include_str!("../../prosody/mod_easy_invite/grants.lib.lua")),
-    ("hosts.lib.lua", include_str!("../../prosody/mod_easy_invite/hosts.lib.lua")),
-    ("prosodyctl.lib.lua", include_str!("../../prosody/mod_easy_invite/prosodyctl.lib.lua")),
-    ("rights.lib.lua", include_str!("../../prosody/mod_easy_invite/rights.lib.lua")),
-    ("mod_easy_invite.lua", include_str!("../../prosody/mod_easy_invite/mod_easy_invite.lua")),
-];
+use crate::prosody_module::{FILES, FOLDER};
 
 /// Print or install the module for Prosody
 ///

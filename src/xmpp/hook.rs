@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Ask, Fate, Hook, NoAnswer, Objection, Question};
+use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, NoAnswer, Objection, Question};
 use crate::fields::{Answers, Field};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
@@ -180,6 +180,15 @@ fn hook(payload: &Element) -> Option<Hook> {
         unused: listed(payload, "unused", "option"),
         fields: fields(payload),
         never: payload.children().filter(|child| child.is("never", ns::GATE)).filter_map(never).collect(),
+        version: payload.attr("version").map(said),
+        files: payload
+            .children()
+            .filter(|child| child.is("file", ns::GATE))
+            .filter_map(file)
+            .take(MOST_LISTED)
+            .collect(),
+        replaced: yes(payload, "replaced").unwrap_or(false),
+        rivals: listed(payload, "rival", "module"),
     })
 }
 
@@ -219,6 +228,12 @@ fn answered(answers: &Answers) -> Option<Element> {
 /// What the server can never do, and why; `None` for what this daemon does not know.
 fn never(element: &Element) -> Option<(Purpose, String)> {
     Some((element.attr("purpose")?.parse().ok()?, said(&element.text())))
+}
+
+/// A file of mod_easy_invite; `None` for one that is not there.
+fn file(element: &Element) -> Option<HookFile> {
+    let attribute = |name| element.attr(name).map(said);
+    Some(HookFile { name: attribute("name")?, path: attribute("path")?, sha256: attribute("sha256")? })
 }
 
 /// A text of the hook: not all of it, if it is long.
@@ -305,8 +320,11 @@ fn no_answer((host, question): Of, error: &ErrorAnswer) -> NoAnswer {
         }
         ("wait", _) => NoAnswer::Unable(format!("{host} answered {error}")),
         (_, "service-unavailable") if question == "hello" => NoAnswer::NotSetUp(format!(
-            "{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled)"
+            "{host} does not have mod_easy_invite loaded (add \"easy_invite\" to its modules_enabled), or has another \
+             module of this name. If it is there, Prosody's log says why it did not load; its easy_invite_component \
+             must be the name of this component"
         )),
+        (_, "not-acceptable") if question == "hello" => NoAnswer::NotSetUp(format!("{host}: {}", said(&error.text))),
         _ => another_version((host, question), &error.to_string()),
     }
 }

@@ -1,0 +1,188 @@
+//! mod_easy_invite as it belongs to this version: its files, and what is amiss with what Prosody
+//! has loaded. No I/O.
+
+use std::path::Path;
+
+use jid::DomainPart;
+use sha2::{Digest, Sha256};
+
+use crate::chat_server::{Hook, HookFile};
+
+/// This version of easy-invite, and so of the module that belongs to it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The folder of the module, in a folder of Prosody's `plugin_paths`.
+pub const FOLDER: &str = "mod_easy_invite";
+
+/// The file that loads the others.
+pub const MAIN_FILE: &str = "mod_easy_invite.lua";
+
+/// Name and text of each file of the module. The one that loads the others comes last: when Prosody
+/// finds it, the others are there.
+pub const FILES: [(&str, &str); 10] = [
+    ("about.lib.lua", include_str!("../prosody/mod_easy_invite/about.lib.lua")),
+    ("accounts.lib.lua", include_str!("../prosody/mod_easy_invite/accounts.lib.lua")),
+    ("commands.lib.lua", include_str!("../prosody/mod_easy_invite/commands.lib.lua")),
+    ("daemon.lib.lua", include_str!("../prosody/mod_easy_invite/daemon.lib.lua")),
+    ("gate.lib.lua", include_str!("../prosody/mod_easy_invite/gate.lib.lua")),
+    ("grants.lib.lua", include_str!("../prosody/mod_easy_invite/grants.lib.lua")),
+    ("hosts.lib.lua", include_str!("../prosody/mod_easy_invite/hosts.lib.lua")),
+    ("prosodyctl.lib.lua", include_str!("../prosody/mod_easy_invite/prosodyctl.lib.lua")),
+    ("rights.lib.lua", include_str!("../prosody/mod_easy_invite/rights.lib.lua")),
+    (MAIN_FILE, include_str!("../prosody/mod_easy_invite/mod_easy_invite.lua")),
+];
+
+/// The hook of a VirtualHost in a few words: the server, and the module's version and place.
+pub fn described(hook: &Hook) -> String {
+    let version = hook.version.iter().map(|version| format!(", mod_easy_invite {version}"));
+    let place = main_file(hook).map(|path| format!(" in {}", plugin_path(path).display()));
+    [hook.software.clone()].into_iter().chain(version).chain(place).collect()
+}
+
+/// What is amiss with what Prosody has loaded on a VirtualHost, and what to do: a sentence each. Of
+/// another server's hook, nobody can tell.
+pub fn amiss(host: &DomainPart, hook: &Hook) -> Vec<String> {
+    if !hook.software.starts_with("Prosody") {
+        return Vec::new();
+    }
+    loaded_amiss(hook).into_iter().chain(rivals_amiss(host, &hook.rivals)).collect()
+}
+
+fn loaded_amiss(hook: &Hook) -> Option<String> {
+    let main = main_file(hook).unwrap_or(Path::new(""));
+    let place = if main.is_absolute() { plugin_path(main) } else { Path::new("DIR") };
+    let install = format!("easy-invite prosody-module --install {}, then restart Prosody", place.display());
+    let Some(version) = &hook.version else {
+        return Some(format!(
+            "mod_easy_invite does not say its version, so it is older than this {VERSION}: {install}"
+        ));
+    };
+    if hook.replaced {
+        return Some(format!(
+            "Prosody still runs mod_easy_invite {version} as it was before the files in {} were replaced: restart Prosody",
+            place.display()
+        ));
+    }
+    if version != VERSION {
+        return Some(format!("{} is mod_easy_invite {version}, and this is {VERSION}: {install}", main.display()));
+    }
+    let others: Vec<_> = FILES.iter().filter_map(|(name, text)| other_file(hook, main, name, text)).collect();
+    (!others.is_empty()).then(|| {
+        let others = others.join(", ");
+        format!("of mod_easy_invite, this was changed, or is of another version: {others}. To have that of {VERSION}: {install}")
+    })
+}
+
+/// The file that Prosody has loaded, if it is not the one that belongs here.
+fn other_file(hook: &Hook, main: &Path, name: &str, text: &str) -> Option<String> {
+    let Some(HookFile { path, sha256, .. }) = hook.files.iter().find(|file| file.name == name) else {
+        return Some(format!("{name} (missing)"));
+    };
+    let is_ours = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect::<String>() == *sha256;
+    let is_here = Path::new(path).parent() == main.parent();
+    (!is_ours || !is_here).then(|| path.clone())
+}
+
+fn rivals_amiss(host: &DomainPart, rivals: &[String]) -> Option<String> {
+    let names: Vec<_> = rivals.iter().map(|rival| format!("\"{}\"", rival.trim_start_matches("mod_"))).collect();
+    (!rivals.is_empty()).then(|| {
+        format!(
+            "{} {} links that nobody accepts: add to modules_disabled of VirtualHost \"{host}\": {}",
+            rivals.join(", "),
+            if rivals.len() == 1 { "makes" } else { "make" },
+            names.join(", ")
+        )
+    })
+}
+
+fn main_file(hook: &Hook) -> Option<&Path> {
+    hook.files.iter().find(|file| file.name == MAIN_FILE).map(|file| Path::new(&file.path))
+}
+
+/// The folder of `plugin_paths` from which Prosody took this file.
+fn plugin_path(main: &Path) -> &Path {
+    let folder = main.parent().unwrap_or(main);
+    if folder.ends_with(FOLDER) { folder.parent().unwrap_or(folder) } else { folder }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> DomainPart {
+        DomainPart::new("example.org").unwrap().into_owned()
+    }
+
+    fn ours() -> Hook {
+        let file = |&(name, text): &(&str, &str)| HookFile {
+            name: name.to_owned(),
+            path: format!("/modules/mod_easy_invite/{name}"),
+            sha256: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        Hook {
+            software: "Prosody 13.0.1".to_owned(),
+            version: Some(VERSION.to_owned()),
+            files: FILES.iter().map(file).collect(),
+            ..Hook::default()
+        }
+    }
+
+    fn told(hook: &Hook) -> String {
+        amiss(&host(), hook).join("\n")
+    }
+
+    #[test]
+    fn the_version_and_the_files_in_the_module_are_these() {
+        let (_, about) = FILES.iter().find(|(name, _)| *name == "about.lib.lua").unwrap();
+        assert!(about.contains(&format!("version = \"{VERSION}\"")));
+        for (name, _) in FILES {
+            assert!(about.contains(&format!("\"{name}\"")), "about.lib.lua lists {name}");
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("prosody").join(FOLDER);
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), FILES.len());
+    }
+
+    #[test]
+    fn the_module_of_this_version_is_described_and_nothing_is_amiss() {
+        assert_eq!(told(&ours()), "");
+        assert_eq!(described(&ours()), format!("Prosody 13.0.1, mod_easy_invite {VERSION} in /modules"));
+        let of_another_server = Hook { software: "ejabberd 26.1".to_owned(), ..Hook::default() };
+        assert_eq!(
+            (told(&of_another_server), described(&of_another_server)),
+            (String::new(), "ejabberd 26.1".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_is_loaded_and_not_of_this_version_is_named_with_what_to_do() {
+        let install = "easy-invite prosody-module --install /modules, then restart Prosody";
+        let older = Hook { version: None, files: Vec::new(), ..ours() };
+        assert!(told(&older).contains("older than this") && told(&older).contains("--install DIR"));
+        let other = Hook { version: Some("0.0.9".to_owned()), ..ours() };
+        assert!(told(&other).starts_with("/modules/mod_easy_invite/mod_easy_invite.lua is mod_easy_invite 0.0.9, and"));
+        assert!(told(&other).ends_with(install));
+        assert!(told(&Hook { replaced: true, ..other }).ends_with("files in /modules were replaced: restart Prosody"));
+
+        let with = |change: &dyn Fn(&mut Vec<HookFile>)| {
+            let mut hook = ours();
+            change(&mut hook.files);
+            told(&hook)
+        };
+        assert!(with(&|files| files[0].sha256.clear()).contains(": /modules/mod_easy_invite/about.lib.lua. To have"));
+        assert!(
+            with(&|files| files[1].path = "/old/accounts.lib.lua".to_owned()).contains(": /old/accounts.lib.lua. To")
+        );
+        assert!(with(&|files| drop(files.remove(4))).contains(": gate.lib.lua (missing). To"));
+        assert!(with(&|files| files[4].sha256.clear()).ends_with(install));
+    }
+
+    #[test]
+    fn rivals_are_named_with_what_to_disable() {
+        let rivals = ["mod_invites", "mod_invites_page"].map(str::to_owned).to_vec();
+        assert_eq!(
+            told(&Hook { rivals, ..ours() }),
+            "mod_invites, mod_invites_page make links that nobody accepts: add to modules_disabled of VirtualHost \
+             \"example.org\": \"invites\", \"invites_page\""
+        );
+    }
+}
