@@ -59,8 +59,8 @@ pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
     if is_own { name.trim_end_matches(is_no_name) } else { typed }
 }
 
-/// Whether a character is in no username (RFC 7622 §3.3.1) and in no host: what is written around an
-/// address, and what nobody sees.
+/// Whether a character is in no username (RFC 7622 §3.3.1) and in no host: what is written around
+/// an address, and what nobody sees.
 fn is_no_name(c: char) -> bool {
     c.is_whitespace() || is_ignorable(c) || matches!(c, '<' | '>' | '"' | '\'')
 }

@@ -178,6 +178,12 @@ module:hook("stanza/iq/"..xmlns_pars..":preauth", function (event)
 	return gate.run(function () return present(event); end);
 end);
 
+---- `instructions`: what a client is told; nil if there is nothing to say, or no answer
+local function ask_what_to_say(attr)
+	local answer = gate.ask_and_wait("get", gate.element("instructions", attr));
+	return gate.says(answer, "instructions") and answer.payload:get_text();
+end
+
 ---- `reserve` and `fate`: somebody registers
 local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
 local in_band = setmetatable({}, { __mode = "k" }); -- [session] = { lang, done } while it registers with XEP-0077
@@ -253,7 +259,11 @@ module:wrap_event("user-registering", function (handlers, name, event)
 		reserve(event);
 	elseif (event.error or {}).type ~= "wait" and event.error_type ~= "wait" then
 		local answer = ask_and_wait("refused", event, {}); -- there may be too many
-		if answer.refusal and answer.refusal.type == "wait" then refuse(event, answer.refusal); end
+		if answer.refusal and answer.refusal.type == "wait" then
+			refuse(event, answer.refusal);
+		elseif answer.stanza and in_band[session] and not event.error and not event.reason then -- as of mod_tombstones
+			event.reason = ask_what_to_say({ username = event.username, lang = in_band[session].lang });
+		end
 	end
 	return result;
 end);
@@ -307,8 +317,7 @@ local function show_form(handlers, name, event)
 	local session, stanza = event.origin, event.stanza;
 	if streams[session] then streams[session].guard()(); end -- waits until its token is checked
 	if streams[session] and streams[session].grant then return handlers(name, event); end
-	local answer = gate.ask_and_wait("get", gate.element("instructions", { lang = stanza.attr["xml:lang"] }));
-	local text = gate.says(answer, "instructions") and answer.payload:get_text();
+	local text = ask_what_to_say({ lang = stanza.attr["xml:lang"] });
 	if not text then return handlers(name, event); end
 	local origin = { send = function (reply) return session.send(with_instructions(reply, text)); end };
 	setmetatable(origin, { __index = session, __newindex = session });
@@ -321,9 +330,9 @@ local function register(handlers, name, event)
 	local session, stanza = event.origin, event.stanza;
 	if stanza.attr.type ~= "set" then return show_form(handlers, name, event); end
 	local missing = streams[session] and streams[session].grant and accounts.missing_in(stanza.tags[1]);
-	if missing then -- many apps that know invites send a username and a password, whatever is asked
-		local text = ("This server also asks for: %s. If your app cannot ask you, open your invitation link in a "
-			.."browser: you can register there"):format(missing);
+	-- Many apps that know invites send a username and a password, whatever is asked.
+	local text = missing and ask_what_to_say({ missing = missing, lang = stanza.attr["xml:lang"] });
+	if text then
 		session.send(st.error_reply(stanza, "modify", "not-acceptable", text));
 		return true;
 	end

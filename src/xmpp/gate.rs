@@ -22,7 +22,7 @@ use crate::links::token_in;
 use crate::password;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
-use crate::texts::Texts;
+use crate::texts::{Texts, fill};
 
 /// Answers a stanza of the gate. Only a served VirtualHost itself may speak it. One that is not
 /// served any more may still tell how its last registrations ended.
@@ -40,7 +40,7 @@ pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
     let said = Said { payload, host, invites, texts };
     match (request.kind, payload.name()) {
         (Kind::Get, "check") => said.check().await,
-        (Kind::Get, "instructions") => said.instructions(),
+        (Kind::Get, "instructions") => said.instructions().await,
         (Kind::Set, "reserve") => said.reserve().await,
         (Kind::Set, "refused") => said.refused_by_server().await,
         (Kind::Set, "fate") => said.fate().await,
@@ -98,12 +98,30 @@ impl Said<'_> {
         Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
     }
 
-    /// What the form of a registration without an invite says. The result is empty if no invite is
-    /// needed.
-    fn instructions(&self) -> Outcome {
+    /// What a client is told: that the server refuses a username and does not say why, that a
+    /// registration lacks fields, or how to register without an invite. The result is empty if no
+    /// invite is needed.
+    async fn instructions(&self) -> Outcome {
         let (_, policy) = self.invites.policy(self.host).map_err(|refusal| self.refused(&refusal.into()))?;
-        let refusal = policy.admit_uninvited().err();
-        Ok(refusal.map(|refusal| with_text(element!(ns::GATE, "instructions"), &refusal.text(self.texts))))
+        let own = &self.texts.refusal;
+        let text = match (self.payload.attr("username"), self.payload.attr("missing")) {
+            (Some(username), _) if self.is_refused_name().await? => {
+                Some(fill(&self.texts.web.username_refused, &[("username", username)]))
+            }
+            (Some(_), _) => Some(own.registration_refused.clone()),
+            (None, Some(fields)) => {
+                let asked = fill(&own.also_asked, &[("fields", fields)]);
+                Some(if policy.registers_in_browser { format!("{asked}. {}", own.open_in_browser) } else { asked })
+            }
+            (None, None) => policy.admit_uninvited().err().map(|refusal| refusal.text(self.texts)),
+        };
+        Ok(text.map(|text| with_text(element!(ns::GATE, "instructions"), &text)))
+    }
+
+    /// Whether it is the username that the server refuses, as far as it says.
+    async fn is_refused_name(&self) -> Result<bool, StanzaError> {
+        let known = self.invites.chat_server().new_account(&self.account()?).await;
+        Ok(known.is_ok_and(|known| known.refusal.is_some()))
     }
 
     async fn reserve(&self) -> Outcome {

@@ -53,13 +53,17 @@ async def test_the_form_offers_none(server):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_the_form_says_that_it_is_the_name(server, name):
+async def test_the_form_and_clients_say_that_it_is_the_name(server, name):
     invite = generate(server)
-    async with await server.connect(source="127.0.0.9") as stream:
-        await stream.preauth(invite.token)
-        with pytest.raises(StanzaError):
-            await stream.registration_set(name, "kites and lamps")
-    visitor = Visitor(server, headers={"X-Forwarded-For": f"192.0.2.{len(name) + ord(name[-1])}"})
+    last = len(name) + ord(name[-1])
+    for number, language in enumerate(("en", "de")):
+        async with await server.connect(source=f"127.0.{number + 3}.{last}", language=language) as stream:
+            await stream.preauth(invite.token)
+            with pytest.raises(StanzaError) as refused:
+                await stream.registration_set(name, "kites and lamps")
+        _, _, own_words = REFUSED[name].partition(": ")
+        assert refused.value.text == (own_words or text("username_refused", language=language, username=name))
+    visitor = Visitor(server, headers={"X-Forwarded-For": f"192.0.2.{last}"})
     refused = await visitor.register(invite, name, "kites and lamps")
     assert refused.status == 409 and text("username_refused", username=name) in refused.text, refused.text
     assert refused.fields["username"].startswith(name) and refused.fields["username"] != name

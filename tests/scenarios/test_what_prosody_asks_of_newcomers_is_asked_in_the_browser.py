@@ -122,6 +122,21 @@ async def test_an_app_that_cannot_ask_for_them_is_told_where_to_register(server)
     assert (stored(server, "frank")["email"], stored(server, "frank")["phone"]) == ("f@mail.example", "1")
 
 
+async def test_an_app_is_told_so_in_its_language(server):
+    async with await server.connect(language="de") as stream:
+        await stream.preauth(generate(server).token)
+        with pytest.raises(StanzaError) as refused:
+            await stream.registration_set("frieda", PASSWORD)
+    there = text("open_in_browser", language="de", table="refusal")
+    assert refused.value.text == "Dieser Server fragt auch nach: email, phone. " + there
+
+
+async def test_no_browser_is_named_where_there_are_no_pages(make_server):
+    server = make_server(hosts={"example.org": INVITE_HOST + FIELDS})
+    with pytest.raises(StanzaError, match="not-acceptable: This server also asks for: email, phone$"):
+        await register(server, "frank", generate(server))
+
+
 async def test_an_app_that_knows_no_invites_is_told_by_prosody(server):
     with pytest.raises(StanzaError, match="not-acceptable: .*Required value missing"):
         await register(server, "grace")
