@@ -7,6 +7,7 @@
 //! - [`secret`], [`lifetime`], [`last_seen`], [`invite`], [`refusal`], [`links`], [`policy`], [`password`],
 //!   [`limits`]: what an invite is and allows, why a request is refused, what a password must be,
 //!   and how much may be tried. No I/O.
+//! - [`event`]: what the log of events tells. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
@@ -30,6 +31,7 @@ pub mod chat_server;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod event;
 pub mod fields;
 pub mod files;
 pub mod generate;

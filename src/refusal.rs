@@ -187,9 +187,14 @@ impl Refusal {
         if let Refusal::Several(refusals) = self { refusals } else { slice::from_ref(self) }
     }
 
-    /// Whether it is a limit for users that admins do not have.
-    pub fn is_limit_of_users(&self) -> bool {
-        matches!(self, Refusal::TooManyToday { .. } | Refusal::TooManyPending { .. } | Refusal::TooNew { .. })
+    /// The limit for users, which admins do not have, by its key in the configuration.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Refusal::TooManyToday { .. } => Some("invites_per_day"),
+            Refusal::TooManyPending { .. } => Some("pending_invites"),
+            Refusal::TooNew { .. } => Some("inviter_age"),
+            _ => None,
+        }
     }
 
     /// Whether whoever registers can do something about it: choose another username or password.

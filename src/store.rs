@@ -19,6 +19,7 @@ use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteId, TokenHash, Use};
 use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
@@ -26,7 +27,7 @@ use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, Filter, Forgotten, Quota, Shortfall};
+pub use statements::{Claim, Contents, EventFilter, Filter, Forgotten, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -36,6 +37,8 @@ pub struct Store {
     /// Which store, for people.
     name: String,
     backend: Backend,
+    /// Who changes something with it, where that is not said otherwise.
+    actor: Actor,
 }
 
 #[derive(Clone)]
@@ -72,9 +75,21 @@ impl Store {
     fn named(url: &StoreUrl, opened: Result<Backend>) -> Result<Store, StoreError> {
         let name = url.to_string();
         match opened {
-            Ok(backend) => Ok(Store { name, backend }),
+            Ok(backend) => Ok(Store { name, backend, actor: Actor::Daemon }),
             Err(problem) => Err(StoreError { store: name, problem }),
         }
+    }
+
+    /// The same store. What is changed with it, this actor has done; with a store that was just
+    /// opened, the daemon.
+    #[must_use]
+    pub fn by(&self, actor: Actor) -> Store {
+        Store { actor, ..self.clone() }
+    }
+
+    /// Who changes something with it.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// Opens an SQLite file that nobody has open, to read it. No file beside it is read or made, so
@@ -127,8 +142,10 @@ impl Store {
     /// If the change could not be made durable, or another program reads the SQLite file for so
     /// long that its log cannot be emptied. Then the log still has the erased text, until this is
     /// run again.
-    pub async fn forget(&self, account: BareJid) -> Result<Forgotten, StoreError> {
-        let forgotten = self.run(Mode::Write, move |session| statements::forget(session, account.clone()).boxed());
+    pub async fn forget(&self, account: BareJid, now: Timestamp) -> Result<Forgotten, StoreError> {
+        let by = self.actor.clone();
+        let forgotten =
+            self.run(Mode::Write, move |session| statements::forget(session, account.clone(), now, by.clone()).boxed());
         let forgotten = forgotten.await?;
         self.empty_log().await?;
         Ok(forgotten)
@@ -165,9 +182,9 @@ impl Store {
 }
 
 /// Makes a method of each promise. It runs the statement of its name with its arguments, in a
-/// session of its mode.
+/// session of its mode. `by actor`: the statement is also told who does it, for the log of events.
 macro_rules! promises {
-    ($($(#[$doc:meta])* $mode:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)+) => {
+    ($($(#[$doc:meta])* $mode:ident $name:ident($($argument:ident: $type:ty),*) $(by $actor:ident)? -> $answer:ty;)+) => {
         impl Store {
             $(
                 $(#[$doc])*
@@ -175,9 +192,10 @@ macro_rules! promises {
                 /// # Errors
                 /// If the store cannot be read, or a change could not be made durable.
                 pub async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                    $(let $actor = self.actor.clone();)?
                     self.run(Mode::$mode, move |session| {
                         $(let $argument = $argument.clone();)*
-                        statements::$name(session, $($argument),*).boxed()
+                        statements::$name(session, $($argument,)* $($actor.clone())?).boxed()
                     }).await
                 }
             )+
@@ -188,7 +206,7 @@ macro_rules! promises {
 promises! {
     /// Stores a new invite, if the quota of its inviter allows it. A quota counts the invites that
     /// users make, not those of admins.
-    Write insert(invite: Invite, quota: Quota, now: Timestamp) -> Result<(), Refusal>;
+    Write insert(invite: Invite, quota: Quota, now: Timestamp) by actor -> Result<(), Refusal>;
 
     /// The invite with this token.
     Read find(token_hash: TokenHash) -> Option<Invite>;
@@ -247,7 +265,7 @@ promises! {
 
     /// Gives back every use that a server has reserved and not redeemed, and returns how many. Only
     /// for a server that is gone for good: no one else knows whether the accounts were made.
-    Write release_of_server(server: String) -> u64;
+    Write release_of_server(server: String, now: Timestamp) by actor -> u64;
 
     /// Open reservations to register this account.
     Read reserved_for(account: BareJid) -> Vec<(Use, Invite)>;
@@ -260,19 +278,19 @@ promises! {
     Read username_reserved(account: BareJid, now: Timestamp) -> bool;
 
     /// Revokes an invite. Returns it as it is then; `None` if there is none.
-    Write revoke(id: InviteId, now: Timestamp) -> Option<Invite>;
+    Write revoke(id: InviteId, now: Timestamp) by actor -> Option<Invite>;
 
     /// Revokes every pending invite of an inviter, and returns how many there were.
-    Write revoke_of_inviter(inviter: BareJid, now: Timestamp) -> u64;
+    Write revoke_of_inviter(inviter: BareJid, now: Timestamp) by actor -> u64;
 
     /// Ends what a deleted account leaves behind: revokes its pending invites and password resets
     /// for it, if they were made before the deletion, redeems its open uses, if they were reserved
     /// before, and forgets who invited it. Returns how many invites ended.
-    Write account_deleted(account: BareJid, deleted_at: Timestamp, now: Timestamp) -> u64;
+    Write account_deleted(account: BareJid, deleted_at: Timestamp, now: Timestamp) by actor -> u64;
 
     /// Revokes the pending password resets for an account that were made before its password was
     /// changed. Returns how many there were.
-    Write password_changed(account: BareJid, changed_at: Timestamp, now: Timestamp) -> u64;
+    Write password_changed(account: BareJid, changed_at: Timestamp, now: Timestamp) by actor -> u64;
 
     /// Invites, the newest first.
     Read list(filter: Filter, limit: u32, now: Timestamp) -> Vec<Invite>;
@@ -286,7 +304,23 @@ promises! {
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.
-    Write purge(ended_before: Timestamp, limit: u32) -> u64;
+    Write purge(ended_before: Timestamp, limit: u32, now: Timestamp) by actor -> u64;
+
+    /// Notes that a limit of a host keeps somebody from making invites. Returns whether that is
+    /// news: the refusals of an hour are one event.
+    Write refused(host: DomainPart, limit: String, now: Timestamp) by actor -> bool;
+
+    /// Events after this one (when it was, and its id), the oldest first.
+    Read events(filter: EventFilter, after: (Timestamp, i64), limit: u32) -> Vec<Event>;
+
+    /// What the command line did and no daemon has told yet, the oldest first.
+    Read untold(limit: u32) -> Vec<Event>;
+
+    /// Notes that an event is told. `false`: another daemon has told it.
+    Write tell(event: Event) -> bool;
+
+    /// Removes up to `limit` events from before an instant, the oldest first, and returns how many.
+    Write purge_events(before: Timestamp, limit: u32) -> u64;
 
     /// Writes that a daemon is at work `now`, and returns what is known of the clock then. A step
     /// of more than `tolerance`, ahead or back, is a jump of the clock.

@@ -382,7 +382,7 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
         assert_eq!(store.revoke_of_inviter(jid("alice@example.org"), at(3000)).await, Ok(1));
         struck("revoke_of_inviter");
         relay.set(fault);
-        assert_eq!(store.purge(at(9999), 10).await, Ok(2));
+        assert_eq!(store.purge(at(9999), 10, at(9999)).await, Ok(2));
         struck("purge");
         scratch.store.verify().await.unwrap();
     }
@@ -481,7 +481,7 @@ async fn somebody_is_not_forgotten_while_a_use_of_theirs_is_just_being_reserved(
     let claim = claim_of(&own, Purpose::Register, "carol@example.org");
     let reserving = tokio::spawn(async move { store.reserve(claim).await });
     relay.struck.notified().await;
-    let forgetting = scratch.store.forget(jid("alice@example.org"));
+    let forgetting = scratch.store.forget(jid("alice@example.org"), at(9999));
     let going_on = async {
         sleep(Duration::from_millis(500)).await;
         relay.release();

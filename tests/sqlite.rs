@@ -230,7 +230,7 @@ async fn who_was_forgotten_is_in_no_file_any_more() {
     assert!(found() > 40);
     let other = scratch.again().await;
     other.list(Filter::default(), 100, at(0)).await.unwrap();
-    assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
+    assert_eq!(scratch.store.forget(them, at(9999)).await.unwrap().invites, 20);
     assert_eq!(found(), 0);
 }
 
@@ -242,10 +242,10 @@ async fn who_cannot_be_forgotten_while_another_program_reads_is_forgotten_afterw
     scratch.with(|invite| invite.inviter = Some(them.clone())).await;
     let other = rusqlite::Connection::open(scratch.place.folder().join("easy-invite.db")).unwrap();
     other.execute_batch("BEGIN; SELECT * FROM invite").unwrap();
-    let forgotten = scratch.store.forget(them.clone()).await;
+    let forgotten = scratch.store.forget(them.clone(), at(9999)).await;
     assert!(matches!(forgotten, Err(StoreError { problem: Problem::Locked, .. })), "{forgotten:?}");
     other.execute_batch("ROLLBACK").unwrap();
-    scratch.store.forget(them).await.unwrap();
+    scratch.store.forget(them, at(9999)).await.unwrap();
     assert_eq!(scratch.in_files(named), 0);
 }
 
@@ -288,7 +288,7 @@ async fn who_is_forgotten_while_others_write_the_log_into_the_file_is_in_neither
         for _ in 0..20 {
             scratch.with(|invite| invite.inviter = Some(them.clone())).await;
         }
-        assert_eq!(scratch.store.forget(them).await.unwrap().invites, 20);
+        assert_eq!(scratch.store.forget(them, at(9999)).await.unwrap().invites, 20);
         assert_eq!(scratch.in_files(&named), 0, "{named}");
     }
     over.store(true, Ordering::Relaxed);

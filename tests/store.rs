@@ -158,7 +158,7 @@ async fn what_could_not_be_given_is_told_until_the_account_is_gone(engine: Engin
     assert_eq!(told(&scratch.store).await, [carols], "that was another account, deleted before");
     scratch.store.account_deleted(jid("carol@example.org"), at(2001), at(3000)).await.unwrap();
     assert_eq!(told(&scratch.store).await, []);
-    copy.store.forget(jid("carol@example.org")).await.unwrap();
+    copy.store.forget(jid("carol@example.org"), at(9999)).await.unwrap();
     assert_eq!(told(&copy.store).await, []);
 }
 
@@ -571,10 +571,14 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
     let revoked = scratch.with(|invite| invite.expires_at = None).await;
     scratch.store.revoke(revoked.id.clone(), at(2000)).await.unwrap();
     let eternal = scratch.with(|invite| (invite.expires_at, invite.max_uses) = (None, None)).await;
-    assert_eq!(scratch.store.purge(at(2000), 100).await.unwrap(), 0, "what ended then has not ended before");
-    assert_eq!(scratch.store.purge(at(2001), 1).await.unwrap(), 1, "no more than asked");
-    assert_eq!(scratch.store.purge(at(2001), 100).await.unwrap(), 1);
-    assert_eq!(scratch.store.purge(at(99_999), 100).await.unwrap(), 0, "a use with an open fate keeps its invite");
+    assert_eq!(scratch.store.purge(at(2000), 100, at(9999)).await.unwrap(), 0, "what ended then has not ended before");
+    assert_eq!(scratch.store.purge(at(2001), 1, at(9999)).await.unwrap(), 1, "no more than asked");
+    assert_eq!(scratch.store.purge(at(2001), 100, at(9999)).await.unwrap(), 1);
+    assert_eq!(
+        scratch.store.purge(at(99_999), 100, at(9999)).await.unwrap(),
+        0,
+        "a use with an open fate keeps its invite"
+    );
     for (invite, there) in [(&used, false), (&revoked, false), (&open, true), (&eternal, true)] {
         assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().is_some(), there);
     }
@@ -625,14 +629,14 @@ async fn the_token_of_an_invite_that_is_gone_is_known(engine: Engine) {
         known
     };
     assert_eq!(known().await, [false; 3]);
-    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 1);
+    assert_eq!(scratch.store.purge(at(1501), 10, at(9999)).await.unwrap(), 1);
     assert_eq!(known().await, [true, false, false]);
-    assert_eq!(scratch.store.forget(carol.clone()).await.unwrap().invites, 1);
+    assert_eq!(scratch.store.forget(carol.clone(), at(9999)).await.unwrap().invites, 1);
     assert_eq!(known().await, [true, true, false]);
     // An older copy may bring an invite back. It is there, then, and may be purged again.
     assert_eq!(scratch.store.insert(purged.clone(), Quota::default(), at(2000)).await, Ok(Ok(())));
     assert_eq!(scratch.store.find(purged.token_hash).await.unwrap(), Some(purged));
-    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 1);
+    assert_eq!(scratch.store.purge(at(1501), 10, at(9999)).await.unwrap(), 1);
     assert_eq!(known().await, [true, true, false]);
 }
 
@@ -756,17 +760,17 @@ async fn it_is_known_since_when_there_is_an_account(engine: Engine) {
 
 async fn it_is_told_how_much_a_store_holds(engine: Engine) {
     let scratch = Scratch::new(engine).await;
-    let holds = async |invites, uses, accounts| {
-        assert_eq!(scratch.store.contents().await.unwrap(), Contents { invites, uses, accounts });
+    let holds = async |invites, uses, accounts, events| {
+        assert_eq!(scratch.store.contents().await.unwrap(), Contents { invites, uses, accounts, events });
     };
-    holds(0, 0, 0).await;
+    holds(0, 0, 0, 0).await;
     let invite = scratch.with(|_| ()).await;
-    holds(1, 0, 0).await;
+    holds(1, 0, 0, 1).await;
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
-    holds(1, 1, 1).await;
-    assert_eq!(scratch.store.purge(at(99_999), 10).await.unwrap(), 1);
-    holds(0, 0, 1).await;
+    holds(1, 1, 1, 2).await;
+    assert_eq!(scratch.store.purge(at(99_999), 10, at(9999)).await.unwrap(), 1);
+    holds(0, 0, 1, 3).await;
 }
 
 async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
@@ -780,12 +784,12 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     let named = Invite { username: username("carol"), ..invite() };
     assert_eq!(scratch.store.insert(named.clone(), Quota::default(), at(2002)).await, Ok(Ok(())));
     let before = scratch.place.contents().await;
-    let forgotten = scratch.store.forget(carol()).await.unwrap();
+    let forgotten = scratch.store.forget(carol(), at(9999)).await.unwrap();
     assert_eq!(forgotten, Forgotten { open: 1, ..Forgotten::default() });
     assert_eq!(scratch.place.contents().await, before, "nothing is erased while something is open");
     scratch.store.redeem(host("example.org"), guest.id, Vec::new(), at(2002)).await.unwrap();
-    let forgotten = scratch.store.forget(carol()).await.unwrap();
-    assert_eq!(forgotten, Forgotten { open: 0, invites: 2, uses: 1, invited: 1, known: true });
+    let forgotten = scratch.store.forget(carol(), at(9999)).await.unwrap();
+    assert_eq!(forgotten, Forgotten { open: 0, invites: 2, uses: 1, invited: 1, known: true, events: 3 });
     let left = format!("{:?}", scratch.place.contents().await);
     assert!(!left.contains("carol"), "{left}");
     for invite in [own, named] {
@@ -793,7 +797,7 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     }
     assert_eq!(scratch.uses(&others).await, 1, "what was used stays used");
     assert_eq!(scratch.store.registered_at(jid("dave@example.org")).await.unwrap(), Some(at(2002)));
-    assert_eq!(scratch.store.forget(carol()).await.unwrap(), Forgotten::default());
+    assert_eq!(scratch.store.forget(carol(), at(9999)).await.unwrap(), Forgotten::default());
     scratch.store.verify().await.unwrap();
 }
 
@@ -828,7 +832,7 @@ async fn filled(engine: Engine) -> Scratch {
     for _ in 0..3 {
         scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
     }
-    assert_eq!(scratch.store.purge(at(1501), 10).await.unwrap(), 3);
+    assert_eq!(scratch.store.purge(at(1501), 10, at(9999)).await.unwrap(), 3);
     for number in 0..600 {
         let invite = scratch
             .with(|invite| {
@@ -893,7 +897,7 @@ async fn a_copy_whose_target_fails_ends_at_once_with_the_targets_error(engine: E
     );
     // The snapshot is closed as well.
     timeout(PATIENCE, source.store.list(Filter::default(), 1, at(0))).await.unwrap().unwrap();
-    source.store.forget(jid("nobody@example.org")).await.unwrap();
+    source.store.forget(jid("nobody@example.org"), at(9999)).await.unwrap();
 }
 
 async fn a_copy_whose_source_fails_ends_at_once_with_the_sources_error(engine: Engine) {
@@ -1002,7 +1006,7 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     assert_eq!(target.reserve(&taken, "grace@example.org").await, Err(Claim::Refused(Refusal::Revoked)));
     assert_eq!(target.store.registered_at(jid("frank@example.org")).await.unwrap(), Some(at(2002)));
     assert!(target.store.find_by_id(own.id).await.unwrap().is_some());
-    target.store.purge(at(2003), 10).await.unwrap();
+    target.store.purge(at(2003), 10, at(9999)).await.unwrap();
     assert_eq!(target.store.find_by_id(eternal.id).await.unwrap(), None, "used up long ago, there as here");
 }
 

@@ -6,9 +6,10 @@ mod engines;
 
 use std::collections::BTreeMap;
 
+use easy_invite::event::{Action, Actor, Event};
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
 use easy_invite::refusal::Refusal;
-use easy_invite::store::{Claim, Filter, Forgotten, Quota, Store};
+use easy_invite::store::{Claim, EventFilter, Filter, Forgotten, Quota, Store};
 use engines::{Engine, Place, at, host, jid, username};
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -130,9 +131,17 @@ struct Model {
     uses: BTreeMap<String, (Use, Option<Timestamp>)>,
     /// Who registered with which invite: inviter, invite, since when.
     accounts: BTreeMap<BareJid, (Option<BareJid>, InviteId, Timestamp)>,
+    /// The log of events.
+    events: Vec<Event>,
 }
 
 impl Model {
+    /// Something that was done to an invite.
+    fn tell(&mut self, now: Timestamp, actor: Actor, action: Action, invite: &Invite) -> &mut Event {
+        self.events.push(Event::of(invite, now, actor, action));
+        self.events.last_mut().unwrap()
+    }
+
     fn invites(&self) -> impl Iterator<Item = &Invite> {
         self.invites.values().map(|known| &known.invite)
     }
@@ -182,6 +191,12 @@ impl Model {
                 return Err(Refusal::TooManyPending { most, again_at });
             }
         }
+        let actor = match (invite.issuer, invite.inviter.clone()) {
+            (Issuer::User, Some(inviter)) => Actor::User(inviter),
+            (Issuer::Admin, Some(inviter)) => Actor::Admin(inviter),
+            _ => Actor::Hook(invite.host.clone()),
+        };
+        self.tell(now, actor, Action::Made, &invite).detail = Some(invite.invite_type.to_string());
         self.invites.insert(invite.id.clone(), Known { invite, last_used_at: None });
         Ok(())
     }
@@ -238,9 +253,13 @@ impl Model {
             let origin = (known.invite.inviter.clone(), used.invite.clone(), now);
             self.accounts.insert(used.account.clone(), origin);
         }
-        let used = used.clone();
+        let (used, invite) = (used.clone(), known.invite.clone());
+        let by = Actor::User(used.account.clone());
+        let event = self.tell(now, by.clone(), Action::Redeemed, &invite);
+        (event.account, event.detail) = (Some(used.account.clone()), Some(used.purpose.to_string()));
         if used.purpose != Purpose::Contact {
-            self.end_older(&used.account, used.purpose == Purpose::Register, used.reserved_at, now);
+            let all = used.purpose == Purpose::Register;
+            self.end_older(&used.account, all, used.reserved_at, now, (by, "replaced"));
         }
         Some((used, true))
     }
@@ -249,8 +268,12 @@ impl Model {
         self.uses.get(id).is_some_and(|(_, redeemed_at)| redeemed_at.is_none()) && self.uses.remove(id).is_some()
     }
 
-    fn release_of_server(&mut self, server: &str) -> u64 {
+    fn release_of_server(&mut self, server: &str, now: Timestamp) -> u64 {
         let open = self.open(|used| used.server == server);
+        for (used, _) in &open {
+            let (invite, account) = (Some(used.invite.clone()), Some(used.account.clone()));
+            self.events.push(Event { invite, account, ..Event::new(now, Actor::Daemon, Action::Released) });
+        }
         open.iter().filter(|(used, _)| self.release(&used.id)).count() as u64
     }
 
@@ -268,9 +291,21 @@ impl Model {
     }
 
     fn revoke(&mut self, now: Timestamp, which: impl Fn(&Invite) -> bool) -> u64 {
+        let revoked = self.end(now, which);
+        for invite in &revoked {
+            self.tell(now, Actor::Daemon, Action::Revoked, invite);
+        }
+        revoked.len() as u64
+    }
+
+    fn end(&mut self, now: Timestamp, which: impl Fn(&Invite) -> bool) -> Vec<Invite> {
         let chosen = self.invites.values_mut().map(|known| &mut known.invite);
         let chosen = chosen.filter(|invite| invite.revoked_at.is_none() && which(invite));
-        chosen.map(|invite| invite.revoked_at = Some(now)).count() as u64
+        let ended = chosen.map(|invite| {
+            invite.revoked_at = Some(now);
+            invite.clone()
+        });
+        ended.collect()
     }
 
     fn account_deleted(&mut self, account: &BareJid, deleted_at: Timestamp, now: Timestamp) -> u64 {
@@ -283,20 +318,35 @@ impl Model {
             {
                 *redeemed_at = Some(now);
                 (known.invite.uses, known.last_used_at) = (known.invite.uses + 1, known.last_used_at.max(Some(now)));
+                let redeemed = Event::new(now, Actor::Daemon, Action::Redeemed);
+                let (invite, detail) = (Some(used.invite.clone()), Some("account-deleted".to_owned()));
+                self.events.push(Event { invite, account: Some(account.clone()), detail, ..redeemed });
             }
         }
-        self.end_older(account, true, deleted_at, now)
+        self.end_older(account, true, deleted_at, now, (Actor::Daemon, "account-deleted"))
     }
 
     /// `all`: the invites of the account too, not only the password resets for it.
-    fn end_older(&mut self, account: &BareJid, all: bool, until: Timestamp, now: Timestamp) -> u64 {
-        self.revoke(now, |invite| {
+    fn end_older(
+        &mut self,
+        account: &BareJid,
+        all: bool,
+        until: Timestamp,
+        now: Timestamp,
+        (by, why): (Actor, &str),
+    ) -> u64 {
+        let ended = self.end(now, |invite| {
             let reset = invite.invite_type == InviteType::PasswordReset
                 && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node());
             invite.state(now) == State::Pending
                 && invite.created_at <= until
                 && (all && invite.inviter.as_ref() == Some(account) || reset)
-        })
+        });
+        for invite in &ended {
+            let event = self.tell(now, by.clone(), Action::Stopped, invite);
+            (event.account, event.detail) = (Some(account.clone()), Some(why.to_owned()));
+        }
+        ended.len() as u64
     }
 
     /// Removes invites of which nothing is open, with their uses.
@@ -309,7 +359,7 @@ impl Model {
         gone.len() as u64
     }
 
-    fn forget(&mut self, account: &BareJid) -> Forgotten {
+    fn forget(&mut self, account: &BareJid, now: Timestamp) -> Forgotten {
         let open = self.open(|used| {
             used.account == *account || self.invites[&used.invite].invite.inviter.as_ref() == Some(account)
         });
@@ -325,15 +375,39 @@ impl Model {
         let invited = self.accounts.values_mut().filter(|(inviter, ..)| inviter.as_ref() == Some(account));
         let invited = invited.map(|(inviter, ..)| *inviter = None).count() as u64;
         let known = self.accounts.remove(account).is_some();
-        Forgotten { open: 0, invites, uses, invited, known }
+        let nobody = || jid("forgotten.invalid");
+        let mut events = 0;
+        for event in &mut self.events {
+            let before = event.clone();
+            event.account = event.account.take().map(|its| if its == *account { nobody() } else { its });
+            match &mut event.actor {
+                Actor::User(jid) | Actor::Admin(jid) if jid == account => *jid = nobody(),
+                _ => (),
+            }
+            events += u64::from(*event != before);
+        }
+        let forgotten = Forgotten { open: 0, invites, uses, invited, known, events };
+        if forgotten != Forgotten::default() {
+            self.events.push(Event::new(now, Actor::Daemon, Action::Forgotten));
+        }
+        forgotten
     }
 
-    fn purge(&mut self, before: Timestamp) -> u64 {
-        self.remove(|Known { invite, last_used_at }| {
+    fn purge(&mut self, before: Timestamp, now: Timestamp) -> u64 {
+        let count = self.remove(|Known { invite, last_used_at }| {
             [invite.expires_at, invite.revoked_at].into_iter().flatten().any(|end| end < before)
                 || (invite.max_uses.is_some_and(|most| invite.uses >= most)
                     && last_used_at.is_some_and(|last| last < before))
-        })
+        });
+        let within_an_hour = |event: &&mut Event| {
+            event.action == Action::Purged && (0..3600).contains(&now.duration_since(event.at).as_secs())
+        };
+        let mut lately: Vec<_> = self.events.iter_mut().filter(within_an_hour).collect();
+        lately.iter_mut().for_each(|event| event.count += count);
+        if count > 0 && lately.is_empty() {
+            self.events.push(Event { count, ..Event::new(now, Actor::Daemon, Action::Purged) });
+        }
+        count
     }
 }
 
@@ -435,21 +509,21 @@ impl Run {
             }
             Step::PasswordChanged { account, ago } => {
                 let (account, changed_at) = (person(account), at(self.now - ago));
-                let expected = model.end_older(&account, false, changed_at, now);
+                let expected = model.end_older(&account, false, changed_at, now, (Actor::Daemon, "password-changed"));
                 assert_eq!(store.password_changed(account, changed_at, now).await.unwrap(), expected);
             }
             Step::ReleaseOfServer(number) => {
                 let server = SERVERS[usize::from(number)];
-                let expected = model.release_of_server(server);
-                assert_eq!(store.release_of_server(server.to_owned()).await.unwrap(), expected);
+                let expected = model.release_of_server(server, now);
+                assert_eq!(store.release_of_server(server.to_owned(), now).await.unwrap(), expected);
             }
             Step::Forget(account) => {
-                let expected = model.forget(&person(account));
-                assert_eq!(store.forget(person(account)).await.unwrap(), expected);
+                let expected = model.forget(&person(account), now);
+                assert_eq!(store.forget(person(account), now).await.unwrap(), expected);
             }
             Step::Purge { ago } => {
                 let before = at(self.now - ago);
-                assert_eq!(store.purge(before, 100).await.unwrap(), model.purge(before));
+                assert_eq!(store.purge(before, 100, now).await.unwrap(), model.purge(before, now));
             }
             Step::Clock(by) => self.now += by,
             Step::Copy => self.copy().await,
@@ -540,6 +614,13 @@ impl Run {
             (used.reserved_at <= until || used.reserved_at > now) && (used.server.is_empty() || on_first)
         });
         assert_eq!(sorted(store.reserved_until(until, now, hooks, 100).await.unwrap()), sorted(expected));
+        let events = store.events(EventFilter::default(), (Timestamp::MIN, 0), 10_000).await.unwrap();
+        assert!(events.is_sorted_by_key(|event| (event.at, event.id)), "{events:?}");
+        let words = |event: Event| format!("{:?}", Event { id: 0, ..event });
+        let [mut told, mut expected] =
+            [events, model.events.clone()].map(|events| events.into_iter().map(words).collect::<Vec<_>>());
+        (told.sort(), expected.sort());
+        assert_eq!(told, expected);
         let held = store.contents().await.unwrap();
         assert_eq!(held.invites as usize + held.accounts as usize, model.invites.len() + model.accounts.len());
     }
@@ -564,7 +645,7 @@ fn check(engine: Engine, cases: u32) {
             };
             let store = Store::open(&place.url()).await.unwrap();
             if engine == Engine::Postgres {
-                place.run("TRUNCATE invite, invite_use, account").await;
+                place.run("TRUNCATE invite, invite_use, account, event").await;
             }
             let run = Run { place, store, model: Model::default(), now: 10 * DAY, made: Vec::new() };
             let run = tokio::sync::Mutex::new(run);

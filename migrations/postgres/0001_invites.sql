@@ -74,6 +74,27 @@ CREATE TABLE account (
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
 
+-- The log of events: a row for each change, written in its transaction.
+CREATE TABLE event (
+    at      BIGINT NOT NULL,
+    -- Tells apart what happened within a second. It counts up, so new rows follow each other.
+    id      BIGINT NOT NULL,
+    actor   TEXT COLLATE "C" NOT NULL,
+    action  TEXT COLLATE "C" NOT NULL,
+    host    TEXT COLLATE "C",
+    invite  TEXT COLLATE "C",
+    account TEXT COLLATE "C",
+    detail  TEXT COLLATE "C",
+    count   BIGINT NOT NULL,
+    -- 1: the command line did it, and no daemon has written it to its log yet.
+    untold  BIGINT,
+    PRIMARY KEY (at, id)
+);
+
+CREATE INDEX event_by_actor ON event (actor, at);
+CREATE INDEX event_by_account ON event (account) WHERE account IS NOT NULL;
+CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
+
 -- The tokens of invites that have been removed: whoever still has such a link is not guessing. A
 -- trigger, so that no statement that removes invites can forget it.
 CREATE TABLE past_token (

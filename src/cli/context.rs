@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use jid::DomainPart;
 use jiff::Timestamp;
+use nix::unistd::{User, getuid};
 use serde::Serialize;
 
 use crate::chat_server::ChatServer;
 use crate::config::{self, Config};
 use crate::control::{Daemon, Place};
+use crate::event::Actor;
 use crate::invites::Invites;
 use crate::store::{Store, StoreUrl};
 use crate::texts::Languages;
@@ -40,7 +42,7 @@ impl Context {
     /// If the configuration or the store cannot be used.
     pub async fn open_existing(&self) -> anyhow::Result<(Store, Invites)> {
         let config = self.config()?;
-        let store = Store::open_existing(&config.store).await?;
+        let store = Store::open_existing(&config.store).await?.by(operator());
         Ok((store.clone(), service_beside_daemon(store, &config)))
     }
 
@@ -50,7 +52,7 @@ impl Context {
     /// If the configuration or the store cannot be used.
     pub async fn open_or_make(&self) -> anyhow::Result<Invites> {
         let config = self.config()?;
-        Ok(service_beside_daemon(Store::open(&config.store).await?, &config))
+        Ok(service_beside_daemon(Store::open(&config.store).await?.by(operator()), &config))
     }
 
     /// Prints a result on stdout: one line of JSON for scripts, or `text` for people.
@@ -82,6 +84,14 @@ pub fn control_place(config: &Config) -> Place {
         StoreUrl::Postgres(_) => config.file.clone(),
     };
     Place { socket: config.control_socket.clone(), keeper }
+}
+
+/// Who types the command: the user who has called sudo, or else the one as whom it runs.
+fn operator() -> Actor {
+    let user = getuid();
+    let behind_sudo = std::env::var("SUDO_USER").ok().filter(|name| user.is_root() && !name.is_empty());
+    let named = || User::from_uid(user).ok().flatten().map(|user| user.name);
+    Actor::cli(&behind_sudo.or_else(named).unwrap_or_else(|| user.to_string()))
 }
 
 /// The present instant.

@@ -12,7 +12,7 @@ use crate::store::Forgotten;
 /// Erase what is known of one person
 ///
 /// This erases the invites that they made or that name them (pending ones too), their uses of
-/// others' invites, whom they invited, and who invited them. The chat server keeps their account
+/// others' invites, whom they invited, who invited them, and their name in the log of events. The chat server keeps their account
 /// and contacts, and nothing is erased from backups and logs: delete the account there first, and
 /// see docs/operations.md for the rest.
 #[derive(Debug, clap::Args)]
@@ -28,10 +28,10 @@ pub struct Arguments {
 }
 
 pub async fn run(Arguments { jid, yes }: Arguments, context: &Context) -> anyhow::Result<()> {
-    let (store, _) = context.open_existing().await?;
+    let (store, invites) = context.open_existing().await?;
     confirm(yes, &format!("Erase what is known of {jid}? It cannot be brought back."))?;
-    let forgotten = store.forget(jid.clone()).await?;
-    let Forgotten { open, invites, uses, invited, known } = forgotten;
+    let forgotten = store.forget(jid.clone(), invites.now()).await?;
+    let Forgotten { open, invites, uses, invited, known, events } = forgotten;
     anyhow::ensure!(
         open == 0,
         "nothing was erased: invites of {jid}, or for them, are being used at this moment (uses: {open}). Run it again \
@@ -45,11 +45,15 @@ pub async fn run(Arguments { jid, yes }: Arguments, context: &Context) -> anyhow
             ("uses of others' invites", uses.to_string()),
             ("accounts known to be invited by them", invited.to_string()),
             ("who invited them", if known { "erased" } else { "not known" }.to_owned()),
+            ("events that named them", events.to_string()),
         ];
         let rows = rows.map(|(what, erased)| vec![what.to_owned(), erased]);
         format!("erased of {jid}:\n{}", table(&rows))
     };
-    context.print(json!({"jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known}), text)?;
+    let json = json!({
+        "jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known, "events": events
+    });
+    context.print(json, text)?;
     complain("backups, logs and what the chat server keeps are not touched");
     Ok(())
 }

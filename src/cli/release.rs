@@ -37,7 +37,7 @@ pub async fn run(Arguments { server, yes }: Arguments, context: &Context) -> any
          can make a second one."
     );
     confirm(yes, &question)?;
-    let released = store.release_of_server(server.clone()).await?;
+    let released = store.release_of_server(server.clone(), invites.now()).await?;
     let text = format!("uses of the chat server {server} freed: {released}");
     context.print(json!({"server": server, "released": released}), text)?;
     if released == 0 {

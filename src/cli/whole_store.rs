@@ -24,9 +24,9 @@ pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
 /// # Errors
 /// If one of the two fails.
 pub async fn copy(source: &Store, target: &Store) -> anyhow::Result<()> {
-    let Contents { invites, uses, accounts } = source.contents().await?;
+    let Contents { invites, uses, accounts, events } = source.contents().await?;
     let mut progress = Progress::before_output();
-    let copied = source.copy_into(target, |rows| progress.at(rows, invites + uses + accounts)).await;
+    let copied = source.copy_into(target, |rows| progress.at(rows, invites + uses + accounts + events)).await;
     progress.end();
     copied?;
     Ok(())

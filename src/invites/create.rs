@@ -1,9 +1,10 @@
 //! An invite is made.
 
-use jid::BareJid;
+use jid::{BareJid, DomainPart};
 
 use super::service::{Error, Invites, Result};
 use crate::chat_server::{Account, NoAnswer};
+use crate::event::Actor;
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
 use crate::policy::{self, HostPolicy, Wish};
@@ -34,8 +35,22 @@ impl Invites {
         let (issued, quota) = self.prepare(wish).await?;
         let invite = &issued.invite;
         self.0.store.insert(invite.clone(), quota, invite.created_at).await??;
-        tracing::info!(invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
+        let actor = Actor::of(invite, self.0.store.actor());
+        tracing::info!(%actor, invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
         Ok(issued)
+    }
+
+    /// Notes, in the log of events, that a limit keeps a user from making invites, if an error says
+    /// so.
+    pub async fn note_limit(&self, user: &BareJid, host: &DomainPart, error: &Error) {
+        let Error::Refused(refusal) = error else { return };
+        let Some(limit) = refusal.limit() else { return };
+        let actor = Actor::User(user.clone());
+        // The user hears of the limit even if this cannot be stored.
+        let is_new = self.0.store.by(actor.clone()).refused(host.clone(), limit.to_owned(), self.now()).await;
+        if is_new == Ok(true) {
+            tracing::info!(%actor, %host, limit, "no invite made");
+        }
     }
 
     /// Looks whether this invite for a new account could be made, and makes none.

@@ -7,19 +7,21 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::service::{Invites, Result, lock};
+use crate::event::Actor;
 
 /// How many accounts are looked at again at a time.
 const AT_A_TIME: usize = 16;
 
 impl Invites {
-    /// An account was deleted: ends its invites, and returns how many there were. Its open uses
-    /// count as used, and nobody is given what they grant.
+    /// An account was deleted, as `actor` has found: ends its invites, and returns how many there
+    /// were. Its open uses count as used, and nobody is given what they grant.
     ///
     /// # Errors
     /// If it is not stored.
-    pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp) -> Result<u64> {
-        let ended = self.0.store.account_deleted(account.clone(), deleted_at, self.now()).await?;
-        tracing::info!(%account, ended, "account deleted: its pending invites ended");
+    pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, actor: Actor) -> Result<u64> {
+        let store = self.0.store.by(actor.clone());
+        let ended = store.account_deleted(account.clone(), deleted_at, self.now()).await?;
+        tracing::info!(%actor, %account, ended, "account deleted: its pending invites ended");
         Ok(ended)
     }
 
@@ -29,8 +31,10 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn password_changed(&self, account: BareJid, changed_at: Timestamp) -> Result<u64> {
-        let ended = self.0.store.password_changed(account.clone(), changed_at, self.now()).await?;
-        tracing::info!(%account, ended, "password changed: the pending password resets ended");
+        let actor = Actor::Hook(account.domain().to_owned());
+        let store = self.0.store.by(actor.clone());
+        let ended = store.password_changed(account.clone(), changed_at, self.now()).await?;
+        tracing::info!(%actor, %account, ended, "password changed: the pending password resets ended");
         Ok(ended)
     }
 
@@ -56,7 +60,7 @@ impl Invites {
                 let certain = lock(&self.0.gone).absent(&account, Instant::now().into_std());
                 // A use that is open for this name is settled first: it may be making the account.
                 if certain && matches!(self.0.store.reserved_for(account.clone()).await.as_deref(), Ok([])) {
-                    match self.account_deleted(account.clone(), asked_at).await {
+                    match self.account_deleted(account.clone(), asked_at, Actor::Daemon).await {
                         Ok(_) => lock(&self.0.gone).forget(&account),
                         Err(error) => tracing::error!(%account, %error, "the account's invites could not be ended"),
                     }

@@ -22,7 +22,7 @@ impl Invites {
     pub async fn revoke(&self, reference: Reference) -> Result<Invite> {
         let id = self.find(reference).await?.id;
         let invite = self.0.store.revoke(id, self.now()).await?.ok_or(Refusal::Unknown)?;
-        tracing::info!(invite = %invite.id, "invite revoked");
+        tracing::info!(actor = %self.0.store.actor(), invite = %invite.id, "invite revoked");
         Ok(invite)
     }
 
@@ -32,7 +32,7 @@ impl Invites {
     /// If it is not stored.
     pub async fn revoke_of_inviter(&self, inviter: BareJid) -> Result<u64> {
         let revoked = self.0.store.revoke_of_inviter(inviter.clone(), self.now()).await?;
-        tracing::info!(%inviter, revoked, "the inviter's pending invites revoked");
+        tracing::info!(actor = %self.0.store.actor(), %inviter, revoked, "the inviter's pending invites revoked");
         Ok(revoked)
     }
 
@@ -67,7 +67,7 @@ impl Invites {
         let before = seen.at.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN);
         let mut purged = 0;
         loop {
-            let batch = self.0.store.purge(before, PURGE_BATCH).await?;
+            let batch = self.0.store.purge(before, PURGE_BATCH, self.now()).await?;
             purged += batch;
             if batch < u64::from(PURGE_BATCH) {
                 return Ok(Ok(purged));

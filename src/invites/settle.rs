@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::retries::Unsettled;
 use super::service::{Invites, Result, lock};
 use crate::chat_server::{Answer, Fate, Hook};
+use crate::event::Actor;
 use crate::invite::{Invite, Purpose, Use};
 use crate::policy;
 
@@ -69,7 +70,8 @@ impl Invites {
         self.ended(&reservation, true);
         if is_new {
             let Use { invite, purpose, account, .. } = used;
-            tracing::info!(%invite, %purpose, %account, "invite used");
+            let actor = Actor::User(account.clone());
+            tracing::info!(%actor, %invite, %purpose, %account, "invite used");
             if !failed.is_empty() {
                 let failed = failed.join("; ");
                 tracing::warn!(%invite, %account, "the account did not get all that the invite grants: {failed}");
@@ -194,7 +196,7 @@ impl Invites {
         match self.gone_at(&reserved.0).await {
             Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
             Ok(Some(gone_at)) => {
-                self.account_deleted(reserved.0.account, gone_at).await?;
+                self.account_deleted(reserved.0.account, gone_at, Actor::Daemon).await?;
                 return Ok(Outcome::Settled);
             }
             Ok(None) => (),

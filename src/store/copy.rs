@@ -17,7 +17,9 @@ const PAGE: usize = 500;
 /// makes it allow less.
 struct Table {
     name: &'static str,
+    /// The columns of its key, which come first. All keys are above `below`.
     key: &'static str,
+    below: &'static [Value],
     columns: &'static str,
     /// Further columns of a copied row: their names, and their values.
     marks: [&'static str; 2],
@@ -27,6 +29,7 @@ struct Table {
 const INVITE: Table = Table {
     name: "invite",
     key: "id",
+    below: &[Value::Text(String::new())],
     columns: "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
               created_at, expires_at, revoked_at, last_used_at, owners_since",
     marks: ["", ""],
@@ -36,6 +39,7 @@ const INVITE: Table = Table {
 const INVITE_USE: Table = Table {
     name: "invite_use",
     key: "id",
+    below: &[Value::Text(String::new())],
     columns: "id, invite, purpose, account, server, reserved_at, redeemed_at, failed",
     marks: [", copied", ", 1"],
     merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at), \
@@ -45,6 +49,7 @@ const INVITE_USE: Table = Table {
 const ACCOUNT: Table = Table {
     name: "account",
     key: "jid",
+    below: &[Value::Text(String::new())],
     columns: "jid, inviter, invite, registered_at",
     marks: ["", ""],
     merge: "inviter = excluded.inviter, invite = excluded.invite, registered_at = excluded.registered_at \
@@ -54,9 +59,19 @@ const ACCOUNT: Table = Table {
 const PAST_TOKEN: Table = Table {
     name: "past_token",
     key: "token_hash",
+    below: &[Value::Bytes(Vec::new())],
     columns: "token_hash",
     marks: ["", ""],
     merge: "token_hash = excluded.token_hash",
+};
+
+const EVENT: Table = Table {
+    name: "event",
+    key: "at, id",
+    below: &[Value::Integer(i64::MIN), Value::Integer(i64::MIN)],
+    columns: "at, id, actor, action, host, invite, account, detail, count",
+    marks: ["", ""],
+    merge: "count = excluded.count WHERE excluded.count > event.count",
 };
 
 /// Some rows of a table of the source.
@@ -71,14 +86,15 @@ pub struct Page {
 pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<()> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
-    for table in [&INVITE, &INVITE_USE, &ACCOUNT, &PAST_TOKEN] {
-        let Table { name, key, columns, .. } = table;
-        let sql = format!("SELECT {columns} FROM {name} WHERE {key} > $1 ORDER BY {key} LIMIT {PAGE}");
-        let mut last = if *name == PAST_TOKEN.name { Value::Bytes(Vec::new()) } else { Value::from("") };
+    for table in [&INVITE, &INVITE_USE, &ACCOUNT, &PAST_TOKEN, &EVENT] {
+        let Table { name, key, columns, below, .. } = table;
+        let after = numbers_to(below.len());
+        let sql = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");
+        let mut last = below.to_vec();
         loop {
-            let rows = session.rows(&sql, &[last]).await?;
+            let rows = session.rows(&sql, &last).await?;
             let Some(Row(values)) = rows.last() else { break };
-            last = values.first().cloned().unwrap_or(Value::Null);
+            last = values.iter().take(below.len()).cloned().collect();
             if pages.send(Page { table, rows, open: Arc::clone(&open) }).await.is_err() {
                 return Ok(()); // writing has failed, and says why
             }
@@ -89,7 +105,7 @@ pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Resul
 
 /// Adds a page of rows to the target.
 pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
-    let Table { name, key, columns, marks: [marked, marks], merge } = page.table;
+    let Table { name, key, columns, marks: [marked, marks], merge, .. } = page.table;
     let mut numbers = (1..).map(|number| format!("${number}"));
     let rows: Vec<_> = page
         .rows

@@ -6,6 +6,7 @@
 //! by a lock on a name.
 
 mod account;
+mod event;
 mod insert;
 mod invite;
 mod invite_use;
@@ -14,6 +15,7 @@ mod taken;
 mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
+pub use event::{EventFilter, events, purge_events, refused, tell, untold};
 pub use insert::{Quota, insert};
 pub use invite::{Filter, find, find_by_id, is_past, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{

@@ -147,6 +147,7 @@ pub async fn execute(
         Ok(result) => return Ok(with(reply(command, &id, "completed", texts), [result])),
         Err(cause) => cause,
     };
+    requester.invites.note_limit(&requester.account, requester.host, &cause).await;
     // The built-in buttons show a stanza error but no note.
     let Some(form) = command.form else { return Err(stanza_error(&cause, texts)) };
     if let Error::Refused(refusal) = &cause

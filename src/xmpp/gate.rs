@@ -14,6 +14,7 @@ use super::stanza::{
     Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with, with_text,
 };
 use super::stanza_error::{not_valid, stanza_error};
+use crate::event::Actor;
 use crate::generate;
 use crate::invite::{Token, username};
 use crate::invites::{Admission, Error, Invites, Registration};
@@ -208,7 +209,8 @@ impl Said<'_> {
 
     async fn deleted(&self) -> Outcome {
         let (account, deleted_at) = (self.account()?, self.instant("deleted-at")?);
-        self.invites.account_deleted(account, deleted_at).await.map_err(|cause| self.refused(&cause))?;
+        let by = Actor::Hook(self.host.clone());
+        self.invites.account_deleted(account, deleted_at, by).await.map_err(|cause| self.refused(&cause))?;
         Ok(None)
     }
 

@@ -3,8 +3,10 @@
 use jid::BareJid;
 use jiff::Timestamp;
 
-use super::invite::{PENDING, count_use};
+use super::event::{forget_in_events, record};
+use super::invite::{PENDING, count_use, end};
 use super::taken::take_rows;
+use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
 use crate::store::error::Result;
 use crate::store::row::Value;
@@ -23,11 +25,13 @@ pub struct Forgotten {
     pub invited: u64,
     /// Whether it was known who had invited the person.
     pub known: bool,
+    /// Events that named the person, and now name nobody.
+    pub events: u64,
 }
 
-/// Stands for a forgotten person in uses of other people's invites. Nobody has this domain (RFC
-/// 2606).
-const FORGOTTEN: &str = "forgotten.invalid";
+/// Stands for a forgotten person in uses of other people's invites, and in events. Nobody has this
+/// domain (RFC 2606).
+pub const FORGOTTEN: &str = "forgotten.invalid";
 
 pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
     let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";
@@ -44,10 +48,12 @@ pub async fn account_deleted(
     account: BareJid,
     deleted_at: Timestamp,
     now: Timestamp,
+    by: Actor,
 ) -> Result<u64> {
     // In the order in which `redeem` locks them.
-    end_open(session, &account, deleted_at, now).await?;
-    let ended = end_older(session, &account, true, deleted_at, now).await?;
+    end_open(session, &account, deleted_at, now, &by).await?;
+    let why = Event { detail: Some("account-deleted".to_owned()), ..Event::new(now, by, Action::Stopped) };
+    let ended = end_older(session, &account, true, deleted_at, why).await?;
     for sql in [
         "DELETE FROM account WHERE jid = $1 AND registered_at <= $2",
         // Nobody needs to give the account anything any more.
@@ -63,47 +69,67 @@ pub async fn password_changed(
     account: BareJid,
     changed_at: Timestamp,
     now: Timestamp,
+    by: Actor,
 ) -> Result<u64> {
-    end_older(session, &account, false, changed_at, now).await
+    let why = Event { detail: Some("password-changed".to_owned()), ..Event::new(now, by, Action::Stopped) };
+    end_older(session, &account, false, changed_at, why).await
 }
 
 /// Redeems the open uses of an account that was deleted, reserved up to and in the second of that.
 /// Whoever registers its name afterwards has nothing to do with them.
-async fn end_open(session: &mut Session<'_>, account: &BareJid, deleted_at: Timestamp, now: Timestamp) -> Result<()> {
+async fn end_open(
+    session: &mut Session<'_>,
+    account: &BareJid,
+    deleted_at: Timestamp,
+    now: Timestamp,
+    by: &Actor,
+) -> Result<()> {
     let sql = "UPDATE invite_use SET redeemed_at = $1 \
          WHERE redeemed_at IS NULL AND account = $2 AND reserved_at <= $3 RETURNING invite";
     let values = [now.into(), account.as_str().into(), deleted_at.into()];
     for invite in session.query(sql, &values, |row| row.required(0, InviteId::parse)).await? {
         count_use(session, &invite, now).await?;
+        let redeemed = Event::new(now, by.clone(), Action::Redeemed);
+        let (invite, account) = (Some(invite), Some(account.clone()));
+        let detail = Some("account-deleted".to_owned());
+        record(session, &[Event { invite, account, detail, ..redeemed }]).await?;
     }
     Ok(())
 }
 
 /// Revokes the pending password resets for an account that were made up to and in the second of an
-/// instant, with `all` its invites too. Returns how many there were.
+/// instant, with `all` its invites too, and notes `why` of each. Returns how many there were.
 pub async fn end_older(
     session: &mut Session<'_>,
     account: &BareJid,
     all: bool,
     instant: Timestamp,
-    now: Timestamp,
+    why: Event,
 ) -> Result<u64> {
     // The "+" keeps SQLite from reading every invite of the host in the order of their age.
-    let sql = format!(
-        "UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND +created_at <= $2 \
+    let condition = format!(
+        "{PENDING} AND +created_at <= $2 \
          AND (inviter = $3 OR (type = 'password-reset' AND host = $4 AND username = $5))"
     );
     let values = [
-        now.into(),
+        why.at.into(),
         instant.into(),
         all.then_some(account.as_str()).into(),
         account.domain().as_str().into(),
         account.node().map(|node| node.as_str()).into(),
     ];
-    session.execute(&sql, &values).await
+    let ended = end(session, &condition, &values).await?.into_iter().map(|invite| Event {
+        host: Some(invite.host),
+        invite: Some(invite.id),
+        account: Some(account.clone()),
+        ..why.clone()
+    });
+    let ended: Vec<_> = ended.collect();
+    record(session, &ended).await?;
+    Ok(ended.len() as u64)
 }
 
-pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgotten> {
+pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp, by: Actor) -> Result<Forgotten> {
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str()).await?;
@@ -124,5 +150,10 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid) -> Result<Forgo
         .await?;
     let invited = session.execute("UPDATE account SET inviter = NULL WHERE inviter = $1", &[jid()]).await?;
     let known = session.execute("DELETE FROM account WHERE jid = $1", &[jid()]).await?;
-    Ok(Forgotten { open, invites, uses, invited, known: known > 0 })
+    let events = forget_in_events(session, &account).await?;
+    let forgotten = Forgotten { open, invites, uses, invited, known: known > 0, events };
+    if forgotten != Forgotten::default() {
+        record(session, &[Event::new(now, by, Action::Forgotten)]).await?;
+    }
+    Ok(forgotten)
 }

@@ -3,8 +3,10 @@
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
+use super::event::record;
 use super::invite::reserving_invite;
 use super::invite_use::reserved_for;
+use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteType};
 use crate::refusal::Refusal;
 use crate::store::error::Result;
@@ -28,6 +30,7 @@ pub async fn insert(
     invite: Invite,
     quota: Quota,
     now: Timestamp,
+    by: Actor,
 ) -> Result<Result<(), Refusal>> {
     let reserved = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset);
     let reserved = reserved.map(|username| BareJid::from_parts(Some(username), &invite.host));
@@ -73,6 +76,7 @@ pub async fn insert(
         invite.owners_since.into(),
     ];
     session.execute(sql, &values).await?;
+    record(session, &[Event::made(&invite, &by)]).await?;
     Ok(Ok(()))
 }
 

@@ -3,6 +3,8 @@
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 
+use super::event::{record, tally};
+use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, InviteId, State, TokenHash};
 use crate::store::error::Result;
 use crate::store::row::{Row, Value};
@@ -149,18 +151,34 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
     session.query(&sql, &values, invite_of).await
 }
 
-pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp) -> Result<Option<Invite>> {
-    let sql = "UPDATE invite SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL";
-    session.execute(sql, &[now.into(), id.as_str().into()]).await?;
+/// Revokes the invites under a condition, in which $1 is the present instant. Returns them.
+pub async fn end(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<Vec<Invite>> {
+    let sql = format!("UPDATE invite SET revoked_at = $1 WHERE {condition} RETURNING {INVITE_COLUMNS}");
+    session.query(&sql, values, invite_of).await
+}
+
+pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp, by: Actor) -> Result<Option<Invite>> {
+    let ended = end(session, "revoked_at IS NULL AND id = $2", &[now.into(), id.as_str().into()]).await?;
+    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
+    record(session, &events).await?;
     find_by_id(session, id).await
 }
 
-pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp) -> Result<u64> {
-    let sql = format!("UPDATE invite SET revoked_at = $1 WHERE {PENDING} AND inviter = $2");
-    session.execute(&sql, &[now.into(), inviter.as_str().into()]).await
+pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp, by: Actor) -> Result<u64> {
+    let values = [now.into(), inviter.as_str().into()];
+    let ended = end(session, &format!("{PENDING} AND inviter = $2"), &values).await?;
+    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
+    record(session, &events).await?;
+    Ok(events.len() as u64)
 }
 
-pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u32) -> Result<u64> {
+pub async fn purge(
+    session: &mut Session<'_>,
+    ended_before: Timestamp,
+    limit: u32,
+    now: Timestamp,
+    by: Actor,
+) -> Result<u64> {
     // An invite with an open use stays: the use may still have to be redeemed or given back.
     // Each part has its own limit: of millions that have ended, only those to remove are read.
     let sql = "DELETE FROM invite WHERE taken = uses AND id IN ( \
@@ -168,5 +186,9 @@ pub async fn purge(session: &mut Session<'_>, ended_before: Timestamp, limit: u3
              UNION SELECT id FROM (SELECT id FROM invite WHERE revoked_at < $1 AND taken = uses LIMIT $2) AS revoked \
              UNION SELECT id FROM (SELECT id FROM invite WHERE last_used_at < $1 AND uses >= max_uses LIMIT $2) \
              AS used LIMIT $2)";
-    session.execute(sql, &[ended_before.into(), limit.into()]).await
+    let count = session.execute(sql, &[ended_before.into(), limit.into()]).await?;
+    if count > 0 {
+        tally(session, Event { count, ..Event::new(now, by, Action::Purged) }).await?;
+    }
+    Ok(count)
 }

@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::end_older;
+use super::event::record;
 use super::invite::{INVITE_COLUMNS, count_use, find_by_id, invite_of, reserving_invite};
+use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::refusal::Refusal;
 use crate::store::error::Result;
@@ -115,9 +117,14 @@ pub async fn redeem(
         return Ok(Some((used, false)));
     }
     count_use(session, &used.invite, now).await?;
+    let by = Actor::User(used.account.clone());
+    let event = Event::of(&invite, now, by.clone(), Action::Redeemed);
+    let (account, detail) = (Some(used.account.clone()), Some(used.purpose.to_string()));
+    record(session, &[Event { account, detail, ..event }]).await?;
     // Only now it is certain whose name this is, or that the password is another.
     if used.purpose != Purpose::Contact {
-        end_older(session, &used.account, used.purpose == Purpose::Register, used.reserved_at, now).await?;
+        let why = Event { detail: Some("replaced".to_owned()), ..Event::new(now, by, Action::Stopped) };
+        end_older(session, &used.account, used.purpose == Purpose::Register, used.reserved_at, why).await?;
     }
     if used.purpose == Purpose::Register {
         let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES ($1, $2, $3, $4) \
@@ -136,21 +143,29 @@ pub async fn redeem(
 
 pub async fn release(session: &mut Session<'_>, host: DomainPart, reservation: String) -> Result<bool> {
     let condition = format!("id = $1 AND {HOST} = $2");
-    Ok(give_back(session, &condition, &[reservation.as_str().into(), host.as_str().into()]).await? > 0)
+    Ok(!give_back(session, &condition, &[reservation.as_str().into(), host.as_str().into()]).await?.is_empty())
 }
 
-pub async fn release_of_server(session: &mut Session<'_>, server: String) -> Result<u64> {
-    give_back(session, "server = $1", &[server.as_str().into()]).await
+pub async fn release_of_server(session: &mut Session<'_>, server: String, now: Timestamp, by: Actor) -> Result<u64> {
+    let given_back = give_back(session, "server = $1", &[server.as_str().into()]).await?;
+    let released = given_back.into_iter().map(|(invite, account)| Event {
+        invite: Some(invite),
+        account: Some(account),
+        ..Event::new(now, by.clone(), Action::Released)
+    });
+    let released: Vec<_> = released.collect();
+    record(session, &released).await?;
+    Ok(released.len() as u64)
 }
 
-/// Gives back the reserved uses under a condition, and returns how many.
-async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<u64> {
-    let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite");
-    let invites = session.query(&sql, values, |row| row.text::<String>(0)).await?;
-    for invite in &invites {
+/// Gives back the reserved uses under a condition: of which invites, and by whom.
+async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<Vec<(InviteId, BareJid)>> {
+    let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite, account");
+    let given_back = session.query(&sql, values, |row| Ok((row.required(0, InviteId::parse)?, row.text(1)?))).await?;
+    for (invite, _) in &given_back {
         session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
     }
-    Ok(invites.len() as u64)
+    Ok(given_back)
 }
 
 pub async fn open_since(session: &mut Session<'_>, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {

@@ -17,18 +17,23 @@ pub struct Contents {
     pub uses: u64,
     /// Accounts whose inviters are known.
     pub accounts: u64,
+    /// Events in the log of events.
+    pub events: u64,
 }
 
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Contents { invites, uses, accounts } = self;
-        write!(f, "{invites} invites, {uses} uses of them, {accounts} accounts that came by one")
+        let Contents { invites, uses, accounts, events } = self;
+        write!(f, "{invites} invites, {uses} uses of them, {accounts} accounts that came by one, {events} events")
     }
 }
 
 pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
-    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account)";
-    let read = |row: &Row| Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)? });
+    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account), \
+         (SELECT count(*) FROM event)";
+    let read = |row: &Row| {
+        Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)?, events: row.count(3)? })
+    };
     Ok(session.query(sql, &[], read).await?.pop().unwrap_or_default())
 }
 

@@ -23,7 +23,7 @@ pub async fn run(requester: &Requester<'_>) -> Result<Element, Error> {
     let made = match requester.policy.new_invite(requester.known().await?) {
         allowed if admin && allowed != Ok(best) => as_admin().await,
         allowed => match make(allowed?, Issuer::User, requester).await {
-            Err(Error::Refused(refusal)) if admin && refusal.is_limit_of_users() => as_admin().await,
+            Err(Error::Refused(refusal)) if admin && refusal.limit().is_some() => as_admin().await,
             made => made,
         },
     };

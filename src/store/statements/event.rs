@@ -1,0 +1,182 @@
+//! The log of events. Each is written in the transaction of what it tells.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jid::{BareJid, DomainPart};
+use jiff::{SignedDuration, Timestamp};
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use super::account::FORGOTTEN;
+use crate::event::{Action, Actor, Event};
+use crate::invite::InviteId;
+use crate::store::error::{Problem, Result};
+use crate::store::row::{Row, Value};
+use crate::store::session::Session;
+
+/// Which events to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only of this host.
+    pub host: Option<DomainPart>,
+    /// Only what this account did, and what happened to it or to the invites that it made.
+    pub account: Option<BareJid>,
+    /// Only what happened to this invite.
+    pub invite: Option<InviteId>,
+}
+
+/// How many events one statement writes.
+const PAGE: usize = 100;
+
+/// Over how long a time refusals, or removed invites, are counted as one event.
+const TALLY: SignedDuration = SignedDuration::from_hours(1);
+
+const COLUMNS: &str = "at, id, actor, action, host, invite, account, detail, count";
+
+/// An id that none of the same second has. Within a process they count up, so that new rows follow
+/// each other.
+fn next_id() -> Result<i64> {
+    static LAST: OnceLock<AtomicI64> = OnceLock::new();
+    let last = match LAST.get() {
+        Some(last) => last,
+        None => {
+            let failed = |_| Problem::Other("the system's random source failed".to_owned());
+            let start = SysRng.try_next_u64().map_err(failed)? >> 2;
+            LAST.get_or_init(|| AtomicI64::new(start as i64))
+        }
+    };
+    Ok(last.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Writes events. Those of the command line stay to be told by the daemon.
+pub async fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
+    for page in events.chunks(PAGE) {
+        let mut values: Vec<Value> = Vec::with_capacity(page.len() * 10);
+        for event in page {
+            values.extend([
+                event.at.into(),
+                next_id()?.into(),
+                event.actor.to_string().as_str().into(),
+                event.action.as_ref().into(),
+                event.host.as_ref().map(|host| host.as_str()).into(),
+                event.invite.as_ref().map(InviteId::as_str).into(),
+                event.account.as_ref().map(|account| account.as_str()).into(),
+                event.detail.as_deref().into(),
+                i64::try_from(event.count).unwrap_or(i64::MAX).into(),
+                matches!(event.actor, Actor::Cli(_)).then_some(1i64).into(),
+            ]);
+        }
+        let row = |first: usize| {
+            let numbers: Vec<_> = (first..first + 10).map(|number| format!("${number}")).collect();
+            format!("({})", numbers.join(", "))
+        };
+        let rows: Vec<_> = (1..values.len()).step_by(10).map(row).collect();
+        let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", rows.join(", "));
+        session.execute(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+/// Adds to an event of the same kind within the last hour, or writes a new one. Returns whether it
+/// is new.
+pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
+    let since = event.at.saturating_sub(TALLY).unwrap_or(Timestamp::MIN);
+    let sql = "UPDATE event SET count = count + $1 \
+         WHERE actor = $2 AND at > $3 AND at <= $4 AND action = $5 AND COALESCE(detail, '') = $6";
+    let values = [
+        i64::try_from(event.count).unwrap_or(i64::MAX).into(),
+        event.actor.to_string().as_str().into(),
+        since.into(),
+        event.at.into(),
+        event.action.as_ref().into(),
+        event.detail.as_deref().unwrap_or_default().into(),
+    ];
+    let is_new = session.execute(&sql, &values).await? == 0;
+    if is_new {
+        record(session, &[event]).await?;
+    }
+    Ok(is_new)
+}
+
+fn event_of(row: &Row) -> Result<Event> {
+    Ok(Event {
+        at: row.since(0)?,
+        id: row.count(1)?,
+        actor: row.text(2)?,
+        action: row.text(3)?,
+        host: row.optional(4)?,
+        invite: row.optional::<String>(5)?.map(|_| row.required(5, InviteId::parse)).transpose()?,
+        account: row.optional(6)?,
+        detail: row.optional(7)?,
+        count: row.count(8)?,
+    })
+}
+
+/// What an account is called as an actor: as a user, and as an admin.
+fn actors(account: &str) -> [Value; 2] {
+    [format!("user:{account}").as_str().into(), format!("admin:{account}").as_str().into()]
+}
+
+pub async fn events(
+    session: &mut Session<'_>,
+    filter: EventFilter,
+    after: (Timestamp, i64),
+    limit: u32,
+) -> Result<Vec<Event>> {
+    let mut values = vec![after.0.into(), after.1.into()];
+    let mut conditions = vec!["(at, id) > ($1, $2)".to_owned()];
+    if let Some(host) = &filter.host {
+        values.push(host.as_str().into());
+        conditions.push(format!("host = ${}", values.len()));
+    }
+    if let Some(invite) = &filter.invite {
+        values.push(invite.as_str().into());
+        conditions.push(format!("invite = ${}", values.len()));
+    }
+    if let Some(account) = &filter.account {
+        let first = values.len() + 1;
+        let its = format!("actor IN (${first}, ${})", first + 1);
+        values.extend(actors(account.as_str()).into_iter().chain([account.as_str().into()]));
+        conditions.push(format!(
+            "({its} OR account = ${} OR invite IN (SELECT invite FROM event WHERE {its} AND action = 'made'))",
+            first + 2
+        ));
+    }
+    let sql = format!("SELECT {COLUMNS} FROM event WHERE {} ORDER BY at, id LIMIT {limit}", conditions.join(" AND "));
+    session.query(&sql, &values, event_of).await
+}
+
+pub async fn untold(session: &mut Session<'_>, limit: u32) -> Result<Vec<Event>> {
+    let sql = format!("SELECT {COLUMNS} FROM event WHERE untold = 1 ORDER BY at, id LIMIT {limit}");
+    session.query(&sql, &[], event_of).await
+}
+
+pub async fn tell(session: &mut Session<'_>, event: Event) -> Result<bool> {
+    let sql = "UPDATE event SET untold = NULL WHERE at = $1 AND id = $2 AND untold = 1";
+    Ok(session.execute(sql, &[event.at.into(), event.id.into()]).await? > 0)
+}
+
+pub async fn refused(
+    session: &mut Session<'_>,
+    host: DomainPart,
+    limit: String,
+    now: Timestamp,
+    by: Actor,
+) -> Result<bool> {
+    tally(session, Event { host: Some(host), detail: Some(limit), ..Event::new(now, by, Action::Refused) }).await
+}
+
+pub async fn purge_events(session: &mut Session<'_>, before: Timestamp, limit: u32) -> Result<u64> {
+    let sql = "DELETE FROM event WHERE (at, id) IN (SELECT at, id FROM event WHERE at < $1 ORDER BY at, id LIMIT $2)";
+    session.execute(sql, &[before.into(), limit.into()]).await
+}
+
+/// Erases the name of a person. Returns how many events had it.
+pub async fn forget_in_events(session: &mut Session<'_>, account: &BareJid) -> Result<u64> {
+    let sql = "UPDATE event SET account = CASE account WHEN $1 THEN $2 ELSE account END, \
+         actor = CASE actor WHEN $3 THEN $4 WHEN $5 THEN $6 ELSE actor END \
+         WHERE account = $1 OR actor IN ($3, $5)";
+    let ([user, admin], [no_user, no_admin]) = (actors(account.as_str()), actors(FORGOTTEN));
+    session.execute(sql, &[account.as_str().into(), FORGOTTEN.into(), user, no_user, admin, no_admin]).await
+}
