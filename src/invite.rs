@@ -11,7 +11,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use strum::{AsRefStr, Display, EnumString};
+use strum::{AsRefStr, Display, EnumString, VariantNames};
 
 use crate::refusal::Refusal;
 
@@ -163,7 +163,7 @@ impl fmt::Display for InviteId {
 }
 
 /// What an invite is for.
-#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
+#[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize, VariantNames)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum InviteType {
@@ -346,6 +346,9 @@ pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
     }
 }
 
+/// How the names of the reservations begin that the daemon makes up, for browsers.
+pub const OF_BROWSER: &str = "web-";
+
 /// One use of an invite. First it is reserved, and when its account exists it is redeemed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
@@ -361,6 +364,13 @@ pub struct Use {
     pub server: String,
     /// When it was reserved.
     pub reserved_at: Timestamp,
+}
+
+impl Use {
+    /// Whether the daemon reserved it, for a browser. Otherwise the hook did, for a chat client.
+    pub fn is_of_browser(&self) -> bool {
+        self.id.starts_with(OF_BROWSER)
+    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,12 @@
 //! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed
+//! - `counted`: all of this, in numbers
 
 mod absences;
 mod accounts;
 mod browser;
+mod counted;
 mod create;
 mod deletion;
 mod looks;
@@ -29,6 +31,7 @@ mod service;
 mod settle;
 
 pub use browser::{BrowserRegistration, Registered};
+pub use counted::Standing;
 pub use create::Issued;
 pub use lookup::Grant;
 pub use reserve::{Admission, Registration};

@@ -10,6 +10,7 @@
 //! - [`event`]: what the log of events tells. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.
+//! - `counters`: what happened, counted for a monitoring system. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
@@ -31,6 +32,7 @@ pub mod chat_server;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod counters;
 pub mod event;
 pub mod fields;
 pub mod files;

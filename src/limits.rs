@@ -172,6 +172,12 @@ impl Counts {
         self.refused.left_from(1, &address, now).map_or(Ok(()), Err)
     }
 
+    /// How many addresses are refused at present, since they guessed.
+    pub fn refused(&mut self, now: Instant) -> usize {
+        self.refused.forget_ended(now);
+        self.refused.by_key.len()
+    }
+
     /// An address asks something of the web side, which also refuses addresses that guessed.
     ///
     /// # Errors

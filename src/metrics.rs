@@ -1,16 +1,34 @@
-//! An edge: what a monitoring system asks, in HTTP on an address of its own. `/healthz` says that
-//! the process answers.
+//! An edge: what a monitoring system asks, in HTTP on an address of its own. `/metrics` is what
+//! happened and what stands open, as OpenMetrics. `/healthz` says that the process answers.
+//!
+//! A scrape reads what is in memory, and asks neither the store nor the chat server. What stands
+//! open is counted from time to time, however often somebody asks.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, SERVER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
+use jid::DomainPart;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 
+use crate::chat_server::Link;
+use crate::counters::{Labels, labels};
 use crate::http_server::Endpoint;
+use crate::invites::{Invites, Standing};
 
 /// What is served.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -20,6 +38,19 @@ pub const ENDPOINT: Endpoint = Endpoint {
     connections: 64,
     sign: ("/healthz", "server: easy-invite"),
 };
+
+/// How old the numbers that are shown may be. Within this time a scrape costs nothing but the
+/// sending.
+const FRESH: Duration = Duration::from_millis(50);
+
+/// How often what stands open is counted.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// The pause after counting, in multiples of the time that it took. So a store with millions of
+/// invites is read for a fiftieth of the time.
+const PAUSES: u32 = 50;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The configuration of the metrics server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +72,107 @@ impl Config {
     }
 }
 
-/// Everything that is answered.
-pub fn router() -> Router {
-    Router::new().route("/healthz", get("ok")).fallback(StatusCode::NOT_FOUND).layer(map_response(
-        async |mut response: Response| {
-            let headers = response.headers_mut();
-            headers.insert(SERVER, HeaderValue::from_static(env!("CARGO_PKG_NAME")));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+/// What stands open on each host; `None` until it is counted.
+type Counted = Option<BTreeMap<DomainPart, Standing>>;
+
+/// What is shown, and where it comes from.
+struct Exposition {
+    invites: watch::Receiver<Invites>,
+    link: watch::Receiver<Link>,
+    standing: watch::Receiver<Counted>,
+    /// The text that was shown last, and since when it is true.
+    last: Mutex<Option<(Instant, Bytes)>>,
+}
+
+/// Everything that is answered, and the task that counts what stands open.
+pub fn server(invites: watch::Receiver<Invites>, link: watch::Receiver<Link>) -> (Router, impl Future<Output = ()>) {
+    let (sender, standing) = watch::channel(None);
+    let counting = keep_counting(invites.clone(), sender);
+    let exposition = Arc::new(Exposition { invites, link, standing, last: Mutex::default() });
+    let metrics = async move || match exposition.text() {
+        Ok(text) => Ok(([(CONTENT_TYPE, OPEN_METRICS)], text)),
+        Err(fmt::Error) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get("ok"))
+        .fallback(StatusCode::NOT_FOUND)
+        .layer(map_response(async |mut response: Response| {
+            let own: [(HeaderName, _); 2] = [(SERVER, env!("CARGO_PKG_NAME")), (CACHE_CONTROL, "no-store")];
+            response.headers_mut().extend(own.map(|(name, value)| (name, HeaderValue::from_static(value))));
             response
-        },
-    ))
+        }));
+    (router, counting)
+}
+
+async fn keep_counting(invites: watch::Receiver<Invites>, counted: watch::Sender<Counted>) {
+    loop {
+        let (since, invites) = (Instant::now(), invites.borrow().clone());
+        let standing = invites.standing().await;
+        if let Err(error) = &standing {
+            tracing::debug!(%error, "what stands open cannot be counted");
+        }
+        // Old numbers would hide that nobody knows.
+        counted.send_replace(standing.ok());
+        tokio::time::sleep(COUNT_EVERY.max(since.elapsed() * PAUSES)).await;
+    }
+}
+
+impl Exposition {
+    /// The metrics as text, which is made anew when it is too old.
+    fn text(&self) -> Result<Bytes, fmt::Error> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, text)) = &*last
+            && since.elapsed() < FRESH
+        {
+            return Ok(text.clone());
+        }
+        let mut text = String::new();
+        let since = Instant::now();
+        encode(&mut text, &self.registry())?;
+        Ok(last.insert((since, text.into())).1.clone())
+    }
+
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("easy_invite");
+        let build = Info::new(labels([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("build", "The version of the daemon that runs", build);
+        let invites = self.invites.borrow().clone();
+        invites.counters().register(&mut registry);
+
+        let [pending, open, hook_up]: [Family<Labels, Gauge>; 3] = Default::default();
+        let set = |family: &Family<Labels, Gauge>, host: &DomainPart, value| {
+            family.get_or_create(&labels([("host", host.as_str())])).set(value);
+        };
+        let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        for (host, Standing { pending: invites, open: uses }) in self.standing.borrow().iter().flatten() {
+            set(&pending, host, number(*invites));
+            set(&open, host, number(*uses));
+        }
+        for host in invites.hosts() {
+            set(&hook_up, host, i64::from(invites.has_met(host)));
+        }
+        let connected = *self.link.borrow() == Link::Connected;
+        let [component_connected, addresses_refused]: [Gauge; 2] = Default::default();
+        component_connected.set(connected.into());
+        addresses_refused.set(i64::try_from(invites.refused_addresses()).unwrap_or(i64::MAX));
+        registry.register("invites_pending", "Invites that can be used at present, counted every few seconds", pending);
+        registry.register(
+            "uses_open",
+            "Uses that are reserved at present: an account is being made, or nobody knows yet whether it was",
+            open,
+        );
+        registry.register("hook_up", "1 if the module of the chat server has answered, 0 if not", hook_up);
+        registry.register(
+            "component_connected",
+            "1 if the daemon is connected to the chat server, 0 if not",
+            component_connected,
+        );
+        registry.register(
+            "addresses_refused",
+            "Addresses that are refused at present, for some minutes, since they guessed tokens",
+            addresses_refused,
+        );
+        registry
+    }
 }

@@ -4,13 +4,16 @@
 use std::slice;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::lifetime::BadLifetime;
 use crate::texts::{Texts, escaped, fill};
 
 /// An expected "no". A new one does not compile until it has a text and a stanza error. As an
-/// error, it is said in English, for logs and the command line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// error, it is said in English, for logs and the command line; as a `&str`, it is its own name,
+/// for metrics.
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames, thiserror::Error)]
+#[strum(serialize_all = "snake_case")]
 #[error("{}", self.text(Texts::english()))]
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 
+use crate::counters::durations;
 use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteId, TokenHash, Use};
 use crate::last_seen::LastSeen;
@@ -27,7 +29,7 @@ use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, EventFilter, Filter, Forgotten, Quota, Shortfall};
+pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -39,6 +41,7 @@ pub struct Store {
     backend: Backend,
     /// Who changes something with it, where that is not said otherwise.
     actor: Actor,
+    commits: Histogram,
 }
 
 #[derive(Clone)]
@@ -65,17 +68,18 @@ impl Store {
     }
 
     async fn open_or_make(url: &StoreUrl, make: bool) -> Result<Store, StoreError> {
+        let commits = durations();
         let opened = match url {
-            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, make).map(Backend::Sqlite),
-            StoreUrl::Postgres(url) => postgres::Postgres::open(url, make).await.map(Backend::Postgres),
+            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, make, &commits).map(Backend::Sqlite),
+            StoreUrl::Postgres(url) => postgres::Postgres::open(url, make, &commits).await.map(Backend::Postgres),
         };
-        Store::named(url, opened)
+        Store::named(url, opened, commits)
     }
 
-    fn named(url: &StoreUrl, opened: Result<Backend>) -> Result<Store, StoreError> {
+    fn named(url: &StoreUrl, opened: Result<Backend>, commits: Histogram) -> Result<Store, StoreError> {
         let name = url.to_string();
         match opened {
-            Ok(backend) => Ok(Store { name, backend, actor: Actor::Daemon }),
+            Ok(backend) => Ok(Store { name, backend, actor: Actor::Daemon, commits }),
             Err(problem) => Err(StoreError { store: name, problem }),
         }
     }
@@ -98,7 +102,13 @@ impl Store {
     /// # Errors
     /// If it cannot be opened, or has a log beside it.
     pub fn open_closed(file: &Path) -> Result<Store, StoreError> {
-        Store::named(&StoreUrl::Sqlite(file.to_owned()), sqlite::Sqlite::open_closed(file).map(Backend::Sqlite))
+        let opened = sqlite::Sqlite::open_closed(file).map(Backend::Sqlite);
+        Store::named(&StoreUrl::Sqlite(file.to_owned()), opened, durations())
+    }
+
+    /// How many seconds it took to have changes on the disk, counted since the store was opened.
+    pub fn commits(&self) -> &Histogram {
+        &self.commits
     }
 
     /// Closes the store. This has to be its only clone. Everything in an SQLite store is then in
@@ -331,6 +341,18 @@ promises! {
 
     /// Reads the whole store and tells what is wrong with it, if anything.
     Snapshot verify() -> ();
+
+    /// How many invites of a host are pending, among the next `size` after a place in the order of
+    /// their age; and the place where this part ends, if more follow.
+    Read pending_part(
+        host: DomainPart,
+        after: Option<Cursor>,
+        size: u32,
+        now: Timestamp
+    ) -> (u64, Option<Cursor>);
+
+    /// How many uses are open, on each host that has some.
+    Read open_uses() -> Vec<(DomainPart, u64)>;
 
     /// How much the store holds.
     Read contents() -> Contents;

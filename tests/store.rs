@@ -49,6 +49,7 @@ on_both_engines! {
     many_writers_at_once_are_all_kept,
     it_is_known_since_when_there_is_an_account,
     it_is_told_how_much_a_store_holds,
+    what_is_pending_is_counted_in_parts_and_what_is_open_too,
     somebody_is_forgotten_when_nothing_of_theirs_is_open,
     counters_that_disagree_are_told,
     a_copy_is_whole_and_so_is_the_copy_of_the_copy,
@@ -771,6 +772,42 @@ async fn it_is_told_how_much_a_store_holds(engine: Engine) {
     holds(1, 1, 1, 2).await;
     assert_eq!(scratch.store.purge(at(99_999), 10, at(9999)).await.unwrap(), 1);
     holds(0, 0, 1, 3).await;
+}
+
+async fn what_is_pending_is_counted_in_parts_and_what_is_open_too(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    assert_eq!(scratch.store.open_uses().await.unwrap(), []);
+    // Many of one second, since invites are made in bulk.
+    let mut invites = Vec::new();
+    for number in 0..7 {
+        invites.push(scratch.with(|invite| invite.created_at = at(1000 + number / 5)).await);
+    }
+    let elsewhere = scratch.with(|invite| invite.host = host("other.example")).await;
+    let ended = scratch.with(|invite| invite.expires_at = Some(at(2000))).await;
+    let endless = scratch.with(|invite| (invite.expires_at, invite.max_uses) = (None, None)).await;
+    scratch.store.revoke(invites[0].id.clone(), at(1500)).await.unwrap();
+    for invite in [&invites[1], &invites[2], &endless, &elsewhere] {
+        let reserved = scratch.reserve(invite, &format!("a{}@{}", invite.id, invite.host)).await.unwrap();
+        if *invite != invites[2] && *invite != elsewhere {
+            scratch.store.redeem(invite.host.clone(), reserved.id, Vec::new(), at(2001)).await.unwrap();
+        }
+    }
+    let count = async |size| {
+        let (mut pending, mut parts, mut place) = (0, 0, None);
+        loop {
+            let (found, end) = scratch.store.pending_part(host("example.org"), place, size, at(2000)).await.unwrap();
+            (pending, parts, place) = (pending + found, parts + 1, end);
+            if place.is_none() {
+                return (pending, parts);
+            }
+        }
+    };
+    // Of nine, one is revoked, one is used up and one has expired.
+    assert_eq!(ended.expires_at, Some(at(2000)));
+    assert_eq!([count(1).await, count(4).await, count(9).await, count(10).await], [(6, 10), (6, 3), (6, 2), (6, 1)]);
+    let mut open = scratch.store.open_uses().await.unwrap();
+    open.sort();
+    assert_eq!(open, [(host("example.org"), 1), (host("other.example"), 1)]);
 }
 
 async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {

@@ -28,7 +28,8 @@ CREATE TABLE invite (
     owners_since BIGINT
 );
 
-CREATE INDEX invite_by_host ON invite (host, created_at);
+-- Whether an invite is pending can be read in the index alone, so that counting reads no rows.
+CREATE INDEX invite_by_host ON invite (host, created_at, id, expires_at, revoked_at, max_uses, uses);
 -- Quotas are counted in these two indexes alone, and no further than the quota.
 CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
 CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)

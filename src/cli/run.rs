@@ -94,7 +94,8 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let invites = invites.clone();
         Arc::new(move || invites.unsettled())
     };
-    let serving = tokio::spawn(control::serve(listener, Sources { chat_server, link, unsettled }, stop.clone()));
+    let serving =
+        tokio::spawn(control::serve(listener, Sources { chat_server, link: link.clone(), unsettled }, stop.clone()));
     let keeping = tokio::spawn({
         let (invites, stop) = (current.clone(), stop.clone());
         async move { stop.run_until_cancelled(keep_house(&invites)).await }
@@ -103,7 +104,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
     });
     let measured = metrics_server.map(|listener| {
-        let router = watch::channel(metrics::router()).1;
+        let (router, counting) = metrics::server(current.clone(), link.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(counting));
+        let router = watch::channel(router).1;
         tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, router, |_| (), stop.clone()))
     });
     let connected = tokio::spawn(xmpp::run(component, current, questions, link_sender, stop.clone()));

@@ -11,6 +11,7 @@ use jid::{BareJid, DomainPart, NodePart};
 use super::reserve::Registration;
 use super::service::{Error, Invites, Result, lock};
 use crate::chat_server::{Fate, Objection};
+use crate::counters::Request;
 use crate::fields::{Answers, Field};
 use crate::invite::{self, Invite, Purpose, Token, Use};
 use crate::policy;
@@ -90,7 +91,8 @@ impl Invites {
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
         let invite = self.look(&form.token, form.address.into()).await?;
         let outcome = self.register_with(invite.clone(), form).await;
-        self.count_failed(outcome, form.address.into(), Some(&invite))
+        let outcome = self.count_failed(outcome, form.address.into(), Some(&invite));
+        self.count_refusal(&invite.host, outcome)
     }
 
     async fn register_with(&self, invite: Invite, form: &BrowserRegistration) -> Result<Registered> {
@@ -168,7 +170,7 @@ impl Invites {
             password: Some(attempt.form.password.clone()),
             address: attempt.form.address.into(),
         };
-        let reserved = self.reserve_use(invite, None, registration).await?;
+        let reserved = self.timed(Request::Reserve, self.reserve_use(invite, None, registration)).await?;
         match self.have_created(reserved, attempt, making).await {
             Some(outcome) => outcome,
             None => self.outcome_of(attempt).await?.ok_or(Refusal::InProgress.into()),

@@ -4,6 +4,7 @@ use jid::{BareJid, DomainPart};
 
 use super::service::{Error, Invites, Result};
 use crate::chat_server::{Account, NoAnswer};
+use crate::counters::Request;
 use crate::event::Actor;
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
@@ -32,11 +33,17 @@ impl Invites {
     /// # Errors
     /// If the wish cannot be fulfilled, or the invite is not stored.
     pub async fn create(&self, wish: Wish) -> Result<Issued> {
+        let host = wish.host.clone();
+        self.counted(Request::Create, &host, self.make(wish)).await
+    }
+
+    async fn make(&self, wish: Wish) -> Result<Issued> {
         let (issued, quota) = self.prepare(wish).await?;
         let invite = &issued.invite;
         self.0.store.insert(invite.clone(), quota, invite.created_at).await??;
         let actor = Actor::of(invite, self.0.store.actor());
         tracing::info!(%actor, invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
+        self.0.counters.made(invite);
         Ok(issued)
     }
 

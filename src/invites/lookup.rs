@@ -6,6 +6,7 @@ use jid::DomainPart;
 use jiff::Timestamp;
 
 use super::service::{Error, Invites, Result, lock};
+use crate::counters::Request;
 use crate::invite::{Invite, Purpose, Token};
 use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
 use crate::links::Reference;
@@ -70,6 +71,10 @@ impl Invites {
     /// # Errors
     /// If it would not be good for that now.
     pub async fn check(&self, host: &DomainPart, token: Token, address: Address) -> Result<Grant> {
+        self.counted(Request::Check, host, self.present(host, token, address)).await
+    }
+
+    async fn present(&self, host: &DomainPart, token: Token, address: Address) -> Result<Grant> {
         self.policy(host.as_str())?;
         let invite = valid_on(host, self.look(&token, address).await?)?;
         let presented_at = self.now();
@@ -148,6 +153,7 @@ impl Invites {
     }
 
     fn count_guess(&self, address: Address) -> Refusal {
+        self.0.counters.guessed();
         let minutes = GUESSING.as_secs() / 60;
         let counted = lock(&self.0.counts).wrong_token(address, Instant::now());
         match counted {

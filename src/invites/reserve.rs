@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::lookup::{Grant, valid_on};
 use super::service::{Invites, Result, lock};
+use crate::counters::Request;
 use crate::invite::{Invite, Purpose, Token, Use, judged_at};
 use crate::limits::Address;
 use crate::links::Reference;
@@ -58,6 +59,15 @@ impl Invites {
     /// # Errors
     /// If it may not go on. Then nothing is reserved.
     pub async fn reserve(
+        &self,
+        host: &DomainPart,
+        grant: Option<&str>,
+        registration: Registration,
+    ) -> Result<Admission> {
+        self.counted(Request::Reserve, host, self.reserve_for(host, grant, registration)).await
+    }
+
+    async fn reserve_for(
         &self,
         host: &DomainPart,
         grant: Option<&str>,
@@ -151,6 +161,19 @@ impl Invites {
     /// has used the invite before: the old link does not bring back a contact whom the inviter
     /// removed.
     pub async fn contact(
+        &self,
+        host: &DomainPart,
+        reservation: String,
+        server: String,
+        token: Token,
+        inviter: &BareJid,
+        contact: &BareJid,
+    ) -> Result<()> {
+        let reserved = self.reserve_contact(host, reservation, server, token, inviter, contact);
+        self.counted(Request::Reserve, host, reserved).await
+    }
+
+    async fn reserve_contact(
         &self,
         host: &DomainPart,
         reservation: String,

@@ -11,6 +11,7 @@ use super::absences::Absences;
 use super::looks::Looks;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Hook, NoAnswer};
+use crate::counters::Counters;
 use crate::invite::{NoRandomness, Purpose};
 use crate::lifetime::Lifetime;
 use crate::limits::{Counts, Limits};
@@ -56,6 +57,7 @@ impl Default for Settings {
 /// The state of the service. All but the store is in memory, and is lost when the daemon ends.
 pub(super) struct State {
     pub(super) store: Store,
+    pub(super) counters: Counters,
     pub(super) chat_server: ChatServer,
     clock: fn() -> Timestamp,
     /// The recent tries of strangers, for the limits.
@@ -121,8 +123,11 @@ pub(super) type Result<T> = std::result::Result<T, Error>;
 impl Invites {
     /// The service over a store.
     pub fn new(store: Store, settings: Settings, chat_server: ChatServer, clock: fn() -> Timestamp) -> Self {
+        let counters = Counters::new(store.commits().clone());
+        counters.serve(settings.hosts.keys());
         let state = State {
             store,
+            counters,
             chat_server,
             clock,
             counts: Mutex::new(Counts::new(settings.limits)),
@@ -139,6 +144,7 @@ impl Invites {
 
     /// The same service with other settings. What is counted and remembered lives on.
     pub fn with(&self, settings: Settings) -> Self {
+        self.0.counters.serve(settings.hosts.keys());
         lock(&self.0.counts).limit(settings.limits);
         Invites(Arc::clone(&self.0), Arc::new(settings))
     }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::retries::Unsettled;
 use super::service::{Invites, Result, lock};
 use crate::chat_server::{Answer, Fate, Hook};
+use crate::counters::Request;
 use crate::event::Actor;
 use crate::invite::{Invite, Purpose, Use};
 use crate::policy;
@@ -35,6 +36,11 @@ impl Invites {
     pub fn met(&self, host: DomainPart, hook: &Hook) {
         lock(&self.0.hooks).insert(host, hook.clone());
         lock(&self.0.retries).clear();
+    }
+
+    /// Whether the hook of a host has introduced itself since the daemon is connected.
+    pub fn has_met(&self, host: &DomainPart) -> bool {
+        lock(&self.0.hooks).contains_key(host)
     }
 
     /// Asks the hook of a host to introduce itself.
@@ -66,9 +72,10 @@ impl Invites {
     /// If it is not stored.
     pub async fn redeem(&self, host: &DomainPart, reservation: String, failed: Vec<String>) -> Result<bool> {
         let stored = self.0.store.redeem(host.clone(), reservation.clone(), failed.clone(), self.now());
-        let Some((used, is_new)) = stored.await? else { return Ok(false) };
+        let Some((used, is_new)) = self.timed(Request::Redeem, stored).await? else { return Ok(false) };
         self.ended(&reservation, true);
         if is_new {
+            self.0.counters.redeemed(host.as_str(), &used);
             let Use { invite, purpose, account, .. } = used;
             let actor = Actor::User(account.clone());
             tracing::info!(%actor, %invite, %purpose, %account, "invite used");

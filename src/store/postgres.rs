@@ -9,6 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Transaction,
 };
+use prometheus_client::metrics::histogram::Histogram;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -65,6 +66,7 @@ pub struct Postgres {
     pool: Pool,
     /// The writers that no transaction uses.
     writers: Arc<Mutex<Vec<Writer>>>,
+    commits: Histogram,
 }
 
 /// A name for transactions. One of them at a time is open.
@@ -84,7 +86,8 @@ enum Lost<T> {
 
 impl Postgres {
     /// Connects, and brings the schema up to date. With `make`, makes it where there is none.
-    pub async fn open(url: &PostgresUrl, make: bool) -> Result<Self> {
+    /// `commits` counts how long each commit takes.
+    pub async fn open(url: &PostgresUrl, make: bool, commits: &Histogram) -> Result<Self> {
         let config = connect::config(url, PATIENCE, SILENCE);
         let tls = connect::tls(url).map_err(Problem::Unopenable)?;
         let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -96,7 +99,7 @@ impl Postgres {
             .post_create(prepare)
             .build()
             .map_err(|error| Problem::Unopenable(error.to_string()))?;
-        let store = Postgres { pool, writers: Arc::default() };
+        let store = Postgres { pool, writers: Arc::default(), commits: commits.clone() };
         store.migrate(make).await?;
         Ok(store)
     }
@@ -217,7 +220,12 @@ impl Postgres {
         // comes after it.
         let (value, transaction) = worked.map_err(Lost::Undone)?;
         let Some((transaction, wrote)) = transaction else { return Ok(value) };
-        let Err(error) = transaction.commit().await else { return Ok(value) };
+        let since = Instant::now();
+        let committed = transaction.commit().await;
+        if wrote {
+            self.commits.observe(since.elapsed().as_secs_f64());
+        }
+        let Err(error) = committed else { return Ok(value) };
         // An ordinary error undoes the transaction. One that ends the session or the server leaves
         // the outcome open.
         let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));

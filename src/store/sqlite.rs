@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::{Connection, OpenFlags};
 
 use thread::SqliteThread;
@@ -68,8 +69,9 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file. With `make`, makes it where there is none.
-    pub fn open(path: &Path, make: bool) -> Result<Self> {
+    /// Opens the file. With `make`, makes it where there is none. `commits` counts how long each
+    /// commit takes.
+    pub fn open(path: &Path, make: bool, commits: &Histogram) -> Result<Self> {
         as_its_owner(path, make, |path| {
             let mut connection = connect(path)?;
             migrate(&mut connection)?;
@@ -77,7 +79,7 @@ impl Sqlite {
             let reading = connect(path)?;
             reading.pragma_update(None, "query_only", true)?;
             Ok(Sqlite {
-                writer: SqliteThread::writer(connection, connect(path)?)?,
+                writer: SqliteThread::writer(connection, connect(path)?, commits.clone())?,
                 reader: SqliteThread::reader(reading)?,
             })
         })
@@ -231,6 +233,7 @@ mod tests {
 
     use super::super::statements::{self, Filter};
     use super::*;
+    use crate::counters::durations;
 
     /// How many steps of SQLite's virtual machine a statement may take: a tenth of what a look at
     /// every invite takes.
@@ -239,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_asked_while_others_wait_does_not_read_every_invite() {
         let folder = tempfile::tempdir().unwrap();
-        let sqlite = Sqlite::open(&folder.path().join("easy-invite.db"), true).unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("easy-invite.db"), true, &durations()).unwrap();
         let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 20000) \
              INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at) \
              SELECT printf('%012d', n), randomblob(32), 'account', 'example.org', \
@@ -276,5 +279,16 @@ mod tests {
             .reader
             .run(Arc::new(move |session: &mut Session<'_>| statements::list(session, filter.clone(), 50, now).boxed()));
         assert_eq!(of_bob.await.map(|invites| invites.len()), Ok(1));
+
+        // All were made at different times, and a part in the middle costs no more than the first.
+        for (after, place) in [(None, 500), (Some((10_000, String::new())), 10_499)] {
+            limit().await;
+            let host = DomainPart::new("example.org").unwrap().into_owned();
+            let part = sqlite.reader.run(Arc::new(move |session: &mut Session<'_>| {
+                statements::pending_part(session, host.clone(), after.clone(), 500, now).boxed()
+            }));
+            let end = Some((place, format!("{place:012}")));
+            assert_eq!(part.await, Ok((500, end)));
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! by a lock on a name.
 
 mod account;
+mod count;
 mod event;
 mod insert;
 mod invite;
@@ -15,6 +16,7 @@ mod taken;
 mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
+pub use count::{Cursor, open_uses, pending_part};
 pub use event::{EventFilter, events, purge_events, refused, tell, untold};
 pub use insert::{Quota, insert};
 pub use invite::{Filter, find, find_by_id, is_past, list, purge, revoke, revoke_of_inviter, username_reserved};

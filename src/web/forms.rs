@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use super::notices::status_of;
 use crate::fields::{Answers, Field, Kind};
-use crate::invite::{self, Invite, NoRandomness, Token};
+use crate::invite::{self, Invite, NoRandomness, OF_BROWSER, Token};
 use crate::invites::{BrowserRegistration, Error};
 use crate::refusal::{BadPassword, Refusal};
 use crate::secret::Secret;
@@ -144,7 +144,8 @@ impl Fields {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
-        let form = hash.finalize().iter().take(16).fold("web-".to_owned(), |name, byte| name + &format!("{byte:02x}"));
+        let form =
+            hash.finalize().iter().take(16).fold(OF_BROWSER.to_owned(), |name, byte| name + &format!("{byte:02x}"));
         let (username, password) = (Some(username), Secret::new(password.to_owned()));
         Ok(BrowserRegistration { token: token.clone(), username, password, answers, form, address })
     }

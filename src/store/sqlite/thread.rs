@@ -8,8 +8,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures::executor::block_on;
+use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
@@ -82,9 +84,9 @@ impl SqliteThread {
 
     /// Starts a thread that writes: its jobs share transactions. `beside` is another connection to
     /// the file.
-    pub fn writer(connection: Connection, beside: Connection) -> Result<Self> {
+    pub fn writer(connection: Connection, beside: Connection, commits: Histogram) -> Result<Self> {
         let checkpointer = Checkpointer::start(beside)?;
-        Self::start("store-writer", move |jobs| write_until_closed(connection, &checkpointer, jobs))
+        Self::start("store-writer", move |jobs| write_until_closed(connection, &checkpointer, &commits, jobs))
     }
 
     fn start(name: &str, until_closed: impl FnOnce(mpsc::Receiver<Box<dyn Job>>) + Send + 'static) -> Result<Self> {
@@ -113,15 +115,20 @@ impl SqliteThread {
     }
 }
 
-fn write_until_closed(mut connection: Connection, checkpointer: &Checkpointer, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn write_until_closed(
+    mut connection: Connection,
+    checkpointer: &Checkpointer,
+    commits: &Histogram,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = vec![first];
-        let committed = commit(&mut connection, &mut group, &mut |group| group.extend(jobs.try_recv()));
+        let committed = commit(&mut connection, commits, &mut group, &mut |group| group.extend(jobs.try_recv()));
         if committed == Ok(Committed::Nothing) && group.len() > 1 {
             let mut rest = group.into_iter();
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
-                let committed = commit(&mut connection, &mut alone, &mut |_| ());
+                let committed = commit(&mut connection, commits, &mut alone, &mut |_| ());
                 // The others could not be committed either. They do not each wait for a lock.
                 if committed.is_err() {
                     alone.extend(rest.by_ref());
@@ -158,6 +165,7 @@ enum Committed {
 /// `more` may add some.
 fn commit(
     connection: &mut Connection,
+    commits: &Histogram,
     group: &mut Group,
     more: &mut dyn FnMut(&mut Group),
 ) -> rusqlite::Result<Committed> {
@@ -176,7 +184,9 @@ fn commit(
             more(group);
         }
     }
+    let since = Instant::now();
     let committed = execute(connection, "COMMIT", &[]);
+    commits.observe(since.elapsed().as_secs_f64());
     if committed.is_err() && !connection.is_autocommit() {
         execute(connection, "ROLLBACK", &[])?;
     }
