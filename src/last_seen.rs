@@ -11,6 +11,15 @@ use crate::lifetime::Lifetime;
 /// itself, or somebody has seen what the log says.
 const DOUBTED_FOR: SignedDuration = SignedDuration::from_hours(6);
 
+/// How far ahead of the clock an instant may lie, since machines' clocks differ.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// The latest instant that can have been noted by `now`. A later one was noted while a clock was
+/// wrong, and does not tell when it was.
+pub fn latest(now: Timestamp) -> Timestamp {
+    now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX)
+}
+
 /// What daemons have seen of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastSeen {

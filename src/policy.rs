@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::chat_server::Account;
 use crate::fields::is_not_xml;
 use crate::invite::{self, Invite, InviteId, InviteType, Issuer, Purpose, TokenHash, Use, judged_at};
+use crate::last_seen::latest;
 use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
 use crate::names::{self, SYSTEM_NAMES};
@@ -145,12 +146,13 @@ impl HostPolicy {
         known.admin || self.admins.contains(account)
     }
 
-    /// Looks whether an account is old enough to invite. An account of unknown age is.
+    /// Looks whether an account is old enough to invite. An account of unknown age is, and so is one
+    /// that was registered while a clock was far ahead.
     ///
     /// # Errors
     /// `TooNew` if it may not yet.
     pub fn admit_inviter(&self, registered_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
-        let registered_at = registered_at.unwrap_or(Timestamp::MIN);
+        let registered_at = registered_at.filter(|at| *at <= latest(now)).unwrap_or(Timestamp::MIN);
         let again_at = registered_at.saturating_add(self.inviter_age).unwrap_or(Timestamp::MAX);
         if now < again_at { Err(Refusal::TooNew { again_at }) } else { Ok(()) }
     }
@@ -801,6 +803,9 @@ mod tests {
         assert_eq!(policy.admit_inviter(Some(at(1000)), at(1059)), Err(Refusal::TooNew { again_at: at(1060) }));
         assert_eq!(policy.admit_inviter(Some(at(1000)), at(1060)), Ok(()));
         assert_eq!(policy.admit_inviter(None, at(1000)), Ok(()), "its age is not known");
+        let ahead = |seconds| policy.admit_inviter(Some(at(1000 + seconds)), at(1000));
+        assert_eq!(ahead(86_400), Err(Refusal::TooNew { again_at: at(1000 + 86_460) }), "clocks differ");
+        assert_eq!(ahead(400 * 86_400), Ok(()), "a clock was wrong");
     }
 
     #[test]

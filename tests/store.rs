@@ -12,6 +12,8 @@ use easy_invite::store::{Claim, Contents, Filter, Forgotten, Problem, Quota, Sho
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
 use tokio::time::timeout;
 
+const DAY: i64 = 86_400;
+
 /// How long something may take that should end at once, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -42,6 +44,7 @@ on_both_engines! {
     the_token_of_an_invite_that_is_gone_is_known,
     it_is_known_when_a_daemon_was_last_at_work,
     daemons_with_different_clocks_doubt_both,
+    what_was_made_by_a_clock_far_ahead_neither_counts_nor_outlives_its_account,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
     a_use_is_found_by_how_its_name_begins,
@@ -587,7 +590,7 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
 }
 
 async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
-    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(86_400));
+    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
     assert_eq!(scratch.store.last_seen().await, Ok(None));
     let first = scratch.store.seen(at(1000), day).await.unwrap();
     assert_eq!(scratch.again().await.last_seen().await, Ok(Some(first)));
@@ -604,7 +607,7 @@ async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
 }
 
 async fn daemons_with_different_clocks_doubt_both(engine: Engine) {
-    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(86_400));
+    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
     let other = scratch.again().await;
     scratch.store.seen(at(1000), day).await.unwrap();
     other.seen(at(900_000), day).await.unwrap();
@@ -613,6 +616,27 @@ async fn daemons_with_different_clocks_doubt_both(engine: Engine) {
         let (ahead, right) = tokio::join!(ahead, right);
         assert!(ahead.unwrap().is_doubtful() && right.unwrap().is_doubtful());
     }
+}
+
+async fn what_was_made_by_a_clock_far_ahead_neither_counts_nor_outlives_its_account(engine: Engine) {
+    let (scratch, quota) = (Scratch::new(engine).await, Quota { per_day: Some(1), pending: None });
+    let insert = async |created_at, now| {
+        let made = Invite { created_at: at(created_at), inviter: Some(jid("bob@example.org")), ..invite() };
+        (made.clone(), scratch.store.insert(made, quota, at(now)).await.unwrap())
+    };
+    let (made_ahead, _) = insert(1000 + 400 * DAY, 1000 + 400 * DAY).await;
+    let (made, inserted) = insert(1000, 1000).await;
+    assert_eq!(inserted, Ok(()), "set right, the clock shows that nothing was made today");
+    assert!(insert(1001, 1001).await.1.is_err());
+    let reset = scratch.with(|reset| {
+        (reset.invite_type, reset.username) = (InviteType::PasswordReset, username("bob"));
+        reset.created_at = at(400 * DAY);
+    });
+    let invites = [made_ahead, made, reset.await];
+    assert_eq!(scratch.store.password_changed(jid("bob@example.org"), at(900), at(4000)).await, Ok(1));
+    assert_eq!(pending(&scratch, &invites).await, [true, true, false]);
+    assert_eq!(scratch.store.account_deleted(jid("bob@example.org"), at(900), at(4000)).await, Ok(1));
+    assert_eq!(pending(&scratch, &invites).await, [false, true, false], "the other is a later account's");
 }
 
 async fn the_token_of_an_invite_that_is_gone_is_known(engine: Engine) {

@@ -179,7 +179,7 @@ impl Model {
             let day = SignedDuration::from_secs(DAY);
             let own = |made: &&Invite| made.inviter.as_ref() == Some(inviter) && made.issuer == Issuer::User;
             let mut today: Vec<_> = self.invites().filter(own).map(|made| made.created_at).collect();
-            today.retain(|made| *made > now - day);
+            today.retain(|made| *made > now - day && *made <= now + day);
             today.sort_by(|one, other| other.cmp(one));
             if let Some(most) = quota.per_day.filter(|most| today.len() >= *most as usize) {
                 let oldest = (most as usize).checked_sub(1).map(|last| today[last] + day);
@@ -339,7 +339,7 @@ impl Model {
             let reset = invite.invite_type == InviteType::PasswordReset
                 && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node());
             invite.state(now) == State::Pending
-                && invite.created_at <= until
+                && (invite.created_at <= until || invite.created_at > now + SignedDuration::from_secs(DAY))
                 && (all && invite.inviter.as_ref() == Some(account) || reset)
         });
         for invite in &ended {

@@ -8,6 +8,7 @@ use super::invite::{PENDING, count_use, end};
 use super::taken::take_rows;
 use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
+use crate::last_seen::latest;
 use crate::store::error::Result;
 use crate::store::row::Value;
 use crate::store::session::Session;
@@ -98,7 +99,8 @@ async fn end_open(
 }
 
 /// Revokes the pending password resets for an account that were made up to and in the second of an
-/// instant, with `all` its invites too, and notes `why` of each. Returns how many there were.
+/// instant, with `all` its invites too, and notes `why` of each. Those that lie far ahead were made
+/// before as well. Returns how many there were.
 pub async fn end_older(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -108,12 +110,13 @@ pub async fn end_older(
 ) -> Result<u64> {
     // The "+" keeps SQLite from reading every invite of the host in the order of their age.
     let condition = format!(
-        "{PENDING} AND +created_at <= $2 \
-         AND (inviter = $3 OR (type = 'password-reset' AND host = $4 AND username = $5))"
+        "{PENDING} AND (+created_at <= $2 OR +created_at > $3) \
+         AND (inviter = $4 OR (type = 'password-reset' AND host = $5 AND username = $6))"
     );
     let values = [
         why.at.into(),
         instant.into(),
+        latest(why.at).into(),
         all.then_some(account.as_str()).into(),
         account.domain().as_str().into(),
         account.node().map(|node| node.as_str()).into(),

@@ -8,6 +8,7 @@ use super::invite::reserving_invite;
 use super::invite_use::reserved_for;
 use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteType};
+use crate::last_seen::latest;
 use crate::refusal::Refusal;
 use crate::store::error::Result;
 use crate::store::row::Value;
@@ -92,9 +93,9 @@ async fn over_quota(
         // The newest of the day, as many as the quota allows. When the last of these is a day old,
         // there is room for one.
         let sql = "SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
-                   ORDER BY created_at DESC LIMIT $3";
-        let made =
-            session.query(sql, &[inviter.as_str().into(), since.into(), per_day.into()], |row| row.since(0)).await?;
+                   AND created_at <= $3 ORDER BY created_at DESC LIMIT $4";
+        let values = [inviter.as_str().into(), since.into(), latest(now).into(), per_day.into()];
+        let made = session.query(sql, &values, |row| row.since(0)).await?;
         if made.len() >= per_day as usize {
             let again_at = made.last().map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
             return Ok(Some(Refusal::TooManyToday { most: per_day, again_at }));

@@ -1,0 +1,71 @@
+"""The machine's clock is a year ahead: the daemon starts with it, or it jumps while the daemon runs.
+All invites have expired then, and would be removed. They are not: the log says what the clock
+shows, and when it is set right, everybody can use them. A store that was really not used for a
+year is tidied up some hours later."""
+
+import pytest
+
+from harness.stories import eventually, generate, in_store, register, show, used
+
+YEAR, HOURS = 400 * 24 * 3600, 7 * 3600
+LAST_SEEN = "SELECT at - CAST(strftime('%s', 'now') AS INTEGER) FROM last_seen"
+
+pytestmark = pytest.mark.one_setup
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server(movable_clock=True)
+
+
+async def start_at(server, offset: int) -> None:
+    """Starts the daemon anew with a clock that is so many seconds ahead, and waits until it has removed what
+    it removes at once."""
+    server.daemon.stop()
+    server.clock.set(offset)
+    server.daemon.start()
+    await seen_at(server, offset)
+
+
+async def seen_at(server, offset: int) -> None:
+    """Waits until the daemon has written that it is at work, by a clock that is so many seconds ahead."""
+    await eventually(lambda: abs(in_store(server, LAST_SEEN)[0][0] - offset) < 60, "the daemon has been seen")
+
+
+def warnings(server) -> int:
+    return server.daemon.log.count("a daemon was last seen at")
+
+
+async def test_when_the_daemon_starts(server):
+    invite = generate(server)
+    for times in (1, 2):  # the second start finds the time that the first has written
+        await start_at(server, YEAR)
+        await eventually(lambda: warnings(server) == times, "the log says it")
+        assert show(server, invite)["state"] == "expired"
+    await start_at(server, 0)
+    await register(server, "carol", invite)
+    await used(server, invite)
+
+
+async def test_when_it_jumps_while_the_daemon_runs(server):
+    invite = generate(server)
+    await seen_at(server, 0)
+    server.clock.set(YEAR)
+    await seen_at(server, YEAR)
+    await start_at(server, YEAR)
+    await eventually(lambda: warnings(server) == 1, "the log says it")
+    assert show(server, invite)["state"] == "expired"
+    server.clock.set(-YEAR)
+    await seen_at(server, -YEAR)
+    await start_at(server, 0)
+    await eventually(lambda: warnings(server) == 2, "the log says it")
+    await register(server, "carol", invite)
+
+
+async def test_but_what_was_not_used_for_a_year_is_tidied_up_later(server):
+    invite = generate(server)
+    await seen_at(server, 0)
+    await start_at(server, YEAR)
+    assert show(server, invite)["state"] == "expired"
+    await start_at(server, YEAR + HOURS)
+    await eventually(lambda: in_store(server, "SELECT count(*) FROM invite") == [(0,)], "the invite is removed")
