@@ -94,6 +94,7 @@ impl Daemon {
                 jid: host("invite.example.org"),
                 server: String::new(),
                 secret: Secret::new("secret".to_owned()),
+                secret_source: String::new(),
             };
             let invites = watch::channel(invites).1;
             let tcp = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -61,6 +61,8 @@ pub struct Config {
     /// The secret shared with the chat server, or why there is none. The commands that work on the
     /// store alone do without it: the operator's shell need not have it.
     pub secret: Result<Secret, ConfigError>,
+    /// Where the secret is from, for people.
+    pub secret_source: String,
     /// Where invites are kept.
     pub store: StoreUrl,
     /// How long ended invites stay listed before they are purged.
@@ -75,8 +77,8 @@ pub struct Config {
     pub metrics: Option<metrics::Config>,
     /// The served hosts. No landing page: that of the web side, if there is one.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
-    /// A problem that should be mended, although the configuration can be used.
-    pub warning: Option<String>,
+    /// What should be mended, although the configuration can be used.
+    pub warnings: Vec<String>,
 }
 
 /// Nobody named a configuration file, and none is where it usually is.
@@ -128,12 +130,16 @@ impl Config {
         let most = |written: Option<Most>, default| written.map_or(default, |most| most.0);
         let default = Limits::default();
         let exposed = (has_secret || store.has_password()) && readable_by_everybody(file);
-        let shown = printable(file.display());
+        let exposed = exposed
+            .then(|| format!("{} holds a secret and can be read by everybody: chmod 600", printable(file.display())));
+        let server = component.server.as_ref().map_or(values::DEFAULT_SERVER, |server| &server.0.0).to_owned();
+        let found = find_secret(&source, folder, component)?;
         Ok(Config {
             file: file.to_owned(),
             component: jid,
-            server: component.server.as_ref().map_or(values::DEFAULT_SERVER, |server| &server.0.0).to_owned(),
-            secret: check_secret(&source, folder, component)?,
+            server,
+            secret: found.secret,
+            secret_source: found.source,
             store,
             retention: retention.map_or(DEFAULT_RETENTION, |retention| retention.0),
             control_socket: folder.join(control_socket),
@@ -146,7 +152,7 @@ impl Config {
             web,
             metrics,
             hosts,
-            warning: exposed.then(|| format!("{shown} holds a secret and can be read by everybody: chmod 600")),
+            warnings: exposed.into_iter().chain(found.warning).collect(),
         })
     }
 
@@ -167,7 +173,12 @@ impl Config {
     /// # Errors
     /// If there is no secret.
     pub fn xmpp(&self) -> Result<xmpp::Config, ConfigError> {
-        Ok(xmpp::Config { jid: self.component.clone(), server: self.server.clone(), secret: self.secret.clone()? })
+        Ok(xmpp::Config {
+            jid: self.component.clone(),
+            server: self.server.clone(),
+            secret: self.secret.clone()?,
+            secret_source: self.secret_source.clone(),
+        })
     }
 }
 
@@ -299,30 +310,37 @@ fn role_policy(raw: &RawRole) -> RolePolicy {
     RolePolicy { allow_user_invites: raw.allow_user_invites, allow_contact_invites: raw.allow_contact_invites }
 }
 
+/// The secret of the component, as far as it is found.
+struct Found {
+    secret: Result<Secret, ConfigError>,
+    source: String,
+    warning: Option<String>,
+}
+
 /// The secret of the environment, else that of the file.
-fn check_secret(
-    source: &Source<'_>,
-    folder: &Path,
-    component: RawComponent,
-) -> Result<Result<Secret, ConfigError>, ConfigError> {
-    let secret_file = ["component", "secret_file"];
-    let written = match (component.secret, component.secret_file) {
-        (Some(_), Some(_)) => {
-            return Err(source.problem(&secret_file, "expected either secret or secret_file, found both"));
+fn find_secret(source: &Source<'_>, folder: &Path, component: RawComponent) -> Result<Found, ConfigError> {
+    let (key, file) = (["component", "secret_file"], printable(source.file.display()));
+    let (written, place) = match (component.secret, component.secret_file) {
+        (Some(_), Some(_)) => return Err(source.problem(&key, "expected either secret or secret_file, found both")),
+        (Some(secret), None) => (Ok(secret.0), format!("component.secret in {file}")),
+        (None, Some(path)) => {
+            let path = folder.join(path);
+            let read = read_secret(&path).map_err(|problem| source.problem(&key, problem));
+            (read, format!("{}, the component.secret_file of {file},", printable(path.display())))
         }
-        (Some(secret), None) => Ok(secret.0),
-        (None, Some(file)) => read_secret(&folder.join(file)).map_err(|problem| source.problem(&secret_file, problem)),
         (None, None) => {
             let expected = format!("secret or secret_file here, or ${SECRET_VARIABLE}");
-            Err(source.problem(&["component", "secret"], format!("missing: expected {expected}")))
+            (Err(source.problem(&["component", "secret"], format!("missing: expected {expected}"))), file)
         }
     };
-    let set = std::env::var_os(SECRET_VARIABLE).filter(|secret| !secret.is_empty());
-    Ok(match set.map(OsString::into_string) {
-        None => written,
-        Some(Ok(text)) => Ok(Secret::new(text)),
-        Some(Err(_)) => Err(ConfigError::of_file(format!("${SECRET_VARIABLE}"), None, "expected UTF-8 text")),
-    })
+    let variable = format!("${SECRET_VARIABLE} in the environment");
+    let bad = |problem: &str| ConfigError::of_file(&variable, None, problem);
+    let set = std::env::var_os(SECRET_VARIABLE).filter(|set| !set.is_empty()).map(OsString::into_string);
+    let Some(set) = set else { return Ok(Found { secret: written, source: place, warning: None }) };
+    let secret = set.map_err(|_| bad("expected UTF-8 text")).and_then(|text| raw::plain_secret(&text).map_err(bad));
+    let differs = matches!((&secret, &written), (Ok(set), Ok(written)) if set != written);
+    let warning = differs.then(|| format!("{variable} is another secret than {place} and wins: unset one of the two"));
+    Ok(Found { secret, source: format!("{variable}, which wins over {place}"), warning })
 }
 
 fn read_secret(file: &Path) -> Result<Secret, String> {
@@ -332,7 +350,7 @@ fn read_secret(file: &Path) -> Result<Secret, String> {
         Ok(read) if read as u64 > LONGEST_SECRET => {
             Err(format!("{} is longer than {LONGEST_SECRET} bytes: no secret is", file.display()))
         }
-        Ok(_) => Ok(raw::secret(text.trim_end_matches(['\r', '\n']).to_owned())?),
+        Ok(_) => raw::plain_secret(&text).map_err(|problem| format!("{}: {problem}", file.display())),
         Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
     }
 }

@@ -803,7 +803,7 @@ mod tests {
         assert_eq!(policy.admit_inviter(Some(at(1000)), at(1059)), Err(Refusal::TooNew { again_at: at(1060) }));
         assert_eq!(policy.admit_inviter(Some(at(1000)), at(1060)), Ok(()));
         assert_eq!(policy.admit_inviter(None, at(1000)), Ok(()), "its age is not known");
-        let ahead = |seconds| policy.admit_inviter(Some(at(1000 + seconds)), at(1000));
+        let ahead = |seconds: i64| policy.admit_inviter(Some(at(1000 + seconds)), at(1000));
         assert_eq!(ahead(86_400), Err(Refusal::TooNew { again_at: at(1000 + 86_460) }), "clocks differ");
         assert_eq!(ahead(400 * 86_400), Ok(()), "a clock was wrong");
     }

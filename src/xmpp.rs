@@ -58,6 +58,8 @@ pub struct Config {
     pub server: String,
     /// The secret that the component shares with the chat server.
     pub secret: Secret,
+    /// Where the secret is from, for people who have to change it.
+    pub secret_source: String,
 }
 
 /// Serves until `stop`. Then answers what is in flight, closes the stream and returns. Each request
@@ -191,8 +193,9 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
     let (jid, server) = (&config.jid, &config.server);
     match error {
         LoginError::Refused(error) if error.condition == "not-authorized" => format!(
-            "the chat server refused the secret of {jid}: make component.secret here equal to component_secret of \
-             Component \"{jid}\" there"
+            "the chat server refused the secret of {jid}: make {} equal to component_secret of Component \"{jid}\" \
+             there",
+            config.secret_source
         ),
         LoginError::Refused(error) if error.condition == "host-unknown" => format!(
             "the chat server does not know the component {jid}: add Component {} with component_secret to its \

@@ -711,7 +711,7 @@ fn bad_secrets_are_refused_without_their_value() {
 }
 
 #[test]
-fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
+fn a_secret_file_lies_beside_the_configuration() {
     let text = format!("[component]\njid = \"invite.example.org\"\nsecret_file = \"secret\"\n{HOST}");
     let folder = folder_with(text);
     let load =
@@ -721,16 +721,86 @@ fn a_secret_file_lies_beside_the_configuration_and_may_end_with_a_newline() {
     let prefix = format!("{}:3: component.secret_file: ", folder.path().join("config.toml").display());
     let problem = format!("{} cannot be read: No such file or directory (os error 2)", secret.display());
     assert_eq!(unreadable, format!("{prefix}{problem}"));
-    fs::write(&secret, " hunter2 \r\n").unwrap();
-    assert_eq!(load().unwrap(), " hunter2 ");
-    fs::write(&secret, "\n").unwrap();
-    let problem = "the secret is empty: expected the component_secret of the chat server";
-    assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
+    for (text, problem) in [
+        ("\n", "the secret is empty: expected the component_secret of the chat server"),
+        ("# of Prosody\nhunter2\n", "the secret has more than one line: expected nothing beside it"),
+    ] {
+        fs::write(&secret, text).unwrap();
+        assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{}: {problem}", secret.display()));
+    }
     // A file without an end is not read to its end.
     fs::remove_file(&secret).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &secret).unwrap();
     let problem = format!("{} is longer than 65536 bytes: no secret is", secret.display());
     assert_eq!(load().unwrap_err().to_string(), format!("{prefix}{problem}"));
+}
+
+#[test]
+fn what_editors_and_files_of_variables_leave_around_a_secret_is_no_part_of_it() {
+    let folder = folder_with("");
+    let file = folder.path().join("config.toml");
+    let component =
+        |secret: &str| fs::write(&file, format!("[component]\njid = \"invite.example.org\"\n{secret}\n{HOST}"));
+    let secret = || Config::load(&file).unwrap().secret.unwrap().reveal().to_owned();
+    component("secret_file = \"secret\"").unwrap();
+    for (text, expected) in [
+        ("hunter2\n", "hunter2"),
+        ("hunter2\r\n", "hunter2"),
+        (" hunter 2\n\n", "hunter 2"),
+        ("\u{feff}hunter2", "hunter2"),
+        ("\"hunter2\"", "hunter2"),
+        ("'hunter2'\r\n", "hunter2"),
+        ("\u{feff}\"' hunter2 '\"\n", "' hunter2 '"),
+        ("\"hunter2", "\"hunter2"),
+        ("hunter2'", "hunter2'"),
+        ("'hunter2\"", "'hunter2\""),
+        ("\"", "\""),
+    ] {
+        fs::write(folder.path().join("secret"), text).unwrap();
+        assert_eq!(secret(), expected, "{text:?}");
+    }
+    for (text, expected) in [("\" hunter2'\"", " hunter2'"), ("\"\"\"\nhunter2\r\n\"\"\"", "hunter2")] {
+        component(&format!("secret = {text}")).unwrap();
+        assert_eq!(secret(), expected, "TOML has quotes of its own: {text}");
+    }
+}
+
+/// What a command says on both outputs with a secret in the environment.
+fn said_with_secret(folder: &Path, command: &str, secret: &str) -> String {
+    let output = easy_invite(folder, &[command]).env(config::SECRET_VARIABLE, secret).output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn a_secret_of_the_environment_that_differs_from_the_files_is_said_by_run_and_check() {
+    let wins = "$EASY_INVITE_SECRET in the environment is another secret than ";
+    let socket = format!("[control]\nsocket = \"{}\"\n", "x".repeat(120)); // the daemon ends at once
+    let folder = folder_with(format!("{COMPONENT}server = \"127.0.0.1:1\"\n{HOST}{socket}"));
+    for command in ["run", "check"] {
+        let said = said_with_secret(folder.path(), command, "hunter3");
+        assert!(
+            said.contains(&format!("{wins}component.secret in config.toml and wins: unset one of the two")),
+            "{said}"
+        );
+        assert!(!said.contains("hunter"), "{said}");
+        for same in ["hunter2hunter2", "hunter2hunter2\r\n", "'hunter2hunter2'"] {
+            assert!(!said_with_secret(folder.path(), command, same).contains(wins), "{same:?}");
+        }
+    }
+    assert!(!said_with_secret(folder.path(), "list", "hunter3").contains(wins), "who lists has other worries");
+}
+
+#[test]
+fn a_bad_secret_of_the_environment_is_no_fault_of_the_file() {
+    let folder = folder_with(format!("{COMPONENT}{HOST}"));
+    for (secret, problem) in [
+        ("\n", "the secret is empty: expected the component_secret of the chat server"),
+        ("\"\"", "the secret is empty: expected the component_secret of the chat server"),
+        ("hunter2\nhunter3", "the secret has more than one line: expected nothing beside it"),
+    ] {
+        let said = said_with_secret(folder.path(), "run", secret);
+        assert_eq!(said, format!("easy-invite: $EASY_INVITE_SECRET in the environment: {problem}\n"));
+    }
 }
 
 #[test]

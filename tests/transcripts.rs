@@ -263,6 +263,7 @@ impl Component {
             jid: host("invite.example.org"),
             server: String::new(),
             secret: Secret::new("secret".to_owned()),
+            secret_source: "the secret of the test".to_owned(),
         };
         let (serving, stopped) = (watch::channel(invites.clone()).1, stop.clone());
         let (reader, writer) = tokio::io::split(theirs);
@@ -390,7 +391,7 @@ async fn a_refused_login_says_what_to_change() {
         )
     };
     let said = after_login_got(&error("not-authorized", "Given token does not match")).await;
-    assert!(said.contains("make component.secret here equal to component_secret"), "{said}");
+    assert!(said.contains("make the secret of the test equal to component_secret"), "{said}");
     assert!(!said.contains("\"secret\""), "the secret itself stays out of it: {said}");
     let said = after_login_got(&error("host-unknown", "")).await;
     assert!(said.contains("add Component \"invite.example.org\""), "{said}");

@@ -134,7 +134,8 @@ impl Server {
             invites.met(host(name), &hook);
         }
         let secret = Secret::new("secret".to_owned());
-        let config = xmpp::Config { jid: host(COMPONENT), server: String::new(), secret };
+        let (server, secret_source) = (String::new(), String::new());
+        let config = xmpp::Config { jid: host(COMPONENT), server, secret, secret_source };
         let (pipe, theirs) = tokio::io::duplex(PIPE);
         let daemons = watch::channel(invites.clone()).1;
         let (reader, writer) = tokio::io::split(theirs);

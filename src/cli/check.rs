@@ -109,7 +109,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             return report.end();
         }
     };
-    if let Some(warning) = &config.warning {
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let daemon = Daemon::at(control_place(&config));

@@ -55,7 +55,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     tokio::spawn(stop_on_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, stop.clone()));
 
     let config = context.config()?;
-    if let Some(warning) = &config.warning {
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     let component = config.xmpp()?;

@@ -215,18 +215,26 @@ pub struct RawSecret(pub Secret);
 impl<'de> Deserialize<'de> for RawSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string"))?;
-        secret(text).map(RawSecret).map_err(D::Error::custom)
+        secret(text.trim_matches(['\r', '\n'])).map(RawSecret).map_err(D::Error::custom)
     }
 }
 
-/// The secret in a text.
+/// The secret in a text that is no TOML: of a file, or of a variable. Editors and files of variables
+/// leave a byte order mark, blanks, a line break and quotes around it.
 ///
 /// # Errors
-/// If there is none.
-pub fn secret(text: String) -> Result<Secret, &'static str> {
-    match text.as_str() {
+/// If there is none, or more than that.
+pub fn plain_secret(text: &str) -> Result<Secret, &'static str> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let quoted = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    secret(quoted.unwrap_or(text))
+}
+
+fn secret(text: &str) -> Result<Secret, &'static str> {
+    match text {
         "" => Err("the secret is empty: expected the component_secret of the chat server"),
-        _ => Ok(Secret::new(text)),
+        text if text.contains(['\r', '\n']) => Err("the secret has more than one line: expected nothing beside it"),
+        text => Ok(Secret::new(text.to_owned())),
     }
 }
 

@@ -25,6 +25,31 @@ async def test_a_wrong_secret(server):
     assert secret not in server.daemon.log and "another secret" not in server.daemon.log
 
 
+async def test_a_wrong_secret_is_said_with_its_source(server):
+    """The one of the environment may be stale, and wins over what the operator has just written. Around the
+    right one, files of variables leave quotes and line breaks."""
+    component, secret = server.daemon.config["component"], server.daemon.config["component"]["secret"]
+    await assert_kept_out_by(server, "$EASY_INVITE_SECRET in the environment, which wins over component.secret in",
+                             stale="a stale secret")
+    file = server.daemon.folder / "secret"
+    file.write_text("an old secret\n")
+    del component["secret"]
+    component["secret_file"] = str(file)
+    await assert_kept_out_by(server, f"{file}, the component.secret_file of")
+    await assert_kept_out_by(server, f"$EASY_INVITE_SECRET in the environment, which wins over {file}",
+                             stale="a stale secret")
+    server.daemon.environment["EASY_INVITE_SECRET"] = f'"{secret}"\r\n'
+    server.daemon.start()
+    assert "an old secret" not in server.daemon.log and "a stale secret" not in server.daemon.log
+
+
+async def assert_kept_out_by(server, source: str, *, stale: str = "") -> None:
+    """The daemon starts, is refused, and says that this source has a wrong secret."""
+    server.daemon.environment["EASY_INVITE_SECRET"] = stale
+    await assert_kept_out(server, "refused the secret of invite.example.org", f"make {source}")
+    server.daemon.stop()
+
+
 async def test_a_component_that_prosody_does_not_know(server):
     secret = server.prosody.components.pop("invite.example.org")
     server.prosody.components["elsewhere.example.org"] = secret
