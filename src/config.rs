@@ -17,6 +17,7 @@ use jid::DomainPart;
 
 use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
+use crate::files::in_words;
 use crate::invites::{DEFAULT_RETENTION, Settings};
 use crate::jids;
 use crate::lifetime::Lifetime;
@@ -97,7 +98,9 @@ pub struct NoConfig;
 /// If there is none.
 pub fn find(named: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
     let by_variable = || std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let usual = || USUAL_FILES.map(PathBuf::from).into_iter().find(|path| path.exists());
+    // If /etc/easy-invite is closed to this user, reading the file in it says so.
+    let may_be_there = |path: &PathBuf| path.try_exists().unwrap_or(path.is_absolute());
+    let usual = || USUAL_FILES.map(PathBuf::from).into_iter().find(may_be_there);
     named.or_else(by_variable).or_else(usual).ok_or(NoConfig)
 }
 
@@ -188,7 +191,7 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     let opened = File::open(file).map(|opened| opened.take(LONGEST_FILE + 1));
     opened
         .and_then(|mut opened| opened.read_to_end(&mut bytes))
-        .map_err(|error| failed(None, format!("cannot be read: {error}")))?;
+        .map_err(|error| failed(None, format!("cannot be read: {}", in_words(&error))))?;
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(failed(None, format!("longer than {LONGEST_FILE} bytes: that is no configuration")));
     }
@@ -351,7 +354,7 @@ fn read_secret(file: &Path) -> Result<Secret, String> {
             Err(format!("{} is longer than {LONGEST_SECRET} bytes: no secret is", file.display()))
         }
         Ok(_) => raw::plain_secret(&text).map_err(|problem| format!("{}: {problem}", file.display())),
-        Err(error) => Err(format!("{} cannot be read: {error}", file.display())),
+        Err(error) => Err(format!("{} cannot be read: {}", file.display(), in_words(&error))),
     }
 }
 

@@ -14,7 +14,7 @@ use std::panic::resume_unwind;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -47,8 +47,19 @@ pub enum FileError {
     #[error("{} {}", printable(.0.display()), .1)]
     Unfit(PathBuf, String),
     /// The system refuses.
-    #[error("{}: {}", printable(.0.display()), .1)]
+    #[error("{}: {}", printable(.0.display()), in_words(.1))]
     System(PathBuf, io::Error),
+}
+
+/// What somebody can do who may not open what is the daemon's. Root needs no such advice.
+pub const AS_WHOM: &str = "run it as root or as the daemon's user (easy-invite)";
+
+/// An error of the system in words that say what to do.
+pub fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied if !geteuid().is_root() => format!("{error}: {AS_WHOM}"),
+        _ => error.to_string(),
+    }
 }
 
 /// A folder that is held open: nobody can put another one in its place.
@@ -156,6 +167,18 @@ impl Folder {
         Ok(file)
     }
 
+    /// The type of the file system that holds a file, or would hold it, as the kernel names it, if
+    /// the kernel tells: `ext4`, `nfs4`, `fuse.sshfs`.
+    pub fn file_system(&self, name: &OsStr) -> Option<String> {
+        let mount = |name, flags| rustix::fs::statx(&self.handle, name, flags, StatxFlags::MNT_ID);
+        let found = mount(name, AtFlags::SYMLINK_NOFOLLOW).or_else(|_| mount(OsStr::new(""), AtFlags::EMPTY_PATH));
+        let id = found.ok()?.stx_mnt_id.to_string();
+        // A line: the mount's id, more words, a dash, the type (proc_pid_mountinfo(5)).
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let line = mounts.lines().find(|line| line.split(' ').next() == Some(&id))?;
+        Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
+    }
+
     /// The size of a file in bytes, if it is there and is what may be opened by its name: a regular
     /// file without other names that belongs to the folder's owner, or to the user of this process.
     ///
@@ -234,14 +257,17 @@ impl Folder {
         Err(unfit(&self.path.join(name), problem))
     }
 
-    /// May this process write to a file that is there?
+    /// May this process write to a file that is there, and make others beside it?
     ///
     /// # Errors
     /// If it may not.
     pub fn ensure_writable(&self, name: &OsStr) -> Result<(), FileError> {
-        let access = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-        let allowed = rustix::fs::accessat(&self.handle, name, access, AtFlags::EACCESS);
-        allowed.map_err(|error| system(&self.path.join(name), error))
+        let access = Access::READ_OK | Access::WRITE_OK;
+        for name in [name, OsStr::new(".")] {
+            let allowed = rustix::fs::accessat(&self.handle, name, access, AtFlags::EACCESS);
+            allowed.map_err(|error| system(&self.path.join(name), error))?;
+        }
+        Ok(())
     }
 
     /// Gives a file its name, and replaces the file that has it.

@@ -5,8 +5,8 @@
 //! - `names`: which names deceive. `jids`: JIDs as people write them. [`texts`]: the texts for
 //!   people, in their languages. No I/O.
 //! - [`secret`], [`lifetime`], [`last_seen`], [`invite`], [`refusal`], [`links`], [`policy`],
-//!   [`password`], [`limits`]: what an invite is and allows, why a request is refused, what a password must be,
-//!   and how much may be tried. No I/O.
+//!   [`password`], [`limits`]: what an invite is and allows, why a request is refused, what a
+//!   password must be, and how much may be tried. No I/O.
 //! - [`event`]: what the log of events tells. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.

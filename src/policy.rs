@@ -146,8 +146,8 @@ impl HostPolicy {
         known.admin || self.admins.contains(account)
     }
 
-    /// Looks whether an account is old enough to invite. An account of unknown age is, and so is one
-    /// that was registered while a clock was far ahead.
+    /// Looks whether an account is old enough to invite. An account of unknown age is, and so is
+    /// one that was registered while a clock was far ahead.
     ///
     /// # Errors
     /// `TooNew` if it may not yet.

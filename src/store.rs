@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// With words that say what to do.
     pub async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
-        Self::open_or_make(url, true).await
+        Self::open_or_make(url, true, false).await
     }
 
     /// Opens a store that exists.
@@ -64,13 +64,22 @@ impl Store {
     /// # Errors
     /// [`Problem::Missing`] if there is none; otherwise as [`Store::open`].
     pub async fn open_existing(url: &StoreUrl) -> Result<Store, StoreError> {
-        Self::open_or_make(url, false).await
+        Self::open_or_make(url, false, false).await
     }
 
-    async fn open_or_make(url: &StoreUrl, make: bool) -> Result<Store, StoreError> {
+    /// Opens a store, or makes it with `make`, that no other process has open meanwhile. So an
+    /// SQLite file may lie on a network file system.
+    ///
+    /// # Errors
+    /// As [`Store::open`] or [`Store::open_existing`].
+    pub async fn open_alone(url: &StoreUrl, make: bool) -> Result<Store, StoreError> {
+        Self::open_or_make(url, make, true).await
+    }
+
+    async fn open_or_make(url: &StoreUrl, make: bool, alone: bool) -> Result<Store, StoreError> {
         let commits = durations();
         let opened = match url {
-            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, make, &commits).map(Backend::Sqlite),
+            StoreUrl::Sqlite(path) => sqlite::Sqlite::open(path, make, alone, &commits).map(Backend::Sqlite),
             StoreUrl::Postgres(url) => postgres::Postgres::open(url, make, &commits).await.map(Backend::Postgres),
         };
         Store::named(url, opened, commits)

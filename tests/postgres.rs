@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use easy_invite::invite::{Invite, Purpose};
+use easy_invite::invite::{Invite, InviteId, Purpose};
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Filter, Forgotten, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
@@ -53,6 +53,67 @@ async fn another_programs_database_is_left_alone() {
     assert!(matches!(refused(&database.url).await, StoreError { problem: Problem::Foreign, .. }));
     let tables = query(&database.url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'").await;
     assert_eq!(tables, [["invite"]]);
+}
+
+/// The commands make what they say: PostgreSQL's own program runs them.
+#[tokio::test]
+async fn a_database_that_has_no_place_for_every_name_is_refused_with_the_command_that_makes_a_right_one() {
+    for encoding in ["LATIN1", "SQL_ASCII", "WIN1252"] {
+        let (scratch, name) = (Database::new(&server()).await, format!("other_{}", InviteId::generate().unwrap()));
+        let other = format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0");
+        query(&scratch.url, &other).await;
+        let at = |database: &str| url(&format!("{}/{database}", server()));
+        for make in [true, false] {
+            let opened = if make { Store::open(&at(&name)).await } else { Store::open_existing(&at(&name)).await };
+            let said = opened.err().unwrap().to_string();
+            assert!(said.contains(&format!("its encoding is {encoding}, and not UTF8")), "{said}");
+            let (_, command) = said.split_once("another database with ").unwrap();
+            let (command, _) = command.split_once(", and let store.url name it").unwrap();
+            if make {
+                let port = port_of(&server()).to_string();
+                let mut made = Command::new("sh");
+                made.args(["-c", command]).env("PGHOST", "127.0.0.1").env("PGPORT", port).env("PGUSER", "postgres");
+                assert!(made.status().unwrap().success(), "{command}");
+            }
+        }
+        assert!(
+            query(&format!("{}/{name}", server()), "SELECT 1 FROM pg_tables WHERE schemaname = 'public'")
+                .await
+                .is_empty()
+        );
+        let right = format!("{name}_utf8");
+        Store::open(&at(&right)).await.unwrap();
+        for name in [name, right] {
+            query(&scratch.url, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_prefers_another_encoding_for_its_clients_changes_no_text() {
+    let database = Database::new(&server()).await;
+    query(&database.url, &format!("ALTER DATABASE {} SET client_encoding = 'LATIN1'", database.name)).await;
+    let store = Store::open(&url(&database.url)).await.unwrap();
+    let made = Invite { note: Some("für Žofie 🐎".to_owned()), ..invite() };
+    assert_eq!(store.insert(made.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
+    assert_eq!(store.find(made.token_hash).await, Ok(Some(made)));
+    assert_eq!(query(&database.url, "SELECT length(note) FROM invite").await, [["11"]]);
+}
+
+/// Over its socket, a server may ask the system who connects.
+#[tokio::test]
+async fn who_connects_as_somebody_else_is_told_as_whom_to_run_it() {
+    let cluster = Cluster::start();
+    query(&format!("{}/postgres", cluster.url()), "CREATE ROLE einv LOGIN").await;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    cluster.configure(&format!("unix_socket_directories = '{}'\n", folder.path().display()));
+    let access = cluster.data().join("pg_hba.conf");
+    fs::write(&access, format!("local all all peer\n{}", fs::read_to_string(&access).unwrap())).unwrap();
+    cluster.restart();
+    let socket = folder.path().display().to_string().replace('/', "%2F");
+    let said = refused(&format!("postgres://einv@{socket}:{}/postgres", cluster.port)).await.to_string();
+    assert!(said.contains("failed for user \"einv\"") && said.contains("Run it as that user"), "{said}");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn make(store: &Store, folder: &Folder, unfinished: &OsStr, name: &OsStr) 
     // Held until it is synced, which reports what the system failed to write meanwhile.
     let created = folder.create(unfinished, 0o600)?;
     let path = folder.path().join(unfinished);
-    let copy = Store::open(&StoreUrl::Sqlite(path.clone())).await?;
+    let copy = Store::open_alone(&StoreUrl::Sqlite(path.clone()), true).await?;
     whole_store::copy(store, &copy).await?;
     copy.close().await?;
     let holds = whole_store::verified(&Store::open_closed(&path)?).await?;

@@ -28,7 +28,7 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     let name = file.display().to_string();
     let unusable = |error: anyhow::Error| {
         let reason = match error.downcast_ref() {
-            Some(StoreError { problem: Problem::ReadOnly, .. }) => {
+            Some(StoreError { problem: Problem::ReadOnly | Problem::Denied, .. }) => {
                 anyhow::anyhow!(
                     "SQLite has to write to its folder to read it: copy it to another folder, and restore the copy"
                 )

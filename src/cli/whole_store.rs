@@ -8,12 +8,12 @@ use crate::control::{Daemon, Place};
 use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
 use crate::texts::printable;
 
-/// Opens a store that is to be copied.
+/// Opens a store that is to be copied and that nobody else uses.
 ///
 /// # Errors
 /// If it does not exist or cannot be used.
 pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
-    match Store::open_existing(url).await {
+    match Store::open_alone(url, false).await {
         Err(StoreError { store, problem: Problem::Missing }) => Err(anyhow::anyhow!("there is no store at {store}")),
         opened => Ok(opened?),
     }

@@ -219,8 +219,8 @@ impl<'de> Deserialize<'de> for RawSecret {
     }
 }
 
-/// The secret in a text that is no TOML: of a file, or of a variable. Editors and files of variables
-/// leave a byte order mark, blanks, a line break and quotes around it.
+/// The secret in a text that is no TOML: of a file, or of a variable. Editors and files of
+/// variables leave a byte order mark, blanks, a line break and quotes around it.
 ///
 /// # Errors
 /// If there is none, or more than that.

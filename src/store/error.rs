@@ -1,5 +1,7 @@
 //! Why the store could not do what it was asked.
 
+use crate::files::AS_WHOM;
+
 /// Why the store could not do what it was asked. Nothing that ended in such an error was
 /// acknowledged or kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,11 +23,21 @@ pub enum Problem {
     #[error("did not begin in time: it is locked by another program, or its disk does not answer")]
     Late,
     /// The file cannot be written.
-    #[error("is read-only: make the file and its folder writable for this user")]
+    #[error("is on a read-only file system: mount it for writing")]
     ReadOnly,
+    /// The user of this process may not write the file or its folder.
+    #[error("may not be changed by this user: {AS_WHOM}, to whom its file and folder have to belong")]
+    Denied,
     /// The disk is full.
     #[error("cannot grow: no space is left on the disk")]
     Full,
+    /// The file is on a network file system, of this type.
+    #[error(
+        "is on a network file system ({0}), where SQLite may damage it: let store.url name a file on a local disk, \
+         such as sqlite:/var/lib/easy-invite/easy-invite.db, or PostgreSQL; `easy-invite migrate-store` moves what is \
+         there"
+    )]
+    Network(String),
     /// There is no store, and the caller wanted none made.
     #[error("does not exist yet: `easy-invite run` makes it; is store.url right?")]
     Missing,

@@ -100,6 +100,7 @@ impl Postgres {
             .build()
             .map_err(|error| Problem::Unopenable(error.to_string()))?;
         let store = Postgres { pool, writers: Arc::default(), commits: commits.clone() };
+        store.ensure_utf8(url).await?;
         store.migrate(make).await?;
         Ok(store)
     }
@@ -266,6 +267,24 @@ impl Postgres {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
             error => Problem::Unreachable(error.to_string()),
         })
+    }
+
+    /// Refuses a database in another encoding, which has no place for most names and notes.
+    async fn ensure_utf8(&self, url: &PostgresUrl) -> Result<()> {
+        let client = self.client(Instant::now() + PATIENCE).await?;
+        let encoding = client.query_one("SHOW server_encoding", &[]).await?;
+        match encoding.try_get(0)? {
+            "UTF8" => Ok(()),
+            encoding => {
+                // The locale "C" goes with any encoding of the server.
+                let owner = url.config.get_user().map(|user| format!("--owner={user} ")).unwrap_or_default();
+                let database = url.config.get_dbname().or(url.config.get_user()).unwrap_or("easy_invite");
+                Err(Problem::Unopenable(format!(
+                    "its encoding is {encoding}, and not UTF8: make another database with createdb --encoding=UTF8 \
+                     --locale=C --template=template0 {owner}{database}_utf8, and let store.url name it"
+                )))
+            }
+        }
     }
 
     /// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to

@@ -2,6 +2,7 @@
 
 mod checkpointer;
 mod joined;
+mod network;
 pub mod statement;
 mod thread;
 
@@ -69,10 +70,11 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file. With `make`, makes it where there is none. `commits` counts how long each
-    /// commit takes.
-    pub fn open(path: &Path, make: bool, commits: &Histogram) -> Result<Self> {
-        as_its_owner(path, make, |path| {
+    /// Opens the file. With `make`, makes it where there is none. With `alone`, no other process
+    /// has it open meanwhile, and it may lie on a network file system. `commits` counts how long
+    /// each commit takes.
+    pub fn open(path: &Path, make: bool, alone: bool, commits: &Histogram) -> Result<Self> {
+        as_its_owner(path, make, alone, |path| {
             let mut connection = connect(path)?;
             migrate(&mut connection)?;
             connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
@@ -87,7 +89,7 @@ impl Sqlite {
 
     /// Opens a file that nobody has open, to read it.
     pub fn open_closed(path: &Path) -> Result<Self> {
-        as_its_owner(path, false, |path| {
+        as_its_owner(path, false, true, |path| {
             for ending in SIDE_FILES {
                 if Path::new(&with_ending(path.as_os_str(), ending)).symlink_metadata().is_ok() {
                     return Err(Problem::Unopenable(format!("its {ending} is left beside it")));
@@ -141,8 +143,16 @@ async fn empty_log(session: &mut Session<'_>) -> Result<()> {
 }
 
 /// Opens the file at a path as the owner of its folder. `open` gets the path without links.
-fn as_its_owner<T: Send>(path: &Path, make: bool, open: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
+fn as_its_owner<T: Send>(
+    path: &Path,
+    make: bool,
+    alone: bool,
+    open: impl FnOnce(&Path) -> Result<T> + Send,
+) -> Result<T> {
     let (folder, name) = Folder::of(path)?;
+    if let Some(kind) = folder.file_system(name).filter(|kind| !alone && network::is_network(kind)) {
+        return Err(Problem::Network(kind));
+    }
     folder.as_owner(|folder| match prepare(folder, name, make)? {
         Some(path) => open(&path),
         None => Err(Problem::Missing),
@@ -178,7 +188,8 @@ impl From<FileError> for Problem {
     fn from(error: FileError) -> Self {
         match error {
             FileError::System(_, error) => match error.kind() {
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly,
+                ErrorKind::PermissionDenied => Problem::Denied,
+                ErrorKind::ReadOnlyFilesystem => Problem::ReadOnly,
                 ErrorKind::StorageFull => Problem::Full,
                 _ => Problem::Unopenable(error.to_string()),
             },
@@ -242,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_asked_while_others_wait_does_not_read_every_invite() {
         let folder = tempfile::tempdir().unwrap();
-        let sqlite = Sqlite::open(&folder.path().join("easy-invite.db"), true, &durations()).unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("easy-invite.db"), true, false, &durations()).unwrap();
         let fill = "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 20000) \
              INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at) \
              SELECT printf('%012d', n), randomblob(32), 'account', 'example.org', \

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use crate::files::in_words;
 use crate::texts::{Languages, printable};
 
 /// The longest file that is read from the operator's folder.
@@ -72,7 +73,7 @@ impl Branding {
         else {
             return Ok(languages);
         };
-        let unreadable = |error: std::io::Error| BadBranding::new(&folder, error.to_string());
+        let unreadable = |error: std::io::Error| BadBranding::new(&folder, in_words(&error));
         for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
             let code = file.file_stem().and_then(|stem| stem.to_str());
@@ -120,7 +121,7 @@ fn read_text(file: &Path) -> Result<Option<String>> {
 }
 
 fn read_file(file: &Path, longest: u64) -> Result<Option<Vec<u8>>> {
-    let unreadable = |error| Err(BadBranding::new(file, format!("cannot be read: {error}")));
+    let unreadable = |error| Err(BadBranding::new(file, format!("cannot be read: {}", in_words(&error))));
     match std::fs::metadata(file) {
         Ok(metadata) if metadata.len() > longest => Err(BadBranding::new(file, format!("longer than {longest} bytes"))),
         Ok(_) => std::fs::read(file).map(Some).or_else(unreadable),

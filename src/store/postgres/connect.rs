@@ -1,7 +1,7 @@
 //! How PostgreSQL is reached: the password, and TLS as `sslmode` says.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::files::in_words;
 use crate::store::url::{Authorities, PostgresUrl};
 use crate::texts::printable;
 
@@ -52,11 +53,17 @@ fn password_in_file(url: &PostgresUrl) -> Option<String> {
 fn password_file() -> Option<String> {
     let home = || std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
     let path = std::env::var_os("PGPASSFILE").map(PathBuf::from).or_else(|| Some(home()?.join(".pgpass")))?;
-    let file = File::open(&path).ok()?;
-    let metadata = file.metadata().ok()?;
     // Commands show what is logged under this target, and nothing else of the store.
     let unused =
         |problem: &str| tracing::warn!(target: "easy_invite", "{} is not used: {problem}", printable(path.display()));
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let opened = File::open(&path).inspect_err(|error| {
+        if denied(error) {
+            unused(&in_words(error))
+        }
+    });
+    let file = opened.ok()?;
+    let metadata = file.metadata().ok()?;
     if !metadata.is_file() {
         unused("it is no file");
         return None;
@@ -130,7 +137,7 @@ fn roots(authorities: &Authorities) -> Result<RootCertStore, String> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = File::open(path).map_err(|error| in_words(&error))?;
     file.take(LONGEST_FILE).read_to_end(&mut pem).map_err(|error| error.to_string())?;
     CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }

@@ -93,6 +93,13 @@ fn explain(error: &DbError) -> Problem {
         // Class 08: the connection. 57P: the server stops, starts or has crashed. 53: it is
         // overloaded.
         code if ["08", "57P", "53"].iter().any(|class| code.code().starts_with(class)) => Problem::Unreachable(text),
+        // The text may be in the server's language, which keeps this word.
+        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION if text.to_lowercase().contains("peer") => {
+            Problem::Unopenable(format!(
+                "{text}: over this socket PostgreSQL lets in only the system's user of that name. Run it as that user, \
+                 or let store.url name a host, and a role with a password"
+            ))
+        }
         code if ["28", "3D", "3F", "42501"].iter().any(|class| code.code().starts_with(class)) => {
             Problem::Unopenable(text)
         }

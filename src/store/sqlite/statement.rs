@@ -48,7 +48,8 @@ impl From<rusqlite::Error> for Problem {
         let text = printable(&error); // it may repeat the path
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Problem::Locked,
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Problem::ReadOnly,
+            Some(ErrorCode::ReadOnly) => Problem::ReadOnly,
+            Some(ErrorCode::PermissionDenied) => Problem::Denied,
             Some(ErrorCode::DiskFull) => Problem::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Problem::Corrupt(text),
             Some(ErrorCode::CannotOpen) => Problem::Unopenable(text),
