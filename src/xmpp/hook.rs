@@ -10,7 +10,7 @@ use minidom::Element;
 
 use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, NoAnswer, Objection, Question};
-use crate::fields::{Answers, Field};
+use crate::fields::{Answers, Field, Kind};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
 
@@ -204,9 +204,12 @@ fn fields(payload: &Element) -> Vec<Field> {
             let value = texts(option).into_iter().next()?;
             Some((value.clone(), option.attr("label").map_or(value, str::to_owned)))
         });
+        let kind = field.attr("type").and_then(|kind| kind.parse().ok()).unwrap_or_default();
+        // Text between fields needs no name (XEP-0004 §3.2).
+        let var = field.attr("var").or(Some("").filter(|_| kind == Kind::Fixed));
         Some(Field {
-            var: field.attr("var")?.to_owned(),
-            kind: field.attr("type").and_then(|kind| kind.parse().ok()).unwrap_or_default(),
+            var: var?.to_owned(),
+            kind,
             label: field.attr("label").map(str::to_owned),
             required: field.has_child("required", ns::DATA_FORMS),
             options: options.collect(),

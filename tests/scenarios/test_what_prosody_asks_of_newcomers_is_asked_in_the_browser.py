@@ -24,6 +24,8 @@ FIELDS = """
         { name = "rules"; type = "boolean"; label = "I have read the rules" };
         { name = "age"; type = "text-single"; datatype = "xs:integer"; label = "Your age" };
         { name = "note"; type = "fixed"; value = "We ask a lot." };
+        { type = "fixed"; value = "This has no name." };
+        { name = "heading"; type = "fixed"; label = "And one thing more" };
         { name = "source"; type = "hidden"; value = "the web" };
     }
 """
@@ -52,7 +54,7 @@ async def test_the_form_asks_for_them(server):
     visitor, invite = Visitor(server), generate(server)
     form = await visitor.get(visitor.path(invite, "register"))
     for words in (label("email"), f"{label('nick')} {label('optional')}", "Your colour", "Red like roses",
-                  "We ask a lot."):
+                  "We ask a lot.", "This has no name.", "And one thing more"):
         assert words in form.text, words
     assert 'name="field-email" required autocomplete="email"' in form.body
     assert "shoe" not in form.text and "the web" not in form.text, "what Prosody does not ask, nor show"
