@@ -346,6 +346,8 @@ pub fn router(site: Site) -> Router {
 pub fn mend(uri: &mut Uri) {
     let Some((before, link)) = uri.path().split_once("/i/") else { return };
     let Some((token, rest)) = token_and_rest(link) else { return };
+    // A proxy that takes a part of the path away may leave a slash too many.
+    let before = before.split('/').filter(|part| !part.is_empty()).fold(String::new(), |path, part| path + "/" + part);
     let is_between = |c: char| !c.is_ascii_alphanumeric();
     let rest = rest.split("</").next().unwrap_or_default(); // the end of an element of HTML
     let page = rest.trim_start_matches(|c| is_between(c) && c != '/').strip_prefix('/').unwrap_or_default();

@@ -66,6 +66,15 @@ async def test_as_a_page(web_server):
 
 
 @pytest.mark.one_setup
+@pytest.mark.parametrize("before", ["//i/", "/join//i/", "//join/i/", "/join/i//"])
+async def test_as_a_page_with_a_slash_too_many(web_server, before):
+    """nginx makes the first of them, with a `proxy_pass` that ends in a slash and a `location` that does not."""
+    invite, visitor = generate(web_server), Visitor(web_server)
+    for page in ("", "/register", "/apps"):
+        assert (await visitor.get(f"{before}{invite.token}{page}")).status == 200
+
+
+@pytest.mark.one_setup
 async def test_as_each_page_of_an_invite(web_server):
     visitor = Visitor(web_server)
     paths = ["%3C{}%3E/register", "{}/register.", "{}/register%20", "{}//register/", "{}%2Fregister"]
