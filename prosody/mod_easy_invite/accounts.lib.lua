@@ -19,6 +19,7 @@ local host = module.host;
 local records = module:open_store("accounts"); -- of Prosody's own authentication providers
 local details = module:open_store("account_details"); -- of accounts that mod_register_ibr made
 local marks = module:open_store("easy_invite"); -- [username] = { known_since }, which goes with the account
+local stored_roles = module:open_store("roles"); -- of Prosody 0.12, which takes unreadable roles for none
 local accounts = {};
 
 -- When the file of an account was written last (Unix time), or nil where it has none.
@@ -157,9 +158,12 @@ local function check(answer, err, username)
 	error(("The roles of %s cannot be read: %s"):format(username, err), 0);
 end
 
--- The names of all roles, and of Prosody 13 the roles: the primary one first. 0.12 has none.
+-- The names of all roles, and of Prosody 13 the roles: the primary one first. 0.12 has none. It is
+-- an error if they cannot be read: there may be an admin's among them.
 function accounts.roles(username)
 	if not usermanager.get_user_role then
+		local stored, err = stored_roles:get(username);
+		check(stored, err, username);
 		return array.collect(iterators.keys(usermanager.get_roles(username.."@"..host, host) or {})):sort();
 	end
 	local primary, err = usermanager.get_user_role(username, host);

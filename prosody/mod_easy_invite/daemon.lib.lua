@@ -117,7 +117,7 @@ return function (gate, about, accounts, grants, rights, is_registering)
 		if is_possible then exists, is_doubtful = accounts.exists(username); end
 		if exists == nil then return nil, gate.nobody_can_tell; end
 		local names, roles;
-		if exists then names, roles = accounts.roles(username); end
+		if is_possible then names, roles = accounts.roles(username); end
 		local is_admin = is_possible and (exists and accounts.is_admin or rights.names_admin)(username, roles);
 		local account = gate.element("account", { exists = tostring(exists);
 			impossible = not is_possible and "true" or nil, doubtful = is_doubtful and "true" or nil;

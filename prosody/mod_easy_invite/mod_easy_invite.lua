@@ -213,11 +213,12 @@ end
 local function reserve(event)
 	local session, username = event.session or {}, event.username;
 	local exists = accounts.exists(username);
-	if exists == nil then return refuse(event, is_broken); end
+	local is_known, _, roles = pcall(accounts.roles, username);
+	if exists == nil or not is_known then return refuse(event, is_broken); end
 	local name = uuid();
 	gate.begin(name);
 	local answer = ask_and_wait("reserve", event, { reservation = name, server = gate.server_id, username = username;
-		exists = tostring(exists), admin = rights.names_admin(username) and "true" or nil });
+		exists = tostring(exists), admin = rights.names_admin(username, roles) and "true" or nil });
 	local is_open = gate.says(answer, "open");
 	local purpose, granted = is_open and "register" or (gate.says(answer, "reserved") or {}).purpose, answer.payload;
 	-- While others had their turn, `settle` may have said "not-made", the client may have gone, and

@@ -44,14 +44,14 @@ function rights.is_privileged(username, roles)
 end
 
 -- Whether an account of this name, made now, would be privileged. Prosody may keep roles for a name
--- that has no account. A role that everybody has names nobody.
+-- that has no account: `roles`, of Prosody 13. A role that everybody has names nobody.
 local everybodys_role = module:get_option_string("default_user_role");
-function rights.names_admin(username)
-	if not usermanager.get_user_role then return rights.is_privileged(username); end -- Prosody 0.12
-	local primary = usermanager.get_user_role(username, host);
-	local roles = usermanager.get_user_secondary_roles(username, host) or {};
-	if primary and primary.name ~= everybodys_role then roles[primary.name] = primary; end
-	return rights.is_privileged(username, roles);
+function rights.names_admin(username, roles)
+	local of_the_name = roles and {};
+	for _, role in ipairs(roles or {}) do
+		if role.name ~= everybodys_role then table.insert(of_the_name, role); end
+	end
+	return rights.is_privileged(username, of_the_name);
 end
 
 ---- Who may invite

@@ -52,14 +52,36 @@ async def test_a_name_that_only_has_some_of_its_letters_is_free(make_server):
 
 async def test_roles_that_are_left_without_an_account(make_server):
     server = make_server()
-    folder = server.prosody.data_folder / "example%2eorg"
-    store, role = {"0.12": ("roles", '["prosody:admin"] = true'),
-                   "13": ("account_roles", '["_default"] = "prosody:operator"')}[server.prosody.version]
-    (folder / store).mkdir(exist_ok=True)
-    (folder / store / "boss.dat").write_text(f"return {{ {role}; }};\n")
+    leave_roles(server, "boss")
     with pytest.raises(StanzaError, match=RESERVED):
         await register(server, "boss", await new_invite(await server.login("alice")))
     assert not await has_account(server, "boss")
+
+
+async def test_roles_that_cannot_be_read_may_be_an_admins(make_server):
+    server = make_server(settings=web_settings())
+    roles = leave_roles(server, "boss")
+    its = roles.read_text()
+    roles.write_text(its[:-4])
+    invite, visitor = await new_invite(await server.login("alice")), Visitor(server)
+    with pytest.raises(StanzaError, match="^wait/internal-server-error"):
+        await register(server, "boss", invite)
+    assert (await visitor.register(invite, "boss")).status == 503
+    assert roles.read_text() == its[:-4] and not await has_account(server, "boss")
+    roles.write_text(its)
+    with pytest.raises(StanzaError, match=RESERVED):
+        await register(server, "boss", invite)
+    await register(server, "carol", invite)
+
+
+def leave_roles(server, username):
+    """Has the server keep an admin's role for a name without an account. Returns the file."""
+    store, role = {"0.12": ("roles", '["prosody:admin"] = true'),
+                   "13": ("account_roles", '["_default"] = "prosody:operator"')}[server.prosody.version]
+    file = server.prosody.data_folder / "example%2eorg" / store / f"{username}.dat"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"return {{ {role}; }};\n")
+    return file
 
 
 async def test_where_registration_is_open(make_server):

@@ -131,6 +131,24 @@ async def test_a_link_does_not_work_once_its_maker_has_fallen(make_server):
     await assert_of_no_use(server, link, "bob")
 
 
+async def test_roles_that_cannot_be_read_may_be_an_admins(make_server):
+    server = make_server(settings=settings("alice"))
+    link, visitor = await reset_link(await server.login("alice"), "bob"), Visitor(server)
+    form = await visitor.filled_in(link, None, "kites and lamps", page="reset")
+    give_role(server, "bob", "prosody:admin")
+    roles, = server.prosody.data_folder.glob("*/*roles/bob.dat")
+    its = roles.read_text()
+    roles.write_text(its.replace("}", ""))
+    with pytest.raises(StanzaError, match="^wait/"):
+        await register(server, "bob", link, password="a new one")
+    assert (await visitor.post(visitor.path(link, "reset"), form)).status == 503
+    with pytest.raises(AssertionError, match="cannot do this right now"):
+        await reset_link(await server.login("alice"), "bob")
+    roles.write_text(its)
+    await assert_of_no_use(server, link, "bob")
+    assert await has_account(server, "bob"), "the password is the old one"
+
+
 async def test_the_operator_resets_everybody(make_server):
     server = make_server()
     await register(server, "admin", generate(server, "--reset", "admin"), password="a new one")
