@@ -135,15 +135,17 @@ impl Invites {
         outcome
     }
 
-    /// Counts a registration in a chat client that the server itself has refused.
+    /// Counts a registration in a chat client that the server itself has refused on a host, with an
+    /// invite of that host or with none.
     ///
     /// # Errors
     /// `TooManyFailed` if there are too many.
-    pub async fn refused_by_server(&self, grant: Option<&str>, address: Address) -> Result<()> {
+    pub async fn refused_by_server(&self, host: &DomainPart, grant: Option<&str>, address: Address) -> Result<()> {
         let invite = match grant.and_then(Grant::parse) {
             Some(grant) => self.find(Reference::Token(grant.token)).await.ok(),
             None => None,
         };
+        let invite = invite.and_then(|invite| valid_on(host, invite).ok());
         let counted = lock(&self.0.counts).registration_failed(address, invite.as_ref(), Instant::now());
         Ok(counted.map_err(|left| self.too_many_failed(left))?)
     }

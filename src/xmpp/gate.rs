@@ -157,7 +157,7 @@ impl Said<'_> {
 
     /// The server itself has refused a registration. The result is empty if these are not too many.
     async fn refused_by_server(&self) -> Outcome {
-        let counted = self.invites.refused_by_server(self.payload.attr("grant"), self.address()).await;
+        let counted = self.invites.refused_by_server(self.host, self.payload.attr("grant"), self.address()).await;
         counted.map_err(|cause| self.refused(&cause))?;
         Ok(None)
     }

@@ -5,7 +5,7 @@ import pytest
 
 from harness.gate import GATE, component
 from harness.prosody import COMPONENT_SECRET, INVITE_HOST
-from harness.stories import CREATE_ACCOUNT, NEW_INVITE, generate, in_store, leave_open
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, generate, in_store, leave_open, register
 from harness.xmpp import ADHOC, DISCO_ITEMS, StanzaError
 
 SERVED = "hook.example.org"  # a component of the test, which the daemon takes for a VirtualHost with a hook
@@ -35,7 +35,7 @@ def server(make_server):
     made = make_server(
         hosts={"example.org": INVITE_HOST, "example.net": ""},
         components={jid: COMPONENT_SECRET for jid in ("invite.example.org", SERVED, "rogue.example.org")},
-        settings={"hosts": {"example.net": None, SERVED: {"admins": [f"admin@{SERVED}"]}}})
+        settings={"hosts": {"example.net": None, SERVED: {"admins": [f"admin@{SERVED}"]}}, "limits": {"forms": 2}})
     made.prosody.adduser("mallory@example.net", "mallory's password")
     return made
 
@@ -74,6 +74,14 @@ async def test_a_served_host_has_no_say_in_what_is_another_hosts(server):
         with pytest.raises(StanzaError, match="cancel/item-not-found|does not recognise this invitation"):
             await hook.ask(type, payload, "invite.example.org")
     assert contents(server) == before
+
+
+async def test_nor_does_it_close_another_hosts_invite_by_reports_of_failures(server):
+    invite, hook = generate(server), await component(server, SERVED)
+    for number in range(5):
+        await hook.ask("set", f"<refused xmlns='{GATE}' grant='{invite.token}.1' address='192.0.2.{number}'/>",
+                       "invite.example.org")
+    await register(server, "carol", invite)
 
 
 async def test_a_served_host_is_answered(server):
