@@ -294,7 +294,7 @@ pub fn admit_presentation(invite: &Invite, now: Timestamp) -> Result<(), Refusal
 pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) -> Result<Invite, Refusal> {
     let admin = invite.inviter.as_ref().is_some_and(|jid| policy.is_admin(jid, inviter));
     let of_admin = invite.issuer == Issuer::Admin;
-    if inviter.disabled || of_admin && !admin && !could_be_a_users(&invite, policy) {
+    if inviter.disabled || of_admin && !admin && !could_be_a_users(&invite, policy, inviter) {
         return Err(Refusal::InviterStopped);
     }
     if admin || invite.issuer == Issuer::Operator {
@@ -314,13 +314,14 @@ pub fn never(purpose: Purpose, host: &str) -> Refusal {
 }
 
 /// Whether a user who may make every kind of invite could have made this one.
-fn could_be_a_users(invite: &Invite, policy: &HostPolicy) -> bool {
+fn could_be_a_users(invite: &Invite, policy: &HostPolicy, user: &Account) -> bool {
     let end = policy.expire_after.end(invite.created_at);
     invite.invite_type.connects()
         && invite.max_uses == Some(1)
         && invite.username.is_none()
         && invite.roles.is_empty()
         && invite.groups.is_empty()
+        && policy.admit_inviter(user.created_at, invite.created_at).is_ok()
         && end.is_none_or(|end| invite.expires_at.is_some_and(|expires_at| expires_at <= end))
 }
 

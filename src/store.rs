@@ -227,6 +227,10 @@ promises! {
     /// users make, not those of admins.
     Write insert(invite: Invite, quota: Quota, now: Timestamp) by actor -> Result<(), Refusal>;
 
+    /// Whether a user could have this invite of an admin, with those that its inviter had made
+    /// before: within 24 hours, and still pending.
+    Read is_within(invite: Invite, quota: Quota, now: Timestamp) -> bool;
+
     /// The invite with this token.
     Read find(token_hash: TokenHash) -> Option<Invite>;
 

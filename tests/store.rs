@@ -29,6 +29,7 @@ on_both_engines! {
     a_reservation_ends_once_whoever_ends_it,
     of_two_who_want_a_name_at_once_one_gets_it,
     a_quota_says_when_there_may_be_one_more,
+    a_quota_says_which_invites_of_an_admin_a_user_could_have,
     a_quota_is_exact_whoever_else_inserts,
     a_revoked_invite_gives_no_use_but_keeps_what_was_reserved,
     a_username_is_reserved_while_its_invite_is_pending,
@@ -297,6 +298,39 @@ async fn a_quota_says_when_there_may_be_one_more(engine: Engine) {
         assert_eq!(scratch.store.insert(exempt, quota, at(1000)).await, Ok(Ok(())));
     }
     assert_eq!(scratch.store.list(Filter::default(), 100, at(0)).await.unwrap().len(), 7);
+}
+
+async fn a_quota_says_which_invites_of_an_admin_a_user_could_have(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let made = async |issuer, inviter: &str, now: i64, expires_at: i64| {
+        let (inviter, expires_at) = (Some(jid(inviter)), Some(at(expires_at)));
+        let invite = Invite { issuer, inviter, created_at: at(now), expires_at, ..invite() };
+        scratch.store.insert(invite.clone(), Quota::default(), at(now)).await.unwrap().unwrap();
+        invite
+    };
+    for (issuer, inviter) in [(Issuer::Operator, "alice@example.org"), (Issuer::Admin, "bob@example.org")] {
+        made(issuer, inviter, 999, 900_000).await;
+    }
+    let first = made(Issuer::User, "alice@example.org", 1000, 5000).await;
+    let second = made(Issuer::Admin, "alice@example.org", 1000, 6000).await;
+    let third = made(Issuer::Admin, "alice@example.org", 1000 + 86_400, 900_000).await;
+    let (per_day, pending) =
+        (|most| Quota { per_day: Some(most), pending: None }, |most| Quota { per_day: None, pending: Some(most) });
+    let is_within =
+        async |invite: &Invite, quota, now| scratch.store.is_within(invite.clone(), quota, at(now)).await.unwrap();
+    let [one, two] = if first.id < second.id { [&first, &second] } else { [&second, &first] };
+    for (invite, quota, now, within) in [
+        (one, per_day(1), 1000, true),
+        (one, pending(0), 1000, false),
+        (two, per_day(1), 1000, false),
+        (two, per_day(2), 1000, true),
+        (&third, per_day(1), 90_000, true), // a day later
+        (&third, pending(1), 5500, false),
+        (&third, pending(1), 6000, true), // the others have expired
+        (&third, Quota::default(), 1000, true),
+    ] {
+        assert_eq!(is_within(invite, quota, now).await, within, "{quota:?} {now}");
+    }
 }
 
 async fn a_quota_is_exact_whoever_else_inserts(engine: Engine) {

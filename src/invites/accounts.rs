@@ -5,6 +5,7 @@ use futures::FutureExt;
 use jid::{BareJid, DomainPart};
 use jiff::SignedDuration;
 
+use super::create::quota_of_users;
 use super::looks::A_MOMENT;
 use super::service::{Invites, Result, lock};
 use crate::chat_server::{Account, Answer, Hook};
@@ -79,10 +80,16 @@ impl Invites {
                 refusal => refusal,
             })?;
         }
+        let issuer = invite.issuer;
         let invite = match inviter {
             Some(inviter) => policy::with_rights_of(invite, policy, &inviter)?,
             None => invite,
         };
+        if issuer != invite.issuer // an admin made it, who is none any more
+            && !self.0.store.is_within(invite.clone(), quota_of_users(policy), self.now()).await?
+        {
+            return Err(Refusal::InviterStopped.into());
+        }
         match self.admit_purpose(invite.invite_type.purpose(), &invite.host).await {
             Err(_) if invite.invite_type.connects() => Ok(Invite { invite_type: InviteType::Contact, ..invite }),
             admitted => Ok(admitted.map(|()| invite)?),

@@ -27,6 +27,11 @@ pub struct Issued {
     pub unchecked: Option<NoAnswer>,
 }
 
+/// How many invites a user may have.
+pub(super) fn quota_of_users(policy: &HostPolicy) -> Quota {
+    Quota { per_day: policy.invites_per_day, pending: policy.pending_invites }
+}
+
 impl Invites {
     /// Makes an invite.
     ///
@@ -87,7 +92,7 @@ impl Invites {
         let quota = match (&invite.inviter, inviter) {
             (Some(jid), Some(inviter)) if invite.issuer == Issuer::User => {
                 self.admit_age(jid, &inviter, policy).await?;
-                Quota { per_day: policy.invites_per_day, pending: policy.pending_invites }
+                quota_of_users(policy)
             }
             _ => Quota::default(),
         };

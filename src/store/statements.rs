@@ -18,7 +18,7 @@ mod whole;
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
 pub use count::{Cursor, open_uses, pending_part};
 pub use event::{EventFilter, events, purge_events, refused, tell, untold};
-pub use insert::{Quota, insert};
+pub use insert::{Quota, insert, is_within};
 pub use invite::{Filter, find, find_by_id, is_past, list, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,

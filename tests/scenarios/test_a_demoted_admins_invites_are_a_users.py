@@ -3,7 +3,8 @@ invites do what a user's can do, and nothing else. Admins once more, they have t
 
 import pytest
 
-from harness.stories import (has_account, in_store, new_account_invite, new_invite, register, reset_link, show)
+from harness.stories import (generate, has_account, in_store, new_account_invite, new_invite, register, reset_link,
+                             show, used)
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
@@ -87,6 +88,36 @@ async def test_where_users_may_not_register_it_makes_a_contact(make_server):
     bob = await server.login("bob")
     bob.subscribe("alice@example.org", invite.token)
     await bob.roster_push("alice@example.org", "both")
+
+
+@pytest.mark.parametrize("quota", ["invites_per_day", "pending_invites"])
+async def test_no_more_of_them_than_a_user_may_have(make_server, quota):
+    server = make_server(settings={**web_settings(), "hosts": {"example.org": {quota: 2, "landing_page": None}}})
+    promote(server)
+    async with await server.login("alice") as alice:
+        invites = [await new_invite(alice) for _ in range(4)]
+    demote(server)
+    with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
+        await register(server, "carol", invites[2])
+    assert (await Visitor(server).get(Visitor(server).path(invites[3]))).status == 422
+    for name, invite in zip(("carol", "dave"), invites):
+        await register(server, name, invite)
+    if quota == "pending_invites":  # the first two are used
+        await used(server, invites[1])
+        await register(server, "erin", invites[2])
+    promote(server)
+    await register(server, "frank", invites[3])
+
+
+async def test_an_account_that_was_too_new_to_invite(make_server):
+    server = make_server(settings={"hosts": {"example.org": {"inviter_age": "1h"}}})
+    await register(server, "carol", generate(server))
+    promote(server, "carol")
+    async with await server.login("carol") as carol:
+        invite = await new_invite(carol)
+    demote(server, "carol")
+    with pytest.raises(StanzaError, match=f"cancel/item-not-found: {STOPPED}"):
+        await register(server, "dave", invite)
 
 
 async def test_a_password_reset_link_ends_with_the_right(make_server):

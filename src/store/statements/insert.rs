@@ -4,7 +4,7 @@ use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::record;
-use super::invite::reserving_invite;
+use super::invite::{PENDING, reserving_invite};
 use super::invite_use::reserved_for;
 use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteType};
@@ -118,6 +118,21 @@ async fn over_quota(
         }
     }
     Ok(None)
+}
+
+/// Whether an invite that an admin made is within what a user may have, with all that its inviter
+/// had made before it.
+pub async fn is_within(session: &mut Session<'_>, invite: Invite, quota: Quota, now: Timestamp) -> Result<bool> {
+    let since = invite.created_at.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
+    let sql = format!(
+        "SELECT count(CASE WHEN {PENDING} THEN 1 END), count(CASE WHEN created_at > $2 THEN 1 END) FROM invite \
+         WHERE inviter = $3 AND issuer <> 'operator' AND (created_at, id) < ($4, $5)"
+    );
+    let inviter = invite.inviter.as_ref().map(|jid| jid.as_str()).into();
+    let values = [now.into(), since.into(), inviter, invite.created_at.into(), invite.id.as_str().into()];
+    let counted = session.query(&sql, &values, |row| Ok((row.count::<u64>(0)?, row.count::<u64>(1)?))).await?;
+    let has_room = |most: Option<u32>, count: u64| most.is_none_or(|most| count < u64::from(most));
+    Ok(counted.into_iter().all(|(pending, of_day)| has_room(quota.pending, pending) && has_room(quota.per_day, of_day)))
 }
 
 /// Whether an account is being registered, or was since `now`, when the caller asked whether it
