@@ -68,17 +68,22 @@ end
 -- Whether a registration is making this account now: nobody is told of it yet.
 function accounts.is_in_the_making(username) return (in_the_making[username] or 0) > now(); end
 
--- Removes what a registration that has ended has left of its account, or that has failed just now.
--- Returns whether nothing of it is left. Whoever was told of an account has its details: these are
--- written before. What was written since the registration failed is somebody else's.
-local function remove_rest(username, is_now)
-	local ok, err = pcall(function ()
+-- Removes what a registration that has ended has left of its account, or with `password` one that
+-- has failed just now. Returns whether nothing of it is left. Whoever was told of an account has
+-- its details: these are written before. What was written since the registration failed is somebody
+-- else's. So is an account with another password, which an admin may have made while a module made
+-- the registration wait: then the second value is true.
+local function remove_rest(username, password)
+	local ok, result = pcall(function ()
 		local failed_at, record, problem = tonumber(begun[username]), records:get(username);
 		local detail, its_problem = details:get(username);
 		if problem or its_problem and not failed_at then error(problem or its_problem, 0); end
 		local written = file_written(username, host) or record and record.updated;
 		if not record and not written or detail and detail.registered then return; end
-		if failed_at and not is_now and not (written and written <= failed_at) then return; end
+		if failed_at and not password and not (written and written <= failed_at) then return; end
+		if password and record and not record.disabled and not usermanager.test_password(username, host, password) then
+			return true;
+		end
 		if not failed_at and record and not record.disabled then return; end -- an empty file is a rest, too
 		local is_removed, why = usermanager.get_provider(host).delete_user(username); -- no event: nobody knows it
 		if not is_removed then error(why, 0); end
@@ -86,7 +91,7 @@ local function remove_rest(username, is_now)
 		module:log("info", "Removed %s, the rest of a registration that failed", username);
 	end);
 	if ok then note(username, nil); end
-	return ok, err;
+	return ok, result;
 end
 
 module:add_timer(0, function () -- at first for those that a crash has left
@@ -306,15 +311,19 @@ function accounts.made(username)
 	if begun[username] then note(username, nil); end
 end
 
--- The account was not made. Returns whether it is certain that nothing is left of it.
-function accounts.failed(username)
+-- The account with this password was not made. Returns whether it is certain that nothing of it is
+-- left.
+function accounts.failed(username, password)
 	in_the_making[username] = nil;
 	if begun[username] then
 		begun[username] = os.time();
-		local is_removed, err = remove_rest(username, true);
+		local is_removed, result = remove_rest(username, password);
 		if not is_removed then
 			note(username, begun[username]);
-			module:log("error", "Could not remove the rest of %s, whose registration failed, yet: %s", username, err);
+			module:log("error", "Could not remove the rest of %s, whose registration failed, yet: %s",
+				username, result);
+		elseif result then
+			return true;
 		end
 	end
 	local exists, is_doubtful = accounts.exists(username);
@@ -351,7 +360,7 @@ function accounts.store(event)
 		return true;
 	end
 	module:log("error", "Could not store the account %s: %s", username, err);
-	local is_nothing_left = is_reset or accounts.failed(username);
+	local is_nothing_left = is_reset or accounts.failed(username, password);
 	if says_never(err) then return false, true; end
 	if is_nothing_left then return false, false; end
 end

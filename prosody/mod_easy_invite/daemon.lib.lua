@@ -259,7 +259,7 @@ return function (gate, about, accounts, grants, rights, is_registering)
 		end, { error = function (_, problem)
 			storing = nil;
 			module:log("error", "Could not create %s: %s", attr.username, problem);
-			local is_nothing_left = not is_begun or purpose == "register" and accounts.failed(attr.username);
+			local is_nothing_left = not is_begun or purpose == "register" and accounts.failed(attr.username, password);
 			conclude(not is_nothing_left and fate("in-flight") or nil, gate.nobody_can_tell);
 		end });
 		gate.take_turn(function () runner:run(true); end);

@@ -185,7 +185,7 @@ local function ask_what_to_say(attr)
 end
 
 ---- `reserve` and `fate`: somebody registers
-local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted }
+local registrations = setmetatable({}, { __mode = "k" }); -- [session] = { name, username, purpose, granted, password }
 local in_band = setmetatable({}, { __mode = "k" }); -- [session] = { lang, done } while it registers with XEP-0077
 local is_taken = gate.error("cancel", "conflict", "The requested username already exists.");
 local is_broken = gate.error("wait", "internal-server-error", "The server cannot do this now. Please try again later.");
@@ -238,7 +238,8 @@ local function reserve(event)
 		return refuse(event, is_never and gate.never or is_others and is_taken
 			or answer.stanza and not gate.is_closed and is_broken or gate.unavailable);
 	end
-	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted };
+	registrations[session] = { name = not is_open and name, username = username, purpose = purpose, granted = granted;
+		password = event.password };
 	if purpose == "reset" and in_band[session] then reset(event); end
 end
 
@@ -344,7 +345,8 @@ local function register(handlers, name, event)
 	registrations[session], in_band[session] = nil, nil;
 	if registration then
 		local is_reset = registration.purpose == "reset";
-		local is_nothing_left = is_reset and not problem or not is_reset and accounts.failed(registration.username);
+		local is_nothing_left = is_reset and not problem
+			or not is_reset and accounts.failed(registration.username, registration.password);
 		if registration.name then gate.finish(registration.name, is_nothing_left and "not-made" or nil, true); end
 	end
 	if not problem then return result; end

@@ -9,7 +9,8 @@ import pytest
 
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import password_of
-from harness.stories import accounts_on_disk, eventually, generate, has_account, register, registers, show, used
+from harness.stories import (accounts_on_disk, eventually, generate, has_account, register, registers, show, used,
+                             uses_taken)
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
@@ -39,6 +40,10 @@ module:hook("user-registering", function (event)
 	if event.username == "carol" then error("broken"); end
 end);""",
 }
+# Waits until somebody else has made carol's account.
+WAIT = """
+repeat require "util.async".sleep(0.1) until require "core.usermanager".user_exists("carol", module.host);
+"""
 # Prosody 13 has these events while it makes an account, before it is complete.
 STEPS = {event: RAISE.format(event=event).replace("module:hook", "module:context('*'):hook")
          for event in ("user-role-changed", "user-password-changed", "user-enabled")}
@@ -281,6 +286,19 @@ async def test_what_an_operator_makes_of_the_rest_stays(server_with, make, resta
         server.prosody.restart()
     assert not await registers(server, "carol", None)
     assert await has_account(server, "carol", password="the operator's")
+
+
+@pytest.mark.parametrize("then", ["", "event.allowed = false;"], ids=["goes-on", "refuses"])
+async def test_an_account_that_an_admin_makes_meanwhile_stays(server_with, then):
+    server = server_with(LATE.format(what=WAIT + then))
+    invite = generate(server, "--contact", "alice@example.org")
+    trying = asyncio.create_task(registers(server, "carol", invite))
+    await eventually(lambda: uses_taken(server, invite) == 1, "the use is reserved")
+    await asyncio.to_thread(server.prosody.adduser, "carol@example.org", PASSWORD)
+    assert not await trying
+    await eventually(lambda: uses_taken(server, invite) == 0, "the use is free again")
+    async with await server.login("carol", PASSWORD) as carol:
+        assert await carol.roster() == {}
 
 
 def put_back(server):
