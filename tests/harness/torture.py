@@ -1,5 +1,5 @@
-"""Random faults while people register, some with passwords that cannot be stored. Afterwards, what
-must hold is counted.
+"""Random faults while people register, some with passwords that cannot be stored. Roles, groups and
+contacts cannot always be given. Afterwards, what must hold is counted.
 
 `scripts/torture [MINUTES]` runs this for any length of time. A scenario runs a short form.
 """
@@ -24,7 +24,7 @@ from .process import ProcessFailed
 from .prosody import INVITE_HOST
 from .relay import Relay
 from .server import USERS, Server, password_of
-from .stories import Invite, accounts_on_disk, eventually, has_account, in_store, new_invite, register
+from .stories import Invite, accounts_on_disk, eventually, has_account, in_store, new_invite, register, show
 from .web import Visitor, web_settings
 from .xmpp import StanzaError, StreamClosed, WaitTimeout
 
@@ -39,6 +39,8 @@ LONGEST_WAIT = 0.25  # seconds between two faults
 LONGEST_PAUSE = 1  # second that the daemon hangs
 LONGEST_PASSAGE = 4000  # bytes before the wire is cut: about as many as a registration has
 PATIENCE = 60  # seconds until every guest has a final answer
+LONGEST_SETTLING = 120  # seconds: a grant fails for good after three failures over half a minute or more
+ROLE, GROUP = "prosody:member", "family"
 ENDED, TAKEN = ("cancel/item-not-found", "410"), ("cancel/conflict", "409")
 LOST = (StreamClosed, WaitTimeout, ConnectionError)
 UNLIMITED = {"limits": {"registrations": 1_000_000, "pages": "unlimited", "forms": "unlimited"},
@@ -53,6 +55,7 @@ class Tally:
     invites: int = 0
     accounts: int = 0
     refusals: Counter = field(default_factory=Counter)
+    shortfalls: int = 0
     losses: list[str] = field(default_factory=list)
     doubles: list[str] = field(default_factory=list)
 
@@ -65,7 +68,8 @@ class Tally:
         faults, refusals = (", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
                             for counter in (self.faults, self.refusals))
         return (f"{self.kills} kills ({faults}), {self.invites} invites, {self.accounts} accounts, "
-                f"failed registrations ({refusals}), {len(self.losses)} losses, {len(self.doubles)} doubles")
+                f"{self.shortfalls} grants that failed for good, failed registrations ({refusals}), "
+                f"{len(self.losses)} losses, {len(self.doubles)} doubles")
 
 
 class Torture:
@@ -111,6 +115,7 @@ class Torture:
         links = []
         for uses, count in ((1, LINKS_PER_ROUND - 2), (3, 2)):
             made = self.server.daemon.cli("--json", "generate", "example.org", "--contact", "alice@example.org",
+                                          "--role", ROLE, "--group", GROUP,
                                           "--uses", str(uses), "--count", str(count))
             assert made.returncode == 0, made.stderr
             links += [(Invite(json.loads(line)["uri"]), uses) for line in made.stdout.splitlines()]
@@ -235,32 +240,39 @@ class Torture:
         """Waits until it is known what became of every reservation."""
         open_uses = "SELECT account FROM invite_use WHERE redeemed_at IS NULL"
         try:
-            await eventually(lambda: not in_store(self.server, open_uses), "all is settled", seconds=PATIENCE)
+            await eventually(lambda: not in_store(self.server, open_uses), "all is settled", seconds=LONGEST_SETTLING)
         except AssertionError:
             self.tally.losses.append(f"uses stay open: {in_store(self.server, open_uses)}")
+
+    @staticmethod
+    def _name(file: str) -> str:
+        """The user whose file it is."""
+        return Path(file).stem.replace("%2d", "-")
 
     def _compare_accounts(self) -> None:
         """Checks that Prosody has the accounts of which somebody was told, or which the store counts
         where the telling was cut, and keeps nothing for anybody else."""
         files = accounts_on_disk(self.server)
-        accounts = {Path(file).stem.replace("%2d", "-") for file in files if file.startswith("accounts/")}
+        accounts = {self._name(file) for file in files if file.startswith("accounts/")}
         counted = {account.partition("@")[0] for account, in in_store(
             self.server, "SELECT account FROM invite_use WHERE redeemed_at IS NOT NULL")}
         for what, names in {"told of but not there": self._told - accounts, "counted but not there": counted - accounts,
                             "there, but nobody was told": accounts - self._told - counted - {*USERS}}.items():
             if names:
                 self.tally.losses.append(f"accounts {what}: {sorted(names)}")
-        rests = {file for file in files if Path(file).stem.replace("%2d", "-") not in accounts}
+        rests = {file for file in files if self._name(file) not in accounts}
         if rests:
             self.tally.losses.append(f"rests: {sorted(rests)}")
 
     async def _count(self, number: int, links: list[tuple[Invite, int]]) -> None:
-        """Checks that every use has made one account, with its contact, and is counted."""
-        accounts = []
+        """Checks that every use has made one account, with all that its link grants, and is counted."""
+        accounts, not_given = [], []
         for link, (invite, uses) in enumerate(links):
             names = [f"guest-{number}-{link}-{guest}" for guest in range(2 * uses)]
             made = [name for name in names if await self._has(name)]
             accounts += made
+            not_given += [text for shortfall in show(self.server, invite).get("shortfalls", [])
+                          for text in shortfall["failed"]]
             if len(made) > uses:
                 self.tally.doubles.append(f"{len(made)} accounts by a link for {uses}: {made}")
             elif len(made) < uses:
@@ -270,13 +282,22 @@ class Torture:
             await eventually(lambda: self._counted() == self.tally.accounts, "every use is counted", seconds=30)
         except AssertionError:
             self.tally.losses.append(f"{self._counted()} uses counted, of {self.tally.accounts}")
+        self.tally.shortfalls += len(not_given)
         async with await self.server.login("alice") as alice:
-            contacts = await alice.roster()
+            contacts, log = await alice.roster(), self.server.prosody.log
+        files = accounts_on_disk(self.server)
         for name in accounts:
             async with await self.server.login(name) as guest:
                 both = (contacts.get(f"{name}@example.org"), (await guest.roster()).get("alice@example.org"))
-            if any(item is None or item.subscription != "both" for item in both):
-                self.tally.losses.append(f"{name} lacks the contact")
+            roles = [content for file, content in files.items() if self._name(file) == name and "roles/" in file]
+            for what, has in {"a contact": all(item and item.subscription == "both" for item in both),
+                              "the role": any(ROLE.encode() in content for content in roles),
+                              "the group": f"Members of {GROUP}: {name}\n" in log}.items():
+                if not has and not any(name in text and what.split()[-1] in text for text in not_given):
+                    self.tally.losses.append(f"{name} lacks {what}")
+        notes = [file for file in files if file.startswith("easy_invite_grants/")]
+        if notes:
+            self.tally.losses.append(f"notes of grants that have ended: {notes}")
 
     def _counted(self) -> int:
         listed = self.server.daemon.cli("--json", "list", "--state", "all", "--limit", "1000000")
@@ -299,7 +320,7 @@ async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills
     The server must not have been started, and have no users yet."""
     server.daemon.config["web"] = web_settings()["web"]
     server.daemon.config["hosts"]["example.org"].pop("landing_page", None)
-    server.prosody.hosts["example.org"] = INVITE_HOST.replace("{ ", '{ "unreliable", ')
+    server.prosody.hosts["example.org"] = INVITE_HOST.replace("{ ", '{ "unreliable", "groups_internal", ')
     data = server.prosody.data_folder
     data.parent.mkdir(parents=True, exist_ok=True)
     with disk.small(data, "8m"), Relay(server.prosody.component_port) as relay:
@@ -345,6 +366,7 @@ def main() -> int:
         whole.faults += tally.faults
         whole.invites, whole.accounts = whole.invites + tally.invites, whole.accounts + tally.accounts
         whole.refusals += tally.refusals
+        whole.shortfalls += tally.shortfalls
         whole.losses, whole.doubles = whole.losses + tally.losses, whole.doubles + tally.doubles
     print(f"In all: {whole} (seed {arguments.seed})")
     return 1 if whole.losses or whole.doubles else 0

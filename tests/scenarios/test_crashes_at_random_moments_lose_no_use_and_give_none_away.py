@@ -1,8 +1,9 @@
 """Promises 1 and 2, with faults at random: people register, two with each use of a link, while the
 daemon, Prosody, both, the database, the wire between them, Prosody's disk or another module fail
-again and again. Some passwords cannot be stored. Everybody tries until they get an answer. In the
-end each use has made exactly one account, with its contact, every invite that was reported exists,
-and Prosody has no other account, and nothing of any."""
+again and again. Some passwords cannot be stored, and some roles, groups and contacts not be given.
+Everybody tries until they get an answer. In the end each use has made exactly one account, with all
+that its link grants, every invite that was reported exists, and Prosody has no other account, and
+nothing of any."""
 
 import os
 

@@ -1,9 +1,6 @@
--- A stand-in for the community module of this name, with the functions that other modules call.
-
-local members = {};
+-- A stand-in for the community module of this name, with the function that other modules call.
 
 function add_member(group, username) -- luacheck: ignore 131
-	members[group] = (members[group] or "").." "..username;
-	module:log("info", "Members of %s:%s", group, members[group]);
+	module:log("info", "Members of %s: %s", group, username);
 	return true;
 end
