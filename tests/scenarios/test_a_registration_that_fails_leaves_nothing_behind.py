@@ -128,7 +128,8 @@ async def test_the_same_in_a_browser(server_with, event):
 async def test_the_same_with_accounts_in_a_database(server_with, event):
     server = server_with(STEPS[event], storage="sql")
     with sqlite3.connect(server.prosody.data_folder / "prosody.sqlite") as database:
-        rows = "SELECT user, store, key, value FROM prosody ORDER BY 1, 2, 3"
+        # Those without a user are the server's own: it notes when it has done its regular work.
+        rows = "SELECT user, store, key, value FROM prosody WHERE user <> '' ORDER BY 1, 2, 3"
         before = database.execute(rows).fetchall()
         with pytest.raises(StanzaError, match="wait/internal-server-error"):
             await register(server, "carol", generate(server))
