@@ -59,7 +59,8 @@ fn loaded_amiss(hook: &Hook) -> Option<String> {
     };
     if hook.replaced {
         return Some(format!(
-            "Prosody still runs mod_easy_invite {version} as it was before the files in {} were replaced: restart Prosody",
+            "Prosody still runs mod_easy_invite {version} as it was before its files in {} were replaced: \
+             restart Prosody",
             place.display()
         ));
     }
@@ -69,7 +70,10 @@ fn loaded_amiss(hook: &Hook) -> Option<String> {
     let others: Vec<_> = FILES.iter().filter_map(|(name, text)| other_file(hook, main, name, text)).collect();
     (!others.is_empty()).then(|| {
         let others = others.join(", ");
-        format!("of mod_easy_invite, this was changed, or is of another version: {others}. To have that of {VERSION}: {install}")
+        format!(
+            "of mod_easy_invite, this was changed, or is of another version: {others}. To have that of {VERSION}: \
+             {install}"
+        )
     })
 }
 
@@ -161,7 +165,9 @@ mod tests {
         let other = Hook { version: Some("0.0.9".to_owned()), ..ours() };
         assert!(told(&other).starts_with("/modules/mod_easy_invite/mod_easy_invite.lua is mod_easy_invite 0.0.9, and"));
         assert!(told(&other).ends_with(install));
-        assert!(told(&Hook { replaced: true, ..other }).ends_with("files in /modules were replaced: restart Prosody"));
+        assert!(
+            told(&Hook { replaced: true, ..other }).ends_with("its files in /modules were replaced: restart Prosody")
+        );
 
         let with = |change: &dyn Fn(&mut Vec<HookFile>)| {
             let mut hook = ours();

@@ -66,6 +66,8 @@ impl Scratch {
         for variable in [config::FILE_VARIABLE, config::SECRET_VARIABLE, "EASY_INVITE_LOG", "NO_COLOR"] {
             command.env_remove(variable);
         }
+        // Not that of a Prosody of this machine.
+        command.env("PROSODY_CONFIG", self.path("prosody.cfg.lua"));
         command
     }
 
@@ -720,7 +722,7 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
     for line in [
         "VirtualHost \"chat.example.net\"",
         "    modules_enabled = { \"easy_invite\" }",
-        "    modules_disabled = { \"invites_adhoc\", \"invites_register\" }",
+        "    modules_disabled = { \"invites\", \"invites_adhoc\", \"invites_register\" }",
         "Component \"invite.chat.example.net\"",
         &format!("    component_secret = \"{}\"", secret.reveal()),
     ] {
@@ -745,6 +747,131 @@ fn a_first_configuration_can_go_to_stdout() {
     assert!(text(&values[0], "config").contains("[component]") && text(&values[0], "prosody").contains("Component"));
     let values = scratch.json(&["init", "--output", "x.toml"]);
     assert_eq!((&values[0]["file"], &values[0]["config"]), (&"x.toml".into(), &Value::Null));
+}
+
+#[test]
+fn the_lines_for_prosody_keep_what_is_there() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("conf.d")).unwrap();
+    fs::write(
+        scratch.path("prosody.cfg.lua"),
+        "plugin_paths = { \"/opt/modules\" } -- ours\n\
+         modules_enabled = { 'roster', 'invites' ; \"invites_page\" }\n\
+         Include \"conf.d/*.cfg.lua\"\n\
+         Component \"invite.example.org\" \"muc\"\n",
+    )
+    .unwrap();
+    fs::write(
+        scratch.path("conf.d/a.cfg.lua"),
+        "VirtualHost 'Example.org'\n  modules_enabled = { 'muc_mam' }\n  allow_registration = true\n\
+         VirtualHost \"example.net\"\n  modules_disabled = { [[tls]] }",
+    )
+    .unwrap();
+    let lua = |host: &str| text(&scratch.json(&["init", "--host", host, "--output", "-"])[0], "prosody").to_owned();
+    let printed = lua("example.org");
+    let (main, other) = (scratch.path("prosody.cfg.lua"), scratch.path("conf.d/a.cfg.lua"));
+    let (main, other) = (main.display(), other.display());
+    for expected in [
+        format!(
+            "-- In place of plugin_paths in {main}, line 1:\n\
+             plugin_paths = {{ \"/opt/modules\", \"/usr/local/lib/prosody/modules\" }}"
+        ),
+        format!(
+            "-- In place of VirtualHost \"Example.org\" in {other}, line 1, which clients know by this name:\n\
+             VirtualHost \"example.org\""
+        ),
+        format!(
+            "    -- In place of modules_enabled in {other}, line 2:\n\
+             \x20   modules_enabled = {{ \"muc_mam\", \"easy_invite\" }}"
+        ),
+        "\n    modules_disabled = { \"invites\", \"invites_page\" }\n".to_owned(),
+        format!("    -- So take it out of {other}, line 3.\n"),
+        format!("-- {main}, line 4 has this name for something else."),
+    ] {
+        assert!(printed.contains(&expected), "{expected}\n\n{printed}");
+    }
+    let printed = lua("example.net");
+    for expected in [
+        format!("-- This one is there, {other}, line 4: the settings belong there.\nVirtualHost \"example.net\""),
+        "\n    modules_enabled = { \"easy_invite\" }\n".to_owned(),
+        "line 5:\n    modules_disabled = { \"tls\", \"invites\", \"invites_page\" }\n".to_owned(),
+        "\nComponent \"invite.example.net\"\n".to_owned(),
+    ] {
+        assert!(printed.contains(&expected), "{expected}\n\n{printed}");
+    }
+    assert!(lua("example.com").contains("There is no such VirtualHost yet"));
+
+    // What a program makes cannot be read, and is not overwritten.
+    fs::write(
+        scratch.path("own.lua"),
+        "plugin_paths = paths()\nVirtualHost \"example.org\"\nmodules_enabled = list or {}",
+    )
+    .unwrap();
+    let printed = scratch.prints(&["init", "--prosody", "own.lua", "--output", "own.toml"]);
+    for expected in [
+        "-- Add to plugin_paths in own.lua, line 1: \"/usr/local/lib/prosody/modules\"",
+        "    -- Add to modules_enabled in own.lua, line 3: \"easy_invite\"",
+    ] {
+        assert!(printed.contains(expected), "{printed}");
+    }
+    scratch.fails(
+        &["init", "--prosody", "no.lua", "--output", "no.toml"],
+        "no.lua cannot be read: No such file or directory (os error 2)",
+    );
+    assert!(!scratch.path("no.toml").exists(), "an option that is wrong writes nothing");
+}
+
+#[test]
+fn the_lines_for_prosody_are_in_place_when_they_are_there() {
+    let scratch = Scratch::new();
+    let before = scratch.prints(&["init", "--output", "first.toml"]);
+    assert!(before.contains("If one of these settings is there already, add to it"), "{before}");
+    fs::write(scratch.path("prosody.cfg.lua"), before).unwrap();
+    let after = scratch.prints(&["init", "--output", "again.toml"]);
+    for there in
+        ["plugin_paths has", "modules_enabled has \"easy_invite\"", "modules_disabled has", "its component_secret in"]
+    {
+        assert!(after.contains(there), "{there}: {after}");
+    }
+    let settings = after.lines().filter(|line| !line.trim_start().starts_with("--") && line.contains(" = ")).count();
+    assert_eq!(settings, 1, "a new secret alone: {after}");
+}
+
+#[test]
+fn installing_the_module_tells_what_keeps_prosody_from_loading_it() {
+    let scratch = Scratch::new();
+    let other = scratch.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("mod_easy_invite.lua"), "module:depends('invites')").unwrap();
+    let config = |paths: &str| {
+        let text = format!(
+            "plugin_paths = {{ {paths} }}\n\
+             modules_enabled = {{ \"invites\", \"invites_adhoc\", \"invites_register\" }}\n\
+             VirtualHost \"example.org\"\nmodules_enabled = {{ \"easy_invite\" }}"
+        );
+        fs::write(scratch.path("prosody.cfg.lua"), text).unwrap();
+    };
+    let install = || scratch.run(&["prosody-module", "--install", "modules"]).stderr;
+    config(&format!("\"{}\"", other.display()));
+    let (said, modules) = (install(), fs::canonicalize(scratch.path("modules")).unwrap());
+    for words in [
+        format!("needs this folder. In place of plugin_paths in {}", scratch.path("prosody.cfg.lua").display()),
+        format!("plugin_paths = {{ \"{}\", \"{}\" }}", other.display(), modules.display()),
+        format!("finds {}/mod_easy_invite.lua before it, another module of this name: remove it", other.display()),
+        "mod_invites, mod_invites_adhoc, mod_invites_register, whose links nobody accepts. modules_disabled = {"
+            .to_owned(),
+    ] {
+        assert!(said.contains(&words), "{words}\n\n{said}");
+    }
+    config(&format!("\"{}\", \"{}\"", modules.display(), other.display()));
+    let about = modules.join("mod_easy_invite/about.lib.lua");
+    let text = fs::read_to_string(&about).unwrap();
+    fs::write(about, text.replace(&format!("\"{}\"", env!("CARGO_PKG_VERSION")), "\"0.0.9\"")).unwrap();
+    let said = install();
+    assert!(said.contains("mod_easy_invite 0.0.9 was replaced by mod_easy_invite"), "{said}");
+    assert!(!said.contains("needs this folder") && !said.contains("before it"), "{said}");
+    fs::write(modules.join("mod_easy_invite/mod_easy_invite.lua"), "module:depends('invites')").unwrap();
+    assert!(install().contains("another module of this name was replaced by"));
 }
 
 #[test]
@@ -773,8 +900,8 @@ fn the_prosody_module_is_printed_or_installed() {
         assert_eq!(ran.stdout.lines().count(), files.len());
         assert!(ran.stdout.ends_with("modules/mod_easy_invite/mod_easy_invite.lua\n"), "what loads the others is last");
         let modules = fs::canonicalize(scratch.path("modules")).unwrap();
-        let hint = format!("easy-invite: prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}\n", modules.display());
-        assert_eq!((ran.code, ran.stderr), (0, hint));
+        let hint = format!("prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}, with the folders", modules.display());
+        assert!(ran.code == 0 && ran.stderr.contains(&hint), "{}", ran.stderr);
         for (name, text) in &files {
             assert_eq!(&fs::read_to_string(folder.join(name)).unwrap(), text);
             fs::write(folder.join(name), "an older one").unwrap();

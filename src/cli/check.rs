@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, control_place, now, service};
 use super::print::Reported;
-use crate::chat_server::{Answer, ChatServer, Link};
+use super::prosody_config::ProsodyConfig;
+use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::http_server::Endpoint;
@@ -256,7 +257,13 @@ async fn report_hooks(
 ) -> anyhow::Result<()> {
     let asked = stream::iter(config.hosts.keys()).map(async |host| {
         let found = match link {
-            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| reason.to_string()),
+            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
+                NoAnswer::NotSetUp(reason) => match seen_in_configuration(host) {
+                    Some(why) => format!("{reason}. {why}"),
+                    None => reason,
+                },
+                reason => reason.to_string(),
+            }),
             _ => Err("not tried: the component is not connected".to_owned()),
         };
         (host, found)
@@ -284,6 +291,11 @@ async fn report_hooks(
         report_admins(report, host, hook.admins, config.hosts.get(host), chat_server).await?;
     }
     Ok(())
+}
+
+/// Why Prosody has not loaded our module on a VirtualHost, if its configuration shows it.
+fn seen_in_configuration(host: &DomainPart) -> Option<String> {
+    ProsodyConfig::find().ok()??.why_not_loaded(host)
 }
 
 /// Warns of the names that a configuration calls admins, and that have no account: those that the

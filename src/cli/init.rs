@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::context::Context;
 use super::print::complain;
+use super::prosody_config::WhichProsody;
+use super::prosody_lines::lines;
 use crate::config;
 use crate::files::Folder;
 use crate::invite::Token;
 use crate::jids;
-use crate::texts::fill;
 
 /// The host and the secret in the example, which are replaced.
 const EXAMPLE_HOST: &str = "example.org";
@@ -23,15 +24,15 @@ const EXAMPLE_SECRET: &str = "change me";
 const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
 const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
 
-/// What to add to Prosody's configuration.
-const PROSODY_LINES: &str = include_str!("../../contrib/prosody.cfg.lua");
-
 /// Write a first configuration, and print what to add to Prosody's
 ///
 /// The file has every key with its default. It also has a new random secret, so only its owner may
 /// read it; if root runs this, that is the owner of its folder. A file that exists is left as it
-/// is. A configuration in /etc has its store in /var/lib/easy-invite. The lines for prosody.cfg.lua
-/// go to stdout, or to stderr if the configuration itself goes to stdout.
+/// is. A configuration in /etc has its store in /var/lib/easy-invite.
+///
+/// The lines for Prosody go to stdout, or to stderr if the configuration itself goes to stdout. If
+/// Prosody's own configuration can be read, they keep the settings that are there and say where
+/// each belongs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
 pub struct Arguments {
@@ -42,12 +43,17 @@ pub struct Arguments {
     /// The file to write, or - for stdout
     #[arg(long, short, value_name = "FILE", default_value = "config.toml")]
     output: PathBuf,
+
+    #[command(flatten)]
+    prosody: WhichProsody,
 }
 
-pub fn run(Arguments { host, output }: Arguments, context: &Context) -> anyhow::Result<()> {
+pub fn run(Arguments { host, output, prosody }: Arguments, context: &Context) -> anyhow::Result<()> {
     let secret = Token::generate()?;
     let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
-    let lua = fill(PROSODY_LINES, &[("host", host.as_str()), ("secret", secret.reveal())]);
+    let prosody = prosody.config()?;
+    let component = DomainPart::new(&format!("invite.{host}"))?.into_owned();
+    let lua = lines(prosody.as_ref(), &host, &component, secret.reveal());
     let to_stdout = output == Path::new("-");
     if !to_stdout {
         write_new(&output, &text)?;

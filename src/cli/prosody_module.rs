@@ -10,14 +10,20 @@ use serde_json::json;
 
 use super::context::Context;
 use super::print::complain;
+use super::prosody_config::{ProsodyConfig, Section, WhichProsody, which_module};
+use super::prosody_lines::addition;
 use crate::files::{FileError, Folder};
 use crate::invite::InviteId;
-use crate::prosody_module::{FILES, FOLDER};
+use crate::prosody_module::{FILES, FOLDER, MAIN_FILE, VERSION};
+
+const PLUGIN_PATHS: &str = "plugin_paths";
 
 /// Print or install the module for Prosody
 ///
 /// mod_easy_invite is the part that works within Prosody. With --install, this command writes the
-/// files that belong to this version into DIR, and replaces older ones. Without --install, it
+/// files that belong to this version into DIR, and replaces older ones. It then says what keeps
+/// Prosody from loading them, if its configuration can be read: another folder that comes first, or
+/// other modules that make invites. Without --install, it
 /// prints them one after the other, to read. With --json, it prints {"file", "text"} for each, for
 /// scripts that install them.
 #[derive(Debug, clap::Args)]
@@ -28,27 +34,75 @@ pub struct Arguments {
     /// Write DIR/mod_easy_invite/*.lua. Prosody needs DIR in its plugin_paths
     #[arg(long, value_name = "DIR")]
     install: Option<PathBuf>,
+
+    #[command(flatten)]
+    prosody: WhichProsody,
 }
 
-pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let Some(modules) = arguments.install else {
+pub fn run(Arguments { install: folder, prosody }: Arguments, context: &Context) -> anyhow::Result<()> {
+    let Some(modules) = folder else {
         for (name, text) in FILES {
             let file = format!("{FOLDER}/{name}");
             context.print(json!({"file": file, "text": text}), format_args!("-- {file}\n\n{text}"))?;
         }
         return Ok(());
     };
+    let config = prosody.config()?;
     let folder = modules.join(FOLDER);
+    let main = folder.join(MAIN_FILE);
+    let replaced = main.symlink_metadata().is_ok().then(|| which_module(&main));
     install(&modules).with_context(|| format!("{} cannot be written", folder.display()))?;
     for (name, _) in FILES {
         let file = folder.join(name).display().to_string();
         context.print(json!({"file": &file, "text": null}), &file)?;
     }
-    if !context.json {
-        let modules = fs::canonicalize(&modules).unwrap_or(modules);
-        complain(format_args!("prosody.cfg.lua needs plugin_paths = {{ \"{}\" }}", modules.display()));
+    if let Some(replaced) = replaced {
+        complain(format_args!("{replaced} was replaced by {FOLDER} {VERSION}: restart Prosody"));
     }
+    let modules = fs::canonicalize(&modules).unwrap_or(modules);
+    let to_do = config.map_or_else(
+        || {
+            vec![format!(
+                "prosody.cfg.lua needs {PLUGIN_PATHS} = {{ \"{}\" }}, with the folders that are there",
+                modules.display()
+            )]
+        },
+        |config| to_do(&config, &modules),
+    );
+    to_do.iter().for_each(complain);
     Ok(())
+}
+
+/// What the configuration of Prosody needs before it loads the module in a folder.
+fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
+    let is_in = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| folder == modules);
+    let lacks = (!config.plugin_folders().iter().any(is_in)).then(|| {
+        let line = in_one_line(addition(&config.global, PLUGIN_PATHS, &[&modules.display().to_string()], ""));
+        format!("{} needs this folder. {line}", config.file.display())
+    });
+    let is_ours =
+        |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == modules.join(FOLDER).join(MAIN_FILE));
+    let other = config.module_file().filter(|file| !is_ours(file));
+    let other =
+        other.map(|file| format!("Prosody finds {} before it, {}: remove it", file.display(), which_module(&file)));
+    let rivals = |place: String, section: &Section| {
+        let rivals = config.rivals(section);
+        let line = in_one_line(addition(section, "modules_disabled", &rivals, ""));
+        let names = rivals.join(", mod_");
+        (!rivals.is_empty()).then(|| format!("{place} enables mod_{names}, whose links nobody accepts. {line}"))
+    };
+    let mut served: Vec<_> =
+        config.served().map(|its| rivals(format!("VirtualHost \"{}\"", its.name), &its.section)).collect();
+    if served.is_empty() {
+        let place = format!("{}, for each VirtualHost that is to have easy_invite,", config.file.display());
+        served.push(rivals(place, &Section::default()));
+    }
+    lacks.into_iter().chain(other).chain(served.into_iter().flatten()).collect()
+}
+
+/// The line and the comment before it, as a sentence.
+fn in_one_line(lines: String) -> String {
+    lines.trim().trim_start_matches("-- ").replace('\n', " ")
 }
 
 /// Makes folders as the owner of the deepest one that exists, so that they belong to that user.

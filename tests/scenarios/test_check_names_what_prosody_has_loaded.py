@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.prosody import INVITE_HOST, REPOSITORY, USUAL_MODULES
+from harness.server import Server
 from harness.stories import eventually
 
 OURS = REPOSITORY / "prosody" / "mod_easy_invite"
@@ -26,7 +27,6 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folders, prosody_version, tmp_path_factory):
-    from harness.server import Server
     install(folders[0])
     with Server(prosody_version, tmp_path_factory.mktemp("server"), module_folder=folders[0],
                 plugin_folders=[folders[1]]) as running:
@@ -163,3 +163,24 @@ async def test_other_modules_that_make_invites(server, folders):
     server.prosody.hosts["example.org"] += '    modules_disabled = { "invites", "invites_page" }\n'
     restart(server)
     assert check(server) == ("ok", [])
+
+
+async def test_another_module_of_this_name(server, folders):
+    shutil.rmtree(folders[0] / "mod_easy_invite")
+    other = folders[1] / "mod_easy_invite.lua"
+    other.write_text('module:log("info", "Prosody Community\'s, which answers nothing");\n')
+    restart(server)
+    verdict, [detail] = check(server)
+    assert verdict == "failed" and "or has another module of this name" in detail
+    server.daemon.environment["PROSODY_CONFIG"] = str(server.prosody.config_file)
+    verdict, [detail] = check(server)
+    assert verdict == "failed" and f"Prosody loads {other}, another module of this name: remove it" in detail
+    installed = server.daemon.cli("prosody-module", "--install", str(folders[0] / "mod_easy_invite"))
+    assert f"Prosody finds {other} before it, another module of this name: remove it" in installed.stderr
+    other.unlink()
+    verdict, [detail] = check(server)
+    assert verdict == "failed" and "Prosody finds none: easy-invite prosody-module --install" in detail
+    server.prosody.hosts["example.org"] = ""
+    restart(server)
+    verdict, [detail] = check(server)
+    assert 'VirtualHost "example.org" in' in detail and detail.endswith("does not enable it")

@@ -1,0 +1,462 @@
+//! What the configuration of Prosody says, as far as it is written literally. It is a program in
+//! Lua that others may have written, so it is read and not run: what an expression makes is not
+//! known.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use jid::DomainPart;
+
+use super::lua::{Word, words};
+use super::print::complain;
+use crate::jids;
+use crate::prosody_module::{FOLDER, MAIN_FILE};
+use crate::texts::printable;
+
+/// Where Prosody looks for it: as a package has it, and as its own `make install` has it.
+const PLACES: [&str; 2] = ["/etc/prosody/prosody.cfg.lua", "/usr/local/etc/prosody/prosody.cfg.lua"];
+
+/// The same for its data, where modules are that `prosodyctl install` has installed, and for the
+/// modules that it comes with.
+const DATA: [&str; 2] = ["/var/lib/prosody", "/usr/local/var/lib/prosody"];
+const OWN_MODULES: [&str; 2] = ["/usr/lib/prosody/modules", "/usr/local/lib/prosody/modules"];
+
+/// The most bytes of a file that are read, and the most files.
+const LONGEST_FILE: u64 = 1 << 20;
+const MOST_FILES: usize = 1000;
+
+/// How deep tables may be in each other.
+const DEEPEST: usize = 50;
+
+/// Other modules that make invites, which nobody accepts beside mod_easy_invite.
+pub const RIVALS: [&str; 6] =
+    ["invites", "invites_adhoc", "invites_register", "invites_page", "invites_register_web", "invites_api"];
+
+/// Which configuration of Prosody a command reads.
+#[derive(Debug, clap::Args)]
+pub struct WhichProsody {
+    /// Prosody's configuration: otherwise $PROSODY_CONFIG, or that in /etc/prosody
+    #[arg(long, value_name = "FILE")]
+    prosody: Option<PathBuf>,
+}
+
+impl WhichProsody {
+    /// It, if there is one. One that was not asked for and cannot be read is only said.
+    ///
+    /// # Errors
+    /// If one was asked for and cannot be read.
+    pub fn config(&self) -> anyhow::Result<Option<ProsodyConfig>> {
+        match &self.prosody {
+            Some(file) => Ok(Some(ProsodyConfig::read(file).map_err(anyhow::Error::msg)?)),
+            None => Ok(ProsodyConfig::find().unwrap_or_else(|problem| {
+                complain(problem);
+                None
+            })),
+        }
+    }
+}
+
+/// What is written after `=`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    Text(String),
+    Bool(bool),
+    /// A table of texts.
+    List(Vec<String>),
+    /// An expression, or a table with something else in it.
+    Other,
+}
+
+/// Where something is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    file: PathBuf,
+    line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", printable(self.file.display()), self.line)
+    }
+}
+
+/// Settings by their names, each with its last value.
+type Settings = BTreeMap<String, (Value, Place)>;
+
+/// The settings of the whole server, of a VirtualHost or of a component.
+#[derive(Debug, Default)]
+pub struct Section {
+    settings: Settings,
+}
+
+impl Section {
+    pub fn get(&self, setting: &str) -> Option<&(Value, Place)> {
+        self.settings.get(setting)
+    }
+
+    /// The texts of a list that is there.
+    pub fn list(&self, setting: &str) -> &[String] {
+        match self.get(setting) {
+            Some((Value::List(texts), _)) => texts,
+            _ => &[],
+        }
+    }
+}
+
+/// A VirtualHost or a component.
+#[derive(Debug)]
+pub struct Host {
+    /// The name as it is written.
+    pub name: String,
+    /// The module of a component; `component` is one outside of Prosody.
+    pub component: Option<String>,
+    pub place: Place,
+    pub section: Section,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct ProsodyConfig {
+    /// The first file.
+    pub file: PathBuf,
+    /// What stands before any host.
+    pub global: Section,
+    pub hosts: Vec<Host>,
+    /// Files that it includes and that cannot be read, with the reason.
+    pub unread: Vec<String>,
+    read: usize,
+}
+
+/// Where the settings that follow belong: to the whole server, or to a host by its index.
+type Current = Option<usize>;
+
+impl ProsodyConfig {
+    /// The configuration of this machine, if there is one: at `$PROSODY_CONFIG`, or where Prosody
+    /// looks for it.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn find() -> Result<Option<Self>, String> {
+        let named = std::env::var_os("PROSODY_CONFIG").map(PathBuf::from);
+        let places = named.map_or_else(|| PLACES.map(PathBuf::from).to_vec(), |named| vec![named]);
+        places.iter().find(|file| file.symlink_metadata().is_ok()).map(|file| Self::read(file)).transpose()
+    }
+
+    /// The configuration in a file, and in those that it includes.
+    ///
+    /// # Errors
+    /// If the file itself cannot be read.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let mut config = Self { file: file.to_owned(), ..Self::default() };
+        config.add(file);
+        if config.read == 0 { Err(config.unread.concat()) } else { Ok(config) }
+    }
+
+    /// The VirtualHost or component of a name, however it is written.
+    pub fn host(&self, name: &DomainPart) -> Option<&Host> {
+        self.hosts.iter().find(|host| jids::domain(&host.name).is_ok_and(|its| its == *name))
+    }
+
+    /// The VirtualHosts that enable our module.
+    pub fn served(&self) -> impl Iterator<Item = &Host> {
+        let served = |its: &&Host| its.component.is_none() && self.enables(&its.section, "easy_invite");
+        self.hosts.iter().filter(served)
+    }
+
+    fn enables(&self, section: &Section, module: &str) -> bool {
+        let is_in = |setting| [&self.global, section].iter().any(|it| it.list(setting).iter().any(|it| it == module));
+        is_in("modules_enabled") && !is_in("modules_disabled")
+    }
+
+    /// The rivals that a VirtualHost enables.
+    pub fn rivals(&self, section: &Section) -> Vec<&'static str> {
+        RIVALS.into_iter().filter(|rival| self.enables(section, rival)).collect()
+    }
+
+    /// The folders with modules, in the order in which Prosody looks in them.
+    pub fn plugin_folders(&self) -> Vec<PathBuf> {
+        let installed = match self.global.get("installer_plugin_path") {
+            Some((Value::Text(path), _)) => path.as_str(),
+            _ => "custom_plugins",
+        };
+        let installed = DATA.map(|data| Path::new(data).join(installed));
+        let plugins = self.global.list("plugin_paths").iter().map(PathBuf::from);
+        installed.into_iter().chain(plugins).chain(OWN_MODULES.map(PathBuf::from)).collect()
+    }
+
+    /// The file that Prosody takes for mod_easy_invite, as util.pluginloader looks for it.
+    pub fn module_file(&self) -> Option<PathBuf> {
+        let files = self.plugin_folders().into_iter().flat_map(|folder| {
+            let own = ["mod_easy_invite/easy_invite", FOLDER, "easy_invite", ""].map(|it| folder.join(it));
+            let of_rocks = fs::read_dir(folder.join("share/lua")).into_iter().flatten().flatten();
+            let of_rocks = of_rocks.flat_map(|of_lua| [of_lua.path(), of_lua.path().join(FOLDER)]);
+            own.into_iter().chain(of_rocks).map(|folder| folder.join(MAIN_FILE)).collect::<Vec<_>>()
+        });
+        files.into_iter().find(|file| file.is_file())
+    }
+
+    /// Why Prosody has not loaded our module on a VirtualHost that is in this configuration, as far
+    /// as that can be seen here.
+    pub fn why_not_loaded(&self, host: &DomainPart) -> Option<String> {
+        let its = self.host(host).filter(|its| its.component.is_none())?;
+        let here = printable(self.file.display());
+        let is_known = |it: &Section, setting| !matches!(it.get(setting), Some((Value::Other, _)));
+        let [of_all, of_host] = [&self.global, &its.section].map(|it| is_known(it, "modules_enabled"));
+        match self.module_file() {
+            _ if of_all && of_host && !self.enables(&its.section, "easy_invite") => {
+                Some(format!("VirtualHost \"{host}\" in {} does not enable it", its.place))
+            }
+            Some(file) if !is_ours(&file) => {
+                let (path, which) = (printable(file.display()), which_module(&file));
+                Some(format!("By {here}, Prosody loads {path}, {which}: remove it"))
+            }
+            None if is_known(&self.global, "plugin_paths") => Some(format!(
+                "By {here}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of plugin_paths"
+            )),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, file: &Path) {
+        match text_of(file) {
+            _ if self.read >= MOST_FILES => (),
+            Err(error) => self.unread.push(format!("{} cannot be read: {error}", file.display())),
+            Ok(text) => {
+                self.read += 1;
+                Reader { words: words(&text).into_iter().peekable(), file, config: self }.statements();
+            }
+        }
+    }
+
+    /// What `Include` names: files whose names fit a pattern, or one file.
+    fn include(&mut self, from: &Path, pattern: &str) {
+        let path = from.parent().unwrap_or(Path::new("")).join(pattern);
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return;
+        };
+        if !name.contains(['*', '?']) {
+            return self.add(&path);
+        }
+        let entries = fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> = entries.filter(|entry| !entry.starts_with('.') && fits(entry, name)).collect();
+        names.sort();
+        names.iter().for_each(|name| self.add(&folder.join(name)));
+    }
+
+    fn section(&mut self, current: Current) -> &mut Section {
+        match current.and_then(|index| self.hosts.get_mut(index)) {
+            Some(host) => &mut host.section,
+            None => &mut self.global,
+        }
+    }
+}
+
+/// Whether a file of the name mod_easy_invite.lua is easy-invite's, of whatever version.
+fn is_ours(main: &Path) -> bool {
+    text_of(main).is_ok_and(|text| text.contains("docs/gate.md"))
+}
+
+/// What a file of the name mod_easy_invite.lua is.
+pub fn which_module(main: &Path) -> String {
+    let about = text_of(&main.with_file_name("about.lib.lua")).unwrap_or_default();
+    let version = about.split_once("version = \"").and_then(|(_, rest)| rest.split_once('"'));
+    match version {
+        _ if !is_ours(main) => "another module of this name".to_owned(),
+        Some((version, _)) => format!("{FOLDER} {}", printable(version)),
+        None => format!("an older {FOLDER}"),
+    }
+}
+
+/// Only a file is read: a pipe would never end.
+fn text_of(file: &Path) -> io::Result<String> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(file)?.take(LONGEST_FILE).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Whether a name fits a pattern with `*` and `?`.
+fn fits(name: &str, pattern: &str) -> bool {
+    let (mut rest, mut characters) = (name.chars(), pattern.chars());
+    match characters.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let pattern = characters.as_str();
+            name.char_indices().any(|(at, _)| name.get(at..).is_some_and(|rest| fits(rest, pattern)))
+                || fits("", pattern)
+        }
+        Some(wanted) => {
+            rest.next().is_some_and(|it| wanted == '?' || wanted == it) && fits(rest.as_str(), characters.as_str())
+        }
+    }
+}
+
+/// Reads the words of a file.
+struct Reader<'a> {
+    words: Peekable<vec::IntoIter<(Word, usize)>>,
+    file: &'a Path,
+    config: &'a mut ProsodyConfig,
+}
+
+impl Reader<'_> {
+    fn statements(mut self) {
+        let mut current = None;
+        while let Some((word, line)) = self.words.next() {
+            match word {
+                Word::Sign('(' | '[' | '{') => self.skip_to_closing(),
+                Word::Name(name) => match name.as_str() {
+                    "VirtualHost" | "Host" | "host" => current = self.host(line, false).or(current),
+                    "Component" | "component" => current = self.host(line, true).or(current),
+                    "Include" | "include" => {
+                        if let Some(pattern) = self.argument() {
+                            self.config.include(self.file, &pattern);
+                        }
+                    }
+                    _ => self.setting(name, line, current),
+                },
+                _ => (),
+            }
+        }
+    }
+
+    fn next_is(&mut self, sign: char) -> bool {
+        self.words.next_if(|(word, _)| *word == Word::Sign(sign)).is_some()
+    }
+
+    /// The text behind a name, in brackets or not.
+    fn argument(&mut self) -> Option<String> {
+        let is_in_brackets = self.next_is('(');
+        let text = match self.words.next_if(|(word, _)| matches!(word, Word::Text(_)))? {
+            (Word::Text(text), _) => text,
+            _ => return None,
+        };
+        if is_in_brackets {
+            self.next_is(')');
+        }
+        Some(text)
+    }
+
+    fn place(&self, line: usize) -> Place {
+        Place { file: self.file.to_owned(), line }
+    }
+
+    /// `VirtualHost "name"` or `Component "name" "module"`: what follows belongs to it. A second
+    /// one of the name goes on with the first.
+    fn host(&mut self, line: usize, is_component: bool) -> Option<usize> {
+        let name = self.argument()?;
+        let component = is_component.then(|| self.argument().unwrap_or_else(|| "component".to_owned()));
+        let place = self.place(line);
+        let hosts = &mut self.config.hosts;
+        let index = hosts.iter().position(|host| host.name == name).unwrap_or(hosts.len());
+        if index == hosts.len() {
+            hosts.push(Host { name, component, place, section: Section::default() });
+        }
+        if self.next_is('{') {
+            let (_, settings) = self.table(0);
+            self.config.section(Some(index)).settings.extend(settings);
+        }
+        Some(index)
+    }
+
+    /// `name = value`, or `name { … }`, which adds to a list.
+    fn setting(&mut self, name: String, line: usize, current: Current) {
+        let place = self.place(line);
+        if self.next_is('=') {
+            let value = self.value(0);
+            self.config.section(current).settings.insert(name, (value, place));
+        } else if self.next_is('{') {
+            let (added, _) = self.table(0);
+            let settings = &mut self.config.section(current).settings;
+            if let Some((Value::List(texts), _)) = settings.get_mut(&name) {
+                texts.extend(added.into_iter().flatten());
+            }
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Value {
+        let value =
+            match self.words.next_if(|(word, _)| !matches!(word, Word::Sign(')' | '}' | ']'))).map(|(word, _)| word) {
+                Some(Word::Text(text)) => Value::Text(text),
+                Some(Word::Name(name)) if name == "true" || name == "false" => Value::Bool(name == "true"),
+                Some(Word::Sign('{')) if depth < DEEPEST => self.table(depth + 1).0.map_or(Value::Other, Value::List),
+                Some(Word::Sign('{' | '(' | '[')) => {
+                    self.skip_to_closing();
+                    Value::Other
+                }
+                _ => Value::Other,
+            };
+        // An expression goes on, as in "a".."b".
+        let goes_on = self.words.peek().is_some_and(|(word, _)| match word {
+            Word::Sign(sign) => "+-*/%^.~<>:([".contains(*sign),
+            Word::Name(name) => name == "and" || name == "or",
+            Word::Text(_) => true,
+        });
+        if goes_on { Value::Other } else { value }
+    }
+
+    /// A table behind its bracket: its texts, if it is a list of nothing else, and its settings.
+    fn table(&mut self, depth: usize) -> (Option<Vec<String>>, Settings) {
+        let (mut texts, mut settings) = (Some(Vec::new()), Settings::new());
+        while let Some((word, line)) = self.words.peek() {
+            let line = *line;
+            match word {
+                Word::Sign('}') => {
+                    self.words.next();
+                    break;
+                }
+                Word::Sign(',' | ';') => drop(self.words.next()),
+                Word::Name(name) if name != "true" && name != "false" => {
+                    let name = name.clone();
+                    self.words.next();
+                    texts = None;
+                    if self.next_is('=') {
+                        let value = (self.value(depth), self.place(line));
+                        settings.insert(name, value);
+                    }
+                    self.skip_item();
+                }
+                _ => {
+                    match self.value(depth) {
+                        Value::Text(text) => texts.iter_mut().for_each(|texts| texts.push(text.clone())),
+                        _ => texts = None,
+                    }
+                    self.skip_item();
+                }
+            }
+        }
+        (texts, settings)
+    }
+
+    /// The rest of an item of a table.
+    fn skip_item(&mut self) {
+        let is_within = |(word, _): &(Word, usize)| !matches!(word, Word::Sign(',' | ';' | '}'));
+        while let Some((word, _)) = self.words.next_if(is_within) {
+            if matches!(word, Word::Sign('(' | '[' | '{')) {
+                self.skip_to_closing();
+            }
+        }
+    }
+
+    fn skip_to_closing(&mut self) {
+        let mut open = 1_usize;
+        while open > 0 {
+            match self.words.next() {
+                Some((Word::Sign('(' | '[' | '{'), _)) => open += 1,
+                Some((Word::Sign(')' | ']' | '}'), _)) => open -= 1,
+                Some(_) => (),
+                None => return,
+            }
+        }
+    }
+}
