@@ -18,6 +18,7 @@ mod generate;
 mod init;
 mod input;
 mod list;
+mod log;
 mod lua;
 mod migrate_store;
 mod print;
@@ -92,6 +93,7 @@ enum Command {
     Check(check::Arguments),
     Generate(generate::Arguments),
     List(list::Arguments),
+    Log(log::Arguments),
     Show(show::Arguments),
     Revoke(revoke::Arguments),
     Backup(backup::Arguments),
@@ -110,6 +112,7 @@ impl Command {
             Command::Check(arguments) => check::run(arguments, context).await,
             Command::Generate(arguments) => generate::run(arguments, context).await,
             Command::List(arguments) => list::run(arguments, context).await,
+            Command::Log(arguments) => log::run(arguments, context).await,
             Command::Show(arguments) => show::run(arguments, context).await,
             Command::Revoke(arguments) => revoke::run(arguments, context).await,
             Command::Backup(arguments) => backup::run(arguments, context).await,

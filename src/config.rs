@@ -18,7 +18,7 @@ use jid::DomainPart;
 use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
 use crate::files::in_words;
-use crate::invites::{DEFAULT_RETENTION, Settings};
+use crate::invites::{DEFAULT_AUDIT, DEFAULT_RETENTION, Settings};
 use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
@@ -68,6 +68,8 @@ pub struct Config {
     pub store: StoreUrl,
     /// How long ended invites stay listed before they are purged.
     pub retention: Lifetime,
+    /// How long the log of events is kept.
+    pub audit: Lifetime,
     /// The daemon's socket for the command line.
     pub control_socket: PathBuf,
     /// What an address may do.
@@ -124,7 +126,7 @@ impl Config {
         let web = web.map(|web| check_web(&source, folder, web.0)).transpose()?;
         let metrics = metrics.map(|metrics| check_metrics(&source, &metrics.0, web.as_ref())).transpose()?;
         let hosts = check_hosts(&source, &jid, hosts)?;
-        let (RawStore { url, retention }, RawControl { socket }) = (store.0, control.0);
+        let (RawStore { url, retention, audit }, RawControl { socket }) = (store.0, control.0);
         let store = url.map_or(StoreUrl::Sqlite(DEFAULT_STORE.into()), |url| url.0).relative_to(folder);
         let control_socket = socket.unwrap_or_else(|| beside(&store));
         if control_socket.as_os_str().is_empty() {
@@ -145,6 +147,7 @@ impl Config {
             secret_source: found.source,
             store,
             retention: retention.map_or(DEFAULT_RETENTION, |retention| retention.0),
+            audit: audit.map_or(DEFAULT_AUDIT, |audit| audit.0),
             control_socket: folder.join(control_socket),
             limits: Limits {
                 wrong_tokens: most(limits.0.wrong_tokens, default.wrong_tokens),
@@ -168,7 +171,7 @@ impl Config {
             policy.registers_in_browser = pages.is_some();
             policy.landing_page.clone_from(&pages);
         }
-        Settings { hosts, limits: self.limits, retention: self.retention, languages }
+        Settings { hosts, limits: self.limits, retention: self.retention, audit: self.audit, languages }
     }
 
     /// What the component needs to know.

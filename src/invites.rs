@@ -15,6 +15,7 @@
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed
 //! - `counted`: all of this, in numbers
+//! - `telling`: what the command line did is told in the daemon's log
 
 mod absences;
 mod accounts;
@@ -29,6 +30,7 @@ mod reserve;
 mod retries;
 mod service;
 mod settle;
+mod telling;
 
 pub use browser::{BrowserRegistration, Registered};
 pub use counted::Standing;
@@ -36,4 +38,4 @@ pub use create::Issued;
 pub use lookup::Grant;
 pub use reserve::{Admission, Registration};
 pub use retries::Unsettled;
-pub use service::{DEFAULT_RETENTION, Error, Invites, Settings};
+pub use service::{DEFAULT_AUDIT, DEFAULT_RETENTION, Error, Invites, Settings};

@@ -203,7 +203,10 @@ impl Store {
 /// Makes a method of each promise. It runs the statement of its name with its arguments, in a
 /// session of its mode. `by actor`: the statement is also told who does it, for the log of events.
 macro_rules! promises {
-    ($($(#[$doc:meta])* $mode:ident $name:ident($($argument:ident: $type:ty),*) $(by $actor:ident)? -> $answer:ty;)+) => {
+    ($(
+        $(#[$doc:meta])*
+        $mode:ident $name:ident($($argument:ident: $type:ty),*) $(by $actor:ident)? -> $answer:ty;
+    )+) => {
         impl Store {
             $(
                 $(#[$doc])*

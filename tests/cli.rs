@@ -923,6 +923,7 @@ fn help_teaches_each_command_with_an_example() {
         "check",
         "generate",
         "list",
+        "log",
         "show",
         "revoke",
         "backup",
@@ -1489,13 +1490,15 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         let (before, registered) = (scratch.invites(), scratch.prints(&["show", used.invite.as_str()]));
         assert_eq!(
             scratch.prints(&["backup", "kept.db"]),
-            "kept.db holds 701 invites, 1 uses of them, 1 accounts that came by one\n"
+            "kept.db holds 701 invites, 1 uses of them, 1 accounts that came by one, 702 events\n"
         );
         assert_eq!(fs::metadata(scratch.path("kept.db")).unwrap().permissions().mode() & 0o777, 0o600);
         scratch.fails(&["backup", "kept.db"], "kept.db exists already and is left as it is");
         assert_eq!(
             scratch.json(&["backup", "other.db"]),
-            [serde_json::json!({"file": "other.db", "holds": {"invites": 701, "uses": 1, "accounts": 1}})]
+            [
+                serde_json::json!({"file": "other.db", "holds": {"invites": 701, "uses": 1, "accounts": 1, "events": 702}})
+            ]
         );
         let ran = scratch.run(&["backup", "no/such.db"]);
         assert!(ran.code == 1 && ran.stderr.contains("there is no folder no"), "{ran:?}");
@@ -1598,7 +1601,7 @@ fn a_backup_is_restored_into_an_empty_store_of_either_kind() {
             let ran = scratch.run(&["restore", "kept.db"]);
             assert_eq!(ran.code, 0, "{ran:?}");
             assert!(
-                ran.stdout.ends_with(" holds 600 invites, 0 uses of them, 0 accounts that came by one\n"),
+                ran.stdout.ends_with(" holds 600 invites, 0 uses of them, 0 accounts that came by one, 600 events\n"),
                 "{ran:?}"
             );
             assert!(ran.stderr.contains("are pending again"), "{ran:?}");
@@ -1638,7 +1641,9 @@ fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     // The store that the daemon made is empty, so nothing is lost.
     assert_eq!(
         scratch.json(&["restore", "kept.db"]),
-        [serde_json::json!({"store": "easy-invite.db", "holds": {"invites": 2000, "uses": 0, "accounts": 0}})]
+        [
+            serde_json::json!({"store": "easy-invite.db", "holds": {"invites": 2000, "uses": 0, "accounts": 0, "events": 2000}})
+        ]
     );
 }
 
@@ -1664,7 +1669,10 @@ fn a_move_that_was_killed_can_be_run_again() {
 
         for _ in 0..2 {
             let moved = from.scratch.json(&arguments);
-            assert_eq!(moved[0]["holds"], serde_json::json!({"invites": 30_002, "uses": 2, "accounts": 1}));
+            assert_eq!(
+                moved[0]["holds"],
+                serde_json::json!({"invites": 30_002, "uses": 2, "accounts": 1, "events": 3})
+            );
         }
         to.scratch.store_is_well();
         assert_eq!(to.scratch.invites(), before);
@@ -1721,7 +1729,7 @@ fn moving_a_store_says_what_to_do_next_and_what_is_wrong() {
     let scratch = &stored.scratch;
     scratch.prints(&["generate", "example.org"]);
     let ran = scratch.run(&["migrate-store", "sqlite:easy-invite.db", "sqlite:new.db"]);
-    assert_eq!(ran.stdout, "new.db holds 1 invites, 0 uses of them, 0 accounts that came by one\n");
+    assert_eq!(ran.stdout, "new.db holds 1 invites, 0 uses of them, 0 accounts that came by one, 1 events\n");
     assert!(ran.code == 0 && ran.stderr.contains("now set store.url to it in config.toml"), "{ran:?}");
 
     for same in ["sqlite:easy-invite.db", "sqlite:./easy-invite.db", &stored.url] {
@@ -1887,7 +1895,9 @@ fn one_person_is_forgotten() {
             .misused(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
         assert_eq!(
             scratch.json(&["forget", "Carol@example.org", "--yes"]),
-            [serde_json::json!({"jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true})]
+            [
+                serde_json::json!({"jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true, "events": 1})
+            ]
         );
         assert!(!scratch.prints(&["show", used.invite.as_str()]).contains("carol"));
         let ran = scratch.run(&["forget", "alice@example.org", "--yes"]);
@@ -1897,7 +1907,8 @@ fn one_person_is_forgotten() {
              invites made by or for them           1\n\
              uses of others' invites               0\n\
              accounts known to be invited by them  0\n\
-             who invited them                      not known\n"
+             who invited them                      not known\n\
+             events that named them                0\n"
         );
         assert_eq!(ran.stderr, "easy-invite: backups, logs and what the chat server keeps are not touched\n");
         assert_eq!(

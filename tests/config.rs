@@ -83,6 +83,7 @@ fn the_example_is_a_configuration_with_the_defaults() {
     assert_eq!(config.secret.clone().unwrap().reveal(), "change me");
     assert_eq!(config.store, StoreUrl::Sqlite(folder.path().join("easy-invite.db")));
     assert_eq!(config.retention, Lifetime::Seconds(90 * 24 * 60 * 60));
+    assert_eq!(config.audit, Lifetime::Seconds(90 * 24 * 60 * 60));
     assert_eq!(config.control_socket, folder.path().join("easy-invite.db.sock"));
     let limits = Limits { wrong_tokens: Some(20), registrations: Some(50), pages: Some(600), forms: Some(60) };
     assert_eq!(config.limits, limits);
@@ -106,7 +107,7 @@ fn every_commented_default_of_the_example_is_the_default() {
     let text = lines.collect::<Vec<_>>().join("\n");
     fs::write(&file, &text).unwrap();
     assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
-    assert_eq!(uncommented, 18);
+    assert_eq!(uncommented, 19);
 }
 
 #[test]
@@ -143,6 +144,7 @@ fn every_key_can_be_set() {
         [store]
         url = "sqlite:/var/lib/easy-invite/x.db"
         retention = "never"
+        audit = "4w"
         [control]
         socket = "/run/easy-invite/control"
         [limits]
@@ -173,6 +175,7 @@ fn every_key_can_be_set() {
     assert_eq!(config.server, "prosody:5348");
     assert_eq!(config.store, StoreUrl::Sqlite("/var/lib/easy-invite/x.db".into()));
     assert_eq!(config.retention, Lifetime::Never);
+    assert_eq!(config.audit, Lifetime::Seconds(28 * 24 * 60 * 60));
     assert_eq!(config.control_socket, Path::new("/run/easy-invite/control"));
     assert_eq!(config.hosts.len(), 2);
     let admins = config.hosts[&host("münchen.example")].admins.iter().map(|admin| admin.as_str());
@@ -251,7 +254,7 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}[store]\npath = \"x\"\n{HOST}"),
-        "config.toml:5: store.path: unknown key, expected url or retention",
+        "config.toml:5: store.path: unknown key, expected one of url, retention, audit",
     );
     assert_refused(
         format!("{COMPONENT}[control]\nsock = \"x\"\n{HOST}"),
@@ -361,6 +364,7 @@ fn impossible_values_are_named() {
                 .to_owned(),
         ),
         ("retention = \"ninety days\"", format!("retention: \"ninety days\" {duration}")),
+        ("audit = \"0s\"", format!("audit: \"0s\" {duration}")),
     ] {
         assert_refused(format!("{COMPONENT}{HOST}[store]\n{line}\n"), &format!("config.toml:6: store.{problem}"));
     }

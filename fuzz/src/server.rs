@@ -126,6 +126,7 @@ impl Server {
             hosts: BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]),
             limits: Limits::default(),
             retention: Lifetime::Never,
+            audit: Lifetime::Never,
             languages: LANGUAGES.clone(),
         };
         let invites = Invites::new(store, settings, chat_server, clock);

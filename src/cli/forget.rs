@@ -12,9 +12,9 @@ use crate::store::Forgotten;
 /// Erase what is known of one person
 ///
 /// This erases the invites that they made or that name them (pending ones too), their uses of
-/// others' invites, whom they invited, who invited them, and their name in the log of events. The chat server keeps their account
-/// and contacts, and nothing is erased from backups and logs: delete the account there first, and
-/// see docs/operations.md for the rest.
+/// others' invites, whom they invited, who invited them, and their name in the log of events. The
+/// chat server keeps their account and contacts, and nothing is erased from backups and the
+/// daemon's own log: delete the account there first, and see docs/operations.md for the rest.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {

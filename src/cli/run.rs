@@ -27,6 +27,9 @@ use crate::{http_server, metrics, web, xmpp};
 const SETTLE_EVERY: Duration = Duration::from_secs(10);
 const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
+/// How often it is looked what the command line did.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -180,6 +183,7 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
     let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
     let mut seen = every(SEEN_EVERY, Instant::now() + SEEN_EVERY);
     let mut purge = every(PURGE_EVERY, Instant::now());
+    let mut tell = every(TELL_EVERY, Instant::now() + TELL_EVERY);
     let current = || invites.borrow().clone();
     loop {
         tokio::select! {
@@ -190,6 +194,9 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
             },
             _ = seen.tick() => if let Err(error) = current().seen().await {
                 tracing::debug!(%error, "the store cannot be written");
+            },
+            _ = tell.tick() => if let Err(error) = current().tell().await {
+                tracing::debug!(%error, "what the command line did cannot be told now");
             },
             _ = purge.tick() => match current().purge().await {
                 Ok(Ok(0)) => (),

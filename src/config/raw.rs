@@ -84,6 +84,7 @@ pub struct RawComponent {
 pub struct RawStore {
     pub url: Option<Value<StoreUrl>>,
     pub retention: Option<Value<Lifetime>>,
+    pub audit: Option<Value<Lifetime>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! Invites are listed, revoked and removed.
+//! Invites are listed, revoked and removed, and so are events.
 
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -45,33 +45,42 @@ impl Invites {
     }
 
     /// Writes that the daemon is at work, and returns what is known of the clock. A step that is
-    /// longer than the retention is a jump.
+    /// longer than something is kept is a jump.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub async fn seen(&self) -> Result<LastSeen> {
-        Ok(self.0.store.seen(self.now(), self.settings().retention).await?)
+        Ok(self.0.store.seen(self.now(), self.settings().retention.min(self.settings().audit)).await?)
     }
 
-    /// Removes invites that ended longer than the retention ago, and returns how many there were;
-    /// or, while the clock is doubted, what is known of it.
+    /// Removes invites that ended longer than the retention ago, and old events. Returns how many
+    /// invites there were; or, while the clock is doubted, what is known of it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn purge(&self) -> Result<std::result::Result<u64, LastSeen>> {
-        let Lifetime::Seconds(seconds) = self.settings().retention else { return Ok(Ok(0)) };
         let seen = self.seen().await?;
         if seen.is_doubtful() {
             return Ok(Err(seen));
         }
-        let before = seen.at.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN);
+        let (store, full) = (&self.0.store, u64::from(PURGE_BATCH));
         let mut purged = 0;
-        loop {
-            let batch = self.0.store.purge(before, PURGE_BATCH, self.now()).await?;
-            purged += batch;
-            if batch < u64::from(PURGE_BATCH) {
-                return Ok(Ok(purged));
+        if let Some(before) = before(seen, self.settings().retention) {
+            let mut batch = full;
+            while batch == full {
+                batch = store.purge(before, PURGE_BATCH, self.now()).await?;
+                purged += batch;
             }
         }
+        if let Some(before) = before(seen, self.settings().audit) {
+            while store.purge_events(before, PURGE_BATCH).await? == full {}
+        }
+        Ok(Ok(purged))
     }
+}
+
+/// Before when something has to have been, to be kept no longer. `None`: it is kept for ever.
+fn before(seen: LastSeen, kept: Lifetime) -> Option<Timestamp> {
+    let Lifetime::Seconds(seconds) = kept else { return None };
+    Some(seen.at.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN))
 }

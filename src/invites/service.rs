@@ -30,6 +30,9 @@ pub struct Invites(pub(super) Arc<State>, Arc<Settings>);
 /// How long ended invites stay listed, unless the operator says otherwise.
 pub const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
+/// How long the log of events is kept, unless the operator says otherwise.
+pub const DEFAULT_AUDIT: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
+
 /// What the operator may change while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -39,6 +42,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long ended invites stay listed before they are purged.
     pub retention: Lifetime,
+    /// How long the log of events is kept.
+    pub audit: Lifetime,
     /// The languages in which people are answered.
     pub languages: Arc<Languages>,
 }
@@ -49,6 +54,7 @@ impl Default for Settings {
             hosts: BTreeMap::new(),
             limits: Limits::default(),
             retention: DEFAULT_RETENTION,
+            audit: DEFAULT_AUDIT,
             languages: Arc::new(Languages::built_in()),
         }
     }

@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -147,6 +148,28 @@ def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
     with psycopg.connect(url) as store:
         done = store.execute(statement.replace("?", "%s"), values)
         return done.fetchall() if done.description else []
+
+
+def events(server: Server, *arguments: str) -> list[dict]:
+    """The operator runs `easy-invite log`."""
+    told = server.daemon.cli("--json", "log", *arguments)
+    assert told.returncode == 0, told.stderr
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+def differences(server: Server) -> list[str]:
+    """What the log of events tells differently from the invites in the store: each has been made
+    once, was used as often as it is counted, and has ended once if it has ended."""
+    listed = server.daemon.cli("--json", "list", "--state", "all", "--limit", "1000000")
+    invites = [json.loads(line) for line in listed.stdout.splitlines()]
+    ended = {"stopped": "revoked"}
+    told = Counter((ended.get(event["action"], event["action"]), event["invite"])
+                   for event in events(server) if event["invite"])
+    there = Counter({("made", invite["id"]): 1 for invite in invites})
+    there.update({("redeemed", invite["id"]): invite["uses"] for invite in invites if invite["uses"]})
+    there.update({("revoked", invite["id"]): 1 for invite in invites if invite["revoked_at"]})
+    return [f"{which}: {told[which]} in the log of events, {there[which]} in the store"
+            for which in told.keys() | there.keys() if told[which] != there[which]]
 
 
 async def used(server: Server, invite: Invite, times: int = 1) -> None:

@@ -24,7 +24,8 @@ from .process import ProcessFailed
 from .prosody import INVITE_HOST
 from .relay import Relay
 from .server import USERS, Server, password_of
-from .stories import Invite, accounts_on_disk, eventually, has_account, in_store, new_invite, register, show
+from .stories import (Invite, accounts_on_disk, differences, eventually, has_account, in_store, new_invite,
+                      register, show)
 from .web import Visitor, web_settings
 from .xmpp import StanzaError, StreamClosed, WaitTimeout
 
@@ -309,6 +310,7 @@ class Torture:
             shown = self.server.daemon.cli("show", "-", input=invite.uri)
             if shown.returncode != 0:
                 self.tally.losses.append(f"an acknowledged invite: {shown.stderr}")
+        self.tally.losses.extend(differences(self.server))
         try:  # the wire may be cut only now, and then the daemon connects again first
             await eventually(lambda: self.server.daemon.cli("check").returncode == 0, "all is well", seconds=30)
         except AssertionError:

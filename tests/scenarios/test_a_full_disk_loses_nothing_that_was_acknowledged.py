@@ -7,7 +7,7 @@ import re
 import pytest
 
 from harness.disk import fill
-from harness.stories import eventually, generate, has_account, new_invite, register, show
+from harness.stories import differences, eventually, generate, has_account, new_invite, register, show
 from harness.xmpp import StanzaError
 
 pytestmark = pytest.mark.store("sqlite")
@@ -49,4 +49,5 @@ async def test_until_there_is_room_again(server, disk):
     await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
     assert {show(server, known)["state"] for known in made} == {"pending"}
     await register(server, "dave", made[-1])
+    await eventually(lambda: not differences(server), "the log of events tells what happened, and no more")
     assert server.daemon.logins == 1

@@ -3,7 +3,7 @@
 use jid::BareJid;
 use jiff::Timestamp;
 
-use super::event::{forget_in_events, record};
+use super::event::{FORGOTTEN, forget_in_events, record};
 use super::invite::{PENDING, count_use, end};
 use super::taken::take_rows;
 use crate::event::{Action, Actor, Event};
@@ -29,10 +29,6 @@ pub struct Forgotten {
     /// Events that named the person, and now name nobody.
     pub events: u64,
 }
-
-/// Stands for a forgotten person in uses of other people's invites, and in events. Nobody has this
-/// domain (RFC 2606).
-pub const FORGOTTEN: &str = "forgotten.invalid";
 
 pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
     let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::account::FORGOTTEN;
 use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
 use crate::store::error::{Problem, Result};
@@ -25,6 +24,10 @@ pub struct EventFilter {
     /// Only what happened to this invite.
     pub invite: Option<InviteId>,
 }
+
+/// Stands for a forgotten person in uses of other people's invites, and in events. Nobody has this
+/// domain (RFC 2606).
+pub const FORGOTTEN: &str = "forgotten.invalid";
 
 /// How many events one statement writes.
 const PAGE: usize = 100;

@@ -2,11 +2,16 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
+use super::event::{EventFilter, events};
 use crate::store::error::{Problem, Result};
 use crate::store::row::Row;
 use crate::store::session::Session;
+
+/// How many events are read at a time.
+const PAGE: u32 = 1000;
 
 /// How much a store holds: as JSON for scripts, as text for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,8 +34,8 @@ impl fmt::Display for Contents {
 }
 
 pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
-    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), (SELECT count(*) FROM account), \
-         (SELECT count(*) FROM event)";
+    let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), \
+         (SELECT count(*) FROM account), (SELECT count(*) FROM event)";
     let read = |row: &Row| {
         Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)?, events: row.count(3)? })
     };
@@ -61,7 +66,17 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
          UNION ALL SELECT invite.id FROM invite_use CROSS JOIN invite \
          WHERE invite.id = invite_use.invite AND taken = 0 LIMIT 1";
     match session.query(sql, &[], |row| row.text::<String>(0)).await?.pop() {
+        None => verify_events(session).await,
         Some(id) => Err(Problem::Corrupt(format!("the uses of invite {id} are not as many as were counted"))),
-        None => Ok(()),
+    }
+}
+
+/// Whether every event can be read.
+async fn verify_events(session: &mut Session<'_>) -> Result<()> {
+    let mut after = (Timestamp::MIN, 0);
+    loop {
+        let page = events(session, EventFilter::default(), after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.at, last.id);
     }
 }

@@ -1,0 +1,49 @@
+//! What the command line did is told in the daemon's log.
+
+use futures::future::try_join_all;
+use tracing::field::display;
+
+use super::service::{Invites, Result};
+use crate::event::{Action, Event};
+
+/// How many events are told at a time.
+const PAGE: u32 = 100;
+
+impl Invites {
+    /// Writes to the log what the command line has done since it was told last, one line each. Of
+    /// several daemons, one tells it.
+    ///
+    /// # Errors
+    /// If the store fails. What was not told is told the next time.
+    pub async fn tell(&self) -> Result<()> {
+        loop {
+            let events = self.0.store.untold(PAGE).await?;
+            let told = try_join_all(events.iter().map(|event| self.0.store.tell(event.clone()))).await?;
+            events.iter().zip(&told).filter(|(_, own)| **own).for_each(|(event, _)| log(event));
+            if events.len() < PAGE as usize {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn log(event: &Event) {
+    let Event { at, actor, invite, host, account, detail, .. } = event;
+    let (invite, host, account) =
+        (invite.as_ref().map(display), host.as_ref().map(display), account.as_ref().map(display));
+    tracing::info!(%actor, invite, host, account, detail, %at, "{}", in_words(event.action));
+}
+
+/// An action as the log says it.
+fn in_words(action: Action) -> &'static str {
+    match action {
+        Action::Made => "invite made",
+        Action::Redeemed => "invite used",
+        Action::Revoked => "invite revoked",
+        Action::Stopped => "invite ended",
+        Action::Refused => "no invite made",
+        Action::Released => "reserved use given back",
+        Action::Purged => "invites that ended long ago removed",
+        Action::Forgotten => "somebody forgotten",
+    }
+}
