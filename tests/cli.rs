@@ -1497,7 +1497,10 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         assert_eq!(
             scratch.json(&["backup", "other.db"]),
             [
-                serde_json::json!({"file": "other.db", "holds": {"invites": 701, "uses": 1, "accounts": 1, "events": 702}})
+                serde_json::json!({
+                    "file": "other.db",
+                    "holds": {"invites": 701, "uses": 1, "accounts": 1, "events": 702}
+                })
             ]
         );
         let ran = scratch.run(&["backup", "no/such.db"]);
@@ -1642,7 +1645,10 @@ fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     assert_eq!(
         scratch.json(&["restore", "kept.db"]),
         [
-            serde_json::json!({"store": "easy-invite.db", "holds": {"invites": 2000, "uses": 0, "accounts": 0, "events": 2000}})
+            serde_json::json!({
+                "store": "easy-invite.db",
+                "holds": {"invites": 2000, "uses": 0, "accounts": 0, "events": 2000}
+            })
         ]
     );
 }
@@ -1896,7 +1902,9 @@ fn one_person_is_forgotten() {
         assert_eq!(
             scratch.json(&["forget", "Carol@example.org", "--yes"]),
             [
-                serde_json::json!({"jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true, "events": 1})
+                serde_json::json!({
+                    "jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true, "events": 1
+                })
             ]
         );
         assert!(!scratch.prints(&["show", used.invite.as_str()]).contains("carol"));
