@@ -1496,12 +1496,10 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         scratch.fails(&["backup", "kept.db"], "kept.db exists already and is left as it is");
         assert_eq!(
             scratch.json(&["backup", "other.db"]),
-            [
-                serde_json::json!({
-                    "file": "other.db",
-                    "holds": {"invites": 701, "uses": 1, "accounts": 1, "events": 702}
-                })
-            ]
+            [serde_json::json!({
+                "file": "other.db",
+                "holds": {"invites": 701, "uses": 1, "accounts": 1, "events": 702}
+            })]
         );
         let ran = scratch.run(&["backup", "no/such.db"]);
         assert!(ran.code == 1 && ran.stderr.contains("there is no folder no"), "{ran:?}");
@@ -1644,12 +1642,10 @@ fn only_a_whole_backup_is_restored_and_only_while_no_daemon_runs() {
     // The store that the daemon made is empty, so nothing is lost.
     assert_eq!(
         scratch.json(&["restore", "kept.db"]),
-        [
-            serde_json::json!({
-                "store": "easy-invite.db",
-                "holds": {"invites": 2000, "uses": 0, "accounts": 0, "events": 2000}
-            })
-        ]
+        [serde_json::json!({
+            "store": "easy-invite.db",
+            "holds": {"invites": 2000, "uses": 0, "accounts": 0, "events": 2000}
+        })]
     );
 }
 
@@ -1901,11 +1897,9 @@ fn one_person_is_forgotten() {
             .misused(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
         assert_eq!(
             scratch.json(&["forget", "Carol@example.org", "--yes"]),
-            [
-                serde_json::json!({
-                    "jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true, "events": 1
-                })
-            ]
+            [serde_json::json!({
+                "jid": "carol@example.org", "invites": 0, "uses": 1, "invited": 0, "known": true, "events": 1
+            })]
         );
         assert!(!scratch.prints(&["show", used.invite.as_str()]).contains("carol"));
         let ran = scratch.run(&["forget", "alice@example.org", "--yes"]);
