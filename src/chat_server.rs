@@ -16,16 +16,19 @@ use crate::secret::Secret;
 const WAITING_QUESTIONS: usize = 256;
 
 /// How the daemon's connection to the chat server stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     /// Not yet connected.
     Connecting,
     /// The chat server accepted the component.
     Connected,
-    /// The chat server refused the component, or the connection was lost. The text says why and
-    /// what to change. The daemon tries again by itself.
-    Down(String),
+    /// The chat server refused the component, or the connection was lost.
+    Down {
+        /// Why, and what to change.
+        problem: String,
+        /// When the daemon tries again by itself.
+        again_at: Timestamp,
+    },
 }
 
 /// What the chat server knows of an account.
@@ -234,7 +237,12 @@ pub type Reply<T> = oneshot::Sender<Answer<T>>;
 #[derive(Debug)]
 pub enum Ask {
     /// Is the hook there?
-    Hello(Reply<Hook>),
+    Hello {
+        /// Its name and the id of its server are enough: this is asked every few seconds.
+        brief: bool,
+        /// The hook, as it introduces itself.
+        reply: Reply<Hook>,
+    },
     /// What is known of the account with this localpart?
     Account {
         /// The localpart.
@@ -265,7 +273,7 @@ impl Ask {
     /// There is no answer, for this reason.
     pub fn fail(self, why: NoAnswer) {
         match self {
-            Ask::Hello(reply) => drop(reply.send(Err(why))),
+            Ask::Hello { reply, .. } => drop(reply.send(Err(why))),
             Ask::Account { reply, .. } => drop(reply.send(Err(why))),
             Ask::Settle(_, reply) => drop(reply.send(Err(why))),
             Ask::Create { reply, .. } => drop(reply.send(Err(why))),
@@ -353,7 +361,15 @@ impl ChatServer {
     /// # Errors
     /// If nobody answers.
     pub async fn hello(&self, host: DomainPart) -> Answer<Hook> {
-        self.ask(host, Ask::Hello).await
+        self.ask(host, |reply| Ask::Hello { brief: false, reply }).await
+    }
+
+    /// The id of the server whose hook is there.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn server_of(&self, host: DomainPart) -> Answer<String> {
+        Ok(self.ask(host, |reply| Ask::Hello { brief: true, reply }).await?.server)
     }
 
     async fn ask<T>(&self, host: DomainPart, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {

@@ -26,14 +26,16 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
 
-use crate::chat_server::{Answer, Ask, ChatServer, Link, NoAnswer, Question, Questions};
+use crate::chat_server::{Answer, Ask, ChatServer, NoAnswer, Question, Questions};
 use crate::files::{FileError, Folder};
+use crate::health::Health;
 use crate::invites::Unsettled;
+use crate::lookout::Lookout;
 use crate::texts::printable;
 
 /// The longest line, in bytes: what a hook says in a stanza of 64 KiB, with every byte escaped, and
@@ -65,8 +67,8 @@ enum Request {
     Account { host: DomainPart, username: NodePart, register: bool },
     /// Is the hook of this VirtualHost there?
     Hello { host: DomainPart },
-    /// How does the connection to the chat server stand?
-    Link {},
+    /// How is the daemon? It looks anew.
+    Health {},
     /// Which reservations could not be settled several times?
     Unsettled {},
 }
@@ -76,8 +78,8 @@ enum Request {
 pub struct Sources {
     /// The chat server.
     pub chat_server: ChatServer,
-    /// How the connection to it stands.
-    pub link: watch::Receiver<Link>,
+    /// How the daemon is.
+    pub lookout: Lookout,
     /// The oldest reservations that could not be settled several times, and how many there are in
     /// all.
     pub unsettled: Arc<dyn Fn() -> (Vec<Unsettled>, usize) + Send + Sync>,
@@ -231,7 +233,7 @@ async fn serve_connection(stream: UnixStream, sources: &Sources) -> io::Result<(
 }
 
 async fn answer(request: Request, sources: &Sources) -> serde_json::Result<String> {
-    let Sources { chat_server, link, unsettled } = sources;
+    let Sources { chat_server, lookout, unsettled } = sources;
     match request {
         Request::Account { host, username, register } => {
             let account = BareJid::from_parts(Some(&username), &host);
@@ -241,7 +243,7 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
             })
         }
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
-        Request::Link {} => serde_json::to_string(&Answer::Ok(link.borrow().clone())),
+        Request::Health {} => serde_json::to_string(&Answer::Ok(lookout.look().await)),
         Request::Unsettled {} => serde_json::to_string(&Answer::Ok(unsettled())),
     }
 }
@@ -256,12 +258,12 @@ impl Daemon {
         Daemon(place)
     }
 
-    /// How the daemon's connection to the chat server stands; `None` if no daemon runs.
+    /// How the daemon is at this moment; `None` if no daemon runs.
     ///
     /// # Errors
     /// If one runs, or seems to, and does not answer.
-    pub async fn link(&self) -> Answer<Option<Link>> {
-        self.ask(&Request::Link {}).await
+    pub async fn health(&self) -> Answer<Option<Health>> {
+        self.ask(&Request::Health {}).await
     }
 
     /// The oldest reservations that the daemon could not settle several times, and how many there
@@ -354,7 +356,7 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
                 Ask::Account { username, register, reply } => {
                     drop(reply.send(daemon.ask_running(&Request::Account { host, username, register }).await))
                 }
-                Ask::Hello(reply) => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
+                Ask::Hello { reply, .. } => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
                 // The daemon does these by itself.
                 Ask::Settle(..) | Ask::Create { .. } => (),
             }

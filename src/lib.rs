@@ -15,6 +15,7 @@
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
+//! - [`health`]: whether the daemon can do its work, in words; no I/O. [`lookout`]: finds out.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
 //! - [`http_server`]: connections of HTTP.
 //! - The edges: [`xmpp`], the component; [`web`], the pages; [`metrics`], what a monitoring system
@@ -37,6 +38,7 @@ pub mod event;
 pub mod fields;
 pub mod files;
 pub mod generate;
+pub mod health;
 pub mod http_server;
 pub mod invite;
 pub mod invite_json;
@@ -46,6 +48,7 @@ pub mod last_seen;
 pub mod lifetime;
 pub mod limits;
 pub mod links;
+pub mod lookout;
 pub mod metrics;
 mod names;
 pub mod password;

@@ -1,5 +1,6 @@
 //! An edge: what a monitoring system asks, in HTTP on an address of its own. `/metrics` is what
-//! happened and what stands open, as OpenMetrics. `/healthz` says that the process answers.
+//! happened and what stands open, as OpenMetrics. `/healthz` says that the process answers,
+//! `/readyz` whether it can do its work.
 //!
 //! A scrape reads what is in memory, and asks neither the store nor the chat server. What stands
 //! open is counted from time to time, however often somebody asks.
@@ -25,8 +26,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::chat_server::Link;
 use crate::counters::{Labels, labels};
+use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
 use crate::invites::{Invites, Standing};
 
@@ -78,17 +79,28 @@ type Counted = Option<BTreeMap<DomainPart, Standing>>;
 /// What is shown, and where it comes from.
 struct Exposition {
     invites: watch::Receiver<Invites>,
-    link: watch::Receiver<Link>,
+    health: watch::Receiver<Health>,
     standing: watch::Receiver<Counted>,
     /// The text that was shown last, and since when it is true.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
 
 /// Everything that is answered, and the task that counts what stands open.
-pub fn server(invites: watch::Receiver<Invites>, link: watch::Receiver<Link>) -> (Router, impl Future<Output = ()>) {
+pub fn server(
+    invites: watch::Receiver<Invites>,
+    health: watch::Receiver<Health>,
+) -> (Router, impl Future<Output = ()>) {
+    let readiness = {
+        let health = health.clone();
+        async move || {
+            let health = health.borrow().clone();
+            let status = if health.problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, format!("{health}\n"))
+        }
+    };
     let (sender, standing) = watch::channel(None);
     let counting = keep_counting(invites.clone(), sender);
-    let exposition = Arc::new(Exposition { invites, link, standing, last: Mutex::default() });
+    let exposition = Arc::new(Exposition { invites, health, standing, last: Mutex::default() });
     let metrics = async move || match exposition.text() {
         Ok(text) => Ok(([(CONTENT_TYPE, OPEN_METRICS)], text)),
         Err(fmt::Error) => Err(StatusCode::INTERNAL_SERVER_ERROR),
@@ -96,6 +108,7 @@ pub fn server(invites: watch::Receiver<Invites>, link: watch::Receiver<Link>) ->
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get("ok"))
+        .route("/readyz", get(readiness))
         .fallback(StatusCode::NOT_FOUND)
         .layer(map_response(async |mut response: Response| {
             let own: [(HeaderName, _); 2] = [(SERVER, env!("CARGO_PKG_NAME")), (CACHE_CONTROL, "no-store")];
@@ -149,10 +162,12 @@ impl Exposition {
             set(&pending, host, number(*invites));
             set(&open, host, number(*uses));
         }
-        for host in invites.hosts() {
-            set(&hook_up, host, i64::from(invites.has_met(host)));
+        let health = self.health.borrow().clone();
+        let connected = health.problem(&Part::Component).is_none();
+        for host in &health.hosts {
+            let is_up = connected && health.problem(&Part::Hook(host.clone())).is_none();
+            set(&hook_up, host, is_up.into());
         }
-        let connected = *self.link.borrow() == Link::Connected;
         let [component_connected, addresses_refused]: [Gauge; 2] = Default::default();
         component_connected.set(connected.into());
         addresses_refused.set(i64::try_from(invites.refused_addresses()).unwrap_or(i64::MAX));

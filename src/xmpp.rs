@@ -16,20 +16,19 @@ mod stanza;
 mod stanza_error;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use jid::DomainPart;
+use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::chat_server::{Link, NoAnswer, Questions};
 use crate::invites::Invites;
 use crate::jids;
-use crate::prosody_module::{amiss, described};
 use crate::secret::Secret;
 use command::Sessions;
 use router::Router;
@@ -46,9 +45,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// A session that lasted this long was a good one. After it, the daemon connects again at once.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
-/// How long to wait before a hook that did not answer is greeted again.
-const GREET_AGAIN_AFTER: Duration = Duration::from_secs(10);
-
 /// How to reach the chat server.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,12 +59,14 @@ pub struct Config {
 }
 
 /// Serves until `stop`. Then answers what is in flight, closes the stream and returns. Each request
-/// gets the service as it is when the request comes in.
+/// gets the service as it is when the request comes in. With `connect`, a connection that is down
+/// is tried again at once.
 pub async fn run(
     config: Config,
     invites: watch::Receiver<Invites>,
     mut questions: Questions,
     link: watch::Sender<Link>,
+    connect: Arc<Notify>,
     stop: CancellationToken,
 ) {
     let router = router(&config, &invites);
@@ -82,10 +80,8 @@ pub async fn run(
             Some(Ok(wire)) => {
                 tracing::info!(jid = component, server = config.server, "component session established");
                 link.send_replace(Link::Connected);
-                let greeting = tokio::spawn(greet(invites.clone()));
                 let since = Instant::now();
                 let ended = serve(wire, &router, &mut questions, &stop).await;
-                greeting.abort();
                 invites.borrow().parted();
                 let Err(reason) = ended else { return };
                 if since.elapsed() >= GOOD_SESSION {
@@ -95,12 +91,13 @@ pub async fn run(
             }
         };
         tracing::warn!("{problem}");
-        link.send_replace(Link::Down(problem.clone()));
-        let pause = tokio::time::sleep(wait.mul_f64(0.75 + rand::random::<f64>() / 2.0));
-        if unanswered(pause, &mut questions, &problem, &stop).await.is_none() {
-            return;
-        }
-        wait = (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
+        let pause = wait.mul_f64(0.75 + rand::random::<f64>() / 2.0);
+        let again_at = invites.borrow().now().saturating_add(pause).unwrap_or(Timestamp::MAX);
+        link.send_replace(Link::Down { problem: problem.clone(), again_at });
+        let told = timeout(pause, connect.notified());
+        let Some(told) = unanswered(told, &mut questions, &problem, &stop).await else { return };
+        // Somebody who has just mended it does not wait long.
+        wait = if told.is_ok() { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
     }
 }
 
@@ -141,49 +138,6 @@ async fn unanswered<T>(
             done = &mut work => return Some(done),
             Some(question) = questions.recv() => question.ask.fail(NoAnswer::Unreachable(why.to_owned())),
             () = stop.cancelled() => return None,
-        }
-    }
-}
-
-/// After connecting: greets the hooks, and settles the reservations that were left open. A hook
-/// that does not answer yet is greeted again and again: without its id, none of its reservations
-/// can be settled. The hook of a host that is served from now on is greeted at once.
-async fn greet(mut invites: watch::Receiver<Invites>) {
-    let (mut met, mut missing) = (BTreeSet::new(), BTreeSet::new());
-    loop {
-        let current = invites.borrow_and_update().clone();
-        met.retain(|host: &DomainPart| current.policy(host.as_str()).is_ok());
-        let before = met.len();
-        let unmet: Vec<_> = current.hosts().filter(|host| !met.contains(*host)).cloned().collect();
-        let greeted = join_all(unmet.into_iter().map(async |host| (current.meet(&host).await, host))).await;
-        for (outcome, host) in greeted {
-            match outcome {
-                Ok(hook) => {
-                    tracing::info!(%host, software = described(&hook), "the hook is there");
-                    for amiss in amiss(&host, &hook) {
-                        tracing::warn!(%host, "{amiss}");
-                    }
-                    missing.remove(&host);
-                    met.insert(host);
-                }
-                Err(reason) if missing.insert(host.clone()) => {
-                    tracing::warn!(%host, "the hook does not answer: {reason}");
-                }
-                Err(_) => (),
-            }
-        }
-        if met.len() > before {
-            match current.settle_open(jiff::SignedDuration::ZERO).await {
-                Ok(0) => (),
-                Ok(settled) => tracing::info!(settled, "reservations left open were settled"),
-                Err(error) => tracing::error!(%error, "reservations left open could not be settled"),
-            }
-        }
-        missing.retain(|host| current.policy(host.as_str()).is_ok());
-        let again = if missing.is_empty() { Duration::MAX } else { GREET_AGAIN_AFTER };
-        tokio::select! {
-            () = tokio::time::sleep(again) => (),
-            Ok(()) = invites.changed() => (),
         }
     }
 }

@@ -385,8 +385,7 @@ fn root_believes_a_daemon_of_root_or_of_the_stores_owner_alone() {
     fs::write(&config, &sqlite).unwrap();
     let words_sqlite = words("daemon/easy-invite.db");
     let checked = scratch.run(&["check"]);
-    let line =
-        format!("component                FAILED the daemon: easy-invite could not be asked: strange/{words_sqlite}");
+    let line = format!("daemon                   FAILED easy-invite could not be asked: strange/{words_sqlite}");
     assert!(String::from_utf8_lossy(&checked.stdout).contains(&line), "{checked:?}");
     let asked = scratch.run(&["generate", "example.org", "--username", "carol"]);
     let said = String::from_utf8_lossy(&asked.stderr);
@@ -405,7 +404,7 @@ fn root_believes_a_daemon_of_root_or_of_the_stores_owner_alone() {
     scratch.fails(&["migrate-store", "sqlite:kept.db", database], &words("config.toml"));
     assert_eq!(heard(), "", "nobody who is not believed is asked");
 
-    let question = "{\"question\":\"link\"}\n";
+    let question = "{\"question\":\"health\"}\n";
     chown(&config, Some(1234), None).unwrap();
     scratch.run(&["check"]);
     assert_eq!(heard(), question, "the owner of the configuration");

@@ -15,15 +15,17 @@ use std::time::{Duration, Instant};
 use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, NoAnswer};
 use easy_invite::config;
 use easy_invite::control::{self, Listener, Place, Sources};
+use easy_invite::health::{Facts, Health};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
 use easy_invite::invites::Unsettled;
+use easy_invite::lookout::Lookout;
 use easy_invite::store::{Claim, Filter, Store, StoreUrl};
 use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Nobody listens on port 1.
@@ -180,7 +182,6 @@ impl Drop for Daemon {
 struct ScriptedDaemon {
     _runtime: tokio::runtime::Runtime,
     stop: CancellationToken,
-    _link: watch::Sender<Link>,
 }
 
 impl ScriptedDaemon {
@@ -192,7 +193,10 @@ impl ScriptedDaemon {
     fn with_unsettled(socket: &Path, link: Link, unsettled: Vec<Unsettled>, count: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = CancellationToken::new();
-        let (sender, receiver) = watch::channel(link);
+        let pages = DomainPart::new("pages.example").unwrap().into_owned();
+        let hooks = [host(), pages].map(|host| (host, Some(Ok(())))).into();
+        let (_, health) = watch::channel(Health::of(Facts { store: Ok(()), link, hooks, config: Ok(()) }));
+        let lookout = Lookout { health, anew: mpsc::channel(1).0 }; // nobody looks
         let (chat_server, mut questions) = ChatServer::channel();
         runtime.spawn(async move {
             while let Some(question) = questions.recv().await {
@@ -205,12 +209,12 @@ impl ScriptedDaemon {
                             ..Account::default()
                         }))
                         .unwrap(),
-                    Ask::Hello(reply) if known => {
+                    Ask::Hello { reply, .. } if known => {
                         let (software, server) = ("Prosody 0.12.3".to_owned(), "s1".to_owned());
                         let hook = Hook { software, server, ..Hook::default() };
                         reply.send(Ok(hook)).unwrap();
                     }
-                    Ask::Hello(_) => {
+                    Ask::Hello { .. } => {
                         question.ask.fail(NoAnswer::NotSetUp("the chat server has no such host".to_owned()))
                     }
                     Ask::Settle(..) => panic!("the command line settles nothing"),
@@ -222,8 +226,8 @@ impl ScriptedDaemon {
             .block_on(async { Listener::bind(&Place { socket: socket.to_owned(), keeper: socket.to_owned() }) })
             .unwrap();
         let unsettled = Arc::new(move || (unsettled.clone(), count));
-        runtime.spawn(control::serve(listener, Sources { chat_server, link: receiver, unsettled }, stop.clone()));
-        ScriptedDaemon { _runtime: runtime, stop, _link: sender }
+        runtime.spawn(control::serve(listener, Sources { chat_server, lookout, unsettled }, stop.clone()));
+        ScriptedDaemon { _runtime: runtime, stop }
     }
 }
 
@@ -1040,7 +1044,7 @@ fn a_store_that_another_program_locks_is_reported_as_locked() {
     let start = Instant::now();
     assert_eq!(scratch.json(&["list"]).len(), 1);
     scratch.prints(&["show", text(&made, "id")]);
-    assert!(scratch.run(&["check"]).stdout.contains("store                    ok     easy-invite.db\n"));
+    assert!(scratch.run(&["check"]).stdout.contains("store                    tried  easy-invite.db "));
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
     scratch.fails(&["generate", "example.org"], "the store easy-invite.db is locked by another program");
     other.execute_batch("ROLLBACK").unwrap();
@@ -1105,6 +1109,7 @@ fn check_asks_the_daemon() {
     assert_eq!(
         ran.stdout,
         "config                   ok     config.toml\n\
+         daemon                   ok     serves example.org, pages.example\n\
          store                    ok     easy-invite.db\n\
          component                ok     invite.example.org at 127.0.0.1:1 (the running daemon)\n\
          hook example.org         ok     Prosody 0.12.3\n\
@@ -1114,10 +1119,10 @@ fn check_asks_the_daemon() {
     let one_host = CONFIG.split("[hosts.\"pages.example\"]").next().unwrap();
     fs::write(scratch.path("config.toml"), one_host).unwrap();
     let lines = scratch.json(&["check"]);
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
     assert!(lines.iter().all(|line| line["ok"] == true));
     assert_eq!(
-        lines[3],
+        lines[4],
         serde_json::json!(
             {"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "Prosody 0.12.3"}
         )
@@ -1125,15 +1130,21 @@ fn check_asks_the_daemon() {
 }
 
 #[test]
-fn check_connects_by_itself_if_no_daemon_runs() {
+fn without_a_daemon_check_tries_the_parts_by_itself_and_fails() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org"]);
     let ran = scratch.run(&["check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    assert_eq!(lines.len(), 5, "{}", ran.stdout);
-    assert!(lines[2].starts_with("component                FAILED the chat server cannot be reached at 127.0.0.1:1"));
-    assert_eq!(lines[3], "hook example.org         FAILED not tried: the component is not connected");
+    assert_eq!(lines.len(), 6, "{}", ran.stdout);
+    assert_eq!(lines[0], "config                   tried  config.toml (without the daemon)");
+    let start = "daemon                   FAILED easy-invite is not running: systemctl start easy-invite";
+    assert!(lines[1].starts_with(start), "{}", ran.stdout);
+    assert_eq!(lines[2], "store                    tried  easy-invite.db (without the daemon)");
+    assert!(lines[3].starts_with("component                FAILED the chat server cannot be reached at 127.0.0.1:1"));
+    assert_eq!(lines[4], "hook example.org         FAILED not tried: the component is not connected");
+    let lines = scratch.run(&["check", "--json"]).stdout;
+    assert!(lines.lines().all(|line| line.contains("\"ok\":false")), "{lines}");
 }
 
 #[test]
@@ -1145,7 +1156,7 @@ fn check_says_what_is_wrong_with_the_configuration() {
     assert_eq!(
         ran.stdout,
         "config                   FAILED config.toml:1: x: unknown key, expected one of component, store, control, \
-         limits, web, hosts\n"
+         limits, web, metrics, hosts\n"
     );
 }
 
@@ -1260,7 +1271,7 @@ fn a_socket_path_that_is_too_long_is_reported() {
 #[test]
 fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     let scratch = Scratch::new();
-    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Down("for a reason".to_owned()));
+    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connecting);
     let answer = |request: &[u8]| {
         let mut stream = UnixStream::connect(scratch.socket()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -1270,8 +1281,8 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
         let _ = BufReader::new(stream).read_line(&mut line);
         line
     };
-    let link = b"{\"question\":\"link\"}\n";
-    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    let sense = b"{\"question\":\"unsettled\"}\n";
+    assert_eq!(answer(sense), "{\"Ok\":[[],0]}\n");
     let too_long = [vec![b'x'; 1024 * 1024], b"\n".to_vec()].concat();
     for nonsense in [
         &b"\n"[..],
@@ -1283,7 +1294,7 @@ fn nonsense_on_the_control_socket_ends_that_connection_alone() {
     ] {
         assert_eq!(answer(nonsense), "");
     }
-    assert_eq!(answer(link), "{\"Ok\":{\"down\":\"for a reason\"}}\n");
+    assert_eq!(answer(sense), "{\"Ok\":[[],0]}\n");
     let question = r#"{"question":"account","host":"example.org","username":"Alice","register":false}"#;
     let known = answer(format!("{question}\n").as_bytes());
     assert!(known.starts_with("{\"Ok\":{\"exists\":true,\"admin\":true,"), "{known}");
@@ -1299,7 +1310,10 @@ fn a_daemon_that_does_not_answer_is_told_apart_from_none() {
     let warning = "could not check whether the accounts exist: easy-invite could not be asked: ";
     assert!(ran.stderr.contains(warning), "{}", ran.stderr);
     let checked = scratch.run(&["check"]);
-    assert!(checked.stdout.contains("component                FAILED the daemon: easy-invite could not be asked"));
+    assert!(
+        checked.stdout.contains("\ndaemon                   FAILED easy-invite could not be asked: "),
+        "{checked:?}"
+    );
 }
 
 #[test]
@@ -1308,8 +1322,8 @@ fn a_daemon_that_hangs_is_not_taken_for_a_wrong_port() {
     let daemon = scratch.daemon();
     daemon.signal("STOP");
     let checked = scratch.run(&["check"]);
-    let line = "component                FAILED the daemon: easy-invite runs, but did not answer in time\n";
-    assert!(checked.code == 1 && checked.stdout.ends_with(line), "{checked:?}");
+    let line = "daemon                   FAILED easy-invite runs, but did not answer in time: systemctl restart";
+    assert!(checked.code == 1 && checked.stdout.contains(line) && !checked.stdout.contains(" ok "), "{checked:?}");
 }
 
 // looking after the data, in a store of either kind
@@ -1464,7 +1478,7 @@ impl Scratch {
     #[track_caller]
     fn store_is_well(&self) {
         let checked = self.run(&["check"]);
-        assert!(checked.stdout.lines().any(|line| line.starts_with("store                    ok ")), "{checked:?}");
+        assert!(checked.stdout.lines().any(|line| line.starts_with("store                    tried ")), "{checked:?}");
     }
 
     /// Fails if there are other files than these and the usual ones.
@@ -1822,7 +1836,7 @@ fn check_warns_of_uses_that_have_been_open_for_long() {
         stored.reserve("eve@example.org", "", HOUR * 2);
         let found = warnings();
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(found.iter().all(|line| line["ok"] == true && line["warning"] == true));
+        assert!(found.iter().all(|line| line["ok"] == false && line["warning"] == true));
         assert!(text(&found[0], "detail").starts_with("eve@example.org by invite "), "{found:?}");
         let named = format!(
             "dave@example.org by invite {} since {}, carol@example.org by invite {} since ",

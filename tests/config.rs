@@ -506,7 +506,9 @@ fn run_and_check_say_what_is_wrong_with_the_web_side() {
     drop(taken);
     let folder = folder_with(format!("{no_chat_server}{HOST}{WEB}listen = \"127.0.0.1:{port}\"\n"));
     let checked = easy_invite(folder.path(), &["check"]).output().unwrap();
-    let good = format!("\nweb                      ok     https://example.org/join on 127.0.0.1:{port}\n");
+    let good = format!(
+        "\nweb                      tried  https://example.org/join on 127.0.0.1:{port} (without the daemon)\n"
+    );
     assert!(String::from_utf8(checked.stdout).unwrap().contains(&good));
 }
 
@@ -580,7 +582,7 @@ fn run_and_check_say_where_the_metrics_cannot_be_served() {
     drop(taken);
     assert_eq!(
         checked(&with(&format!("127.0.0.1:{port}"))),
-        format!("metrics                  ok     127.0.0.1:{port}")
+        format!("metrics                  tried  127.0.0.1:{port} (without the daemon)")
     );
     let open_to_all = checked(&with(&format!("0.0.0.0:{port}")));
     assert!(open_to_all.starts_with(&format!("metrics                  WARN   [metrics] listen = \"0.0.0.0:{port}\"")));
@@ -866,7 +868,7 @@ fn the_secret_of_the_environment_wins() {
     let checked =
         easy_invite(folder.path(), &["check"]).env(config::SECRET_VARIABLE, "from the environment").output().unwrap();
     let lines = String::from_utf8(checked.stdout).unwrap();
-    assert!(lines.starts_with("config                   ok     config.toml\n"), "{lines}");
+    assert!(lines.starts_with("config                   tried  config.toml (without the daemon)\n"), "{lines}");
     assert!(lines.contains("component                FAILED the chat server cannot be reached"), "{lines}");
     let empty = easy_invite(folder.path(), &["run"]).env(config::SECRET_VARIABLE, "").output().unwrap();
     assert_failed(

@@ -59,8 +59,11 @@ return function (gate, about, accounts, grants, rights, is_registering)
 		tell();
 	end);
 
-	gate.hook("get", "hello", function ()
+	gate.hook("get", "hello", function (question)
 		tell();
+		if question.attr.brief == "true" then
+			return gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id });
+		end
 		local hello = gate.element("hello", { software = "Prosody "..prosody.version, server = gate.server_id;
 			version = about.version, replaced = about.are_files_replaced() and "true" or nil });
 		for _, file in ipairs(about.files) do hello:tag("file", file):up(); end

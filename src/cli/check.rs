@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jid::DomainPart;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, control_place, now, service};
@@ -20,6 +21,7 @@ use super::prosody_config::ProsodyConfig;
 use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::{self, Config};
 use crate::control::Daemon;
+use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
 use crate::invite::Purpose;
 use crate::policy::HostPolicy;
@@ -31,8 +33,8 @@ use crate::{http_server, metrics, web, xmpp};
 /// How long to wait for the chat server to accept the component or to refuse it.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a daemon that is still connecting is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// Why no hook is asked.
+const NOT_CONNECTED: &str = "not tried: the component is not connected";
 
 /// How many hooks are asked at a time.
 const HOOKS_AT_A_TIME: usize = 16;
@@ -49,16 +51,17 @@ const OPEN_USES_NAMED: u32 = 20;
 const SHORTFALL_DAYS: i64 = 7;
 const SHORTFALLS_NAMED: u32 = 20;
 
-/// Check configuration, store, web side, component and hooks
+/// Check configuration, daemon, store, web side, component and hooks
 ///
-/// Prints a line for each of: the configuration, the store (reading all of it), the web side
-/// (making every page once), the component's connection to the chat server, and the hook of each
-/// host. A line with FAILED says what to do, and the exit code is 1. A line with WARN names
-/// something that works, but should be mended: a PostgreSQL server that does not wait for its disk,
-/// uses that stay reserved, accounts that the chat server cannot make, what an invite grants and
-/// the chat server could not give, the name of an admin that has no account, or options of Prosody
-/// that have no effect any more. If the daemon runs, it is asked. Otherwise this command connects
-/// to the chat server for a moment.
+/// Prints a line for each of: the configuration, the running daemon, the store (reading all of it),
+/// the web side (making every page once), the component's connection to the chat server, and the
+/// hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with WARN
+/// names something that works, but should be mended: a PostgreSQL server that does not wait for its
+/// disk, uses that stay reserved, accounts that the chat server cannot make, what an invite grants
+/// and the chat server could not give, the name of an admin that has no account, or options of
+/// Prosody that have no effect any more. The daemon is asked, and looks anew. If none runs, this
+/// command tries the parts by itself: a line with "tried" has found nothing wrong, but is no
+/// promise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -79,17 +82,20 @@ impl<T: ToString, E: ToString> From<Result<T, E>> for Found {
 /// Prints a line for each part, and remembers whether one failed.
 struct Report<'a> {
     context: &'a Context,
+    /// The daemon has answered. Without it, nothing is "ok".
+    answered: bool,
     failed: bool,
 }
 
 impl Report<'_> {
     fn line(&mut self, part: &str, host: Option<&str>, found: impl Into<Found>) -> anyhow::Result<()> {
         let (verdict, ok, warning, detail) = match found.into() {
-            Found::Ok(detail) => ("ok", true, false, detail),
-            Found::Warning(detail) => ("WARN", true, true, detail),
+            Found::Ok(detail) if self.answered => ("ok", true, false, detail),
+            Found::Ok(detail) => ("tried", false, true, format!("{detail} (without the daemon)")),
+            Found::Warning(detail) => ("WARN", self.answered, true, detail),
             Found::Failed(detail) => ("FAILED", false, false, detail),
         };
-        self.failed |= !ok;
+        self.failed |= verdict == "FAILED";
         let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
         let text = format!("{name:<24} {verdict:<6} {}", printable(&detail));
         self.context.print(json!({"part": part, "host": host, "ok": ok, "warning": warning, "detail": detail}), text)
@@ -101,7 +107,7 @@ impl Report<'_> {
 }
 
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
-    let mut report = Report { context, failed: false };
+    let mut report = Report { context, answered: false, failed: false };
     let loaded = config::find(context.config_file.clone()).map_err(anyhow::Error::from);
     let (config, file) = match loaded.and_then(|file| Ok((Config::load(&file)?, file))) {
         Ok(loaded) => loaded,
@@ -114,44 +120,77 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         tracing::warn!("{warning}");
     }
     let daemon = Daemon::at(control_place(&config));
-    let running = settled_of(&daemon).await;
-    // A running daemon has its secret. If none runs, this command needs it.
-    let secret = match running {
-        Ok(None) => config.xmpp().map(drop),
-        _ => Ok(()),
-    };
-    report.line("config", None, secret.map(|()| file.display()))?;
+    let health = daemon.health().await;
+    let answered = health.as_ref().ok().and_then(Option::as_ref);
+    let problem = |part: &Part| answered.and_then(|health| health.problem(part)).map(str::to_owned);
+    report.answered = answered.is_some();
+    let mut usable = problem(&Part::Config).map_or(Ok(()), Err);
+    if let Ok(None) = health {
+        // A running daemon has its secret. If none runs, this command needs it.
+        usable = config.xmpp().map(drop).map_err(|error| error.to_string());
+    }
+    report.line("config", None, usable.map(|()| file.display()))?;
+    report.line("daemon", None, daemon_found(&config, &health))?;
 
     let store = Store::open_existing(&config.store).await;
     let verified = match &store {
         Ok(store) => store.verify().await,
         Err(error) => Err(error.clone()),
     };
-    report.line("store", None, verified.map(|()| &config.store))?;
+    let verified = verified.map_err(|error| error.to_string());
+    let writable = problem(&Part::Store).map_or(Ok(()), Err);
+    report.line("store", None, verified.and(writable).map(|()| &config.store))?;
     if let Ok(store) = &store {
         report_warnings(&mut report, store).await?;
     }
 
     if let Some(web) = &config.web {
-        report.line("web", None, web_found(web, !matches!(running, Ok(None))).await)?;
+        report.line("web", None, web_found(web, !matches!(health, Ok(None))).await)?;
     }
     if let Some(metrics) = &config.metrics {
-        report.line("metrics", None, metrics_found(metrics, !matches!(running, Ok(None))).await)?;
+        report.line("metrics", None, metrics_found(metrics, !matches!(health, Ok(None))).await)?;
     }
 
-    match running {
-        Ok(Some(link)) => {
-            report.line("component", None, component_found(&config, &link, "the running daemon"))?;
+    match (&health, config.xmpp(), store) {
+        (Ok(Some(health)), ..) => {
+            let connected = problem(&Part::Component).map_or(Ok(()), Err);
+            let found = connected.map(|()| format!("{} at {} (the running daemon)", config.component, config.server));
+            let is_connected = found.is_ok();
+            report.line("component", None, found)?;
             report_unsettled(&mut report, &daemon).await?;
-            report_hooks(&mut report, &config, &daemon.chat_server(), &link).await?;
+            let tried = |host: &DomainPart| match () {
+                () if !is_connected => Err(NOT_CONNECTED.to_owned()),
+                () if !health.hosts.contains(host) => {
+                    Err("the running daemon does not serve it yet: systemctl reload easy-invite".to_owned())
+                }
+                () => Ok(()),
+            };
+            report_hooks(&mut report, &config, &daemon.chat_server(), tried).await?;
         }
-        Ok(None) => match (store, config.xmpp()) {
-            (Ok(store), Ok(xmpp)) => report_own_component(&mut report, &config, store, xmpp).await?,
-            _ => report.line("component", None, Found::Failed("not tried: mend the parts above first".to_owned()))?,
-        },
-        Err(reason) => report.line("component", None, Found::Failed(format!("the daemon: {reason}")))?,
+        (Ok(None), Ok(xmpp), Ok(store)) => report_own_component(&mut report, &config, store, xmpp).await?,
+        (Ok(None), ..) => {
+            report.line("component", None, Found::Failed("not tried: mend the parts above first".to_owned()))?
+        }
+        (Err(_), ..) => {
+            report.line("component", None, Found::Failed("not tried: the daemon does not answer".to_owned()))?
+        }
     }
     report.end()
+}
+
+fn daemon_found(config: &Config, health: &Answer<Option<Health>>) -> Result<String, String> {
+    match health {
+        Ok(Some(health)) => {
+            let hosts: Vec<_> = health.hosts.iter().map(|host| host.as_str()).collect();
+            Ok(format!("serves {}", hosts.join(", ")))
+        }
+        Ok(None) => Err(format!(
+            "easy-invite is not running: systemctl start easy-invite. If it runs, restart it: it does not listen on {}",
+            config.control_socket.display()
+        )),
+        Err(reason @ NoAnswer::Late(_)) => Err(format!("{reason}: systemctl restart easy-invite")),
+        Err(reason) => Err(reason.to_string()),
+    }
 }
 
 /// Warns of what the store shows. If it cannot be read, that has been reported already.
@@ -237,34 +276,22 @@ async fn look_at(endpoint: Endpoint, listen: SocketAddr, daemon_runs: bool) -> a
     Ok(())
 }
 
-fn component_found(config: &Config, link: &Link, how: &str) -> Result<String, String> {
-    match link {
-        Link::Connected => Ok(format!("{} at {} ({how})", config.component, config.server)),
-        Link::Down(problem) => Err(problem.clone()),
-        Link::Connecting => Err(format!(
-            "{} did not answer within {} seconds: is that the chat server's component port?",
-            config.server,
-            LINK_TIMEOUT.as_secs()
-        )),
-    }
-}
-
 async fn report_hooks(
     report: &mut Report<'_>,
     config: &Config,
     chat_server: &ChatServer,
-    link: &Link,
+    tried: impl Fn(&DomainPart) -> Result<(), String>,
 ) -> anyhow::Result<()> {
     let asked = stream::iter(config.hosts.keys()).map(async |host| {
-        let found = match link {
-            Link::Connected => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
+        let found = match tried(host) {
+            Ok(()) => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
                 NoAnswer::NotSetUp(reason) => match seen_in_configuration(host) {
                     Some(why) => format!("{reason}. {why}"),
                     None => reason,
                 },
                 reason => reason.to_string(),
             }),
-            _ => Err("not tried: the component is not connected".to_owned()),
+            Err(why_not) => Err(why_not),
         };
         (host, found)
     });
@@ -323,18 +350,6 @@ async fn report_admins(
     report.line("admins", Some(host.as_str()), Found::Warning(detail))
 }
 
-/// The link of the daemon, if one runs, once the chat server has accepted or refused the component.
-async fn settled_of(daemon: &Daemon) -> Answer<Option<Link>> {
-    let begin = Instant::now();
-    loop {
-        // A daemon that hangs is not asked again: it has had its time for the answer.
-        match daemon.link().await {
-            Ok(Some(Link::Connecting)) if begin.elapsed() < LINK_TIMEOUT => sleep(ASK_AGAIN).await,
-            answer => return answer,
-        }
-    }
-}
-
 /// Runs the component for a moment, because no daemon runs.
 async fn report_own_component(
     report: &mut Report<'_>,
@@ -346,14 +361,28 @@ async fn report_own_component(
     let invites = service(store, config, chat_server.clone());
     let (sender, mut link) = watch::channel(Link::Connecting);
     let stop = CancellationToken::new();
-    let running = tokio::spawn(xmpp::run(xmpp, watch::channel(invites).1, questions, sender, stop.clone()));
-    let link = match timeout(LINK_TIMEOUT, link.wait_for(|link| *link != Link::Connecting)).await {
-        Ok(Ok(link)) => link.clone(),
-        Ok(Err(_)) => Link::Down("the component ended unexpectedly".to_owned()),
-        Err(_) => Link::Connecting,
+    let running = tokio::spawn(xmpp::run(
+        xmpp,
+        watch::channel(invites).1,
+        questions,
+        sender,
+        Arc::new(Notify::new()),
+        stop.clone(),
+    ));
+    let settled = timeout(LINK_TIMEOUT, link.wait_for(|link| *link != Link::Connecting)).await;
+    let connected = match settled.map(|link| link.map(|link| link.clone())) {
+        Ok(Ok(Link::Down { problem, .. })) => Err(problem),
+        Ok(Ok(_)) => Ok(format!("{} at {}", config.component, config.server)),
+        Ok(Err(_)) => Err("the component ended unexpectedly".to_owned()),
+        Err(_) => Err(format!(
+            "{} did not answer within {} seconds: is that the chat server's component port?",
+            config.server,
+            LINK_TIMEOUT.as_secs()
+        )),
     };
-    report.line("component", None, component_found(config, &link, "no daemon runs: tried without"))?;
-    report_hooks(report, config, &chat_server, &link).await?;
+    let tried = connected.as_ref().map(drop).map_err(|_| NOT_CONNECTED.to_owned());
+    report.line("component", None, connected)?;
+    report_hooks(report, config, &chat_server, |_| tried.clone()).await?;
     stop.cancel();
     // If it does not end in time, it ends with the program.
     drop(timeout(LINK_TIMEOUT, running).await);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::chat_server::{ChatServer, Link};
 use crate::config::Config;
 use crate::control::{self, Listener, Sources};
 use crate::invites::{Invites, Settings};
+use crate::lookout::{self, lookout};
 use crate::password;
 use crate::store::{Problem, Store, StoreError, StoreUrl};
 use crate::texts::Languages;
@@ -32,9 +33,6 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// How often the daemon writes that it is at work.
-const SEEN_EVERY: Duration = Duration::from_secs(5);
 
 /// How long to wait before a database server that is not there yet is tried again.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
@@ -97,8 +95,18 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let invites = invites.clone();
         Arc::new(move || invites.unsettled())
     };
-    let serving =
-        tokio::spawn(control::serve(listener, Sources { chat_server, link: link.clone(), unsettled }, stop.clone()));
+    let connect = Arc::new(Notify::new());
+    let facts = lookout::Sources {
+        invites: current.clone(),
+        link,
+        connect: Arc::clone(&connect),
+        // Here belongs how the configuration file differs from what is in force.
+        config: Box::new(|| Ok(())),
+    };
+    let (lookout, looking) = lookout(facts);
+    let looking = tokio::spawn(looking);
+    let health = lookout.health.clone();
+    let serving = tokio::spawn(control::serve(listener, Sources { chat_server, lookout, unsettled }, stop.clone()));
     let keeping = tokio::spawn({
         let (invites, stop) = (current.clone(), stop.clone());
         async move { stop.run_until_cancelled(keep_house(&invites)).await }
@@ -107,16 +115,17 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
     });
     let measured = metrics_server.map(|listener| {
-        let (router, counting) = metrics::server(current.clone(), link.clone());
+        let (router, counting) = metrics::server(current.clone(), health);
         tokio::spawn(stop.clone().run_until_cancelled_owned(counting));
         let router = watch::channel(router).1;
         tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, router, |_| (), stop.clone()))
     });
-    let connected = tokio::spawn(xmpp::run(component, current, questions, link_sender, stop.clone()));
+    let connected = tokio::spawn(xmpp::run(component, current, questions, link_sender, connect, stop.clone()));
 
     // The component ends when it is told to. If it fails, the daemon is of no use.
     let ended = connected.await;
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
+    looking.abort();
     serving.await?;
     keeping.await?;
     for serving in [showing, measured].into_iter().flatten() {
@@ -172,8 +181,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
     exit(CUT_SHORT);
 }
 
-/// Settles open reservations, removes old invites and writes that the daemon is at work, from time
-/// to time.
+/// Settles open reservations and removes old invites, from time to time.
 async fn keep_house(invites: &watch::Receiver<Invites>) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);
@@ -181,7 +189,6 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
         interval
     };
     let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
-    let mut seen = every(SEEN_EVERY, Instant::now() + SEEN_EVERY);
     let mut purge = every(PURGE_EVERY, Instant::now());
     let mut tell = every(TELL_EVERY, Instant::now() + TELL_EVERY);
     let current = || invites.borrow().clone();
@@ -191,9 +198,6 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
                 Ok(0) => (),
                 Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
                 Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
-            },
-            _ = seen.tick() => if let Err(error) = current().seen().await {
-                tracing::debug!(%error, "the store cannot be written");
             },
             _ = tell.tick() => if let Err(error) = current().tell().await {
                 tracing::debug!(%error, "what the command line did cannot be told now");

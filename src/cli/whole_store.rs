@@ -47,7 +47,7 @@ pub async fn verified(copy: &Store) -> anyhow::Result<Contents> {
 /// If one does, or may. The error ends in `advice`.
 pub async fn ensure_no_daemon(place: Place, advice: &str) -> anyhow::Result<()> {
     let socket = printable(place.socket.display());
-    match Daemon::at(place).link().await {
+    match Daemon::at(place).health().await {
         Ok(None) => Ok(()),
         Ok(Some(_)) => Err(anyhow::anyhow!("easy-invite is running (at {socket}): {advice}")),
         Err(reason) => Err(anyhow::anyhow!("{reason}. If easy-invite is running (at {socket}), {advice}")),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::retries::Unsettled;
 use super::service::{Invites, Result, lock};
-use crate::chat_server::{Answer, Fate, Hook};
+use crate::chat_server::{Answer, Fate, Hook, NoAnswer};
 use crate::counters::Request;
 use crate::event::Actor;
 use crate::invite::{Invite, Purpose, Use};
@@ -38,11 +38,6 @@ impl Invites {
         lock(&self.0.retries).clear();
     }
 
-    /// Whether the hook of a host has introduced itself since the daemon is connected.
-    pub fn has_met(&self, host: &DomainPart) -> bool {
-        lock(&self.0.hooks).contains_key(host)
-    }
-
     /// Asks the hook of a host to introduce itself.
     ///
     /// # Errors
@@ -51,6 +46,27 @@ impl Invites {
         let hook = self.0.chat_server.hello(host.clone()).await?;
         self.met(host.clone(), &hook);
         Ok(hook)
+    }
+
+    /// Asks whether the hook of a host is there. One that is not known on this connection, or of
+    /// another server, introduces itself, and is returned.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn greet(&self, host: &DomainPart) -> Answer<Option<Hook>> {
+        if let Some(known) = self.servers().remove(host) {
+            match self.0.chat_server.server_of(host.clone()).await {
+                Ok(server) if server == known => return Ok(None),
+                Ok(_) => (),
+                Err(reason) => {
+                    if let NoAnswer::NotSetUp(_) = reason {
+                        lock(&self.0.hooks).remove(host);
+                    }
+                    return Err(reason);
+                }
+            }
+        }
+        self.meet(host).await.map(Some)
     }
 
     /// The connection to the chat server is lost. Which hook is there is not known until it

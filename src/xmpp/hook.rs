@@ -67,7 +67,7 @@ impl Asked {
             let of = (from, name(&question.ask));
             // Whoever asked may have stopped waiting.
             match question.ask {
-                Ask::Hello(reply) => drop(reply.send(answer(of, outcome, hook))),
+                Ask::Hello { reply, .. } => drop(reply.send(answer(of, outcome, hook))),
                 Ask::Account { reply, .. } => drop(reply.send(answer(of, outcome, account))),
                 Ask::Settle(_, reply) => drop(reply.send(answer(of, outcome, fate))),
                 Ask::Create { reply, .. } => drop(reply.send(match outcome {
@@ -95,7 +95,7 @@ fn patience(ask: &Ask) -> Duration {
 /// The name of the question on the wire.
 fn name(ask: &Ask) -> &'static str {
     match ask {
-        Ask::Hello(_) => "hello",
+        Ask::Hello { .. } => "hello",
         Ask::Account { .. } => "account",
         Ask::Settle(..) => "settle",
         Ask::Create { .. } => "create",
@@ -106,7 +106,7 @@ fn name(ask: &Ask) -> &'static str {
 fn payload(ask: &Ask) -> (&'static str, Element) {
     let name = name(ask);
     match ask {
-        Ask::Hello(_) => ("get", element!(ns::GATE, name)),
+        Ask::Hello { brief, .. } => ("get", element!(ns::GATE, name, "brief" = brief.then_some("true"))),
         Ask::Account { username, register, .. } => {
             let register = register.then_some("true");
             ("get", element!(ns::GATE, name, "username" = username.as_str(), "register" = register))
