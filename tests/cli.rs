@@ -210,7 +210,7 @@ impl ScriptedDaemon {
                         }))
                         .unwrap(),
                     Ask::Hello { reply, .. } if known => {
-                        let (software, server) = ("Prosody 0.12.3".to_owned(), "s1".to_owned());
+                        let (software, server) = ("ejabberd 24.12".to_owned(), "s1".to_owned());
                         let hook = Hook { software, server, ..Hook::default() };
                         reply.send(Ok(hook)).unwrap();
                     }
@@ -1112,9 +1112,8 @@ fn check_asks_the_daemon() {
          daemon                   ok     serves example.org, pages.example\n\
          store                    ok     easy-invite.db\n\
          component                ok     invite.example.org at 127.0.0.1:1 (the running daemon)\n\
-         hook example.org         ok     Prosody 0.12.3\n\
-         hook pages.example       FAILED the chat server has no such host. If it is there, Prosody's log says why \
-         it did not load; its easy_invite_component must be \"invite.example.org\"\n"
+         hook example.org         ok     ejabberd 24.12\n\
+         hook pages.example       FAILED the chat server has no such host\n"
     );
     let one_host = CONFIG.split("[hosts.\"pages.example\"]").next().unwrap();
     fs::write(scratch.path("config.toml"), one_host).unwrap();
@@ -1124,7 +1123,7 @@ fn check_asks_the_daemon() {
     assert_eq!(
         lines[4],
         serde_json::json!(
-            {"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "Prosody 0.12.3"}
+            {"part": "hook", "host": "example.org", "ok": true, "warning": false, "detail": "ejabberd 24.12"}
         )
     );
 }

@@ -172,7 +172,7 @@ async def test_check_names_a_hook_of_another_version_and_a_slow_one(make_server,
         done = server.daemon.cli("--json", "check")
         line = json.loads(done.stdout.splitlines()[-1])
         assert done.returncode == 1 and words in line["detail"], line
-        assert ("easy_invite_component" in line["detail"]) == (how == "strange"), "advice that does not fit"
+        assert ("prosody-module" in line["detail"]) == (how == "strange"), "advice that does not fit"
 
 
 async def test_prosody_is_down(make_server):
