@@ -334,9 +334,11 @@ fn no_answer((host, question): Of, error: &ErrorAnswer) -> NoAnswer {
 
 /// The hook answers otherwise than this daemon expects of it.
 fn another_version((host, question): Of, answer: &str) -> NoAnswer {
+    let advice =
+        if question == "hello" { "; its easy_invite_component must be the name of this component" } else { "" };
     NoAnswer::NotSetUp(format!(
         "{host} answered \"{question}\" with {answer}: mod_easy_invite is not loaded there any more, or is of another \
-         version than this daemon (easy-invite prosody-module installs the one that fits)"
+         version than this daemon (easy-invite prosody-module installs the one that fits{advice})"
     ))
 }
 
