@@ -296,9 +296,6 @@ class Torture:
                               "the group": f"Members of {GROUP}: {name}\n" in log}.items():
                 if not has and not any(name in text and what.split()[-1] in text for text in not_given):
                     self.tally.losses.append(f"{name} lacks {what}")
-        notes = [file for file in files if file.startswith("easy_invite_grants/")]
-        if notes:
-            self.tally.losses.append(f"notes of grants that have ended: {notes}")
 
     def _counted(self) -> int:
         listed = self.server.daemon.cli("--json", "list", "--state", "all", "--limit", "1000000")
