@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::invite::{Invite, InviteType, Issuer, Use};
+use crate::invite::{InviteType, Issuer, Use};
 use crate::refusal::Refusal;
 
 /// The labels of a series: names, and their values.
@@ -98,13 +98,13 @@ impl Counters {
         }
     }
 
-    /// An invite was made.
-    pub fn made(&self, invite: &Invite) {
-        let by = match invite.issuer {
+    /// An invite to this host was made.
+    pub fn made(&self, host: &str, invite_type: InviteType, issuer: Issuer) {
+        let by = match issuer {
             Issuer::Operator => "cli",
-            Issuer::Admin | Issuer::User => invite.issuer.as_ref(),
+            Issuer::Admin | Issuer::User => issuer.as_ref(),
         };
-        let of = [("host", invite.host.as_str()), ("type", invite.invite_type.as_ref()), ("by", by)];
+        let of = [("host", host), ("type", invite_type.as_ref()), ("by", by)];
         self.made.get_or_create(&labels(of)).inc();
     }
 
@@ -200,7 +200,7 @@ mod tests {
         assert!((40..=MOST - ELSEWHERE).contains(&of_host), "{of_host}");
 
         for issuer in [Issuer::User, Issuer::Admin, Issuer::Operator] {
-            counters.made(&Invite { issuer, ..invite(InviteType::AccountAndContact) });
+            counters.made("example.org", InviteType::AccountAndContact, issuer);
         }
         for id in ["web-c0ffee.k3v9", "c9a0a2d1-0000"] {
             let invite = invite(InviteType::Account);

@@ -217,7 +217,7 @@ async fn several_servers_are_tried_in_their_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_step_of_a_registration_reads_a_whole_table() {
+async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() {
     let scratch = Scratch::new(Engine::Postgres).await;
     let Place::Database(database) = &scratch.place else { unreachable!() };
     let fill = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, max_uses, \
@@ -257,6 +257,11 @@ async fn no_step_of_a_registration_reads_a_whole_table() {
     }
     let hooks = vec![(engines::host("example.org"), String::new())];
     assert_eq!(store.reserved_until(at(5000), at(5000), hooks, 10).await.unwrap(), []);
+    assert_eq!(store.open_uses().await.unwrap(), []);
+    for after in [None, Some((10_000, String::new()))] {
+        let (pending, end) = store.pending_part(host("example.org"), after, 500, at(5000)).await.unwrap();
+        assert!(pending == 0 && end.is_some());
+    }
     drop(store);
     database.disconnect().await;
     sleep(Duration::from_secs(1)).await;

@@ -7,6 +7,8 @@ use jid::DomainPart;
 
 use super::service::{Error, Invites, Result, lock};
 use crate::counters::{Counters, Request};
+use crate::event::{Action, Event};
+use crate::invite::Issuer;
 
 /// How many invites are looked at before others may read the store: a millisecond's work.
 const PART: u32 = 5000;
@@ -63,6 +65,15 @@ impl Invites {
     ) -> Result<T> {
         let answered = self.timed(request, answer).await;
         self.count_refusal(host, answered)
+    }
+
+    /// Counts what the command line has done.
+    pub(super) fn count_told(&self, event: &Event) {
+        if let (Action::Made, Some(host), Some(detail)) = (event.action, &event.host, &event.detail)
+            && let (Ok((host, _)), Ok(invite_type)) = (self.policy(host.as_str()), detail.parse())
+        {
+            self.0.counters.made(host.as_str(), invite_type, Issuer::Operator);
+        }
     }
 
     /// Counts how long a request takes.

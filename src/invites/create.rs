@@ -48,7 +48,7 @@ impl Invites {
         self.0.store.insert(invite.clone(), quota, invite.created_at).await??;
         let actor = Actor::of(invite, self.0.store.actor());
         tracing::info!(%actor, invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
-        self.0.counters.made(invite);
+        self.0.counters.made(invite.host.as_str(), invite.invite_type, invite.issuer);
         Ok(issued)
     }
 

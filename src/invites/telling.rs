@@ -1,4 +1,4 @@
-//! What the command line did is told in the daemon's log.
+//! What the command line did is told in the daemon's log, and counted.
 
 use futures::future::try_join_all;
 use tracing::field::display;
@@ -19,7 +19,10 @@ impl Invites {
         loop {
             let events = self.0.store.untold(PAGE).await?;
             let told = try_join_all(events.iter().map(|event| self.0.store.tell(event.clone()))).await?;
-            events.iter().zip(&told).filter(|(_, own)| **own).for_each(|(event, _)| log(event));
+            for (event, _) in events.iter().zip(&told).filter(|(_, own)| **own) {
+                log(event);
+                self.count_told(event);
+            }
             if events.len() < PAGE as usize {
                 return Ok(());
             }
