@@ -1,10 +1,13 @@
 //! `easy-invite init`: a first configuration.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jid::DomainPart;
+use rustix::fs::{Gid, Mode};
 use serde_json::json;
 
 use super::context::Context;
@@ -24,11 +27,15 @@ const EXAMPLE_SECRET: &str = "change me";
 const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
 const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
 
+/// The user of the daemon, and its group, as contrib/easy-invite.service has them.
+const DAEMON: &str = "easy-invite";
+
 /// Write a first configuration, and print what to add to Prosody's
 ///
 /// The file has every key with its default. It also has a new random secret, so only its owner may
-/// read it; if root runs this, that is the owner of its folder. A file that exists is left as it
-/// is. A configuration in /etc has its store in /var/lib/easy-invite.
+/// read it; if root runs this, that is the owner of its folder. If that is root, the group
+/// easy-invite may read it as well, if there is one: the daemon's user is in it. A file that exists
+/// is left as it is. A configuration in /etc has its store in /var/lib/easy-invite.
 ///
 /// The lines for Prosody go to stdout, or to stderr if the configuration itself goes to stdout. If
 /// Prosody's own configuration can be read, they keep the settings that are there and say where
@@ -78,9 +85,30 @@ fn first_config(host: &DomainPart, secret: &str, system_wide: bool) -> String {
     if system_wide { text.replace(EXAMPLE_STORE, SYSTEM_STORE) } else { text }
 }
 
+/// Lets the daemon's user read a file of root's.
+fn share(file: &File) -> io::Result<()> {
+    // In a folder of another user, the file is that user's.
+    if file.metadata()?.uid() == 0
+        && let Some(group) = daemons_group()
+    {
+        rustix::fs::fchown(file, None, Some(group))?;
+        rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))?;
+    }
+    Ok(())
+}
+
+/// The group of the daemon's user (group(5)), if there is one.
+fn daemons_group() -> Option<Gid> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let mut groups = groups.lines().map(|line| line.split(':'));
+    let id = groups.find_map(|mut fields| (fields.next() == Some(DAEMON)).then(|| fields.nth(1)).flatten())?;
+    Some(Gid::from_raw(id.parse().ok()?))
+}
+
 fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
     let (folder, name) = Folder::of(file)?;
     let mut created = folder.create(name, 0o600)?;
-    let written = created.write_all(text.as_bytes()).and_then(|()| created.sync_all());
+    let shared = share(&created);
+    let written = shared.and_then(|()| created.write_all(text.as_bytes())).and_then(|()| created.sync_all());
     written.inspect_err(|_| folder.remove(name)).with_context(|| format!("{} cannot be written", file.display()))
 }
