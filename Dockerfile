@@ -12,6 +12,7 @@
 #     docker run --detach --name easy-invite --volume /etc/easy-invite:/etc/easy-invite:ro \
 #         --volume easy-invite:/var/lib/easy-invite easy-invite
 #     docker exec easy-invite easy-invite generate example.org
+#     docker kill --signal HUP easy-invite      # reads a changed configuration
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /source

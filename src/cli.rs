@@ -2,7 +2,7 @@
 //! file of its own.
 //!
 //! Results go to stdout; messages and logs go to stderr. Exit codes: 0 done, 1 failed, 2 wrong
-//! usage.
+//! usage; 78 if `run` fails, and will again until the operator changes something.
 //!
 //! Root may run these commands in folders of other users, so everything that they open for writing
 //! goes through [`files`](crate::files): the store with SQLite's files beside it (any command), a
@@ -19,6 +19,7 @@ mod init;
 mod input;
 mod list;
 mod log;
+mod logging;
 mod lua;
 mod migrate_store;
 mod print;
@@ -33,27 +34,26 @@ mod run;
 mod show;
 mod whole_store;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+
+use tracing::Level;
 
 use context::Context;
 use input::WrongUsage;
 use print::{Reported, complain, without_secrets};
+use run::Hopeless;
 
-/// The variable that says what is logged, in the notation of `RUST_LOG`.
-const LOG_VARIABLE: &str = "EASY_INVITE_LOG";
+use crate::systemd;
 
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
+const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
 
 /// Invite-only registration for XMPP servers
 ///
@@ -69,7 +69,8 @@ const EXIT_USAGE: u8 = 2;
     after_help = "First steps: `easy-invite init --host example.org` writes a configuration and says what to add to \
                   Prosody's; `easy-invite run` is the daemon; `easy-invite check` says whether it works; \
                   `easy-invite generate example.org` makes an invite.\n\n\
-                  Exit codes: 0 done, 1 failed, 2 wrong usage. $EASY_INVITE_LOG sets what is logged to stderr, for \
+                  Exit codes: 0 done, 1 failed, 2 wrong usage; 78 if `run` cannot use its configuration, templates or \
+                  store. $EASY_INVITE_LOG sets what is logged to stderr, for \
                   example \"debug\"."
 )]
 struct Arguments {
@@ -138,9 +139,16 @@ fn run() -> anyhow::Result<()> {
     let matches = definition.try_get_matches_from_mut(std::env::args_os())?;
     let arguments = Arguments::from_arg_matches(&matches)?;
     let context = Context { config_file: arguments.config, json: arguments.json };
-    log(matches!(arguments.command, Command::Run(_)))?;
-    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    runtime.block_on(arguments.command.run(&context)).map_err(|error| match error.downcast::<WrongUsage>() {
+    let is_daemon = matches!(arguments.command, Command::Run(_));
+    let done = logging::init(is_daemon).map_err(|error| if is_daemon { Hopeless(error).into() } else { error });
+    let done = done.and_then(|()| {
+        let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+        runtime.block_on(arguments.command.run(&context))
+    });
+    if let (true, Err(error)) = (is_daemon, &done) {
+        systemd::status(&format!("{error:#}"));
+    }
+    done.map_err(|error| match error.downcast::<WrongUsage>() {
         Ok(WrongUsage(problem)) => {
             let name = matches.subcommand_name().unwrap_or_default();
             let command = definition.find_subcommand(name).cloned();
@@ -165,33 +173,9 @@ fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS; // as in `easy-invite list | head -n 1`
     }
     if !error.is::<Reported>() {
+        let priority = if systemd::logs_to_journal() { systemd::priority(&Level::ERROR) } else { "" };
+        drop(write!(io::stderr(), "{priority}"));
         complain(format_args!("{error:#}"));
     }
-    ExitCode::from(EXIT_FAILED)
-}
-
-/// Sends logs to stderr.
-fn log(daemon: bool) -> anyhow::Result<()> {
-    let chosen = std::env::var(LOG_VARIABLE).ok().filter(|chosen| !chosen.trim().is_empty());
-    // A command prints what it did and what failed; the daemon has only its log.
-    let usual = if daemon { "warn,easy_invite=info" } else { "warn,easy_invite::store=off,easy_invite::xmpp=off" };
-    let filter = Targets::from_str(chosen.as_deref().unwrap_or(usual))
-        // Not as the cause: the error's text has its own cause in it already.
-        .map_err(|error| {
-            anyhow::anyhow!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\": {error}")
-        })?;
-    // At TRACE, tokio_xmpp logs whole stanzas, and with them tokens.
-    let no_stanzas =
-        filter_fn(|metadata| metadata.level() <= &LevelFilter::DEBUG || !metadata.target().starts_with("tokio_xmpp"));
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    let registry = tracing_subscriber::registry().with(filter).with(no_stanzas);
-    if daemon {
-        registry.with(lines).init()
-    } else {
-        registry.with(lines.without_time()).init()
-    }
-    Ok(())
+    ExitCode::from(if error.is::<Hopeless>() { EXIT_HOPELESS } else { EXIT_FAILED })
 }

@@ -6,6 +6,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jid::DomainPart;
+use serde_json::json;
 
 use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
@@ -22,6 +24,7 @@ use crate::invites::{DEFAULT_AUDIT, DEFAULT_RETENTION, Settings};
 use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::limits::Limits;
+use crate::meaning::Meaning;
 use crate::policy::{HostPolicy, RolePolicy, is_name};
 use crate::secret::Secret;
 use crate::store::StoreUrl;
@@ -45,6 +48,9 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 /// The longest file with a secret that is read.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
+/// How many keys are named that differ.
+const MOST_NAMED: usize = 5;
+
 const DEFAULT_STORE: &str = "easy-invite.db";
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5380);
 const DEFAULT_METRICS_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 5381);
@@ -64,6 +70,10 @@ pub struct Config {
     pub secret: Result<Secret, ConfigError>,
     /// Where the secret is from, for people.
     pub secret_source: String,
+    /// The same without the environment, which is another one for each process.
+    pub written_secret: Option<Secret>,
+    /// The file that holds nothing but the secret, if there is one.
+    pub secret_file: Option<PathBuf>,
     /// Where invites are kept.
     pub store: StoreUrl,
     /// How long ended invites stay listed before they are purged.
@@ -82,6 +92,22 @@ pub struct Config {
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What should be mended, although the configuration can be used.
     pub warnings: Vec<String>,
+}
+
+/// Whether a running daemon cannot take over a change of this key.
+pub fn needs_restart(key: &str) -> bool {
+    let tables = ["component.", "control.", "metrics"];
+    tables.iter().any(|table| key.starts_with(table)) || ["store.url", "web", "web.listen"].contains(&key)
+}
+
+/// What the operator is told of a file that differs from what the daemon serves, in these keys.
+pub fn stale(file: &Path, keys: &[String]) -> Option<String> {
+    let how = if keys.iter().any(|key| needs_restart(key)) { "restart" } else { "reload" };
+    let more = if keys.len() > MOST_NAMED { format!(" and {} more", keys.len() - MOST_NAMED) } else { String::new() };
+    let named = keys.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let file = printable(file.display());
+    let told = format!("{file} differs from what the daemon serves in {named}{more}: systemctl {how} easy-invite");
+    (!keys.is_empty()).then_some(told)
 }
 
 /// Nobody named a configuration file, and none is where it usually is.
@@ -134,9 +160,11 @@ impl Config {
         }
         let most = |written: Option<Most>, default| written.map_or(default, |most| most.0);
         let default = Limits::default();
-        let exposed = (has_secret || store.has_password()) && readable_by_everybody(file);
-        let exposed = exposed
-            .then(|| format!("{} holds a secret and can be read by everybody: chmod 600", printable(file.display())));
+        let exposed = (has_secret || store.password().is_some()) && readable_by_everybody(file);
+        let shown = printable(file.display());
+        let exposed =
+            exposed.then(|| format!("{shown} holds a secret and can be read by everybody: chmod o-r {shown}"));
+        let secret_file = component.secret_file.as_ref().map(|secret_file| folder.join(secret_file));
         let server = component.server.as_ref().map_or(values::DEFAULT_SERVER, |server| &server.0.0).to_owned();
         let found = find_secret(&source, folder, component)?;
         Ok(Config {
@@ -145,6 +173,8 @@ impl Config {
             server,
             secret: found.secret,
             secret_source: found.source,
+            written_secret: found.written,
+            secret_file,
             store,
             retention: retention.map_or(DEFAULT_RETENTION, |retention| retention.0),
             audit: audit.map_or(DEFAULT_AUDIT, |audit| audit.0),
@@ -172,6 +202,53 @@ impl Config {
             policy.landing_page.clone_from(&pages);
         }
         Settings { hosts, limits: self.limits, retention: self.retention, audit: self.audit, languages }
+    }
+
+    /// What it means, to compare it with another one.
+    pub fn meaning(&self) -> Meaning {
+        let Config { component, server, written_secret, store, retention, audit, control_socket, .. } = self;
+        let password = store.password();
+        let store = match store {
+            StoreUrl::Sqlite(file) => place(file),
+            StoreUrl::Postgres(url) => debug(url),
+        };
+        let web = self.web.as_ref().map(|web::Config { listen, public_url, trusted_proxies, branding }| {
+            let web::Branding { name, logo, accent, imprint, terms, templates } = branding;
+            json!({
+                "listen": listen, "public_url": debug(public_url), "trusted_proxies": debug(trusted_proxies),
+                "name": name, "logo": logo.as_deref().map(place), "accent": debug(accent), "imprint": debug(imprint),
+                "terms": debug(terms), "templates": templates.as_deref().map(place),
+            })
+        });
+        Meaning::of(json!({
+            "component": {
+                "jid": component, "server": server, "secret": written_secret.as_ref().map(Secret::reveal),
+            },
+            "store": {"url": [store, password.as_ref().map(Secret::reveal)], "retention": retention, "audit": audit},
+            "control": {"socket": place(control_socket)},
+            "limits": self.limits,
+            "web": web,
+            "metrics": self.metrics.as_ref().map(|metrics| json!({"listen": metrics.listen})),
+            "hosts": self.hosts,
+        }))
+    }
+
+    /// It as a daemon that runs with another one can take it over: what needs a restart stays as it
+    /// is there ([`needs_restart`]).
+    #[must_use]
+    pub fn beside(self, running: &Config) -> Config {
+        let Config { component, server, secret, secret_source, written_secret, .. } = running.clone();
+        let Config { store, control_socket, metrics, .. } = running.clone();
+        let web = match (self.web, &running.web) {
+            (Some(web), Some(running)) => Some(web::Config { listen: running.listen, ..web }),
+            (_, running) => running.clone(),
+        };
+        Config { component, server, secret, secret_source, written_secret, store, control_socket, metrics, web, ..self }
+    }
+
+    /// The served hosts, for people.
+    pub fn host_names(&self) -> String {
+        self.hosts.keys().map(|host| host.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// What the component needs to know.
@@ -203,6 +280,18 @@ fn read(file: &Path) -> Result<String, ConfigError> {
         let line = good.filter(|byte| **byte == b'\n').count() + 1;
         failed(Some(line), "expected UTF-8 text, found a byte that is none".to_owned())
     })
+}
+
+/// A value as it is compared.
+fn debug(value: &impl fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+/// A path as it is compared: the same from whatever folder it is written.
+fn place(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    debug(&folder.zip(path.file_name()).map_or(path.clone(), |(folder, name)| folder.join(name)))
 }
 
 fn readable_by_everybody(file: &Path) -> bool {
@@ -320,6 +409,8 @@ fn role_policy(raw: &RawRole) -> RolePolicy {
 struct Found {
     secret: Result<Secret, ConfigError>,
     source: String,
+    /// That of the file.
+    written: Option<Secret>,
     warning: Option<String>,
 }
 
@@ -342,11 +433,13 @@ fn find_secret(source: &Source<'_>, folder: &Path, component: RawComponent) -> R
     let variable = format!("${SECRET_VARIABLE} in the environment");
     let bad = |problem: &str| ConfigError::of_file(&variable, None, problem);
     let set = std::env::var_os(SECRET_VARIABLE).filter(|set| !set.is_empty()).map(OsString::into_string);
-    let Some(set) = set else { return Ok(Found { secret: written, source: place, warning: None }) };
+    let Some(set) = set else {
+        return Ok(Found { secret: written.clone(), source: place, written: written.ok(), warning: None });
+    };
     let secret = set.map_err(|_| bad("expected UTF-8 text")).and_then(|text| raw::plain_secret(&text).map_err(bad));
     let differs = matches!((&secret, &written), (Ok(set), Ok(written)) if set != written);
     let warning = differs.then(|| format!("{variable} is another secret than {place} and wins: unset one of the two"));
-    Ok(Found { secret, source: format!("{variable}, which wins over {place}"), warning })
+    Ok(Found { secret, source: format!("{variable}, which wins over {place}"), written: written.ok(), warning })
 }
 
 fn read_secret(file: &Path) -> Result<Secret, String> {

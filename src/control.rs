@@ -26,7 +26,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 use tokio_util::sync::CancellationToken;
@@ -36,11 +36,15 @@ use crate::files::{FileError, Folder};
 use crate::health::Health;
 use crate::invites::Unsettled;
 use crate::lookout::Lookout;
+use crate::meaning::Meaning;
 use crate::texts::printable;
 
 /// The longest line, in bytes: what a hook says in a stanza of 64 KiB, with every byte escaped, and
 /// some words.
 const LONGEST_LINE: usize = 192 * 1024;
+
+/// The longest answer, in bytes: what the longest configuration means.
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// How many connections the daemon serves at a time. Others wait to be accepted.
 const CONNECTIONS: usize = 16;
@@ -71,6 +75,8 @@ enum Request {
     Health {},
     /// Which reservations could not be settled several times?
     Unsettled {},
+    /// What does the configuration mean that is in force?
+    Meaning {},
 }
 
 /// What the daemon knows, and answers from.
@@ -83,6 +89,8 @@ pub struct Sources {
     /// The oldest reservations that could not be settled several times, and how many there are in
     /// all.
     pub unsettled: Arc<dyn Fn() -> (Vec<Unsettled>, usize) + Send + Sync>,
+    /// What the configuration means that is in force.
+    pub meaning: watch::Receiver<Meaning>,
 }
 
 /// Where the daemon's socket is, and whose process may be at its other end.
@@ -233,7 +241,7 @@ async fn serve_connection(stream: UnixStream, sources: &Sources) -> io::Result<(
 }
 
 async fn answer(request: Request, sources: &Sources) -> serde_json::Result<String> {
-    let Sources { chat_server, lookout, unsettled } = sources;
+    let Sources { chat_server, lookout, unsettled, meaning } = sources;
     match request {
         Request::Account { host, username, register } => {
             let account = BareJid::from_parts(Some(&username), &host);
@@ -245,6 +253,7 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
         Request::Health {} => serde_json::to_string(&Answer::Ok(lookout.look().await)),
         Request::Unsettled {} => serde_json::to_string(&Answer::Ok(unsettled())),
+        Request::Meaning {} => serde_json::to_string(&Answer::Ok(meaning.borrow().clone())),
     }
 }
 
@@ -275,6 +284,14 @@ impl Daemon {
         self.ask_running(&Request::Unsettled {}).await
     }
 
+    /// What the configuration means that the daemon serves.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn meaning(&self) -> Answer<Meaning> {
+        self.ask_running(&Request::Meaning {}).await
+    }
+
     /// The chat server, asked through the daemon. The task that asks ends with the last of these
     /// handles.
     pub fn chat_server(&self) -> ChatServer {
@@ -297,7 +314,7 @@ impl Daemon {
             Err(error) => return Err(failed(&error)),
         };
         let stream = UnixStream::from_std(stream).map_err(|error| failed(&error))?;
-        let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_LINE));
+        let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(LONGEST_ANSWER));
         let request = serde_json::to_string(request).map_err(|error| failed(&error))?;
         let line = timeout(ANSWER_TIMEOUT, async {
             lines.send(request).await?;

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Serialize, Serializer};
 
 use crate::texts::{Counted, Texts, escaped, fill};
 
@@ -101,6 +102,12 @@ impl FromStr for Lifetime {
         });
         let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
         seconds.map(Lifetime::Seconds).ok_or_else(|| BadLifetime::of(text))
+    }
+}
+
+impl Serialize for Lifetime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

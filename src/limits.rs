@@ -8,6 +8,8 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::invite::{Invite, InviteId};
 
 /// How long unknown tokens count, from the first one on, and how long an address with too many is
@@ -35,7 +37,7 @@ const MOST_TALLIES: usize = 10_000;
 const MOST_REGISTERING: usize = 1024;
 
 /// What the operator allows an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// An address is refused after this many unknown tokens within [`GUESSING`]. `None`: never.
     pub wrong_tokens: Option<u32>,

@@ -6,6 +6,7 @@ use std::fmt;
 
 use jid::{DomainPart, NodePart};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use url::Url;
 
 use crate::invite::{Invite, InviteType, Token};
@@ -42,7 +43,7 @@ pub fn open_registration(host: &DomainPart) -> String {
 
 /// A template for the link for people: an `http(s)` URL in which `{uri}` stands for the invite's
 /// URI without `xmpp:`, and `{token}` for its token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LandingPage(String);
 
 /// Why a text is not a [`LandingPage`].

@@ -61,7 +61,7 @@ pub struct Sources {
     pub connect: Arc<Notify>,
     /// Whether the configuration file says what is in force; otherwise a sentence that says how it
     /// differs.
-    pub config: Box<dyn FnMut() -> Result<(), String> + Send>,
+    pub config: watch::Receiver<Result<(), String>>,
 }
 
 /// Where to find the health, and the task that looks, until it is dropped.
@@ -100,6 +100,7 @@ impl Task {
             tokio::select! {
                 Ok(()) = self.sources.link.changed() => (),
                 Ok(()) = self.sources.invites.changed() => (),
+                Ok(()) = self.sources.config.changed() => (),
                 Some(asker) = asked.recv() => askers.push(asker),
                 () = sleep(PAUSE) => (),
             }
@@ -109,7 +110,7 @@ impl Task {
 
     async fn look(&mut self, is_asked: bool) -> Health {
         let Sources { invites, link, connect, config } = &mut self.sources;
-        let (invites, config) = (invites.borrow_and_update().clone(), config());
+        let (invites, config) = (invites.borrow_and_update().clone(), config.borrow_and_update().clone());
         self.hooks.retain(|host, _| invites.policy(host.as_str()).is_ok());
         let greeting = async {
             if is_asked && *link.borrow() != Link::Connected {

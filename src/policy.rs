@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use jid::{BareJid, DomainPart, NodePart, NodeRef};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use crate::chat_server::Account;
 use crate::fields::is_not_xml;
@@ -25,7 +26,7 @@ const LONGEST_REGISTRATION: SignedDuration = SignedDuration::from_secs(60);
 const LONGEST_NAME: usize = 64;
 
 /// What the operator allows on one VirtualHost.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostPolicy {
     /// Nobody registers without a valid invite.
     pub registration_invite_only: bool,
@@ -56,7 +57,7 @@ pub struct HostPolicy {
 }
 
 /// What differs for users with a role; `None`: nothing does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RolePolicy {
     /// As in [`HostPolicy`].
     pub allow_user_invites: Option<bool>,

@@ -30,6 +30,7 @@ use crate::chat_server::{Link, NoAnswer, Questions};
 use crate::invites::Invites;
 use crate::jids;
 use crate::secret::Secret;
+use crate::systemd::Watchdog;
 use command::Sessions;
 use router::Router;
 use serve::serve;
@@ -60,13 +61,14 @@ pub struct Config {
 
 /// Serves until `stop`. Then answers what is in flight, closes the stream and returns. Each request
 /// gets the service as it is when the request comes in. With `connect`, a connection that is down
-/// is tried again at once.
+/// is tried again at once. While all goes on, the watchdog is fed.
 pub async fn run(
     config: Config,
     invites: watch::Receiver<Invites>,
     mut questions: Questions,
     link: watch::Sender<Link>,
     connect: Arc<Notify>,
+    mut watchdog: Watchdog,
     stop: CancellationToken,
 ) {
     let router = router(&config, &invites);
@@ -74,14 +76,22 @@ pub async fn run(
     let mut wait = FIRST_WAIT;
     loop {
         let connecting = wire::connect(&config.server, component, config.secret.reveal());
-        let problem = match unanswered(connecting, &mut questions, "not connected to the chat server", &stop).await {
+        let problem = match unanswered(
+            connecting,
+            &mut questions,
+            "not connected to the chat server",
+            &mut watchdog,
+            &stop,
+        )
+        .await
+        {
             None => return,
             Some(Err(error)) => what_to_change(&error, &config),
             Some(Ok(wire)) => {
                 tracing::info!(jid = component, server = config.server, "component session established");
                 link.send_replace(Link::Connected);
                 let since = Instant::now();
-                let ended = serve(wire, &router, &mut questions, &stop).await;
+                let ended = serve(wire, &router, &mut questions, &mut watchdog, &stop).await;
                 invites.borrow().parted();
                 let Err(reason) = ended else { return };
                 if since.elapsed() >= GOOD_SESSION {
@@ -95,7 +105,7 @@ pub async fn run(
         let again_at = invites.borrow().now().saturating_add(pause).unwrap_or(Timestamp::MAX);
         link.send_replace(Link::Down { problem: problem.clone(), again_at });
         let told = timeout(pause, connect.notified());
-        let Some(told) = unanswered(told, &mut questions, &problem, &stop).await else { return };
+        let Some(told) = unanswered(told, &mut questions, &problem, &mut watchdog, &stop).await else { return };
         // Somebody who has just mended it does not wait long.
         wait = if told.is_ok() { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
     }
@@ -113,7 +123,7 @@ pub async fn serve_connection(
 ) -> String {
     match wire::login(reader, writer, config.jid.as_str(), config.secret.reveal()).await {
         Err(error) => what_to_change(&error, config),
-        Ok(wire) => match serve(wire, &router(config, invites), questions, stop).await {
+        Ok(wire) => match serve(wire, &router(config, invites), questions, &mut Watchdog::none(), stop).await {
             Ok(()) => "stopped".to_owned(),
             Err(reason) => reason,
         },
@@ -130,6 +140,7 @@ async fn unanswered<T>(
     work: impl Future<Output = T>,
     questions: &mut Questions,
     why: &str,
+    watchdog: &mut Watchdog,
     stop: &CancellationToken,
 ) -> Option<T> {
     tokio::pin!(work);
@@ -137,6 +148,7 @@ async fn unanswered<T>(
         tokio::select! {
             done = &mut work => return Some(done),
             Some(question) = questions.recv() => question.ask.fail(NoAnswer::Unreachable(why.to_owned())),
+            () = watchdog.due() => (),
             () = stop.cancelled() => return None,
         }
     }

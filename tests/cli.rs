@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use easy_invite::chat_server::{Account, Ask, ChatServer, Hook, Link, NoAnswer};
-use easy_invite::config;
+use easy_invite::config::{self, Config};
 use easy_invite::control::{self, Listener, Place, Sources};
 use easy_invite::health::{Facts, Health};
 use easy_invite::invite::{InviteId, Purpose, Token, Use};
@@ -226,7 +226,9 @@ impl ScriptedDaemon {
             .block_on(async { Listener::bind(&Place { socket: socket.to_owned(), keeper: socket.to_owned() }) })
             .unwrap();
         let unsettled = Arc::new(move || (unsettled.clone(), count));
-        runtime.spawn(control::serve(listener, Sources { chat_server, lookout, unsettled }, stop.clone()));
+        let config = Config::load(&socket.with_file_name("config.toml")).unwrap();
+        let meaning = watch::channel(config.meaning()).1;
+        runtime.spawn(control::serve(listener, Sources { chat_server, lookout, unsettled, meaning }, stop.clone()));
         ScriptedDaemon { _runtime: runtime, stop }
     }
 }

@@ -27,6 +27,7 @@ use crate::invite::Purpose;
 use crate::policy::HostPolicy;
 use crate::prosody_module::{amiss, described};
 use crate::store::Store;
+use crate::systemd::Watchdog;
 use crate::texts::printable;
 use crate::{http_server, metrics, web, xmpp};
 
@@ -124,7 +125,10 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let answered = health.as_ref().ok().and_then(Option::as_ref);
     let problem = |part: &Part| answered.and_then(|health| health.problem(part)).map(str::to_owned);
     report.answered = answered.is_some();
-    let mut usable = problem(&Part::Config).map_or(Ok(()), Err);
+    // What it has not noticed yet, this command sees.
+    let in_force = if answered.is_some() { daemon.meaning().await.ok() } else { None };
+    let stale = in_force.and_then(|meaning| config::stale(&file, &meaning.differences(&config.meaning())));
+    let mut usable = stale.or(problem(&Part::Config)).map_or(Ok(()), Err);
     if let Ok(None) = health {
         // A running daemon has its secret. If none runs, this command needs it.
         usable = config.xmpp().map(drop).map_err(|error| error.to_string());
@@ -367,6 +371,7 @@ async fn report_own_component(
         questions,
         sender,
         Arc::new(Notify::new()),
+        Watchdog::none(),
         stop.clone(),
     ));
     let settled = timeout(LINK_TIMEOUT, link.wait_for(|link| *link != Link::Connecting)).await;

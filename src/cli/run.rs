@@ -1,6 +1,8 @@
 //! `easy-invite run`: the daemon. It opens everything, starts the component, the web side and the
 //! control socket, and does what is due from time to time.
 
+mod reload;
+
 use std::process::exit;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,19 +10,21 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::reload::{Served, build, router};
 use super::context::{Context, control_place, now};
 use crate::chat_server::{ChatServer, Link};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, NoConfig};
 use crate::control::{self, Listener, Sources};
-use crate::invites::{Invites, Settings};
+use crate::health::Health;
+use crate::invites::Invites;
 use crate::lookout::{self, lookout};
 use crate::password;
 use crate::store::{Problem, Store, StoreError, StoreUrl};
-use crate::texts::Languages;
-use crate::web::{BadBranding, Pages};
+use crate::systemd::{self, Watchdog};
+use crate::web::BadBranding;
 use crate::{http_server, metrics, web, xmpp};
 
 /// How often open reservations are settled, and how old they are by then: a registration that goes
@@ -37,6 +41,10 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long to wait before a database server that is not there yet is tried again.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a start may take to find out whether the chat server is there, which may come up later
+/// than the daemon.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+
 /// The exit code after a second signal, when requests in flight were cut short.
 const CUT_SHORT: i32 = 1;
 
@@ -51,8 +59,26 @@ const CUT_SHORT: i32 = 1;
 #[command(after_help = "Example: easy-invite run --config /etc/easy-invite/config.toml")]
 pub struct Arguments {}
 
+/// Why the daemon cannot run, and will not until the operator has changed something: the
+/// configuration, a template, or which store or version of easy-invite it is. Anything else may
+/// pass by itself, or with another program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Hopeless(pub anyhow::Error);
+
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
+    run_until_stopped(context).await.map_err(|error| if is_hopeless(&error) { Hopeless(error).into() } else { error })
+}
+
+fn is_hopeless(error: &anyhow::Error) -> bool {
+    let of_store = |error: &StoreError| matches!(error.problem, Problem::Foreign | Problem::Schema(..));
+    let unusable = error.is::<NoConfig>() || error.is::<ConfigError>() || error.is::<BadBranding>();
+    unusable || error.downcast_ref::<StoreError>().is_some_and(of_store)
+}
+
+async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
+    let hangup = signal(SignalKind::hangup())?;
     tokio::spawn(stop_on_signals(signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, stop.clone()));
 
     let config = context.config()?;
@@ -66,12 +92,12 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let (chat_server, questions) = ChatServer::channel();
     let (settings, pages) = build(&config)?;
     let invites = Invites::new(store, settings, chat_server.clone(), now);
-    let web_side = match (&config.web, pages) {
-        (Some(web), Some(pages)) => {
+    let (router, routed) = router(&config, &invites, pages).map(watch::channel).unzip();
+    let web_side = match (&config.web, routed) {
+        (Some(web), Some(routed)) => {
             let listener = http_server::open(web::ENDPOINT, web.listen).await?;
             tracing::info!(listen = %web.listen, "the web side is open");
-            let site = web::Site::new(invites.clone(), pages, web.trusted_proxies.clone());
-            Some((listener, watch::channel(web::router(site)).1))
+            Some((listener, routed))
         }
         _ => None,
     };
@@ -86,9 +112,11 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         }
         None => None,
     };
-    let (_sender, current) = watch::channel(invites.clone());
     password::prepare();
     announce(&config);
+    let (sender, current) = watch::channel(invites.clone());
+    let (meaning, meant) = watch::channel(config.meaning());
+    let (changed, fresh) = watch::channel(Ok(()));
 
     let (link_sender, link) = watch::channel(Link::Connecting);
     let unsettled = {
@@ -96,17 +124,15 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         Arc::new(move || invites.unsettled())
     };
     let connect = Arc::new(Notify::new());
-    let facts = lookout::Sources {
-        invites: current.clone(),
-        link,
-        connect: Arc::clone(&connect),
-        // Here belongs how the configuration file differs from what is in force.
-        config: Box::new(|| Ok(())),
-    };
+    let facts =
+        lookout::Sources { invites: current.clone(), link: link.clone(), connect: Arc::clone(&connect), config: fresh };
     let (lookout, looking) = lookout(facts);
     let looking = tokio::spawn(looking);
     let health = lookout.health.clone();
-    let serving = tokio::spawn(control::serve(listener, Sources { chat_server, lookout, unsettled }, stop.clone()));
+    let sources = Sources { chat_server, lookout, unsettled, meaning: meant };
+    let serving = tokio::spawn(control::serve(listener, sources, stop.clone()));
+    tokio::spawn(Served { config, invites: sender, router, meaning, fresh: changed }.keep(hangup));
+    tokio::spawn(tell_manager(link, health.clone()));
     let keeping = tokio::spawn({
         let (invites, stop) = (current.clone(), stop.clone());
         async move { stop.run_until_cancelled(keep_house(&invites)).await }
@@ -120,7 +146,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         let router = watch::channel(router).1;
         tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, router, |_| (), stop.clone()))
     });
-    let connected = tokio::spawn(xmpp::run(component, current, questions, link_sender, connect, stop.clone()));
+    let watchdog = Watchdog::from_environment();
+    let connected =
+        tokio::spawn(xmpp::run(component, current, questions, link_sender, connect, watchdog, stop.clone()));
 
     // The component ends when it is told to. If it fails, the daemon is of no use.
     let ended = connected.await;
@@ -139,27 +167,34 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
 async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     loop {
         match Store::open(url).await {
-            Err(error @ StoreError { problem: Problem::Unreachable(_), .. }) => tracing::warn!("{error}; trying again"),
+            Err(error @ StoreError { problem: Problem::Unreachable(_), .. }) => {
+                tracing::warn!("{error}; trying again");
+                systemd::status(&error.to_string());
+            }
             result => return result,
         }
         tokio::time::sleep(OPEN_AGAIN_AFTER).await;
     }
 }
 
-/// Builds what a configuration asks for: the settings, and the pages of the web side.
-fn build(config: &Config) -> Result<(Settings, Option<Pages>), BadBranding> {
-    let pages = config.web.as_ref().map(|web| Pages::load(web.branding.clone(), web.public_url.clone())).transpose()?;
-    let languages = pages.as_ref().map(|pages| Arc::clone(pages.languages()));
-    let languages = languages.unwrap_or_else(|| Arc::new(Languages::built_in()));
-    Ok((config.settings(languages), pages))
+/// Tells the service manager that the daemon serves, as soon as it is known whether the chat server
+/// is there, and its health at each change.
+async fn tell_manager(mut link: watch::Receiver<Link>, mut health: watch::Receiver<Health>) {
+    drop(timeout(READY_WITHIN, link.wait_for(|link| *link != Link::Connecting)).await);
+    systemd::ready();
+    loop {
+        systemd::status(&health.borrow_and_update().to_string());
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 fn announce(config: &Config) {
-    let hosts: Vec<&str> = config.hosts.keys().map(|host| host.as_str()).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         component = %config.component,
-        hosts = hosts.join(", "),
+        hosts = config.host_names(),
         store = %config.store,
         "easy-invite starts"
     );
@@ -175,6 +210,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
     // Not within the log lines: their arguments are computed only if the line is logged.
     let first = next().await;
     tracing::info!("{first}: stopping");
+    systemd::stopping();
     stop.cancel();
     let second = next().await;
     tracing::warn!("{second}: stopping at once");

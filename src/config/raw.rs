@@ -20,6 +20,7 @@ use url::Url;
 use super::values::{Age, Server, Written};
 use crate::lifetime::Lifetime;
 use crate::links::{LandingPage, PublicUrl};
+use crate::meaning::written as path;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::texts::printable;
@@ -364,11 +365,4 @@ fn key_of(segment: &Segment) -> Option<&str> {
         Segment::Map { key } => Some(key),
         _ => None,
     }
-}
-
-/// A path as it would be written in TOML: `hosts."example.org".admins`.
-fn path(keys: &[&str]) -> String {
-    let bare = |key: &str| key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-    let written = |key: &&str| if bare(key) { (*key).to_owned() } else { format!("{key:?}") };
-    keys.iter().map(written).collect::<Vec<_>>().join(".")
 }

@@ -9,6 +9,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
 use super::error::with_cause;
+use crate::secret::Secret;
 use crate::texts::printable;
 
 /// PostgreSQL's port, where the URL does not say.
@@ -68,9 +69,10 @@ impl fmt::Display for StoreUrl {
 }
 
 impl StoreUrl {
-    /// Does it hold a password?
-    pub fn has_password(&self) -> bool {
-        matches!(self, StoreUrl::Postgres(url) if url.config.get_password().is_some())
+    /// The password in it, if it holds one.
+    pub fn password(&self) -> Option<Secret> {
+        let StoreUrl::Postgres(url) = self else { return None };
+        url.config.get_password().map(|password| Secret::new(String::from_utf8_lossy(password).into_owned()))
     }
 
     /// The same store, a relative path being relative to `folder`.

@@ -30,6 +30,7 @@ use super::stanza::{ErrorAnswer, Request, Stanza, element, error_in, error_reply
 use super::wire::{Progress, Received, Wire};
 use crate::chat_server::{Question, Questions};
 use crate::store::begun_by;
+use crate::systemd::Watchdog;
 
 /// How many requests and ready replies may wait before reading stops: all that may be in flight,
 /// and some refusals.
@@ -84,6 +85,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     wire: Wire<Io>,
     router: &Arc<Router>,
     questions: &mut Questions,
+    watchdog: &mut Watchdog,
     stop: &CancellationToken,
 ) -> Result<(), String> {
     let mut session = Session {
@@ -118,6 +120,7 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                 Ok(())
             }
             _ = clock.tick() => session.look_over(),
+            () = watchdog.due() => Ok(()),
             () = stop.cancelled(), if stopping.is_none() => {
                 stopping = Some(Instant::now());
                 Ok(())

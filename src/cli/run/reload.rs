@@ -1,0 +1,152 @@
+//! The configuration in force, and how another one takes its place while the daemon runs: whole, or
+//! not at all. It also notices when the file is not what is in force.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::{self, Config};
+use crate::invites::{Invites, Settings};
+use crate::meaning::Meaning;
+use crate::systemd;
+use crate::texts::Languages;
+use crate::web::{self, BadBranding, Pages, Site};
+
+/// How often the files are looked at. A change is read when two looks have seen the same: an editor
+/// may still be writing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a configuration asks for: the settings, and the pages of the web side.
+///
+/// # Errors
+/// If one of the operator's templates or languages cannot be used.
+pub fn build(config: &Config) -> Result<(Settings, Option<Pages>), BadBranding> {
+    let pages = config.web.as_ref().map(|web| Pages::load(web.branding.clone(), web.public_url.clone())).transpose()?;
+    let languages = pages.as_ref().map(|pages| Arc::clone(pages.languages()));
+    let languages = languages.unwrap_or_else(|| Arc::new(Languages::built_in()));
+    Ok((config.settings(languages), pages))
+}
+
+/// The addresses of the web side, if it has pages.
+pub fn router(config: &Config, invites: &Invites, pages: Option<Pages>) -> Option<Router> {
+    let (web, pages) = config.web.as_ref().zip(pages)?;
+    Some(web::router(Site::new(invites.clone(), pages, web.trusted_proxies.clone())))
+}
+
+/// What the daemon serves, and where a change of it is told.
+pub struct Served {
+    /// The configuration in force.
+    pub config: Config,
+    /// The service with its settings.
+    pub invites: watch::Sender<Invites>,
+    /// The web side, if there is one.
+    pub router: Option<watch::Sender<Router>>,
+    /// What the configuration means.
+    pub meaning: watch::Sender<Meaning>,
+    /// Whether the file says what is in force; otherwise in what it differs, or what is wrong with it.
+    pub fresh: watch::Sender<Result<(), String>>,
+}
+
+impl Served {
+    /// Reads the configuration anew whenever `hangup` comes, and looks whether it has changed.
+    pub async fn keep(mut self, mut hangup: Signal) {
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut read) = (None, Some(self.files()));
+        loop {
+            tokio::select! {
+                Some(()) = hangup.recv() => {
+                    systemd::reloading();
+                    read = Some(self.files());
+                    self.reload().await;
+                    systemd::ready();
+                }
+                _ = look.tick() => {
+                    let files = Some(self.files());
+                    if files == seen && files != read {
+                        read.clone_from(&files);
+                        self.compare().await;
+                    }
+                    seen = files;
+                }
+            }
+        }
+    }
+
+    /// What tells whether the files have changed: inode, length and time of the last change.
+    fn files(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
+        let files = [Some(&self.config.file), self.config.secret_file.as_ref()].into_iter().flatten();
+        let look = |file: &PathBuf| std::fs::metadata(file).ok();
+        files.map(|file| look(file).map(|it| (it.ino(), it.len(), it.ctime(), it.ctime_nsec()))).collect()
+    }
+
+    fn tell(&self, stale: Option<String>) {
+        drop(self.fresh.send_replace(stale.map_or(Ok(()), Err)));
+    }
+
+    /// Takes over what the file says now, except for what needs a restart. If it cannot be used,
+    /// all stays as it is.
+    async fn reload(&mut self) {
+        let running = self.config.clone();
+        let built = blocking(move || {
+            let read = Config::load(&running.file)?;
+            read.xmpp()?;
+            let meant = read.meaning();
+            let next = read.beside(&running);
+            let (settings, pages) = build(&next)?;
+            Ok((next, meant, settings, pages))
+        });
+        let (next, meant, settings, pages) = match built.await {
+            Ok(built) => built,
+            Err(error) => {
+                tracing::error!("{error:#}; what was read before stays in force");
+                self.tell(Some(format!("{error:#}")));
+                return;
+            }
+        };
+        let meaning = next.meaning();
+        let stale = config::stale(&next.file, &meaning.differences(&meant));
+        self.tell(stale.clone());
+        self.meaning.send_replace(meaning);
+        let invites = self.invites.borrow().with(settings);
+        if let (Some(current), Some(router)) = (&self.router, router(&next, &invites, pages)) {
+            drop(current.send_replace(router));
+        }
+        self.invites.send_replace(invites);
+        tracing::info!(hosts = next.host_names(), "the configuration was read anew, and is in force");
+        for warning in next.warnings.iter().chain(&stale) {
+            tracing::warn!("{warning}");
+        }
+        self.config = next;
+    }
+
+    /// Looks whether the file still says what is in force, and tells it in the log if not.
+    async fn compare(&self) {
+        let running = self.config.clone();
+        let differences = blocking(move || {
+            let read = Config::load(&running.file)?;
+            read.xmpp()?;
+            Ok(running.meaning().differences(&read.meaning()))
+        });
+        let stale = match differences.await {
+            Ok(keys) => config::stale(&self.config.file, &keys),
+            Err(error) => Some(format!("{error:#}; what was read before stays in force")),
+        };
+        if let Some(problem) = &stale {
+            tracing::warn!("{problem}");
+        }
+        self.tell(stale);
+    }
+}
+
+/// Does work with files away from the threads that serve.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    spawn_blocking(work).await?
+}
