@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from .process import Process, ProcessFailed, Service
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOGGED_IN = "component session established"
+READ_ANEW = "the configuration was read anew"
+LEFT_AS_IT_WAS = "ERROR"  # the daemon logs no other errors in these tests
 START_SECONDS = 20
 COMMAND_SECONDS = 60
 
@@ -111,6 +114,16 @@ class Daemon(Service):
     def logins(self) -> int:
         """How often this run has logged in to Prosody."""
         return self.log[self._log_before:].count(LOGGED_IN)
+
+    def reload(self) -> str:
+        """Writes the configuration and has the daemon read it (SIGHUP).
+        Returns what the daemon has logged of that."""
+        before = len(self.log)
+        self.write_config()
+        self._process.send_signal(signal.SIGHUP)
+        said = lambda: self.log[before:]
+        self._process.wait_until(lambda: READ_ANEW in said() or LEFT_AS_IT_WAS in said(), START_SECONDS, "reload")
+        return said()
 
     def wait(self, seconds: float = START_SECONDS) -> int:
         """Waits until it ends by itself, and returns the exit code."""

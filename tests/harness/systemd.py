@@ -1,0 +1,124 @@
+"""A systemd of its own, as process 1 of a container that it shares with nothing but the network and
+most of the files: what it changes in /etc, /run, /usr/local and /var is gone with it.
+
+Only root can start it. It has no units but the few that it needs, and those that a test gives it.
+"""
+
+import os
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from .process import Process, Service
+
+BOOT_SECONDS = 30
+COMMAND_SECONDS = 60
+INIT = "/lib/systemd/systemd"
+UNITS = Path("/lib/systemd/system")
+NEEDED = ("basic.target", "sysinit.target", "shutdown.target", "umount.target", "multi-user.target",
+          "network-online.target", "systemd-journald.service", "systemd-journald.socket",
+          "systemd-journald-dev-log.socket")
+
+# What happens before systemd, in a container that sees the machine's files.
+BOOT = r"""
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+umount -R /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+cp -a /etc /run/etc
+rm -rf /run/etc/systemd/system/* /run/etc/machine-id
+for folder in local varlib varlog; do mkdir /run/$folder; done
+mkdir -p /run/local/bin /run/local/lib
+mount --bind /run/etc /etc
+mount --bind /run/local /usr/local
+mount --bind /run/varlib /var/lib
+mount --bind /run/varlog /var/log
+mkdir /run/units
+cp $NEEDED /run/units/
+printf '[Unit]\nWants=systemd-journald.service multi-user.target\n' > /run/units/default.target
+export container=test SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/units
+exec $INIT --system --log-target=console
+"""
+
+
+class Systemd(Service):
+    """The manager. A context manager: it runs within `with`."""
+
+    def __init__(self, folder: Path):
+        """Describes it. What it says itself goes into a file of the folder."""
+        self._log = folder / "systemd.log"
+        self._name = f"easy-invite-test-{uuid.uuid4().hex[:8]}"
+        self._groups: list[Path] = []
+        self._inside: list[str] = []
+
+    def start(self) -> None:
+        """Boots it."""
+        # A control group of its own in each hierarchy, so that it rules over nothing else.
+        self._groups = [group / self._name for group in _control_groups()]
+        for group in self._groups:
+            group.mkdir()
+        join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
+        unshare = "unshare --pid --fork --kill-child --mount --cgroup --uts --ipc"
+        needed = " ".join(str(UNITS / name) for name in NEEDED)
+        environment = {**os.environ, "NEEDED": needed, "INIT": INIT, "BOOT": BOOT}
+        self._process = Process("systemd", ["sh", "-c", f'{join} exec {unshare} bash -c "$BOOT"'], self._log,
+                                environment=environment)
+        self._process.wait_until(self._is_running, BOOT_SECONDS, "a running system")
+
+    def stop(self) -> None:
+        """Ends it with all that it runs."""
+        self.kill()
+        deadline = time.monotonic() + BOOT_SECONDS
+        while any(group.exists() for group in self._groups):
+            for folder in (folder for group in self._groups for folder, _, _ in os.walk(group, topdown=False)):
+                try:
+                    os.rmdir(folder)
+                except OSError:  # a process there has not ended yet
+                    if time.monotonic() > deadline:
+                        raise
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Ends process 1, and so the kernel ends all others."""
+        if self._inside:
+            os.kill(int(self._inside[2]), 9)
+        super().kill()
+
+    def run(self, *command: str | Path, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs a command as root in the container."""
+        return subprocess.run([*self._inside, *map(str, command)], input=input or "", capture_output=True, text=True,
+                              timeout=COMMAND_SECONDS)
+
+    def shell(self, script: str) -> str:
+        """Runs lines for a shell there, which must not fail, and returns what they print."""
+        done = self.run("sh", "-ec", script)
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def show(self, unit: str, property: str) -> str:
+        """A property of a unit."""
+        return self.shell(f"systemctl show --property {property} --value {unit}").strip()
+
+    def _is_running(self) -> bool:
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        if not children or Path(f"/proc/{children[0]}/comm").read_text().strip() != "systemd":
+            return False
+        self._inside = ["nsenter", "-t", children[0], "-p", "-m", "-C", "-u", "-i"]
+        return self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
+
+
+def _control_groups() -> list[Path]:
+    """The folders of the control groups in which this process is."""
+    hierarchies = [line.rstrip("\n").split(":", 2) for line in Path("/proc/self/cgroup").open()]
+    mounts = [line.split() for line in Path("/proc/mounts").open()]
+    found = []
+    for _, controllers, path in hierarchies:
+        for _, folder, kind, options, *_ in mounts:
+            is_it = kind == "cgroup2" if not controllers else (
+                kind == "cgroup" and set(controllers.split(",")) <= set(options.split(",")))
+            if is_it:
+                found.append(Path(folder + path.rstrip("/")))
+                break
+    return found

@@ -1,0 +1,128 @@
+"""contrib/easy-invite.service on a real systemd, installed as the README says: `systemctl` tells the
+truth about a start, a reload and a daemon that hangs, and starts nothing again and again in vain."""
+
+import re
+import time
+
+import pytest
+
+from harness.daemon import REPOSITORY, binary_path
+from harness.server import Server
+from harness.stories import eventually
+from harness.systemd import Systemd
+
+pytestmark = pytest.mark.one_setup
+
+CONFIG = "/etc/easy-invite/config.toml"
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    with Systemd(tmp_path_factory.mktemp("systemd")) as running:
+        running.shell(f"install -m 755 {binary_path()} /usr/local/bin/easy-invite")
+        commands = re.search(r"^```\n(sudo useradd .*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)[1]
+        running.shell(commands.replace("sudo ", ""))
+        running.shell(f"cp {REPOSITORY}/contrib/easy-invite.service /etc/systemd/system/; systemctl daemon-reload")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prosody(prosody_version, tmp_path_factory):
+    with Server(prosody_version, tmp_path_factory.mktemp("server"), run_daemon=False) as server:
+        yield server.prosody
+
+
+@pytest.fixture
+def unit(system, prosody):
+    """The started unit, with the secret and the port of a running Prosody."""
+    port, secret = prosody.component_port, prosody.components["invite.example.org"]
+    system.shell(f"""
+        test -e {CONFIG}.first || cp -p {CONFIG} {CONFIG}.first
+        cp -p {CONFIG}.first {CONFIG}
+        sed -i 's/^#server = .*/server = "127.0.0.1:{port}"/; s/^secret = .*/secret = "{secret}"/' {CONFIG}
+        systemctl reset-failed easy-invite || true
+        systemctl restart easy-invite
+    """)
+    return system
+
+
+def change(system, what):
+    system.shell(f"sed -i '{what}' {CONFIG}")
+
+
+async def test_it_starts_as_its_own_user_and_says_how_it_stands(unit):
+    assert unit.shell(f"stat -c '%U:%G %a' {CONFIG}").strip() == "root:easy-invite 640"
+    assert unit.show("easy-invite", "ActiveState") == "active"
+    pid = unit.show("easy-invite", "MainPID")
+    assert unit.shell(f"stat -c %U /proc/{pid}").strip() == "easy-invite"
+    assert 'Status: "connected to the chat server"' in unit.run("systemctl", "status", "easy-invite").stdout
+    checked = unit.run("easy-invite", "check")
+    assert checked.returncode == 0, checked.stdout
+    assert "WARN" not in unit.shell(f"journalctl -u easy-invite -o cat _PID={pid}")
+
+
+async def test_a_first_configuration_in_a_folder_of_the_daemons_is_its_own(unit):
+    unit.shell("install -d -o easy-invite /run/own; easy-invite init --output /run/own/config.toml")
+    assert unit.shell("stat -c '%U:%G %a' /run/own/config.toml").strip() == "easy-invite:root 600"
+
+
+async def test_a_reload_takes_over_and_the_daemon_lives_on(unit):
+    pid = unit.show("easy-invite", "MainPID")
+    change(unit, 's/^#expire_after = .*/expire_after = "1d"/')
+    unit.shell("systemctl reload easy-invite")
+    await eventually(lambda: unit.show("easy-invite", "SubState") == "running", "it has reloaded")
+    log = unit.shell(f"journalctl -u easy-invite -o cat _PID={pid}")
+    assert "read anew" in log and unit.show("easy-invite", "MainPID") == pid
+    change(unit, 's/^expire_after = .*/expire_after = "soon"/')
+    unit.shell("systemctl reload easy-invite")
+    await eventually(lambda: "expire_after" in unit.show("easy-invite", "StatusText"), "the status has the problem")
+    assert unit.show("easy-invite", "MainPID") == pid
+    assert unit.run("easy-invite", "check").returncode == 1
+
+
+async def test_a_typo_fails_the_start_with_its_line_and_is_not_tried_again(unit):
+    change(unit, "s/^jid = /jit = /")
+    failed = unit.run("systemctl", "restart", "easy-invite")
+    assert failed.returncode != 0
+    assert unit.show("easy-invite", "ExecMainStatus") == "78"
+    time.sleep(7)  # longer than RestartSec
+    assert unit.show("easy-invite", "ActiveState") == "failed"
+    assert unit.show("easy-invite", "NRestarts") == "0"
+    status = unit.run("systemctl", "status", "easy-invite").stdout
+    assert re.search(r'Status: "/etc/easy-invite/config.toml:\d+: component.jit: unknown key', status), status
+    errors = unit.shell("journalctl -u easy-invite -p err -o cat")
+    assert "component.jit" in errors
+
+
+@pytest.mark.seconds(90)
+async def test_a_daemon_that_hangs_is_replaced(unit):
+    unit.shell("""
+        mkdir -p /etc/systemd/system/easy-invite.service.d
+        printf '[Service]\\nWatchdogSec=2\\nRestartSec=1\\n' > /etc/systemd/system/easy-invite.service.d/soon.conf
+        systemctl daemon-reload; systemctl restart easy-invite
+    """)
+    pid = unit.show("easy-invite", "MainPID")
+    time.sleep(3)  # longer than the watchdog waits
+    assert unit.show("easy-invite", "MainPID") == pid, "a daemon that serves is left alone"
+    unit.shell(f"kill -STOP {pid}")
+    is_new = lambda: unit.show("easy-invite", "MainPID") not in (pid, "0")
+    await eventually(is_new, "another daemon runs", 30)
+    await eventually(lambda: unit.show("easy-invite", "StatusText") == "connected to the chat server", "it serves")
+    assert unit.show("easy-invite", "NRestarts") == "1"
+
+
+@pytest.mark.seconds(90)
+async def test_a_start_that_fails_for_another_reason_is_tried_some_times(unit):
+    unit.shell("""
+        printf '[Service]\\nRestartSec=100ms\\n' > /etc/systemd/system/easy-invite.service.d/soon.conf
+        systemctl daemon-reload; systemctl stop easy-invite
+        rm -rf /var/lib/easy-invite/easy-invite.db*; mkdir /var/lib/easy-invite/easy-invite.db.sock
+        systemctl start easy-invite || true
+    """)
+    await eventually(lambda: unit.show("easy-invite", "Result") == "start-limit-hit"
+                     or unit.show("easy-invite", "ActiveState") == "failed", "systemd gives up", 60)
+    assert 3 <= int(unit.show("easy-invite", "NRestarts")) <= 20
+    assert "easy-invite.db.sock" in unit.run("systemctl", "status", "easy-invite").stdout
+    unit.shell("rmdir /var/lib/easy-invite/easy-invite.db.sock; rm /etc/systemd/system/easy-invite.service.d/soon.conf")
+    unit.shell("systemctl daemon-reload; systemctl reset-failed easy-invite; systemctl start easy-invite")
+    assert unit.show("easy-invite", "ActiveState") == "active"
