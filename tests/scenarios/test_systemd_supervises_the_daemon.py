@@ -55,7 +55,8 @@ async def test_it_starts_as_its_own_user_and_says_how_it_stands(unit):
     assert unit.show("easy-invite", "ActiveState") == "active"
     pid = unit.show("easy-invite", "MainPID")
     assert unit.shell(f"stat -c %U /proc/{pid}").strip() == "easy-invite"
-    assert 'Status: "connected to the chat server"' in unit.run("systemctl", "status", "easy-invite").stdout
+    status = lambda: unit.run("systemctl", "status", "easy-invite").stdout
+    await eventually(lambda: 'Status: "serving example.org"' in status(), "the status is good")
     checked = unit.run("easy-invite", "check")
     assert checked.returncode == 0, checked.stdout
     assert "WARN" not in unit.shell(f"journalctl -u easy-invite -o cat _PID={pid}")
@@ -107,7 +108,7 @@ async def test_a_daemon_that_hangs_is_replaced(unit):
     unit.shell(f"kill -STOP {pid}")
     is_new = lambda: unit.show("easy-invite", "MainPID") not in (pid, "0")
     await eventually(is_new, "another daemon runs", 30)
-    await eventually(lambda: unit.show("easy-invite", "StatusText") == "connected to the chat server", "it serves")
+    await eventually(lambda: unit.show("easy-invite", "StatusText") == "serving example.org", "it serves")
     assert unit.show("easy-invite", "NRestarts") == "1"
 
 

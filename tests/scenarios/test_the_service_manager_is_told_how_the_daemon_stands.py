@@ -21,7 +21,7 @@ def manager(request, tmp_path):
 async def test_a_day_of_a_daemon(make_server, manager):
     server = make_server(environment=manager.environment)
     await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready")
-    assert "connected" in manager.status
+    await eventually(lambda: manager.status == "serving example.org", "the status is good")
     server.daemon.config["hosts"]["example.org"]["expire_after"] = "1d"
     server.daemon.reload()
     await eventually(lambda: manager.number_of(READY="1") == 2, "it is ready again")
@@ -34,7 +34,7 @@ async def test_a_day_of_a_daemon(make_server, manager):
     await eventually(lambda: "expire_after" in manager.status, "the status has the problem")
     server.daemon.config["hosts"]["example.org"]["expire_after"] = "2d"
     server.daemon.reload()
-    await eventually(lambda: "connected" in manager.status, "the status is good again")
+    await eventually(lambda: manager.status == "serving example.org", "the status is good again")
 
     server.prosody.kill()
     await eventually(lambda: "cannot be reached" in manager.status or "lost" in manager.status, "Prosody is gone")
@@ -58,7 +58,7 @@ async def test_a_daemon_is_ready_without_the_chat_server(make_server, tmp_path):
     await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready")
     assert "cannot be reached" in manager.status
     server.prosody.start()
-    await eventually(lambda: "connected" in manager.status, "it is connected", 20)
+    await eventually(lambda: manager.status == "serving example.org", "it is connected", 20)
     assert manager.number_of(READY="1") == 1
 
 
