@@ -186,7 +186,8 @@ async fn a_damaged_file_is_told() {
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
         drop(connection);
         let mut bytes = std::fs::read(folder.join(path)).unwrap();
-        for byte in bytes.iter_mut().skip(8192).step_by(7) {
+        let half = bytes.len() / 2; // the first pages say which tables there are
+        for byte in bytes.iter_mut().skip(half).step_by(7) {
             *byte ^= 0x55;
         }
         std::fs::write(folder.join(path), bytes).unwrap();

@@ -4,12 +4,17 @@ mod engines;
 
 use std::time::Duration;
 
+use easy_invite::event::{Action, Actor, Event};
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
 use easy_invite::last_seen::LastSeen;
 use easy_invite::lifetime::Lifetime;
 use easy_invite::refusal::Refusal;
-use easy_invite::store::{Claim, Contents, Filter, Forgotten, Problem, Quota, Shortfall, Store, StoreError};
+use easy_invite::store::{
+    Claim, Contents, EventFilter, Filter, Forgotten, Problem, Quota, Shortfall, Store, StoreError,
+};
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
+use jid::BareJid;
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 const DAY: i64 = 86_400;
@@ -55,6 +60,10 @@ on_both_engines! {
     it_is_told_how_much_a_store_holds,
     what_is_pending_is_counted_in_parts_and_what_is_open_too,
     somebody_is_forgotten_when_nothing_of_theirs_is_open,
+    the_refusals_of_an_hour_are_one_event,
+    what_the_command_line_did_is_told_once,
+    events_are_found_page_by_page_until_they_are_old,
+    an_event_that_cannot_be_read_is_told,
     counters_that_disagree_are_told,
     a_copy_is_whole_and_so_is_the_copy_of_the_copy,
     a_copy_that_was_cut_short_is_completed_by_the_next,
@@ -894,6 +903,98 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     assert_eq!(scratch.store.registered_at(jid("dave@example.org")).await.unwrap(), Some(at(2002)));
     assert_eq!(scratch.store.forget(carol(), at(9999)).await.unwrap(), Forgotten::default());
     scratch.store.verify().await.unwrap();
+}
+
+/// All events, as actor, action, account, detail and count.
+async fn told(store: &Store, filter: EventFilter) -> Vec<(String, Action, Option<BareJid>, Option<String>, u64)> {
+    let events = store.events(filter, (Timestamp::MIN, 0), 1000).await.unwrap();
+    let words = |event: Event| (event.actor.to_string(), event.action, event.account, event.detail, event.count);
+    events.into_iter().map(words).collect()
+}
+
+async fn the_refusals_of_an_hour_are_one_event(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let refuse = async |who: &str, limit: &str, second| {
+        let store = scratch.store.by(Actor::User(jid(who)));
+        store.refused(host("example.org"), limit.to_owned(), at(second)).await.unwrap()
+    };
+    assert!(refuse("alice@example.org", "invites_per_day", 10_000).await);
+    for second in 10_000..10_050 {
+        assert!(!refuse("alice@example.org", "invites_per_day", second).await, "a flood adds no event");
+    }
+    assert!(refuse("alice@example.org", "pending_invites", 10_001).await);
+    assert!(refuse("bob@example.org", "invites_per_day", 10_002).await);
+    assert!(refuse("alice@example.org", "invites_per_day", 13_600).await, "an hour later");
+    assert!(refuse("alice@example.org", "invites_per_day", 9_999).await, "the clock was set back");
+    let count = |detail: &str, count| {
+        ("user:alice@example.org".to_owned(), Action::Refused, None, Some(detail.to_owned()), count)
+    };
+    let alice = told(&scratch.store, EventFilter { account: Some(jid("alice@example.org")), ..EventFilter::default() });
+    let expected = [("invites_per_day", 1), ("invites_per_day", 51), ("pending_invites", 1), ("invites_per_day", 1)];
+    assert_eq!(alice.await, expected.map(|(limit, times)| count(limit, times)));
+}
+
+async fn what_the_command_line_did_is_told_once(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let (root, daemon) = (scratch.store.by(Actor::cli("root")), &scratch.store);
+    let own = scratch.with(|invite| invite.issuer = Issuer::Operator).await;
+    root.revoke(own.id.clone(), at(2000)).await.unwrap();
+    root.revoke(own.id.clone(), at(2001)).await.unwrap();
+    let untold = daemon.untold(10).await.unwrap();
+    assert_eq!(
+        untold.iter().map(|event| (&event.invite, event.action)).collect::<Vec<_>>(),
+        [(&Some(own.id), Action::Revoked)]
+    );
+    let other = scratch.again().await;
+    let (one, two) = futures::join!(daemon.tell(untold[0].clone()), other.tell(untold[0].clone()));
+    assert!(one.unwrap() ^ two.unwrap(), "of two daemons, one tells it");
+    assert_eq!(daemon.untold(10).await.unwrap(), []);
+    let actors: Vec<_> = told(daemon, EventFilter::default()).await.into_iter().map(|(actor, ..)| actor).collect();
+    assert_eq!(actors, ["hook:example.org", "cli:root"]);
+}
+
+async fn events_are_found_page_by_page_until_they_are_old(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let mut ids = Vec::new();
+    for number in 0..250 {
+        let inviter = jid(if number % 2 == 0 { "alice@example.org" } else { "bob@example.org" });
+        let there = host(if number % 5 == 0 { "example.net" } else { "example.org" });
+        ids.push(scratch.with(|invite| (invite.inviter, invite.host) = (Some(inviter), there)).await.id);
+    }
+    let pages = async |filter: EventFilter, limit| {
+        let (mut found, mut after) = (Vec::new(), (Timestamp::MIN, 0));
+        loop {
+            let page = scratch.store.events(filter.clone(), after, limit).await.unwrap();
+            let Some(last) = page.last() else { return found };
+            after = (last.at, last.id);
+            found.extend(page.into_iter().filter_map(|event| event.invite));
+        }
+    };
+    assert_eq!(pages(EventFilter::default(), 7).await, ids, "in the order in which they happened");
+    // More than one statement writes.
+    let of_alice = scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2000)).await.unwrap();
+    assert_eq!(of_alice, 125);
+    let alice = EventFilter { account: Some(jid("alice@example.org")), ..EventFilter::default() };
+    assert_eq!(pages(alice, 33).await.len(), 250, "what happened to her invites, too");
+    let net = EventFilter { host: Some(host("example.net")), ..EventFilter::default() };
+    assert_eq!(pages(net, 10).await.len(), 75);
+    let first = EventFilter { invite: Some(ids[0].clone()), ..EventFilter::default() };
+    assert_eq!(pages(first, 10).await, [ids[0].clone(), ids[0].clone()]);
+    assert_eq!(scratch.store.purge_events(at(1000), 1000).await, Ok(0), "what was then was not before");
+    assert_eq!(scratch.store.purge_events(at(1001), 200).await, Ok(200));
+    assert_eq!(scratch.store.purge_events(at(1001), 200).await, Ok(50));
+    assert_eq!(pages(EventFilter::default(), 100).await.len(), 125);
+}
+
+async fn an_event_that_cannot_be_read_is_told(engine: Engine) {
+    for damage in ["actor = 'mallory'", "action = 'done'", "account = '@'", "invite = 'x'", "count = -1"] {
+        let scratch = Scratch::new(engine).await;
+        scratch.with(|_| ()).await;
+        scratch.store.verify().await.unwrap();
+        scratch.place.run(&format!("UPDATE event SET {damage}")).await;
+        let verified = scratch.store.verify().await;
+        assert!(matches!(verified, Err(StoreError { problem: Problem::Corrupt(_), .. })), "{damage}: {verified:?}");
+    }
 }
 
 async fn counters_that_disagree_are_told(engine: Engine) {

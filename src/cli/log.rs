@@ -16,8 +16,8 @@ use crate::names;
 use crate::store::EventFilter;
 use crate::texts::printable;
 
-/// How many events are read at a time.
-const PAGE: u32 = 500;
+/// How many events are read at a time. For those of one account, each page looks at all events.
+const PAGE: u32 = 5000;
 
 /// Tell what happened to invites, and who did it
 ///

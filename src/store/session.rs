@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use deadpool_postgres::StatementCache;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
 
 use super::error::Result;
 use super::postgres::statement as postgres;
@@ -53,6 +53,26 @@ impl Session<'_> {
                 Ok(client.execute(&statement, &postgres::parameters(values)).await?)
             }
         }
+    }
+
+    /// Runs statements one after the other. PostgreSQL gets them at once, so they take the time of
+    /// one.
+    pub async fn execute_all(&mut self, statements: &[(&str, &[Value])]) -> Result<()> {
+        match self {
+            Session::Sqlite(connection) => {
+                for (sql, values) in statements {
+                    sqlite::execute(connection, sql, values)?;
+                }
+            }
+            Session::Postgres(client, prepared) => {
+                let run = statements.iter().map(async |(sql, values)| {
+                    let statement = prepared.prepare(client, sql).await?;
+                    client.execute(&statement, &postgres::parameters(values)).await
+                });
+                try_join_all(run).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What `parse` makes of the rows of a statement.

@@ -52,33 +52,40 @@ fn next_id() -> Result<i64> {
     Ok(last.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Writes events. Those of the command line stay to be told by the daemon.
+/// Writes events.
 pub async fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
     for page in events.chunks(PAGE) {
-        let mut values: Vec<Value> = Vec::with_capacity(page.len() * 10);
-        for event in page {
-            values.extend([
-                event.at.into(),
-                next_id()?.into(),
-                event.actor.to_string().as_str().into(),
-                event.action.as_ref().into(),
-                event.host.as_ref().map(|host| host.as_str()).into(),
-                event.invite.as_ref().map(InviteId::as_str).into(),
-                event.account.as_ref().map(|account| account.as_str()).into(),
-                event.detail.as_deref().into(),
-                i64::try_from(event.count).unwrap_or(i64::MAX).into(),
-                matches!(event.actor, Actor::Cli(_)).then_some(1i64).into(),
-            ]);
-        }
-        let row = |first: usize| {
-            let numbers: Vec<_> = (first..first + 10).map(|number| format!("${number}")).collect();
-            format!("({})", numbers.join(", "))
-        };
-        let rows: Vec<_> = (1..values.len()).step_by(10).map(row).collect();
-        let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", rows.join(", "));
+        let (sql, values) = written(page)?;
         session.execute(&sql, &values).await?;
     }
     Ok(())
+}
+
+/// The statement that writes events, and its values. Those of the command line stay to be told by
+/// the daemon.
+pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
+    let mut values: Vec<Value> = Vec::with_capacity(events.len() * 10);
+    for event in events {
+        values.extend([
+            event.at.into(),
+            next_id()?.into(),
+            event.actor.to_string().as_str().into(),
+            event.action.as_ref().into(),
+            event.host.as_ref().map(|host| host.as_str()).into(),
+            event.invite.as_ref().map(InviteId::as_str).into(),
+            event.account.as_ref().map(|account| account.as_str()).into(),
+            event.detail.as_deref().into(),
+            i64::try_from(event.count).unwrap_or(i64::MAX).into(),
+            matches!(event.actor, Actor::Cli(_)).then_some(1i64).into(),
+        ]);
+    }
+    let row = |first: usize| {
+        let numbers: Vec<_> = (first..first + 10).map(|number| format!("${number}")).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let rows: Vec<_> = (1..values.len()).step_by(10).map(row).collect();
+    let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", rows.join(", "));
+    Ok((sql, values))
 }
 
 /// Adds to an event of the same kind within the last hour, or writes a new one. Returns whether it
@@ -86,7 +93,8 @@ pub async fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
 pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
     let since = event.at.saturating_sub(TALLY).unwrap_or(Timestamp::MIN);
     let sql = "UPDATE event SET count = count + $1 \
-         WHERE actor = $2 AND at > $3 AND at <= $4 AND action = $5 AND COALESCE(detail, '') = $6";
+         WHERE invite IS NULL AND account IS NULL AND actor = $2 AND at > $3 AND at <= $4 AND action = $5 \
+         AND COALESCE(detail, '') = $6";
     let values = [
         i64::try_from(event.count).unwrap_or(i64::MAX).into(),
         event.actor.to_string().as_str().into(),

@@ -3,7 +3,7 @@
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
-use super::event::record;
+use super::event::written;
 use super::invite::{PENDING, reserving_invite};
 use super::invite_use::reserved_for;
 use crate::event::{Actor, Event};
@@ -76,8 +76,8 @@ pub async fn insert(
         invite.expires_at.into(),
         invite.owners_since.into(),
     ];
-    session.execute(sql, &values).await?;
-    record(session, &[Event::made(&invite, &by)]).await?;
+    let (told, event) = written(&[Event::made(&invite, &by)])?;
+    session.execute_all(&[(sql, &values), (&told, &event)]).await?;
     Ok(Ok(()))
 }
 
