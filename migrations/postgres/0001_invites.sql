@@ -92,7 +92,7 @@ CREATE TABLE event (
     PRIMARY KEY (at, id)
 );
 
--- No index of actors or accounts: each new invite would pay for it. Who asks for one reads them all.
+-- No index of actors or accounts: each new invite would pay for it. Who asks for one reads all.
 CREATE INDEX counted_event ON event (actor, at) WHERE invite IS NULL AND account IS NULL;
 CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 

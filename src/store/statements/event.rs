@@ -103,7 +103,7 @@ pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
         event.action.as_ref().into(),
         event.detail.as_deref().unwrap_or_default().into(),
     ];
-    let is_new = session.execute(&sql, &values).await? == 0;
+    let is_new = session.execute(sql, &values).await? == 0;
     if is_new {
         record(session, &[event]).await?;
     }
