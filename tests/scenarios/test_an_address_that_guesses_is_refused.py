@@ -60,12 +60,13 @@ async def test_used_links_are_no_guesses(server):
 async def test_fail2ban_reads_the_line(server, tmp_path):
     await guess(server)
     await eventually(lambda: refusals_in(server.daemon.log), "the log names the address")
-    journal = tmp_path / "journal"
-    journal.write_text("".join(f"2026-11-24T10:00:00+00:00 xmpp easy-invite[123]: {line}\n"
-                               for line in server.daemon.log.splitlines()))
-    for log in (server.daemon.log_file, journal):
-        assert banned(log) == [GUESSER]
     [refusal] = refusals_in(server.daemon.log)
+    _, level, said = refusal.partition("WARN")
+    for number, line in enumerate((refusal, f" {level}{said}", level + said)):  # in the journal it has no time
+        journal = tmp_path / f"journal-{number}"
+        journal.write_text(f"2026-11-24T10:00:00+00:00 xmpp easy-invite[123]: {line}\n")
+        assert banned(journal) == [GUESSER]
+    assert banned(server.daemon.log_file) == [GUESSER]
     network, forged = tmp_path / "network", tmp_path / "forged"
     network.write_text(refusal.replace(GUESSER, "2001:db8:1:2::/64") + "\n")
     assert banned(network) == ["2001:db8:1:2::/64"]
@@ -76,7 +77,7 @@ async def test_fail2ban_reads_the_line(server, tmp_path):
 def test_fail2ban_takes_the_configuration(tmp_path):
     folder = tmp_path / "fail2ban"
     shutil.copytree("/etc/fail2ban", folder, ignore=shutil.ignore_patterns("defaults-debian.conf"))  # wants sshd's logs
-    for file in FAIL2BAN.glob("*.d/*.conf"):
+    for file in FAIL2BAN.glob("*.d/*"):
         shutil.copy(file, folder / file.parent.name)
     run("fail2ban-client", "--conf", folder, "--test")
 
