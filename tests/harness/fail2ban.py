@@ -68,8 +68,8 @@ class Fail2ban(Service):
         run = (f"{PLACE} exec {PYTHON} {self._programs}/fail2ban-server -f -c {self._folder} "
                f"-s {self._folder}/sock -p {self._folder}/pid --logtarget stdout")
         environment = {**self._environment, "ADDRESSES": " ".join(self._addresses), "MISSING": " ".join(self._missing)}
-        self._process = Process("fail2ban", ["unshare", "--net", "--mount", "sh", "-c", run], self._folder / "fail2ban.log",
-                                environment=environment)
+        command = ["unshare", "--net", "--mount", "sh", "-c", run]
+        self._process = Process("fail2ban", command, self._folder / "fail2ban.log", environment=environment)
         self._process.wait_until(lambda: "Jail 'easy-invite' started" in self._process.log, START_SECONDS, "a jail")
 
     @property
