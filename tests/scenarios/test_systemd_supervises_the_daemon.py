@@ -10,6 +10,7 @@ from harness.daemon import REPOSITORY, binary_path
 from harness.server import Server
 from harness.stories import eventually
 from harness.systemd import Systemd
+from harness.xmpp import StanzaError
 
 pytestmark = pytest.mark.one_setup
 
@@ -27,15 +28,15 @@ def system(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prosody(prosody_version, tmp_path_factory):
-    with Server(prosody_version, tmp_path_factory.mktemp("server"), run_daemon=False) as server:
-        yield server.prosody
+def server(prosody_version, tmp_path_factory):
+    with Server(prosody_version, tmp_path_factory.mktemp("server"), run_daemon=False) as running:
+        yield running
 
 
 @pytest.fixture
-def unit(system, prosody):
+def unit(system, server):
     """The started unit, with the secret and the port of a running Prosody."""
-    port, secret = prosody.component_port, prosody.components["invite.example.org"]
+    port, secret = server.prosody.component_port, server.prosody.components["invite.example.org"]
     system.shell(f"""
         test -e {CONFIG}.first || cp -p {CONFIG} {CONFIG}.first
         cp -p {CONFIG}.first {CONFIG}
@@ -79,6 +80,26 @@ async def test_a_reload_takes_over_and_the_daemon_lives_on(unit):
     await eventually(lambda: "expire_after" in unit.show("easy-invite", "StatusText"), "the status has the problem")
     assert unit.show("easy-invite", "MainPID") == pid
     assert unit.run("easy-invite", "check").returncode == 1
+
+
+async def test_fail2ban_finds_in_the_journal_who_guesses(unit, server):
+    """Set up as docs/security.md says. What it does with them goes into a file."""
+    docs = (REPOSITORY / "docs" / "security.md").read_text()
+    commands = re.findall("^sudo (cp .*contrib/fail2ban.*)$", docs, re.M)
+    unit.shell(f"cd {REPOSITORY}\n" + "\n".join(commands))
+    unit.shell("""
+        mkdir /run/fail2ban
+        printf '[DEFAULT]\\nbanaction = dummy\\n[sshd]\\nenabled = false\\n' > /etc/fail2ban/jail.local
+        printf '[Definition]\\ndbfile = None\\nlogtarget = /run/fail2ban/log\\n' > /etc/fail2ban/fail2ban.local
+        fail2ban-client start
+    """)
+    for _ in range(20):
+        async with await server.connect(source="127.0.0.2") as stream:
+            with pytest.raises(StanzaError):
+                await stream.preauth("A" * 24)
+    banned = lambda: unit.run("cat", "/run/fail2ban/fail2ban.dummy").stdout
+    await eventually(lambda: "+127.0.0.2" in banned(), "it is banned", 30)
+    unit.shell("fail2ban-client stop")
 
 
 async def test_a_typo_fails_the_start_with_its_line_and_is_not_tried_again(unit):
