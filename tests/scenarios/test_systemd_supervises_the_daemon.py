@@ -63,6 +63,15 @@ async def test_it_starts_as_its_own_user_and_says_how_it_stands(unit):
     assert "WARN" not in unit.shell(f"journalctl -u easy-invite -o cat _PID={pid}")
 
 
+async def test_the_unit_is_what_systemd_knows_and_leaves_little_open(unit):
+    file = "/etc/systemd/system/easy-invite.service"
+    verified = unit.run("systemd-analyze", "verify", file)
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+    most = 12  # of 100: an exposure of 1.2
+    judged = unit.run("systemd-analyze", "security", "--offline=true", f"--threshold={most}", file)
+    assert judged.returncode == 0, judged.stdout
+
+
 async def test_a_first_configuration_in_a_folder_of_the_daemons_is_its_own(unit):
     unit.shell("install -d -o easy-invite /run/own; easy-invite init --output /run/own/config.toml")
     assert unit.shell("stat -c '%U:%G %a' /run/own/config.toml").strip() == "easy-invite:root 600"

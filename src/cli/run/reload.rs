@@ -50,7 +50,7 @@ pub struct Served {
     pub router: Option<watch::Sender<Router>>,
     /// What the configuration means.
     pub meaning: watch::Sender<Meaning>,
-    /// Whether the file says what is in force; otherwise in what it differs, or what is wrong with it.
+    /// Whether the file says what is in force; otherwise how it differs, or what is wrong with it.
     pub fresh: watch::Sender<Result<(), String>>,
 }
 
