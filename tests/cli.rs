@@ -113,9 +113,15 @@ impl Scratch {
     /// Runs a command that fails, with one line on stderr and nothing else.
     #[track_caller]
     fn fails(&self, arguments: &[&str], message: &str) {
+        self.fails_with(1, arguments, message);
+    }
+
+    /// The same with another exit code.
+    #[track_caller]
+    fn fails_with(&self, code: i32, arguments: &[&str], message: &str) {
         let ran = self.run(arguments);
         assert_eq!(ran.stderr, format!("easy-invite: {message}\n"), "{arguments:?}");
-        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{arguments:?}");
+        assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{arguments:?}");
     }
 
     /// Runs a command with wrong usage: clap explains it, and the exit code is 2.
@@ -964,7 +970,10 @@ fn a_store_that_cannot_be_used_is_explained_in_one_line() {
     fs::remove_file(&store).unwrap();
 
     Connection::open(&store).unwrap().execute_batch("CREATE TABLE other (x)").unwrap();
-    all_fail(&format!("the store {display} is another program's database: set store.url to another file"));
+    let [others @ .., run] = &commands;
+    let message = format!("the store {display} is another program's database: set store.url to another file");
+    others.iter().for_each(|arguments| scratch.fails(arguments, &message));
+    scratch.fails_with(78, run, &message);
     fs::remove_file(&store).unwrap();
 
     scratch.prints(&["generate", "example.org"]);
@@ -1105,7 +1114,7 @@ fn accounts_are_looked_up_through_the_daemon() {
 fn check_asks_the_daemon() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org"]);
-    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
+    let daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
     let ran = scratch.run(&["check"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     assert_eq!(
@@ -1119,6 +1128,11 @@ fn check_asks_the_daemon() {
     );
     let one_host = CONFIG.split("[hosts.\"pages.example\"]").next().unwrap();
     fs::write(scratch.path("config.toml"), one_host).unwrap();
+    let stale = scratch.run(&["check"]).stdout;
+    let words = "FAILED config.toml differs from what the daemon serves in hosts.\"pages.example\": systemctl reload";
+    assert!(stale.starts_with("config") && stale.contains(words), "{stale}");
+    drop(daemon);
+    let _daemon = ScriptedDaemon::start(&scratch.socket(), Link::Connected);
     let lines = scratch.json(&["check"]);
     assert_eq!(lines.len(), 5);
     assert!(lines.iter().all(|line| line["ok"] == true));

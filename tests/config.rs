@@ -20,6 +20,9 @@ use jid::DomainPart;
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
+/// The exit code of `run` where it will fail again until the operator changes something.
+const HOPELESS: i32 = 78;
+
 /// Lines 1 to 3 of a configuration in which nothing is wrong so far.
 const COMPONENT: &str = "[component]\njid = \"invite.example.org\"\nsecret = \"hunter2hunter2\"\n";
 
@@ -58,8 +61,14 @@ fn easy_invite(folder: &Path, arguments: &[&str]) -> Command {
 
 #[track_caller]
 fn assert_failed(output: &Output, message: &str) {
+    assert_failed_with(1, output, message);
+}
+
+/// The same with another exit code.
+#[track_caller]
+fn assert_failed_with(code: i32, output: &Output, message: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("easy-invite: {message}\n"));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(code));
     assert!(output.stdout.is_empty());
 }
 
@@ -495,7 +504,8 @@ fn run_and_check_say_what_is_wrong_with_the_web_side() {
         }
         let ran = easy_invite(folder.path(), &["run"]).output().unwrap();
         let said = String::from_utf8(ran.stderr).unwrap();
-        assert_eq!(ran.status.code(), Some(1), "{line}");
+        // An address may be free later.
+        assert_eq!(ran.status.code(), Some(if line.starts_with("listen") { 1 } else { HOPELESS }), "{line}");
         let told = said.lines().find(|told| told.starts_with("easy-invite: ")).unwrap_or_default();
         assert!(told.contains(problem), "{line}: {said}");
         let checked = easy_invite(folder.path(), &["check"]).output().unwrap();
@@ -695,7 +705,7 @@ fn no_error_shows_the_secret() {
             let output = easy_invite(folder.path(), &[command]).env("EASY_INVITE_LOG", "trace").output().unwrap();
             let printed = [output.stdout, output.stderr].concat();
             let printed = String::from_utf8_lossy(&printed);
-            assert_eq!(output.status.code(), Some(1), "{secret}");
+            assert_eq!(output.status.code(), Some(if command == "run" { HOPELESS } else { 1 }), "{secret}");
             assert!(printed.contains("config.toml:"), "{secret}: {printed}");
             assert!(!printed.contains("hunter2") && !printed.contains("4242"), "{secret}: {printed}");
         }
@@ -852,7 +862,8 @@ fn without_a_secret_the_store_can_be_used_but_the_daemon_does_not_start() {
     let folder = folder_with(format!("[component]\njid = \"invite.example.org\"\n{HOST}"));
     let made = easy_invite(folder.path(), &["generate", "example.org"]).output().unwrap();
     assert_eq!(made.status.code(), Some(0));
-    assert_failed(
+    assert_failed_with(
+        HOPELESS,
         &easy_invite(folder.path(), &["run"]).output().unwrap(),
         "config.toml:1: component.secret: missing: expected secret or secret_file here, or $EASY_INVITE_SECRET",
     );
@@ -871,7 +882,8 @@ fn the_secret_of_the_environment_wins() {
     assert!(lines.starts_with("config                   tried  config.toml (without the daemon)\n"), "{lines}");
     assert!(lines.contains("component                FAILED the chat server cannot be reached"), "{lines}");
     let empty = easy_invite(folder.path(), &["run"]).env(config::SECRET_VARIABLE, "").output().unwrap();
-    assert_failed(
+    assert_failed_with(
+        HOPELESS,
         &empty,
         "config.toml:4: component.secret_file: no cannot be read: No such file or directory (os error 2)",
     );
