@@ -834,6 +834,26 @@ fn the_lines_for_prosody_keep_what_is_there() {
 }
 
 #[test]
+fn a_configuration_of_prosody_may_be_anything() {
+    let scratch = Scratch::new();
+    let pipe = scratch.path("pipe.lua");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (text, expected) in [
+        (format!("a = {}", "{".repeat(200_000)), "There is no such VirtualHost yet"),
+        ("Include \"own.lua\"\nVirtualHost \"example.org\"".to_owned(), "This one is there, own.lua, line 2"),
+        ("Include \"pipe.lua\"".to_owned(), "-- pipe.lua cannot be read: it is no file: look there, too."),
+        ("--[==[ ]] plugin_paths = 1 ]==] --[[ x".to_owned(), "\nplugin_paths = { \"/usr/local"),
+        ("x = \"\\".to_owned(), "There is no such VirtualHost yet"),
+        ("VirtualHost 'example.org'\nmodules_enabled = { \"a\\\"b\" }".to_owned(), "{ \"a\\\"b\", \"easy_invite\" }"),
+    ] {
+        fs::write(scratch.path("own.lua"), &text).unwrap();
+        let printed = scratch.run(&["init", "--prosody", "own.lua", "--output", "-"]).stderr;
+        assert!(printed.contains(expected), "{expected}: {printed}");
+    }
+    scratch.fails(&["init", "--prosody", "pipe.lua", "--output", "-"], "pipe.lua cannot be read: it is no file");
+}
+
+#[test]
 fn the_lines_for_prosody_are_in_place_when_they_are_there() {
     let scratch = Scratch::new();
     let before = scratch.prints(&["init", "--output", "first.toml"]);
