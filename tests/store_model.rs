@@ -619,7 +619,8 @@ impl Run {
         let words = |event: Event| format!("{:?}", Event { id: 0, ..event });
         let [mut told, mut expected] =
             [events, model.events.clone()].map(|events| events.into_iter().map(words).collect::<Vec<_>>());
-        (told.sort(), expected.sort());
+        told.sort();
+        expected.sort();
         assert_eq!(told, expected);
         let held = store.contents().await.unwrap();
         assert_eq!(held.invites as usize + held.accounts as usize, model.invites.len() + model.accounts.len());
