@@ -73,7 +73,7 @@ CREATE INDEX account_by_invite ON account (invite);
 -- The log of events: a row for each change, written in its transaction.
 CREATE TABLE event (
     at      INTEGER NOT NULL,
-    -- Tells apart what happened within a second. It counts up, so new rows follow each other.
+    -- Tells apart what happened within a second, in its order. So new rows follow each other.
     id      INTEGER NOT NULL,
     actor   TEXT NOT NULL,
     action  TEXT NOT NULL,

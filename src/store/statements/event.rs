@@ -1,7 +1,6 @@
 //! The log of events. Each is written in the transaction of what it tells.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
@@ -37,19 +36,19 @@ const TALLY: SignedDuration = SignedDuration::from_hours(1);
 
 const COLUMNS: &str = "at, id, actor, action, host, invite, account, detail, count";
 
-/// An id that none of the same second has. Within a process they count up, so that new rows follow
-/// each other.
-fn next_id() -> Result<i64> {
-    static LAST: OnceLock<AtomicI64> = OnceLock::new();
-    let last = match LAST.get() {
-        Some(last) => last,
-        None => {
-            let failed = |_| Problem::Other("the system's random source failed".to_owned());
-            let start = SysRng.try_next_u64().map_err(failed)? >> 2;
-            LAST.get_or_init(|| AtomicI64::new(start as i64))
-        }
-    };
-    Ok(last.fetch_add(1, Ordering::Relaxed))
+/// How many bits of an id are random; those before it are microseconds, of a day and a half.
+const RANDOM_BITS: u32 = 26;
+const CLOCK_BITS: u32 = 37;
+
+/// The id of the first of some events that are written now. The ids of a second follow the clock,
+/// so new rows follow each other, whichever program writes them. Two programs that write in the
+/// same microsecond hardly ever choose the same.
+fn first_id() -> Result<i64> {
+    let failed = |_| Problem::Other("the system's random source failed".to_owned());
+    let random = SysRng.try_next_u32().map_err(failed)? % (1 << RANDOM_BITS);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let clock = since.as_micros() as i64 % (1 << CLOCK_BITS);
+    Ok(clock << RANDOM_BITS | i64::from(random))
 }
 
 /// Writes events.
@@ -65,10 +64,10 @@ pub async fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
 /// the daemon.
 pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
     let mut values: Vec<Value> = Vec::with_capacity(events.len() * 10);
-    for event in events {
+    for (id, event) in (first_id()?..).zip(events) {
         values.extend([
             event.at.into(),
-            next_id()?.into(),
+            id.into(),
             event.actor.to_string().as_str().into(),
             event.action.as_ref().into(),
             event.host.as_ref().map(|host| host.as_str()).into(),
