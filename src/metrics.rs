@@ -48,8 +48,8 @@ const FRESH: Duration = Duration::from_millis(50);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
 /// The pause after counting, in multiples of the time that it took. So a store with millions of
-/// invites is read for a fiftieth of the time.
-const PAUSES: u32 = 50;
+/// invites is read for a twentieth of the time.
+const PAUSES: u32 = 20;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -121,13 +121,18 @@ pub fn server(
 async fn keep_counting(invites: watch::Receiver<Invites>, counted: watch::Sender<Counted>) {
     loop {
         let (since, invites) = (Instant::now(), invites.borrow().clone());
-        let standing = invites.standing().await;
-        if let Err(error) = &standing {
-            tracing::debug!(%error, "what stands open cannot be counted");
-        }
-        // Old numbers would hide that nobody knows.
-        counted.send_replace(standing.ok());
-        tokio::time::sleep(COUNT_EVERY.max(since.elapsed() * PAUSES)).await;
+        let pause = match invites.standing().await {
+            Ok(standing) => {
+                counted.send_replace(Some(standing));
+                COUNT_EVERY.max(since.elapsed() * PAUSES)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what stands open cannot be counted");
+                counted.send_replace(None); // old numbers would hide that nobody knows
+                COUNT_EVERY
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

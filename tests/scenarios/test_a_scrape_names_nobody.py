@@ -20,7 +20,7 @@ def server(make_server):
 
 async def test_a_scrape_shows_nothing_secret_and_nothing_of_a_stranger(server):
     invite = generate(server, "--username", "frank")
-    await eventually(lambda: any("pending" in series for series in shown(server)), "the invites are counted")
+    await eventually(lambda: any("invites_pending" in series for series in shown(server)), "the invites are counted")
     before = shown(server)
     async with await server.connect() as stream:
         for token in ("stranger-with-a-token", "A" * 24, invite.token):

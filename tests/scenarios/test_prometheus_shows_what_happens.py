@@ -103,7 +103,7 @@ def is_steady(series: str) -> bool:
 
 @pytest.mark.one_setup
 async def test_the_dashboard_shows_a_day(server, tmp_path):
-    await eventually(lambda: any("pending" in series for series in shown(server)), "the invites are counted")
+    await eventually(lambda: any("invites_pending" in series for series in shown(server)), "the invites are counted")
     begin, lines = int(time.time()) // STEP * STEP - DAY, []
     for line in scrape(server).splitlines():
         series, _, _ = line.rpartition(" ")
