@@ -13,7 +13,7 @@ from harness.xmpp import StanzaError
 
 SECTION = (REPOSITORY / "README.md").read_text().split("\n## Remove it\n")[1].split("\n## ")[0]
 COMMANDS = re.search(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)[1]
-OF_A_SYSTEM = re.compile(r"^(systemctl|rm /etc/systemd|rm /usr/local/bin).*\n", re.MULTILINE)
+OF_A_SYSTEM = re.compile(r"^(systemctl|rm /etc/systemd|rm /usr/local/bin|userdel).*\n", re.MULTILINE)
 
 
 async def test_the_commands(make_server, tmp_path):
