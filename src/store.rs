@@ -136,6 +136,18 @@ impl Store {
         }
     }
 
+    /// Whether an SQLite file is still where it was opened, and can grow. Of a database server, only
+    /// the next statement tells.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn ensure_in_place(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Sqlite(sqlite) => sqlite.ensure_in_place().map_err(|problem| self.failed(problem)),
+            Backend::Postgres(_) => Ok(()),
+        }
+    }
+
     fn failed(&self, problem: Problem) -> StoreError {
         StoreError { store: self.name.clone(), problem }
     }

@@ -50,6 +50,7 @@ impl Invites {
     /// # Errors
     /// If the store cannot be written.
     pub async fn seen(&self) -> Result<LastSeen> {
+        self.0.store.ensure_in_place()?;
         Ok(self.0.store.seen(self.now(), self.settings().retention.min(self.settings().audit)).await?)
     }
 

@@ -38,6 +38,9 @@ pub enum Problem {
          there"
     )]
     Network(String),
+    /// Another file, or none, is where this one was opened.
+    #[error("was moved or removed, and what is written to it may be lost: put it back and restart the daemon")]
+    Moved,
     /// There is no store, and the caller wanted none made.
     #[error("does not exist yet: `easy-invite run` makes it; is store.url right?")]
     Missing,

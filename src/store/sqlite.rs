@@ -9,6 +9,7 @@ mod thread;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use futures::FutureExt;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{StatVfs, statvfs};
 
 use thread::SqliteThread;
 
@@ -67,6 +69,16 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 pub struct Sqlite {
     writer: SqliteThread,
     reader: SqliteThread,
+    /// Where the file was opened, without links, and which one it was.
+    path: PathBuf,
+    file: Option<FileId>,
+}
+
+/// The device and the inode of a file.
+type FileId = (u64, u64);
+
+fn file_at(path: &Path) -> Option<FileId> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 impl Sqlite {
@@ -83,6 +95,8 @@ impl Sqlite {
             Ok(Sqlite {
                 writer: SqliteThread::writer(connection, connect(path)?, commits.clone())?,
                 reader: SqliteThread::reader(reading)?,
+                path: path.to_owned(),
+                file: file_at(path),
             })
         })
     }
@@ -95,13 +109,23 @@ impl Sqlite {
                     return Err(Problem::Unopenable(format!("its {ending} is left beside it")));
                 }
             }
-            let path = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+            let encoded = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | FLAGS;
-            let connection = Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)?;
+            let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags)?;
             schema_of(&connection)?;
             let reader = SqliteThread::reader(connection)?;
-            Ok(Sqlite { writer: reader.clone(), reader })
+            Ok(Sqlite { writer: reader.clone(), reader, path: path.to_owned(), file: file_at(path) })
         })
+    }
+
+    /// Whether the file is where it was opened, and can grow. A small write needs neither: SQLite
+    /// writes to an open file that has no name any more, and first uses the room that its log has.
+    pub fn ensure_in_place(&self) -> Result<()> {
+        if file_at(&self.path) != self.file {
+            return Err(Problem::Moved);
+        }
+        let is_full = |disk: StatVfs| disk.f_blocks > 0 && disk.f_bavail == 0;
+        if statvfs(&self.path).is_ok_and(is_full) { Err(Problem::Full) } else { Ok(()) }
     }
 
     pub async fn run<T: Send + 'static>(&self, mode: Mode, work: Work<T>) -> Result<T> {
