@@ -136,8 +136,8 @@ impl Store {
         }
     }
 
-    /// Whether an SQLite file is still where it was opened, and can grow. Of a database server, only
-    /// the next statement tells.
+    /// Whether an SQLite file is still where it was opened, and can grow. Of a database server,
+    /// only the next statement tells.
     ///
     /// # Errors
     /// If not.

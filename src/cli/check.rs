@@ -26,7 +26,7 @@ use crate::http_server::Endpoint;
 use crate::invite::Purpose;
 use crate::policy::HostPolicy;
 use crate::prosody_module::{amiss, described};
-use crate::store::Store;
+use crate::store::{Problem, Store, StoreError};
 use crate::systemd::Watchdog;
 use crate::texts::printable;
 use crate::{http_server, metrics, web, xmpp};
@@ -134,9 +134,8 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         usable = config.xmpp().map(drop).map_err(|error| error.to_string());
     }
     report.line("config", None, usable.map(|()| file.display()))?;
-    report.line("daemon", None, daemon_found(&config, &health))?;
-
     let store = Store::open_existing(&config.store).await;
+    report.line("daemon", None, daemon_found(&config, &health, store.as_ref().err()))?;
     let verified = match &store {
         Ok(store) => store.verify().await,
         Err(error) => Err(error.clone()),
@@ -176,17 +175,24 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             report.line("component", None, Found::Failed("not tried: mend the parts above first".to_owned()))?
         }
         (Err(_), ..) => {
-            report.line("component", None, Found::Failed("not tried: the daemon does not answer".to_owned()))?
+            report.line("component", None, Found::Failed("not tried: the daemon could not be asked".to_owned()))?
         }
     }
     report.end()
 }
 
-fn daemon_found(config: &Config, health: &Answer<Option<Health>>) -> Result<String, String> {
+fn daemon_found(
+    config: &Config,
+    health: &Answer<Option<Health>>,
+    store_error: Option<&StoreError>,
+) -> Result<String, String> {
     match health {
         Ok(Some(health)) => {
             let hosts: Vec<_> = health.hosts.iter().map(|host| host.as_str()).collect();
             Ok(format!("serves {}", hosts.join(", ")))
+        }
+        Ok(None) if store_error.is_some_and(|error| matches!(error.problem, Problem::Unreachable(_))) => {
+            Err("easy-invite is not running, or waits for its database server: systemctl status easy-invite".to_owned())
         }
         Ok(None) => Err(format!(
             "easy-invite is not running: systemctl start easy-invite. If it runs, restart it: it does not listen on {}",

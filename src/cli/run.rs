@@ -180,6 +180,7 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
 /// Tells the service manager that the daemon serves, as soon as it is known whether the chat server
 /// is there, and its health at each change.
 async fn tell_manager(mut link: watch::Receiver<Link>, mut health: watch::Receiver<Health>) {
+    systemd::status(&health.borrow().to_string());
     drop(timeout(READY_WITHIN, link.wait_for(|link| *link != Link::Connecting)).await);
     systemd::ready();
     loop {

@@ -1,5 +1,6 @@
-"""Within ten seconds of a fault, `/readyz` and `easy-invite check` say the same of it, and when it is
-mended, both say that all is well. While the daemon is gone or hangs, nothing is ready or ok."""
+"""Within ten seconds of a fault, `/readyz`, the status line of systemd and `easy-invite check` say the
+same of it, and when it is mended, all say that all is well. While the daemon is gone or hangs,
+nothing is ready or ok."""
 
 import asyncio
 import json
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 
 from harness.disk import careful, damage, fill
+from harness.manager import Manager
 from harness.process import free_port
 from harness.prosody import INVITE_HOST
 from harness.server import Server
@@ -34,8 +36,21 @@ def settings():
 @pytest.fixture(scope="module")
 def server(prosody_version, store_url, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    with Server(prosody_version, folder, store_url=store_url(), hosts=HOSTS, settings=settings()) as running:
+    manager = Manager(folder)
+    with Server(prosody_version, folder, store_url=store_url(), hosts=HOSTS, settings=settings(),
+                environment=manager.environment) as running:
+        running.manager = manager
         yield running
+
+
+@pytest.fixture
+def make_watched_server(make_server, tmp_path):
+    def make(**options):
+        manager = Manager(tmp_path)
+        made = make_server(settings=settings(), environment=manager.environment, **options)
+        made.manager = manager
+        return made
+    return make
 
 
 async def readiness(server):
@@ -64,13 +79,14 @@ async def all_is_well(server):
     async def is_ready():
         return await readiness(server) == (200, f"serving {', '.join(hosts)}\n")
     await eventually(is_ready, "all is well", 2 * WITHIN)
+    await eventually(lambda: server.manager.status == f"serving {', '.join(hosts)}", "the status says so", 1)
     code, lines = await checked(server)
     assert code == 0 and all(line["ok"] for line in lines.values()), lines
     assert lines["daemon", None]["detail"] == f"serves {', '.join(hosts)}"
 
 
-async def both_say(server, part, *words, host=None):
-    """Both say these words of this part, within ten seconds."""
+async def all_say(server, part, *words, host=None):
+    """All three say these words of this part, within ten seconds."""
     told = []
 
     async def is_told():
@@ -81,6 +97,7 @@ async def both_say(server, part, *words, host=None):
     except AssertionError as error:
         raise AssertionError(f"{error}, but {told}") from None
     assert told[0][1].count("\n") == 1
+    await eventually(lambda: all(word in server.manager.status for word in words), f"the status says {words}", 1)
     code, lines = await checked(server)
     assert code == 1 and lines["daemon", None]["ok"], lines
     line = lines[part, host]
@@ -131,7 +148,7 @@ async def test_the_daemon_hangs(server):
 async def test_the_chat_server_is_gone(server):
     server.prosody.kill()
     try:
-        await both_say(server, "component", f"127.0.0.1:{server.prosody.component_port}", "The next try is at ")
+        await all_say(server, "component", f"127.0.0.1:{server.prosody.component_port}", "The next try is at ")
     finally:
         server.prosody.start()
     await all_is_well(server)
@@ -157,7 +174,7 @@ async def test_check_has_a_chat_server_tried_at_once_that_is_back(server):
 async def test_the_chat_server_hangs(server):
     server.prosody.pause()
     try:
-        await both_say(server, "hook", "example.net did not answer within 4 s", host="example.net")
+        await all_say(server, "hook", "example.net did not answer within 4 s", host="example.net")
     finally:
         server.prosody.resume()
     await all_is_well(server)
@@ -168,18 +185,20 @@ async def test_a_chat_server_that_says_nothing_is_no_connection(server):
     server.daemon.stop()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server.daemon.config["component"]["server"] = f"127.0.0.1:{silent.getsockname()[1]}"
-        server.daemon.start(wait=False)
-        await both_say(server, "component", "has not answered yet")
-        server.daemon.stop()
-    server.daemon.config["component"]["server"] = real
-    server.daemon.start()
+        try:
+            server.daemon.start(wait=False)
+            await all_say(server, "component", "has not answered yet")
+        finally:
+            server.daemon.kill()
+            server.daemon.config["component"]["server"] = real
+            server.daemon.start()
     await all_is_well(server)
 
 
 async def test_the_hook_of_one_host_is_gone(server):
     await all_is_well(server)
     server.prosody.shell(ON_EXAMPLE_NET.format("unload"))
-    await both_say(server, "hook", 'add "easy_invite" to its modules_enabled', host="example.net")
+    await all_say(server, "hook", 'add "easy_invite" to its modules_enabled', host="example.net")
     code, lines = await checked(server)
     assert code == 1 and lines["hook", "example.org"]["ok"] and lines["component", None]["ok"]
     server.prosody.shell(ON_EXAMPLE_NET.format("load"))
@@ -188,8 +207,19 @@ async def test_the_hook_of_one_host_is_gone(server):
 
 async def test_a_host_is_gone(server):
     server.prosody.shell('host:deactivate("example.net")')
-    await both_say(server, "hook", "example.net", host="example.net")
+    await all_say(server, "hook", "example.net", host="example.net")
     server.prosody.shell('host:activate("example.net")')
+    await all_is_well(server)
+
+
+async def test_the_configuration_was_changed(server):
+    server.daemon.config["hosts"]["new.example"] = {}
+    server.daemon.write_config()
+    await all_say(server, "config", "differs from what the daemon serves", "systemctl reload easy-invite")
+    code, lines = await checked(server)
+    assert code == 1 and "does not serve it yet" in lines["hook", "new.example"]["detail"], lines
+    del server.daemon.config["hosts"]["new.example"]
+    server.daemon.write_config()
     await all_is_well(server)
 
 
@@ -209,7 +239,7 @@ def locked(server):
 
 async def test_another_program_locks_the_store(server):
     with locked(server):
-        await both_say(server, "store", "the store")
+        await all_say(server, "store", "the store")
     await all_is_well(server)
 
 
@@ -217,12 +247,12 @@ async def test_another_program_locks_the_store(server):
 @pytest.mark.seconds(120)
 async def test_the_database_server_is_gone_or_hangs(server, failing_postgres):
     failing_postgres.kill()
-    await both_say(server, "store", "the store", "cannot be reached")
+    await all_say(server, "store", "the store", "cannot be reached")
     failing_postgres.start()
     await all_is_well(server)
     failing_postgres.pause()
     try:
-        await both_say(server, "store", "the store")
+        await all_say(server, "store", "the store")
     finally:
         failing_postgres.resume()
     await all_is_well(server)
@@ -230,24 +260,24 @@ async def test_the_database_server_is_gone_or_hangs(server, failing_postgres):
 
 @pytest.mark.store("sqlite")
 @pytest.mark.seconds(120)
-async def test_the_disk_is_full_or_damaged(make_server, tmp_path):
+async def test_the_disk_is_full_or_damaged(make_watched_server, tmp_path):
     with careful(tmp_path / "disk") as disk:
-        server = make_server(store_url=f"sqlite:{disk}/easy-invite.db", settings=settings())
+        server = make_watched_server(store_url=f"sqlite:{disk}/easy-invite.db")
         await all_is_well(server)
         fill(disk / "ballast")
-        await both_say(server, "store", "no space is left")
+        await all_say(server, "store", "no space is left")
         (disk / "ballast").unlink()
         await all_is_well(server)
         damage(disk)
-        await both_say(server, "store", "read-only")
+        await all_say(server, "store", "read-only")
         server.daemon.kill()
 
 
 @pytest.mark.store("sqlite")
-async def test_the_file_of_the_store_is_moved_away(make_server):
-    server = make_server(settings=settings())
+async def test_the_file_of_the_store_is_moved_away(make_watched_server):
+    server = make_watched_server()
     store, elsewhere = server.daemon.folder / "easy-invite.db", server.daemon.folder / "elsewhere.db"
     store.rename(elsewhere)
-    await both_say(server, "store", "the store")
+    await all_say(server, "store", "the store")
     elsewhere.rename(store)
     await all_is_well(server)
