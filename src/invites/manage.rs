@@ -14,6 +14,9 @@ use crate::store::Filter;
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
 
+/// A step of the clock that is no longer than this is no jump, however short something is kept.
+const SMALLEST_JUMP: Lifetime = Lifetime::Seconds(60);
+
 impl Invites {
     /// Revokes an invite. Returns it as it is then.
     ///
@@ -51,7 +54,8 @@ impl Invites {
     /// If the store cannot be written.
     pub async fn seen(&self) -> Result<LastSeen> {
         self.0.store.ensure_in_place()?;
-        Ok(self.0.store.seen(self.now(), self.settings().retention.min(self.settings().audit)).await?)
+        let kept = self.settings().retention.min(self.settings().audit);
+        Ok(self.0.store.seen(self.now(), kept.max(SMALLEST_JUMP)).await?)
     }
 
     /// Removes invites that ended longer than the retention ago, and old events. Returns how many
