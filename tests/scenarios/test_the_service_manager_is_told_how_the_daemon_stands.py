@@ -56,7 +56,7 @@ async def test_a_daemon_is_ready_without_the_chat_server(make_server, tmp_path):
     server.prosody.stop()
     server.daemon.start(wait=False)
     await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready")
-    assert "cannot be reached" in manager.status
+    await eventually(lambda: "cannot be reached" in manager.status, "the status has the problem")
     server.prosody.start()
     await eventually(lambda: manager.status == "serving example.org", "it is connected", 20)
     assert manager.number_of(READY="1") == 1
