@@ -21,7 +21,7 @@ STOP_SECONDS = 60  # it writes everything to its disk first, which may be busy
 # "syncfs": after a crash, PostgreSQL would else sync
 # thousands of files of many tests' databases one by one.
 SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB",
-            "log_line_prefix": "%d ", "recovery_init_sync_method": "syncfs"}
+            "log_line_prefix": "%d %p ", "recovery_init_sync_method": "syncfs"}
 
 
 class Postgres(Service):

@@ -12,7 +12,28 @@ from harness.stories import eventually, generate, new_invite
 
 pytestmark = pytest.mark.store("postgres")
 
+# What the daemon does every few seconds: it settles uses, writes that it is at work, and tells what
+# the command line did.
+NOW_AND_THEN = ("reserved_at <=", "last_seen", "untold = 1")
+
 ROW = re.compile(r"^\| ([^|]+?) +\| (\d+) +\| (\d+) +\|$", re.MULTILINE)
+
+
+def transactions_of(said):
+    """The statements of each transaction, with its begin and end, from what each process said."""
+    transactions, running = [], {}
+    for process, text in said:
+        if text.startswith(("SET ", "SHOW ")):
+            continue
+        if text.startswith(("START", "BEGIN")):
+            running[process] = []
+            transactions.append(running[process])
+        elif process not in running:
+            transactions.append([])
+        running.get(process, transactions[-1]).append(text)
+        if text.startswith("COMMIT"):
+            running.pop(process, None)
+    return [texts for texts in transactions if not any(part in text for part in NOW_AND_THEN for text in texts)]
 
 
 async def test_as_the_table_says(make_server, store_url, postgres):
@@ -26,11 +47,11 @@ async def test_as_the_table_says(make_server, store_url, postgres):
     async def count(step, work):
         before = len(postgres.log)
         result = await work
-        statements = [text for text in re.findall(
-                          rf"^{database} LOG:  (?:execute [^:]*|statement): (.*)$", postgres.log[before:], re.MULTILINE)
-                      if not text.startswith(("SET ", "SHOW ")) and "reserved_at <=" not in text]
-        writing = sum(text.startswith(("START", "BEGIN")) for text in statements)
-        reads_alone = len(statements) - sum(text.startswith(("START", "BEGIN", "COMMIT")) for text in statements)
+        said = re.findall(rf"^{database} (\d+) LOG:  (?:execute [^:]*|statement): (.*)$", postgres.log[before:],
+                          re.MULTILINE)
+        transactions = transactions_of(said)
+        writing = sum(len(transaction) > 1 for transaction in transactions)
+        reads_alone = sum(len(transaction) for transaction in transactions) - 2 * writing
         counted[step] = (writing, reads_alone)
         return result
 
