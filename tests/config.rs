@@ -947,7 +947,8 @@ fn a_secret_that_everybody_can_read_is_warned_about_by_run_and_check() {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         // With such a socket, the daemon ends at once.
         let output = easy_invite(folder.path(), arguments).output().unwrap();
-        String::from_utf8(output.stderr).unwrap().contains("config.toml holds a secret and can be read by everybody")
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        said.contains("config.toml holds a secret and can be read by everybody")
     };
     for arguments in [&["run"][..], &["check"]] {
         assert!(warned(0o644, arguments) && !warned(0o640, arguments), "{arguments:?}");

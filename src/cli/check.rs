@@ -117,9 +117,6 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             return report.end();
         }
     };
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let daemon = Daemon::at(control_place(&config));
     let health = daemon.health().await;
     let answered = health.as_ref().ok().and_then(Option::as_ref);
@@ -134,6 +131,9 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
         usable = config.xmpp().map(drop).map_err(|error| error.to_string());
     }
     report.line("config", None, usable.map(|()| file.display()))?;
+    for warning in &config.warnings {
+        report.line("config", None, Found::Warning(warning.clone()))?;
+    }
     let store = Store::open_existing(&config.store).await;
     report.line("daemon", None, daemon_found(&config, &health, store.as_ref().err()))?;
     let verified = match &store {
