@@ -364,9 +364,6 @@ promises! {
     /// of more than `tolerance`, ahead or back, is a jump of the clock.
     Write seen(now: Timestamp, tolerance: Lifetime) -> LastSeen;
 
-    /// When a daemon was last at work; `None`: none has been, on this store.
-    Read last_seen() -> Option<LastSeen>;
-
     /// Reads the whole store and tells what is wrong with it, if anything.
     Snapshot verify() -> ();
 

@@ -24,6 +24,6 @@ pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
-pub use last_seen::{last_seen, seen};
+pub use last_seen::seen;
 pub use taken::take_rows;
 pub use whole::{Contents, contents, unsafe_settings, verify};

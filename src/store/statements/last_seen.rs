@@ -7,7 +7,7 @@ use crate::lifetime::Lifetime;
 use crate::store::error::Result;
 use crate::store::session::Session;
 
-pub async fn last_seen(session: &mut Session<'_>) -> Result<Option<LastSeen>> {
+async fn last_seen(session: &mut Session<'_>) -> Result<Option<LastSeen>> {
     let read = session.query("SELECT at, since, before FROM last_seen", &[], |row| {
         Ok(LastSeen { at: row.since(0)?, since: row.since(1)?, before: row.instant(2)? })
     });
