@@ -35,6 +35,18 @@ pub fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The longest id, token or link that is read from stdin, in bytes.
+const LONGEST_REFERENCE: u64 = 8 * 1024;
+
+/// What was typed for an invite; with `-`, what stdin has, where nobody else on this machine sees
+/// it.
+///
+/// # Errors
+/// If stdin is too long, is no UTF-8 or cannot be read.
+pub fn typed_reference(typed: String) -> anyhow::Result<String> {
+    if typed == "-" { read_stdin(LONGEST_REFERENCE) } else { Ok(typed) }
+}
+
 /// All of stdin, at most `longest` bytes.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 
 use super::context::Context;
+use super::input::typed_reference;
 use super::print::{self, complain};
 use crate::event::{Actor, Event};
 use crate::invite::InviteId;
@@ -46,9 +47,10 @@ pub struct Arguments {
     #[arg(long, value_name = "JID", value_parser = jids::account)]
     account: Option<BareJid>,
 
-    /// Only what happened to this invite: its id, its token, or any of its links
+    /// Only what happened to this invite: its id, its token, or any of its links; - reads it from
+    /// stdin
     #[arg(long, value_name = "REF")]
-    invite: Option<Reference>,
+    invite: Option<String>,
 
     /// Only what happened within this time: 90s, 15m, 36h, 7d or 4w
     #[arg(long, value_name = "DURATION", default_value = "never", hide_default_value = true)]
@@ -57,7 +59,11 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (store, invites) = context.open_existing().await?;
-    let invite = match arguments.invite {
+    let reference = match arguments.invite {
+        Some(typed) => Some(typed_reference(typed)?.parse()?),
+        None => None,
+    };
+    let invite = match reference {
         // Its events may be kept for longer than the invite.
         Some(Reference::Id(id)) => Some(id),
         Some(token) => Some(invites.find(token).await?.id),

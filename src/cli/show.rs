@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
-use super::input::{read_stdin, wrong_usage};
+use super::input::{typed_reference, wrong_usage};
 use super::print;
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
@@ -16,9 +16,6 @@ use crate::names;
 use crate::qr;
 use crate::store::Shortfall;
 use crate::texts::printable;
-
-/// The longest link that is read from stdin, in bytes.
-const LONGEST_REFERENCE: u64 = 8 * 1024;
 
 /// How many of the accounts that were made with the invite are shown.
 const ACCOUNTS_SHOWN: usize = 100;
@@ -44,10 +41,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let typed = match arguments.reference.as_str() {
-        "-" => read_stdin(LONGEST_REFERENCE)?,
-        typed => typed.to_owned(),
-    };
+    let typed = typed_reference(arguments.reference)?;
     let reference: Reference = typed.parse()?;
     if arguments.qr && (context.json || !typed.contains(':')) {
         return Err(wrong_usage("--qr draws the link that it is given, for people: not an id, a token or JSON"));

@@ -150,9 +150,9 @@ def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
         return done.fetchall() if done.description else []
 
 
-def events(server: Server, *arguments: str) -> list[dict]:
+def events(server: Server, *arguments: str, stdin: str = "") -> list[dict]:
     """The operator runs `easy-invite log`."""
-    told = server.daemon.cli("--json", "log", *arguments)
+    told = server.daemon.cli("--json", "log", *arguments, input=stdin)
     assert told.returncode == 0, told.stderr
     return [json.loads(line) for line in told.stdout.splitlines()]
 

@@ -114,7 +114,9 @@ async def test_until_somebody_is_forgotten(server):
 
 
 def of(server, invite):
-    return events(server, "--invite", invite.uri)
+    told = events(server, "--invite", invite.uri)
+    assert events(server, "--invite", "-", stdin=invite.uri) == told
+    return told
 
 
 def at_prosodys_command_line(server):
