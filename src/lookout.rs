@@ -23,8 +23,10 @@ use crate::store::begun_by;
 /// within ten seconds.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// How long a write may take.
+/// How long a write may take, and until when it may begin: a store that cannot be reached says so
+/// then.
 const STORE_PATIENCE: Duration = Duration::from_secs(4);
+const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long somebody who asks waits for the connection to the chat server, which is tried at once.
 const LINK_PATIENCE: Duration = Duration::from_secs(2);
@@ -134,7 +136,7 @@ impl Task {
 async fn write(invites: &Invites, open: &mut Option<JoinHandle<Result<LastSeen, Error>>>) -> Result<(), String> {
     let begin = || {
         let invites = invites.clone();
-        tokio::spawn(begun_by(Instant::now() + STORE_PATIENCE, async move { invites.seen().await }))
+        tokio::spawn(begun_by(Instant::now() + BEGIN_WITHIN, async move { invites.seen().await }))
     };
     let Ok(ended) = timeout(STORE_PATIENCE, open.get_or_insert_with(begin)).await else {
         return Err(format!("the store has not answered for {} seconds", STORE_PATIENCE.as_secs()));
