@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigError};
 use crate::invites::{Invites, Settings};
 use crate::meaning::Meaning;
 use crate::systemd;
@@ -72,7 +72,7 @@ impl Served {
                     let files = Some(self.files());
                     if files == seen && files != read {
                         read.clone_from(&files);
-                        self.compare().await;
+                        self.compare();
                     }
                     seen = files;
                 }
@@ -95,15 +95,15 @@ impl Served {
     /// all stays as it is.
     async fn reload(&mut self) {
         let running = self.config.clone();
-        let built = blocking(move || {
+        let built = spawn_blocking(move || {
             let read = Config::load(&running.file)?;
             read.xmpp()?;
             let meant = read.meaning();
             let next = read.beside(&running);
             let (settings, pages) = build(&next)?;
-            Ok((next, meant, settings, pages))
+            anyhow::Ok((next, meant, settings, pages))
         });
-        let (next, meant, settings, pages) = match built.await {
+        let (next, meant, settings, pages) = match built.await.unwrap_or_else(|panicked| Err(panicked.into())) {
             Ok(built) => built,
             Err(error) => {
                 tracing::error!("{error:#}; what was read before stays in force");
@@ -128,25 +128,19 @@ impl Served {
     }
 
     /// Looks whether the file still says what is in force, and tells it in the log if not.
-    async fn compare(&self) {
-        let running = self.config.clone();
-        let differences = blocking(move || {
-            let read = Config::load(&running.file)?;
+    fn compare(&self) {
+        let differences = || {
+            let read = Config::load(&self.config.file)?;
             read.xmpp()?;
-            Ok(running.meaning().differences(&read.meaning()))
-        });
-        let stale = match differences.await {
+            Ok::<_, ConfigError>(self.config.meaning().differences(&read.meaning()))
+        };
+        let stale = match differences() {
             Ok(keys) => config::stale(&self.config.file, &keys),
-            Err(error) => Some(format!("{error:#}; what was read before stays in force")),
+            Err(error) => Some(format!("{error}; what was read before stays in force")),
         };
         if let Some(problem) = &stale {
             tracing::warn!("{problem}");
         }
         self.tell(stale);
     }
-}
-
-/// Does work with files away from the threads that serve.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
-    spawn_blocking(work).await?
 }
