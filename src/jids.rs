@@ -3,8 +3,6 @@
 
 use jid::{BareJid, DomainPart, NodePart};
 
-use crate::names::is_ignorable;
-
 /// The host in a text, as chat servers write it (RFC 7622 §3.2): in lower case, without a dot at
 /// the end, and in Unicode. `xn--mnchen-3ya.example` is `münchen.example`.
 ///
@@ -47,22 +45,30 @@ const SCHEMES: [&str; 2] = ["xmpp:", "mailto:"];
 /// The username in what was typed: its own host may stand behind it, and what other programs write
 /// around an address.
 pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
-    let typed = typed.trim_matches(is_no_name);
+    let is_address = typed.contains(AT);
+    let typed = typed.trim_matches(|c: char| c.is_whitespace() || is_address && (is_no_name(c) || is_mark(c)));
     let is_scheme = |start: &str| SCHEMES.iter().any(|scheme| start.eq_ignore_ascii_case(scheme));
     let address = typed.split_inclusive(':').next().filter(|start| is_scheme(start)).map(str::len);
     let typed = typed.get(address.unwrap_or_default()..).unwrap_or_default();
-    let typed = typed.trim_start_matches(|c| is_no_name(c) || c == '/' || AT.contains(&c));
+    let typed = typed.trim_start_matches(|c: char| c.is_whitespace() || c == '/' || AT.contains(&c));
     let Some((name, written)) = typed.rsplit_once(AT) else { return typed };
     let written = written.split(['/', '?']).next().unwrap_or_default();
-    let written = written.trim_matches(|c: char| is_no_name(c) || matches!(c, ',' | ';' | ')' | ']' | '!'));
+    let is_around = |c: char| is_no_name(c) || is_mark(c) || matches!(c, ',' | ';' | ')' | ']' | '!');
+    let written = written.trim_matches(is_around);
     let is_own = written.is_empty() || domain(written).is_ok_and(|it| it.as_str() == host);
     if is_own { name.trim_end_matches(is_no_name) } else { typed }
 }
 
 /// Whether a character is in no username (RFC 7622 §3.3.1) and in no host: what is written around
-/// an address, and what nobody sees.
+/// an address.
 fn is_no_name(c: char) -> bool {
-    c.is_whitespace() || is_ignorable(c) || matches!(c, '<' | '>' | '"' | '\'')
+    c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'')
+}
+
+/// Whether a character says how a text runs, or that it may break. Programs put it around an
+/// address where texts run both ways. Nobody sees it, so a username that has it is refused.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// How to write a host in the chat server's configuration, in quotation marks.
@@ -140,12 +146,20 @@ mod tests {
             "alice@example.org,",
             "\"alice\"@example.org;",
             "\u{202a}alice@example.org\u{202c}",
-            "alice\u{ad}@\u{200e}example.org",
+            "\u{2068}xmpp:alice@\u{200e}example.org\u{2069}",
         ] {
             assert_eq!(without_host(typed, "example.org"), "alice", "{typed}");
         }
         for other in ["alice@example.net", "alice@example", "alice@example.org@example.net", "sip:alice", "alice."] {
             assert_eq!(without_host(other, "example.org"), other);
+        }
+        // Of what is no address, it is shown what is wrong with it.
+        for (typed, name) in [
+            (" alice\u{202e} ", "alice\u{202e}"),
+            ("\u{1160}alice@example.org", "\u{1160}alice"),
+            ("<alice>", "<alice>"),
+        ] {
+            assert_eq!(without_host(typed, "example.org"), name);
         }
     }
 
