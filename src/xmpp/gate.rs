@@ -33,10 +33,12 @@ use crate::texts::{Texts, fill};
 pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
     let payload = &request.payload;
     let texts = invites.languages().preferred(payload.attr("lang").unwrap_or_default());
-    let sender = DomainPart::new(&request.from).map(Cow::into_owned);
-    let host = match &sender {
-        Ok(sender) if payload.name() == "fate" => sender,
-        _ => host(request, invites, texts)?,
+    let served = host(request, invites, texts);
+    let former = DomainPart::new(&request.from).ok().filter(|_| payload.name() == "fate").map(Cow::into_owned);
+    let host = match (&served, &former) {
+        (Ok(host), _) => host,
+        (Err(_), Some(former)) => former,
+        (Err(refusal), None) => return Err(refusal.clone()),
     };
     let said = Said { payload, host, invites, texts };
     match (request.kind, payload.name()) {
@@ -44,7 +46,7 @@ pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
         (Kind::Get, "instructions") => said.instructions().await,
         (Kind::Set, "reserve") => said.reserve().await,
         (Kind::Set, "refused") => said.refused_by_server().await,
-        (Kind::Set, "fate") => said.fate().await,
+        (Kind::Set, "fate") => said.fate().await.map_err(|problem| served.err().unwrap_or(problem)),
         (Kind::Set, "contact") => said.contact().await,
         (Kind::Set, "generate") => said.generate().await,
         (Kind::Set, "deleted") => said.deleted().await,
