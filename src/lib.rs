@@ -10,6 +10,8 @@
 //! - [`event`]: what the log of events tells. No I/O.
 //! - [`generate`]: the options that describe a new invite, in the command lines of the daemon and
 //!   the chat server. No I/O.
+//! - [`meaning`]: what a configuration means, to compare two. No I/O. [`systemd`]: the service
+//!   manager.
 //! - `counters`: what happened, counted for a monitoring system. No I/O.
 //! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
