@@ -169,29 +169,19 @@ impl Invites {
         inviter: &BareJid,
         contact: &BareJid,
     ) -> Result<()> {
-        let reserved = self.reserve_contact(host, reservation, server, token, inviter, contact);
+        let reserved = async {
+            let invite = valid_on(host, self.find(Reference::Token(token)).await?)?;
+            policy::admit_contact(&invite, inviter, contact)?;
+            let reserved_at = self.now();
+            invite.usable(reserved_at)?;
+            let invite = self.look_behind(invite).await?;
+            if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
+                return Err(Refusal::UsedUp.into());
+            }
+            let (purpose, account) = (Purpose::Contact, contact.clone());
+            self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
+        };
         self.counted(Request::Reserve, host, reserved).await
-    }
-
-    async fn reserve_contact(
-        &self,
-        host: &DomainPart,
-        reservation: String,
-        server: String,
-        token: Token,
-        inviter: &BareJid,
-        contact: &BareJid,
-    ) -> Result<()> {
-        let invite = valid_on(host, self.find(Reference::Token(token)).await?)?;
-        policy::admit_contact(&invite, inviter, contact)?;
-        let reserved_at = self.now();
-        invite.usable(reserved_at)?;
-        let invite = self.look_behind(invite).await?;
-        if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
-            return Err(Refusal::UsedUp.into());
-        }
-        let (purpose, account) = (Purpose::Contact, contact.clone());
-        self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
     }
 
     /// Whether an account exists, and whether it is called an admin. The server says so, but if the
