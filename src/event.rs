@@ -211,6 +211,10 @@ mod tests {
             expires_at: None,
             revoked_at: None,
             owners_since: None,
+            links: 1,
+            regenerated_at: None,
+            language: None,
+            inviter_name: None,
         };
         for (issuer, inviter, working, actor) in [
             (Issuer::User, Some(&alice), Actor::Daemon, "user:alice@example.org"),

@@ -280,6 +280,16 @@ pub struct Invite {
     /// there when it was made: the younger one. `None` where that was not known.
     #[serde(skip)]
     pub owners_since: Option<Timestamp>,
+    /// How many links it has had. Only the newest is good.
+    pub links: u32,
+    /// When it got its newest link, if that is not its first.
+    pub regenerated_at: Option<Timestamp>,
+    /// The language in which it was made, and in which its inviter is told of it (BCP 47).
+    #[serde(skip)]
+    pub language: Option<String>,
+    /// The nickname of its inviter.
+    #[serde(skip)]
+    pub inviter_name: Option<String>,
 }
 
 impl Invite {
@@ -401,6 +411,10 @@ pub(crate) mod tests {
             expires_at: Some(at(2000)),
             revoked_at: None,
             owners_since: None,
+            links: 1,
+            regenerated_at: None,
+            language: None,
+            inviter_name: None,
         }
     }
 

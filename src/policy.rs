@@ -182,6 +182,10 @@ pub struct Wish {
     pub groups: Vec<String>,
     /// A remark.
     pub note: Option<String>,
+    /// The language in which it is made (BCP 47).
+    pub language: Option<String>,
+    /// The nickname of the inviter.
+    pub inviter_name: Option<String>,
 }
 
 impl Wish {
@@ -198,6 +202,8 @@ impl Wish {
             roles: Vec::new(),
             groups: Vec::new(),
             note: None,
+            language: None,
+            inviter_name: None,
         }
     }
 
@@ -259,6 +265,10 @@ impl Wish {
             expires_at: lifetime.end(now),
             revoked_at: None,
             owners_since: None,
+            links: 1,
+            regenerated_at: None,
+            language: self.language,
+            inviter_name: self.inviter_name,
         })
     }
 }

@@ -71,6 +71,7 @@ on_both_engines! {
     a_copy_whose_source_fails_ends_at_once_with_the_sources_error,
     a_copy_never_makes_a_used_use_free_in_between,
     what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes,
+    of_two_versions_the_newest_link_wins_and_else_what_allows_less,
     a_store_of_a_schema_that_is_not_known_is_refused_with_words,
 }
 
@@ -1202,6 +1203,33 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     assert!(target.store.find_by_id(own.id).await.unwrap().is_some());
     target.store.purge(at(2003), 10, at(9999)).await.unwrap();
     assert_eq!(target.store.find_by_id(eternal.id).await.unwrap(), None, "used up long ago, there as here");
+}
+
+async fn of_two_versions_the_newest_link_wins_and_else_what_allows_less(engine: Engine) {
+    for turned in [false, true] {
+        let (one, other) = (Scratch::new(engine).await, Scratch::new(engine).await);
+        let old = one.with(|it| (it.max_uses, it.expires_at) = (Some(2), None)).await;
+        let new = Invite {
+            token_hash: Token::generate().unwrap().hash(),
+            links: 3,
+            regenerated_at: Some(at(1500)),
+            max_uses: None,
+            expires_at: Some(at(5000)),
+            ..old.clone()
+        };
+        assert_eq!(other.store.insert(new.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
+        for number in 0..3 {
+            let used = other.reserve(&new, &format!("user-{number}@example.org")).await.unwrap();
+            other.store.redeem(host("example.org"), used.id, Vec::new(), at(2001)).await.unwrap();
+        }
+        let (source, target) = if turned { (&other, &one) } else { (&one, &other) };
+        source.store.copy_into(&target.store, |_| ()).await.unwrap();
+        let merged = Invite { max_uses: Some(3), uses: 3, ..new };
+        assert_eq!(target.store.find(merged.token_hash).await.unwrap(), Some(merged));
+        assert_eq!(target.store.find(old.token_hash).await.unwrap(), None);
+        assert_eq!(target.store.is_past(old.token_hash).await.unwrap(), turned, "where it was replaced");
+        target.store.verify().await.unwrap();
+    }
 }
 
 async fn a_store_of_a_schema_that_is_not_known_is_refused_with_words(engine: Engine) {

@@ -91,6 +91,10 @@ fn links(account: &BareJid, landing_page: Option<&LandingPage>, around: &str) {
                 expires_at: None,
                 revoked_at: None,
                 owners_since: None,
+                links: 1,
+                regenerated_at: None,
+                language: None,
+                inviter_name: None,
             },
             &token,
         );

@@ -25,7 +25,13 @@ CREATE TABLE invite (
     revoked_at   BIGINT,
     last_used_at BIGINT,
     -- Since when the accounts to which it belongs were there when it was made, if that was known.
-    owners_since BIGINT
+    owners_since BIGINT,
+    -- How many links it has had. A session that presented an older one may not reserve.
+    links        BIGINT NOT NULL DEFAULT 1,
+    regenerated_at BIGINT,
+    -- In which language it was made, and its inviter's nickname. Null: not known.
+    language     TEXT COLLATE "C",
+    inviter_name TEXT COLLATE "C"
 );
 
 -- Whether an invite is pending can be read in the index alone, so that counting reads no rows.
@@ -96,18 +102,22 @@ CREATE TABLE event (
 CREATE INDEX counted_event ON event (actor, at) WHERE invite IS NULL AND account IS NULL;
 CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 
--- The tokens of invites that have been removed: whoever still has such a link is not guessing. A
--- trigger, so that no statement that removes invites can forget it.
+-- The tokens that were replaced, or whose invites have been removed: whoever still has such a link
+-- is not guessing. Triggers, so that no statement can forget it.
 CREATE TABLE past_token (
-    token_hash BYTEA PRIMARY KEY
+    token_hash BYTEA PRIMARY KEY,
+    -- The invite that had it, and may have a newer link.
+    invite     TEXT COLLATE "C" NOT NULL
 );
 
 CREATE FUNCTION keep_past_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO past_token VALUES (OLD.token_hash) ON CONFLICT DO NOTHING;
+    INSERT INTO past_token VALUES (OLD.token_hash, OLD.id) ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
 CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTION keep_past_token();
+CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite FOR EACH ROW
+    WHEN (OLD.token_hash <> NEW.token_hash) EXECUTE FUNCTION keep_past_token();
 
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,
 -- where no daemon has been seen yet.

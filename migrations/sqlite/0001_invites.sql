@@ -20,7 +20,13 @@ CREATE TABLE invite (
     revoked_at   INTEGER,
     last_used_at INTEGER,
     -- Since when the accounts to which it belongs were there when it was made, if that was known.
-    owners_since INTEGER
+    owners_since INTEGER,
+    -- How many links it has had. A session that presented an older one may not reserve.
+    links        INTEGER NOT NULL DEFAULT 1,
+    regenerated_at INTEGER,
+    -- In which language it was made, and its inviter's nickname. Null: not known.
+    language     TEXT,
+    inviter_name TEXT
 ) STRICT, WITHOUT ROWID;
 
 -- Whether an invite is pending can be read in the index alone, so that counting reads no rows.
@@ -91,14 +97,20 @@ CREATE TABLE event (
 CREATE INDEX counted_event ON event (actor, at) WHERE invite IS NULL AND account IS NULL;
 CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 
--- The tokens of invites that have been removed: whoever still has such a link is not guessing. A
--- trigger, so that no statement that removes invites can forget it.
+-- The tokens that were replaced, or whose invites have been removed: whoever still has such a link
+-- is not guessing. Triggers, so that no statement can forget it.
 CREATE TABLE past_token (
-    token_hash BLOB PRIMARY KEY
+    token_hash BLOB PRIMARY KEY,
+    -- The invite that had it, and may have a newer link.
+    invite     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER invite_removed AFTER DELETE ON invite BEGIN
-    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash);
+    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash, OLD.id);
+END;
+
+CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite WHEN OLD.token_hash <> NEW.token_hash BEGIN
+    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash, OLD.id);
 END;
 
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,

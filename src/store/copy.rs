@@ -31,9 +31,19 @@ const INVITE: Table = Table {
     key: "id",
     below: &[Value::Text(String::new())],
     columns: "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
-              created_at, expires_at, revoked_at, last_used_at, owners_since",
+              created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, \
+              inviter_name",
     marks: ["", ""],
-    merge: "revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
+    // Whichever has had more links has the newest.
+    merge: "token_hash = CASE WHEN excluded.links > invite.links THEN excluded.token_hash ELSE invite.token_hash END, \
+            regenerated_at = \
+            CASE WHEN excluded.links > invite.links THEN excluded.regenerated_at ELSE invite.regenerated_at END, \
+            links = CASE WHEN excluded.links > invite.links THEN excluded.links ELSE invite.links END, \
+            max_uses = CASE WHEN invite.max_uses < excluded.max_uses THEN invite.max_uses \
+            ELSE COALESCE(excluded.max_uses, invite.max_uses) END, \
+            expires_at = CASE WHEN invite.expires_at < excluded.expires_at THEN invite.expires_at \
+            ELSE COALESCE(excluded.expires_at, invite.expires_at) END, \
+            revoked_at = COALESCE(invite.revoked_at, excluded.revoked_at)",
 };
 
 const INVITE_USE: Table = Table {
@@ -60,7 +70,7 @@ const PAST_TOKEN: Table = Table {
     name: "past_token",
     key: "token_hash",
     below: &[Value::Bytes(Vec::new())],
-    columns: "token_hash",
+    columns: "token_hash, invite",
     marks: ["", ""],
     merge: "token_hash = excluded.token_hash",
 };
@@ -119,6 +129,7 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
     if *name == INVITE.name {
         let invites: Vec<_> = page.rows.iter().filter_map(|Row(values)| values.first().cloned()).collect();
         end_uses(session, &invites, &page.open).await?;
+        allow_what_is_taken(session, &invites).await?;
     }
     if *name == INVITE_USE.name {
         // The target may have had uses of its own of these invites. The counts only grow here: the
@@ -136,8 +147,16 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
         }
         let sql = format!("UPDATE invite SET last_used_at = {last} WHERE {these} AND uses = {redeemed}");
         session.execute(&sql, &invites).await?;
+        allow_what_is_taken(session, &invites).await?;
     }
     Ok(())
+}
+
+/// Of two numbers of uses, the smaller one wins. Where more are taken, they stay.
+async fn allow_what_is_taken(session: &mut Session<'_>, invites: &[Value]) -> Result<()> {
+    let sql =
+        format!("UPDATE invite SET max_uses = taken WHERE id IN ({}) AND taken > max_uses", numbers_to(invites.len()));
+    session.execute(&sql, invites).await.map(drop)
 }
 
 /// Removes reserved uses that an earlier copy brought and that the source has given back since:

@@ -58,8 +58,8 @@ pub async fn insert(
         return Ok(Err(refusal));
     }
     let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-         max_uses, created_at, expires_at, owners_since) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+         max_uses, created_at, expires_at, owners_since, links, regenerated_at, language, inviter_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
     let values = [
         invite.id.as_str().into(),
         Value::Bytes(invite.token_hash.0.into()),
@@ -75,6 +75,10 @@ pub async fn insert(
         invite.created_at.into(),
         invite.expires_at.into(),
         invite.owners_since.into(),
+        invite.links.into(),
+        invite.regenerated_at.into(),
+        invite.language.as_deref().into(),
+        invite.inviter_name.as_deref().into(),
     ];
     let (told, event) = written(&[Event::made(&invite, &by)])?;
     session.execute_all(&[(sql, &values), (&told, &event)]).await?;

@@ -26,7 +26,7 @@ pub const PENDING: &str =
     "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
 
 pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-     max_uses, uses, created_at, expires_at, revoked_at, owners_since";
+     max_uses, uses, created_at, expires_at, revoked_at, owners_since, links, regenerated_at, language, inviter_name";
 
 pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
@@ -46,6 +46,10 @@ pub fn invite_of(row: &Row) -> Result<Invite> {
         expires_at: row.instant(13)?,
         revoked_at: row.instant(14)?,
         owners_since: row.instant(15)?,
+        links: row.count(16)?,
+        regenerated_at: row.instant(17)?,
+        language: row.optional(18)?,
+        inviter_name: row.optional(19)?,
     })
 }
 

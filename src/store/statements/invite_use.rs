@@ -271,14 +271,14 @@ async fn uses(
     let read = |row: &Row| {
         let invite = invite_of(row)?;
         let used = Use {
-            id: row.text(16)?,
+            id: row.text(20)?,
             invite: invite.id.clone(),
-            purpose: row.text(17)?,
-            account: row.text(18)?,
-            server: row.text(19)?,
-            reserved_at: row.since(20)?,
+            purpose: row.text(21)?,
+            account: row.text(22)?,
+            server: row.text(23)?,
+            reserved_at: row.since(24)?,
         };
-        Ok(((used, invite), row.instant(21)?.is_some()))
+        Ok(((used, invite), row.instant(25)?.is_some()))
     };
     session.query(&sql, values, read).await
 }
