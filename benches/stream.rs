@@ -80,7 +80,8 @@ impl Daemon {
         });
         let (_idle, mut questions) = ChatServer::channel();
         let hosts = BTreeMap::from([(host("example.org"), policy)]);
-        let invites = Invites::new(store, Settings { hosts, ..Settings::default() }, chat_server, clock);
+        let settings = Settings { hosts, ..Settings::new(host("invite.example.org")) };
+        let invites = Invites::new(store, settings, chat_server, clock);
         let wish = Wish { max_uses: None, ..Wish::new(InviteType::Account, host("example.org"), Issuer::Operator) };
         let making = stream::iter(0..made).map(|_| invites.create(wish.clone())).buffer_unordered(256);
         let making = making.map(|made| made.unwrap().token.reveal().to_owned()).collect();

@@ -201,7 +201,8 @@ impl Config {
             policy.registers_in_browser = pages.is_some();
             policy.landing_page.clone_from(&pages);
         }
-        Settings { hosts, limits: self.limits, retention: self.retention, audit: self.audit, languages }
+        let (component, limits) = (self.component.clone(), self.limits);
+        Settings { component, hosts, limits, retention: self.retention, audit: self.audit, languages }
     }
 
     /// What it means, to compare it with another one.

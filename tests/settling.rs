@@ -74,7 +74,7 @@ impl Daemon {
         });
         let hosts = BTreeMap::from([(host(), HostPolicy::default())]);
         let limits = Limits { registrations: None, ..Limits::default() };
-        let invites = Invites::new(store, Settings { hosts, limits, ..Settings::default() }, chat_server, clock);
+        let invites = Invites::new(store, Settings { hosts, limits, ..Settings::new(host()) }, chat_server, clock);
         invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
         Daemon { invites, hook, folder }
     }

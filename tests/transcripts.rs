@@ -256,7 +256,8 @@ impl Component {
         let (chat_server, mut questions) = ChatServer::channel();
         let host = |name| DomainPart::new(name).unwrap().into_owned();
         let hosts = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
-        let invites = Invites::new(store, Settings { hosts, limits, ..Settings::default() }, chat_server, clock);
+        let settings = Settings { hosts, limits, ..Settings::new(host("invite.example.org")) };
+        let invites = Invites::new(store, settings, chat_server, clock);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
         let config = xmpp::Config {

@@ -123,6 +123,7 @@ impl Server {
         };
         let (chat_server, mut questions) = ChatServer::channel();
         let settings = Settings {
+            component: host("invite.example.org"),
             hosts: BTreeMap::from([(host(HOST), usual), (host("example.net"), other)]),
             limits: Limits::default(),
             retention: Lifetime::Never,

@@ -36,6 +36,8 @@ pub const DEFAULT_AUDIT: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 /// What the operator may change while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The component's JID, to which users may write.
+    pub component: DomainPart,
     /// The served hosts, and what is allowed there.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What an address may do.
@@ -48,9 +50,11 @@ pub struct Settings {
     pub languages: Arc<Languages>,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl Settings {
+    /// The settings of a component that serves no host yet.
+    pub fn new(component: DomainPart) -> Self {
         Settings {
+            component,
             hosts: BTreeMap::new(),
             limits: Limits::default(),
             retention: DEFAULT_RETENTION,

@@ -219,7 +219,8 @@ impl Pages {
         self.about(reader, status, subject, "form.html", more)
     }
 
-    /// The account was made, or the password set.
+    /// The account was made, or the password set. `service`: where its owner may write to invite
+    /// others.
     ///
     /// # Errors
     /// See [`Pages::landing`].
@@ -229,6 +230,7 @@ impl Pages {
         subject: &Subject,
         registered: &Registered,
         password: Password<'_>,
+        service: Option<&DomainPart>,
     ) -> Result<Page> {
         let mut apps = self.apps.of(reader.browser.devices, None);
         apps.sort_by_key(|app| !app.invites);
@@ -236,6 +238,7 @@ impl Pages {
         let more = context! {
             account => registered.account.as_str(),
             finished => registered.finished,
+            service => service.map(|service| service.as_str()),
             typed => matches!(password, Password::Typed),
             made => if let Password::Made(made) = password { Some(made) } else { None },
             apps => data(apps),
@@ -356,7 +359,7 @@ impl Pages {
                     self.apps(reader, &subject, true)?;
                     for (finished, password) in [(true, Password::Typed), (false, Password::Made("x"))] {
                         let registered = Registered { account: account.clone(), finished };
-                        self.done(reader, &subject, &registered, password)?;
+                        self.done(reader, &subject, &registered, password, Some(&subject.invite.host))?;
                     }
                 }
                 let reader = Reader { texts, browser: Browser::default() };

@@ -50,6 +50,7 @@ async def test_in_the_browser(server: Server, script: bool) -> None:
         welcome = await text_of(page)
         assert f"Welcome, {username}@example.org" in welcome
         assert "You and alice@example.org are already contacts" in welcome
+        assert "write “help” to invite.example.org" in welcome, "where to invite others"
         assert password in welcome, "the offered password is shown once more"
         assert await page.reload() and password not in await page.content(), "the password is shown again"
         assert f"Welcome, {username}@example.org" in await text_of(page)
