@@ -8,7 +8,7 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::texts::{Counted, Texts, escaped, fill};
+use crate::texts::{Counted, Texts, escaped, fill, folded};
 
 /// The longest lifetime in seconds: ten years. For anything longer there is `never`.
 const LONGEST: i64 = 10 * 365 * 24 * 60 * 60;
@@ -41,7 +41,7 @@ impl Lifetime {
         let written = self.to_string();
         let words = units(texts).into_iter().find_map(|(letter, words)| {
             let count = written.strip_suffix(letter)?;
-            Some(fill(words.of(count.parse().ok()?), &[("count", count)]))
+            Some(fill(texts.counted(words, count.parse().ok()?), &[("count", count)]))
         });
         words.unwrap_or(if self == Lifetime::Never { texts.command.never.clone() } else { written })
     }
@@ -51,14 +51,20 @@ impl Lifetime {
     /// # Errors
     /// If it is neither.
     pub fn typed(text: &str, texts: &Texts) -> Result<Self, BadLifetime> {
-        let plain = |text: &str| text.split_whitespace().collect::<String>().to_lowercase();
+        let plain = |text: &str| folded(text).split_whitespace().collect::<String>();
         let typed = plain(text);
-        let count: String = typed.chars().take_while(char::is_ascii_digit).collect();
+        let digits: String = typed.chars().take_while(char::is_ascii_digit).collect();
         let written = [texts, Texts::english()].into_iter().find_map(|texts| {
-            let is = |words: &str| plain(&fill(words, &[("count", &count)])) == typed;
-            let unit = units(texts).into_iter().find(|(_, words)| words.forms().into_iter().any(is));
-            let never = is(&texts.command.never).then(|| Lifetime::Never.to_string());
-            unit.map(|(letter, _)| format!("{count}{letter}")).or(never)
+            let is = |words: &str, count: &str| plain(&fill(words, &[("count", count)])) == typed;
+            // Some languages have words for one and for two of a unit, without a number.
+            let counts = if digits.is_empty() { ["1", "2"] } else { [digits.as_str(); 2] };
+            let unit = units(texts).into_iter().find_map(|(letter, words)| {
+                let is_exact = |count: &str| count.parse().is_ok_and(|number| is(texts.counted(words, number), count));
+                let is_any = |count: &str| count == digits && words.forms().any(|form| is(form, count));
+                let count = counts.into_iter().find(|count| is_exact(count) || is_any(count))?;
+                Some(format!("{count}{letter}"))
+            });
+            unit.or_else(|| is(&texts.command.never, "").then(|| Lifetime::Never.to_string()))
         });
         written.unwrap_or(typed).parse().map_err(|_| BadLifetime::of(text))
     }

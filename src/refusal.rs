@@ -259,14 +259,16 @@ impl Refusal {
             Refusal::TooManyUnknown { again_at } => when(&own.too_many_unknown, again_at),
             Refusal::TooManyRegistrations { again_at } => when(&own.too_many_registrations, again_at),
             Refusal::TooManyFailed { again_at } => when(&own.too_many_failed, again_at),
-            Refusal::TooManyToday { most, again_at } => {
-                fill(own.too_many_today.of(*most), &[("most", &most.to_string()), ("when", &minute(again_at, texts))])
-            }
-            Refusal::TooManyPending { most, again_at: Some(end) } => {
-                fill(own.too_many_pending.of(*most), &[("most", &most.to_string()), ("when", &minute(end, texts))])
-            }
+            Refusal::TooManyToday { most, again_at } => fill(
+                texts.counted(&own.too_many_today, *most),
+                &[("most", &most.to_string()), ("when", &minute(again_at, texts))],
+            ),
+            Refusal::TooManyPending { most, again_at: Some(end) } => fill(
+                texts.counted(&own.too_many_pending, *most),
+                &[("most", &most.to_string()), ("when", &minute(end, texts))],
+            ),
             Refusal::TooManyPending { most, again_at: None } => {
-                fill(own.too_many_endless.of(*most), &[("most", &most.to_string())])
+                fill(texts.counted(&own.too_many_endless, *most), &[("most", &most.to_string())])
             }
             Refusal::TooNew { again_at } => when(&own.too_new, again_at),
             Refusal::PasswordRefused(BadPassword::Missing) => own.password_missing.clone(),

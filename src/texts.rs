@@ -6,7 +6,9 @@
 mod catalog;
 mod fill;
 mod languages;
+mod plural;
 
-pub use catalog::{CommandTexts, Counted, Direction, Language, MistakeTexts, RefusalTexts, Texts, WebTexts};
-pub use fill::{Isolate, escaped, fill, printable};
+pub use catalog::{CommandTexts, Direction, Language, MistakeTexts, RefusalTexts, Texts, WebTexts};
+pub use fill::{Isolate, escaped, fill, folded, printable};
 pub use languages::{BadLanguage, Languages};
+pub use plural::Counted;

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::fill::{fill, isolated};
+use super::plural::{Counted, Plurals};
 
 /// The English file, which is the pattern for the others.
 pub const PATTERN: &str = include_str!("../../languages/en.toml");
@@ -60,25 +61,6 @@ pub enum Direction {
     Rtl,
 }
 
-/// A text with a number in it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Counted {
-    one: String,
-    other: String,
-}
-
-impl Counted {
-    /// The form that goes with a number.
-    pub fn of(&self, count: u32) -> &str {
-        if count == 1 { &self.one } else { &self.other }
-    }
-
-    /// All forms.
-    pub fn forms(&self) -> [&str; 2] {
-        [&self.one, &self.other]
-    }
-}
-
 impl Texts {
     /// The texts in a file.
     ///
@@ -107,6 +89,11 @@ impl Texts {
         tables.iter_mut().filter(|(name, _)| *name != "language").for_each(|(_, table)| isolate(table));
         let texts = tables.try_into().unwrap_or_else(|_| self.clone());
         Texts { code: self.code.clone(), ..texts }
+    }
+
+    /// The form of a text that goes with a number.
+    pub fn counted<'a>(&self, text: &'a Counted, count: u32) -> &'a str {
+        text.form(Plurals::of(&self.code).name(count))
     }
 
     /// The English texts: for logs, for the command line, and where no other language fits.

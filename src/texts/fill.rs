@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
 use crate::names::is_ignorable;
 
 /// A text with its `{placeholders}` filled in. Nothing is filled in within the values.
@@ -80,6 +83,20 @@ pub fn printable(text: impl fmt::Display) -> String {
     })
 }
 
+/// A text as what a person typed is compared with it: without case, accents and invisible
+/// characters, and with the same digits. Turkish has an i with a dot and one without, and each is
+/// the other's small letter elsewhere, so they count as one.
+pub fn folded(text: &str) -> String {
+    let plain = |c: char| match c {
+        'ı' => 'i',
+        '٠'..='٩' => char::from_digit(u32::from(c) - u32::from('٠'), 10).unwrap_or(c),
+        '۰'..='۹' => char::from_digit(u32::from(c) - u32::from('۰'), 10).unwrap_or(c),
+        _ => c,
+    };
+    let seen = text.nfkd().filter(|c| !is_combining_mark(*c) && !is_ignorable(*c));
+    seen.flat_map(char::to_lowercase).map(plain).collect()
+}
+
 /// The text before the first placeholder, its name, and the text behind it.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, behind) = text.split_once('{')?;
@@ -111,6 +128,25 @@ mod tests {
     fn what_is_filled_in_is_isolated_and_an_address_runs_to_the_right() {
         let text = "{inviter}, {time}: {usernames} {";
         assert_eq!(isolated(text), "\u{2066}{inviter}\u{2069}, \u{2068}{time}\u{2069}: {usernames} {");
+    }
+
+    #[test]
+    fn what_people_type_is_compared_in_their_language() {
+        for (typed, meant) in [
+            ("SINIRSIZ", "sınırsız"),
+            ("Sinirsiz", "sınırsız"),
+            ("İPTAL", "iptal"),
+            ("ıptal", "IPTAL"),
+            ("ÉTENDRE", "etendre"),
+            ("الغاء", "إلغاء"),
+            ("٧ أَيَّام", "7 أيام"),
+            ("۷", "7"),
+            ("ＨＥＬＰ\u{2069}", "help"),
+            ("ПРИГЛАСИТЬ ЕЩЁ", "пригласить еще"),
+        ] {
+            assert_eq!(folded(typed), folded(meant));
+        }
+        assert_ne!(folded("iptal"), folded("ıptak"));
     }
 
     #[test]

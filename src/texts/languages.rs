@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use icu_locale::fallback::LocaleFallbackIterator;
+use icu_locale::{Locale, LocaleCanonicalizer, LocaleFallbacker};
 use toml::{Table, Value};
 
-use super::catalog::{PATTERN, Texts};
+use super::catalog::{Direction, PATTERN, Texts};
 use super::fill::placeholders;
+use super::plural::{FORMS, NUMBERS, Plurals};
 
 /// The code and the text of each file in `languages/`.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/languages.rs"));
@@ -26,23 +29,34 @@ pub struct Languages(BTreeMap<String, Arc<Texts>>);
 impl Languages {
     /// The built-in ones.
     pub fn built_in() -> Self {
-        let texts = FILES.iter().map(|(code, file)| ((*code).to_owned(), Arc::new(Texts::built_in(code, file))));
-        Languages(texts.collect())
+        let texts = FILES.iter().map(|(code, file)| Texts::built_in(code, file));
+        texts.fold(Languages(BTreeMap::new()), Languages::and)
+    }
+
+    /// These and another one. What is filled in within a text from right to left is isolated in
+    /// chats, too: an address in it would take the signs beside it along.
+    fn and(mut self, texts: Texts) -> Self {
+        let texts = if texts.language.direction == Direction::Rtl { texts.isolated() } else { texts };
+        self.0.insert(texts.code.clone(), Arc::new(texts));
+        self
     }
 
     /// These and another one, which replaces the one with the same code.
     ///
     /// # Errors
     /// If the file is not complete; the text says which key is wrong, and how.
-    pub fn with(mut self, code: &str, file: &str) -> Result<Self, BadLanguage> {
+    pub fn with(self, code: &str, file: &str) -> Result<Self, BadLanguage> {
         let texts = checked(code, file).map_err(|problem| BadLanguage { code: code.to_owned(), problem })?;
-        self.0.insert(code.to_owned(), Arc::new(texts));
-        Ok(self)
+        Ok(self.and(texts))
     }
 
-    /// The same for pages: with isolates around all that is filled in.
+    /// The same for pages: with isolates around all that is filled in, in every language.
     pub fn isolated(&self) -> Self {
-        Languages(self.0.iter().map(|(code, texts)| (code.clone(), Arc::new(texts.isolated()))).collect())
+        let isolated = |texts: &Arc<Texts>| match texts.language.direction {
+            Direction::Ltr => Arc::new(texts.isolated()),
+            Direction::Rtl => Arc::clone(texts),
+        };
+        Languages(self.0.iter().map(|(code, texts)| (code.clone(), isolated(texts))).collect())
     }
 
     /// All of them.
@@ -60,21 +74,32 @@ impl Languages {
         found.unwrap_or_else(english)
     }
 
-    /// The language of a tag: itself, else the more general one (`de` for `de-AT`), else another
-    /// variant of it (`pt-BR` for `pt`).
+    /// The language of a tag: itself, else the nearest one by CLDR's rules (`de` for `de-AT`, `he`
+    /// for the old code `iw`, `pt-PT` for `pt-MZ`, `zh-Hans` for `zh-CN`), else another variant of it
+    /// (`zh-Hans` for `zh-TW`).
     fn find(&self, tag: &str) -> Option<&Texts> {
-        let named = |tag: &str| self.iter().find(|texts| texts.code.eq_ignore_ascii_case(tag));
-        let mut general = tag;
-        loop {
-            match (named(general), general.rsplit_once('-')) {
-                (Some(texts), _) => return Some(texts),
-                (None, Some((shorter, _))) => general = shorter,
-                (None, None) => break,
-            }
+        if let Some(texts) = self.iter().find(|texts| texts.code.eq_ignore_ascii_case(tag)) {
+            return Some(texts);
         }
-        let primary = |code: &str| code.split('-').next().is_some_and(|primary| primary.eq_ignore_ascii_case(general));
-        self.iter().find(|texts| primary(&texts.code))
+        let known: Vec<_> = self.iter().filter_map(|texts| Some((nearest_first(&texts.code)?, texts))).collect();
+        let mut wanted = nearest_first(tag)?;
+        let language = wanted.get().language;
+        while !wanted.get().is_unknown() {
+            if let Some((_, texts)) = known.iter().find(|(code, _)| code.get() == wanted.get()) {
+                return Some(texts);
+            }
+            wanted.step();
+        }
+        known.iter().find(|(code, _)| code.get().language == language).map(|(_, texts)| *texts)
     }
+}
+
+/// A tag, and then the more general ones whose readers are nearest to its own (UTS 35, Part 1
+/// §4.1); `None` if it is malformed.
+fn nearest_first(tag: &str) -> Option<LocaleFallbackIterator<'static>> {
+    let mut locale: Locale = tag.parse().ok()?;
+    LocaleCanonicalizer::new_common().canonicalize(&mut locale);
+    Some(LocaleFallbacker::new().for_config(Default::default()).fallback_for(locale.into()))
 }
 
 /// One part of an `Accept-Language`: a tag and its weight; `None` if it is malformed or not wanted.
@@ -101,42 +126,62 @@ fn checked(code: &str, file: &str) -> Result<Texts, String> {
     }
     let in_words = |error: toml::de::Error| error.to_string().trim_end().to_owned();
     let table = |file: &str| file.parse::<Table>().map(Value::Table).map_err(in_words);
-    compare("", &table(file)?, &table(PATTERN)?)?;
+    compare("", &table(file)?, &table(PATTERN)?, &Plurals::of(code).needed())?;
     Texts::read(code, file).map_err(in_words)
 }
 
-fn compare(key: &str, value: &Value, english: &Value) -> Result<(), String> {
-    let named = |names: BTreeSet<&str>| match names.is_empty() {
-        true => "none".to_owned(),
-        false => names.into_iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" "),
-    };
+/// `forms`: what [`Plurals::needed`] says of the language.
+fn compare(key: &str, value: &Value, english: &Value, forms: &BTreeMap<&str, u32>) -> Result<(), String> {
     match (value, english) {
         (Value::Table(values), Value::Table(english)) => {
             let below = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
-            if let Some(unknown) = values.keys().find(|name| !english.contains_key(*name)) {
+            // A text with a number has the forms of its own language, in place of the English ones.
+            let other = english.get("other").filter(|other| other.is_str());
+            let is_known =
+                |name: &str| if other.is_some() { FORMS.contains(&name) } else { english.contains_key(name) };
+            if let Some(unknown) = values.keys().find(|name| !is_known(name)) {
                 return Err(format!("{}: unknown key", below(unknown)));
             }
-            for (name, english) in english {
-                let value = values.get(name).ok_or_else(|| format!("{}: the text is missing", below(name)))?;
-                compare(&below(name), value, english)?;
+            let missing = |name: &str| format!("{}: the text is missing", below(name));
+            let Some(other) = other else {
+                for (name, english) in english {
+                    compare(&below(name), values.get(name).ok_or_else(|| missing(name))?, english, forms)?;
+                }
+                return Ok(());
+            };
+            if let Some(name) = forms.keys().find(|name| !values.contains_key(**name)) {
+                return Err(missing(name));
+            }
+            for (name, value) in values {
+                let is_for_one = forms.get(name.as_str()).is_none_or(|numbers| *numbers == 1);
+                let may_lack: &[&str] = if is_for_one { &NUMBERS } else { &[] };
+                compare_text(&below(name), value, other, may_lack)?;
             }
         }
         (Value::Array(values), Value::Array(english)) => {
             for (value, english) in values.iter().zip(english) {
-                compare(key, value, english)?;
+                compare_text(key, value, english, &[])?;
             }
         }
-        (Value::String(value), Value::String(english)) => {
-            let (found, expected) = (placeholders(value), placeholders(english));
-            if found != expected {
-                let (found, expected) = (named(found), named(expected));
-                return Err(format!("{key}: the text has the placeholders {found}, and needs {expected}"));
-            }
-            if value.trim().is_empty() {
-                return Err(format!("{key}: the text is empty"));
-            }
-        }
-        _ => (),
+        _ => compare_text(key, value, english, &[])?,
+    }
+    Ok(())
+}
+
+/// Compares two texts. A value that is none has the wrong type, which serde says better.
+fn compare_text(key: &str, value: &Value, english: &Value, may_lack: &[&str]) -> Result<(), String> {
+    let (Value::String(value), Value::String(english)) = (value, english) else { return Ok(()) };
+    let named = |names: BTreeSet<&str>| match names.is_empty() {
+        true => "none".to_owned(),
+        false => names.into_iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" "),
+    };
+    let (found, expected) = (placeholders(value), placeholders(english));
+    if found.symmetric_difference(&expected).any(|name| found.contains(name) || !may_lack.contains(name)) {
+        let (found, expected) = (named(found), named(expected));
+        return Err(format!("{key}: the text has the placeholders {found}, and needs {expected}"));
+    }
+    if value.trim().is_empty() {
+        return Err(format!("{key}: the text is empty"));
     }
     Ok(())
 }
@@ -231,8 +276,8 @@ mod tests {
             ("nl, *;q=0.5, de;q=0.1", "en"),
             ("de ; q=1", "de"),
             ("pt", "pt-BR"),
-            ("pt-PT,pt;q=0.9,en;q=0.8", "pt-BR"),
             ("PT-br", "pt-BR"),
+            ("gsw-CH, de;q=0.5", "de"),
             ("ru-Cyrl-UA", "ru"),
             ("", "en"),
             ("tlh", "en"),
@@ -247,6 +292,83 @@ mod tests {
             assert_eq!(regional.preferred(tag).code, "xx-YY", "{tag}");
         }
         assert_eq!(regional.with("en", german).unwrap().preferred("tlh").language.name, "Deutsch");
+    }
+
+    #[test]
+    fn relatives_are_found_by_the_rules_of_cldr() {
+        let english = include_str!("../../languages/en.toml");
+        let codes = ["he", "pt-BR", "pt-PT", "sr-Latn", "zh-Hans", "zh-Hant", "es-419"];
+        let languages = codes.iter().fold(Languages(BTreeMap::new()), |languages, code| {
+            languages.and(Texts { code: (*code).to_owned(), ..Texts::read(code, english).unwrap() })
+        });
+        for (wanted, code) in [
+            ("iw", "he"),
+            ("iw-IL", "he"),
+            ("pt", "pt-BR"),
+            ("pt-PT", "pt-PT"),
+            ("pt-AO", "pt-PT"),
+            ("pt-MZ,pt;q=0.9", "pt-PT"),
+            ("es-MX", "es-419"),
+            ("es", "es-419"),
+            ("sr", "sr-Latn"),
+            ("zh", "zh-Hans"),
+            ("zh-CN", "zh-Hans"),
+            ("zh-SG", "zh-Hans"),
+            ("zh-Hans-CN", "zh-Hans"),
+            ("cmn", "zh-Hans"),
+            ("zh-TW", "zh-Hant"),
+            ("zh-HK", "zh-Hant"),
+            ("zh-Hant-MO", "zh-Hant"),
+        ] {
+            assert_eq!(languages.preferred(wanted).code, code, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_a_number_has_the_forms_of_its_language() {
+        let english = include_str!("../../languages/en.toml");
+        let with = |code: &str, form: &str, text: &str| {
+            let more = format!("days.one = \"{{count}} day\"\ndays.{form} = \"{text}\"");
+            let file = english.replacen("days.one = \"{count} day\"", &more, 1);
+            Languages::built_in().with(code, &file).map_err(|error| error.to_string())
+        };
+        for (code, form, text, problem) in [
+            ("sl", "two", "{count} dneva", "sl.toml: command.days.few: the text is missing"),
+            ("ja", "few", "unused", ""),
+            ("sv", "tow", "{count}", "sv.toml: command.days.tow: unknown key"),
+            ("sv", "few", "{day}", "command.days.few: the text has the placeholders {day}, and needs {count}"),
+        ] {
+            let outcome = with(code, form, text).err().unwrap_or_default();
+            assert!(outcome.contains(problem) && outcome.is_empty() == problem.is_empty(), "{code}: {outcome}");
+        }
+        for (one, problem) in [("a day", false), ("{count} day", false), ("a {day}", true)] {
+            let file = english.replacen("days.one = \"{count} day\"", &format!("days.one = \"{one}\""), 1);
+            assert_eq!(Languages::built_in().with("sv", &file).is_err(), problem, "{one}");
+            let latvian = "lv: `one` is for 1, 21, 31 and so on, so it has to have the number";
+            assert!(Languages::built_in().with("lv", &file).is_err(), "{latvian}");
+        }
+    }
+
+    #[test]
+    fn numbers_take_the_form_that_a_speaker_expects() {
+        let languages = Languages::built_in();
+        let days = |code, count| {
+            let texts = languages.preferred(code);
+            super::super::fill(texts.counted(&texts.command.days, count), &[("count", &count.to_string())])
+        };
+        for (code, count, said) in [
+            ("en", 1, "1 day"),
+            ("en", 21, "21 days"),
+            ("pl", 1, "1 dzień"),
+            ("pl", 3, "3 dni"),
+            ("ru", 1, "1 день"),
+            ("ru", 21, "21 день"),
+            ("ru", 3, "3 дня"),
+            ("ru", 11, "11 дней"),
+            ("fr", 1_000_000, "1000000 jours"),
+        ] {
+            assert_eq!(days(code, count), said);
+        }
     }
 
     #[test]
