@@ -17,6 +17,7 @@
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
+//! - [`commands`]: what users run from their chat apps: forms, and what comes of them.
 //! - [`health`]: whether the daemon can do its work, in words; no I/O. [`lookout`]: finds out.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
 //! - [`http_server`]: connections of HTTP.
@@ -33,6 +34,7 @@
 
 pub mod chat_server;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 mod counters;

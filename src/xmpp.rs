@@ -2,14 +2,12 @@
 //! long as the daemon runs.
 
 mod command;
-mod commands;
 mod disco;
 mod form;
 mod framing;
 mod gate;
 mod hook;
 mod in_flight;
-mod requester;
 mod router;
 mod serve;
 mod stanza;

@@ -1,22 +1,20 @@
-//! Ad-hoc commands (XEP-0050): the table of commands, and the rules by which they are run.
+//! Ad-hoc commands (XEP-0050): the rules by which commands are run with data forms.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::commands::{create_account, new_invite, password_reset};
-use super::form::{Submission, fixed};
-use super::requester::Requester;
+use super::form::{data_form, submission};
 use super::stanza::{element, error_in, ns, with, with_text};
 use super::stanza_error::{stanza_error, try_again};
+use crate::commands::{COMMANDS, Command, Field, Form, Kind, Outcome, Requester, Submission, invitation};
 use crate::invite::nonce;
 use crate::invites::Error;
 use crate::refusal::{Mistake, Refusal};
-use crate::texts::{CommandTexts, Texts, fill};
+use crate::texts::{Texts, fill};
 
 /// How long a session stays open. Some clients never cancel, so sessions end by themselves.
 const SESSION_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -24,82 +22,25 @@ const SESSION_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How many sessions one user may have open. One more closes the oldest.
 const SESSIONS_EACH: usize = 16;
 
-/// How many sessions may be open in all, at some 300 bytes each.
+/// How many sessions may be open in all, at some 300 bytes each, and what they keep of a form.
 const SESSIONS_IN_ALL: usize = 10_000;
 
-/// A command.
-pub struct Command {
-    /// The node by which clients know the command.
-    pub node: &'static str,
-    name: fn(&CommandTexts) -> &str,
-    audience: Audience,
-    /// The form that is filled in first. Without one the command completes at once: the built-in
-    /// buttons of mobile clients show no form.
-    form: Option<fn(&Requester, &Submission) -> Element>,
-    run: for<'a> fn(&'a Requester<'a>, &'a Submission) -> BoxFuture<'a, Result<Element, Error>>,
+/// The command of a node.
+///
+/// # Errors
+/// `item-not-found` if there is none.
+pub fn of_node(node: &str, texts: &Texts) -> Result<&'static Command, StanzaError> {
+    let found = COMMANDS.iter().find(|command| command.node == node);
+    let unknown = || error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, &texts.command.unknown);
+    found.ok_or_else(unknown)
 }
 
-/// Who may run a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Audience {
-    /// Users who may invite. Admins always.
-    Inviters,
-    /// Admins.
-    Admins,
-}
-
-/// Every command. Service discovery lists this table.
-pub const COMMANDS: [Command; 3] = [
-    Command {
-        node: new_invite::NODE,
-        name: |texts| &texts.new_invite,
-        audience: Audience::Inviters,
-        form: None,
-        run: |requester, _| Box::pin(new_invite::run(requester)),
-    },
-    Command {
-        node: create_account::NODE,
-        name: |texts| &texts.new_account_invite,
-        audience: Audience::Admins,
-        form: Some(create_account::form),
-        run: |requester, submission| Box::pin(create_account::run(requester, submission)),
-    },
-    Command {
-        node: password_reset::NODE,
-        name: |texts| &texts.password_reset_link,
-        audience: Audience::Admins,
-        form: Some(password_reset::form),
-        run: |requester, submission| Box::pin(password_reset::run(requester, submission)),
-    },
-];
-
-impl Command {
-    /// The command of a node.
-    ///
-    /// # Errors
-    /// `item-not-found` if there is none.
-    pub fn of(node: &str, texts: &Texts) -> Result<&'static Command, StanzaError> {
-        let found = COMMANDS.iter().find(|command| command.node == node);
-        let unknown = || error_in(texts, ErrorType::Cancel, DefinedCondition::ItemNotFound, &texts.command.unknown);
-        found.ok_or_else(unknown)
-    }
-
-    /// The name that people see.
-    pub fn name<'a>(&self, texts: &'a Texts) -> &'a str {
-        (self.name)(&texts.command)
-    }
-
-    /// May the requester run the command? Commands that they may not run are not listed either.
-    ///
-    /// # Errors
-    /// A stanza error if the chat server does not tell.
-    pub async fn open_to(&self, requester: &Requester<'_>) -> Result<bool, StanzaError> {
-        let open = match self.audience {
-            Audience::Inviters => requester.may_invite().await,
-            Audience::Admins => requester.is_admin().await,
-        };
-        open.map_err(|cause| stanza_error(&cause, requester.texts))
-    }
+/// May the requester run the command?
+///
+/// # Errors
+/// A stanza error if the chat server does not tell.
+pub async fn is_open(command: &Command, requester: &Requester<'_>) -> Result<bool, StanzaError> {
+    command.open_to(requester).await.map_err(|cause| stanza_error(&cause, requester.texts))
 }
 
 /// Answers a `<command/>`.
@@ -115,50 +56,60 @@ pub async fn execute(
     let texts = requester.texts;
     let malformed =
         || bad_request("malformed-action", Texts::english(), "A command has a node, and an action of XEP-0050 if any");
-    let command = Command::of(payload.attr("node").ok_or_else(malformed)?, texts)?;
+    let command = of_node(payload.attr("node").ok_or_else(malformed)?, texts)?;
     let cancels = match payload.attr("action") {
         None | Some("execute" | "next" | "complete") => false,
         Some("cancel") => true,
         Some("prev") => return Err(bad_request("bad-action", texts, &texts.command.no_step_back)),
         Some(_) => return Err(malformed()),
     };
-    if !command.open_to(requester).await? {
+    if !is_open(command, requester).await? {
         return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, &texts.command.forbidden));
     }
-    let id = match payload.attr("sessionid") {
+    let (id, kept) = match payload.attr("sessionid") {
         // The session is closed before the command runs: of two submissions at once, one finds
         // none.
-        Some(id) if sessions.close(id, requester.full_jid, command.node) => id.to_owned(),
-        Some(_) => return Err(bad_request("bad-sessionid", texts, &texts.command.finished)),
+        Some(id) => match sessions.close(id, requester.full_jid, command.node) {
+            Some(kept) => (id.to_owned(), kept),
+            None => return Err(bad_request("bad-sessionid", texts, &texts.command.finished)),
+        },
         // An id need not be a secret: it is of no use to anybody but its requester.
-        None => nonce().map_err(|_| try_again(texts))?,
+        None => (nonce().map_err(|_| try_again(texts))?, Submission::default()),
     };
     if cancels {
         return Ok(reply(command, &id, "canceled", texts));
     }
-    let submission = match (command.form, Submission::of(payload)) {
-        (None, _) => Submission::default(),
-        (Some(_), Some(submission)) => submission,
-        (Some(form), None) => {
-            return ask(command, id, form(requester, &Submission::default()), requester, sessions);
-        }
+    let submitted = submission(payload);
+    let first = command.ask.filter(|_| submitted.is_none());
+    let filled_in = kept.and(submitted.unwrap_or_default());
+    let outcome = match first {
+        Some(ask) => ask(requester, &filled_in).await,
+        None => command.run(requester, &filled_in).await,
     };
-    let cause = match (command.run)(requester, &submission).await {
-        Ok(result) => return Ok(with(reply(command, &id, "completed", texts), [result])),
+    let completed = |with_this| with(reply(command, &id, "completed", texts), [with_this]);
+    let result = |name, form: &Form| completed(data_form("result", name, form));
+    let cause = match outcome {
+        Ok(Outcome::Ask(form)) => return ask_for(&form, command, &id, requester, sessions),
+        Ok(Outcome::Invitation(issued)) => return Ok(result(ns::INVITATION, &invitation(&issued, texts))),
+        Ok(Outcome::Told(form)) => return Ok(result(command.node, &form)),
+        Ok(Outcome::Done(text)) => return Ok(completed(note("info", &text))),
         Err(cause) => cause,
     };
-    requester.invites.note_limit(&requester.account, requester.host, &cause).await;
     // The built-in buttons show a stanza error but no note.
-    let Some(form) = command.form else { return Err(stanza_error(&cause, texts)) };
+    let Some(ask) = command.ask else { return Err(stanza_error(&cause, texts)) };
     if let Error::Refused(refusal) = &cause
-        && let Some(form) = with_mistakes(form(requester, &submission), refusal.each(), texts)
+        && let Ok(Outcome::Ask(form)) = ask(requester, &filled_in).await
+        && let Some(form) = with_mistakes(form, refusal.each(), texts)
     {
-        return ask(command, id, form, requester, sessions);
+        return ask_for(&form, command, &id, requester, sessions);
     }
     // For commands with forms, some clients show a note but no stanza error.
     let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
-    let note = with_text(element!(ns::COMMANDS, "note", "type" = "error"), &text);
-    Ok(with(reply(command, &id, "completed", texts), [note]))
+    Ok(completed(note("error", &text)))
+}
+
+fn note(kind: &str, text: &str) -> Element {
+    with_text(element!(ns::COMMANDS, "note", "type" = kind), text)
 }
 
 fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
@@ -170,33 +121,34 @@ fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Eleme
     reply
 }
 
-/// Shows a form, and opens a session for its answer.
-fn ask(
+/// Shows a form, and opens a session for its answer. The session keeps the form's hidden values:
+/// a client need not send them back, and cannot change them.
+fn ask_for(
+    form: &Form,
     command: &Command,
-    id: String,
-    form: Element,
+    id: &str,
     requester: &Requester,
     sessions: &Sessions,
 ) -> Result<Element, StanzaError> {
-    let reply = reply(command, &id, "executing", requester.texts);
-    if !sessions.open(id, requester.full_jid, command.node) {
+    let reply = reply(command, id, "executing", requester.texts);
+    let kept = form.fields.iter().filter(|field| field.kind == Kind::Hidden);
+    let kept = kept.map(|field| (field.var.as_str(), field.value.as_str())).collect();
+    if !sessions.open(id.to_owned(), requester.full_jid, command.node, kept) {
         return Err(try_again(requester.texts));
     }
     // Without actions, one client shows no buttons.
     let actions = with(element!(ns::COMMANDS, "actions", "execute" = "complete"), [element!(ns::COMMANDS, "complete")]);
-    Ok(with(reply, [actions, form]))
+    Ok(with(reply, [actions, data_form("form", command.node, form)]))
 }
 
 /// The form once more, and below it what is wrong: one client numbers the fields, and the numbers
 /// stay. Each problem is a text of its own, since one client shows a single line of a text. `None`
 /// if there is nothing to correct in the form.
-fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Option<Element> {
-    let fields: Vec<_> = form.children().filter(|child| child.name() == "field").collect();
+fn with_mistakes(mut form: Form, refusals: &[Refusal], texts: &Texts) -> Option<Form> {
     let line = |refusal: &Refusal| {
-        let is_about = |field: &&Element| field.attr("var").is_some_and(|var| vars(refusal).contains(&var));
-        let position = fields.iter().position(is_about);
+        let position = form.fields.iter().position(|field| vars(refusal).contains(&field.var.as_str()));
         // Without the hint in brackets.
-        let label = position.and_then(|position| fields.get(position)?.attr("label")?.split(" (").next());
+        let label = position.and_then(|position| form.fields.get(position)?.label.split(" (").next());
         let problem = refusal.text(texts);
         let named = label.map(|label| [("field", label), ("problem", &problem)]);
         (position, named.map_or(problem.clone(), |named| fill(&texts.command.please_correct, &named)))
@@ -204,8 +156,8 @@ fn with_mistakes(form: Element, refusals: &[Refusal], texts: &Texts) -> Option<E
     let mut lines: Vec<_> = refusals.iter().map(line).collect();
     lines.sort();
     let var = |at| if at == 0 { "error".to_owned() } else { format!("error{}", at + 1) };
-    let problems: Vec<_> = lines.iter().enumerate().map(|(at, (_, line))| fixed(&var(at), line)).collect();
-    lines.iter().any(|(position, _)| position.is_some()).then(|| with(form, problems))
+    form.fields.extend(lines.iter().enumerate().map(|(at, (_, line))| Field::fixed(&var(at), line)));
+    lines.iter().any(|(position, _)| position.is_some()).then_some(form)
 }
 
 /// The fields of a form that a refusal can be about.
@@ -246,6 +198,7 @@ struct Session {
     id: String,
     full_jid: String,
     node: &'static str,
+    kept: Submission,
     ends: Instant,
 }
 
@@ -255,7 +208,7 @@ fn bare(full_jid: &str) -> &str {
 
 impl Sessions {
     /// Opens a session. `false` if too many are open.
-    fn open(&self, id: String, full_jid: &str, node: &'static str) -> bool {
+    fn open(&self, id: String, full_jid: &str, node: &'static str, kept: Submission) -> bool {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         open.retain(|_, own| {
@@ -269,17 +222,18 @@ impl Sessions {
         if own.len() >= SESSIONS_EACH {
             own.pop_front();
         }
-        own.push_back(Session { id, full_jid: full_jid.to_owned(), node, ends: now + SESSION_LIFE });
+        own.push_back(Session { id, full_jid: full_jid.to_owned(), node, kept, ends: now + SESSION_LIFE });
         true
     }
 
-    /// Closes a session for its answer. `false` if no such session is open.
-    fn close(&self, id: &str, full_jid: &str, node: &str) -> bool {
+    /// Closes a session for its answer, and returns what it has kept. `None` if no such session is
+    /// open.
+    fn close(&self, id: &str, full_jid: &str, node: &str) -> Option<Submission> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(own) = open.get_mut(bare(full_jid)) else { return false };
+        let own = open.get_mut(bare(full_jid))?;
         let matches = |session: &Session| session.id == id && session.full_jid == full_jid && session.node == node;
-        let closed = own.iter().position(matches).and_then(|index| own.remove(index));
-        closed.is_some_and(|session| session.ends > Instant::now())
+        let closed = own.iter().position(matches).and_then(|index| own.remove(index))?;
+        (closed.ends > Instant::now()).then_some(closed.kept)
     }
 }
 
@@ -295,36 +249,30 @@ mod tests {
     fn a_session_is_closed_once_by_its_full_jid_for_its_command() {
         let sessions = Sessions::default();
         let (phone, desktop) = ("a@example.org/phone", "a@example.org/desktop");
-        assert!(sessions.open("s1".into(), phone, create_account::NODE));
-        assert!(!sessions.close("s2", phone, create_account::NODE));
-        assert!(!sessions.close("s1", desktop, create_account::NODE));
-        assert!(!sessions.close("s1", phone, new_invite::NODE));
-        assert!(sessions.close("s1", phone, create_account::NODE));
-        assert!(!sessions.close("s1", phone, create_account::NODE));
+        let kept: Submission = [("invite", "abc")].into_iter().collect();
+        assert!(sessions.open("s1".into(), phone, "node", kept.clone()));
+        assert_eq!(sessions.close("s2", phone, "node"), None);
+        assert_eq!(sessions.close("s1", desktop, "node"), None);
+        assert_eq!(sessions.close("s1", phone, "another"), None);
+        assert_eq!(sessions.close("s1", phone, "node"), Some(kept));
+        assert_eq!(sessions.close("s1", phone, "node"), None);
         assert_eq!(count(&sessions), 0);
     }
 
     #[test]
     fn sessions_are_bounded_for_each_account_and_in_all() {
         let sessions = Sessions::default();
-        let node = create_account::NODE;
+        let open = |id: String, full_jid: &str| sessions.open(id, full_jid, "node", Submission::default());
         for number in 0..100 {
-            assert!(sessions.open(format!("s{number}"), &format!("a@example.org/{number}"), node));
+            assert!(open(format!("s{number}"), &format!("a@example.org/{number}")));
         }
         assert_eq!(count(&sessions), SESSIONS_EACH);
-        assert!(!sessions.close("s83", "a@example.org/83", node));
-        assert!(sessions.close("s84", "a@example.org/84", node));
+        assert!(sessions.close("s83", "a@example.org/83", "node").is_none());
+        assert!(sessions.close("s84", "a@example.org/84", "node").is_some());
         for number in 0..SESSIONS_IN_ALL {
-            sessions.open("s".into(), &format!("u{number}@example.org/x"), node);
+            open("s".into(), &format!("u{number}@example.org/x"));
         }
         assert_eq!(count(&sessions), SESSIONS_IN_ALL);
-        assert!(!sessions.open("one more".into(), "z@example.org/x", node));
-    }
-
-    #[test]
-    fn every_command_has_a_node_of_its_own() {
-        for command in &COMMANDS {
-            assert_eq!(COMMANDS.iter().filter(|other| other.node == command.node).count(), 1, "{}", command.node);
-        }
+        assert!(!open("one more".into(), "z@example.org/x"));
     }
 }

@@ -6,9 +6,9 @@ use xmpp_parsers::disco::{DiscoInfoResult, Identity};
 use xmpp_parsers::hashes::Algo;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::command::{COMMANDS, Command};
-use super::requester::Requester;
+use super::command::{is_open, of_node};
 use super::stanza::{element, error_in, ns};
+use crate::commands::{COMMANDS, Requester};
 use crate::texts::Texts;
 
 /// The component's name in lists of services.
@@ -58,9 +58,9 @@ pub async fn node_info(
     if name == ns::COMMANDS {
         return Ok(info(node, automation("command-list", &texts.command.commands), &[ns::COMMANDS]).into());
     }
-    let command = Command::of(name, texts)?;
+    let command = of_node(name, texts)?;
     let allowed = match requester {
-        Some(requester) => command.open_to(requester).await?,
+        Some(requester) => is_open(command, requester).await?,
         None => false,
     };
     if !allowed {
@@ -86,7 +86,7 @@ pub async fn items(
     match (node, requester) {
         (Some(ns::COMMANDS), Some(requester)) => {
             for command in &COMMANDS {
-                if command.open_to(requester).await? {
+                if is_open(command, requester).await? {
                     let (node, name) = (command.node, command.name(texts));
                     let item = element!(ns::DISCO_ITEMS, "item", "jid" = responder, "node" = node, "name" = name);
                     answer.append_child(item);
@@ -95,6 +95,6 @@ pub async fn items(
             Ok(answer)
         }
         (Some(ns::COMMANDS) | None, _) => Ok(answer),
-        (Some(node), _) => Command::of(node, texts).map(|_| answer), // a command has no items of its own
+        (Some(node), _) => of_node(node, texts).map(|_| answer), // a command has no items of its own
     }
 }

@@ -2,74 +2,54 @@
 
 use minidom::Element;
 
-use super::stanza::{boolean, element, ns, with, with_text};
+use super::stanza::{element, ns, with, with_text};
+use crate::commands::{Field, Form, Kind, Submission};
 
-/// A form to fill in (`kind` is `form`) or to read (`result`).
-pub fn form(kind: &str, title: &str, instructions: &str, fields: impl IntoIterator<Item = Element>) -> Element {
-    let mut form = element!(ns::DATA_FORMS, "x", "type" = kind);
-    form.append_child(with_text(element!(ns::DATA_FORMS, "title"), title));
-    if !instructions.is_empty() {
-        form.append_child(with_text(element!(ns::DATA_FORMS, "instructions"), instructions));
+/// A form to fill in (`kind` is `form`) or to read (`result`). `name` tells programs which one it
+/// is (XEP-0068).
+pub fn data_form(kind: &str, name: &str, form: &Form) -> Element {
+    let mut data_form = element!(ns::DATA_FORMS, "x", "type" = kind);
+    data_form.append_child(with_text(element!(ns::DATA_FORMS, "title"), &form.title));
+    if !form.instructions.is_empty() {
+        data_form.append_child(with_text(element!(ns::DATA_FORMS, "instructions"), &form.instructions));
     }
-    with(form, fields)
+    let name = Field { kind: Kind::Hidden, ..Field::fixed("FORM_TYPE", name) };
+    with(with(data_form, [field(&name)]), form.fields.iter().map(field))
 }
 
-/// The hidden field that names the form (XEP-0068).
-pub fn form_type(name: &str) -> Element {
-    let field = element!(ns::DATA_FORMS, "field", "var" = "FORM_TYPE", "type" = "hidden");
-    with(field, [with_text(element!(ns::DATA_FORMS, "value"), name)])
-}
-
-/// A field with a value. Every type but `text-single`, `list-single`, `boolean`, `fixed` and
-/// `hidden` is shown wrongly by some client.
-pub fn field(var: &str, kind: &str, label: &str, value: &str) -> Element {
-    let field = element!(ns::DATA_FORMS, "field", "var" = var, "type" = kind, "label" = label);
-    with(field, [with_text(element!(ns::DATA_FORMS, "value"), value)])
-}
-
-/// A field with values to choose from, each with its label. One of them is chosen already.
-pub fn list(var: &str, label: &str, choices: impl IntoIterator<Item = (String, String)>, chosen: &str) -> Element {
-    let option = |(value, label): (String, String)| {
-        let option = element!(ns::DATA_FORMS, "option", "label" = label);
-        with(option, [with_text(element!(ns::DATA_FORMS, "value"), &value)])
+fn field(field: &Field) -> Element {
+    let (kind, options) = match &field.kind {
+        Kind::Hidden => ("hidden", &[][..]),
+        Kind::Fixed => ("fixed", &[][..]),
+        Kind::Text => ("text-single", &[][..]),
+        Kind::Boolean => ("boolean", &[][..]),
+        Kind::List(options) => ("list-single", options.as_slice()),
     };
-    with(field(var, "list-single", label, chosen), choices.into_iter().map(option))
+    // Most clients would not show the label of a fixed text.
+    let label = (!matches!(field.kind, Kind::Hidden | Kind::Fixed)).then_some(field.label.as_str());
+    let element = element!(ns::DATA_FORMS, "field", "var" = field.var.as_str(), "type" = kind, "label" = label);
+    let option = |(value, label): &(String, String)| {
+        with(element!(ns::DATA_FORMS, "option", "label" = label.as_str()), [value_of(value)])
+    };
+    with(with(element, [value_of(&field.value)]), options.iter().map(option))
 }
 
-/// A text in a form. Most clients would not show its label, so it has none.
-pub fn fixed(var: &str, text: &str) -> Element {
-    let field = element!(ns::DATA_FORMS, "field", "var" = var, "type" = "fixed");
-    with(field, [with_text(element!(ns::DATA_FORMS, "value"), text)])
+fn value_of(text: &str) -> Element {
+    with_text(element!(ns::DATA_FORMS, "value"), text)
 }
 
-/// A form that was filled in.
+/// The form that was filled in, in a command or another element. `None` if there is none.
 ///
 /// Clients send back whole forms with labels and instructions, leave out fields, or send fields
 /// without a value.
-#[derive(Debug, Default)]
-pub struct Submission(Vec<(String, String)>);
-
-impl Submission {
-    /// The form in a command or another element. `None` if there is none.
-    pub fn of(parent: &Element) -> Option<Self> {
-        let form = parent.children().find(|child| child.is("x", ns::DATA_FORMS))?;
-        let fields = form.children().filter(|child| child.name() == "field").filter_map(|field| {
-            let value = field.children().find(|child| child.name() == "value").map(Element::text);
-            Some((field.attr("var")?.to_owned(), value.unwrap_or_default().trim().to_owned()))
-        });
-        Some(Submission(fields.collect()))
-    }
-
-    /// The value of a field. `None` if the field is missing or empty.
-    pub fn text(&self, var: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(name, _)| name == var);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// The value of a `boolean` field (XEP-0004 §3.3). `None` if the field holds something else.
-    pub fn boolean(&self, var: &str) -> Option<bool> {
-        self.text(var).map_or(Some(false), boolean)
-    }
+pub fn submission(parent: &Element) -> Option<Submission> {
+    let form = parent.children().find(|child| child.is("x", ns::DATA_FORMS))?;
+    let fields = form.children().filter(|child| child.name() == "field");
+    let values = fields.filter_map(|field| {
+        let value = field.children().find(|child| child.name() == "value").map(Element::text);
+        Some((field.attr("var")?, value.unwrap_or_default()))
+    });
+    Some(values.collect())
 }
 
 #[cfg(test)]
@@ -81,7 +61,7 @@ mod tests {
             "<command xmlns='http://jabber.org/protocol/commands'><x xmlns='jabber:x:data' type='submit'>\
              <title>T</title><instructions>I</instructions>{fields}</x></command>"
         );
-        Submission::of(&xml.parse().unwrap()).unwrap()
+        submission(&xml.parse().unwrap()).unwrap()
     }
 
     #[test]

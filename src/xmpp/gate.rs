@@ -9,11 +9,9 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::hook::{LONGEST_ID, failed, grants, is_id};
-use super::requester::Requester;
-use super::stanza::{
-    Kind, Outcome, Request, boolean, date_time, element, error, language, not_for_you, ns, with, with_text,
-};
+use super::stanza::{Kind, Outcome, Request, element, error, language, not_for_you, ns, with, with_text};
 use super::stanza_error::{not_valid, stanza_error};
+use crate::commands::{Requester, boolean, date_time};
 use crate::event::Actor;
 use crate::generate;
 use crate::invite::{Token, username};

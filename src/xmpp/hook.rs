@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use minidom::Element;
 
-use super::stanza::{ErrorAnswer, boolean, element, ns, with, with_text};
+use super::stanza::{ErrorAnswer, element, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, NoAnswer, Objection, Question};
+use crate::commands::boolean;
 use crate::fields::{Answers, Field, Kind};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;

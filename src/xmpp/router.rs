@@ -6,10 +6,10 @@ use tokio::sync::watch;
 use xmpp_parsers::version::VersionResult;
 
 use super::command::{Sessions, execute};
-use super::requester::Requester;
 use super::stanza::{Kind, Outcome, Request, element, language, not_for_you, ns, with};
 use super::stanza_error::stanza_error;
 use super::{disco, gate};
+use crate::commands::Requester;
 use crate::invites::Invites;
 use crate::refusal::Refusal;
 use crate::texts::Texts;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
@@ -15,6 +14,8 @@ pub mod ns {
 
     /// Commands (XEP-0050).
     pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+    /// The name of the form with an invite's links (XEP-0401 §3.1.1).
+    pub const INVITATION: &str = "urn:xmpp:invite#invitation";
     /// The gate (docs/gate.md).
     pub const GATE: &str = "urn:easy-invite:gate:1";
 }
@@ -144,16 +145,6 @@ impl Stanza {
     }
 }
 
-/// The value of an attribute or a field that is true or false (XML Schema's `boolean`). `None` if
-/// it is neither.
-pub fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "true" | "1" => Some(true),
-        "false" | "0" => Some(false),
-        _ => None,
-    }
-}
-
 /// The `xml:lang` of an element.
 pub fn language(element: &Element) -> Option<&str> {
     element.attr_ns(&rxml::Namespace::XML, "lang")
@@ -232,9 +223,4 @@ pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<Strin
 /// The error for a request that the component does not answer, or not to this sender.
 pub fn not_for_you() -> StanzaError {
     error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
-}
-
-/// An instant as `YYYY-MM-DDThh:mm:ssZ` (XEP-0082 §3.2). One client's parser takes no fractions.
-pub fn date_time(instant: Timestamp) -> String {
-    instant.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

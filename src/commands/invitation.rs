@@ -1,17 +1,14 @@
-//! The result of every command that makes an invite (XEP-0401 §3.1.1).
+//! The links of an invite, as a form to read (XEP-0401 §3.1.1).
 
-use minidom::Element;
-
+use super::form::{Field, Form, date_time};
 use crate::invite::{Invite, InviteType};
 use crate::invites::Issued;
 use crate::texts::{Texts, fill};
-use crate::xmpp::form::{field, form, form_type};
-use crate::xmpp::stanza::date_time;
 
-/// The invite's links and its end, as a form to read.
+/// The invite's links and its end.
 ///
 /// Some clients show no instructions, so the labels say the most important of it once more.
-pub fn result(issued: &Issued, texts: &Texts) -> Element {
+pub fn invitation(issued: &Issued, texts: &Texts) -> Form {
     let (invite, own) = (&issued.invite, &texts.command);
     let account = invite.account().filter(|_| invite.invite_type == InviteType::PasswordReset);
     let label = |link: &str| match &account {
@@ -19,22 +16,22 @@ pub fn result(issued: &Issued, texts: &Texts) -> Element {
         None => link.to_owned(),
     };
     let landing_url = issued.landing_url.as_deref();
-    let landing_url = landing_url.map(|url| field("landing-url", "text-single", &label(&own.landing_url), url));
+    let landing_url = landing_url.map(|url| Field::text("landing-url", &label(&own.landing_url), url));
     let warning = account.as_ref().map(|account| fill(&own.reset_warning, &[("account", account.as_str())]));
     let what_to_send = match landing_url {
         Some(_) => fill(&own.send_page, &[("link", &own.landing_url), ("uri", &own.uri)]),
         None => own.send_uri.clone(),
     };
     let instructions = [warning, Some(what_to_send), Some(good_for(invite, texts))];
-    let uri = field("uri", "text-single", &label(&own.uri), &issued.uri);
+    let uri = Field::text("uri", &label(&own.uri), &issued.uri);
     let expire = invite.expires_at.map(|end| {
         let label = fill(&texts.web.valid_until, &[("time", &texts.date(end))]);
-        field("expire", "text-single", &label, &date_time(end))
+        Field::text("expire", &label, &date_time(end))
     });
-    let fields = [Some(form_type("urn:xmpp:invite#invitation")), landing_url, Some(uri), expire];
     let title = if account.is_some() { &own.password_reset_link } else { &own.result };
     let instructions: Vec<_> = instructions.into_iter().flatten().collect();
-    form("result", title, &instructions.join(" "), fields.into_iter().flatten())
+    let fields = [landing_url, Some(uri), expire].into_iter().flatten().collect();
+    Form { title: title.clone(), instructions: instructions.join(" "), fields }
 }
 
 /// For how many people an invite is good, and until when: one sentence.

@@ -1,23 +1,28 @@
 //! The command "New Invite" (XEP-0401 §3.1): completes at once, with the defaults of the host.
 
-use minidom::Element;
-
-use super::invitation;
+use super::command::{Audience, Command, Outcome};
+use super::requester::Requester;
 use crate::invite::{InviteType, Issuer};
 use crate::invites::{Error, Issued};
 use crate::policy::Wish;
 use crate::refusal::Refusal;
-use crate::xmpp::requester::Requester;
 
-/// The node by which clients know the command.
-pub const NODE: &str = "urn:xmpp:invite#invite";
+/// The command.
+pub const COMMAND: Command = Command {
+    node: "urn:xmpp:invite#invite",
+    words: &[],
+    name: |texts| &texts.new_invite,
+    audience: Audience::Inviters,
+    ask: None,
+    run: |requester, _| Box::pin(run(requester)),
+};
 
 /// Makes an invite to become the requester's contact and, where the requester may, to register. An
 /// admin's invite needs an admin's rights only if a user could not make it.
 ///
 /// # Errors
 /// If the requester may not invite, or the invite is not stored.
-pub async fn run(requester: &Requester<'_>) -> Result<Element, Error> {
+async fn run(requester: &Requester<'_>) -> Result<Outcome, Error> {
     let (best, admin) = (InviteType::AccountAndContact, requester.is_admin().await?);
     let as_admin = async || make(best, Issuer::Admin, requester).await;
     let made = match requester.policy.new_invite(requester.known().await?) {
@@ -32,7 +37,7 @@ pub async fn run(requester: &Requester<'_>) -> Result<Element, Error> {
         Err(Error::Refused(Refusal::NoRegistrationHere(_))) => make(InviteType::Contact, Issuer::User, requester).await,
         made => made,
     };
-    Ok(invitation::result(&made?, requester.texts))
+    Ok(Outcome::Invitation(Box::new(made?)))
 }
 
 async fn make(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>) -> Result<Issued, Error> {

@@ -2,10 +2,11 @@
 //! optional.
 
 use std::collections::BTreeSet;
+use std::future::ready;
 
-use minidom::Element;
-
-use super::invitation;
+use super::command::{Audience, Command, Outcome};
+use super::form::{Field, Form, Submission};
+use super::requester::Requester;
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::Error;
 use crate::jids;
@@ -13,11 +14,16 @@ use crate::lifetime::Lifetime;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
 use crate::texts::Texts;
-use crate::xmpp::form::{self, Submission, field, form_type, list};
-use crate::xmpp::requester::Requester;
 
-/// The node by which clients know the command.
-pub const NODE: &str = "urn:xmpp:invite#create-account";
+/// The command.
+pub const COMMAND: Command = Command {
+    node: "urn:xmpp:invite#create-account",
+    words: &[],
+    name: |texts| &texts.new_account_invite,
+    audience: Audience::Admins,
+    ask: Some(|requester, submission| Box::pin(ready(Ok(Outcome::Ask(form(requester, submission)))))),
+    run: |requester, submission| Box::pin(run(requester, submission)),
+};
 
 /// What stands for any number of uses.
 const UNLIMITED: &str = "unlimited";
@@ -29,9 +35,9 @@ const LIFETIMES: [&str; 6] = ["1h", "1d", "7d", "4w", "365d", "never"];
 const USES: [u32; 6] = [1, 2, 5, 10, 20, 100];
 
 /// The form, with what was filled in so far.
-pub fn form(requester: &Requester, submission: &Submission) -> Element {
+fn form(requester: &Requester, submission: &Submission) -> Form {
     let (texts, own, default) = (requester.texts, &requester.texts.command, requester.policy.expire_after);
-    let become_contacts = if submission.boolean("roster-subscription") == Some(true) { "1" } else { "0" };
+    let become_contacts = submission.boolean("roster-subscription") == Some(true);
     let lifetime = lifetime(submission, texts).ok().flatten().unwrap_or(default);
     let lifetimes = LIFETIMES.into_iter().filter_map(|text| text.parse().ok());
     let lifetimes: BTreeSet<Lifetime> = lifetimes.chain([default, lifetime]).collect();
@@ -41,22 +47,21 @@ pub fn form(requester: &Requester, submission: &Submission) -> Element {
     let uses = numbers.into_iter().map(|number| (number.to_string(), number.to_string()));
     let uses = uses.chain([(UNLIMITED.to_owned(), own.unlimited.clone())]);
     let chosen = max_uses.map_or(UNLIMITED.to_owned(), |number| number.to_string());
-    let fields = [
-        form_type(NODE),
-        field("username", "text-single", &own.username, submission.text("username").unwrap_or_default()),
-        field("roster-subscription", "boolean", &own.become_contacts, become_contacts),
-        list("expires", &own.expires, lifetimes, &lifetime.to_string()),
-        list("uses", &own.uses, uses, &chosen),
-        field("note", "text-single", &own.note, submission.text("note").unwrap_or_default()),
+    let fields = vec![
+        Field::text("username", &own.username, submission.text("username").unwrap_or_default()),
+        Field::boolean("roster-subscription", &own.become_contacts, become_contacts),
+        Field::list("expires", &own.expires, lifetimes, &lifetime.to_string()),
+        Field::list("uses", &own.uses, uses, &chosen),
+        Field::text("note", &own.note, submission.text("note").unwrap_or_default()),
     ];
-    form::form("form", &own.new_account_invite, &own.account_instructions, fields)
+    Form { title: own.new_account_invite.clone(), instructions: own.account_instructions.clone(), fields }
 }
 
 /// Makes the invite that was filled in.
 ///
 /// # Errors
 /// If fields have impossible values (all of them are named), or the invite is not stored.
-pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Element, Error> {
+async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
     let texts = requester.texts;
     let mut mistakes: Vec<Refusal> = Vec::new();
     let become_contacts = submission.boolean("roster-subscription").unwrap_or_else(|| {
@@ -89,8 +94,7 @@ pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<E
         }
         return Err(Refusal::Several(mistakes).into());
     }
-    let issued = requester.invites.create(wish).await?;
-    Ok(invitation::result(&issued, texts))
+    Ok(Outcome::Invitation(Box::new(requester.invites.create(wish).await?)))
 }
 
 /// The lifetime that was chosen, or typed where a client allows that. `None`: the host's default.

@@ -1,33 +1,44 @@
 //! The command "Password Reset Link": for admins. Its node is the one that Prosody's users know.
 
-use jid::BareJid;
-use minidom::Element;
+use std::future::ready;
 
-use super::invitation;
+use jid::BareJid;
+
+use super::command::{Audience, Command, Outcome};
+use super::form::{Field, Form, Submission};
+use super::requester::Requester;
 use crate::invite::{InviteType, Issuer, username};
 use crate::invites::Error;
 use crate::jids;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
-use crate::xmpp::form::{self, Submission, field, form_type};
-use crate::xmpp::requester::Requester;
 
-/// The node by which clients know the command.
-pub const NODE: &str = "xmpp:prosody.im/mod_invites_adhoc#password-reset";
+/// The command.
+pub const COMMAND: Command = Command {
+    node: "xmpp:prosody.im/mod_invites_adhoc#password-reset",
+    words: &[],
+    name: |texts| &texts.password_reset_link,
+    audience: Audience::Admins,
+    ask: Some(|requester, submission| Box::pin(ready(Ok(Outcome::Ask(form(requester, submission)))))),
+    run: |requester, submission| Box::pin(run(requester, submission)),
+};
 
 /// The form, which asks for the account.
-pub fn form(requester: &Requester, submission: &Submission) -> Element {
+fn form(requester: &Requester, submission: &Submission) -> Form {
     let texts = &requester.texts.command;
     let typed = submission.text("accountjid").unwrap_or_default();
-    let fields = [form_type(NODE), field("accountjid", "text-single", &texts.account, typed)];
-    form::form("form", &texts.password_reset_link, &texts.reset_instructions, fields)
+    Form {
+        title: texts.password_reset_link.clone(),
+        instructions: texts.reset_instructions.clone(),
+        fields: vec![Field::text("accountjid", &texts.account, typed)],
+    }
 }
 
 /// Makes the link. The account may be named by its username alone.
 ///
 /// # Errors
 /// If the account is not one of this host's, or the link is not stored.
-pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Element, Error> {
+async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
     let host = requester.host;
     let expected = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
     let typed = submission.text("accountjid").ok_or_else(expected)?;
@@ -41,6 +52,5 @@ pub async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<E
     let mut wish = Wish::new(InviteType::PasswordReset, host.clone(), Issuer::Admin);
     wish.username = Some(node.to_owned());
     wish.inviter = Some(requester.account.clone());
-    let issued = requester.invites.create(wish).await?;
-    Ok(invitation::result(&issued, requester.texts))
+    Ok(Outcome::Invitation(Box::new(requester.invites.create(wish).await?)))
 }

@@ -1,0 +1,30 @@
+//! The commands of users, one a file: its node and its words, who may run it, its form and what it
+//! does. Plain data goes in and comes out. The edges make stanzas of it (`xmpp`).
+
+mod command;
+mod create_account;
+mod form;
+mod invitation;
+mod new_invite;
+mod password_reset;
+mod requester;
+
+pub use command::{Argument, Command, Outcome, Word};
+pub use form::{Field, Form, Kind, Submission, boolean, date_time};
+pub use invitation::invitation;
+pub use requester::Requester;
+
+/// Every command, in the order in which they are listed.
+pub static COMMANDS: [Command; 3] = [new_invite::COMMAND, create_account::COMMAND, password_reset::COMMAND];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_node_of_its_own() {
+        for command in &COMMANDS {
+            assert_eq!(COMMANDS.iter().filter(|other| other.node == command.node).count(), 1, "{}", command.node);
+        }
+    }
+}
