@@ -20,6 +20,7 @@
 //! - [`commands`]: what users run from their chat apps: forms, and what comes of them.
 //! - [`health`]: whether the daemon can do its work, in words; no I/O. [`lookout`]: finds out.
 //! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
+//! - [`words`]: the words of people in a chat. No I/O.
 //! - [`http_server`]: connections of HTTP.
 //! - The edges: [`xmpp`], the component; [`web`], the pages; [`metrics`], what a monitoring system
 //!   asks; [`control`], the socket on which the daemon answers the command line.
@@ -66,4 +67,5 @@ pub mod store;
 pub mod systemd;
 pub mod texts;
 pub mod web;
+pub mod words;
 pub mod xmpp;

@@ -1,5 +1,6 @@
 //! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
-//! [`MistakeTexts`], [`CommandTexts`], [`WebTexts`] and [`FieldTexts`] from `languages/en.toml`.
+//! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`] and [`FieldTexts`] from
+//! `languages/en.toml`.
 
 use std::sync::LazyLock;
 
@@ -33,6 +34,8 @@ pub struct Texts {
     pub mistake: MistakeTexts,
     /// The commands and their forms.
     pub command: CommandTexts,
+    /// The words of chat messages, and the answers to them.
+    pub chat: ChatTexts,
     /// The web pages.
     pub web: WebTexts,
     /// The fields that newcomers fill in on them.

@@ -1,0 +1,207 @@
+//! The words by which people ask for something in a chat, however they write them: in any case,
+//! with punctuation, below what they quote.
+
+use std::ops::Range;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::names::is_ignorable;
+
+/// The longest text that is read, in bytes. The longest note fits in, below a long quotation.
+pub const LONGEST: usize = 16 * 1024;
+
+/// The zeros of the decimal digits that people type besides the European ones: Arabic, Persian.
+const ZEROS: [char; 2] = ['\u{660}', '\u{6f0}'];
+
+/// What somebody wrote, cut into a word and what follows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The first word, [`folded`].
+    pub word: String,
+    /// What follows, in one line.
+    pub rest: String,
+}
+
+impl Said {
+    /// Reads a text. Lines that begin with `>` are quotations (XEP-0393 §5.1.3), and so are the
+    /// ranges of characters in `quoted` (XEP-0461 §3.2). `None` if nothing is left.
+    pub fn read(text: &str, quoted: &[Range<usize>]) -> Option<Said> {
+        let own = text.chars().enumerate().filter(|(at, _)| !quoted.iter().any(|range| range.contains(at)));
+        let own: String = own.map(|(_, c)| c).collect();
+        let lines = own.lines().filter(|line| !line.trim_start().starts_with('>'));
+        let line = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+        if line.is_empty() {
+            return None;
+        }
+        let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
+        let (first, after) = line.split_once(' ').unwrap_or((line, ""));
+        let (word, tail) = first.split_at(first.find(|c| !is_letter(c)).unwrap_or(first.len()));
+        let is_digit = |c: char| digit(c).is_some();
+        let (word, tail) = match tail.chars().filter(|c| c.is_alphanumeric()).all(|c| c.nfkc().all(is_digit)) {
+            true => (word, tail.trim_matches(|c: char| !c.is_alphanumeric())), // "list!", "show#2"
+            false => (first, ""),
+        };
+        let rest = format!("{tail} {}", after.trim_start_matches([':', ' ']));
+        Some(Said { word: folded(word), rest: rest.trim().to_owned() })
+    }
+
+    /// Is the word one of these, which are separated by spaces?
+    pub fn is(&self, words: &str) -> bool {
+        is_among(&self.word, words)
+    }
+
+    /// The number that the rest is: `2`, `#2`, or `no. 2` where "no" is among `before`, which are
+    /// separated by spaces. `None` if it is something else.
+    pub fn number(&self, before: &str) -> Option<usize> {
+        let european = |c: char| digit(c).and_then(|value| char::from_digit(value, 10)).unwrap_or(c);
+        let rest: String = self.rest.nfkc().map(european).collect();
+        let mut parts = rest.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+        let number = match (parts.next()?, parts.next(), parts.next()) {
+            (only, None, _) => only,
+            (first, Some(last), None) if is_among(&folded(first), before) => last,
+            _ => return None,
+        };
+        number.parse().ok()
+    }
+}
+
+/// A word in which only the letters count: not their case, their width, accents, and what nobody
+/// sees.
+pub fn folded(word: &str) -> String {
+    let letters = word.nfkd().filter(|c| !is_combining_mark(*c) && !is_ignorable(*c));
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+fn is_among(word: &str, words: &str) -> bool {
+    words.split_whitespace().any(|known| folded(known) == word)
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic() || is_combining_mark(c) || is_ignorable(c)
+}
+
+fn digit(c: char) -> Option<u32> {
+    let other = ZEROS.iter().map(|zero| u32::from(c).wrapping_sub(u32::from(*zero))).find(|value| *value < 10);
+    c.to_digit(10).or(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::texts::{Languages, Texts};
+
+    fn said(text: &str) -> (String, String) {
+        let said = Said::read(text, &[]).unwrap();
+        (said.word, said.rest)
+    }
+
+    #[test]
+    fn a_word_is_read_however_it_is_written() {
+        for text in [
+            "list",
+            "LIST!",
+            "List.",
+            "  list\n\n",
+            "/list",
+            "! list ?",
+            "*list*",
+            "`list`",
+            "“list”…",
+            "ｌｉｓｔ",
+            "ＬＩＳＴ！",
+            "l\u{200b}ist",
+            "\u{200f}list\u{200e}",
+            "lişt",
+            "LİST",
+            "> list of wishes\n> more\nlist",
+            "list\n> below",
+            "\u{3000}list\u{3000}",
+            "- list",
+        ] {
+            let (word, rest) = said(text);
+            assert_eq!((word.as_str(), rest.trim_matches(|c: char| !c.is_alphanumeric())), ("list", ""), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_word_is_kept_as_it_was_written() {
+        for (text, word, rest) in [
+            ("invite Carol's class!", "invite", "Carol's class!"),
+            ("Invite: Carol", "invite", "Carol"),
+            ("invite\nCarol\tand\n Dave", "invite", "Carol and Dave"),
+            ("show#2", "show", "2"),
+            ("show2", "show", "2"),
+            ("显示2", "显示", "2"),
+            ("显示２", "显示", "２"),
+            ("show (2).", "show", "(2)."),
+            ("2", "", "2"),
+            ("2 revoke", "", "2 revoke"),
+            ("invite-only is best", "invite-only", "is best"),
+            ("invite's", "invite's", ""),
+            ("invitees", "invitees", ""),
+            ("🎉", "", ""),
+        ] {
+            assert_eq!(said(text), (word.to_owned(), rest.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_says_nothing() {
+        for text in ["", " \n ", "> list", ">list\n  > show 1\n"] {
+            assert_eq!(Said::read(text, &[]), None, "{text:?}");
+        }
+        // Characters are counted, not bytes.
+        let reply = "🎉 wrote:\nrevoke 1\nlist";
+        assert_eq!(Said::read(reply, &[0..18]).unwrap().word, "list");
+        assert_eq!(Said::read(reply, &[0..usize::MAX]), None);
+        assert_eq!(Said::read(reply, &[5..2, 90..100]).unwrap().word, "wrote");
+    }
+
+    #[test]
+    fn a_number_is_read_however_it_is_written() {
+        let number = |rest: &str| Said { word: String::new(), rest: rest.to_owned() }.number("no number Nº");
+        for text in ["2", "#2", "no. 2", "No.2", "NUMBER 2", "(2)", "2.", "２", "٢", "۲", "nº 2", "002", "№ 2"] {
+            assert_eq!(number(text), Some(2), "{text:?}");
+        }
+        for text in ["", "2 3", "2,5", "not 2", "two", "all", "1 and 2", "99999999999999999999", "abcdefgh2345"] {
+            assert_eq!(number(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_word_of_a_language_stands_for_two_things_and_no_answer_is_read_as_one() {
+        let languages = Languages::built_in();
+        for texts in languages.iter() {
+            let (own, english) = (&texts.chat, &Texts::english().chat);
+            let meanings = [
+                [&own.help, &english.help],
+                [&own.invite, &english.invite],
+                [&own.list, &english.list],
+                [&own.show, &english.show],
+                [&own.renew, &english.renew],
+                [&own.revoke, &english.revoke],
+            ];
+            let meanings_of =
+                |said: &Said| meanings.iter().filter(|words| words.iter().any(|words| said.is(words))).count();
+            for word in meanings.iter().flatten().flat_map(|words| words.split_whitespace()) {
+                assert_eq!(meanings_of(&Said::read(word, &[]).unwrap()), 1, "{}: {word}", texts.code);
+            }
+            assert_eq!(Said::read(&format!("x {} 7", own.number), &[]).unwrap().number(&own.number), None);
+            let before = own.number.split_whitespace().next().unwrap();
+            assert_eq!(Said::read(&format!("x {before} 7"), &[]).unwrap().number(&own.number), Some(7));
+            let mut answers = vec![&own.usage, &own.which, &own.not_listed, &own.newest, &own.unreadable];
+            let command = toml::Table::try_from(&texts.command).unwrap();
+            let mut others: Vec<&toml::Value> = command.values().collect();
+            while let Some(value) = others.pop() {
+                match value {
+                    toml::Value::String(text) => answers.push(text),
+                    other => others.extend(other.as_table().unwrap().values()),
+                }
+            }
+            for answer in answers {
+                assert_eq!(meanings_of(&Said::read(answer, &[]).unwrap()), 0, "{}: {answer}", texts.code);
+            }
+        }
+    }
+}
