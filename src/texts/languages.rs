@@ -75,8 +75,8 @@ impl Languages {
     }
 
     /// The language of a tag: itself, else the nearest one by CLDR's rules (`de` for `de-AT`, `he`
-    /// for the old code `iw`, `pt-PT` for `pt-MZ`, `zh-Hans` for `zh-CN`), else another variant of it
-    /// (`zh-Hans` for `zh-TW`).
+    /// for the old code `iw`, `pt-PT` for `pt-MZ`, `zh-Hans` for `zh-CN`), else another variant of
+    /// it (`zh-Hans` for `zh-TW`).
     fn find(&self, tag: &str) -> Option<&Texts> {
         if let Some(texts) = self.iter().find(|texts| texts.code.eq_ignore_ascii_case(tag)) {
             return Some(texts);
@@ -354,7 +354,7 @@ mod tests {
         let languages = Languages::built_in();
         let days = |code, count| {
             let texts = languages.preferred(code);
-            super::super::fill(texts.counted(&texts.command.days, count), &[("count", &count.to_string())])
+            texts.counted(&texts.command.days, count).replace("{count}", &count.to_string())
         };
         for (code, count, said) in [
             ("en", 1, "1 day"),
