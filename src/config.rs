@@ -395,15 +395,22 @@ fn policy(raw: RawHost) -> HostPolicy {
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
         inviter_age: raw.inviter_age.map_or(default.inviter_age, |age| age.0.0),
+        max_uses: raw.max_uses.map_or(default.max_uses, |most| most.0),
+        max_expires: raw.max_expires.map(|lifetime| lifetime.0),
         reserved_usernames: raw
             .reserved_usernames
             .map_or(default.reserved_usernames, |names| names.into_iter().map(|name| name.0).collect()),
-        roles: raw.roles.into_iter().map(|(name, Table(raw))| (name, role_policy(&raw))).collect(),
+        roles: raw.roles.into_iter().map(|(name, Table(raw))| (name, role_policy(raw))).collect(),
     }
 }
 
-fn role_policy(raw: &RawRole) -> RolePolicy {
-    RolePolicy { allow_user_invites: raw.allow_user_invites, allow_contact_invites: raw.allow_contact_invites }
+fn role_policy(raw: RawRole) -> RolePolicy {
+    RolePolicy {
+        allow_user_invites: raw.allow_user_invites,
+        allow_contact_invites: raw.allow_contact_invites,
+        max_uses: raw.max_uses.map(|most| most.0),
+        max_expires: raw.max_expires.map(|lifetime| lifetime.0),
+    }
 }
 
 /// The secret of the component, as far as it is found.

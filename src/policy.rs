@@ -50,6 +50,10 @@ pub struct HostPolicy {
     pub pending_invites: Option<u32>,
     /// How old a user's account has to be before it may invite.
     pub inviter_age: SignedDuration,
+    /// How often an invite of a user can be used at most; `None`: any number of times.
+    pub max_uses: Option<u32>,
+    /// How long an invite of a user lives at most; `None`: no longer than by default.
+    pub max_expires: Option<Lifetime>,
     /// Usernames that, or what looks like them, take an invite for that very name.
     pub reserved_usernames: Vec<NodePart>,
     /// What differs for users with a role, by its name.
@@ -63,6 +67,31 @@ pub struct RolePolicy {
     pub allow_user_invites: Option<bool>,
     /// As in [`HostPolicy`].
     pub allow_contact_invites: Option<bool>,
+    /// As in [`HostPolicy`].
+    pub max_uses: Option<Option<u32>>,
+    /// As in [`HostPolicy`].
+    pub max_expires: Option<Lifetime>,
+}
+
+/// How much a user may choose for an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// How often it can be used at most; `None`: any number of times.
+    pub max_uses: Option<u32>,
+    /// How long it lives at most.
+    pub max_expires: Lifetime,
+}
+
+impl Caps {
+    /// May an invite have so many uses?
+    pub fn allow_uses(&self, max_uses: Option<u32>) -> bool {
+        self.max_uses.is_none_or(|most| max_uses.is_some_and(|uses| uses <= most))
+    }
+
+    /// May an invite live so long?
+    pub fn allow_lifetime(&self, lifetime: Lifetime) -> bool {
+        lifetime <= self.max_expires
+    }
 }
 
 impl Default for HostPolicy {
@@ -79,6 +108,8 @@ impl Default for HostPolicy {
             invites_per_day: Some(100),
             pending_invites: Some(500),
             inviter_age: SignedDuration::ZERO,
+            max_uses: Some(1),
+            max_expires: None,
             reserved_usernames: SYSTEM_NAMES
                 .split_whitespace()
                 .filter_map(|name| invite::username(name).ok())
@@ -116,6 +147,15 @@ impl HostPolicy {
             (true, true) => Ok(InviteType::AccountAndContact),
             (true, false) => Ok(InviteType::Contact),
         }
+    }
+
+    /// How much a user, of whom this is known, may choose for an invite. Of several roles that say
+    /// something, the most generous counts. Admins may choose anything.
+    pub fn caps(&self, user: &Account) -> Caps {
+        let roles = || user.roles.iter().filter_map(|role| self.roles.get(role));
+        let max_uses = roles().filter_map(|role| role.max_uses).max_by_key(|most| most.unwrap_or(u32::MAX));
+        let max_expires = roles().filter_map(|role| role.max_expires).max().or(self.max_expires);
+        Caps { max_uses: max_uses.unwrap_or(self.max_uses), max_expires: max_expires.unwrap_or(self.expire_after) }
     }
 
     /// Looks whether this account may be made with this invite, or with none where registration is
@@ -326,9 +366,10 @@ pub fn never(purpose: Purpose, host: &str) -> Refusal {
 
 /// Whether a user who may make every kind of invite could have made this one.
 fn could_be_a_users(invite: &Invite, policy: &HostPolicy, user: &Account) -> bool {
-    let end = policy.expire_after.end(invite.created_at);
+    let caps = policy.caps(user);
+    let end = caps.max_expires.end(invite.created_at);
     invite.invite_type.connects()
-        && invite.max_uses == Some(1)
+        && caps.allow_uses(invite.max_uses)
         && invite.username.is_none()
         && invite.roles.is_empty()
         && invite.groups.is_empty()
@@ -536,7 +577,11 @@ mod tests {
 
     #[test]
     fn of_the_roles_that_say_something_the_most_generous_counts() {
-        let role = |allow_user_invites, allow_contact_invites| RolePolicy { allow_user_invites, allow_contact_invites };
+        let role = |allow_user_invites, allow_contact_invites| RolePolicy {
+            allow_user_invites,
+            allow_contact_invites,
+            ..RolePolicy::default()
+        };
         let roles = [
             ("none", role(None, None)),
             ("less", role(Some(false), None)),
@@ -563,6 +608,34 @@ mod tests {
         assert_eq!(made(&policy, &["more"]), Ok(InviteType::AccountAndContact));
         let denied = Account { roles: vec!["more".to_owned()], may_invite: false, ..Account::default() };
         assert_eq!(policy.new_invite(&denied), Ok(InviteType::Contact), "what the chat server forbids");
+    }
+
+    #[test]
+    fn users_choose_within_their_caps_and_those_of_their_most_generous_role() {
+        let days = |count: i64| Lifetime::Seconds(count * 24 * 60 * 60);
+        let role = |max_uses, max_expires| RolePolicy { max_uses, max_expires, ..RolePolicy::default() };
+        let roles = [
+            ("none", role(None, None)),
+            ("few", role(Some(Some(2)), Some(days(1)))),
+            ("some", role(Some(Some(5)), None)),
+            ("any", role(Some(None), Some(Lifetime::Never))),
+        ];
+        let roles = roles.into_iter().map(|(name, policy)| (name.to_owned(), policy)).collect();
+        let policy = HostPolicy { max_uses: Some(3), max_expires: Some(days(30)), roles, ..HostPolicy::default() };
+        let caps = |policy: &HostPolicy, roles: &[&str]| {
+            let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+            let caps = policy.caps(&Account { roles, ..Account::default() });
+            (caps.max_uses, caps.max_expires)
+        };
+        assert_eq!(caps(&HostPolicy::default(), &["few"]), (Some(1), days(7)), "as long as by default");
+        assert_eq!(caps(&policy, &["none", "another"]), (Some(3), days(30)));
+        assert_eq!(caps(&policy, &["few", "none"]), (Some(2), days(1)));
+        assert_eq!(caps(&policy, &["few", "some"]), (Some(5), days(1)));
+        assert_eq!(caps(&policy, &["few", "any"]), (None, Lifetime::Never));
+        let caps = Caps { max_uses: Some(2), max_expires: days(1) };
+        assert_eq!([Some(1), Some(2), Some(3), None].map(|uses| caps.allow_uses(uses)), [true, true, false, false]);
+        assert!(Caps { max_uses: None, ..caps }.allow_uses(None));
+        assert!(caps.allow_lifetime(days(1)) && !caps.allow_lifetime(days(2)) && !caps.allow_lifetime(Lifetime::Never));
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
 
 const HOST_KEYS: &str = "registration_invite_only, allow_user_invites, allow_contact_invites, admins, expire_after, \
                          reset_expire_after, landing_page, invites_per_day, pending_invites, inviter_age, \
-                         reserved_usernames, roles";
+                         max_uses, max_expires, reserved_usernames, roles";
 
 #[test]
 fn the_example_is_a_configuration_with_the_defaults() {
@@ -116,7 +116,7 @@ fn every_commented_default_of_the_example_is_the_default() {
     let text = lines.collect::<Vec<_>>().join("\n");
     fs::write(&file, &text).unwrap();
     assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
-    assert_eq!(uncommented, 19);
+    assert_eq!(uncommented, 20);
 }
 
 #[test]
@@ -172,10 +172,14 @@ fn every_key_can_be_set() {
         invites_per_day = 1
         pending_invites = "unlimited"
         inviter_age = "2d"
+        max_uses = "unlimited"
+        max_expires = "4w"
         [hosts."Example.ORG".roles."prosody:member"]
         allow_user_invites = true
+        max_uses = 5
         [hosts."Example.ORG".roles.guests]
         allow_contact_invites = false
+        max_expires = "1d"
         [hosts."xn--mnchen-3ya.example"]
         admins = ["Jürgen@MÜNCHEN.example", "bob@XN--mnchen-3ya.example."]
         "#,
@@ -196,9 +200,11 @@ fn every_key_can_be_set() {
     assert!(policy.landing_page.is_some());
     assert_eq!((policy.invites_per_day, policy.pending_invites), (Some(1), None));
     assert_eq!(policy.inviter_age, SignedDuration::from_hours(48));
-    let role = |allow_user_invites, allow_contact_invites| RolePolicy { allow_user_invites, allow_contact_invites };
-    let member = ("prosody:member".to_owned(), role(Some(true), None));
-    assert_eq!(policy.roles, [member, ("guests".to_owned(), role(None, Some(false)))].into());
+    assert_eq!((policy.max_uses, policy.max_expires), (None, "4w".parse().ok()));
+    let none = RolePolicy::default();
+    let member = RolePolicy { allow_user_invites: Some(true), max_uses: Some(Some(5)), ..none };
+    let guest = RolePolicy { allow_contact_invites: Some(false), max_expires: "1d".parse().ok(), ..none };
+    assert_eq!(policy.roles, [("prosody:member".to_owned(), member), ("guests".to_owned(), guest)].into());
     assert_eq!(config.limits, Limits { wrong_tokens: Some(5), registrations: None, pages: None, forms: Some(7) });
 }
 
@@ -254,8 +260,8 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[hosts.\"example.org\".roles.a]\nallow_users = true\n"),
-        "config.toml:6: hosts.\"example.org\".roles.a.allow_users: unknown key, expected allow_user_invites or \
-         allow_contact_invites",
+        "config.toml:6: hosts.\"example.org\".roles.a.allow_users: unknown key, expected one of allow_user_invites, \
+         allow_contact_invites, max_uses, max_expires",
     );
     assert_refused(
         format!("{COMPONENT}port = 5347\n{HOST}"),

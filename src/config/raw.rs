@@ -137,6 +137,8 @@ pub struct RawHost {
     pub invites_per_day: Option<Most>,
     pub pending_invites: Option<Most>,
     pub inviter_age: Option<Value<Age>>,
+    pub max_uses: Option<Most>,
+    pub max_expires: Option<Value<Lifetime>>,
     pub reserved_usernames: Option<Vec<Value<NodePart>>>,
     #[serde(default)]
     pub roles: BTreeMap<String, Table<RawRole>>,
@@ -147,6 +149,8 @@ pub struct RawHost {
 pub struct RawRole {
     pub allow_user_invites: Option<bool>,
     pub allow_contact_invites: Option<bool>,
+    pub max_uses: Option<Most>,
+    pub max_expires: Option<Value<Lifetime>>,
 }
 
 /// A table and nothing else: serde would also take a list of its values. The error does not show a
