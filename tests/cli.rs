@@ -376,9 +376,7 @@ fn a_bad_option_of_generate_is_explained() {
     let scratch = Scratch::new();
     let uses = "'--uses <N>': expected a number from 1 to 4294967295 or unlimited";
     let duration = |written| {
-        format!(
-            "'--expires <DURATION>': \"{written}\" is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years)"
-        )
+        format!("'--expires <DURATION>': \"{written}\" is not a duration: write 90s, 15m, 36h, 7d, 4w (1s to 10 years)")
     };
     for (arguments, problem) in [
         (&["not a host"][..], "expected a domain such as example.org, found \"not a host\""),

@@ -326,7 +326,7 @@ fn wrong_types_are_named() {
 
 #[test]
 fn impossible_values_are_named() {
-    let duration = "is not a duration: write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never";
+    let duration = "is not a duration: write 90s, 15m, 36h, 7d, 4w (1s to 10 years) or never";
     let age = "is not an age: write 0s, 15m, 36h, 7d, 4w (at most 10 years)";
     let count = "expected a number from 1, or \"unlimited\"";
     for (line, problem) in [

@@ -1,15 +1,16 @@
 """The machine's clock is a year ahead: the daemon starts with it, or it jumps while the daemon runs.
 All invites have expired then, and would be removed. They are not: the log says what the clock
 shows, and when it is set right, everybody can use them. A store that was really not used for a
-year is tidied up some hours later."""
+year is tidied up some hours later, and by a right clock what is old goes at once."""
 
 import time
 
 import pytest
 
-from harness.stories import eventually, generate, in_store, register, show, used
+from harness.stories import eventually, events, generate, in_store, register, show, used
 
 YEAR, HOURS = 400 * 24 * 3600, 7 * 3600
+DAYS = 20 * 24 * 3600
 
 pytestmark = pytest.mark.one_setup
 
@@ -73,3 +74,15 @@ async def test_but_what_was_not_used_for_a_year_is_tidied_up_later(server):
     assert show(server, invite)["state"] == "expired"
     await start_at(server, YEAR + HOURS)
     await eventually(lambda: in_store(server, "SELECT count(*) FROM invite") == [(0,)], "the invite is removed")
+
+
+async def test_and_old_events_are_removed_by_a_right_clock(make_server):
+    server = make_server(movable_clock=True, settings={"store": {"audit": "28d"}})
+    first = generate(server)
+    await seen_at(server, 0)
+    await start_at(server, DAYS)  # a step that is longer than events are kept would be a jump
+    second = generate(server)
+    await start_at(server, 2 * DAYS)
+    await eventually(lambda: events(server, "--invite", first.uri) == [], "the old event is removed")
+    assert [event["action"] for event in events(server, "--invite", second.uri)] == ["made"], "it is younger"
+    assert show(server, first)["state"] == "expired", "the invite stays for as long as retention says"

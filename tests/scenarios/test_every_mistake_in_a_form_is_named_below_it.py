@@ -9,7 +9,7 @@ from harness.stories import CREATE_ACCOUNT, PASSWORD_RESET, Invite, generate, re
 from harness.xmpp import children, field_value, form_fields, form_in, form_values
 
 FIELDS = ["FORM_TYPE", "username", "roster-subscription", "expires", "uses", "note"]
-NO_DURATION = "write 90s, 15m, 36h, 7d, 4w (at most 10 years) or never"
+NO_DURATION = "write 90s, 15m, 36h, 7d, 4w (1s to 10 years) or never"
 NO_ADDRESS = "Please correct “Address of the account”: Enter the address of the account, such as alice@example.org"
 NO_NUMBER = "Please correct “How many accounts”: Write a number from 1 to 4294967295, or unlimited"
 
