@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 from .daemon import REPOSITORY
-from .process import Process, ProcessFailed, Service
+from .debian import debian_13
+from .process import Process, Service
 
 START_SECONDS = 40
 CONTRIB = REPOSITORY / "contrib" / "fail2ban"
@@ -50,10 +51,7 @@ class Fail2ban(Service):
         self._programs, self._environment = Path("/usr/bin"), dict(os.environ)
         installed = Path("/etc/fail2ban")
         if debian == 13:
-            made = subprocess.run([REPOSITORY / "scripts" / "fail2ban-13"], stdout=subprocess.PIPE, text=True)
-            if made.returncode != 0:
-                raise ProcessFailed("scripts/fail2ban-13 failed; its output tells why")
-            root = Path(made.stdout.strip())
+            root = debian_13()
             self._programs, installed = root / "usr/bin", root / "etc/fail2ban"
             self._environment["PYTHONPATH"] = str(root / "usr/lib/python3/dist-packages")
         shutil.copytree(installed, folder)

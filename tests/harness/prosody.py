@@ -3,7 +3,7 @@
 It shares no configuration, data, certificates, ports or sockets with a Prosody of the machine.
 
 0.12 is Debian 12's version. "installed" is the machine's own, whichever it is. 13 comes from the
-folder that `scripts/prosody-13` makes. Its /usr and /etc are mounted over the machine's for that
+folder that `scripts/debian-13` makes. Its /usr and /etc are mounted over the machine's for that
 one process (in a private mount namespace), so all other paths stay the same, and nothing stays
 mounted.
 """
@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from .debian import debian_13
 from .process import Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,14 +58,6 @@ def lua(value: str | int | bool | Path | Iterable[str]) -> str:
 
 def _text_of(file: Path) -> str:
     return file.read_text(errors="replace") if file.exists() else ""
-
-
-def prosody_13_root() -> Path:
-    """The folder with Prosody 13. It is made if it does not exist."""
-    made = subprocess.run([REPOSITORY / "scripts" / "prosody-13"], stdout=subprocess.PIPE, text=True)
-    if made.returncode != 0:
-        raise ProcessFailed("scripts/prosody-13 failed; its output tells why")
-    return Path(made.stdout.strip())
 
 
 class Prosody(Service):
@@ -133,7 +126,7 @@ class Prosody(Service):
         self.data_folder = self.folder / "data"
         self.log_file = self.folder / "prosody.log"
         self.output_file = self.folder / "prosody.out"
-        self._root = prosody_13_root() if version == "13" else None
+        self._root = debian_13() if version == "13" else None
 
     @property
     def log(self) -> str:

@@ -1,5 +1,6 @@
 """A systemd of its own, as process 1 of a container that it shares with nothing but the network and
-most of the files: what it changes in /etc, /run, /usr/local and /var is gone with it.
+most of the files: what it changes in /etc, /run, /usr/local and /var is gone with it. The files are
+this machine's, or those of another Debian.
 
 Only root can start it. It has no units but the few that it needs, and those that a test gives it.
 """
@@ -8,6 +9,7 @@ import os
 import subprocess
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from .process import Process, Service
@@ -20,13 +22,25 @@ NEEDED = ("basic.target", "sysinit.target", "shutdown.target", "umount.target", 
           "network-online.target", "systemd-journald.service", "systemd-journald.socket",
           "systemd-journald-dev-log.socket")
 
-# What happens before systemd, in a container that sees the machine's files.
+# What happens before systemd, in a container that sees the machine's files. With $ROOT, those there
+# take their place, except for the folders $SHARED.
 BOOT = r"""
 set -e
 mount --make-rprivate /
-mount -t proc proc /proc
 umount -R /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
+if [ -n "$ROOT" ]; then
+    mkdir /run/upper /run/work /run/root
+    mount -t overlay overlay -o lowerdir=$ROOT,upperdir=/run/upper,workdir=/run/work /run/root
+    for folder in /dev /sys $SHARED; do mkdir -p /run/root$folder; mount --rbind $folder /run/root$folder; done
+    mount -t proc proc /run/root/proc
+    cd /run/root
+    pivot_root . mnt
+    umount -l /mnt
+    mount -t tmpfs tmpfs /run
+else
+    mount -t proc proc /proc
+fi
 cp -a /etc /run/etc
 rm -rf /run/etc/systemd/system/* /run/etc/machine-id
 for folder in local varlib varlog; do mkdir /run/$folder; done
@@ -46,8 +60,13 @@ exec $INIT --system --log-target=console
 class Systemd(Service):
     """The manager. A context manager: it runs within `with`."""
 
-    def __init__(self, folder: Path):
-        """Describes it. What it says itself goes into a file of the folder."""
+    def __init__(self, folder: Path, root: Path | None = None, *, shared: Iterable[Path] = ()):
+        """Describes it. What it says itself goes into a file of the folder.
+
+        - `root`: where the files of another Debian are
+        - `shared`: folders that it sees all the same
+        """
+        self._root, self._shared = root, shared
         self._log = folder / "systemd.log"
         self._name = f"easy-invite-test-{uuid.uuid4().hex[:8]}"
         self._groups: list[Path] = []
@@ -62,7 +81,8 @@ class Systemd(Service):
         join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
         unshare = "unshare --pid --fork --kill-child --mount --cgroup --uts --ipc"
         needed = " ".join(str(UNITS / name) for name in NEEDED)
-        environment = {**os.environ, "NEEDED": needed, "INIT": INIT, "BOOT": BOOT}
+        environment = {**os.environ, "NEEDED": needed, "INIT": INIT, "BOOT": BOOT, "ROOT": str(self._root or ""),
+                       "SHARED": " ".join(map(str, self._shared))}
         self._process = Process("systemd", ["sh", "-c", f'{join} exec {unshare} bash -c "$BOOT"'], self._log,
                                 environment=environment)
         self._process.wait_until(self._is_running, BOOT_SECONDS, "a running system")

@@ -1,5 +1,6 @@
-"""contrib/easy-invite.service on a real systemd, installed as the README says: `systemctl` tells the
-truth about a start, a reload and a daemon that hangs, and starts nothing again and again in vain."""
+"""contrib/easy-invite.service on the real systemd of Debian 12 and 13, installed as the README says:
+`systemctl` tells the truth about a start, a reload and a daemon that hangs or is gone, and starts
+nothing again and again in vain."""
 
 import re
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from harness.daemon import REPOSITORY, binary_path
+from harness.debian import debian_13
 from harness.server import Server
 from harness.stories import eventually
 from harness.systemd import Systemd
@@ -17,9 +19,11 @@ pytestmark = pytest.mark.one_setup
 CONFIG = "/etc/easy-invite/config.toml"
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory):
-    with Systemd(tmp_path_factory.mktemp("systemd")) as running:
+@pytest.fixture(scope="module", params=["12", "13"], ids=["debian-12", "debian-13"])
+def system(request, tmp_path_factory):
+    root = debian_13() if request.param == "13" else None
+    folder, shared = tmp_path_factory.mktemp("systemd"), {REPOSITORY, binary_path().parent}
+    with Systemd(folder, root, shared=shared) as running:
         running.shell(f"install -m 755 {binary_path()} /usr/local/bin/easy-invite")
         commands = re.search(r"^```\n(sudo useradd .*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)[1]
         running.shell(commands.replace("sudo ", ""))
@@ -125,6 +129,27 @@ async def test_a_typo_fails_the_start_with_its_line_and_is_not_tried_again(unit)
     assert "component.jit" in errors
 
 
+def check_blames_the_daemon(unit):
+    checked = unit.run("easy-invite", "check")
+    assert checked.returncode == 1 and re.search("^daemon +FAILED", checked.stdout, re.M), checked.stdout
+    assert " ok " not in checked.stdout, checked.stdout
+
+
+async def test_a_daemon_that_is_gone_is_shown_as_such_and_started_again(unit):
+    await eventually(lambda: unit.show("easy-invite", "StatusText") == "serving example.org", "it serves")
+    unit.shell("kill -KILL " + unit.show("easy-invite", "MainPID"))
+    await eventually(lambda: unit.show("easy-invite", "SubState") == "auto-restart", "systemd waits to start it")
+    assert unit.run("systemctl", "is-active", "easy-invite").returncode != 0
+    check_blames_the_daemon(unit)
+    await eventually(lambda: unit.show("easy-invite", "ActiveState") == "active", "another daemon runs", 20)
+    assert unit.show("easy-invite", "NRestarts") == "1"
+    assert unit.run("easy-invite", "check").returncode == 0
+    unit.shell("systemctl stop easy-invite")
+    assert unit.show("easy-invite", "ActiveState") == "inactive"
+    assert "serving" not in unit.run("systemctl", "status", "easy-invite").stdout
+    check_blames_the_daemon(unit)
+
+
 @pytest.mark.seconds(90)
 async def test_a_daemon_that_hangs_is_replaced(unit):
     unit.shell("""
@@ -136,6 +161,7 @@ async def test_a_daemon_that_hangs_is_replaced(unit):
     time.sleep(3)  # longer than the watchdog waits
     assert unit.show("easy-invite", "MainPID") == pid, "a daemon that serves is left alone"
     unit.shell(f"kill -STOP {pid}")
+    check_blames_the_daemon(unit)
     is_new = lambda: unit.show("easy-invite", "MainPID") not in (pid, "0")
     await eventually(is_new, "another daemon runs", 30)
     await eventually(lambda: unit.show("easy-invite", "StatusText") == "serving example.org", "it serves")
