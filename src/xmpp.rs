@@ -1,6 +1,7 @@
 //! The component (XEP-0114): connects to the chat server and serves the stream, again and again, as
 //! long as the daemon runs.
 
+mod chat;
 mod command;
 mod disco;
 mod form;
@@ -8,6 +9,7 @@ mod framing;
 mod gate;
 mod hook;
 mod in_flight;
+mod message;
 mod router;
 mod serve;
 mod stanza;
@@ -29,6 +31,7 @@ use crate::invites::Invites;
 use crate::jids;
 use crate::secret::Secret;
 use crate::systemd::Watchdog;
+use chat::Chats;
 use command::Sessions;
 use router::Router;
 use serve::serve;
@@ -129,7 +132,12 @@ pub async fn serve_connection(
 }
 
 fn router(config: &Config, invites: &watch::Receiver<Invites>) -> Arc<Router> {
-    Arc::new(Router { component: config.jid.clone(), invites: invites.clone(), sessions: Sessions::default() })
+    Arc::new(Router {
+        component: config.jid.clone(),
+        invites: invites.clone(),
+        sessions: Sessions::default(),
+        chats: Chats::default(),
+    })
 }
 
 /// Waits for `work`. Questions that come meanwhile get `why` instead of an answer. `None` when it

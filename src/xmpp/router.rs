@@ -5,6 +5,7 @@ use minidom::Element;
 use tokio::sync::watch;
 use xmpp_parsers::version::VersionResult;
 
+use super::chat::Chats;
 use super::command::{Sessions, execute};
 use super::stanza::{Kind, Outcome, Request, element, language, not_for_you, ns, with};
 use super::stanza_error::stanza_error;
@@ -22,6 +23,8 @@ pub struct Router {
     pub invites: watch::Receiver<Invites>,
     /// The open sessions of commands.
     pub sessions: Sessions,
+    /// What is remembered of the chats with users.
+    pub chats: Chats,
 }
 
 impl Router {

@@ -25,6 +25,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType};
 
 use super::hook::Asked;
 use super::in_flight::{FROM_HOST, FROM_USERS, InFlight, Sender};
+use super::message::Message;
 use super::router::Router;
 use super::stanza::{ErrorAnswer, Request, Stanza, element, error_in, error_reply, ns, reply, with};
 use super::wire::{Progress, Received, Wire};
@@ -232,12 +233,28 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
                 None
             }
             Stanza::Presence(presence) => at_once(self.router.presence(&presence)),
+            Stanza::Message(stanza) => self.begin_message(&stanza),
             Stanza::Bad(stanza, error) => {
                 tracing::debug!(from = stanza.attr("from"), ?error, "a stanza was refused");
                 at_once(error_reply(&stanza, error).into_iter().collect())
             }
             Stanza::Other => None,
         }
+    }
+
+    /// Begins to answer a message. When too many requests are in flight, there is no answer: a person
+    /// writes again, and a program must not be answered for ever.
+    fn begin_message(&mut self, stanza: &Element) -> Option<BoxFuture<'static, Answered>> {
+        let (router, invites) = (self.router.clone(), self.router.invites());
+        let message = Message::of(stanza, router.component.as_str())?;
+        let (account, asked) = router.chats.hear(&message, &invites, Instant::now().into_std())?;
+        let sender = self.in_flight.admit(Sender::User(account.to_string()))?;
+        let begin_by = Instant::now() + BEGIN_WITHIN;
+        let answer = async move {
+            let answer = router.chats.answer(&message, &asked, router.component.as_str(), &invites);
+            (begun_by(begin_by, answer).await.into_iter().collect(), Some(sender))
+        };
+        Some(answer.boxed())
     }
 
     fn begin_request(&mut self, request: Box<Request>) -> BoxFuture<'static, Answered> {

@@ -87,11 +87,13 @@ pub enum Stanza {
     },
     /// A presence.
     Presence(Box<Element>),
+    /// A message.
+    Message(Box<Element>),
     /// A stanza to be answered with this error: a malformed IQ, or what is left of a stanza that
     /// was out of bounds.
     Bad(Box<Element>, StanzaError),
-    /// A stanza to ignore: a message, or an IQ without the addresses or the id that an answer
-    /// needs.
+    /// A stanza to ignore: something unknown, or an IQ without the addresses or the id that an
+    /// answer needs.
     Other,
 }
 
@@ -107,6 +109,7 @@ impl Stanza {
                 Stanza::Bad(Box::new(element), error)
             }
             "presence" => Stanza::Presence(Box::new(element)),
+            "message" => Stanza::Message(Box::new(element)),
             "iq" => {
                 let attribute = |name: &str| element.attr(name).map(str::to_owned);
                 let (Some(from), Some(to), Some(id)) = (attribute("from"), attribute("to"), attribute("id")) else {

@@ -1,0 +1,370 @@
+//! The commands by chat, for apps that run none: words in messages, and the rules by which they are
+//! answered.
+//!
+//! Only users of served hosts are answered. RFC 6121 (§8.5.1) lets others go without an answer, and
+//! so no loop runs through a component or another server. A loop through a user's own program ends,
+//! because answers stop when they are not understood or come too fast.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jid::BareJid;
+use minidom::Element;
+
+use super::message::Message;
+use super::stanza_error::stanza_error;
+use crate::commands::{Argument, COMMANDS, Command, Form, Kind, Outcome, Requester, Submission, Word, invitation};
+use crate::invites::{Error, Invites};
+use crate::texts::{Texts, fill};
+use crate::words::Said;
+
+/// How many messages of an account are answered in a minute. With one more, there are no answers
+/// until the account has been silent for a minute: a program that only answers falls silent too.
+const ANSWERED: u32 = 30;
+
+/// How many messages in a row are answered that are not understood.
+const NOT_UNDERSTOOD: u32 = 10;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How often an account is told that something cannot be read. After so long a silence, it is
+/// forgotten what was not understood.
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// How many entries of a list are shown.
+const SHOWN: usize = 20;
+
+/// How many numbers of an account are known.
+const NUMBERS: usize = 5 * SHOWN;
+
+/// How many accounts are remembered, at some 5 kilobytes each where all numbers are in use.
+const CHATS: usize = 2_000;
+
+/// What is remembered of chats, by account.
+#[derive(Default)]
+pub struct Chats(Mutex<HashMap<BareJid, Chat>>);
+
+/// What is remembered of a chat.
+struct Chat {
+    /// When the last message came in.
+    heard: Instant,
+    /// Since when messages are counted, and how many there were.
+    since: Instant,
+    messages: u32,
+    /// How many in a row were not understood, and the id of the last of them.
+    not_understood: u32,
+    unclear: Option<String>,
+    /// When the account was told that something cannot be read.
+    told_unreadable: Option<Instant>,
+    /// The values behind the numbers of the lists that were shown. The first has the number
+    /// `gone + 1`. No number is given out twice, so an old one never means another entry.
+    numbered: Vec<String>,
+    gone: usize,
+}
+
+/// What a message asks for.
+pub enum Asked {
+    /// Something that cannot be read.
+    Unreadable,
+    /// Too much.
+    TooMuch,
+    /// Help, or nothing that is understood.
+    Help,
+    /// A command, by one of its words.
+    Run(&'static Command, &'static Word, Said),
+}
+
+impl Chats {
+    /// Takes a message. Returns whose it is and what it asks for; `None` if it is not answered.
+    pub fn hear(&self, message: &Message, invites: &Invites, now: Instant) -> Option<(BareJid, Asked)> {
+        let texts = texts(message, invites);
+        let account = Requester::new(&message.from, invites, texts)?.account;
+        let said = match &message.words {
+            Some(words) => Some(Said::read(&words.text, &words.quoted)?),
+            None => None,
+        };
+        let asked = self.of(&account, now, |chat| {
+            // What was answered already is not asked again with other words.
+            if message.corrects.is_some() && message.corrects != chat.unclear {
+                return None;
+            }
+            let Some(said) = said else { return chat.unreadable(now).then_some(Asked::Unreadable) };
+            match chat.count(now) {
+                count if count > ANSWERED + 1 => return None,
+                count if count > ANSWERED => return Some(Asked::TooMuch),
+                _ => (),
+            }
+            let meaning = meaning(said, texts);
+            chat.not_understood = if meaning.is_some() { 0 } else { chat.not_understood + 1 };
+            chat.unclear = message.id.clone().filter(|_| meaning.is_none());
+            (chat.not_understood <= NOT_UNDERSTOOD).then(|| meaning.unwrap_or(Asked::Help))
+        })?;
+        Some((account, asked))
+    }
+
+    /// Answers a message.
+    pub async fn answer(
+        &self,
+        message: &Message,
+        asked: &Asked,
+        component: &str,
+        invites: &Invites,
+    ) -> Option<Element> {
+        let texts = texts(message, invites);
+        let (text, has_link) = match asked {
+            Asked::Unreadable => (fill(&texts.chat.unreadable, &[("component", component)]), false),
+            Asked::TooMuch => (texts.refusal.busy.clone(), false),
+            Asked::Help => (usage(texts), false),
+            Asked::Run(command, word, said) => {
+                let requester = Requester::new(&message.from, invites, texts)?;
+                self.run(&requester, command, word, said).await
+            }
+        };
+        message.answer(component, texts, &text, has_link)
+    }
+
+    /// Runs a command. Returns what came of it, and whether there is a link in that.
+    async fn run(&self, requester: &Requester<'_>, command: &Command, word: &Word, said: &Said) -> (String, bool) {
+        let texts = requester.texts;
+        let filled_in = match word.argument {
+            None => None,
+            Some(Argument::Text(var)) => Some((var, said.rest.clone())),
+            Some(Argument::Option(var)) => match self.option(&requester.account, said, word, texts) {
+                Ok(value) => Some((var, value)),
+                Err(why) => return (why, false),
+            },
+        };
+        let chosen = word.chosen.iter().map(|(var, value)| (*var, (*value).to_owned()));
+        let submission: Submission = chosen.chain(filled_in).collect();
+        let asks = word.argument.is_none() && word.chosen.is_empty();
+        let outcome = match (command.open_to(requester).await, command.ask.filter(|_| asks)) {
+            (Ok(false), _) => return (texts.command.forbidden.clone(), false),
+            (Err(cause), _) => Err(cause),
+            (Ok(true), Some(ask)) => ask(requester, &submission).await,
+            (Ok(true), None) => command.run(requester, &submission).await,
+        };
+        let text = match outcome {
+            Ok(Outcome::Invitation(issued)) => return (links(&invitation(&issued, texts)), true),
+            Ok(Outcome::Ask(form)) => self.list(&requester.account, command, &form, texts),
+            Ok(Outcome::Told(form)) => lines(&form),
+            Ok(Outcome::Done(text)) => text,
+            Err(cause) => refusal(&cause, texts),
+        };
+        (text, false)
+    }
+
+    /// The option that stands behind a word: by its number in a list, or by a reference.
+    ///
+    /// # Errors
+    /// In words, if there is none.
+    fn option(&self, account: &BareJid, said: &Said, word: &Word, texts: &Texts) -> Result<String, String> {
+        let own = &texts.chat;
+        let before = format!("{} {}", own.number, Texts::english().chat.number);
+        let Some(number) = said.number(&before) else {
+            let words = [("list", first(&own.list)), ("word", first((word.text)(texts)))];
+            let named = said.rest.parse::<crate::links::Reference>().is_ok();
+            return if named { Ok(said.rest.clone()) } else { Err(fill(&own.which, &words)) };
+        };
+        let known = self.of(account, Instant::now(), |chat| {
+            number.checked_sub(chat.gone + 1).and_then(|at| chat.numbered.get(at).cloned())
+        });
+        known.ok_or_else(|| fill(&own.not_listed, &[("number", &number.to_string()), ("list", first(&own.list))]))
+    }
+
+    /// The options of a form, with their numbers.
+    fn list(&self, account: &BareJid, command: &Command, form: &Form, texts: &Texts) -> String {
+        let var = command.words.iter().find_map(|word| match word.argument {
+            Some(Argument::Option(var)) => Some(var),
+            _ => None,
+        });
+        let options = form.fields.iter().find_map(|field| match &field.kind {
+            Kind::List(options) if Some(field.var.as_str()) == var => Some(options.as_slice()),
+            _ => None,
+        });
+        let options = options.unwrap_or_default();
+        let shown = options.get(..SHOWN).unwrap_or(options);
+        let numbers = self.of(account, Instant::now(), |chat| chat.number(shown.iter().map(|(value, _)| value)));
+        let title = match shown.len() < options.len() {
+            true => fill(&texts.chat.newest, &[("most", &SHOWN.to_string())]),
+            false => form.title.clone(),
+        };
+        let lines = shown.iter().zip(numbers).map(|((_, label), number)| format!("\n{number}. {label}"));
+        title + &lines.collect::<String>()
+    }
+
+    /// Does something with what is remembered of an account. If that is nothing, and too many are
+    /// remembered, the one that has been silent for longest is forgotten.
+    fn of<T>(&self, account: &BareJid, now: Instant, something: impl FnOnce(&mut Chat) -> T) -> T {
+        let mut chats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if chats.len() >= CHATS && !chats.contains_key(account) {
+            let oldest = chats.iter().min_by_key(|(_, chat)| chat.heard).map(|(account, _)| account.clone());
+            oldest.map(|oldest| chats.remove(&oldest));
+        }
+        something(chats.entry(account.clone()).or_insert_with(|| Chat::new(now)))
+    }
+}
+
+impl Chat {
+    fn new(now: Instant) -> Self {
+        Chat {
+            heard: now,
+            since: now,
+            messages: 0,
+            not_understood: 0,
+            unclear: None,
+            told_unreadable: None,
+            numbered: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    /// Counts one more message. Returns how many there are.
+    fn count(&mut self, now: Instant) -> u32 {
+        let since = if self.messages > ANSWERED { self.heard } else { self.since };
+        if now.duration_since(since) >= MINUTE {
+            (self.since, self.messages) = (now, 0);
+        }
+        if now.duration_since(self.heard) >= HOUR {
+            self.not_understood = 0;
+        }
+        self.heard = now;
+        self.messages += 1;
+        self.messages
+    }
+
+    /// Whether it is time to say that something cannot be read.
+    fn unreadable(&mut self, now: Instant) -> bool {
+        let told = self.told_unreadable.is_some_and(|told| now.duration_since(told) < HOUR);
+        if !told {
+            self.told_unreadable = Some(now);
+        }
+        !told
+    }
+
+    /// The numbers of these values, [`SHOWN`] at most: what has one keeps it.
+    fn number<'a>(&mut self, values: impl Iterator<Item = &'a String>) -> Vec<usize> {
+        if self.numbered.len() + SHOWN > NUMBERS {
+            self.gone += self.numbered.len();
+            self.numbered.clear();
+        }
+        let number = |value: &String| {
+            let at = self.numbered.iter().position(|known| known == value).unwrap_or_else(|| {
+                self.numbered.push(value.clone());
+                self.numbered.len() - 1
+            });
+            self.gone + at + 1
+        };
+        values.map(number).collect()
+    }
+}
+
+fn texts<'a>(message: &Message, invites: &'a Invites) -> &'a Texts {
+    invites.languages().preferred(&message.language)
+}
+
+/// What words ask for, in this language or in English. `None` if they are not understood.
+fn meaning(said: Said, texts: &Texts) -> Option<Asked> {
+    let is = |text: fn(&Texts) -> &str| said.is(text(texts)) || said.is(text(Texts::english()));
+    if is(|texts| &texts.chat.help) {
+        return Some(Asked::Help);
+    }
+    let words = COMMANDS.iter().flat_map(|command| command.words.iter().map(move |word| (command, word)));
+    let (command, word) = words.into_iter().find(|(_, word)| is(word.text))?;
+    Some(Asked::Run(command, word, said))
+}
+
+fn usage(texts: &Texts) -> String {
+    let own = &texts.chat;
+    let words = [
+        ("invite", first(&own.invite)),
+        ("list", first(&own.list)),
+        ("show", first(&own.show)),
+        ("renew", first(&own.renew)),
+        ("revoke", first(&own.revoke)),
+    ];
+    fill(&own.usage, &words)
+}
+
+/// The one of several words of which people are told.
+fn first(words: &str) -> &str {
+    words.split_whitespace().next().unwrap_or(words)
+}
+
+fn refusal(cause: &Error, texts: &Texts) -> String {
+    stanza_error(cause, texts).texts.into_values().next().unwrap_or_default()
+}
+
+/// What to do with the links of an invite, and each of them in a line of its own.
+fn links(form: &Form) -> String {
+    let links = form.fields.iter().filter(|field| ["landing-url", "uri"].contains(&field.var.as_str()));
+    let links = links.map(|field| format!("\n{}:\n{}", field.label, field.value));
+    form.instructions.clone() + &links.collect::<String>()
+}
+
+/// A form to read, a line for each field.
+fn lines(form: &Form) -> String {
+    let seen = form.fields.iter().filter(|field| field.kind != Kind::Hidden && !field.value.is_empty());
+    seen.map(|field| format!("{}: {}", field.label, field.value)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_and_a_loop_end_and_a_person_goes_on() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut chat = Chat::new(start);
+        let answered = |chat: &mut Chat, second: u64, messages: u32| {
+            (0..messages).filter(|_| chat.count(at(second)) <= ANSWERED).count()
+        };
+        assert_eq!(answered(&mut chat, 0, 1000), 30);
+        // As long as it goes on, there are no answers.
+        for second in (30..600).step_by(59) {
+            assert_eq!(answered(&mut chat, second, 1), 0, "{second}");
+        }
+        assert_eq!(answered(&mut chat, 800, 1000), 30, "after a minute of silence");
+        // Somebody who writes every three seconds is always answered.
+        assert_eq!((1000..2000).step_by(3).map(|second| answered(&mut chat, second, 1)).sum::<usize>(), 334);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_once_an_hour() {
+        let start = Instant::now();
+        let mut chat = Chat::new(start);
+        let told = (0..200).filter(|minute| chat.unreadable(start + MINUTE * *minute)).count();
+        assert_eq!(told, 4);
+    }
+
+    #[test]
+    fn a_number_means_one_entry_for_ever() {
+        let mut chat = Chat::new(Instant::now());
+        let mut number = |values: &[String]| chat.number(values.iter());
+        let values: Vec<String> = (0..300).map(|value| value.to_string()).collect();
+        assert_eq!(number(&values[0..3]), [1, 2, 3]);
+        assert_eq!(number(&values[1..5]), [2, 3, 4, 5], "one is gone, two are new");
+        let mut meant: HashMap<usize, String> = HashMap::new();
+        for start in 0..280 {
+            let shown = &values[start..start + SHOWN];
+            for (value, number) in shown.iter().zip(number(shown)) {
+                assert_eq!(meant.entry(number).or_insert(value.clone()), value);
+            }
+        }
+        assert!(chat.numbered.len() <= NUMBERS);
+    }
+
+    #[test]
+    fn few_accounts_are_remembered_and_the_silent_ones_are_forgotten_first() {
+        let (chats, start) = (Chats::default(), Instant::now());
+        let account = |number: usize| BareJid::new(&format!("user-{number}@example.org")).unwrap();
+        for number in 0..CHATS + 10 {
+            let now = start + Duration::from_millis(u64::try_from(number).unwrap());
+            chats.of(&account(number), now, |chat| chat.count(now));
+        }
+        let known = chats.0.lock().unwrap();
+        assert_eq!(known.len(), CHATS);
+        assert!(!known.contains_key(&account(9)) && known.contains_key(&account(10)));
+    }
+}

@@ -1,0 +1,248 @@
+//! Messages: which of them somebody wrote to the component just now, and how an answer looks.
+
+use std::ops::Range;
+
+use minidom::Element;
+
+use super::stanza::{element, language, ns, with, with_text};
+use crate::invite::nonce;
+use crate::texts::Texts;
+use crate::words::LONGEST;
+
+/// What is in a message that nobody wrote just now, or not as words: it is late, a copy, a receipt,
+/// or a program's. Some of these come with a body for clients that do not know them. By namespace,
+/// with the element's name unless any will do.
+const NOT_SAID: [(&str, Option<&str>); 20] = [
+    ("urn:xmpp:delay", None),
+    ("jabber:x:delay", None),
+    ("urn:xmpp:carbons:2", Some("sent")),
+    ("urn:xmpp:carbons:2", Some("received")),
+    ("urn:xmpp:forward:0", None),
+    ("urn:xmpp:mam:1", None),
+    ("urn:xmpp:mam:2", None),
+    ("urn:xmpp:receipts", Some("received")),
+    ("urn:xmpp:chat-markers:0", Some("received")),
+    ("urn:xmpp:chat-markers:0", Some("displayed")),
+    ("urn:xmpp:chat-markers:0", Some("acknowledged")),
+    ("urn:xmpp:reactions:0", None),
+    ("urn:xmpp:message-retract:0", None),
+    ("urn:xmpp:message-retract:1", None),
+    ("urn:xmpp:fasten:0", None),
+    ("http://jabber.org/protocol/pubsub#event", None),
+    ("http://jabber.org/protocol/muc#user", None),
+    ("jabber:x:conference", None),
+    ("urn:xmpp:jingle-message:0", None),
+    ("urn:xmpp:call-invites:0", None),
+];
+
+/// The namespaces of encryption: OMEMO, older and newer, OpenPGP, older and newer, and what says
+/// how the rest is encrypted (XEP-0380).
+const ENCRYPTION: [&str; 5] = [
+    "eu.siacs.conversations.axolotl",
+    "urn:xmpp:omemo:2",
+    "urn:xmpp:openpgp:0",
+    "jabber:x:encrypted",
+    "urn:xmpp:eme:0",
+];
+
+/// A message that somebody wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The sender's address, as stamped by the chat server.
+    pub from: String,
+    /// The sender's language, or empty.
+    pub language: String,
+    /// The sender's id for it.
+    pub id: Option<String>,
+    /// The id of the message that this one corrects (XEP-0308).
+    pub corrects: Option<String>,
+    /// What it says. `None` if that cannot be read: it is encrypted, or for another address.
+    pub words: Option<Words>,
+    kind: Option<&'static str>,
+    thread: Option<String>,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The beginning of the body, [`LONGEST`] bytes at most.
+    pub text: String,
+    /// Which characters of the body another message stands for (XEP-0428 §2.2).
+    pub quoted: Vec<Range<usize>>,
+}
+
+impl Message {
+    /// The message in a stanza to an address of the component. `None` if nobody waits for an
+    /// answer.
+    pub fn of(stanza: &Element, component: &str) -> Option<Message> {
+        let kind = match stanza.attr("type") {
+            Some("error" | "groupchat" | "headline") => return None,
+            Some("chat") => Some("chat"),
+            // Any other type means the same as none (RFC 6121 §5.2.2).
+            _ => None,
+        };
+        let is = |child: &Element, (ns, name): (&str, Option<&str>)| {
+            child.has_ns(ns) && name.is_none_or(|it| it == child.name())
+        };
+        if stanza.children().any(|child| NOT_SAID.iter().any(|which| is(child, *which))) {
+            return None;
+        }
+        let text_of = |name: &str| stanza.children().find(|child| child.is(name, ns::COMPONENT)).map(Element::text);
+        let mut text = text_of("body").unwrap_or_default();
+        let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        let encryption = || stanza.children().filter(|child| ENCRYPTION.contains(&child.ns().as_str()));
+        let encrypted = encryption().next().is_some() || text.trim_start().starts_with("?OTR");
+        // An encrypted message without a payload only carries keys.
+        let payload =
+            || encryption().any(|it| it.name() == "openpgp" || it.children().any(|child| child.name() == "payload"));
+        if text.trim().is_empty() && !payload() {
+            return None;
+        }
+        let readable = !encrypted && stanza.attr("to") == Some(component);
+        let corrects = stanza.children().find(|child| child.is("replace", "urn:xmpp:message-correct:0"));
+        Some(Message {
+            from: stanza.attr("from")?.to_owned(),
+            language: language(stanza).unwrap_or_default().to_owned(),
+            id: stanza.attr("id").map(str::to_owned),
+            corrects: corrects.map(|it| it.attr("id").unwrap_or_default().to_owned()),
+            words: readable.then(|| Words { text, quoted: quoted(stanza) }),
+            kind,
+            thread: text_of("thread"),
+        })
+    }
+
+    /// An answer, from the component's own address. One with a link in it is not copied to the
+    /// user's other clients (XEP-0280 §9) nor kept in the server's archive (XEP-0334): whoever has
+    /// the link can use it. `None` without randomness for its id.
+    pub fn answer(&self, component: &str, texts: &Texts, text: &str, has_link: bool) -> Option<Element> {
+        const HINTS: &str = "urn:xmpp:hints";
+        let id = nonce().ok()?;
+        let (kind, to, own) = (self.kind, self.from.as_str(), id.as_str());
+        let mut message = element!(ns::COMPONENT, "message", "type" = kind, "to" = to, "from" = component, "id" = own);
+        message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
+        let body = with_text(element!(ns::COMPONENT, "body"), text);
+        let thread = self.thread.as_ref().map(|thread| with_text(element!(ns::COMPONENT, "thread"), thread));
+        let origin = element!("urn:xmpp:sid:0", "origin-id", "id" = own);
+        let hints = has_link.then(|| {
+            [
+                element!(HINTS, "no-permanent-store"),
+                element!(HINTS, "no-copy"),
+                element!("urn:xmpp:carbons:2", "private"),
+            ]
+        });
+        Some(with(message, [body, origin].into_iter().chain(thread).chain(hints.into_iter().flatten())))
+    }
+}
+
+/// The parts of the body that a client without support for something shows instead of it
+/// (XEP-0428). A client names one or two.
+fn quoted(stanza: &Element) -> Vec<Range<usize>> {
+    let fallbacks = stanza.children().filter(|child| child.is("fallback", "urn:xmpp:fallback:0"));
+    let bodies = fallbacks.flat_map(Element::children).filter(|part| part.name() == "body");
+    let at = |part: &Element, name: &str| part.attr(name).map(str::parse::<usize>);
+    let range = |part: &Element| match (at(part, "start"), at(part, "end")) {
+        (None, None) => Some(0..usize::MAX),
+        (Some(Ok(start)), Some(Ok(end))) => Some(start..end),
+        _ => None,
+    };
+    bodies.filter_map(range).take(4).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(attributes: &str, content: &str) -> Option<Message> {
+        let xml = format!(
+            "<message xmlns='jabber:component:accept' from='alice@example.org/phone' to='invite.example.org' \
+             {attributes}>{content}</message>"
+        );
+        Message::of(&xml.parse().unwrap(), "invite.example.org")
+    }
+
+    fn words(content: &str) -> Option<String> {
+        Some(message("", content)?.words?.text)
+    }
+
+    #[test]
+    fn a_message_that_somebody_wrote_is_answered() {
+        for content in [
+            "<body>list</body>",
+            "<subject>s</subject><body>list</body><thread parent='p'>t</thread>",
+            "<body>list</body><request xmlns='urn:xmpp:receipts'/><active xmlns='http://jabber.org/protocol/chatstates'/>",
+            "<body>list</body><markable xmlns='urn:xmpp:chat-markers:0'/><origin-id xmlns='urn:xmpp:sid:0' id='o'/>",
+            "<body>list</body><private xmlns='urn:xmpp:carbons:2'/><no-copy xmlns='urn:xmpp:hints'/>",
+            "<body>list</body><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>x</body></html>",
+            "<html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='http://www.w3.org/1999/xhtml'>x</body></html><body>list</body>",
+            "<body>list</body><body xml:lang='de'>liste</body>",
+        ] {
+            assert_eq!(words(content).as_deref(), Some("list"), "{content}");
+        }
+        for kind in ["", "type='chat'", "type='normal'", "type='odd'"] {
+            assert!(message(kind, "<body>list</body>").is_some(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_wrote_just_now_is_not() {
+        for kind in ["type='error'", "type='groupchat'", "type='headline'"] {
+            assert_eq!(message(kind, "<body>list</body>"), None, "{kind}");
+        }
+        for content in [
+            "",
+            "<body/>",
+            "<body> \n </body>",
+            "<subject>list</subject>",
+            "<body xmlns='urn:x'>list</body>",
+            "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
+            "<received xmlns='urn:xmpp:receipts' id='x'/>",
+            "<displayed xmlns='urn:xmpp:chat-markers:0' id='x'/>",
+        ] {
+            assert_eq!(message("type='chat'", content), None, "{content}");
+        }
+        for (ns, name) in NOT_SAID {
+            let content = format!("<body>list</body><{} xmlns='{ns}'/>", name.unwrap_or("any"));
+            assert_eq!(message("", &content), None, "{content}");
+        }
+    }
+
+    #[test]
+    fn what_is_encrypted_or_for_another_address_cannot_be_read() {
+        for content in [
+            "<encrypted xmlns='eu.siacs.conversations.axolotl'><payload/></encrypted><body>I sent you OMEMO</body>",
+            "<encrypted xmlns='eu.siacs.conversations.axolotl'><payload/></encrypted>",
+            "<encrypted xmlns='urn:xmpp:omemo:2'><header/><payload/></encrypted>",
+            "<openpgp xmlns='urn:xmpp:openpgp:0'>AAAA</openpgp>",
+            "<x xmlns='jabber:x:encrypted'>AAAA</x><body>This message is encrypted</body>",
+            "<body>?OTRv23?</body>",
+            "<body>list</body><encryption xmlns='urn:xmpp:eme:0' namespace='urn:example:new'/>",
+        ] {
+            assert_eq!(message("", content).expect(content).words, None, "{content}");
+        }
+        let keys = "<encrypted xmlns='eu.siacs.conversations.axolotl'><header/></encrypted>";
+        assert_eq!(message("", keys), None, "it only carries keys");
+        for to in ["invite.example.org/x", "bob@invite.example.org", ""] {
+            let xml = format!(
+                "<message xmlns='jabber:component:accept' from='a@example.org/x' to='{to}'><body>list</body></message>"
+            );
+            assert_eq!(Message::of(&xml.parse().unwrap(), "invite.example.org").unwrap().words, None, "{to}");
+        }
+    }
+
+    #[test]
+    fn a_long_body_is_cut_and_its_fallback_is_known() {
+        let long = words(&format!("<body>{}</body>", "é".repeat(30_000))).unwrap();
+        assert_eq!(long.len(), LONGEST);
+        let reply = "<body>x</body><fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply'>";
+        for (body, quoted) in [
+            ("<body start='0' end='7'/>", vec![0..7]),
+            ("<body/>", vec![0..usize::MAX]),
+            ("<body start='-1' end='x'/>", vec![]),
+            ("<subject/>", vec![]),
+        ] {
+            let message = message("", &format!("{reply}{body}</fallback>")).unwrap();
+            assert_eq!(message.words.unwrap().quoted, quoted, "{body}");
+        }
+    }
+}
