@@ -3,16 +3,13 @@
 
 use std::ops::Range;
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::names::is_ignorable;
+use crate::texts::folded;
 
 /// The longest text that is read, in bytes. The longest note fits in, below a long quotation.
 pub const LONGEST: usize = 16 * 1024;
-
-/// The zeros of the decimal digits that people type besides the European ones: Arabic, Persian.
-const ZEROS: [char; 2] = ['\u{660}', '\u{6f0}'];
 
 /// What somebody wrote, cut into a word and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +34,7 @@ impl Said {
         let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
         let (first, after) = line.split_once(' ').unwrap_or((line, ""));
         let (word, tail) = first.split_at(first.find(|c| !is_letter(c)).unwrap_or(first.len()));
-        let is_digit = |c: char| digit(c).is_some();
-        let (word, tail) = match tail.chars().filter(|c| c.is_alphanumeric()).all(|c| c.nfkc().all(is_digit)) {
+        let (word, tail) = match folded(tail).chars().filter(|c| c.is_alphanumeric()).all(|c| c.is_ascii_digit()) {
             true => (word, tail.trim_matches(|c: char| !c.is_alphanumeric())), // "list!", "show#2"
             false => (first, ""),
         };
@@ -54,23 +50,15 @@ impl Said {
     /// The number that the rest is: `2`, `#2`, or `no. 2` where "no" is among `before`, which are
     /// separated by spaces. `None` if it is something else.
     pub fn number(&self, before: &str) -> Option<usize> {
-        let european = |c: char| digit(c).and_then(|value| char::from_digit(value, 10)).unwrap_or(c);
-        let rest: String = self.rest.nfkc().map(european).collect();
+        let rest = folded(&self.rest);
         let mut parts = rest.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
         let number = match (parts.next()?, parts.next(), parts.next()) {
             (only, None, _) => only,
-            (first, Some(last), None) if is_among(&folded(first), before) => last,
+            (first, Some(last), None) if is_among(first, before) => last,
             _ => return None,
         };
         number.parse().ok()
     }
-}
-
-/// A word in which only the letters count: not their case, their width, accents, and what nobody
-/// sees.
-pub fn folded(word: &str) -> String {
-    let letters = word.nfkd().filter(|c| !is_combining_mark(*c) && !is_ignorable(*c));
-    letters.flat_map(char::to_lowercase).collect()
 }
 
 fn is_among(word: &str, words: &str) -> bool {
@@ -79,11 +67,6 @@ fn is_among(word: &str, words: &str) -> bool {
 
 fn is_letter(c: char) -> bool {
     c.is_alphabetic() || is_combining_mark(c) || is_ignorable(c)
-}
-
-fn digit(c: char) -> Option<u32> {
-    let other = ZEROS.iter().map(|zero| u32::from(c).wrapping_sub(u32::from(*zero))).find(|value| *value < 10);
-    c.to_digit(10).or(other)
 }
 
 #[cfg(test)]
