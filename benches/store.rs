@@ -75,7 +75,9 @@ impl Filled {
 
     async fn reserve_and_redeem(&self) {
         let reserved = self.reserve().await;
-        assert!(self.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2000)).await.unwrap().is_some());
+        assert!(
+            self.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2000)).await.unwrap().is_some()
+        );
     }
 
     async fn reserve_and_release(&self) {

@@ -233,6 +233,19 @@ pub type Answer<T> = Result<T, NoAnswer>;
 /// The way back for an answer. The one who asked may have stopped waiting for it.
 pub type Reply<T> = oneshot::Sender<Answer<T>>;
 
+/// A chat message to an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The account.
+    pub to: BareJid,
+    /// Its name, the same when it is sent again.
+    pub id: String,
+    /// The language of the text (BCP 47).
+    pub language: String,
+    /// The text.
+    pub body: String,
+}
+
 /// What the hook of a VirtualHost is asked, with the way back for its answer.
 #[derive(Debug)]
 pub enum Ask {
@@ -267,6 +280,8 @@ pub enum Ask {
         /// What came of it.
         reply: Reply<Result<Fate, Objection>>,
     },
+    /// Take this message. This one is for the chat server itself, without the hook.
+    Deliver(Message, Reply<()>),
 }
 
 impl Ask {
@@ -277,6 +292,7 @@ impl Ask {
             Ask::Account { reply, .. } => drop(reply.send(Err(why))),
             Ask::Settle(_, reply) => drop(reply.send(Err(why))),
             Ask::Create { reply, .. } => drop(reply.send(Err(why))),
+            Ask::Deliver(_, reply) => drop(reply.send(Err(why))),
         }
     }
 }
@@ -370,6 +386,14 @@ impl ChatServer {
     /// If nobody answers.
     pub async fn server_of(&self, host: DomainPart) -> Answer<String> {
         Ok(self.ask(host, |reply| Ask::Hello { brief: true, reply }).await?.server)
+    }
+
+    /// Has the chat server take a message. Then it is the chat server's to deliver, or to send back.
+    ///
+    /// # Errors
+    /// If it is not certain that it was taken.
+    pub async fn deliver(&self, message: Message) -> Answer<()> {
+        self.ask(message.to.domain().to_owned(), |reply| Ask::Deliver(message, reply)).await
     }
 
     async fn ask<T>(&self, host: DomainPart, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {

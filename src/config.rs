@@ -394,6 +394,7 @@ fn policy(raw: RawHost) -> HostPolicy {
         registers_in_browser: default.registers_in_browser,
         invites_per_day: raw.invites_per_day.map_or(default.invites_per_day, |most| most.0),
         pending_invites: raw.pending_invites.map_or(default.pending_invites, |most| most.0),
+        notify_inviter: raw.notify_inviter.unwrap_or(default.notify_inviter),
         inviter_age: raw.inviter_age.map_or(default.inviter_age, |age| age.0.0),
         max_uses: raw.max_uses.map_or(default.max_uses, |most| most.0),
         max_expires: raw.max_expires.map(|lifetime| lifetime.0),

@@ -375,7 +375,7 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
                 }
                 Ask::Hello { reply, .. } => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
                 // The daemon does these by itself.
-                Ask::Settle(..) | Ask::Create { .. } => (),
+                Ask::Settle(..) | Ask::Create { .. } | Ask::Deliver(..) => (),
             }
             drop(place);
         });

@@ -14,6 +14,7 @@
 //! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, revoked and removed
+//! - `notices`: who made an invite is told that it was used
 //! - `counted`: all of this, in numbers
 //! - `telling`: what the command line did is told in the daemon's log
 
@@ -26,6 +27,7 @@ mod deletion;
 mod looks;
 mod lookup;
 mod manage;
+mod notices;
 mod reserve;
 mod retries;
 mod service;

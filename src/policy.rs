@@ -48,6 +48,8 @@ pub struct HostPolicy {
     pub invites_per_day: Option<u32>,
     /// How many pending invites a user may have; `None`: any number.
     pub pending_invites: Option<u32>,
+    /// Who made an invite is told when it is used.
+    pub notify_inviter: bool,
     /// How old a user's account has to be before it may invite.
     pub inviter_age: SignedDuration,
     /// How often an invite of a user can be used at most; `None`: any number of times.
@@ -107,6 +109,7 @@ impl Default for HostPolicy {
             registers_in_browser: false,
             invites_per_day: Some(100),
             pending_invites: Some(500),
+            notify_inviter: true,
             inviter_age: SignedDuration::ZERO,
             max_uses: Some(1),
             max_expires: None,
@@ -408,6 +411,13 @@ pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result
         None => since <= invite.created_at || since > now,
     };
     if same { Ok(()) } else { Err(Refusal::Revoked) }
+}
+
+/// Who is told of a use, if anybody: whoever made the invite, or the contact whom one of the
+/// operator names, since that person has a new contact. Who makes a link for a new password sees
+/// that it is used, and nobody is told what they did themselves.
+pub fn told_of<'a>(used: &Use, invite: &'a Invite) -> Option<&'a BareJid> {
+    invite.inviter.as_ref().filter(|inviter| used.purpose != Purpose::Reset && **inviter != used.account)
 }
 
 /// Whether the account of an open use can have been replaced: so late, no account is made under its

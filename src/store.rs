@@ -25,11 +25,13 @@ use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteId, TokenHash, Use};
 use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
+#[cfg(doc)]
+use crate::policy;
 use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Quota, Shortfall};
+pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -269,10 +271,13 @@ promises! {
     /// Pending invites that were made before the reservation end with it: after a registration,
     /// those of an earlier account of this name, and password resets for it; after a reset, the
     /// other resets for the account.
+    ///
+    /// `notify`: whoever is told of such a use is to be told of this one ([`policy::told_of`]).
     Write redeem(
         host: DomainPart,
         reservation: String,
         failed: Vec<String>,
+        notify: bool,
         now: Timestamp
     ) -> Option<(Use, bool)>;
 
@@ -359,6 +364,25 @@ promises! {
 
     /// Removes up to `limit` events from before an instant, the oldest first, and returns how many.
     Write purge_events(before: Timestamp, limit: u32) -> u64;
+
+    /// Takes up to `limit` messages that are to be sent now to makers of invites on these hosts, at
+    /// most one for an invite. Until an instant, no other daemon takes them. Of an invite for many,
+    /// the first use is told at once, and later ones within messages at least an hour apart.
+    Write claim_notices(
+        hosts: Vec<DomainPart>,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32
+    ) -> Vec<Notice>;
+
+    /// Removes a message to the maker of an invite, which was sent at an instant or never will be.
+    Write end_notice(invite: InviteId, message: String, told_at: Option<Timestamp>) -> ();
+
+    /// Removes what is to be told of the invites of a host, and returns how many uses that were.
+    Write drop_notices(host: DomainPart) -> u64;
+
+    /// Of how many uses the makers of their invites are still to be told.
+    Read notices() -> u64;
 
     /// Writes that a daemon is at work `now`, and returns what is known of the clock then. A step
     /// of more than `tolerance`, ahead or back, is a jump of the clock.

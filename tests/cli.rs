@@ -1533,7 +1533,7 @@ fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
         let scratch = &stored.scratch;
         scratch.prints(&["generate", "example.org", "--count", "700", "--note", "für Zoë"]);
         let used = stored.reserve("carol@example.org", "s1", HOUR);
-        stored.with(async |store| store.redeem(host(), used.id, Vec::new(), now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), used.id, Vec::new(), true, now()).await.unwrap());
         let (before, registered) = (scratch.invites(), scratch.prints(&["show", used.invite.as_str()]));
         assert_eq!(
             scratch.prints(&["backup", "kept.db"]),
@@ -1585,7 +1585,7 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
                     };
                     store.insert(invite.clone(), Default::default(), now()).await.unwrap().unwrap();
                     store.reserve(used.clone()).await.unwrap();
-                    store.redeem(host(), used.id, Vec::new(), now()).await.unwrap().unwrap();
+                    store.redeem(host(), used.id, Vec::new(), true, now()).await.unwrap().unwrap();
                     sender.send(invite.id).unwrap();
                     if stopped.is_cancelled() {
                         return number + 1;
@@ -1703,7 +1703,7 @@ fn a_move_that_was_killed_can_be_run_again() {
     for (from, to) in [from_sqlite, from_postgres] {
         from.fill(30_000);
         let used = from.reserve("carol@example.org", "s1", HOUR);
-        from.with(async |store| store.redeem(host(), used.id, Vec::new(), now()).await.unwrap());
+        from.with(async |store| store.redeem(host(), used.id, Vec::new(), true, now()).await.unwrap());
         let open = from.reserve("dave@example.org", "s1", HOUR);
         let before = from.scratch.invites();
         to.with(async |store| drop(store));
@@ -1748,7 +1748,7 @@ fn a_store_that_was_used_between_two_moves_is_moved_whole() {
             let another =
                 Use { id: "another".to_owned(), account: jid("heidi@example.org"), ..used_by_another.clone() };
             assert_eq!(store.reserve(another.clone()).await.unwrap(), Claim::Reserved);
-            store.redeem(host(), another.id, Vec::new(), now()).await.unwrap();
+            store.redeem(host(), another.id, Vec::new(), true, now()).await.unwrap();
         });
         from.scratch.prints(&["generate", "example.org", "--count", "10"]);
         from.scratch.prints(&["revoke", given_back.invite.as_str()]);
@@ -1938,7 +1938,7 @@ fn one_person_is_forgotten() {
                 ),
             );
         }
-        stored.with(async |store| store.redeem(host(), used.id.clone(), Vec::new(), now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), used.id.clone(), Vec::new(), true, now()).await.unwrap());
         scratch.misused(&["forget", "carol@example.org"], "--yes is needed where nobody can be asked");
         scratch
             .misused(&["forget", "carol", "--yes"], "expected a bare JID such as alice@example.org, found \"carol\"");
@@ -2000,7 +2000,7 @@ fn the_uses_of_a_lost_chat_server_are_freed() {
             stored.reserve(account, "lost", HOUR * 2);
         }
         let redeemed = stored.reserve("fred@example.org", "lost", HOUR * 2);
-        stored.with(async |store| store.redeem(host(), redeemed.id.clone(), Vec::new(), now()).await.unwrap());
+        stored.with(async |store| store.redeem(host(), redeemed.id.clone(), Vec::new(), true, now()).await.unwrap());
         let other = stored.reserve("eve@example.org", "s1", HOUR * 2);
         scratch.misused(&["release", "--server", "lost"], "--yes is needed where nobody can be asked");
         scratch.misused(&["release", "--server", ""], "--server");

@@ -81,7 +81,7 @@ fn assert_refused(text: impl AsRef<[u8]>, message: &str) {
 
 const HOST_KEYS: &str = "registration_invite_only, allow_user_invites, allow_contact_invites, admins, expire_after, \
                          reset_expire_after, landing_page, invites_per_day, pending_invites, inviter_age, \
-                         max_uses, max_expires, reserved_usernames, roles";
+                         max_uses, max_expires, notify_inviter, reserved_usernames, roles";
 
 #[test]
 fn the_example_is_a_configuration_with_the_defaults() {

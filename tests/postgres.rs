@@ -252,7 +252,7 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
         if account == "carol@example.org" {
             assert!(store.release(host("example.org"), claim.id).await.unwrap());
         } else {
-            assert!(store.redeem(host("example.org"), claim.id, Vec::new(), at(2001)).await.unwrap().unwrap().1);
+            assert!(store.redeem(host("example.org"), claim.id, Vec::new(), true, at(2001)).await.unwrap().unwrap().1);
         }
     }
     let hooks = vec![(engines::host("example.org"), String::new())];
@@ -375,7 +375,7 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
                 let reserved = store.reserve(claim.clone()).await;
                 let ended = match (&reserved, number % 2) {
                     (Ok(Claim::Reserved), 0) => store
-                        .redeem(host("example.org"), claim.id, Vec::new(), at(2001))
+                        .redeem(host("example.org"), claim.id, Vec::new(), true, at(2001))
                         .await
                         .map(|redeemed| assert!(redeemed.unwrap().1)),
                     (Ok(Claim::Reserved), _) => {
@@ -429,7 +429,7 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
         }
         relay.set(fault);
         assert_eq!(
-            store.redeem(host("example.org"), first.id.clone(), Vec::new(), at(2001)).await,
+            store.redeem(host("example.org"), first.id.clone(), Vec::new(), true, at(2001)).await,
             Ok(Some((first.clone(), true)))
         );
         struck("redeem");
@@ -486,7 +486,7 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
                 "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
                 "redeem" => {
                     assert_eq!(
-                        store.redeem(host("example.org"), claim.id.clone(), Vec::new(), at(2001)).await,
+                        store.redeem(host("example.org"), claim.id.clone(), Vec::new(), true, at(2001)).await,
                         Ok(Some((claim.clone(), true)))
                     );
                 }

@@ -225,7 +225,7 @@ async fn who_was_forgotten_is_in_no_file_any_more() {
             .await;
         if number % 4 == 1 {
             let reserved = scratch.reserve(&invite, them.as_str()).await.unwrap();
-            scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+            scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
         }
     }
     assert!(found() > 40);

@@ -98,7 +98,7 @@ async fn a_use_is_reserved_then_redeemed_once(engine: Engine) {
     for first in [true, false] {
         let (used, now) = scratch
             .store
-            .redeem(host("example.org"), reserved.id.clone(), Vec::new(), at(2001))
+            .redeem(host("example.org"), reserved.id.clone(), Vec::new(), true, at(2001))
             .await
             .unwrap()
             .unwrap();
@@ -126,7 +126,7 @@ async fn a_released_use_can_be_taken_again(engine: Engine) {
     }
     assert!(scratch.store.release(host("example.org"), reserved.id.clone()).await.unwrap());
     assert!(!scratch.store.release(host("example.org"), reserved.id.clone()).await.unwrap());
-    assert_eq!(scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap(), None);
+    assert_eq!(scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap(), None);
     assert!(scratch.reserve(&invite, "dave@example.org").await.is_ok());
 }
 
@@ -140,7 +140,10 @@ async fn a_reservation_is_ended_and_repeated_by_its_own_host_alone(engine: Engin
         assert_eq!(scratch.store.reserve(reserved.clone()).await, Ok(Claim::Reserved), "the same once more");
         let stolen = Use { invite: there.id.clone(), ..reserved.clone() };
         assert_ne!(scratch.store.reserve(stolen).await, Ok(Claim::Reserved));
-        assert_eq!(scratch.store.redeem(other.clone(), reserved.id.clone(), Vec::new(), at(2001)).await, Ok(None));
+        assert_eq!(
+            scratch.store.redeem(other.clone(), reserved.id.clone(), Vec::new(), true, at(2001)).await,
+            Ok(None)
+        );
         assert_eq!(scratch.store.release(other.clone(), reserved.id.clone()).await, Ok(false));
         assert_eq!(scratch.store.release(host("example.org"), reserved.id).await, Ok(true));
     }
@@ -154,7 +157,7 @@ async fn what_could_not_be_given_is_told_until_the_account_is_gone(engine: Engin
     for (account, failed) in [("carol@example.org", failed.clone()), ("dave@example.org", Vec::new())] {
         let used = scratch.reserve(&invite, account).await.unwrap();
         for failed in [failed.clone(), vec!["later".to_owned()]] {
-            scratch.store.redeem(host("example.org"), used.id.clone(), failed, at(2001)).await.unwrap();
+            scratch.store.redeem(host("example.org"), used.id.clone(), failed, true, at(2001)).await.unwrap();
         }
     }
     let told = async |store: &Store| {
@@ -206,7 +209,12 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
                         // The caller gives back a use that is another's, which must not become two.
                         0 if won => assert!(store.release(host("example.org"), claim.id).await.unwrap()),
                         _ if won => assert!(
-                            store.redeem(host("example.org"), claim.id, Vec::new(), at(2001)).await.unwrap().unwrap().1
+                            store
+                                .redeem(host("example.org"), claim.id, Vec::new(), true, at(2001))
+                                .await
+                                .unwrap()
+                                .unwrap()
+                                .1
                         ),
                         _ => (),
                     }
@@ -220,7 +228,7 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
                 if let Ok(reserved) =
                     scratch.reserve(&invite, &format!("l{uses}-{round}-{latecomer}@example.org")).await
                 {
-                    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+                    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
                 }
             }
             assert_eq!(scratch.uses(&invite).await, uses);
@@ -240,9 +248,11 @@ async fn a_reservation_ends_once_whoever_ends_it(engine: Engine) {
             let (store, id) = (stores[racer % 2].clone(), reserved.id.clone());
             tokio::spawn(async move {
                 match racer < 4 {
-                    true => {
-                        store.redeem(host("example.org"), id, Vec::new(), at(2001)).await.unwrap().map(|(_, now)| now)
-                    }
+                    true => store
+                        .redeem(host("example.org"), id, Vec::new(), true, at(2001))
+                        .await
+                        .unwrap()
+                        .map(|(_, now)| now),
                     false => store.release(host("example.org"), id).await.unwrap().then_some(true),
                 }
             })
@@ -374,7 +384,7 @@ async fn a_revoked_invite_gives_no_use_but_keeps_what_was_reserved(engine: Engin
     assert_eq!((revoked.revoked_at, revoked.state(at(3000))), (Some(at(3000)), State::Revoked));
     assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Refused(Refusal::Revoked)));
     assert!(
-        scratch.store.redeem(host("example.org"), before.id, Vec::new(), at(3001)).await.unwrap().is_some(),
+        scratch.store.redeem(host("example.org"), before.id, Vec::new(), true, at(3001)).await.unwrap().is_some(),
         "its account may exist already"
     );
     let again = scratch.store.revoke(invite.id.clone(), at(4000)).await.unwrap().unwrap();
@@ -428,7 +438,7 @@ async fn a_username_that_is_being_registered_cannot_be_reserved(engine: Engine) 
     scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2001)).await.unwrap();
     let other = scratch.with(|_| ()).await;
     let made = scratch.reserve(&other, "carol@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), made.id, Vec::new(), at(2002)).await.unwrap();
+    scratch.store.redeem(host("example.org"), made.id, Vec::new(), true, at(2002)).await.unwrap();
     assert_eq!(
         insert(2002).await,
         Err(Refusal::InProgress),
@@ -453,7 +463,7 @@ async fn lists_are_filtered_and_the_newest_come_first(engine: Engine) {
     let pending = scratch.with(|invite| invite.created_at = at(1003)).await;
     let used = scratch.with(|invite| invite.created_at = at(1002)).await;
     let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2000)).await.unwrap();
+    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2000)).await.unwrap();
     let revoked = scratch.with(|invite| invite.created_at = at(1001)).await;
     scratch.store.revoke(revoked.id.clone(), at(2000)).await.unwrap();
     let expired = scratch.with(|invite| invite.expires_at = Some(at(1500))).await;
@@ -509,7 +519,7 @@ async fn with_an_account_end_its_older_invites_and_its_origin_is_forgotten(engin
         .await;
     let made = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
     let reserved = scratch.reserve(&made, "alice@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2000)).await.unwrap();
+    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2000)).await.unwrap();
     assert_eq!(scratch.store.accounts_of(made.id.clone(), 10).await.unwrap().len(), 1);
     assert_eq!(scratch.store.account_deleted(jid("alice@example.org"), at(4000), at(6000)).await.unwrap(), 2);
     for (invite, state) in [(old, State::Revoked), (new, State::Pending), (reset, State::Revoked)] {
@@ -536,7 +546,8 @@ async fn what_is_open_for_an_account_that_is_deleted_counts_as_used(engine: Engi
     assert!(scratch.store.reserved_for(carol()).await.unwrap().is_empty());
     assert_eq!(scratch.store.reserved_for(jid("dave@example.org")).await.unwrap().len(), 1, "it is another's");
     assert!(!scratch.store.release(host("example.org"), reserved.id.clone()).await.unwrap());
-    let late = scratch.store.redeem(host("example.org"), reserved.id.clone(), Vec::new(), at(5001)).await.unwrap();
+    let late =
+        scratch.store.redeem(host("example.org"), reserved.id.clone(), Vec::new(), true, at(5001)).await.unwrap();
     assert_eq!(late, Some((reserved, false)), "a fate that comes late changes nothing");
     uses(1).await;
     assert_eq!(scratch.store.registered_at(carol()).await.unwrap(), None, "nobody of that name has registered");
@@ -583,12 +594,20 @@ async fn who_registers_a_name_gets_nothing_of_its_earlier_owner(engine: Engine) 
     let released = scratch.reserve(&own, "carol@example.org").await.unwrap();
     assert!(scratch.store.release(host("example.org"), released.id).await.unwrap());
     assert!(
-        scratch.store.redeem(host("example.org"), reserved.id.clone(), Vec::new(), at(3500)).await.unwrap().unwrap().1
+        scratch
+            .store
+            .redeem(host("example.org"), reserved.id.clone(), Vec::new(), true, at(3500))
+            .await
+            .unwrap()
+            .unwrap()
+            .1
     );
     assert_eq!(pending(&scratch, &invites).await, [false, false, true, true, true, true]);
     assert_eq!(pending(&scratch, &[own]).await, [false]);
     let of_the_new_owner = scratch.with(|invite| invite.inviter = Some(jid("bob@example.org"))).await;
-    assert!(!scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(3600)).await.unwrap().unwrap().1);
+    assert!(
+        !scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(3600)).await.unwrap().unwrap().1
+    );
     assert_eq!(pending(&scratch, &[of_the_new_owner]).await, [true], "redeeming again changes nothing");
 }
 
@@ -598,7 +617,7 @@ async fn a_password_that_is_set_ends_the_other_resets_for_its_account(engine: En
     let used = scratch.with(|i| (i.invite_type, i.username) = (InviteType::PasswordReset, username("bob"))).await;
     let claim = claim_of(&used, Purpose::Reset, "bob@example.org");
     assert_eq!(scratch.store.reserve(claim.clone()).await, Ok(Claim::Reserved));
-    scratch.store.redeem(host("example.org"), claim.id, Vec::new(), at(3500)).await.unwrap();
+    scratch.store.redeem(host("example.org"), claim.id, Vec::new(), true, at(3500)).await.unwrap();
     assert_eq!(pending(&scratch, &invites).await, [true, false, true, true, true, true]);
     let used = scratch.store.find_by_id(used.id).await.unwrap().unwrap();
     assert_eq!((used.state(at(4000)), used.revoked_at), (State::Redeemed, None));
@@ -613,7 +632,7 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
     let scratch = Scratch::new(engine).await;
     let used = scratch.with(|_| ()).await;
     let reserved = scratch.reserve(&used, "carol@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2000)).await.unwrap();
+    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2000)).await.unwrap();
     let open = scratch.with(|_| ()).await;
     scratch.reserve(&open, "dave@example.org").await.unwrap();
     let revoked = scratch.with(|invite| invite.expires_at = None).await;
@@ -720,7 +739,7 @@ async fn the_accounts_of_an_invite_are_those_that_registered_with_it(engine: Eng
         let claim = claim_of(invite, purpose, account);
         assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
         if let Some(second) = redeemed_at {
-            scratch.store.redeem(host("example.org"), claim.id, Vec::new(), at(second)).await.unwrap();
+            scratch.store.redeem(host("example.org"), claim.id, Vec::new(), true, at(second)).await.unwrap();
         }
     }
     let newest_first = [(jid("dave@example.org"), at(2002)), (jid("carol@example.org"), at(2001))];
@@ -733,7 +752,7 @@ async fn reservations_with_an_open_fate_are_found(engine: Engine) {
     let invite = scratch.with(|invite| invite.max_uses = Some(2)).await;
     let open = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let redeemed = scratch.reserve(&invite, "dave@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), redeemed.id, Vec::new(), at(2001)).await.unwrap();
+    scratch.store.redeem(host("example.org"), redeemed.id, Vec::new(), true, at(2001)).await.unwrap();
     let hooks = || vec![(invite.host.clone(), String::new())];
     let found = scratch.store.reserved_until(at(2000), at(5000), hooks(), 10).await.unwrap();
     assert_eq!(found.into_iter().map(|(used, _)| used).collect::<Vec<_>>(), [open]);
@@ -754,7 +773,7 @@ async fn a_use_is_found_by_how_its_name_begins(engine: Engine) {
     assert_eq!(found("carol@example.org", "form.").await, None);
     let used = reserve("form.one", "carol@example.org").await;
     assert_eq!(found("carol@example.org", "form.").await, Some(((used.clone(), invite.clone()), false)));
-    scratch.store.redeem(host("example.org"), used.id.clone(), Vec::new(), at(2001)).await.unwrap();
+    scratch.store.redeem(host("example.org"), used.id.clone(), Vec::new(), true, at(2001)).await.unwrap();
     let (reserved, redeemed) = found("carol@example.org", "form.").await.unwrap();
     assert_eq!((reserved.0, reserved.1.uses, redeemed), (used, 1, true));
     for (account, prefix) in
@@ -817,7 +836,7 @@ async fn it_is_known_since_when_there_is_an_account(engine: Engine) {
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
     let registered = || scratch.store.registered_at(jid("carol@example.org"));
     assert_eq!(registered().await.unwrap(), None);
-    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
     assert_eq!(registered().await.unwrap(), Some(at(2001)));
     scratch.store.account_deleted(jid("carol@example.org"), at(2000), at(2002)).await.unwrap();
     assert_eq!(registered().await.unwrap(), Some(at(2001)), "that was another account, deleted before");
@@ -834,7 +853,7 @@ async fn it_is_told_how_much_a_store_holds(engine: Engine) {
     let invite = scratch.with(|_| ()).await;
     holds(1, 0, 0, 1).await;
     let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+    scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
     holds(1, 1, 1, 2).await;
     assert_eq!(scratch.store.purge(at(99_999), 10, at(9999)).await.unwrap(), 1);
     holds(0, 0, 1, 3).await;
@@ -855,7 +874,7 @@ async fn what_is_pending_is_counted_in_parts_and_what_is_open_too(engine: Engine
     for invite in [&invites[1], &invites[2], &endless, &elsewhere] {
         let reserved = scratch.reserve(invite, &format!("a{}@{}", invite.id, invite.host)).await.unwrap();
         if *invite != invites[2] && *invite != elsewhere {
-            scratch.store.redeem(invite.host.clone(), reserved.id, Vec::new(), at(2001)).await.unwrap();
+            scratch.store.redeem(invite.host.clone(), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
         }
     }
     let count = async |size| {
@@ -881,7 +900,7 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     let carol = || jid("carol@example.org");
     let others = scratch.with(|invite| invite.max_uses = Some(2)).await;
     let came = scratch.reserve(&others, "carol@example.org").await.unwrap();
-    scratch.store.redeem(host("example.org"), came.id, Vec::new(), at(2001)).await.unwrap();
+    scratch.store.redeem(host("example.org"), came.id, Vec::new(), true, at(2001)).await.unwrap();
     let own = scratch.with(|invite| (invite.inviter, invite.max_uses) = (Some(carol()), None)).await;
     let guest = scratch.reserve(&own, "dave@example.org").await.unwrap();
     let named = Invite { username: username("carol"), ..invite() };
@@ -890,7 +909,7 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     let forgotten = scratch.store.forget(carol(), at(9999)).await.unwrap();
     assert_eq!(forgotten, Forgotten { open: 1, ..Forgotten::default() });
     assert_eq!(scratch.place.contents().await, before, "nothing is erased while something is open");
-    scratch.store.redeem(host("example.org"), guest.id, Vec::new(), at(2002)).await.unwrap();
+    scratch.store.redeem(host("example.org"), guest.id, Vec::new(), true, at(2002)).await.unwrap();
     let forgotten = scratch.store.forget(carol(), at(9999)).await.unwrap();
     assert_eq!(forgotten, Forgotten { open: 0, invites: 2, uses: 1, invited: 1, known: true, events: 3 });
     let left = format!("{:?}", scratch.place.contents().await);
@@ -1009,7 +1028,7 @@ async fn counters_that_disagree_are_told(engine: Engine) {
         let scratch = Scratch::new(engine).await;
         let invite = scratch.with(|_| ()).await;
         let reserved = scratch.reserve(&invite, "carol@example.org").await.unwrap();
-        scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+        scratch.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
         scratch.store.verify().await.unwrap();
         scratch.place.run(damage).await;
         match scratch.store.verify().await {
@@ -1040,7 +1059,7 @@ async fn filled(engine: Engine) -> Scratch {
             .await;
         if number % 2 == 0 {
             let redeemed = scratch.reserve(&invite, &format!("r{number}@example.org")).await.unwrap();
-            scratch.store.redeem(host("example.org"), redeemed.id, Vec::new(), at(2001)).await.unwrap();
+            scratch.store.redeem(host("example.org"), redeemed.id, Vec::new(), true, at(2001)).await.unwrap();
         }
         if number % 2 == 0 || number % 5 == 1 {
             scratch.reserve(&invite, &format!("o{number}@example.org")).await.unwrap();
@@ -1137,7 +1156,7 @@ async fn a_copy_never_makes_a_used_use_free_in_between(engine: Engine) {
     let invites = [source.with(|i| i.max_uses = Some(400)).await, source.with(|i| i.max_uses = Some(400)).await];
     for number in 0..800 {
         let reserved = source.reserve(&invites[number % 2], &format!("u{number}@example.org")).await.unwrap();
-        source.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+        source.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
     }
     // Somebody uses the target meanwhile.
     let busy = target.with(|invite| invite.max_uses = None).await;
@@ -1147,7 +1166,7 @@ async fn a_copy_never_makes_a_used_use_free_in_between(engine: Engine) {
         while !over.load(std::sync::atomic::Ordering::Relaxed) {
             number += 1;
             let reserved = target.reserve(&busy, &format!("b{number}@example.org")).await.unwrap();
-            target.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2001)).await.unwrap();
+            target.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2001)).await.unwrap();
             for invite in &invites {
                 match target.reserve(invite, "late@example.org").await {
                     Ok(reserved) => free.push(reserved),
@@ -1182,7 +1201,7 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     let target = Scratch::new(engine).await;
     source.store.copy_into(&target.store, |_| ()).await.unwrap();
     let redeemed = target.reserve(&used, "carol@example.org").await.unwrap();
-    target.store.redeem(host("example.org"), redeemed.id, Vec::new(), at(2001)).await.unwrap();
+    target.store.redeem(host("example.org"), redeemed.id, Vec::new(), true, at(2001)).await.unwrap();
     target.reserve(&taken, "dave@example.org").await.unwrap();
     target.store.revoke(revoked.id.clone(), at(2001)).await.unwrap();
     let own = target.with(|_| ()).await;
@@ -1192,7 +1211,7 @@ async fn what_was_used_or_revoked_since_stays_so_when_an_older_copy_comes(engine
     // The source changes as well: what it has used and revoked holds in both.
     for (invite, account) in [(&eternal, "erin@example.org"), (&eternal, "frank@example.org")] {
         let reserved = source.reserve(invite, account).await.unwrap();
-        source.store.redeem(host("example.org"), reserved.id, Vec::new(), at(2002)).await.unwrap();
+        source.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(2002)).await.unwrap();
     }
     source.store.revoke(taken.id.clone(), at(2003)).await.unwrap();
     source.store.copy_into(&target.store, |_| ()).await.unwrap();

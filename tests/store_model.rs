@@ -480,7 +480,7 @@ impl Run {
             Step::Redeem(index, by) => {
                 if let Some(used) = chosen(index) {
                     let expected = if model.is_of(&used.id, by) { model.redeem(&used.id, now) } else { None };
-                    let redeemed = store.redeem(host(host_of(by)), used.id.clone(), Vec::new(), now).await;
+                    let redeemed = store.redeem(host(host_of(by)), used.id.clone(), Vec::new(), true, now).await;
                     assert_eq!(redeemed.unwrap(), expected);
                 }
             }

@@ -31,7 +31,9 @@ CREATE TABLE invite (
     regenerated_at BIGINT,
     -- In which language it was made, and its inviter's nickname. Null: not known.
     language     TEXT COLLATE "C",
-    inviter_name TEXT COLLATE "C"
+    inviter_name TEXT COLLATE "C",
+    -- When its maker was last told of its uses. Kept only for invites for many.
+    told_at      BIGINT
 );
 
 -- Whether an invite is pending can be read in the index alone, so that counting reads no rows.
@@ -69,6 +71,19 @@ CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 CREATE INDEX failed_by_redemption ON invite_use (redeemed_at) WHERE failed IS NOT NULL;
+
+-- The uses of which the makers of their invites are still to be told.
+CREATE TABLE notice (
+    invite_use   TEXT COLLATE "C" PRIMARY KEY REFERENCES invite_use (id) ON DELETE CASCADE,
+    invite       TEXT COLLATE "C" NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
+    -- The message that tells of it: the name of one of the uses of which the message tells. Null:
+    -- there is none yet.
+    message      TEXT COLLATE "C",
+    -- Until when a daemon is sending it.
+    leased_until BIGINT
+);
+
+CREATE INDEX notice_by_invite ON notice (invite);
 
 -- Who invited whom. Kept as long as the account exists, even after the invite is purged.
 CREATE TABLE account (

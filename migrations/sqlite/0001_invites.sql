@@ -26,7 +26,9 @@ CREATE TABLE invite (
     regenerated_at INTEGER,
     -- In which language it was made, and its inviter's nickname. Null: not known.
     language     TEXT,
-    inviter_name TEXT
+    inviter_name TEXT,
+    -- When its maker was last told of its uses. Kept only for invites for many.
+    told_at      INTEGER
 ) STRICT, WITHOUT ROWID;
 
 -- Whether an invite is pending can be read in the index alone, so that counting reads no rows.
@@ -64,6 +66,19 @@ CREATE INDEX invite_use_by_invite ON invite_use (invite, account);
 CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NULL;
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 CREATE INDEX failed_by_redemption ON invite_use (redeemed_at) WHERE failed IS NOT NULL;
+
+-- The uses of which the makers of their invites are still to be told.
+CREATE TABLE notice (
+    invite_use   TEXT PRIMARY KEY REFERENCES invite_use (id) ON DELETE CASCADE,
+    invite       TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
+    -- The message that tells of it: the name of one of the uses of which the message tells. Null:
+    -- there is none yet.
+    message      TEXT,
+    -- Until when a daemon is sending it.
+    leased_until INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notice_by_invite ON notice (invite);
 
 -- Who invited whom. Kept as long as the account exists, even after the invite is purged.
 CREATE TABLE account (

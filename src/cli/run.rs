@@ -35,6 +35,10 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// How often it is looked what the command line did.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether makers of invites are to be told that they were used: not at once,
+/// or by another daemon.
+const NOTIFY_EVERY: Duration = Duration::from_secs(10);
+
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -137,6 +141,10 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
         let (invites, stop) = (current.clone(), stop.clone());
         async move { stop.run_until_cancelled(keep_house(&invites)).await }
     });
+    let telling = tokio::spawn({
+        let (invites, stop) = (current.clone(), stop.clone());
+        async move { stop.run_until_cancelled(keep_telling(&invites)).await }
+    });
     let showing = web_side.map(|(listener, router)| {
         tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
     });
@@ -156,6 +164,7 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
     looking.abort();
     serving.await?;
     keeping.await?;
+    telling.await?;
     for serving in [showing, measured].into_iter().flatten() {
         serving.await?;
     }
@@ -216,6 +225,19 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
     let second = next().await;
     tracing::warn!("{second}: stopping at once");
     exit(CUT_SHORT);
+}
+
+/// Tells the makers of invites that they were used.
+async fn keep_telling(invites: &watch::Receiver<Invites>) {
+    loop {
+        let invites = invites.borrow().clone();
+        match invites.tell_inviters().await {
+            Ok(true) => continue,
+            Ok(false) => (),
+            Err(error) => tracing::debug!(%error, "makers of invites cannot be told now"),
+        }
+        drop(timeout(NOTIFY_EVERY, invites.used()).await);
+    }
 }
 
 /// Settles open reservations and removes old invites, from time to time.

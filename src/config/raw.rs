@@ -139,6 +139,7 @@ pub struct RawHost {
     pub inviter_age: Option<Value<Age>>,
     pub max_uses: Option<Most>,
     pub max_expires: Option<Value<Lifetime>>,
+    pub notify_inviter: Option<bool>,
     pub reserved_usernames: Option<Vec<Value<NodePart>>>,
     #[serde(default)]
     pub roles: BTreeMap<String, Table<RawRole>>,

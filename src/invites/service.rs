@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::absences::Absences;
 use super::looks::Looks;
@@ -86,6 +87,8 @@ pub(super) struct State {
     pub(super) doubtful: Mutex<Absences<String>>,
     /// What was known of accounts a moment ago.
     pub(super) looks: Mutex<Looks>,
+    /// Wakes who tells the makers of invites: one was used, or the chat server is back.
+    pub(super) used: Notify,
 }
 
 /// Why something was not done.
@@ -148,6 +151,7 @@ impl Invites {
             gone: Mutex::default(),
             doubtful: Mutex::default(),
             looks: Mutex::default(),
+            used: Notify::new(),
         };
         Invites(Arc::new(state), Arc::new(settings))
     }

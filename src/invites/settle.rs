@@ -36,6 +36,7 @@ impl Invites {
     pub fn met(&self, host: DomainPart, hook: &Hook) {
         lock(&self.0.hooks).insert(host, hook.clone());
         lock(&self.0.retries).clear();
+        self.0.used.notify_one();
     }
 
     /// Asks the hook of a host to introduce itself.
@@ -87,10 +88,12 @@ impl Invites {
     /// # Errors
     /// If it is not stored.
     pub async fn redeem(&self, host: &DomainPart, reservation: String, failed: Vec<String>) -> Result<bool> {
-        let stored = self.0.store.redeem(host.clone(), reservation.clone(), failed.clone(), self.now());
+        let notify = self.policy(host.as_str()).is_ok_and(|(_, policy)| policy.notify_inviter);
+        let stored = self.0.store.redeem(host.clone(), reservation.clone(), failed.clone(), notify, self.now());
         let Some((used, is_new)) = self.timed(Request::Redeem, stored).await? else { return Ok(false) };
         self.ended(&reservation, true);
         if is_new {
+            self.0.used.notify_one();
             self.0.counters.redeemed(host.as_str(), &used);
             let Use { invite, purpose, account, .. } = used;
             let actor = Actor::User(account.clone());

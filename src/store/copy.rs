@@ -32,7 +32,7 @@ const INVITE: Table = Table {
     below: &[Value::Text(String::new())],
     columns: "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
               created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, \
-              inviter_name",
+              inviter_name, told_at",
     marks: ["", ""],
     // Whichever has had more links has the newest.
     merge: "token_hash = CASE WHEN excluded.links > invite.links THEN excluded.token_hash ELSE invite.token_hash END, \
@@ -54,6 +54,15 @@ const INVITE_USE: Table = Table {
     marks: [", copied", ", 1"],
     merge: "redeemed_at = COALESCE(invite_use.redeemed_at, excluded.redeemed_at), \
             failed = COALESCE(invite_use.failed, excluded.failed)",
+};
+
+const NOTICE: Table = Table {
+    name: "notice",
+    key: "invite_use",
+    below: &[Value::Text(String::new())],
+    columns: "invite_use, invite, message, leased_until",
+    marks: ["", ""],
+    merge: "message = COALESCE(notice.message, excluded.message)",
 };
 
 const ACCOUNT: Table = Table {
@@ -96,7 +105,7 @@ pub struct Page {
 pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<()> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
-    for table in [&INVITE, &INVITE_USE, &ACCOUNT, &PAST_TOKEN, &EVENT] {
+    for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &EVENT] {
         let Table { name, key, columns, below, .. } = table;
         let after = numbers_to(below.len());
         let sql = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");

@@ -12,6 +12,7 @@ mod insert;
 mod invite;
 mod invite_use;
 mod last_seen;
+mod notice;
 mod taken;
 mod whole;
 
@@ -25,5 +26,6 @@ pub use invite_use::{
     reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
 pub use last_seen::seen;
+pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
 pub use taken::take_rows;
 pub use whole::{Contents, contents, unsafe_settings, verify};

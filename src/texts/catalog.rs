@@ -1,6 +1,6 @@
 //! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
-//! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`] and [`FieldTexts`] from
-//! `languages/en.toml`.
+//! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`], [`FieldTexts`] and
+//! [`NoticeTexts`] from `languages/en.toml`.
 
 use std::sync::LazyLock;
 
@@ -40,6 +40,8 @@ pub struct Texts {
     pub web: WebTexts,
     /// The fields that newcomers fill in on them.
     pub field: FieldTexts,
+    /// The messages to the makers of invites.
+    pub notice: NoticeTexts,
 }
 
 /// A language: its name, its direction, and how it writes a date.

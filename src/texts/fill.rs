@@ -97,6 +97,15 @@ pub fn folded(text: &str) -> String {
     seen.flat_map(char::to_lowercase).map(plain).collect()
 }
 
+/// A user's own text in one line of plain text: characters that control, or turn the reading
+/// direction, are left out. Those that join letters stay.
+pub fn one_line(text: &str) -> String {
+    let steers =
+        |c: &char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let spaced = text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c });
+    spaced.filter(|c| !steers(c)).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The text before the first placeholder, its name, and the text behind it.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, behind) = text.split_once('{')?;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use minidom::Element;
 
 use super::stanza::{ErrorAnswer, element, ns, with, with_text};
-use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, NoAnswer, Objection, Question};
+use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, Message, NoAnswer, Objection, Question};
 use crate::commands::boolean;
 use crate::fields::{Answers, Field, Kind};
 use crate::invite::{Invite, Purpose, Use};
@@ -48,16 +48,17 @@ struct Waiting {
 }
 
 impl Asked {
-    /// The stanza that asks a question.
-    pub fn ask(&mut self, question: Question, component: &str) -> Element {
+    /// The stanzas that ask a question: those without an answer, and the one with it.
+    pub fn ask(&mut self, question: Question, component: &str) -> Vec<Element> {
         self.last += 1;
         let id = format!("gate-{}", self.last);
         let (kind, payload) = payload(&question.ask);
         let (from, to) = (component, question.host.as_str());
         let iq = element!(ns::COMPONENT, "iq", "type" = kind, "from" = from, "to" = to, "id" = id.as_str());
         let until = Instant::now() + patience(&question.ask);
+        let message = message(&question.ask, component);
         self.waiting.insert(id, Waiting { question, until });
-        with(iq, [payload])
+        message.into_iter().chain([with(iq, [payload])]).collect()
     }
 
     /// An answer arrived. An answer from a sender that was not asked is ignored.
@@ -74,6 +75,11 @@ impl Asked {
                 Ask::Create { reply, .. } => drop(reply.send(match outcome {
                     Err(error) => Ok(Err(objection(of, error))),
                     Ok(_) => answer(of, outcome, fate).map(Ok),
+                })),
+                // A server answers in the order in which it reads, whether it knows pings or not.
+                Ask::Deliver(_, reply) => drop(reply.send(match outcome {
+                    Err(error) if error.condition != "service-unavailable" => Err(no_answer(of, &error)),
+                    _ => Ok(()),
                 })),
             }
         }
@@ -100,6 +106,7 @@ fn name(ask: &Ask) -> &'static str {
         Ask::Account { .. } => "account",
         Ask::Settle(..) => "settle",
         Ask::Create { .. } => "create",
+        Ask::Deliver(..) => "ping",
     }
 }
 
@@ -119,7 +126,18 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
             let password = with_text(element!(ns::GATE, "password"), password.reveal());
             ("set", with(create, iter::once(password).chain(answered(answers))))
         }
+        Ask::Deliver(..) => ("get", Element::bare(name, ns::PING)),
     }
+}
+
+/// The message that the question is about, which goes ahead of it.
+fn message(ask: &Ask, component: &str) -> Option<Element> {
+    let Ask::Deliver(Message { to, id, language, body }, _) = ask else { return None };
+    let (to, id) = (to.as_str(), id.as_str());
+    let mut message = element!(ns::COMPONENT, "message", "type" = "chat", "from" = component, "to" = to, "id" = id);
+    message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), language.as_str());
+    let body = with_text(element!(ns::COMPONENT, "body"), body);
+    Some(with(message, [body, element!(ns::STANZA_IDS, "origin-id", "id" = id), element!(ns::HINTS, "store")]))
 }
 
 /// Adds what `settle` and `create` say of a reservation. `username` is always an account of the

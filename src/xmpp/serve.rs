@@ -159,7 +159,7 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         let others = iter::from_fn(|| questions.try_recv().ok());
         let questions = iter::once(first).chain(others).take(TAKEN_AT_ONCE);
         let component = self.router.component.as_str();
-        self.wire.send(questions.map(|question| self.asked.ask(question, component)));
+        self.wire.send(questions.flat_map(|question| self.asked.ask(question, component)));
     }
 
     /// Gives up on what takes too long.

@@ -16,6 +16,10 @@ pub mod ns {
     pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
     /// The name of the form with an invite's links (XEP-0401 §3.1.1).
     pub const INVITATION: &str = "urn:xmpp:invite#invitation";
+    /// Hints on how to handle messages (XEP-0334).
+    pub const HINTS: &str = "urn:xmpp:hints";
+    /// The ids of stanzas (XEP-0359).
+    pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
     /// The gate (docs/gate.md).
     pub const GATE: &str = "urn:easy-invite:gate:1";
 }

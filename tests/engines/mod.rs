@@ -21,11 +21,12 @@ pub mod relay;
 const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 
 /// What is in a store, each table by its key.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "SELECT id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
-     created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, inviter_name \
-     FROM invite ORDER BY id",
+     created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, inviter_name, \
+     told_at FROM invite ORDER BY id",
     "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at, failed FROM invite_use ORDER BY id",
+    "SELECT invite_use, invite, message FROM notice ORDER BY invite_use",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
     "SELECT token_hash, invite FROM past_token ORDER BY token_hash",
     "SELECT at, id, actor, action, host, invite, account, detail, count FROM event ORDER BY at, id",

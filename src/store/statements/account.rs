@@ -55,6 +55,7 @@ pub async fn account_deleted(
         "DELETE FROM account WHERE jid = $1 AND registered_at <= $2",
         // Nobody needs to give the account anything any more.
         "UPDATE invite_use SET failed = NULL WHERE failed IS NOT NULL AND account = $1 AND redeemed_at <= $2",
+        "DELETE FROM notice WHERE invite IN (SELECT id FROM invite WHERE inviter = $1 AND created_at <= $2)",
     ] {
         session.execute(sql, &[account.as_str().into(), deleted_at.into()]).await?;
     }
@@ -144,6 +145,9 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp,
         return Ok(Forgotten { open, ..Forgotten::default() });
     }
     let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
+    // Nobody is told any more what the person has used.
+    let notices = "DELETE FROM notice WHERE invite_use IN (SELECT id FROM invite_use WHERE account = $1)";
+    session.execute(notices, &[jid()]).await?;
     let uses = session
         .execute("UPDATE invite_use SET account = $1, failed = NULL WHERE account = $2", &[FORGOTTEN.into(), jid()])
         .await?;

@@ -5,10 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::end_older;
-use super::event::record;
+use super::event::{record, written};
 use super::invite::{INVITE_COLUMNS, count_use, find_by_id, invite_of, reserving_invite};
 use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, InviteId, Purpose, Use};
+use crate::policy;
 use crate::refusal::Refusal;
 use crate::store::error::Result;
 use crate::store::row::{Row, Value};
@@ -103,6 +104,7 @@ pub async fn redeem(
     host: DomainPart,
     reservation: String,
     failed: Vec<String>,
+    notify: bool,
     now: Timestamp,
 ) -> Result<Option<(Use, bool)>> {
     let (id, host) = (Value::from(reservation.as_str()), Value::from(host.as_str()));
@@ -120,7 +122,13 @@ pub async fn redeem(
     let by = Actor::User(used.account.clone());
     let event = Event::of(&invite, now, by.clone(), Action::Redeemed);
     let (account, detail) = (Some(used.account.clone()), Some(used.purpose.to_string()));
-    record(session, &[Event { account, detail, ..event }]).await?;
+    let (event, told) = written(&[Event { account, detail, ..event }])?;
+    let mut statements = vec![(event.as_str(), told.as_slice())];
+    let notice = [Value::from(used.id.as_str()), invite.id.as_str().into()];
+    if notify && policy::told_of(&used, &invite).is_some() {
+        statements.push(("INSERT INTO notice (invite_use, invite) VALUES ($1, $2)", &notice));
+    }
+    session.execute_all(&statements).await?;
     // Only now it is certain whose name this is, or that the password is another.
     if used.purpose != Purpose::Contact {
         let why = Event { detail: Some("replaced".to_owned()), ..Event::new(now, by, Action::Stopped) };
@@ -255,7 +263,7 @@ async fn reservations(
 
 /// Uses with their invites, and whether they are redeemed, under a condition. The table has the
 /// columns of `invite_use`.
-async fn uses(
+pub async fn uses(
     session: &mut Session<'_>,
     table: &str,
     condition: &str,

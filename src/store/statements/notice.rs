@@ -1,0 +1,115 @@
+//! Notices: what the makers of invites are still to be told of their uses. A row for each use waits
+//! here, written in the transaction that redeems it.
+
+use std::collections::BTreeMap;
+
+use jid::DomainPart;
+use jiff::{SignedDuration, Timestamp};
+
+use super::invite_use::uses;
+use crate::invite::{Invite, InviteId, Use};
+use crate::store::error::Result;
+use crate::store::row::Value;
+use crate::store::session::Session;
+
+/// How long nobody is told again of the same invite.
+const PAUSE: SignedDuration = SignedDuration::from_hours(1);
+
+/// How many uses a message names one by one.
+const MOST_NAMED: usize = 10;
+
+/// What one message to the maker of an invite tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The message's name: that of one of these uses. It stays the same when the message is sent
+    /// again, and so do the uses.
+    pub message: String,
+    /// The invite, as it is now.
+    pub invite: Invite,
+    /// How many uses it tells of.
+    pub count: u32,
+    /// The uses, in their order. Of more than a few, only one.
+    pub uses: Vec<Use>,
+}
+
+/// A use that no daemon is telling at $2, and that is in a message already or can be in a new one:
+/// of each invite there is one message at a time. A clock may have been set back since it was
+/// taken.
+const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $1) \
+     AND (message IS NOT NULL OR NOT EXISTS (SELECT 1 FROM notice AS sent \
+         WHERE sent.invite = notice.invite AND sent.message IS NOT NULL))";
+
+pub async fn claim_notices(
+    session: &mut Session<'_>,
+    hosts: Vec<DomainPart>,
+    now: Timestamp,
+    until: Timestamp,
+    limit: u32,
+) -> Result<Vec<Notice>> {
+    if hosts.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Otherwise two daemons could make two messages of one name.
+    session.lock("notices").await?;
+    let paused = now.saturating_sub(PAUSE).unwrap_or(Timestamp::MIN);
+    let mut values = vec![until.into(), now.into(), paused.into()];
+    values.extend(hosts.iter().map(|host| Value::from(host.as_str())));
+    let sql = format!(
+        "UPDATE notice SET leased_until = $1, message = COALESCE(message, \
+             (SELECT min(own.invite_use) FROM notice AS own WHERE own.invite = notice.invite)) \
+         WHERE {FREE} AND invite IN (SELECT notice.invite FROM notice JOIN invite ON invite.id = notice.invite \
+             WHERE {FREE} AND (message IS NOT NULL OR told_at IS NULL OR told_at <= $3 OR told_at > $2) \
+             AND host IN ({}) GROUP BY notice.invite ORDER BY min(COALESCE(leased_until, 0)) LIMIT {limit}) \
+         RETURNING message, invite_use",
+        numbers(4, hosts.len())
+    );
+    let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (message, used) in session.query(&sql, &values, |row| Ok((row.text(0)?, row.text(1)?))).await? {
+        messages.entry(message).or_default().push(used);
+    }
+    let named = |told: &Vec<String>| if told.len() > MOST_NAMED { 1 } else { told.len() };
+    let ids: Vec<Value> =
+        messages.values().flat_map(|told| told.iter().take(named(told))).map(|id| id.as_str().into()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let condition = format!("invite_use.id IN ({}) ORDER BY redeemed_at, invite_use.id", numbers(1, ids.len()));
+    let mut found = uses(session, "invite_use", &condition, &ids, u32::MAX).await?;
+    let notices = messages.into_iter().filter_map(|(message, told)| {
+        let own: Vec<_> = found.extract_if(.., |((used, _), _)| told.contains(&used.id)).collect();
+        let invite = own.first().map(|((_, invite), _)| invite.clone())?;
+        let count = u32::try_from(told.len()).unwrap_or(u32::MAX);
+        Some(Notice { message, invite, count, uses: own.into_iter().map(|((used, _), _)| used).collect() })
+    });
+    Ok(notices.collect())
+}
+
+/// `$4, $5, …`: so many, from this one on.
+fn numbers(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+pub async fn end_notice(
+    session: &mut Session<'_>,
+    invite: InviteId,
+    message: String,
+    told_at: Option<Timestamp>,
+) -> Result<()> {
+    let (id, message) = (invite.as_str().into(), message.as_str().into());
+    let told = "UPDATE invite SET told_at = $1 WHERE id = $2 AND (max_uses IS NULL OR max_uses > 1)";
+    let remove = "DELETE FROM notice WHERE invite = $1 AND message = $2";
+    let told = told_at.map(|instant| (told, vec![Value::from(instant), Value::clone(&id)]));
+    let statements = told.into_iter().chain([(remove, vec![id, message])]).collect::<Vec<_>>();
+    let statements: Vec<_> = statements.iter().map(|(sql, values)| (*sql, values.as_slice())).collect();
+    session.execute_all(&statements).await
+}
+
+pub async fn drop_notices(session: &mut Session<'_>, host: DomainPart) -> Result<u64> {
+    let sql = "DELETE FROM notice WHERE (SELECT host FROM invite WHERE invite.id = notice.invite) = $1";
+    session.execute(sql, &[host.as_str().into()]).await
+}
+
+pub async fn notices(session: &mut Session<'_>) -> Result<u64> {
+    let counted = session.query("SELECT count(*) FROM notice", &[], |row| row.count::<u64>(0)).await?;
+    Ok(counted.into_iter().sum())
+}
