@@ -388,7 +388,7 @@ impl ChatServer {
         Ok(self.ask(host, |reply| Ask::Hello { brief: true, reply }).await?.server)
     }
 
-    /// Has the chat server take a message. Then it is the chat server's to deliver, or to send back.
+    /// Has the chat server take a message, which it then delivers or sends back.
     ///
     /// # Errors
     /// If it is not certain that it was taken.

@@ -225,6 +225,7 @@ impl ScriptedDaemon {
                     }
                     Ask::Settle(..) => panic!("the command line settles nothing"),
                     Ask::Create { .. } => panic!("the command line registers nobody"),
+                    Ask::Deliver(..) => panic!("the command line sends no messages"),
                 }
             }
         });

@@ -10,9 +10,10 @@ use easy_invite::last_seen::LastSeen;
 use easy_invite::lifetime::Lifetime;
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{
-    Claim, Contents, EventFilter, Filter, Forgotten, Problem, Quota, Shortfall, Store, StoreError,
+    Claim, Contents, EventFilter, Filter, Forgotten, Notice, Problem, Quota, Shortfall, Store, StoreError,
 };
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
+use futures::future::join_all;
 use jid::BareJid;
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -60,6 +61,12 @@ on_both_engines! {
     it_is_told_how_much_a_store_holds,
     what_is_pending_is_counted_in_parts_and_what_is_open_too,
     somebody_is_forgotten_when_nothing_of_theirs_is_open,
+    whoever_is_told_of_a_use_is_told_in_one_message_however_often_it_is_sent,
+    an_invite_for_many_is_told_of_once_an_hour,
+    of_many_uses_a_message_has_the_number_alone,
+    nobody_is_told_who_has_no_reason_to_be,
+    one_daemon_at_a_time_sends_a_message,
+    what_is_to_be_told_goes_with_whom_it_is_about,
     the_refusals_of_an_hour_are_one_event,
     what_the_command_line_did_is_told_once,
     events_are_found_page_by_page_until_they_are_old,
@@ -923,6 +930,183 @@ async fn somebody_is_forgotten_when_nothing_of_theirs_is_open(engine: Engine) {
     scratch.store.verify().await.unwrap();
 }
 
+impl Uses<'_> {
+    /// Somebody registers with an invite.
+    async fn joins(&self, invite: &Invite, username: &str, second: i64) {
+        let reserved = self.0.reserve(invite, &format!("{username}@example.org")).await.unwrap();
+        self.0.store.redeem(host("example.org"), reserved.id, Vec::new(), true, at(second)).await.unwrap();
+    }
+
+    /// The messages that are to be sent now: of how many uses, and by whom those that are named.
+    async fn due(&self, second: i64) -> Vec<(u32, Vec<String>)> {
+        let notices = self.claim(second).await.into_iter();
+        let who = |used: Use| used.account.node().unwrap().to_string();
+        notices.map(|notice| (notice.count, notice.uses.into_iter().map(who).collect())).collect()
+    }
+
+    async fn claim(&self, second: i64) -> Vec<Notice> {
+        let hosts = vec![host("example.org"), host("example.net")];
+        self.0.store.claim_notices(hosts, at(second), at(second + 15), 10).await.unwrap()
+    }
+
+    async fn sent(&self, notice: &Notice, second: i64) {
+        let (id, message) = (notice.invite.id.clone(), notice.message.clone());
+        self.0.store.end_notice(id, message, Some(at(second))).await.unwrap();
+    }
+}
+
+/// Uses of which somebody is told.
+struct Uses<'a>(&'a Scratch);
+
+fn of_alice(uses: Option<u32>) -> impl FnOnce(&mut Invite) {
+    move |invite| {
+        (invite.inviter, invite.issuer, invite.max_uses) = (Some(jid("alice@example.org")), Issuer::User, uses)
+    }
+}
+
+async fn whoever_is_told_of_a_use_is_told_in_one_message_however_often_it_is_sent(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    assert_eq!(uses.claim(2000).await, []);
+    let (one, other) = (scratch.with(of_alice(Some(1))).await, scratch.with(of_alice(Some(1))).await);
+    uses.joins(&one, "carol", 2001).await;
+    let first = uses.claim(2001).await;
+    assert_eq!(first.iter().map(|notice| (&notice.invite.id, notice.count)).collect::<Vec<_>>(), [(&one.id, 1)]);
+    uses.joins(&other, "dave", 2002).await;
+    assert_eq!(uses.due(2002).await, [(1, vec!["dave".to_owned()])], "one that is being sent holds up no other");
+    assert_eq!(uses.claim(2015).await, [], "they are being sent");
+    let again = uses.claim(2016).await;
+    assert_eq!(again, first, "it may not have been sent");
+    assert_eq!(uses.claim(-9000).await.len(), 2, "the clock was set back");
+    uses.sent(&again[0], 2016).await;
+    assert_eq!(uses.due(2040).await, [(1, vec!["dave".to_owned()])]);
+    assert_eq!(scratch.store.notices().await, Ok(1));
+    assert_eq!(scratch.place.query("SELECT count(*) FROM invite WHERE told_at IS NOT NULL").await, [["0"]]);
+}
+
+async fn an_invite_for_many_is_told_of_once_an_hour(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    let invite = scratch.with(of_alice(Some(9))).await;
+    uses.joins(&invite, "carol", 2001).await;
+    let first = uses.claim(2001).await;
+    uses.joins(&invite, "dave", 2002).await;
+    assert_eq!(uses.claim(2003).await, [], "carol is being told of");
+    assert_eq!(uses.claim(2016).await[0].uses, first[0].uses, "dave did not get into a message that may be sent");
+    uses.sent(&first[0], 2020).await;
+    uses.joins(&invite, "erin", 2021).await;
+    assert_eq!(uses.claim(2020 + 3599).await, []);
+    let second = uses.claim(2020 + 3600).await;
+    assert_eq!(second[0].count, 2);
+    assert_ne!(second[0].message, first[0].message);
+    assert_eq!(second[0].invite.uses, 3);
+    uses.joins(&invite, "frank", 5621).await;
+    uses.sent(&second[0], 5622).await;
+    assert_eq!(uses.claim(9000).await, []);
+    assert_eq!(uses.due(9222).await, [(1, vec!["frank".to_owned()])]);
+    assert_eq!(uses.claim(1000).await.len(), 1, "the clock was set back");
+}
+
+async fn of_many_uses_a_message_has_the_number_alone(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    let invite = scratch.with(of_alice(None)).await;
+    for number in 0..11 {
+        uses.joins(&invite, &format!("guest-{number:02}"), 2001).await;
+        let named = (0..=number).map(|number| format!("guest-{number:02}")).collect::<Vec<_>>();
+        let due = uses.claim(2001).await;
+        let who: Vec<_> = due[0].uses.iter().map(|used| used.account.node().unwrap().to_string()).collect();
+        assert_eq!((due[0].count, who), (number + 1, if number < 10 { named } else { vec![named[0].clone()] }));
+        scratch.place.run("UPDATE notice SET message = NULL, leased_until = NULL").await;
+    }
+}
+
+async fn nobody_is_told_who_has_no_reason_to_be(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    let of_nobody = scratch.with(|invite| (invite.inviter, invite.max_uses) = (None, None)).await;
+    uses.joins(&of_nobody, "carol", 2001).await;
+    let own = scratch.with(of_alice(None)).await;
+    let herself = claim_of(&own, Purpose::Contact, "alice@example.org");
+    assert_eq!(scratch.store.reserve(herself.clone()).await, Ok(Claim::Reserved));
+    scratch.store.redeem(host("example.org"), herself.id, Vec::new(), true, at(2002)).await.unwrap();
+    let released = scratch.reserve(&own, "dave@example.org").await.unwrap();
+    assert!(scratch.store.release(host("example.org"), released.id).await.unwrap());
+    let silent = scratch.reserve(&own, "dave@example.org").await.unwrap();
+    scratch.store.redeem(host("example.org"), silent.id.clone(), Vec::new(), false, at(2002)).await.unwrap();
+    scratch.store.redeem(host("example.org"), silent.id, Vec::new(), true, at(2002)).await.unwrap();
+    let reset = claim_of(&own, Purpose::Reset, "erin@example.org");
+    assert_eq!(scratch.store.reserve(reset.clone()).await, Ok(Claim::Reserved));
+    scratch.store.redeem(host("example.org"), reset.id, Vec::new(), true, at(2002)).await.unwrap();
+    scratch.reserve(&own, "frank@example.org").await.unwrap();
+    scratch.store.account_deleted(jid("frank@example.org"), at(3000), at(3000)).await.unwrap();
+    assert_eq!(scratch.store.notices().await, Ok(0));
+    let contact = claim_of(&own, Purpose::Contact, "bob@example.net");
+    assert_eq!(scratch.store.reserve(contact.clone()).await, Ok(Claim::Reserved));
+    scratch.store.redeem(host("example.org"), contact.id, Vec::new(), true, at(2002)).await.unwrap();
+    assert_eq!(uses.due(2003).await, [(1, vec!["bob".to_owned()])]);
+}
+
+async fn one_daemon_at_a_time_sends_a_message(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    let invites = [scratch.with(of_alice(None)).await, scratch.with(of_alice(None)).await];
+    for number in 0..6 {
+        uses.joins(&invites[number % 2], &format!("guest-{number}"), 2001).await;
+    }
+    let claims = join_all((0..8).map(|_| uses.claim(2002))).await.concat();
+    assert_eq!(claims.iter().map(|notice| notice.count).collect::<Vec<_>>(), [3, 3]);
+    let elsewhere = scratch.store.claim_notices(vec![host("example.com")], at(3000), at(3015), 10).await;
+    assert_eq!(elsewhere, Ok(vec![]));
+    assert_eq!(scratch.store.claim_notices(vec![], at(3000), at(3015), 10).await, Ok(vec![]));
+    let in_turn = async |second| {
+        let taken =
+            scratch.store.claim_notices(vec![host("example.org")], at(second), at(second + 15), 1).await.unwrap();
+        taken.into_iter().map(|notice| notice.invite.id).collect::<Vec<_>>()
+    };
+    let mut both = [in_turn(3000).await, in_turn(3001).await].concat();
+    both.sort();
+    assert_eq!(both, {
+        let mut ids = invites.map(|invite| invite.id);
+        ids.sort();
+        ids
+    });
+    assert_eq!(in_turn(3014).await, Vec::<InviteId>::new());
+}
+
+async fn what_is_to_be_told_goes_with_whom_it_is_about(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let uses = Uses(&scratch);
+    let left = async || scratch.store.notices().await.unwrap();
+    let invite = scratch.with(of_alice(None)).await;
+    uses.joins(&invite, "carol", 2001).await;
+    uses.joins(&invite, "dave", 2001).await;
+    scratch.store.account_deleted(jid("carol@example.org"), at(3000), at(3000)).await.unwrap();
+    assert_eq!(left().await, 2, "carol has joined, whatever became of that");
+    scratch.store.forget(jid("carol@example.org"), at(3000)).await.unwrap();
+    assert_eq!(uses.due(3000).await, [(1, vec!["dave".to_owned()])]);
+    scratch.store.revoke(invite.id.clone(), at(3000)).await.unwrap();
+    assert_eq!(left().await, 1);
+    scratch.store.account_deleted(jid("alice@example.org"), at(999), at(3000)).await.unwrap();
+    assert_eq!(left().await, 1, "the invite is of a later account");
+    scratch.store.account_deleted(jid("alice@example.org"), at(1000), at(3000)).await.unwrap();
+    assert_eq!(left().await, 0);
+    for end in ["purged", "forgotten", "dropped"] {
+        let invite = scratch.with(of_alice(Some(1))).await;
+        uses.joins(&invite, "erin", 4000).await;
+        assert_eq!(left().await, 1);
+        match end {
+            "purged" => assert!(scratch.store.purge(at(9000), 10, at(9000)).await.unwrap() > 0),
+            "forgotten" => assert!(scratch.store.forget(jid("alice@example.org"), at(9000)).await.unwrap().invites > 0),
+            _ => {
+                assert_eq!(scratch.store.drop_notices(host("example.net")).await, Ok(0));
+                assert_eq!(scratch.store.drop_notices(host("example.org")).await, Ok(1));
+            }
+        }
+        assert_eq!(left().await, 0, "{end}");
+    }
+}
+
 /// All events, as actor, action, account, detail and count.
 async fn told(store: &Store, filter: EventFilter) -> Vec<(String, Action, Option<BareJid>, Option<String>, u64)> {
     let events = store.events(filter, (Timestamp::MIN, 0), 1000).await.unwrap();
@@ -1239,7 +1423,7 @@ async fn of_two_versions_the_newest_link_wins_and_else_what_allows_less(engine: 
         assert_eq!(other.store.insert(new.clone(), Quota::default(), at(1000)).await, Ok(Ok(())));
         for number in 0..3 {
             let used = other.reserve(&new, &format!("user-{number}@example.org")).await.unwrap();
-            other.store.redeem(host("example.org"), used.id, Vec::new(), at(2001)).await.unwrap();
+            other.store.redeem(host("example.org"), used.id, Vec::new(), true, at(2001)).await.unwrap();
         }
         let (source, target) = if turned { (&other, &one) } else { (&one, &other) };
         source.store.copy_into(&target.store, |_| ()).await.unwrap();

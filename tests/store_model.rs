@@ -646,7 +646,7 @@ fn check(engine: Engine, cases: u32) {
             };
             let store = Store::open(&place.url()).await.unwrap();
             if engine == Engine::Postgres {
-                place.run("TRUNCATE invite, invite_use, account, event").await;
+                place.run("TRUNCATE invite, invite_use, notice, account, event").await;
             }
             let run = Run { place, store, model: Model::default(), now: 10 * DAY, made: Vec::new() };
             let run = tokio::sync::Mutex::new(run);

@@ -35,8 +35,8 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// How often it is looked what the command line did.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether makers of invites are to be told that they were used: not at once,
-/// or by another daemon.
+/// How often it is looked whether somebody is to be told that an invite was used. Those whose turn
+/// it is at once are told at once.
 const NOTIFY_EVERY: Duration = Duration::from_secs(10);
 
 /// How often invites that ended long ago are removed.
