@@ -70,7 +70,7 @@ async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
     });
     let invite_type = if become_contacts { InviteType::AccountAndContact } else { InviteType::Account };
     let mut wish = Wish::new(invite_type, requester.host.clone(), Issuer::Admin);
-    wish.inviter = Some(requester.account.clone());
+    (wish.inviter, wish.language) = (Some(requester.account.clone()), Some(requester.texts.code.clone()));
     let typed = submission.text("username").map(|typed| jids::without_host(typed, requester.host));
     match typed.map(username).transpose() {
         Ok(username) => wish.username = username,

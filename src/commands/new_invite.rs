@@ -42,6 +42,6 @@ async fn run(requester: &Requester<'_>) -> Result<Outcome, Error> {
 
 async fn make(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>) -> Result<Issued, Error> {
     let mut wish = Wish::new(invite_type, requester.host.clone(), issuer);
-    wish.inviter = Some(requester.account.clone());
+    (wish.inviter, wish.language) = (Some(requester.account.clone()), Some(requester.texts.code.clone()));
     requester.invites.create(wish).await
 }
