@@ -13,7 +13,7 @@ use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::policy::Wish;
 use crate::refusal::{Mistake, Refusal};
-use crate::texts::Texts;
+use crate::texts::{Texts, folded};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -105,9 +105,9 @@ fn lifetime(submission: &Submission, texts: &Texts) -> Result<Option<Lifetime>, 
 
 /// How many accounts were chosen or typed. `None`: any number.
 fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<u32>, Mistake> {
-    let Some(text) = submission.text("uses").map(str::to_lowercase) else { return Ok(Some(1)) };
+    let Some(text) = submission.text("uses").map(folded) else { return Ok(Some(1)) };
     let unlimited = [UNLIMITED, &texts.command.unlimited, &Texts::english().command.unlimited];
-    match unlimited.iter().any(|words| words.to_lowercase() == text) {
+    match unlimited.iter().any(|words| folded(words) == text) {
         true => Ok(None),
         false => text.parse().ok().filter(|number| *number > 0).map(Some).ok_or(Mistake::BadUses),
     }
