@@ -214,11 +214,11 @@ impl Config {
             StoreUrl::Postgres(url) => debug(url),
         };
         let web = self.web.as_ref().map(|web::Config { listen, public_url, trusted_proxies, branding }| {
-            let web::Branding { name, logo, accent, imprint, terms, templates } = branding;
+            let web::Branding { name, about, logo, accent, imprint, terms, templates } = branding;
             json!({
                 "listen": listen, "public_url": debug(public_url), "trusted_proxies": debug(trusted_proxies),
-                "name": name, "logo": logo.as_deref().map(place), "accent": debug(accent), "imprint": debug(imprint),
-                "terms": debug(terms), "templates": templates.as_deref().map(place),
+                "name": name, "about": about, "logo": logo.as_deref().map(place), "accent": debug(accent),
+                "imprint": debug(imprint), "terms": debug(terms), "templates": templates.as_deref().map(place),
             })
         });
         Meaning::of(json!({
@@ -314,8 +314,12 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
         None => DEFAULT_TRUSTED_PROXIES.iter().filter_map(|proxy| Written::read(proxy).ok()).collect(),
         Some(proxies) => proxies.into_iter().map(|proxy| proxy.0).collect(),
     };
+    if let Some(problem) = raw.about.as_ref().and_then(web::About::problem) {
+        return Err(source.problem(&["web", "about"], problem));
+    }
     let branding = web::Branding {
         name: raw.name.filter(|name| !name.trim().is_empty()),
+        about: raw.about,
         logo: raw.logo.map(|logo| folder.join(logo)),
         accent: raw.accent.map(|accent| accent.0),
         imprint: raw.imprint.map(|imprint| imprint.0),

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-pub use branding::{Accent, BadBranding, Branding};
+pub use branding::{About, Accent, BadBranding, Branding};
 pub use pages::Pages;
 pub use site::{Site, mend, router};
 

@@ -277,8 +277,8 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}{HOST}{WEB}proxies = []\n"),
-        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, logo, \
-         accent, imprint, terms, templates",
+        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, about, \
+         logo, accent, imprint, terms, templates",
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[metric]\n"),
@@ -397,14 +397,15 @@ fn impossible_values_are_named() {
 fn the_web_side_can_be_set_in_all_its_keys() {
     let folder = folder_with(format!(
         "{COMPONENT}{HOST}{WEB}listen = \"[::1]:8080\"\ntrusted_proxies = [\"::ffff:192.0.2.1\", \"10.0.0.0/8\"]\n\
-         name = \"Our chat\"\nlogo = \"logo.svg\"\naccent = \"#2B5f8a\"\nimprint = \"https://example.org/imprint\"\n\
-         terms = \"mailto:us@example.org\"\ntemplates = \".\"\n"
+         name = \"Our chat\"\nabout = {{ de = \"Von {{name}}.\" }}\nlogo = \"logo.svg\"\naccent = \"#2B5f8a\"\n\
+         imprint = \"https://example.org/imprint\"\nterms = \"mailto:us@example.org\"\ntemplates = \".\"\n"
     ));
     let web = Config::load(&folder.path().join("config.toml")).unwrap().web.unwrap();
     assert_eq!(web.public_url.to_string(), "https://example.org/join");
     assert_eq!(web.listen.to_string(), "[::1]:8080");
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1/32", "10.0.0.0/8"]);
     assert_eq!(web.branding.name.as_deref(), Some("Our chat"));
+    assert_eq!(web.branding.about.unwrap().in_language("de"), Some("Von {name}."));
     assert_eq!(web.branding.logo, Some(folder.path().join("logo.svg")));
     assert_eq!(web.branding.accent, Accent::parse("#2b5f8a"));
     assert_eq!(web.branding.imprint.unwrap().as_str(), "https://example.org/imprint");
@@ -458,6 +459,7 @@ fn bad_values_of_the_web_side_are_named() {
     let proxy = "expected an IP address or a network such as \"10.0.0.0/8\", found";
     let colour = "expected a colour such as \"#2b5f8a\", found";
     let address = "expected an address such as \"https://example.org/imprint\", found";
+    let sentence = "expected a sentence of at most 200 characters, in which {name} stands for the name, found";
     for (line, problem) in [
         ("listen = \"localhost:5380\"", format!("listen: {listen} \"localhost:5380\"")),
         ("listen = \"127.0.0.1\"", format!("listen: {listen} \"127.0.0.1\"")),
@@ -472,6 +474,9 @@ fn bad_values_of_the_web_side_are_named() {
         ("imprint = \"example.org/imprint\"", format!("imprint: {address} \"example.org/imprint\"")),
         ("terms = \"javascript:alert(1)\"", format!("terms: {address} \"javascript:alert(1)\"")),
         ("name = 5", "name: expected a string, found integer 5".to_owned()),
+        ("about = 5", "about: expected a sentence, or one for each language: { en = \"…\", de = \"…\" }".to_owned()),
+        ("about = \"From {host}\"", format!("about: {sentence} \"From {{host}}\"")),
+        ("about = { en = \"Chat.\", de = \" \" }", format!("about: {sentence} \" \"")),
     ] {
         assert_refused(format!("{COMPONENT}{HOST}{WEB}{line}\n"), &format!("config.toml:7: web.{problem}"));
     }

@@ -24,7 +24,7 @@ use crate::meaning::written as path;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::texts::printable;
-use crate::web::Accent;
+use crate::web::{About, Accent};
 
 /// The reference of every key, with its default: `easy-invite init` fills it in.
 pub const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -110,6 +110,7 @@ pub struct RawWeb {
     pub public_url: Option<Value<PublicUrl>>,
     pub trusted_proxies: Option<Vec<Value<IpNet>>>,
     pub name: Option<String>,
+    pub about: Option<About>,
     pub logo: Option<PathBuf>,
     pub accent: Option<Value<Accent>>,
     pub imprint: Option<Value<Url>>,

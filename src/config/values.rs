@@ -71,9 +71,7 @@ written! {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
         url.ok_or_else(|| format!("expected an address such as \"https://example.org/imprint\", found {text:?}"))
     },
-    Accent => |text| {
-        Accent::parse(text).ok_or_else(|| format!("expected a colour such as \"#2b5f8a\", found {text:?}"))
-    },
+    Accent => |text| text.to_owned().try_into(),
 }
 
 fn in_words<T, E: ToString>(read: Result<T, E>) -> Result<T, String> {

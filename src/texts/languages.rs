@@ -240,7 +240,7 @@ mod tests {
             let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
             let text = |path: PathBuf| match path.is_dir() {
                 true => files_below(&path),
-                false => std::fs::read_to_string(path).unwrap(),
+                false => String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned(),
             };
             entries.map(text).collect()
         }

@@ -1,12 +1,18 @@
 //! The apps that the pages recommend, and the devices that they run on.
 
+use minijinja::HtmlEscape;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::branding::{Accent, BadBranding, Branding};
+
 /// The list that comes with the program.
-pub const BUILT_IN: &str = include_str!("../../templates/apps.toml");
+const BUILT_IN: &str = include_str!("../../templates/apps.toml");
+
+/// The size of the picture of an app, where there is no style.
+const SIZE: &str = r#"width="40" height="40""#;
 
 /// A kind of device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +101,15 @@ pub struct App {
     pub invites: bool,
     /// Where to get it, the first choice first.
     pub get: Vec<Store>,
+    /// The colour of its tile.
+    #[serde(default, skip_serializing)]
+    colour: Accent,
+    /// A file with its icon, in the operator's folder.
+    #[serde(default, skip_serializing)]
+    icon: Option<String>,
+    /// Its picture, in HTML: the icon, or else a tile with the first letter of the name.
+    #[serde(skip_deserializing)]
+    pub tile: String,
 }
 
 /// A place to get an app from.
@@ -116,11 +131,26 @@ pub struct Apps {
 }
 
 impl Apps {
+    /// Reads the operator's list, or else the built-in one, with the icons that it names.
+    ///
+    /// # Errors
+    /// If it is no list of apps, or an icon is no small image.
+    pub fn load(branding: &Branding) -> Result<Apps, BadBranding> {
+        let mut apps = Apps::parse(&branding.text("apps.toml", BUILT_IN)?)
+            .map_err(|problem| branding.problem("apps.toml", problem))?;
+        for app in &mut apps.app {
+            let icon = app.icon.as_deref().map(|icon| branding.icon_of_app(icon)).transpose()?;
+            app.tile =
+                icon.map_or_else(|| app.drawn(), |url| format!(r#"<img class="tile" {SIZE} alt="" src="{url}">"#));
+        }
+        Ok(apps)
+    }
+
     /// Reads a list.
     ///
     /// # Errors
     /// In one line, if it is no such list, or an address in it is no `http(s)` URL.
-    pub fn parse(text: &str) -> Result<Apps, String> {
+    fn parse(text: &str) -> Result<Apps, String> {
         let apps: Apps = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
@@ -158,6 +188,15 @@ impl Apps {
         apps
     }
 
+    /// The names of the apps for these devices that open invites.
+    pub fn openers(&self, devices: &[Device]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for app in self.of(devices, None).into_iter().filter(|app| app.invites) {
+            names.extend(Some(app.name).filter(|name| !names.contains(name)));
+        }
+        names
+    }
+
     /// For each of these devices the first app that opens invites, as [`Apps::of`] has it.
     pub fn first_for_invites(&self, devices: &[Device], uri: &str) -> Vec<App> {
         let mut apps = self.of(devices, Some(uri));
@@ -168,6 +207,19 @@ impl Apps {
             first
         });
         apps
+    }
+}
+
+impl App {
+    /// A tile with the first letter of the name.
+    fn drawn(&self) -> String {
+        let first = self.name.chars().find(|c| c.is_alphanumeric());
+        let letter: String = first.into_iter().flat_map(char::to_uppercase).collect();
+        let (letter, colour, text) = (HtmlEscape(&letter), self.colour.hex(), self.colour.of_text());
+        let square = format!(r#"<rect width="40" height="40" rx="9" fill="{colour}"/>"#);
+        let about = r#"x="20" y="28" font-size="22" font-weight="700" text-anchor="middle""#;
+        let letter = format!(r#"<text {about} fill="{text}">{letter}</text>"#);
+        format!(r#"<svg class="tile" {SIZE} viewBox="0 0 40 40" aria-hidden="true">{square}{letter}</svg>"#)
     }
 }
 
@@ -291,6 +343,7 @@ mod tests {
             ("[[app]]\nname = 1", "line 2: invalid type: integer 1, expected a string"),
             ("[[app]]\nname = \"A\"\non = [\"amiga\"]\ninvites = true\nget = []", "line 3: unknown variant amiga"),
             ("[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nget = []", "\"A\": expected a name, a device"),
+            ("[[app]]\nname = \"A\"\ncolour = \"red\"", "line 3: expected a colour such as \"#2b5f8a\", found \"red\""),
             (
                 "[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nget = [{ from = \"x\", url = \"data:x\" }]",
                 "\"A\": expected an http:// or https:// address, found \"data:x\"",

@@ -11,8 +11,8 @@ use minijinja::value::Value;
 use minijinja::{HtmlEscape, context};
 use sha2::{Digest, Sha256};
 
-use super::apps::{self, Apps, Browser, Device};
-use super::branding::{BadBranding, Branding, Logo};
+use super::apps::{Apps, Browser, Device};
+use super::branding::{BadBranding, Branding, Image};
 use super::forms::{Correction, Fields};
 use super::notices::Notice;
 use super::templates::{Templates, bad_template, data};
@@ -44,7 +44,8 @@ pub struct Pages {
     apps: Apps,
     style: String,
     branding: Branding,
-    logo: Option<Logo>,
+    logo: Option<Image>,
+    icon: Image,
     public_url: PublicUrl,
 }
 
@@ -115,17 +116,17 @@ impl Pages {
     /// If one of the operator's files cannot be used.
     pub fn load(branding: Branding, public_url: PublicUrl) -> std::result::Result<Pages, BadBranding> {
         let templates = Templates::load(&branding)?;
-        let apps = Apps::parse(&branding.text("apps.toml", apps::BUILT_IN)?);
-        let apps = apps.map_err(|error| branding.problem("apps.toml", error.to_string()))?;
-        let accent = branding.accent.map(|accent| accent.style()).unwrap_or_default();
+        let apps = Apps::load(&branding)?;
+        let accent = branding.accent.unwrap_or_default().style();
         let style = branding.text("style.css", STYLE)?.trim_end().to_owned() + &accent;
         if style.contains("</") {
             return Err(branding.problem("style.css", "\"</\" would end the style"));
         }
         let languages = Arc::new(branding.languages()?);
         let texts = languages.isolated();
-        let logo = branding.logo.as_deref().map(Logo::read).transpose()?;
-        let pages = Pages { templates, languages, texts, apps, style, branding, logo, public_url };
+        branding.about.as_ref().map_or(Ok(()), |about| about.check_languages(&languages))?;
+        let (logo, icon) = (branding.logo()?, branding.icon()?);
+        let pages = Pages { templates, languages, texts, apps, style, branding, logo, icon, public_url };
         pages.try_all().map_err(|error| bad_template(&pages.branding, "layout.html", &error))?;
         Ok(pages)
     }
@@ -141,8 +142,13 @@ impl Pages {
     }
 
     /// The operator's logo.
-    pub fn logo(&self) -> Option<&Logo> {
+    pub fn logo(&self) -> Option<&Image> {
         self.logo.as_ref()
+    }
+
+    /// The picture that stands for the pages in previews of links and on home screens.
+    pub fn icon(&self) -> &Image {
+        &self.icon
     }
 
     /// Where browsers find the pages.
@@ -244,6 +250,7 @@ impl Pages {
             apps => data(apps),
             device => device(reader),
             qr => svg(&login),
+            login,
         };
         self.about(reader, StatusCode::OK, subject, "done.html", more)
     }
@@ -316,6 +323,7 @@ impl Pages {
                 account,
                 expires,
             },
+            openers => data(self.apps.openers(reader.browser.devices)),
             links => context! {
                 landing => path(""),
                 page => self.public_url.page(&subject.token),
@@ -331,8 +339,13 @@ impl Pages {
     }
 
     fn page(&self, reader: Reader<'_>, status: StatusCode, template: &str, host: &str, page: Value) -> Result<Page> {
+        let about = self.branding.about.as_ref().and_then(|about| about.in_language(&reader.texts.code));
         let site = context! {
             name => self.branding.name.as_deref().unwrap_or(host),
+            about => about.unwrap_or(&reader.texts.web.about),
+            accent => self.branding.accent.unwrap_or_default().hex(),
+            icon => format!("{}/icon.png", self.public_url.path()),
+            preview => format!("{}/icon.png", self.public_url),
             logo => self.logo.as_ref().map(|_| format!("{}/logo", self.public_url.path())),
             imprint => self.branding.imprint.as_ref().map(|url| url.as_str()),
             terms => self.branding.terms.as_ref().map(|url| url.as_str()),
@@ -410,7 +423,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::web::Accent;
+    use crate::web::{About, Accent};
 
     fn branding(folder: &Path) -> Branding {
         Branding { templates: Some(folder.to_owned()), ..Branding::default() }
@@ -457,23 +470,28 @@ mod tests {
             ("notice.html", "{% extends \"layout.html\" %}{% block content %}Ours{% endblock %}"),
             (
                 "apps.toml",
-                "[[app]]\nname = \"Own\"\non = [\"android\"]\ninvites = true\n\
+                "[[app]]\nname = \"Own\"\non = [\"android\"]\ninvites = true\nicon = \"own.svg\"\n\
                            get = [{ from = \"us\", url = \"https://example.org/own\" }]",
             ),
+            ("own.svg", "<svg/>"),
+            ("icon.png", "ours"),
         ]);
         let accent = Accent::parse("#ffd200");
-        let pages = Pages::load(Branding { accent, name: Some("<Our chat>".into()), ..branding(folder.path()) }, url())
-            .unwrap();
+        let about = Some(About::ForAll("It is <ours>.".into()));
+        let name = Some("<Our chat>".into());
+        let pages = Pages::load(Branding { accent, about, name, ..branding(folder.path()) }, url()).unwrap();
         let page = landing(&pages, "ar-EG", InviteType::AccountAndContact);
         for part in [
             "<html lang=\"ar\" dir=\"rtl\">",
-            "<style>body{color:red}:root{--accent:#ffd200;--on-accent:#000}</style>",
-            "<bdi>&lt;Our chat&gt;</bdi>",
+            "<style>body{color:red}:root{--accent:#ffd200;--on-accent:#000;--edge:",
+            "<b><bdi>&lt;Our chat&gt;</bdi></b> It is &lt;ours&gt;.",
+            "<img class=\"tile\" width=\"40\" height=\"40\" alt=\"\" src=\"data:image/svg+xml;base64,PHN2Zy8+\">",
             "<bdi dir=\"ltr\">user@example.org</bdi> marhaba",
             "https:&#x2f;&#x2f;example.org&#x2f;own",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
+        assert_eq!(pages.icon().bytes, b"ours");
         let reader = Reader { texts: Texts::english(), browser: Browser::default() };
         let notice = pages.notice(reader, &Refusal::Unknown.into(), None, &[], Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
@@ -493,6 +511,14 @@ mod tests {
             let problem = problem(&[(file, text)]);
             assert!(problem.starts_with(said), "{file}: {problem}");
         }
+    }
+
+    #[test]
+    fn an_icon_that_would_make_pages_large_is_refused() {
+        let apps = "[[app]]\nname = \"A\"\non = [\"ios\"]\ninvites = true\nicon = \"a.png\"\n\
+                    get = [{ from = \"a\", url = \"https://a\" }]";
+        assert_eq!(problem(&[("apps.toml", apps), ("a.png", &"x".repeat(3073))]), "a.png: longer than 3072 bytes");
+        assert_eq!(problem(&[("apps.toml", apps)]), "a.png: there is no such file");
     }
 
     #[test]

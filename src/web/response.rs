@@ -1,9 +1,9 @@
-//! What is sent: pages and the logo as responses, and the headers that all responses have.
+//! What is sent: pages and images as responses, and the headers that all responses have.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::branding::Logo;
+use super::branding::Image;
 use super::pages::Page;
 
 /// The headers of every response that has none of its own, for pages whose style has this hash.
@@ -56,8 +56,8 @@ pub fn page(page: Page, language: &str) -> Response {
     (page.status, headers, Html(page.html)).into_response()
 }
 
-/// The logo, which browsers keep for an hour.
-pub fn logo(logo: &Logo) -> Response {
-    let about = [(header::CONTENT_TYPE, logo.media_type), (header::CACHE_CONTROL, "public, max-age=3600")];
-    (about, logo.image.clone()).into_response()
+/// An image, which browsers keep for an hour.
+pub fn image(image: &Image) -> Response {
+    let about = [(header::CONTENT_TYPE, image.media_type), (header::CACHE_CONTROL, "public, max-age=3600")];
+    (about, image.bytes.clone()).into_response()
 }

@@ -333,6 +333,7 @@ pub fn router(site: Site) -> Router {
         .route("/i/{token}/register", show(Purpose::Register))
         .route("/i/{token}/reset", show(Purpose::Reset))
         .route("/logo", get(logo))
+        .route("/icon.png", get(async |visit: Visit| response::image(visit.site.pages.icon())))
         .method_not_allowed_fallback(async |visit: Visit| visit.refuse(Notice::WrongMethod).await)
         .fallback(async |visit: Visit| visit.refuse(Notice::NoPage).await)
         .layer(counted_as(WebRequest::Page));
@@ -372,7 +373,7 @@ async fn apps(visit: Visit, wanted: Result<Query<AppsQuery>, QueryRejection>) ->
 
 async fn logo(visit: Visit) -> Response {
     match visit.site.pages.logo() {
-        Some(logo) => response::logo(logo),
+        Some(logo) => response::image(logo),
         None => visit.refuse(Notice::NoPage).await,
     }
 }
