@@ -14,8 +14,11 @@ use minidom::Element;
 
 use super::message::Message;
 use super::stanza_error::stanza_error;
-use crate::commands::{Argument, COMMANDS, Command, Form, Kind, Outcome, Requester, Submission, Word, invitation};
+use crate::commands::{
+    Argument, COMMANDS, Command, Field, Form, Kind, Outcome, Requester, Submission, Word, invitation,
+};
 use crate::invites::{Error, Invites};
+use crate::links::Reference;
 use crate::texts::{Texts, fill};
 use crate::words::Said;
 
@@ -163,7 +166,7 @@ impl Chats {
         let before = format!("{} {}", own.number, Texts::english().chat.number);
         let Some(number) = said.number(&before) else {
             let words = [("list", first(&own.list)), ("word", first((word.text)(texts)))];
-            let named = said.rest.parse::<crate::links::Reference>().is_ok();
+            let named = said.rest.parse::<Reference>().is_ok();
             return if named { Ok(said.rest.clone()) } else { Err(fill(&own.which, &words)) };
         };
         let known = self.of(account, Instant::now(), |chat| {
@@ -304,8 +307,8 @@ fn links(form: &Form) -> String {
 
 /// A form to read, a line for each field.
 fn lines(form: &Form) -> String {
-    let seen = form.fields.iter().filter(|field| field.kind != Kind::Hidden && !field.value.is_empty());
-    seen.map(|field| format!("{}: {}", field.label, field.value)).collect::<Vec<_>>().join("\n")
+    let line = |field: &Field| format!("{}: {}", field.label, field.value);
+    form.fields.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -242,8 +242,8 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         }
     }
 
-    /// Begins to answer a message. When too many requests are in flight, there is no answer: a person
-    /// writes again, and a program must not be answered for ever.
+    /// Begins to answer a message. When too many requests are in flight, there is no answer: a
+    /// person writes again, and a program must not be answered for ever.
     fn begin_message(&mut self, stanza: &Element) -> Option<BoxFuture<'static, Answered>> {
         let (router, invites) = (self.router.clone(), self.router.invites());
         let message = Message::of(stanza, router.component.as_str())?;

@@ -3,6 +3,7 @@ making an invite, registering, and looking at the result."""
 
 import asyncio
 import inspect
+import itertools
 import json
 import re
 import sqlite3
@@ -10,13 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
 from .server import Server, password_of
-from .xmpp import AuthenticationError, Client, StanzaError, StreamClosed, form_in, form_values, local_name
+from .xmpp import AuthenticationError, Client, StanzaError, StreamClosed, child, form_in, form_values, local_name
 
 NEW_INVITE = "urn:xmpp:invite#invite"
 CREATE_ACCOUNT = "urn:xmpp:invite#create-account"
 PASSWORD_RESET = "xmpp:prosody.im/mod_invites_adhoc#password-reset"
+
+_ids = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,18 @@ async def fill_in(user: Client, node: str, answers: Mapping[str, str], to: str |
     assert form is not None, "".join(done.itertext())  # a note says why not
     assert (done.get("status"), form.get("type")) == ("completed", "result"), form_values(form)
     return Invite(form_values(form_in(done))["uri"])
+
+
+async def write(user: Client, body: str, more: str = "", *, to: str = "invite.example.org") -> str:
+    """A user writes to the service in a chat, with more than a body if need be. Returns the answer."""
+    user.send(f"<message type='chat' to='{to}' id='{next(_ids)}'><body>{escape(body)}</body>{more}</message>")
+    answer = await user.expect_stanza("message", sender="invite.example.org")
+    return child(answer, "body").text
+
+
+def links_in(text: str) -> list[str]:
+    """The links that stand in a line of their own."""
+    return re.findall(r"(?m)^(?:https|xmpp):\S+$", text)
 
 
 def generate(server: Server, *arguments: str, host: str | None = None) -> Invite:
