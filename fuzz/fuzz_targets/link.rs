@@ -8,6 +8,7 @@ use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Token, username}
 use easy_invite::jids::domain;
 use easy_invite::lifetime::Lifetime;
 use easy_invite::links::{LandingPage, Reference, uri};
+use easy_invite::words::Said;
 use easy_invite_fuzz::{clock, without_growth};
 use jid::BareJid;
 use libfuzzer_sys::fuzz_target;
@@ -37,6 +38,17 @@ fn reads_again(text: &str) {
     if let Ok(lifetime) = text.parse::<Lifetime>() {
         assert_eq!(lifetime.to_string().parse(), Ok(lifetime));
         assert!(lifetime.end(clock()).is_none_or(|end| end > clock()));
+    }
+}
+
+/// What somebody writes in a chat is a word and one line behind it, no longer than it was.
+fn is_said(text: &str) {
+    for quoted in [&[][..], &[2..text.len()]] {
+        let Some(said) = Said::read(text, quoted) else { continue };
+        assert!(!said.word.contains(char::is_whitespace), "{said:?}");
+        assert!(!said.rest.contains('\n') && said.rest.len() <= text.len(), "{said:?}");
+        let digit = |c: char| c.is_numeric();
+        assert!(said.number("no").is_none() || said.rest.contains(digit), "{said:?}");
     }
 }
 
@@ -123,6 +135,7 @@ fuzz_target!(|input: &str| {
         let mut lines = input.splitn(3, '\n');
         let [host, node, text] = [(); 3].map(|()| lines.next().unwrap_or_default());
         reads_again(text);
+        is_said(text);
         let page = LandingPage::parse(text).ok();
         let host =
             domain(host).ok().filter(|host| host.as_str().chars().all(|c| c.is_alphanumeric() || "-.".contains(c)));

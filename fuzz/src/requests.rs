@@ -19,6 +19,8 @@ pub enum Sent {
     MayFail(Answer),
     /// A presence: at most an error, or two presences.
     Presence(Answer),
+    /// A message: at most an error, or a message.
+    Message(Answer),
 }
 
 /// The stanzas in a text that may get answers. `None` if the text is anything else than whole
@@ -61,6 +63,7 @@ fn stanza(name: &QName, attributes: &AttrMap) -> Option<Sent> {
     match answer.0.as_str() {
         "iq" if complete => Some(Sent::Request(answer)),
         "presence" => Some(Sent::Presence(answer)),
+        "message" => Some(Sent::Message(answer)),
         _ => Some(Sent::MayFail(answer)),
     }
 }

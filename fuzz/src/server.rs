@@ -88,6 +88,8 @@ pub struct Server {
     tolerated: BTreeMap<Answer, usize>,
     /// How many presences may come.
     presences: usize,
+    /// How many messages may come.
+    messages: usize,
     /// How many stanzas may come at most, once something else than whole stanzas was sent.
     broken: Option<usize>,
     /// The token that the daemon told last.
@@ -156,6 +158,7 @@ impl Server {
             owed: BTreeMap::new(),
             tolerated: BTreeMap::new(),
             presences: 0,
+            messages: 0,
             broken: None,
             token: String::new(),
             session: String::new(),
@@ -195,7 +198,8 @@ impl Server {
 
     /// From here on, only the number of answers is bounded.
     fn expect_anything(&mut self, bytes: &[u8]) {
-        let before = self.broken.unwrap_or_else(|| self.presences + self.tolerated.values().sum::<usize>());
+        let tolerated = || self.presences + self.messages + self.tolerated.values().sum::<usize>();
+        let before = self.broken.unwrap_or_else(tolerated);
         self.broken = Some(before + 2 * bytes.iter().filter(|byte| **byte == b'<').count());
     }
 
@@ -223,6 +227,10 @@ impl Server {
                     self.presences += 2;
                     (&mut self.tolerated, answer)
                 }
+                Sent::Message(answer) => {
+                    self.messages += 1;
+                    (&mut self.tolerated, answer)
+                }
             };
             *list.entry(answer).or_default() += 1;
         }
@@ -248,6 +256,9 @@ impl Server {
             (None, "iq", "result") => assert!(take_one(&mut self.owed, &answer), "nobody asked: {}", text(&stanza)),
             (None, "presence", "" | "subscribed" | "unsubscribed") => {
                 self.presences = self.presences.checked_sub(1).expect("a presence that nobody asked for");
+            }
+            (None, "message", "" | "chat") => {
+                self.messages = self.messages.checked_sub(1).expect("a message that nobody asked for");
             }
             (None, "iq" | "message" | "presence", "error") => {
                 let expected = take_one(&mut self.owed, &answer) || take_one(&mut self.tolerated, &answer);
