@@ -69,7 +69,7 @@ impl Filled {
     async fn reserve(&self) -> Use {
         let number = self.number();
         let wanted = claim_of(self.invite(number), Purpose::Register, &format!("user-{number}@example.org"));
-        assert_eq!(self.store.reserve(wanted.clone()).await, Ok(Claim::Reserved));
+        assert_eq!(self.store.reserve(wanted.clone(), 1).await, Ok(Claim::Reserved));
         wanted
     }
 

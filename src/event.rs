@@ -100,6 +100,10 @@ pub enum Action {
     Redeemed,
     /// An invite was revoked.
     Revoked,
+    /// The note, the end or the uses of an invite were changed.
+    Changed,
+    /// An invite got another link.
+    Regenerated,
     /// An invite ended with an account, or with a password.
     Stopped,
     /// No invite was made, because of a limit. The refusals of an hour are one event.

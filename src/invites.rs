@@ -13,7 +13,7 @@
 //! - `accounts`: what is known of the accounts behind an invite (`looks`: or was a moment ago)
 //! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
-//! - `manage`: invites are listed, revoked and removed
+//! - `manage`: invites are listed, shown, changed, revoked and removed
 //! - `notices`: who made an invite is told that it was used
 //! - `counted`: all of this, in numbers
 //! - `telling`: what the command line did is told in the daemon's log
@@ -38,6 +38,7 @@ pub use browser::{BrowserRegistration, Registered};
 pub use counted::Standing;
 pub use create::Issued;
 pub use lookup::Grant;
+pub use manage::{By, Shown};
 pub use reserve::{Admission, Registration};
 pub use retries::Unsettled;
 pub use service::{DEFAULT_AUDIT, DEFAULT_RETENTION, Error, Invites, Settings};

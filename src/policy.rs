@@ -257,7 +257,6 @@ impl Wish {
         let local_contact =
             self.inviter.as_ref().is_some_and(|jid| jid.node().is_some() && jid.domain() == &*self.host);
         let named = self.roles.iter().chain(&self.groups).all(|name| is_name(name));
-        let note = self.note.as_deref().unwrap_or_default();
         let rules = [
             (!reset || self.username.is_some(), Mistake::ResetWithoutUsername),
             (self.username.is_none() || self.invite_type != InviteType::Contact, Mistake::ContactWithUsername),
@@ -266,10 +265,8 @@ impl Wish {
             (self.max_uses != Some(0), Mistake::NoUses),
             (!self.invite_type.connects() || local_contact, Mistake::ContactElsewhere(self.host.to_string())),
             (named, Mistake::BadName { most: LONGEST_NAME }),
-            (note.chars().count() <= LONGEST_NOTE, Mistake::LongNote { most: LONGEST_NOTE }),
-            (!note.contains(is_not_xml), Mistake::NoteNotPlain),
         ];
-        rules.into_iter().filter(|(kept, _)| !kept).map(|(_, mistake)| mistake).collect()
+        broken(rules).chain(mistakes_of_note(self.note.as_deref())).collect()
     }
 
     /// The invite that fulfils the wish.
@@ -313,6 +310,118 @@ impl Wish {
             language: self.language,
             inviter_name: self.inviter_name,
         })
+    }
+}
+
+/// The mistakes whose rules are not kept.
+fn broken(rules: impl IntoIterator<Item = (bool, Mistake)>) -> impl Iterator<Item = Mistake> {
+    rules.into_iter().filter(|(kept, _)| !kept).map(|(_, mistake)| mistake)
+}
+
+fn mistakes_of_note(note: Option<&str>) -> impl Iterator<Item = Mistake> {
+    let note = note.unwrap_or_default();
+    broken([
+        (note.chars().count() <= LONGEST_NOTE, Mistake::LongNote { most: LONGEST_NOTE }),
+        (!note.contains(is_not_xml), Mistake::NoteNotPlain),
+    ])
+}
+
+/// What somebody changes of an invite. `None`: nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The note; an empty one removes it.
+    pub note: Option<String>,
+    /// How long it can be used, from now on.
+    pub expires: Option<Lifetime>,
+    /// How often it can be used, with the uses that are taken; `Some(None)`: without limit.
+    pub max_uses: Option<Option<u32>>,
+}
+
+impl Change {
+    /// The invite after the change.
+    #[must_use]
+    pub fn applied(&self, invite: Invite, now: Timestamp) -> Invite {
+        let Change { note, expires, max_uses } = self.clone();
+        Invite {
+            note: note.map_or(invite.note, |note| Some(note).filter(|note| !note.trim().is_empty())),
+            expires_at: expires.map_or(invite.expires_at, |lifetime| lifetime.end(now)),
+            max_uses: max_uses.unwrap_or(invite.max_uses),
+            ..invite
+        }
+    }
+
+    /// Looks whether an invite may be changed so, by somebody who may choose no more than this, if
+    /// anything keeps them. How many uses are taken, only the store knows.
+    ///
+    /// # Errors
+    /// All that is wrong with the change.
+    pub fn admit(&self, invite: &Invite, caps: Option<Caps>) -> Result<(), Refusal> {
+        let reserves = invite.username.is_some();
+        let mut mistakes: Vec<_> = broken([
+            (!reserves || self.max_uses.is_none_or(|uses| uses == Some(1)), Mistake::UsernameForMany),
+            (self.max_uses != Some(Some(0)), Mistake::NoUses),
+        ])
+        .collect();
+        mistakes.extend(caps.into_iter().flat_map(|caps @ Caps { max_uses, max_expires }| {
+            broken([
+                (
+                    self.max_uses.is_none_or(|uses| caps.allow_uses(uses)),
+                    Mistake::ManyUses { most: max_uses.unwrap_or(u32::MAX) },
+                ),
+                (
+                    self.expires.is_none_or(|lifetime| caps.allow_lifetime(lifetime)),
+                    Mistake::LongLife { most: max_expires },
+                ),
+            ])
+        }));
+        mistakes.extend(mistakes_of_note(self.note.as_deref()));
+        match mistakes.as_slice() {
+            [] => Ok(()),
+            [only] => Err(only.clone().into()),
+            several => Err(Refusal::Several(several.iter().cloned().map(Refusal::from).collect())),
+        }
+    }
+}
+
+/// With whose rights an account, of which this is known, acts on an invite.
+///
+/// # Errors
+/// `Unknown` if it is none of its business: to others, the invite is not there. That includes an
+/// account that got the name of an earlier one, whose invite it is.
+pub fn rights_over(
+    invite: &Invite,
+    policy: &HostPolicy,
+    account: &BareJid,
+    known: &Account,
+    now: Timestamp,
+) -> Result<Issuer, Refusal> {
+    let is_maker = invite.issuer != Issuer::Operator
+        && invite.inviter.as_ref() == Some(account)
+        && admit_owner(invite, known, now).is_ok();
+    match account.domain() == &*invite.host && policy.is_admin(account, known) {
+        true => Ok(Issuer::Admin),
+        false if is_maker => Ok(Issuer::User),
+        false => Err(Refusal::Unknown),
+    }
+}
+
+/// Looks whether an account with these rights over an invite, of which this is known, may change it
+/// or have a new link for it: whether it could make such an invite now. What the operator made may
+/// promise more than an admin can give, so only the operator does that.
+///
+/// # Errors
+/// `NotAllowed` if not.
+pub fn admit_renewal(invite: &Invite, policy: &HostPolicy, rights: Issuer, known: &Account) -> Result<(), Refusal> {
+    let of_user = || {
+        let makes = policy.new_invite(known)?;
+        let same = invite.issuer == Issuer::User && (makes == invite.invite_type || makes != InviteType::Contact);
+        if same { Ok(()) } else { Err(Refusal::NotAllowed) }
+    };
+    match rights {
+        Issuer::Operator => Ok(()),
+        Issuer::Admin if invite.issuer == Issuer::Operator => Err(Refusal::NotAllowed),
+        Issuer::Admin => Ok(()),
+        Issuer::User => of_user(),
     }
 }
 

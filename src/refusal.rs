@@ -6,7 +6,7 @@ use std::slice;
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::lifetime::BadLifetime;
+use crate::lifetime::{BadLifetime, Lifetime};
 use crate::texts::{Texts, escaped, fill};
 
 /// An expected "no". A new one does not compile until it has a text and a stanza error. As an
@@ -24,6 +24,8 @@ pub enum Refusal {
     Expired,
     /// The invite was taken back.
     Revoked,
+    /// The invite has a newer link.
+    Replaced,
     /// No use is left.
     UsedUp,
     /// The last use is reserved by somebody who is registering at this moment.
@@ -176,6 +178,21 @@ pub enum Mistake {
     NotYesOrNo,
     /// The account is missing. It has to be one of this host.
     NoAccount(String),
+    /// More uses are taken than the invite would have.
+    UsesTaken {
+        /// How many are.
+        taken: u32,
+    },
+    /// Users' invites can be used less often.
+    ManyUses {
+        /// How often.
+        most: u32,
+    },
+    /// Users' invites end sooner.
+    LongLife {
+        /// After which time.
+        most: Lifetime,
+    },
 }
 
 impl From<Mistake> for Refusal {
@@ -230,6 +247,7 @@ impl Refusal {
             Refusal::Incomplete => own.incomplete.clone(),
             Refusal::Expired => own.expired.clone(),
             Refusal::Revoked => own.revoked.clone(),
+            Refusal::Replaced => own.replaced.clone(),
             Refusal::UsedUp => own.used_up.clone(),
             Refusal::InProgress => own.in_progress.clone(),
             Refusal::NotForRegistration => own.not_for_registration.clone(),
@@ -306,6 +324,9 @@ impl Mistake {
             Mistake::BadUses => fill(&own.bad_uses, &[("most", &u32::MAX.to_string())]),
             Mistake::NotYesOrNo => own.not_yes_or_no.clone(),
             Mistake::NoAccount(host) => fill(&own.no_account, &[("host", host)]),
+            Mistake::UsesTaken { taken } => fill(&own.uses_taken, &[("taken", &taken.to_string())]),
+            Mistake::ManyUses { most } => fill(&own.many_uses, &[("most", &most.to_string())]),
+            Mistake::LongLife { most } => fill(&own.long_life, &[("most", &most.in_words(texts))]),
         }
     }
 }
@@ -390,6 +411,9 @@ mod tests {
             Mistake::BadLifetime("x".parse::<crate::lifetime::Lifetime>().unwrap_err()),
             Mistake::NotYesOrNo,
             Mistake::NoAccount(text()),
+            Mistake::UsesTaken { taken: 2 },
+            Mistake::ManyUses { most: 1 },
+            Mistake::LongLife { most: "7d".parse().unwrap() },
         ];
         for texts in crate::texts::Languages::built_in().iter() {
             for refusal in refusals.iter().cloned().chain(mistakes.iter().cloned().map(Refusal::from)) {

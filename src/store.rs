@@ -25,13 +25,12 @@ use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteId, TokenHash, Use};
 use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
-#[cfg(doc)]
-use crate::policy;
+use crate::policy::Change;
 use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Quota, Shortfall};
+pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Past, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -254,12 +253,13 @@ promises! {
     /// The invite with this id.
     Read find_by_id(id: InviteId) -> Option<Invite>;
 
-    /// Whether an invite that has been removed had this token.
-    Read is_past(token_hash: TokenHash) -> bool;
+    /// What became of the invite that once had this token.
+    Read past(token_hash: TokenHash) -> Option<Past>;
 
     /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
-    /// is one step, however many try at the same time.
-    Write reserve(wanted: Use) -> Claim;
+    /// is one step, however many try at the same time. `links`: how many links the invite had had
+    /// when its token was presented. With a newer one, nothing is reserved.
+    Write reserve(wanted: Use, links: u32) -> Claim;
 
     /// Whether this account has redeemed this invite, and the invite was not revoked since.
     Read redeemed_by(id: InviteId, account: BareJid) -> bool;
@@ -272,7 +272,7 @@ promises! {
     /// those of an earlier account of this name, and password resets for it; after a reset, the
     /// other resets for the account.
     ///
-    /// `notify`: whoever is told of such a use is to be told of this one ([`policy::told_of`]).
+    /// `notify`: whoever is told of such a use is to be told of this one ([`told_of`](crate::policy::told_of)).
     Write redeem(
         host: DomainPart,
         reservation: String,
@@ -323,6 +323,14 @@ promises! {
     /// Revokes an invite. Returns it as it is then; `None` if there is none.
     Write revoke(id: InviteId, now: Timestamp) by actor -> Option<Invite>;
 
+    /// Gives a pending invite another token. The old one is good for nothing from then on, but what
+    /// was reserved with it stays reserved. Returns the invite as it is then.
+    Write regenerate(id: InviteId, token_hash: TokenHash, now: Timestamp) by actor -> Result<Invite, Refusal>;
+
+    /// Changes an invite that is not revoked. If it can be used again then, it counts in the quota,
+    /// and reserves its username, as a new one does. Returns it as it is then.
+    Write change(id: InviteId, change: Change, quota: Quota, now: Timestamp) by actor -> Result<Invite, Refusal>;
+
     /// Revokes every pending invite of an inviter, and returns how many there were.
     Write revoke_of_inviter(inviter: BareJid, now: Timestamp) by actor -> u64;
 
@@ -337,6 +345,10 @@ promises! {
 
     /// Invites, the newest first.
     Read list(filter: Filter, limit: u32, now: Timestamp) -> Vec<Invite>;
+
+    /// The invites that a user or an admin has made: the newest 50 that are pending, then the 20
+    /// that ended last.
+    Read list_of_maker(maker: BareJid, now: Timestamp) -> Vec<Invite>;
 
     /// The accounts that registered with an invite and still exist, and since when; the newest
     /// first.

@@ -1491,7 +1491,7 @@ impl Stored {
             server: server.to_owned(),
             reserved_at: now() - ago,
         };
-        assert_eq!(self.with(async |store| store.reserve(used.clone()).await.unwrap()), Claim::Reserved);
+        assert_eq!(self.with(async |store| store.reserve(used.clone(), 1).await.unwrap()), Claim::Reserved);
         used
     }
 }
@@ -1585,7 +1585,7 @@ fn a_backup_beside_a_writer_holds_all_that_was_acknowledged_before() {
                         reserved_at: now(),
                     };
                     store.insert(invite.clone(), Default::default(), now()).await.unwrap().unwrap();
-                    store.reserve(used.clone()).await.unwrap();
+                    store.reserve(used.clone(), 1).await.unwrap();
                     store.redeem(host(), used.id, Vec::new(), true, now()).await.unwrap().unwrap();
                     sender.send(invite.id).unwrap();
                     if stopped.is_cancelled() {
@@ -1748,7 +1748,7 @@ fn a_store_that_was_used_between_two_moves_is_moved_whole() {
             }
             let another =
                 Use { id: "another".to_owned(), account: jid("heidi@example.org"), ..used_by_another.clone() };
-            assert_eq!(store.reserve(another.clone()).await.unwrap(), Claim::Reserved);
+            assert_eq!(store.reserve(another.clone(), 1).await.unwrap(), Claim::Reserved);
             store.redeem(host(), another.id, Vec::new(), true, now()).await.unwrap();
         });
         from.scratch.prints(&["generate", "example.org", "--count", "10"]);
@@ -1764,7 +1764,7 @@ fn a_store_that_was_used_between_two_moves_is_moved_whole() {
             for (number, left) in (0..4).zip([true, true, true, false]) {
                 let account = jid(&format!("u{number}@example.org"));
                 let next = Use { id: number.to_string(), account, ..of_many.clone() };
-                assert_eq!(store.reserve(next).await.unwrap() == Claim::Reserved, left, "{number}");
+                assert_eq!(store.reserve(next, 1).await.unwrap() == Claim::Reserved, left, "{number}");
             }
             for open in [goes_on.id, own.id] {
                 assert!(store.release(host(), open).await.unwrap(), "what is open in one of the two is open still");

@@ -248,7 +248,7 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
     for account in ["carol@example.org", "dave@example.org"] {
         let claim = claim_of(&kept, Purpose::Register, account);
         assert_eq!(store.reserved_for(jid(account)).await.unwrap(), []);
-        assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved));
+        assert_eq!(store.reserve(claim.clone(), 1).await, Ok(Claim::Reserved));
         if account == "carol@example.org" {
             assert!(store.release(host("example.org"), claim.id).await.unwrap());
         } else {
@@ -278,7 +278,7 @@ async fn the_server_may_restart_between_two_calls() {
     cluster.restart();
     assert_eq!(store.find(kept.token_hash).await, Ok(Some(kept.clone())));
     cluster.restart();
-    assert_eq!(store.reserve(claim_of(&kept, Purpose::Register, "carol@example.org")).await, Ok(Claim::Reserved));
+    assert_eq!(store.reserve(claim_of(&kept, Purpose::Register, "carol@example.org"), 1).await, Ok(Claim::Reserved));
 }
 
 #[tokio::test]
@@ -321,12 +321,14 @@ async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     signal("-STOP");
     let claim = claim_of(&kept, Purpose::Register, "carol@example.org");
     let (found, reserved) =
-        timeout(LONG, futures::future::join(store.find(kept.token_hash), store.reserve(claim.clone()))).await.unwrap();
+        timeout(LONG, futures::future::join(store.find(kept.token_hash), store.reserve(claim.clone(), 1)))
+            .await
+            .unwrap();
     signal("-CONT");
     assert!(matches!(found, Err(StoreError { problem: Problem::Unreachable(_), .. })), "{found:?}");
     assert!(matches!(reserved, Err(StoreError { problem: Problem::Unreachable(_), .. })), "{reserved:?}");
     assert_eq!(store.reserved_for(jid("carol@example.org")).await.unwrap(), [], "nothing was done");
-    assert_eq!(store.reserve(claim).await.unwrap(), Claim::Reserved);
+    assert_eq!(store.reserve(claim, 1).await.unwrap(), Claim::Reserved);
     store.verify().await.unwrap();
 }
 
@@ -372,7 +374,7 @@ async fn what_is_acknowledged_is_there_however_often_connections_end() {
                 let own = invite();
                 let inserted = store.insert(own.clone(), Quota::default(), at(1000)).await;
                 let claim = claim_of(&shared, Purpose::Register, &format!("u{writer}-{number}@example.org"));
-                let reserved = store.reserve(claim.clone()).await;
+                let reserved = store.reserve(claim.clone(), 1).await;
                 let ended = match (&reserved, number % 2) {
                     (Ok(Claim::Reserved), 0) => store
                         .redeem(host("example.org"), claim.id, Vec::new(), true, at(2001))
@@ -424,7 +426,7 @@ async fn a_commit_whose_acknowledgement_is_lost_is_found_out_and_done_once() {
             ["carol@example.org", "dave@example.org"].map(|to| claim_of(&kept, Purpose::Register, to));
         for claim in [&first, &second] {
             relay.set(fault);
-            assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved));
+            assert_eq!(store.reserve(claim.clone(), 1).await, Ok(Claim::Reserved));
             struck("reserve");
         }
         relay.set(fault);
@@ -483,7 +485,7 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
                 "insert" => {
                     assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Ok(())))
                 }
-                "reserve" => assert_eq!(store.reserve(claim.clone()).await, Ok(Claim::Reserved)),
+                "reserve" => assert_eq!(store.reserve(claim.clone(), 1).await, Ok(Claim::Reserved)),
                 "redeem" => {
                     assert_eq!(
                         store.redeem(host("example.org"), claim.id.clone(), Vec::new(), true, at(2001)).await,
@@ -516,7 +518,7 @@ async fn what_is_noted_of_commits_does_not_grow() {
         join_all((0..50).map(|guest| {
             let account = format!("u{crowd}-{guest}@example.org");
             let (store, claim) = (scratch.store.clone(), claim_of(&shared, Purpose::Register, &account));
-            async move { assert_eq!(store.reserve(claim).await, Ok(Claim::Reserved)) }
+            async move { assert_eq!(store.reserve(claim, 1).await, Ok(Claim::Reserved)) }
         }))
         .await;
     }
@@ -545,7 +547,7 @@ async fn somebody_is_not_forgotten_while_a_use_of_theirs_is_just_being_reserved(
     let own = scratch.with(|_| ()).await;
     relay.set(Fault::HoldCommit);
     let claim = claim_of(&own, Purpose::Register, "carol@example.org");
-    let reserving = tokio::spawn(async move { store.reserve(claim).await });
+    let reserving = tokio::spawn(async move { store.reserve(claim, 1).await });
     relay.struck.notified().await;
     let forgetting = scratch.store.forget(jid("alice@example.org"), at(9999));
     let going_on = async {
@@ -564,7 +566,7 @@ async fn what_a_stopped_client_left_open_holds_others_for_seconds_alone() {
     let kept = scratch.with(|_| ()).await;
     relay.set(Fault::HoldCommit);
     let stopped = claim_of(&kept, Purpose::Register, "carol@example.org");
-    let stopped = tokio::spawn(async move { store.reserve(stopped).await });
+    let stopped = tokio::spawn(async move { store.reserve(stopped, 1).await });
     relay.struck.notified().await;
     // Another caller who wants the same use waits, is told so, and gets it once the server has
     // given up.

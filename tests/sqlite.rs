@@ -91,7 +91,7 @@ async fn one_that_fails_halfway_leaves_nothing_and_costs_nobody_else_of_its_grou
     let scratch = Scratch::new(Engine::Sqlite).await;
     let (taken, other) = (scratch.with(|_| ()).await, scratch.with(|_| ()).await);
     let first = claim_of(&taken, Purpose::Register, "carol@example.org");
-    assert_eq!(scratch.store.reserve(first.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(first.clone(), 1).await, Ok(Claim::Reserved));
     // It takes a use, and then cannot be inserted, since there is one of that id.
     let second = Use { id: first.id, ..claim_of(&other, Purpose::Register, "dave@example.org") };
 
@@ -104,7 +104,7 @@ async fn one_that_fails_halfway_leaves_nothing_and_costs_nobody_else_of_its_grou
         holder.execute_batch("ROLLBACK").unwrap();
     };
     let (before, failed, after, ()) =
-        tokio::join!(insert_some(), scratch.store.reserve(second), insert_some(), release);
+        tokio::join!(insert_some(), scratch.store.reserve(second, 1), insert_some(), release);
     assert!(matches!(failed, Err(StoreError { problem: Problem::Other(_), .. })), "{failed:?}");
     assert!(before.iter().chain(&after).all(|told| *told == Ok(Ok(()))), "{before:?} {after:?}");
     assert_eq!(scratch.place.query("SELECT count(*), sum(taken) FROM invite").await, [["42", "1"]]);

@@ -143,10 +143,10 @@ async fn a_reservation_is_ended_and_repeated_by_its_own_host_alone(engine: Engin
     let there = scratch.with(|invite| invite.host = other.clone()).await;
     for purpose in [Purpose::Contact, Purpose::Register] {
         let reserved = claim_of(&invite, purpose, "dave@elsewhere.example");
-        assert_eq!(scratch.store.reserve(reserved.clone()).await, Ok(Claim::Reserved));
-        assert_eq!(scratch.store.reserve(reserved.clone()).await, Ok(Claim::Reserved), "the same once more");
+        assert_eq!(scratch.store.reserve(reserved.clone(), 1).await, Ok(Claim::Reserved));
+        assert_eq!(scratch.store.reserve(reserved.clone(), 1).await, Ok(Claim::Reserved), "the same once more");
         let stolen = Use { invite: there.id.clone(), ..reserved.clone() };
-        assert_ne!(scratch.store.reserve(stolen).await, Ok(Claim::Reserved));
+        assert_ne!(scratch.store.reserve(stolen, 1).await, Ok(Claim::Reserved));
         assert_eq!(
             scratch.store.redeem(other.clone(), reserved.id.clone(), Vec::new(), true, at(2001)).await,
             Ok(None)
@@ -211,7 +211,7 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
                 let store = stores[racer % 2].clone();
                 let claim = claim_of(&invite, Purpose::Register, &format!("u{uses}-{round}-{racer}@example.org"));
                 tokio::spawn(async move {
-                    let won = store.reserve(claim.clone()).await.unwrap() == Claim::Reserved;
+                    let won = store.reserve(claim.clone(), 1).await.unwrap() == Claim::Reserved;
                     match racer % 3 {
                         // The caller gives back a use that is another's, which must not become two.
                         0 if won => assert!(store.release(host("example.org"), claim.id).await.unwrap()),
@@ -283,7 +283,7 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
             tokio::spawn(async move {
                 match racer < 4 {
                     true => store.insert(pinned, Quota::default(), at(2000)).await.unwrap() == Ok(()),
-                    false => store.reserve(claim).await.unwrap() == Claim::Reserved,
+                    false => store.reserve(claim, 1).await.unwrap() == Claim::Reserved,
                 }
             })
         });
@@ -296,7 +296,7 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
             0 => matches!(claim, Claim::Contended(_)),
             _ => *claim == Claim::Refused(Refusal::UsernameReserved),
         };
-        let claim = stores[0].reserve(late).await.unwrap();
+        let claim = stores[0].reserve(late, 1).await.unwrap();
         assert!(expected(&claim), "{claim:?}");
     }
 }
@@ -439,7 +439,7 @@ async fn a_username_that_is_being_registered_cannot_be_reserved(engine: Engine) 
     assert_eq!(insert(2000).await, Err(Refusal::InProgress));
     assert!(scratch.store.release(host("example.org"), failing.id).await.unwrap());
     let contact = claim_of(&other, Purpose::Contact, "carol@example.org");
-    assert_eq!(scratch.store.reserve(contact.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(contact.clone(), 1).await, Ok(Claim::Reserved));
     assert_eq!(insert(2000).await, Ok(()), "it came to nothing, and a contact makes no account");
     assert!(scratch.store.release(host("example.org"), contact.id).await.unwrap());
     scratch.store.revoke_of_inviter(jid("alice@example.org"), at(2001)).await.unwrap();
@@ -623,7 +623,7 @@ async fn a_password_that_is_set_ends_the_other_resets_for_its_account(engine: En
     let invites = of_bob_and_alice(&scratch).await;
     let used = scratch.with(|i| (i.invite_type, i.username) = (InviteType::PasswordReset, username("bob"))).await;
     let claim = claim_of(&used, Purpose::Reset, "bob@example.org");
-    assert_eq!(scratch.store.reserve(claim.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(claim.clone(), 1).await, Ok(Claim::Reserved));
     scratch.store.redeem(host("example.org"), claim.id, Vec::new(), true, at(3500)).await.unwrap();
     assert_eq!(pending(&scratch, &invites).await, [true, false, true, true, true, true]);
     let used = scratch.store.find_by_id(used.id).await.unwrap().unwrap();
@@ -717,7 +717,7 @@ async fn the_token_of_an_invite_that_is_gone_is_known(engine: Engine) {
     let known = async || {
         let mut known = [false; 3];
         for (place, hash) in known.iter_mut().zip(of) {
-            *place = scratch.store.is_past(hash).await.unwrap();
+            *place = scratch.store.past(hash).await.unwrap().is_some();
         }
         known
     };
@@ -744,7 +744,7 @@ async fn the_accounts_of_an_invite_are_those_that_registered_with_it(engine: Eng
         (&other, Purpose::Register, "grace@example.org", Some(2004)),
     ] {
         let claim = claim_of(invite, purpose, account);
-        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        assert_eq!(scratch.store.reserve(claim.clone(), 1).await.unwrap(), Claim::Reserved);
         if let Some(second) = redeemed_at {
             scratch.store.redeem(host("example.org"), claim.id, Vec::new(), true, at(second)).await.unwrap();
         }
@@ -774,7 +774,7 @@ async fn a_use_is_found_by_how_its_name_begins(engine: Engine) {
     };
     let reserve = async |id: &str, account: &str| {
         let claim = Use { id: id.to_owned(), ..claim_of(&invite, Purpose::Register, account) };
-        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        assert_eq!(scratch.store.reserve(claim.clone(), 1).await.unwrap(), Claim::Reserved);
         claim
     };
     assert_eq!(found("carol@example.org", "form.").await, None);
@@ -810,7 +810,7 @@ async fn what_cannot_be_settled_keeps_back_no_other_host_or_invite(engine: Engin
     for ((invite, place), second) in of.zip(1001..) {
         let claim = claim_of(invite, Purpose::Register, &format!("user{second}@{}", invite.host));
         let claim = Use { reserved_at: at(second), ..claim };
-        assert_eq!(scratch.store.reserve(claim.clone()).await.unwrap(), Claim::Reserved);
+        assert_eq!(scratch.store.reserve(claim.clone(), 1).await.unwrap(), Claim::Reserved);
         if let Some(place) = place {
             expected[place] = Some(claim);
         }
@@ -1028,7 +1028,7 @@ async fn nobody_is_told_who_has_no_reason_to_be(engine: Engine) {
     uses.joins(&of_nobody, "carol", 2001).await;
     let own = scratch.with(of_alice(None)).await;
     let herself = claim_of(&own, Purpose::Contact, "alice@example.org");
-    assert_eq!(scratch.store.reserve(herself.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(herself.clone(), 1).await, Ok(Claim::Reserved));
     scratch.store.redeem(host("example.org"), herself.id, Vec::new(), true, at(2002)).await.unwrap();
     let released = scratch.reserve(&own, "dave@example.org").await.unwrap();
     assert!(scratch.store.release(host("example.org"), released.id).await.unwrap());
@@ -1036,13 +1036,13 @@ async fn nobody_is_told_who_has_no_reason_to_be(engine: Engine) {
     scratch.store.redeem(host("example.org"), silent.id.clone(), Vec::new(), false, at(2002)).await.unwrap();
     scratch.store.redeem(host("example.org"), silent.id, Vec::new(), true, at(2002)).await.unwrap();
     let reset = claim_of(&own, Purpose::Reset, "erin@example.org");
-    assert_eq!(scratch.store.reserve(reset.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(reset.clone(), 1).await, Ok(Claim::Reserved));
     scratch.store.redeem(host("example.org"), reset.id, Vec::new(), true, at(2002)).await.unwrap();
     scratch.reserve(&own, "frank@example.org").await.unwrap();
     scratch.store.account_deleted(jid("frank@example.org"), at(3000), at(3000)).await.unwrap();
     assert_eq!(scratch.store.notices().await, Ok(0));
     let contact = claim_of(&own, Purpose::Contact, "bob@example.net");
-    assert_eq!(scratch.store.reserve(contact.clone()).await, Ok(Claim::Reserved));
+    assert_eq!(scratch.store.reserve(contact.clone(), 1).await, Ok(Claim::Reserved));
     scratch.store.redeem(host("example.org"), contact.id, Vec::new(), true, at(2002)).await.unwrap();
     assert_eq!(uses.due(2003).await, [(1, vec!["bob".to_owned()])]);
 }
@@ -1430,7 +1430,7 @@ async fn of_two_versions_the_newest_link_wins_and_else_what_allows_less(engine: 
         let merged = Invite { max_uses: Some(3), uses: 3, ..new };
         assert_eq!(target.store.find(merged.token_hash).await.unwrap(), Some(merged));
         assert_eq!(target.store.find(old.token_hash).await.unwrap(), None);
-        assert_eq!(target.store.is_past(old.token_hash).await.unwrap(), turned, "where it was replaced");
+        assert_eq!(target.store.past(old.token_hash).await.unwrap().is_some(), turned, "where it was replaced");
         target.store.verify().await.unwrap();
     }
 }

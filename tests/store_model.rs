@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use easy_invite::event::{Action, Actor, Event};
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, TokenHash, Use};
-use easy_invite::refusal::Refusal;
-use easy_invite::store::{Claim, EventFilter, Filter, Forgotten, Quota, Store};
+use easy_invite::lifetime::Lifetime;
+use easy_invite::policy::Change;
+use easy_invite::refusal::{Mistake, Refusal};
+use easy_invite::store::{Claim, EventFilter, Filter, Forgotten, Past, Quota, Store};
 use engines::{Engine, Place, at, host, jid, username};
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -35,10 +37,12 @@ enum Step {
         life: Option<i64>,
         quota: Quota,
     },
+    /// `behind`: the token was presented so many links ago.
     Reserve {
         invite: u8,
         account: (u8, u8),
         purpose: Purpose,
+        behind: u32,
     },
     /// The same reservation once more, as after an answer that was lost.
     ReserveAgain(prop::sample::Index),
@@ -47,6 +51,14 @@ enum Step {
     Release(prop::sample::Index, u8),
     Revoke(u8),
     RevokeOfInviter(u8),
+    Regenerate(u8),
+    Change {
+        invite: u8,
+        note: Option<u8>,
+        life: Option<Option<i64>>,
+        uses: Option<Option<u32>>,
+        quota: Quota,
+    },
     AccountDeleted {
         account: (u8, u8),
         ago: i64,
@@ -76,6 +88,13 @@ fn step() -> impl Strategy<Value = Step> {
             Quota { per_day, pending }
         })
     ];
+    let change = (
+        0..8u8,
+        prop::option::of(0..3u8),
+        prop::option::of(prop::option::of(1..2 * DAY)),
+        prop::option::of(prop::option::of(1..4u32)),
+        quota.clone(),
+    );
     let insert = (
         (0..8u8, 0..6u8, 0..2u8, prop::option::weighted(0.3, 0..3u8)),
         (prop::option::of(0..3u8), prop::option::of(1..4u32), prop::option::of(1..2 * DAY), quota),
@@ -85,9 +104,11 @@ fn step() -> impl Strategy<Value = Step> {
         6 => insert.prop_map(|((number, kind, host, username), (inviter, uses, life, quota))| {
             Step::Insert { number, kind, host, username, inviter, uses, life, quota }
         }),
-        8 => (0..8u8, who.clone(), purpose).prop_map(|(invite, account, purpose)| {
-            Step::Reserve { invite, account, purpose }
-        }),
+        8 => (0..8u8, who.clone(), purpose, prop_oneof![4 => Just(0u32), 1 => 1..3u32]).prop_map(
+            |(invite, account, purpose, behind)| Step::Reserve { invite, account, purpose, behind }
+        ),
+        3 => (0..8u8).prop_map(Step::Regenerate),
+        4 => change.prop_map(|(invite, note, life, uses, quota)| Step::Change { invite, note, life, uses, quota }),
         1 => some().prop_map(Step::ReserveAgain),
         8 => (some(), 0..2u8).prop_map(|(used, by)| Step::Redeem(used, by)),
         5 => (some(), 0..2u8).prop_map(|(used, by)| Step::Release(used, by)),
@@ -114,6 +135,13 @@ fn host_of(number: u8) -> &'static str {
 
 fn person((name, host): (u8, u8)) -> BareJid {
     jid(&format!("user{name}@{}", host_of(host)))
+}
+
+/// The token of an invite that has had so many links.
+fn token(number: u8, links: u32) -> TokenHash {
+    let mut hash = [number; 32];
+    hash[0] = links as u8;
+    TokenHash(hash)
 }
 
 /// An invite, and when a use of it was redeemed last.
@@ -164,10 +192,11 @@ impl Model {
         })
     }
 
-    fn insert(&mut self, invite: Invite, quota: Quota, now: Timestamp) -> Result<(), Refusal> {
+    /// Whether one more invite may be pending.
+    fn has_room(&self, invite: &Invite, quota: Quota, now: Timestamp) -> Result<(), Refusal> {
         if let Some(name) = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset) {
             let account = BareJid::from_parts(Some(name), &invite.host);
-            if self.username_reserved(&account, None, now) {
+            if self.username_reserved(&account, Some(&invite.id), now) {
                 return Err(Refusal::UsernameReserved);
             }
             let open = self.open(|used| used.account == account && used.purpose == Purpose::Register);
@@ -191,6 +220,11 @@ impl Model {
                 return Err(Refusal::TooManyPending { most, again_at });
             }
         }
+        Ok(())
+    }
+
+    fn insert(&mut self, invite: Invite, quota: Quota, now: Timestamp) -> Result<(), Refusal> {
+        self.has_room(&invite, quota, now)?;
         let actor = match (invite.issuer, invite.inviter.clone()) {
             (Issuer::User, Some(inviter)) => Actor::User(inviter),
             (Issuer::Admin, Some(inviter)) => Actor::Admin(inviter),
@@ -201,8 +235,53 @@ impl Model {
         Ok(())
     }
 
+    fn regenerate(&mut self, number: u8, now: Timestamp) -> Result<Invite, Refusal> {
+        let known = self.invites.get_mut(&id(number)).ok_or(Refusal::Unknown)?;
+        known.invite.usable(now)?;
+        known.invite.links += 1;
+        known.invite.regenerated_at = Some(now);
+        known.invite.token_hash = token(number, known.invite.links);
+        let invite = known.invite.clone();
+        self.tell(now, Actor::Daemon, Action::Regenerated, &invite);
+        Ok(invite)
+    }
+
+    fn change(&mut self, number: u8, change: &Change, quota: Quota, now: Timestamp) -> Result<Invite, Refusal> {
+        let before = self.invites.get(&id(number)).ok_or(Refusal::Unknown)?.invite.clone();
+        if before.revoked_at.is_some() {
+            return Err(Refusal::Revoked);
+        }
+        let open = self.open(|used| used.invite == before.id).len() as u32;
+        let mut after = before.clone();
+        let mut words = Vec::new();
+        if let Some(note) = &change.note {
+            after.note = Some(note.clone()).filter(|note| !note.is_empty());
+        }
+        match change.expires {
+            None => (),
+            Some(Lifetime::Never) => after.expires_at = None,
+            Some(Lifetime::Seconds(life)) => after.expires_at = Some(now + SignedDuration::from_secs(life)),
+        }
+        after.max_uses = change.max_uses.unwrap_or(after.max_uses);
+        let taken = before.uses + open;
+        if after.max_uses.is_some_and(|most| most < taken) {
+            return Err(Mistake::UsesTaken { taken }.into());
+        }
+        if before.state(now) != State::Pending && after.state(now) == State::Pending {
+            self.has_room(&after, quota, now)?;
+        }
+        words.extend((after.note != before.note).then_some("note"));
+        words.extend((after.expires_at != before.expires_at).then_some("expires"));
+        words.extend((after.max_uses != before.max_uses).then_some("uses"));
+        if !words.is_empty() {
+            self.tell(now, Actor::Daemon, Action::Changed, &after).detail = Some(words.join(" "));
+        }
+        self.invites.get_mut(&id(number)).unwrap().invite = after.clone();
+        Ok(after)
+    }
+
     /// `None`: the store refuses, since the name of the reservation was used for something else.
-    fn reserve(&mut self, wanted: Use) -> Option<Claim> {
+    fn reserve(&mut self, wanted: Use, links: u32) -> Option<Claim> {
         let standing = self.open(|used| used.account == wanted.account);
         if standing.iter().any(|(used, _)| used.id == wanted.id) {
             return Some(Claim::Reserved);
@@ -219,6 +298,9 @@ impl Model {
         };
         if invite.revoked_at.is_some() {
             return Some(Claim::Refused(Refusal::Revoked));
+        }
+        if invite.links != links {
+            return Some(Claim::Refused(Refusal::Replaced));
         }
         let standing = self.open(|used| used.invite == wanted.invite);
         if invite.max_uses.is_some_and(|most| invite.uses as usize + standing.len() >= most as usize) {
@@ -444,7 +526,7 @@ impl Run {
                 ][usize::from(kind)];
                 let invite = Invite {
                     id: id(number),
-                    token_hash: TokenHash([number; 32]),
+                    token_hash: token(number, 1),
                     invite_type,
                     host: host(host_of(on)),
                     username: name.and_then(|name| username(&format!("user{name}"))),
@@ -458,7 +540,7 @@ impl Run {
                 let expected = model.insert(invite.clone(), quota, now);
                 assert_eq!(store.insert(invite, quota, now).await.unwrap(), expected);
             }
-            Step::Reserve { invite, account, purpose } => {
+            Step::Reserve { invite, account, purpose, behind } => {
                 let server = SERVERS[usize::from(purpose == Purpose::Contact)].to_owned();
                 let id_of_use = format!("reservation-{}", self.made.len());
                 let wanted = Use {
@@ -469,12 +551,14 @@ impl Run {
                     server,
                     reserved_at: now,
                 };
+                let links = model.invites.get(&id(invite)).map_or(1, |known| known.invite.links);
                 self.made.push(wanted.clone());
-                self.reserve(wanted).await;
+                self.reserve(wanted, links.saturating_sub(behind)).await;
             }
             Step::ReserveAgain(index) => {
                 if let Some(wanted) = chosen(index) {
-                    self.reserve(wanted).await;
+                    let links = model.invites.get(&wanted.invite).map_or(1, |known| known.invite.links);
+                    self.reserve(wanted, links).await;
                 }
             }
             Step::Redeem(index, by) => {
@@ -494,6 +578,20 @@ impl Run {
                 model.revoke(now, |invite| invite.id == id(number));
                 let expected = model.invites.get(&id(number)).map(|known| known.invite.clone());
                 assert_eq!(store.revoke(id(number), now).await.unwrap(), expected);
+            }
+            Step::Regenerate(number) => {
+                let links = model.invites.get(&id(number)).map_or(1, |known| known.invite.links + 1);
+                let expected = model.regenerate(number, now);
+                assert_eq!(store.regenerate(id(number), token(number, links), now).await.unwrap(), expected);
+            }
+            Step::Change { invite, note, life, uses, quota } => {
+                let change = Change {
+                    note: note.map(|note| ["", "one", "two"][usize::from(note)].to_owned()),
+                    expires: life.map(|life| life.map_or(Lifetime::Never, Lifetime::Seconds)),
+                    max_uses: uses,
+                };
+                let expected = model.change(invite, &change, quota, now);
+                assert_eq!(store.change(id(invite), change, quota, now).await.unwrap(), expected);
             }
             Step::RevokeOfInviter(number) => {
                 let inviter = person((number, 0));
@@ -532,9 +630,9 @@ impl Run {
         self.compare().await;
     }
 
-    async fn reserve(&mut self, wanted: Use) {
-        let expected = self.model.reserve(wanted.clone());
-        let claim = self.store.reserve(wanted).await.ok().map(|claim| match claim {
+    async fn reserve(&mut self, wanted: Use, links: u32) {
+        let expected = self.model.reserve(wanted.clone(), links);
+        let claim = self.store.reserve(wanted, links).await.ok().map(|claim| match claim {
             Claim::Contended(standing) => Claim::Contended(sorted(standing)),
             other => other,
         });
@@ -590,7 +688,13 @@ impl Run {
         }
         for number in 0..8 {
             let expected = model.invites.get(&id(number)).map(|known| known.invite.clone());
-            assert_eq!(store.find(TokenHash([number; 32])).await.unwrap(), expected);
+            let links = expected.as_ref().map_or(1, |invite| invite.links);
+            assert_eq!(store.find(token(number, links)).await.unwrap(), expected);
+            for older in 1..links {
+                let replaced = expected.clone().map(|invite| Past::Replaced(Box::new(invite)));
+                assert_eq!(store.find(token(number, older)).await.unwrap(), None);
+                assert_eq!(store.past(token(number, older)).await.unwrap(), replaced);
+            }
             assert_eq!(store.find_by_id(id(number)).await.unwrap(), expected);
             assert_eq!(store.accounts_of(id(number), 100).await.unwrap(), model.accounts_of(&id(number)));
             let somebody = person((number % 3, number % 2));
@@ -606,6 +710,26 @@ impl Run {
             assert_eq!(store.registered_at(account.clone()).await.unwrap(), expected);
             let expected = model.open(|used| used.account == account && used.purpose == Purpose::Register);
             assert_eq!(sorted(store.reserved_for(account).await.unwrap()), sorted(expected));
+        }
+        for maker in 0..3 {
+            let maker = person((maker, 0));
+            let own = |invite: &&Invite| invite.inviter.as_ref() == Some(&maker) && invite.issuer != Issuer::Operator;
+            let own = model.invites.values().filter(|known| own(&&known.invite));
+            let mut expected: Vec<_> = own
+                .map(|known| {
+                    let invite = known.invite.clone();
+                    let pending = invite.state(now) == State::Pending;
+                    let ended = match invite.state(now) {
+                        State::Pending => Some(invite.created_at),
+                        State::Expired => invite.expires_at,
+                        State::Redeemed | State::Revoked => invite.revoked_at.or(known.last_used_at),
+                    };
+                    (!pending, std::cmp::Reverse(ended), invite.id.clone(), invite)
+                })
+                .collect();
+            expected.sort_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
+            let expected: Vec<_> = expected.into_iter().map(|(.., invite)| invite).collect();
+            assert_eq!(store.list_of_maker(maker, now).await.unwrap(), expected);
         }
         let until = at(self.now - DAY / 2);
         let hooks = vec![(host(host_of(0)), "one".to_owned()), (host(host_of(1)), "two".to_owned())];
@@ -646,7 +770,7 @@ fn check(engine: Engine, cases: u32) {
             };
             let store = Store::open(&place.url()).await.unwrap();
             if engine == Engine::Postgres {
-                place.run("TRUNCATE invite, invite_use, notice, account, event").await;
+                place.run("TRUNCATE invite, invite_use, notice, account, event, past_token").await;
             }
             let run = Run { place, store, model: Model::default(), now: 10 * DAY, made: Vec::new() };
             let run = tokio::sync::Mutex::new(run);

@@ -35,8 +35,12 @@ CREATE TABLE invite (
 CREATE INDEX invite_by_host ON invite (host, created_at, id, expires_at, revoked_at, max_uses, uses);
 -- Quotas are counted in these two indexes alone, and no further than the quota.
 CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inviter IS NOT NULL;
-CREATE INDEX pending_by_inviter ON invite (inviter, expires_at, issuer, revoked_at, max_uses, uses)
-    WHERE issuer = 'user' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
+CREATE INDEX pending_by_inviter ON invite
+    (inviter, issuer, expires_at, created_at, id, revoked_at, max_uses, uses)
+    WHERE issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
+-- With the one before, so that their maker's list is read in indexes. New invites are not in here.
+CREATE INDEX ended_by_inviter ON invite (inviter, COALESCE(revoked_at, last_used_at), id)
+    WHERE issuer <> 'operator' AND (revoked_at IS NOT NULL OR uses >= max_uses);
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;

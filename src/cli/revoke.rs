@@ -8,7 +8,7 @@ use super::input::read_stdin;
 use super::print::{Reported, complain};
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
-use crate::invites::{Error, Invites};
+use crate::invites::{By, Error, Invites};
 use crate::jids;
 use crate::links::{BadReference, Reference};
 
@@ -73,7 +73,7 @@ async fn revoke(invites: &Invites, reference: Reference) -> anyhow::Result<(Stat
     let invite = invites.find(reference).await?;
     let before = invite.state(invites.now());
     // Also when it is used up: it still lets its users become the inviter's contacts.
-    Ok((before, invites.revoke(Reference::Id(invite.id)).await?))
+    Ok((before, invites.revoke(&By::Operator, Reference::Id(invite.id)).await?))
 }
 
 fn outcome(before: State) -> &'static str {

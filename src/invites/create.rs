@@ -12,7 +12,7 @@ use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::Quota;
 
-/// A new invite with its secret: the only time that the links can be shown.
+/// An invite with a new secret: the only time that these links can be shown.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The invite.
@@ -25,6 +25,15 @@ pub struct Issued {
     pub landing_url: Option<String>,
     /// Why the accounts that the invite names could not be looked up, if they could not.
     pub unchecked: Option<NoAnswer>,
+}
+
+impl Issued {
+    /// An invite with its secret, on a host with this policy.
+    pub(super) fn new(invite: Invite, token: Token, policy: &HostPolicy, unchecked: Option<NoAnswer>) -> Self {
+        let uri = links::uri(&invite, &token);
+        let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));
+        Issued { invite, token, uri, landing_url, unchecked }
+    }
 }
 
 /// How many invites a user may have.
@@ -96,15 +105,13 @@ impl Invites {
             }
             _ => Quota::default(),
         };
-        let uri = links::uri(&invite, &token);
-        let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));
-        Ok((Issued { invite, token, uri, landing_url, unchecked }, quota))
+        Ok((Issued::new(invite, token, policy, unchecked), quota))
     }
 
     /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
     /// Returns what is known of the inviter, if there is one. The invite notes since when the
     /// accounts to which it belongs are there.
-    async fn look_up_accounts(&self, invite: &mut Invite, policy: &HostPolicy) -> Result<Option<Account>> {
+    pub(super) async fn look_up_accounts(&self, invite: &mut Invite, policy: &HostPolicy) -> Result<Option<Account>> {
         let inviter = match &invite.inviter {
             Some(jid) => Some(self.able_inviter(jid).await?),
             None => None,
@@ -150,7 +157,7 @@ impl Invites {
     }
 
     /// Looks whether the account of an inviter is old enough.
-    async fn admit_age(&self, jid: &BareJid, inviter: &Account, policy: &HostPolicy) -> Result<()> {
+    pub(super) async fn admit_age(&self, jid: &BareJid, inviter: &Account, policy: &HostPolicy) -> Result<()> {
         if policy.inviter_age.is_zero() {
             return Ok(());
         }

@@ -12,6 +12,7 @@ use crate::limits::{Address, GUESSING, Guess, MOST_WRONG_IN_ALL, WebRequest};
 use crate::links::Reference;
 use crate::policy;
 use crate::refusal::Refusal;
+use crate::store::Past;
 
 /// The proof that a token was presented and found good. The hook keeps its text for the client's
 /// stream. It is as secret as the token.
@@ -41,28 +42,37 @@ impl Invites {
     /// Finds the invite that somebody names. Changes nothing.
     ///
     /// # Errors
-    /// `Unknown` if there is none.
+    /// `Unknown` if there is none. With a token that it once had: why it is over, or `Replaced`.
     pub async fn find(&self, reference: Reference) -> Result<Invite> {
         let found = match reference {
             Reference::Id(id) => self.0.store.find_by_id(id).await?,
-            Reference::Token(token) => self.0.store.find(token.hash()).await?,
+            Reference::Token(token) => self.of_token(&token).await?,
         };
         Ok(found.ok_or(Refusal::Unknown)?)
+    }
+
+    /// The invite of a token. `None`: no invite has it, or ever had.
+    async fn of_token(&self, token: &Token) -> Result<Option<Invite>> {
+        let found = self.0.store.find(token.hash()).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        match self.0.store.past(token.hash()).await? {
+            None => Ok(None),
+            Some(Past::Removed) => Err(Refusal::Unknown.into()),
+            Some(Past::Replaced(invite)) => Err(invite.usable(self.now()).err().unwrap_or(Refusal::Replaced).into()),
+        }
     }
 
     /// Finds the invite of a token that a stranger presents, of any type, state and host. A token
     /// that no invite has, or ever had, counts as a guess.
     ///
     /// # Errors
-    /// `Unknown` if there is none; `AddressRefused` or `TooManyUnknown` after too many guesses.
+    /// As [`Invites::find`]; `AddressRefused` or `TooManyUnknown` after too many guesses.
     pub async fn look(&self, token: &Token, address: Address) -> Result<Invite> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
-        match self.0.store.find(token.hash()).await? {
-            Some(invite) => Ok(invite),
-            None if self.0.store.is_past(token.hash()).await? => Err(Refusal::Unknown.into()),
-            None => Err(self.count_guess(address).into()),
-        }
+        self.of_token(token).await?.ok_or_else(|| self.count_guess(address).into())
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes

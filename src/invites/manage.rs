@@ -1,15 +1,19 @@
-//! Invites are listed, revoked and removed, and so are events.
+//! Invites are listed, shown, changed, revoked and removed, and events are removed.
 
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
-use super::service::{Invites, Result};
-use crate::invite::Invite;
+use super::create::Issued;
+use super::service::{Error, Invites, Result};
+use crate::chat_server::Account;
+use crate::event::Actor;
+use crate::invite::{Invite, InviteType, Issuer, Token};
 use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
 use crate::links::Reference;
+use crate::policy::{self, Change, HostPolicy};
 use crate::refusal::Refusal;
-use crate::store::Filter;
+use crate::store::{Filter, Quota, Store};
 
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -17,16 +21,158 @@ const PURGE_BATCH: u32 = 500;
 /// A step of the clock that is no longer than this is no jump, however short something is kept.
 const SMALLEST_JUMP: Lifetime = Lifetime::Seconds(60);
 
+/// How many of the accounts that joined by an invite are shown.
+const ACCOUNTS_SHOWN: u32 = 100;
+
+/// Who wants to do something with invites that are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The operator, on the command line.
+    Operator,
+    /// A user or an admin of a served host.
+    Account(BareJid),
+}
+
+/// An invite, and who joined by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The invite.
+    pub invite: Invite,
+    /// The accounts that registered with it and still exist, and since when: the newest 100, the
+    /// newest first.
+    pub accounts: Vec<(BareJid, Timestamp)>,
+}
+
+/// An invite that somebody has rights over.
+struct Managed {
+    invite: Invite,
+    /// With whose rights.
+    rights: Issuer,
+    /// What is known of them. Nothing of the operator.
+    known: Account,
+    /// The store as theirs: they are named in the log of events.
+    store: Store,
+}
+
 impl Invites {
+    /// The invites that an account has made as a user or an admin: the newest 50 that are pending,
+    /// then the 20 that ended last.
+    ///
+    /// # Errors
+    /// `NotAllowed` if they are somebody else's, whose admin this is not.
+    pub async fn list_of_maker(&self, by: &By, maker: &BareJid) -> Result<Vec<Invite>> {
+        let (_, policy) = self.policy(maker.domain().as_str())?;
+        let own = match by {
+            By::Operator => None,
+            By::Account(account) => {
+                let known = self.account(account).await?;
+                match account == maker {
+                    true => Some(known),
+                    false if account.domain() == maker.domain() && policy.is_admin(account, &known) => None,
+                    false => return Err(Refusal::NotAllowed.into()),
+                }
+            }
+        };
+        let mut invites = self.0.store.list_of_maker(maker.clone(), self.now()).await?;
+        if let Some(known) = own {
+            // Whoever had the name before made invites, too.
+            invites.retain(|invite| policy::admit_owner(invite, &known, self.now()).is_ok());
+        }
+        Ok(invites)
+    }
+
+    /// An invite, and who joined by it.
+    ///
+    /// # Errors
+    /// `Unknown` if there is none, or it is none of their business.
+    pub async fn show(&self, by: &By, reference: Reference) -> Result<Shown> {
+        let Managed { invite, store, .. } = self.managed(by, reference).await?;
+        let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN).await?;
+        Ok(Shown { invite, accounts })
+    }
+
     /// Revokes an invite. Returns it as it is then.
     ///
     /// # Errors
-    /// `Unknown` if there is none.
-    pub async fn revoke(&self, reference: Reference) -> Result<Invite> {
-        let id = self.find(reference).await?.id;
-        let invite = self.0.store.revoke(id, self.now()).await?.ok_or(Refusal::Unknown)?;
-        tracing::info!(actor = %self.0.store.actor(), invite = %invite.id, "invite revoked");
+    /// As [`Invites::show`].
+    pub async fn revoke(&self, by: &By, reference: Reference) -> Result<Invite> {
+        let Managed { invite, store, .. } = self.managed(by, reference).await?;
+        let invite = store.revoke(invite.id, self.now()).await?.ok_or(Refusal::Unknown)?;
+        tracing::info!(actor = %store.actor(), invite = %invite.id, "invite revoked");
         Ok(invite)
+    }
+
+    /// Gives a pending invite a new link. The old one is good for nothing from then on, for those
+    /// who have opened it already as well.
+    ///
+    /// # Errors
+    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; or why the invite
+    /// does nothing.
+    pub async fn regenerate(&self, by: &By, reference: Reference) -> Result<Issued> {
+        let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        invite.usable(self.now())?;
+        self.admit_renewal(&invite, policy, rights, &known).await?;
+        let unchecked = match self.look_behind(invite.clone()).await {
+            Ok(_) => None,
+            Err(Error::NoAnswer(reason)) if rights == Issuer::Operator => Some(reason),
+            Err(error) => return Err(error),
+        };
+        let token = Token::generate()?;
+        let invite = store.regenerate(invite.id, token.hash(), self.now()).await??;
+        tracing::info!(actor = %store.actor(), invite = %invite.id, "new link for the invite");
+        Ok(Issued::new(invite, token, policy, unchecked))
+    }
+
+    /// Changes an invite. One that has expired or is used up can be used again by that. Returns it
+    /// as it is then.
+    ///
+    /// # Errors
+    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `Revoked`; or what
+    /// is wrong with the change.
+    pub async fn change(&self, by: &By, reference: Reference, change: Change) -> Result<Invite> {
+        let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
+        let (_, policy) = self.policy(invite.host.as_str())?;
+        self.admit_renewal(&invite, policy, rights, &known).await?;
+        change.admit(&invite, (rights == Issuer::User).then(|| policy.caps(&known)))?;
+        let now = self.now();
+        let changed = change.applied(invite.clone(), now);
+        if invite.usable(now).is_err() && changed.usable(now).is_ok() {
+            // As of a new one.
+            match self.look_up_accounts(&mut changed.clone(), policy).await {
+                Err(Error::NoAnswer(_)) if rights == Issuer::Operator => (),
+                found => drop(found?),
+            }
+        }
+        let pending = policy.pending_invites.filter(|_| rights == Issuer::User);
+        let invite = store.change(invite.id, change, Quota { per_day: None, pending }, now).await??;
+        tracing::info!(actor = %store.actor(), invite = %invite.id, "invite changed");
+        Ok(invite)
+    }
+
+    /// Finds an invite for somebody who has rights over it.
+    async fn managed(&self, by: &By, reference: Reference) -> Result<Managed> {
+        let (invite, store) = (self.find(reference).await?, &self.0.store);
+        let By::Account(account) = by else {
+            return Ok(Managed { invite, rights: Issuer::Operator, known: Account::default(), store: store.clone() });
+        };
+        let (_, policy) = self.policy(invite.host.as_str()).map_err(|_| Refusal::Unknown)?;
+        let known = self.account(account).await?;
+        let rights = policy::rights_over(&invite, policy, account, &known, self.now())?;
+        let actor = if rights == Issuer::Admin { Actor::Admin } else { Actor::User };
+        Ok(Managed { invite, rights, known, store: store.by(actor(account.clone())) })
+    }
+
+    /// Looks whether somebody could make such an invite now, of whom this is known.
+    async fn admit_renewal(&self, invite: &Invite, policy: &HostPolicy, rights: Issuer, known: &Account) -> Result<()> {
+        policy::admit_renewal(invite, policy, rights, known)?;
+        match (rights, &invite.inviter, invite.account()) {
+            (Issuer::User, Some(maker), _) => self.admit_age(maker, known, policy).await,
+            (Issuer::Admin, _, Some(account)) if invite.invite_type == InviteType::PasswordReset => {
+                Ok(policy::admit_reset(&account, &self.account(&account).await?, Some(known))?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Revokes every pending invite of an inviter. Returns how many there were.

@@ -147,7 +147,7 @@ impl Invites {
             lock(&self.0.counts).register(&id, address, &invite.id, Instant::now()).map_err(refused)?;
         }
         let used = Use { id, invite: invite.id.clone(), purpose, account, server, reserved_at };
-        if let Err(error) = self.claim(used.clone()).await {
+        if let Err(error) = self.claim(used.clone(), invite.links).await {
             lock(&self.0.counts).registered(&used.id, false);
             return Err(error);
         }
@@ -179,7 +179,8 @@ impl Invites {
                 return Err(Refusal::UsedUp.into());
             }
             let (purpose, account) = (Purpose::Contact, contact.clone());
-            self.claim(Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at }).await
+            let used = Use { id: reservation, invite: invite.id, purpose, account, server, reserved_at };
+            self.claim(used, invite.links).await
         };
         self.counted(Request::Reserve, host, reserved).await
     }
@@ -203,10 +204,11 @@ impl Invites {
         Ok((known.exists, known.admin))
     }
 
-    /// Takes a use. If other reservations hold what is needed, settles them and tries once more.
-    async fn claim(&self, wanted: Use) -> Result<()> {
+    /// Takes a use, by the invite's link with this number. If other reservations hold what is
+    /// needed, settles them and tries once more.
+    async fn claim(&self, wanted: Use, links: u32) -> Result<()> {
         for settle in [true, false] {
-            match self.0.store.reserve(wanted.clone()).await? {
+            match self.0.store.reserve(wanted.clone(), links).await? {
                 Claim::Reserved => return Ok(()),
                 Claim::Refused(refusal) => return Err(refusal.into()),
                 Claim::Contended(standing) if settle => drop(self.settle(standing).await),

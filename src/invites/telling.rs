@@ -43,6 +43,8 @@ fn in_words(action: Action) -> &'static str {
         Action::Made => "invite made",
         Action::Redeemed => "invite used",
         Action::Revoked => "invite revoked",
+        Action::Changed => "invite changed",
+        Action::Regenerated => "new link for the invite",
         Action::Stopped => "invite ended",
         Action::Refused => "no invite made",
         Action::Released => "reserved use given back",

@@ -6,6 +6,7 @@
 //! by a lock on a name.
 
 mod account;
+mod change;
 mod count;
 mod event;
 mod insert;
@@ -13,19 +14,22 @@ mod invite;
 mod invite_use;
 mod last_seen;
 mod notice;
+mod of_maker;
 mod taken;
 mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
+pub use change::{change, regenerate};
 pub use count::{Cursor, open_uses, pending_part};
 pub use event::{EventFilter, events, purge_events, refused, tell, untold};
 pub use insert::{Quota, insert, is_within};
-pub use invite::{Filter, find, find_by_id, is_past, list, purge, revoke, revoke_of_inviter, username_reserved};
+pub use invite::{Filter, Past, find, find_by_id, list, past, purge, revoke, revoke_of_inviter, username_reserved};
 pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
 pub use last_seen::seen;
 pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
+pub use of_maker::list_of_maker;
 pub use taken::take_rows;
 pub use whole::{Contents, contents, unsafe_settings, verify};

@@ -43,6 +43,7 @@ impl Notice {
                 Refusal::Incomplete => (StatusCode::NOT_FOUND, &web.incomplete, &web.incomplete_text),
                 Refusal::Expired => (StatusCode::GONE, &web.expired, of(&web.expired_text, None, &web.expired_reset)),
                 Refusal::Revoked => (StatusCode::GONE, &web.revoked, of(&web.revoked_text, None, &web.revoked_reset)),
+                Refusal::Replaced => (StatusCode::GONE, &web.replaced, &web.replaced_text),
                 Refusal::UsedUp => {
                     (StatusCode::GONE, &web.used, of(&web.used_text, Some(&web.used_contact), &web.used_reset))
                 }
@@ -97,7 +98,8 @@ impl Notice {
     /// open.
     pub fn is_of_dead_link(&self) -> bool {
         let dead = |refusal: &Refusal| {
-            matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::InviterStopped) || self.is_end()
+            matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::Replaced | Refusal::InviterStopped)
+                || self.is_end()
         };
         matches!(self, Notice::Error(Error::Refused(refusal)) if dead(refusal))
     }

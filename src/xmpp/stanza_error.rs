@@ -29,6 +29,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::Incomplete
         | Refusal::Expired
         | Refusal::Revoked
+        | Refusal::Replaced
         | Refusal::UsedUp
         | Refusal::NotForRegistration
         | Refusal::InvitationOnly { .. }

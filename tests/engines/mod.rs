@@ -262,7 +262,7 @@ impl Scratch {
 
     pub async fn reserve(&self, invite: &Invite, account: &str) -> Result<Use, Claim> {
         let wanted = claim_of(invite, Purpose::Register, account);
-        match self.store.reserve(wanted.clone()).await.unwrap() {
+        match self.store.reserve(wanted.clone(), invite.links).await.unwrap() {
             Claim::Reserved => Ok(wanted),
             other => Err(other),
         }

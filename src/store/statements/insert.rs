@@ -4,7 +4,7 @@ use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
 use super::event::written;
-use super::invite::{PENDING, reserving_invite};
+use super::invite::{PENDING, UNENDED, reserving_invite};
 use super::invite_use::reserved_for;
 use crate::event::{Actor, Event};
 use crate::invite::{Invite, InviteType};
@@ -33,28 +33,8 @@ pub async fn insert(
     now: Timestamp,
     by: Actor,
 ) -> Result<Result<(), Refusal>> {
-    let reserved = invite.username.as_ref().filter(|_| invite.invite_type != InviteType::PasswordReset);
-    let reserved = reserved.map(|username| BareJid::from_parts(Some(username), &invite.host));
-    if let Some(account) = &reserved {
-        session.lock(account.as_str()).await?;
-    }
-    let limited = invite.inviter.as_ref().filter(|_| quota != Quota::default());
-    if let Some(inviter) = limited {
-        session.lock(&format!("invites of {inviter}")).await?;
-    }
-    if let Some(account) = &reserved
-        && reserving_invite(session, account, None, now).await?
-    {
-        return Ok(Err(Refusal::UsernameReserved));
-    }
-    if let Some(account) = &reserved
-        && being_registered(session, account, now).await?
-    {
-        return Ok(Err(Refusal::InProgress));
-    }
-    if let Some(inviter) = limited
-        && let Some(refusal) = over_quota(session, inviter, quota, now).await?
-    {
+    lock_names(session, &invite, quota).await?;
+    if let Some(refusal) = no_room(session, &invite, quota, now).await? {
         return Ok(Err(refusal));
     }
     let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
@@ -85,6 +65,49 @@ pub async fn insert(
     Ok(Ok(()))
 }
 
+/// The account whose username an invite reserves while it is pending.
+fn reserved_account(invite: &Invite) -> Option<BareJid> {
+    invite.account().filter(|_| invite.invite_type != InviteType::PasswordReset)
+}
+
+/// The inviter for whom a quota counts.
+fn limited(invite: &Invite, quota: Quota) -> Option<&BareJid> {
+    invite.inviter.as_ref().filter(|_| quota != Quota::default())
+}
+
+/// Lets nobody else reserve the username of an invite, or fill the quota of its inviter, until the
+/// transaction ends. Locks on names come before locks on rows.
+pub async fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
+    if let Some(account) = reserved_account(invite) {
+        session.lock(account.as_str()).await?;
+    }
+    if let Some(inviter) = limited(invite, quota) {
+        session.lock(&format!("invites of {inviter}")).await?;
+    }
+    Ok(())
+}
+
+/// Why an invite that is not pending cannot become pending, if so.
+pub async fn no_room(
+    session: &mut Session<'_>,
+    invite: &Invite,
+    quota: Quota,
+    now: Timestamp,
+) -> Result<Option<Refusal>> {
+    if let Some(account) = reserved_account(invite) {
+        if reserving_invite(session, &account, Some(&invite.id), now).await? {
+            return Ok(Some(Refusal::UsernameReserved));
+        }
+        if being_registered(session, &account, now).await? {
+            return Ok(Some(Refusal::InProgress));
+        }
+    }
+    match limited(invite, quota) {
+        Some(inviter) => over_quota(session, inviter, quota, now).await,
+        None => Ok(None),
+    }
+}
+
 /// Why an inviter may not have one more invite, if so.
 async fn over_quota(
     session: &mut Session<'_>,
@@ -108,8 +131,7 @@ async fn over_quota(
     if let Some(pending) = quota.pending {
         // Written so that the index `pending_by_inviter` is read, which leaves out invites that
         // have ended.
-        let pending_of = "SELECT expires_at FROM invite WHERE issuer = 'user' AND revoked_at IS NULL \
-             AND (max_uses IS NULL OR uses < max_uses) AND inviter = $1";
+        let pending_of = format!("SELECT expires_at FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = 'user'");
         let sql = format!(
             "SELECT count(*), min(expires_at) FROM ( \
              {pending_of} AND expires_at > $2 UNION ALL {pending_of} AND expires_at IS NULL) AS pending"

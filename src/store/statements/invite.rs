@@ -21,9 +21,22 @@ pub struct Filter {
     pub state: Option<State>,
 }
 
+/// What became of the invite that once had a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It has been removed.
+    Removed,
+    /// It has a newer token.
+    Replaced(Box<Invite>),
+}
+
 /// An invite that is pending at $1.
 pub const PENDING: &str =
     "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
+
+/// An invite of a user or an admin that only time can have ended: the condition of the index
+/// `pending_by_inviter`, word for word.
+pub const UNENDED: &str = "issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses)";
 
 pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
      max_uses, uses, created_at, expires_at, revoked_at, owners_since, links, regenerated_at, language, inviter_name";
@@ -58,9 +71,12 @@ pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Op
     Ok(session.query(&sql, &[Value::Bytes(token_hash.0.into())], invite_of).await?.pop())
 }
 
-pub async fn is_past(session: &mut Session<'_>, token_hash: TokenHash) -> Result<bool> {
-    let sql = "SELECT 1 FROM past_token WHERE token_hash = $1";
-    session.exists(sql, &[Value::Bytes(token_hash.0.into())]).await
+pub async fn past(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Past>> {
+    let sql = "SELECT invite FROM past_token WHERE token_hash = $1";
+    let values = [Value::Bytes(token_hash.0.into())];
+    let found = session.query(sql, &values, |row| row.required(0, InviteId::parse)).await?.pop();
+    let Some(invite) = found else { return Ok(None) };
+    Ok(Some(find_by_id(session, invite).await?.map_or(Past::Removed, |invite| Past::Replaced(Box::new(invite)))))
 }
 
 /// Counts a use of an invite that is redeemed.

@@ -20,8 +20,8 @@ use crate::store::session::Session;
 pub enum Claim {
     /// It is reserved.
     Reserved,
-    /// It cannot be: the invite is revoked or no longer there, every use is redeemed, or another
-    /// pending invite reserves the username.
+    /// It cannot be: the invite is revoked or no longer there, or has a newer link, every use is
+    /// redeemed, or another pending invite reserves the username.
     Refused(Refusal),
     /// No use is free while these reservations are open. They may be settled.
     Contended(Vec<(Use, Invite)>),
@@ -50,7 +50,7 @@ impl std::fmt::Display for Shortfall {
 /// How many open reservations a contended claim names at most.
 const CONTENDED: u32 = 16;
 
-pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
+pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Result<Claim> {
     let (invite, account) = (wanted.invite.as_str(), wanted.account.as_str());
     session.lock(account).await?;
     // The account may be being registered elsewhere, with this invite or another.
@@ -67,8 +67,8 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
         return Ok(Claim::Contended(standing));
     }
     let take = "UPDATE invite SET taken = taken + 1 \
-         WHERE id = $1 AND revoked_at IS NULL AND (max_uses IS NULL OR taken < max_uses)";
-    if session.execute(take, &[invite.into()]).await? == 1 {
+         WHERE id = $1 AND links = $2 AND revoked_at IS NULL AND (max_uses IS NULL OR taken < max_uses)";
+    if session.execute(take, &[invite.into(), links.into()]).await? == 1 {
         let sql = "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) \
              VALUES ($1, $2, $3, $4, $5, $6)";
         let values = [
@@ -83,7 +83,8 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use) -> Result<Claim> {
         return Ok(Claim::Reserved);
     }
     match find_by_id(session, wanted.invite.clone()).await? {
-        Some(invite) if invite.revoked_at.is_none() => (),
+        Some(invite) if invite.revoked_at.is_none() && invite.links == links => (),
+        Some(invite) if invite.revoked_at.is_none() => return Ok(Claim::Refused(Refusal::Replaced)),
         _ => return Ok(Claim::Refused(Refusal::Revoked)),
     }
     let standing = reservations(session, "redeemed_at IS NULL AND invite = $1", &[invite.into()], CONTENDED).await?;

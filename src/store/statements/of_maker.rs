@@ -1,0 +1,87 @@
+//! The invites of their maker, read in indexes: as fast for somebody who has made a million.
+
+use jid::BareJid;
+use jiff::Timestamp;
+
+use super::invite::{INVITE_COLUMNS, PENDING, UNENDED, invite_of};
+use crate::invite::{Invite, InviteId};
+use crate::store::error::Result;
+use crate::store::row::{Row, Value};
+use crate::store::session::Session;
+
+/// How many pending invites are listed.
+const PENDING_LISTED: usize = 50;
+
+/// How many that have ended.
+const ENDED_LISTED: usize = 20;
+
+/// How many pending invites are sorted by their age. Whoever has more has so many new ones that
+/// those are found by their age.
+const PENDING_SORTED: usize = 1000;
+
+/// The instant by which invites are listed, in seconds, and the id.
+type Place = (i64, InviteId);
+
+pub async fn list_of_maker(session: &mut Session<'_>, maker: BareJid, now: Timestamp) -> Result<Vec<Invite>> {
+    let places = [pending(session, &maker, now).await?, ended(session, &maker, now).await?].concat();
+    let numbers: Vec<_> = (1..=places.len()).map(|number| format!("${number}")).collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id IN ({})", numbers.join(", "));
+    let ids: Vec<Value> = places.iter().map(|(_, id)| id.as_str().into()).collect();
+    let mut invites = session.query(&sql, &ids, invite_of).await?;
+    invites.sort_by_key(|invite| places.iter().position(|(_, id)| *id == invite.id));
+    Ok(invites)
+}
+
+async fn places(session: &mut Session<'_>, sql: &str, values: &[Value]) -> Result<Vec<Place>> {
+    session.query(sql, values, |row: &Row| Ok((row.count(0)?, row.required(1, InviteId::parse)?))).await
+}
+
+/// The latest of some places.
+fn latest(mut places: Vec<Place>, limit: usize) -> Vec<Place> {
+    places.sort_by(|(one, first), (other, second)| (other, first).cmp(&(one, second)));
+    places.truncate(limit);
+    places
+}
+
+async fn pending(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
+    let mut found = Vec::new();
+    for issuer in ["user", "admin"] {
+        let of_maker = format!("SELECT created_at, id FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = $2");
+        let sql = format!(
+            "SELECT created_at, id FROM ({of_maker} AND expires_at > $3 UNION ALL {of_maker} AND expires_at IS NULL) \
+             AS pending LIMIT {}",
+            PENDING_SORTED + 1
+        );
+        found.extend(places(session, &sql, &[maker.as_str().into(), issuer.into(), now.into()]).await?);
+    }
+    if found.len() > PENDING_SORTED {
+        // The "||" keeps other indexes out than that of the inviters' invites by their age.
+        let sql = format!(
+            "SELECT created_at, id FROM invite WHERE {PENDING} AND inviter = $2 AND issuer || '' <> 'operator' \
+             ORDER BY created_at DESC LIMIT {PENDING_LISTED}"
+        );
+        found = places(session, &sql, &[now.into(), maker.as_str().into()]).await?;
+    }
+    Ok(latest(found, PENDING_LISTED))
+}
+
+async fn ended(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
+    let mut found = Vec::new();
+    for issuer in ["user", "admin"] {
+        let sql = format!(
+            "SELECT expires_at, id FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = $2 \
+             AND expires_at <= $3 ORDER BY expires_at DESC LIMIT {ENDED_LISTED}"
+        );
+        found.extend(places(session, &sql, &[maker.as_str().into(), issuer.into(), now.into()]).await?);
+    }
+    let sql = format!(
+        "SELECT COALESCE(revoked_at, last_used_at), id FROM invite WHERE issuer <> 'operator' \
+         AND (revoked_at IS NOT NULL OR uses >= max_uses) AND inviter = $1 \
+         ORDER BY COALESCE(revoked_at, last_used_at) DESC LIMIT {ENDED_LISTED}"
+    );
+    found.extend(places(session, &sql, &[maker.as_str().into()]).await?);
+    Ok(latest(found, ENDED_LISTED))
+}
