@@ -13,6 +13,7 @@
 mod backup;
 mod check;
 mod context;
+mod edit;
 mod forget;
 mod generate;
 mod init;
@@ -27,6 +28,7 @@ mod progress;
 mod prosody_config;
 mod prosody_lines;
 mod prosody_module;
+mod regenerate;
 mod release;
 mod restore;
 mod revoke;
@@ -96,6 +98,8 @@ enum Command {
     List(list::Arguments),
     Log(log::Arguments),
     Show(show::Arguments),
+    Edit(edit::Arguments),
+    Regenerate(regenerate::Arguments),
     Revoke(revoke::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
@@ -115,6 +119,8 @@ impl Command {
             Command::List(arguments) => list::run(arguments, context).await,
             Command::Log(arguments) => log::run(arguments, context).await,
             Command::Show(arguments) => show::run(arguments, context).await,
+            Command::Edit(arguments) => edit::run(arguments, context).await,
+            Command::Regenerate(arguments) => regenerate::run(arguments, context).await,
             Command::Revoke(arguments) => revoke::run(arguments, context).await,
             Command::Backup(arguments) => backup::run(arguments, context).await,
             Command::Restore(arguments) => restore::run(arguments, context).await,

@@ -11,7 +11,7 @@ use crate::policy::{self, Wish};
 
 /// How often an invite can be used; `None`: without limit. An alias, since clap would take an
 /// `Option` for an option that may be left out.
-type MaxUses = Option<u32>;
+pub type MaxUses = Option<u32>;
 
 /// The options of an invite.
 #[derive(Debug, clap::Args)]
@@ -114,7 +114,11 @@ fn name(text: &str) -> Result<String, &'static str> {
     if policy::is_name(text) { Ok(text.to_owned()) } else { Err("expected 1 to 64 bytes without spaces") }
 }
 
-fn max_uses(text: &str) -> Result<MaxUses, String> {
+/// A number of uses, as it is typed.
+///
+/// # Errors
+/// If it cannot be one.
+pub fn max_uses(text: &str) -> Result<MaxUses, String> {
     match text.parse() {
         Ok(uses @ 1..) => Ok(Some(uses)),
         _ if text == "unlimited" => Ok(None),

@@ -272,7 +272,8 @@ promises! {
     /// those of an earlier account of this name, and password resets for it; after a reset, the
     /// other resets for the account.
     ///
-    /// `notify`: whoever is told of such a use is to be told of this one ([`told_of`](crate::policy::told_of)).
+    /// `notify`: whoever is told of such a use is to be told of this one
+    /// ([`told_of`](crate::policy::told_of)).
     Write redeem(
         host: DomainPart,
         reservation: String,

@@ -597,7 +597,7 @@ fn an_invite_is_shown_with_the_accounts_that_came_by_it() {
         "account  carol@example.org since 1970-01-01T00:16:40Z",
     ];
     assert!(lines.ends_with(&newest_first), "{printed}");
-    assert_eq!(scratch.json(&["show", id])[0].as_object().unwrap().len(), 14, "scripts rely on the fields");
+    assert_eq!(scratch.json(&["show", id])[0].as_object().unwrap().len(), 16, "scripts rely on the fields");
     (0..99).for_each(|number| came(&format!("user{number}@example.org"), 3000));
     let printed = scratch.prints(&["show", id]);
     assert_eq!(printed.lines().filter(|line| line.starts_with("account  ")).count(), 101);
@@ -632,6 +632,125 @@ fn revoking_an_invite_that_has_ended_says_how_it_ended() {
     assert_eq!(scratch.prints(&["revoke", id]), format!("{id} revoked, but it had expired already\n"));
     set("revoked_at = NULL, taken = 1, uses = 1");
     assert_eq!(scratch.prints(&["revoke", id]), format!("{id} revoked, but it had been used up already\n"));
+}
+
+#[test]
+fn what_is_named_of_an_invite_is_changed_and_nothing_else() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["pages.example", "--note", "for the party"]);
+    let id = text(&made, "id");
+    let edit = |arguments: &[&str]| scratch.json(&[&["edit", id], arguments].concat()).remove(0);
+    let mut expected = made.clone();
+    for secret in ["token", "uri", "landing_url"] {
+        expected.as_object_mut().unwrap().remove(secret);
+    }
+    expected["note"] = "for all".into();
+    assert_eq!(edit(&["--note", "for all"]), expected);
+    expected["max_uses"] = 5.into();
+    assert_eq!(edit(&["--uses", "5"]), expected);
+    assert_eq!(edit(&["--uses", "5", "--note", "for all"]), expected, "as it is already");
+    expected["max_uses"] = Value::Null;
+    expected["note"] = Value::Null;
+    assert_eq!(edit(&["--uses", "unlimited", "--note", ""]), expected);
+    let expires = text(&edit(&["--expires", "4w"]), "expires_at").parse::<jiff::Timestamp>().unwrap();
+    assert!((-5..=0).contains(&(expires.duration_since(now()).as_secs() - 4 * 7 * 24 * 60 * 60)));
+    assert_eq!(edit(&["--expires", "never"]), expected);
+    assert_eq!(
+        scratch.prints(&["edit", text(&made, "landing_url"), "--uses", "3", "--note", "--"]),
+        format!("{id}: registers an account\n3 uses, never expires\nnote: --\n")
+    );
+    let piped = scratch.run_with_input(&["edit", "-", "--uses", "4"], text(&made, "uri"));
+    assert_eq!(piped.stdout, format!("{id}: registers an account\n4 uses, never expires\nnote: --\n"));
+    let events = scratch.json(&["log", "--invite", id]);
+    let told: Vec<_> = events.iter().map(|event| (text(event, "action"), &event["detail"])).collect();
+    let changes = ["note", "uses", "note uses", "expires", "expires", "note uses", "uses"];
+    assert_eq!(told[1..], changes.map(|detail| ("changed", &*Box::leak(Box::new(Value::from(detail))))));
+    assert!(events.iter().all(|event| text(event, "actor").starts_with("cli:")));
+}
+
+#[test]
+fn what_an_invite_cannot_become_is_said_and_changes_nothing() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["example.org", "--uses", "3", "--note", "kept"]);
+    let (id, pinned) = (text(&made, "id"), scratch.made(&["example.org", "--username", "carol"]));
+    let before = scratch.json(&["show", id]);
+    for uses in ["0", "-1", "4294967296", "many", ""] {
+        scratch.misused(&["edit", id, "--uses", uses], "expected a number from 1 to 4294967295 or unlimited");
+    }
+    for expires in ["0s", "-1h", "3651d", "yesterday", "2020-01-01", ""] {
+        scratch.misused(&["edit", id, "--expires", expires], "is not a duration");
+    }
+    scratch.misused(&["edit", id], "<--note <TEXT>|--expires <DURATION>|--uses <N>>");
+    let long = "x".repeat(10_000);
+    scratch.fails(&["edit", id, "--note", &long], "A note can have at most 500 characters");
+    for note in ["a\u{1b}[31m", "a\u{7}"] {
+        scratch.fails(&["edit", id, "--note", note], "A note is plain text, without control characters");
+    }
+    let pinned_id = text(&pinned, "id");
+    scratch.fails(&["edit", pinned_id, "--uses", "2"], "An invitation for one username can be used exactly once");
+    scratch.fails(&["edit", "abcdefgh2345", "--uses", "2"], "This server does not recognise this invitation");
+    let store = Connection::open(scratch.path("easy-invite.db")).unwrap();
+    let set = |column: &str, id| store.execute(&format!("UPDATE invite SET {column} WHERE id = ?"), [id]).unwrap();
+    set("taken = 2", id);
+    scratch.fails(
+        &["edit", id, "--uses", "1", "--note", "lost"],
+        "Number of uses already taken: 2. Please choose no smaller one",
+    );
+    assert_eq!(scratch.json(&["show", id]), before);
+    set("taken = 0, expires_at = 1000", pinned_id);
+    let other = scratch.made(&["example.org", "--username", "carol"]);
+    let extend = ["edit", pinned_id, "--expires", "1d"];
+    scratch.fails(&extend, "The requested username is reserved for another invitation");
+    scratch.prints(&["revoke", text(&other, "id")]);
+    assert_eq!(scratch.json(&extend)[0]["state"], "pending");
+    assert_eq!(scratch.run(&["generate", "example.org", "--username", "carol"]).code, 1, "reserved again");
+    scratch.fails(&["edit", text(&other, "id"), "--expires", "1d"], "This invitation has been withdrawn");
+}
+
+#[test]
+fn a_new_link_takes_the_place_of_the_old_one() {
+    let scratch = Scratch::new();
+    let made = scratch.made(&["pages.example", "--uses", "5", "--note", "hello"]);
+    let id = text(&made, "id");
+    let renewed = &scratch.json(&["regenerate", id])[0];
+    for link in ["token", "uri", "landing_url"] {
+        assert_ne!(renewed[link], made[link]);
+        let old = text(&made, link);
+        for command in [&["show", old][..], &["revoke", old], &["regenerate", old], &["edit", old, "--uses", "9"]] {
+            let ran = scratch.run(command);
+            assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{command:?}");
+            assert!(ran.stderr.contains("This invitation has a newer link"), "{}", ran.stderr);
+        }
+        assert_eq!(text(&scratch.json(&["show", text(renewed, link)])[0], "id"), id);
+    }
+    assert_eq!((&made["links"], &made["regenerated_at"]), (&1.into(), &Value::Null));
+    assert_eq!(renewed["links"], 2);
+    assert!(text(renewed, "regenerated_at").parse::<jiff::Timestamp>().is_ok());
+    for same in ["id", "type", "max_uses", "uses", "note", "created_at", "expires_at", "state"] {
+        assert_eq!(renewed[same], made[same], "{same}");
+    }
+    let piped = scratch.run_with_input(&["regenerate", "-", "--qr"], text(renewed, "landing_url"));
+    let lines: Vec<_> = piped.stdout.lines().collect();
+    assert!(lines[0].starts_with("https://pages.example/join/") && lines[1].starts_with("xmpp:"), "{piped:?}");
+    assert!(lines[3].starts_with(id) && piped.stdout.contains('█'), "{piped:?}");
+    assert_eq!(text(&scratch.json(&["show", lines[1]])[0], "id"), id);
+    scratch.misused(&["regenerate", id, "--qr", "--json"], "--qr draws the link for people");
+    let events = scratch.json(&["log", "--invite", id]);
+    assert_eq!(events.iter().map(|event| text(event, "action")).collect::<Vec<_>>()[1..], ["regenerated"; 2]);
+
+    let store = Connection::open(scratch.path("easy-invite.db")).unwrap();
+    let set = |column: &str| store.execute(&format!("UPDATE invite SET {column} WHERE id = ?"), [id]).unwrap();
+    let links = || scratch.json(&["show", id])[0]["links"].clone();
+    for (column, why) in [
+        ("taken = 5, uses = 5", "This invitation has already been used"),
+        ("taken = 0, uses = 0, expires_at = 1000", "This invitation has expired"),
+        ("expires_at = NULL, revoked_at = 1000", "This invitation has been withdrawn"),
+    ] {
+        set(column);
+        scratch.fails(&["regenerate", id], why);
+        scratch.fails(&["show", text(&made, "token")], why);
+        assert_eq!(links(), 3);
+    }
 }
 
 #[test]
@@ -956,6 +1075,8 @@ fn help_teaches_each_command_with_an_example() {
         "list",
         "log",
         "show",
+        "edit",
+        "regenerate",
         "revoke",
         "backup",
         "restore",

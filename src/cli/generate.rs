@@ -71,12 +71,17 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return make_many(&invites, wish, count, context).await;
     }
     let issued = invites.create(wish).await?;
-    context.print(InviteJson::issued(&issued, invites.now()), described(&issued))?;
+    print_issued(&issued, qr, &invites, context)
+}
+
+/// Prints an invite with its new links.
+pub fn print_issued(issued: &Issued, qr: bool, invites: &Invites, context: &Context) -> anyhow::Result<()> {
+    context.print(InviteJson::issued(issued, invites.now()), described(issued))?;
     if qr {
         let mut stdout = io::stdout().lock();
-        write!(stdout, "\n{}", qr::for_terminal(best_link(&issued), &stdout)?)?;
+        write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;
     }
-    warn_unchecked(&issued);
+    warn_unchecked(issued);
     Ok(())
 }
 
@@ -87,17 +92,7 @@ fn best_link(issued: &Issued) -> &str {
 
 fn described(issued: &Issued) -> String {
     let links: Vec<_> = issued.landing_url.iter().chain([&issued.uri]).map(String::as_str).collect();
-    let (invite, links) = (&issued.invite, links.join("\n"));
-    let expires = match invite.expires_at {
-        Some(instant) => format!("expires {instant}"),
-        None => "never expires".to_owned(),
-    };
-    let uses = match invite.max_uses {
-        Some(1) => "one use".to_owned(),
-        Some(max) => format!("{max} uses"),
-        None => "unlimited uses".to_owned(),
-    };
-    format!("{links}\n\n{}: {}\n{uses}, {expires}", invite.id, print::invite_type(invite.invite_type))
+    format!("{}\n\n{}", links.join("\n"), print::summary(&issued.invite))
 }
 
 /// Makes several invites at a time and prints each as soon as it is stored. The first failure stops

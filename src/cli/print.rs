@@ -60,6 +60,20 @@ pub fn uses(invite: &Invite) -> String {
     format!("{}/{max}", invite.uses)
 }
 
+/// What an invite does, how often and how long, in two lines.
+pub fn summary(invite: &Invite) -> String {
+    let expires = match invite.expires_at {
+        Some(instant) => format!("expires {instant}"),
+        None => "never expires".to_owned(),
+    };
+    let uses = match invite.max_uses {
+        Some(1) => "one use".to_owned(),
+        Some(max) => format!("{max} uses"),
+        None => "unlimited uses".to_owned(),
+    };
+    format!("{}: {}\n{uses}, {expires}", invite.id, invite_type(invite.invite_type))
+}
+
 /// What an invite of this type does.
 pub fn invite_type(invite_type: InviteType) -> &'static str {
     match invite_type {

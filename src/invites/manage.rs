@@ -116,6 +116,8 @@ impl Invites {
         let unchecked = match self.look_behind(invite.clone()).await {
             Ok(_) => None,
             Err(Error::NoAnswer(reason)) if rights == Issuer::Operator => Some(reason),
+            // Its inviter is gone.
+            Err(Error::Refused(Refusal::Unknown)) => return Err(Refusal::InviterStopped.into()),
             Err(error) => return Err(error),
         };
         let token = Token::generate()?;

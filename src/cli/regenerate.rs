@@ -1,0 +1,37 @@
+//! `easy-invite regenerate`: a new link for an invite.
+
+use super::context::Context;
+use super::generate::print_issued;
+use super::input::{typed_reference, wrong_usage};
+use crate::invites::By;
+use crate::links::Reference;
+
+/// Make a new link for an invite and print it
+///
+/// The old link stops working at once, also for people who have opened it already and are about to
+/// register. Everything else about the invite stays the same. One that has expired, is used up or
+/// is revoked gets no new link: `edit` can give it more time or more uses, unless it is revoked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  easy-invite regenerate w7d3kq9xmt2c --qr
+  easy-invite regenerate - < old-link.txt")]
+pub struct Arguments {
+    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
+    /// this machine sees it
+    #[arg(value_name = "REF")]
+    reference: String,
+
+    /// Show the link as a QR code as well
+    #[arg(long)]
+    qr: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    if arguments.qr && context.json {
+        return Err(wrong_usage("--qr draws the link for people, so it does not go with --json"));
+    }
+    let reference: Reference = typed_reference(arguments.reference)?.parse()?;
+    let (_, invites) = context.open_existing().await?;
+    let issued = invites.regenerate(&By::Operator, reference).await?;
+    print_issued(&issued, arguments.qr, &invites, context)
+}
