@@ -3,6 +3,7 @@
 
 mod chat;
 mod command;
+mod contact;
 mod disco;
 mod form;
 mod framing;
@@ -33,6 +34,7 @@ use crate::secret::Secret;
 use crate::systemd::Watchdog;
 use chat::Chats;
 use command::Sessions;
+use contact::Readers;
 use router::Router;
 use serve::serve;
 use wire::LoginError;
@@ -137,6 +139,7 @@ fn router(config: &Config, invites: &watch::Receiver<Invites>) -> Arc<Router> {
         invites: invites.clone(),
         sessions: Sessions::default(),
         chats: Chats::default(),
+        readers: Readers::default(),
     })
 }
 

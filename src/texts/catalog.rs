@@ -1,6 +1,6 @@
 //! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
 //! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`], [`FieldTexts`] and
-//! [`NoticeTexts`] from `languages/en.toml`.
+//! [`NoticeTexts`] and [`ContactTexts`] from `languages/en.toml`.
 
 use std::sync::LazyLock;
 
@@ -42,6 +42,8 @@ pub struct Texts {
     pub field: FieldTexts,
     /// The messages to the makers of invites.
     pub notice: NoticeTexts,
+    /// The service as a contact.
+    pub contact: ContactTexts,
 }
 
 /// A language: its name, its direction, and how it writes a date.

@@ -8,7 +8,7 @@ use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
 use super::form::{data_form, submission};
-use super::stanza::{element, error_in, ns, with, with_text};
+use super::stanza::{element, error_in, in_language, ns, with, with_text};
 use super::stanza_error::{stanza_error, try_again};
 use crate::commands::{COMMANDS, Command, Field, Form, Kind, Outcome, Requester, Submission, invitation};
 use crate::invite::nonce;
@@ -90,7 +90,12 @@ pub async fn execute(
     let result = |name, form: &Form| completed(data_form("result", name, form));
     let cause = match outcome {
         Ok(Outcome::Ask(form)) => return ask_for(&form, command, &id, requester, sessions),
-        Ok(Outcome::Invitation(issued)) => return Ok(result(ns::INVITATION, &invitation(&issued, texts))),
+        Ok(Outcome::Invitation(issued)) => {
+            let mut form = invitation(&issued, texts);
+            let service = requester.invites.settings().component.as_str();
+            form.instructions += &format!(" {}", fill(&texts.contact.yours, &[("service", service)]));
+            return Ok(result(ns::INVITATION, &form));
+        }
         Ok(Outcome::Told(form)) => return Ok(result(command.node, &form)),
         Ok(Outcome::Done(text)) => return Ok(completed(note("info", &text))),
         Err(cause) => cause,
@@ -113,12 +118,8 @@ fn note(kind: &str, text: &str) -> Element {
 }
 
 fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Element {
-    let mut reply = element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status);
-    // Servers mark stanzas that name no language as English.
-    if texts.code != Texts::english().code {
-        reply.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
-    }
-    reply
+    let reply = element!(ns::COMMANDS, "command", "node" = command.node, "sessionid" = session, "status" = status);
+    in_language(reply, texts)
 }
 
 /// Shows a form, and opens a session for its answer. The session keeps the form's hidden values:

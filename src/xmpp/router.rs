@@ -7,7 +7,8 @@ use xmpp_parsers::version::VersionResult;
 
 use super::chat::Chats;
 use super::command::{Sessions, execute};
-use super::stanza::{Kind, Outcome, Request, element, language, not_for_you, ns, with};
+use super::contact::{self, Readers};
+use super::stanza::{Kind, Outcome, Request, element, in_language, language, not_for_you, ns, with};
 use super::stanza_error::stanza_error;
 use super::{disco, gate};
 use crate::commands::Requester;
@@ -25,6 +26,8 @@ pub struct Router {
     pub sessions: Sessions,
     /// What is remembered of the chats with users.
     pub chats: Chats,
+    /// The languages of users.
+    pub readers: Readers,
 }
 
 impl Router {
@@ -53,6 +56,9 @@ impl Router {
         }
         let texts = invites.languages().preferred(&request.language);
         let requester = Requester::new(&request.from, invites, texts);
+        if let (Some(user), Kind::Get) = (&requester, kind) {
+            self.readers.note(&user.account, texts);
+        }
         self.answer_user(kind, payload, self.component.as_str(), requester, texts).await
     }
 
@@ -69,7 +75,7 @@ impl Router {
     ) -> Outcome {
         match (kind, payload.name()) {
             (Kind::Get, "query") if payload.has_ns(ns::DISCO_INFO) => {
-                disco::node_info(payload, requester.as_ref(), texts).await.map(Some)
+                disco::node_info(payload, requester.as_ref(), texts, self.invites().languages()).await.map(Some)
             }
             (Kind::Get, "query") if payload.has_ns(ns::DISCO_ITEMS) => {
                 disco::items(payload, responder, requester.as_ref(), texts).await.map(Some)
@@ -79,6 +85,13 @@ impl Router {
                 Ok(Some(VersionResult { name, version, os: None }.into()))
             }
             (Kind::Get, "ping") if payload.has_ns(ns::PING) => Ok(None),
+            (Kind::Get, "vCard") if payload.has_ns(ns::VCARD) && requester.is_some() => Ok(Some(contact::vcard(texts))),
+            (Kind::Get, "vcard") if payload.has_ns(ns::VCARD4) && requester.is_some() => {
+                Ok(Some(contact::vcard4(texts)))
+            }
+            (Kind::Get, "pubsub") if payload.has_ns(ns::PUBSUB) && requester.is_some() => {
+                contact::items(payload, texts)
+            }
             (Kind::Set, "command") if payload.has_ns(ns::COMMANDS) => {
                 let requester = requester.ok_or_else(|| stanza_error(&Refusal::NotAllowed.into(), texts))?;
                 execute(payload, &requester, &self.sessions).await.map(Some)
@@ -91,18 +104,28 @@ impl Router {
     /// since some clients show the commands of contacts alone. The component keeps no roster: the
     /// chat server probes it whenever a user comes online.
     pub fn presence(&self, stanza: &Element) -> Vec<Element> {
-        let component = self.component.as_str();
-        let invites = self.invites();
-        let texts = invites.languages().preferred(language(stanza).unwrap_or_default());
-        let from = stanza.attr("from").and_then(|from| Requester::new(from, &invites, texts));
-        let (Some(user), true) = (from, stanza.attr("to") == Some(component)) else { return Vec::new() };
-        let to = user.account.as_str();
-        let answer =
-            |kind: Option<&str>| element!(ns::COMPONENT, "presence", "type" = kind, "to" = to, "from" = component);
-        let available = || with(answer(None), disco::caps());
+        let (component, invites) = (self.component.as_str(), self.invites());
+        let user = stanza.attr("from").and_then(|from| Requester::new(from, &invites, Texts::english()));
+        let (Some(user), true) = (user, stanza.attr("to") == Some(component)) else { return Vec::new() };
+        let said = language(stanza).map(str::to_owned);
+        let language = said.or_else(|| self.readers.language(&user.account)).unwrap_or_default();
+        let (texts, to) = (invites.languages().preferred(&language), user.account.as_str());
+        let answer = |kind: Option<&str>| {
+            let presence = element!(ns::COMPONENT, "presence", "type" = kind, "to" = to, "from" = component);
+            in_language(presence, texts)
+        };
+        let name = || {
+            let message =
+                element!(ns::COMPONENT, "message", "type" = "headline", "to" = user.full_jid, "from" = component);
+            with(in_language(message, texts), contact::name_event(texts))
+        };
+        let available = || with(with(answer(None), contact::presence(texts)), disco::caps(texts, invites.languages()));
         match stanza.attr("type") {
-            Some("subscribe") => vec![answer(Some("subscribed")), available()],
-            Some("probe") => vec![available()],
+            Some("subscribe") => {
+                self.readers.note(&user.account, texts);
+                vec![with(answer(Some("subscribed")), [contact::nick(texts)]), available(), name()]
+            }
+            Some("probe") => vec![available(), name()],
             Some("unsubscribe") => vec![answer(Some("unsubscribed"))],
             _ => Vec::new(),
         }

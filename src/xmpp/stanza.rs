@@ -10,7 +10,10 @@ use crate::texts::Texts;
 
 /// Namespaces.
 pub mod ns {
-    pub use xmpp_parsers::ns::{COMPONENT, DATA_FORMS, DISCO_INFO, DISCO_ITEMS, PING, VERSION};
+    pub use xmpp_parsers::ns::{
+        AVATAR_DATA, AVATAR_METADATA, COMPONENT, DATA_FORMS, DISCO_INFO, DISCO_ITEMS, NICK, PING, PUBSUB, PUBSUB_EVENT,
+        VCARD, VCARD_UPDATE, VERSION,
+    };
 
     /// Commands (XEP-0050).
     pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
@@ -20,6 +23,10 @@ pub mod ns {
     pub const HINTS: &str = "urn:xmpp:hints";
     /// The ids of stanzas (XEP-0359).
     pub const STANZA_IDS: &str = "urn:xmpp:sid:0";
+    /// vCards (XEP-0292).
+    pub const VCARD4: &str = "urn:ietf:params:xml:ns:vcard-4.0";
+    /// Reading the items of a node (XEP-0060).
+    pub const RETRIEVE_ITEMS: &str = "http://jabber.org/protocol/pubsub#retrieve-items";
     /// The gate (docs/gate.md).
     pub const GATE: &str = "urn:easy-invite:gate:1";
 }
@@ -230,4 +237,13 @@ pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<Strin
 /// The error for a request that the component does not answer, or not to this sender.
 pub fn not_for_you() -> StanzaError {
     error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
+}
+
+/// An element that says in which language its texts are. Servers mark stanzas that name none as
+/// English.
+pub fn in_language(mut element: Element, texts: &Texts) -> Element {
+    if texts.code != Texts::english().code {
+        element.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
+    }
+    element
 }
