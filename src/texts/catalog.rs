@@ -1,5 +1,5 @@
 //! Every text, by its key. `build.rs` makes the types [`RefusalTexts`], [`FailureTexts`],
-//! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`], [`FieldTexts`] and
+//! [`MistakeTexts`], [`CommandTexts`], [`ChatTexts`], [`WebTexts`], [`FieldTexts`],
 //! [`NoticeTexts`] and [`ContactTexts`] from `languages/en.toml`.
 
 use std::sync::LazyLock;

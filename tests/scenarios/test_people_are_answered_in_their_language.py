@@ -41,7 +41,8 @@ async def test_a_form_that_is_filled_in_wrongly_and_then_rightly(server):
     title, instructions, *labels, expire = texts(done)
     assert (title, labels) == ("Deine Einladung", ["Link zum Verschicken", "Link für XMPP-Apps"])
     assert instructions.startswith("Verschick „Link zum Verschicken“: Er öffnet eine Seite, die alles erklärt.")
-    assert re.search(r"Gilt nur für carol@example.org, bis zum \d+\. \w+ \d+, \d\d:\d\d Uhr \(UTC\)\.$", instructions)
+    until = r"bis zum \d+\. \w+ \d+, \d\d:\d\d Uhr \(UTC\)\."
+    assert re.search(rf"Gilt nur für carol@example.org, {until} Schreib „help“ an invite.example.org", instructions)
     assert re.fullmatch(r"Gültig bis \d+\. \w+ \d+, \d\d:\d\d Uhr \(UTC\)", expire)
     assert {command.get(f"{{{XML}}}lang") for command in (shown, again, done)} == {"de"}
 

@@ -1,5 +1,6 @@
 """The answer of a command says which of two links to send, for how many people it is good and until
-when. Its labels say so too, since Converse and poezio show no instructions."""
+when, and where to see it again. Its labels say the first of these too, since Converse and poezio
+show no instructions."""
 
 import tomllib
 from datetime import datetime
@@ -80,7 +81,7 @@ async def test_every_language_says_it(web_server, language):
     for answers, who in [({}, own["good_for"]["one"]), ({"uses": "21"}, own["good_for"]["other"].format(most=21)),
                          ({"uses": own["unlimited"], "expires": own["never"]}, own["good_for_any"])]:
         made = await run(web_server, CREATE_ACCOUNT, answers, language=language)
-        title, instructions = said(made)
+        title, instructions = said(made, language)
         values, links = form_values(made), [own["landing_url"], own["uri"]]
         assert title == own["result"] and who in instructions and all(link in instructions for link in links)
         if "expire" in values:
@@ -89,8 +90,8 @@ async def test_every_language_says_it(web_server, language):
         else:
             assert own["endless"] in instructions
     reset = await run(web_server, PASSWORD_RESET, {"accountjid": "bob"}, language=language)
-    assert own["reset_warning"].format(account="bob@example.org") in said(reset)[1]
-    assert "{" not in "".join([*said(reset), *labels(reset).values()])
+    assert own["reset_warning"].format(account="bob@example.org") in said(reset, language)[1]
+    assert "{" not in "".join([*said(reset, language), *labels(reset).values()])
 
 
 @pytest.mark.parametrize("kind", clients.ALL_WITH_A_BUTTON)
@@ -112,9 +113,13 @@ async def run(server, node, answers, language=None):
     return form_in(done)
 
 
-def said(form):
-    """The title and the instructions."""
-    return child(form, "title").text, child(form, "instructions").text
+def said(form, language="en"):
+    """The title and the instructions, without the last sentence, which each of them has."""
+    texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())
+    last = texts["contact"]["yours"].format(service="invite.example.org")
+    instructions = child(form, "instructions").text
+    assert instructions.endswith(f" {last}") and "help" in last
+    return child(form, "title").text, instructions.removesuffix(f" {last}")
 
 
 def labels(form):
