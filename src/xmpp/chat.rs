@@ -22,14 +22,15 @@ use crate::links::Reference;
 use crate::texts::{Texts, fill};
 use crate::words::Said;
 
-/// How many messages of an account are answered in a minute. With one more, there are no answers
-/// until the account has been silent for a minute: a program that only answers falls silent too.
-const ANSWERED: u32 = 30;
+/// How many messages of an account are answered within a time. After one more, there are no answers
+/// until the account has been [`SILENCE`] silent: a program that only answers falls silent, too.
+const ANSWERED: [(Duration, u32); 2] = [(Duration::from_secs(60), 40), (HOUR, 300)];
+
+/// See [`ANSWERED`].
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How many messages in a row are answered that are not understood.
 const NOT_UNDERSTOOD: u32 = 10;
-
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// How often an account is told that something cannot be read. After so long a silence, it is
 /// forgotten what was not understood.
@@ -52,9 +53,8 @@ pub struct Chats(Mutex<HashMap<BareJid, Chat>>);
 struct Chat {
     /// When the last message came in.
     heard: Instant,
-    /// Since when messages are counted, and how many there were.
-    since: Instant,
-    messages: u32,
+    /// Since when messages are counted, and how many there were, for each of [`ANSWERED`].
+    counted: [(Instant, u32); 2],
     /// How many in a row were not understood, and the id of the last of them.
     not_understood: u32,
     unclear: Option<String>,
@@ -94,9 +94,9 @@ impl Chats {
             }
             let Some(said) = said else { return chat.unreadable(now).then_some(Asked::Unreadable) };
             match chat.count(now) {
-                count if count > ANSWERED + 1 => return None,
-                count if count > ANSWERED => return Some(Asked::TooMuch),
-                _ => (),
+                0 => (),
+                1 => return Some(Asked::TooMuch),
+                _ => return None,
             }
             let meaning = meaning(said, texts);
             chat.not_understood = if meaning.is_some() { 0 } else { chat.not_understood + 1 };
@@ -212,8 +212,7 @@ impl Chat {
     fn new(now: Instant) -> Self {
         Chat {
             heard: now,
-            since: now,
-            messages: 0,
+            counted: [(now, 0); 2],
             not_understood: 0,
             unclear: None,
             told_unreadable: None,
@@ -222,18 +221,22 @@ impl Chat {
         }
     }
 
-    /// Counts one more message. Returns how many there are.
+    /// Counts one more message. Returns by how many there are too many.
     fn count(&mut self, now: Instant) -> u32 {
-        let since = if self.messages > ANSWERED { self.heard } else { self.since };
-        if now.duration_since(since) >= MINUTE {
-            (self.since, self.messages) = (now, 0);
-        }
-        if now.duration_since(self.heard) >= HOUR {
+        let silence = now.duration_since(self.heard);
+        if silence >= HOUR {
             self.not_understood = 0;
         }
         self.heard = now;
-        self.messages += 1;
-        self.messages
+        let excess = self.counted.iter_mut().zip(ANSWERED).map(|((since, count), (time, most))| {
+            let is_over = if *count > most { silence >= SILENCE } else { now.duration_since(*since) >= time };
+            if is_over {
+                (*since, *count) = (now, 0);
+            }
+            *count += 1;
+            count.saturating_sub(most)
+        });
+        excess.max().unwrap_or_default()
     }
 
     /// Whether it is time to say that something cannot be read.
@@ -320,24 +323,27 @@ mod tests {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut chat = Chat::new(start);
-        let answered = |chat: &mut Chat, second: u64, messages: u32| {
-            (0..messages).filter(|_| chat.count(at(second)) <= ANSWERED).count()
-        };
-        assert_eq!(answered(&mut chat, 0, 1000), 30);
+        let answered =
+            |chat: &mut Chat, second: u64, messages: u32| (0..messages).filter(|_| chat.count(at(second)) == 0).count();
+        assert_eq!(answered(&mut chat, 0, 1000), 40);
         // As long as it goes on, there are no answers.
-        for second in (30..600).step_by(59) {
+        for second in (9..600).step_by(9) {
             assert_eq!(answered(&mut chat, second, 1), 0, "{second}");
         }
-        assert_eq!(answered(&mut chat, 800, 1000), 30, "after a minute of silence");
-        // Somebody who writes every three seconds is always answered.
-        assert_eq!((1000..2000).step_by(3).map(|second| answered(&mut chat, second, 1)).sum::<usize>(), 334);
+        assert_eq!(answered(&mut chat, 800, 1000), 40, "after some silence");
+        // A program that answers slowly is answered for a while, a person who goes on for longer.
+        let each = |chat: &mut Chat, seconds: std::ops::Range<u64>, step: usize| -> usize {
+            seconds.step_by(step).map(|second| answered(chat, second, 1)).sum()
+        };
+        assert_eq!(each(&mut chat, 10_000..12_000, 2), 300);
+        assert_eq!(each(&mut chat, 20_000..40_000, 20), 1000);
     }
 
     #[test]
     fn what_cannot_be_read_is_told_once_an_hour() {
         let start = Instant::now();
         let mut chat = Chat::new(start);
-        let told = (0..200).filter(|minute| chat.unreadable(start + MINUTE * *minute)).count();
+        let told = (0..200).filter(|minute| chat.unreadable(start + HOUR / 60 * *minute)).count();
         assert_eq!(told, 4);
     }
 

@@ -9,9 +9,11 @@ from .process import Process
 from .server import Server, password_of
 from .windows import Windows
 
-# Dino looks for the server at example.org:5222, and believes the machine's certificates alone. So it
-# gets a network, /etc/hosts and certificates of its own. A socket in its folder leads out of there.
-# With no address but 127.0.0.1, names would not be looked up (AI_ADDRCONFIG).
+TRIES, SENT_SECONDS = 20, 1
+
+# Dino looks for the server at example.org:5222, and believes the machine's certificates alone. So
+# it gets a network, /etc/hosts and certificates of its own. A socket in its folder leads out of
+# there. With no address but 127.0.0.1, names would not be looked up (AI_ADDRCONFIG).
 BEFORE = """
     ip link set lo up
     ip address add 192.0.2.1/32 dev lo
@@ -63,12 +65,24 @@ class Dino(Windows):
 
     def say(self, text: str) -> None:
         """Types a text into the open chat, and sends it."""
-        self._xdotool("type", "--delay", "20", text)
-        self._xdotool("key", "Return")
+        before = len(self._messages(1))
+        for _ in range(TRIES):  # at first, there is no text field yet
+            self._xdotool("key", "ctrl+a")
+            self._xdotool("type", "--delay", "20", text)
+            self._xdotool("key", "Return")
+            deadline = time.monotonic() + SENT_SECONDS
+            while time.monotonic() < deadline:
+                if len(self._messages(1)) > before:
+                    return
+                time.sleep(0.05)
+        raise AssertionError(f"Dino does not send {text}\n{self._process.log}")
 
     def shown(self) -> list[str]:
         """The other side's messages in the open chat so far."""
-        rows = self._select("SELECT body FROM message WHERE direction = 0 ORDER BY id")
+        return self._messages(0)
+
+    def _messages(self, direction: int) -> list[str]:
+        rows = self._select(f"SELECT body FROM message WHERE direction = {direction} ORDER BY id")
         return [body for body, in rows]
 
     def _tables(self) -> int:
