@@ -29,7 +29,7 @@ use tokio::sync::watch;
 use crate::counters::{Labels, labels};
 use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
-use crate::invites::{Invites, Standing};
+use crate::invites::{Error, Invites, Standing};
 
 /// What is served.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -73,8 +73,9 @@ impl Config {
     }
 }
 
-/// What stands open on each host; `None` until it is counted.
-type Counted = Option<BTreeMap<DomainPart, Standing>>;
+/// What stands open on each host, and how many uses are still to be told; `None` until it is
+/// counted.
+type Counted = Option<(BTreeMap<DomainPart, Standing>, u64)>;
 
 /// What is shown, and where it comes from.
 struct Exposition {
@@ -121,7 +122,8 @@ pub fn server(
 async fn keep_counting(invites: watch::Receiver<Invites>, counted: watch::Sender<Counted>) {
     loop {
         let (since, invites) = (Instant::now(), invites.borrow().clone());
-        let pause = match invites.standing().await {
+        let counting = async { Ok::<_, Error>((invites.standing().await?, invites.notices_queued().await?)) };
+        let pause = match counting.await {
             Ok(standing) => {
                 counted.send_replace(Some(standing));
                 COUNT_EVERY.max(since.elapsed() * PAUSES)
@@ -162,8 +164,9 @@ impl Exposition {
         let set = |family: &Family<Labels, Gauge>, host: &DomainPart, value| {
             family.get_or_create(&labels([("host", host.as_str())])).set(value);
         };
+        let standing = self.standing.borrow().clone();
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        for (host, Standing { pending: invites, open: uses }) in self.standing.borrow().iter().flatten() {
+        for (host, Standing { pending: invites, open: uses }) in standing.iter().flat_map(|(standing, _)| standing) {
             set(&pending, host, number(*invites));
             set(&open, host, number(*uses));
         }
@@ -182,6 +185,11 @@ impl Exposition {
             "Uses that are reserved at present: an account is being made, or nobody knows yet whether it was",
             open,
         );
+        if let Some((_, notices)) = standing {
+            let queued: Gauge = Gauge::default();
+            queued.set(number(notices));
+            registry.register("notices_queued", "Uses of which the makers of invites are still to be told", queued);
+        }
         registry.register("hook_up", "1 if the module of the chat server has answered, 0 if not", hook_up);
         registry.register(
             "component_connected",

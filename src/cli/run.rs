@@ -37,7 +37,7 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether somebody is to be told that an invite was used. Those whose turn
 /// it is at once are told at once.
-const NOTIFY_EVERY: Duration = Duration::from_secs(10);
+const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -46,6 +46,14 @@ impl Invites {
         Ok(standing)
     }
 
+    /// Of how many uses the makers of their invites are still to be told.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn notices_queued(&self) -> Result<u64> {
+        Ok(self.0.store.notices().await?)
+    }
+
     /// What was counted since the daemon started.
     pub fn counters(&self) -> &Counters {
         &self.0.counters

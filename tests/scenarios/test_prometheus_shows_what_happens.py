@@ -55,6 +55,7 @@ async def test_people_make_invites_and_use_them(server, prometheus):
         "easy_invite_guesses_total": 1,
         "easy_invite_invites_pending": 1,
         "easy_invite_uses_open": 0,
+        "easy_invite_notices_queued": 0,
         "easy_invite_addresses_refused": 0,
         "easy_invite_component_connected": 1,
         "easy_invite_hook_up": 1,
@@ -81,7 +82,7 @@ async def test_the_dashboard_and_the_alerts_know_every_number(server, prometheus
     assert dashboard <= exposed and rules <= exposed, (dashboard | rules) - exposed
     known = {name.removesuffix("_bucket") for name in dashboard | rules}
     series = {name for name in known if name in families}
-    assert len(series) == 12, f"the dashboard shows all of them: {sorted(series)}"
+    assert len(series) == 13, f"the dashboard shows all of them: {sorted(series)}"
     await eventually(lambda: prometheus.number('up{job="easy-invite"}') == 1, "Prometheus has asked the daemon")
     loaded = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
     assert len(loaded) == RULES.read_text().count("alert:")

@@ -14,7 +14,8 @@ COMPONENT = "easy_invite_component_connected"
 HOOK = 'easy_invite_hook_up{host="example.org"}'
 PENDING = 'easy_invite_invites_pending{host="example.org"}'
 OPEN = 'easy_invite_uses_open{host="example.org"}'
-WELL = {COMPONENT: 1, HOOK: 1, PENDING: 1, OPEN: 0}
+NOTICES = "easy_invite_notices_queued"
+WELL = {COMPONENT: 1, HOOK: 1, PENDING: 1, OPEN: 0, NOTICES: 0}
 WITHIN = 20  # seconds
 
 

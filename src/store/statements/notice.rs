@@ -73,7 +73,7 @@ pub async fn claim_notices(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let condition = format!("invite_use.id IN ({}) ORDER BY redeemed_at, invite_use.id", numbers(1, ids.len()));
+    let condition = format!("invite_use.id IN ({}) ORDER BY redeemed_at, account", numbers(1, ids.len()));
     let mut found = uses(session, "invite_use", &condition, &ids, u32::MAX).await?;
     let notices = messages.into_iter().filter_map(|(message, told)| {
         let own: Vec<_> = found.extract_if(.., |((used, _), _)| told.contains(&used.id)).collect();
