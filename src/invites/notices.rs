@@ -130,3 +130,106 @@ fn left(invite: &Invite, texts: &Texts, now: Timestamp) -> Option<String> {
         State::Expired | State::Revoked => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jid::BareJid;
+
+    use super::*;
+    use crate::invite::tests::{at, invite};
+    use crate::invite::{InviteType, Use};
+    use crate::texts::Languages;
+
+    fn notice(invite: Invite, accounts: &[&str], count: usize) -> Notice {
+        let uses = accounts.iter().map(|account| Use {
+            id: format!("of-{account}"),
+            invite: invite.id.clone(),
+            purpose: Purpose::Register,
+            account: BareJid::new(account).unwrap(),
+            server: "s1".to_owned(),
+            reserved_at: at(1000),
+        });
+        let (uses, count) = (uses.collect(), u32::try_from(count).unwrap());
+        Notice { message: format!("of-{}", accounts[0]), invite, count, uses }
+    }
+
+    fn of_alice() -> Invite {
+        let (inviter, note) = (Some(BareJid::new("alice@example.org").unwrap()), Some("Class 5b".to_owned()));
+        Invite { inviter, issuer: Issuer::User, note, max_uses: Some(25), uses: 2, ..invite(InviteType::Account) }
+    }
+
+    fn said(notice: &Notice) -> String {
+        body(notice, Texts::english(), at(1500))
+    }
+
+    #[test]
+    fn who_has_come_with_which_invite_and_what_is_left() {
+        let one = |invite| said(&notice(invite, &["carol@example.org"], 1));
+        let joined = "carol@example.org has joined with your invitation “Class 5b”.";
+        assert_eq!(one(of_alice()), format!("{joined} It is good for 23 more people."));
+        assert_eq!(one(Invite { uses: 24, ..of_alice() }), format!("{joined} It is good for 1 more person."));
+        assert_eq!(one(Invite { uses: 25, ..of_alice() }), format!("{joined} It is used up now."));
+        for ended in [
+            Invite { max_uses: Some(1), uses: 1, ..of_alice() },
+            Invite { max_uses: None, ..of_alice() },
+            Invite { revoked_at: Some(at(1200)), ..of_alice() },
+            Invite { expires_at: Some(at(1200)), ..of_alice() },
+        ] {
+            assert_eq!(one(ended), joined);
+        }
+        let mut contact = notice(of_alice(), &["bob@example.net"], 1);
+        contact.uses[0].purpose = Purpose::Contact;
+        assert!(said(&contact).starts_with("bob@example.net has become your contact with your invitation “Class 5b”."));
+    }
+
+    #[test]
+    fn of_several_there_is_the_number_and_of_few_the_names() {
+        let text = said(&notice(of_alice(), &["carol@example.org", "dave@example.org"], 2));
+        let first = "2 people have used your invitation “Class 5b”. It is good for 23 more people.";
+        assert_eq!(text, format!("{first}\ncarol@example.org\ndave@example.org"));
+        let text = said(&notice(of_alice(), &["carol@example.org"], 12));
+        assert_eq!(text, "12 people have used your invitation “Class 5b”. It is good for 23 more people.");
+    }
+
+    #[test]
+    fn a_note_is_plain_text_in_one_line() {
+        for (note, expected) in [
+            ("a\u{202e}b\u{2066}\u{7}c\r\n\u{2028}d", "“ab c d”"),
+            ("  👩\u{200d}🏫  {account} ", "“👩\u{200d}🏫 {account}”"),
+            (" \u{202e}\n", "of 1 January 1970, 00:16 UTC"),
+        ] {
+            let invite = Invite { note: Some(note.to_owned()), ..of_alice() };
+            let text = said(&notice(invite, &["carol@example.org"], 1));
+            assert!(text.contains(&format!("your invitation {expected}.")), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_contact_of_an_operators_invite_does_not_read_the_note() {
+        let invite = Invite { issuer: Issuer::Operator, ..of_alice() };
+        let text = said(&notice(invite, &["carol@example.org"], 1));
+        let expected = "1 person has used an invitation to example.org that names you as the contact.";
+        assert_eq!(text, format!("{expected}\ncarol@example.org"));
+    }
+
+    #[test]
+    fn every_language_has_all_that_is_filled_in() {
+        for texts in Languages::built_in().iter() {
+            for (count, issuer) in [(1, Issuer::User), (2, Issuer::User), (5, Issuer::User), (22, Issuer::Operator)] {
+                let invite = Invite { issuer, uses: 21, ..of_alice() };
+                let text = body(&notice(invite, &["carol@example.org"], count), texts, at(1500));
+                assert!(!text.contains(['{', '}']), "{}: {text}", texts.code);
+                assert!(text.contains("carol@") || text.contains(&count.to_string()), "{}: {text}", texts.code);
+            }
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_message_tells_nothing_of_the_use() {
+        let one = notice(of_alice(), &["carol@example.org"], 1);
+        assert_eq!(stanza_id(&one), stanza_id(&notice(of_alice(), &["carol@example.org", "dave@example.org"], 2)));
+        assert_ne!(stanza_id(&one), stanza_id(&notice(of_alice(), &["dave@example.org"], 1)));
+        assert_eq!(stanza_id(&one).len(), 32);
+        assert!(!stanza_id(&one).contains("carol"));
+    }
+}
