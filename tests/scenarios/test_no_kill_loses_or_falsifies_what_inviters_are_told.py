@@ -27,7 +27,8 @@ LONGEST_WAIT = 0.25  # seconds between two kills
 OF_PROSODY = 0.1  # of the kills
 SETTLED_WITHIN = 120  # seconds
 
-NUMBER = re.compile(r"(\d+) (?:person has|people have) used an invitation to example.org that names you as the contact.")
+NUMBER = re.compile(r"(\d+) (?:person has|people have) used an invitation to example.org that names you as the "
+                    r"contact.")
 
 
 @pytest.mark.every_setup
