@@ -1,10 +1,14 @@
 //! The commands of users, one a file: its node and its words, who may run it, its form and what it
 //! does. Plain data goes in and comes out. The edges make stanzas of it (`xmpp`).
 
+mod choices;
 mod command;
 mod create_account;
 mod form;
 mod invitation;
+mod invite;
+mod invites_of;
+mod my_invites;
 mod new_invite;
 mod password_reset;
 mod requester;
@@ -15,7 +19,14 @@ pub use invitation::invitation;
 pub use requester::Requester;
 
 /// Every command, in the order in which they are listed.
-pub static COMMANDS: [Command; 3] = [new_invite::COMMAND, create_account::COMMAND, password_reset::COMMAND];
+pub static COMMANDS: [Command; 6] = [
+    new_invite::COMMAND,
+    create_account::COMMAND,
+    password_reset::COMMAND,
+    invite::COMMAND,
+    my_invites::COMMAND,
+    invites_of::COMMAND,
+];
 
 #[cfg(test)]
 mod tests {

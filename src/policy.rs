@@ -85,9 +85,20 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// Those of admins: none.
+    pub const NONE: Caps = Caps { max_uses: None, max_expires: Lifetime::Never };
+
     /// May an invite have so many uses?
     pub fn allow_uses(&self, max_uses: Option<u32>) -> bool {
         self.max_uses.is_none_or(|most| max_uses.is_some_and(|uses| uses <= most))
+    }
+
+    /// What is more than may be chosen.
+    pub fn mistakes(&self, chosen: &Change) -> Vec<Mistake> {
+        let uses = chosen.max_uses.is_none_or(|uses| self.allow_uses(uses));
+        let lifetime = chosen.expires.is_none_or(|lifetime| self.allow_lifetime(lifetime));
+        let (most, longest) = (self.max_uses.unwrap_or(u32::MAX), self.max_expires);
+        broken([(uses, Mistake::ManyUses { most }), (lifetime, Mistake::LongLife { most: longest })]).collect()
     }
 
     /// May an invite live so long?
@@ -362,18 +373,7 @@ impl Change {
             (self.max_uses != Some(Some(0)), Mistake::NoUses),
         ])
         .collect();
-        mistakes.extend(caps.into_iter().flat_map(|caps @ Caps { max_uses, max_expires }| {
-            broken([
-                (
-                    self.max_uses.is_none_or(|uses| caps.allow_uses(uses)),
-                    Mistake::ManyUses { most: max_uses.unwrap_or(u32::MAX) },
-                ),
-                (
-                    self.expires.is_none_or(|lifetime| caps.allow_lifetime(lifetime)),
-                    Mistake::LongLife { most: max_expires },
-                ),
-            ])
-        }));
+        mistakes.extend(caps.into_iter().flat_map(|caps| caps.mistakes(self)));
         mistakes.extend(mistakes_of_note(self.note.as_deref()));
         match mistakes.as_slice() {
             [] => Ok(()),

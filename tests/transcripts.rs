@@ -170,6 +170,8 @@ fn policy(transcript: &str) -> HostPolicy {
             ("invites_per_day", value) => policy.invites_per_day = Some(value.parse().unwrap()),
             ("pending_invites", value) => policy.pending_invites = Some(value.parse().unwrap()),
             ("inviter_age", value) => policy.inviter_age = value.parse().unwrap(),
+            ("max_uses", value) => policy.max_uses = Some(value.parse().unwrap()),
+            ("max_expires", value) => policy.max_expires = Some(value.parse().unwrap()),
             (name, _) => panic!("{name}?"),
         }
     }

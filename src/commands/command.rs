@@ -28,6 +28,8 @@ pub type Step = for<'a> fn(&'a Requester<'a>, &'a Submission) -> BoxFuture<'a, R
 /// Who may run a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
+    /// All users of a served host.
+    Users,
     /// Users who may invite. Admins always.
     Inviters,
     /// Admins.
@@ -78,6 +80,7 @@ impl Command {
     /// If the chat server does not tell.
     pub async fn open_to(&self, requester: &Requester<'_>) -> Result<bool, Error> {
         match self.audience {
+            Audience::Users => Ok(true),
             Audience::Inviters => requester.may_invite().await,
             Audience::Admins => requester.is_admin().await,
         }

@@ -57,6 +57,11 @@ impl Field {
         Field { kind: Kind::List(options.into_iter().collect()), ..Field::text(var, label, chosen) }
     }
 
+    /// A value that comes back unseen.
+    pub fn hidden(var: &str, value: &str) -> Self {
+        Field { kind: Kind::Hidden, ..Field::text(var, "", value) }
+    }
+
     /// A text to read.
     pub fn fixed(var: &str, text: &str) -> Self {
         Field { kind: Kind::Fixed, ..Field::text(var, "", text) }
@@ -77,6 +82,11 @@ impl Submission {
     /// These values, and others where these say nothing.
     pub fn and(self, others: Submission) -> Self {
         Submission(self.0.into_iter().chain(others.0).collect())
+    }
+
+    /// Is the field there, whatever its value?
+    pub fn has(&self, var: &str) -> bool {
+        self.0.iter().any(|(name, _)| name == var)
     }
 
     /// The value of a field. `None` if the field is missing or empty.

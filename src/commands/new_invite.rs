@@ -3,8 +3,8 @@
 use super::command::{Audience, Command, Outcome};
 use super::requester::Requester;
 use crate::invite::{InviteType, Issuer};
-use crate::invites::{Error, Issued};
-use crate::policy::Wish;
+use crate::invites::Error;
+use crate::policy::{Change, Wish};
 use crate::refusal::Refusal;
 
 /// The command.
@@ -14,7 +14,7 @@ pub const COMMAND: Command = Command {
     name: |texts| &texts.new_invite,
     audience: Audience::Inviters,
     ask: None,
-    run: |requester, _| Box::pin(run(requester)),
+    run: |requester, _| Box::pin(async { make(requester, &Change::default()).await }),
 };
 
 /// Makes an invite to become the requester's contact and, where the requester may, to register. An
@@ -22,26 +22,39 @@ pub const COMMAND: Command = Command {
 ///
 /// # Errors
 /// If the requester may not invite, or the invite is not stored.
-async fn run(requester: &Requester<'_>) -> Result<Outcome, Error> {
+pub async fn make(requester: &Requester<'_>, chosen: &Change) -> Result<Outcome, Error> {
     let (best, admin) = (InviteType::AccountAndContact, requester.is_admin().await?);
-    let as_admin = async || make(best, Issuer::Admin, requester).await;
-    let made = match requester.policy.new_invite(requester.known().await?) {
-        allowed if admin && allowed != Ok(best) => as_admin().await,
-        allowed => match make(allowed?, Issuer::User, requester).await {
-            Err(Error::Refused(refusal)) if admin && refusal.limit().is_some() => as_admin().await,
+    let known = requester.known().await?;
+    let caps = requester.policy.caps(known);
+    let create = async |invite_type, issuer| {
+        let mut wish = wish(invite_type, issuer, requester, chosen);
+        if issuer == Issuer::User {
+            wish.lifetime.get_or_insert(requester.policy.expire_after.min(caps.max_expires));
+        }
+        requester.invites.create(wish).await
+    };
+    let beyond_caps = !caps.mistakes(chosen).is_empty();
+    let made = match requester.policy.new_invite(known) {
+        allowed if admin && (allowed != Ok(best) || beyond_caps) => create(best, Issuer::Admin).await,
+        allowed => match create(allowed?, Issuer::User).await {
+            Err(Error::Refused(refusal)) if admin && refusal.limit().is_some() => create(best, Issuer::Admin).await,
             made => made,
         },
     };
     let made = match made {
         // The chat server can never make an account: a contact is what is left.
-        Err(Error::Refused(Refusal::NoRegistrationHere(_))) => make(InviteType::Contact, Issuer::User, requester).await,
+        Err(Error::Refused(Refusal::NoRegistrationHere(_))) => create(InviteType::Contact, Issuer::User).await,
         made => made,
     };
     Ok(Outcome::Invitation(Box::new(made?)))
 }
 
-async fn make(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>) -> Result<Issued, Error> {
+/// The invite of the requester that was chosen.
+pub fn wish(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>, chosen: &Change) -> Wish {
     let mut wish = Wish::new(invite_type, requester.host.clone(), issuer);
     (wish.inviter, wish.language) = (Some(requester.account.clone()), Some(requester.texts.code.clone()));
-    requester.invites.create(wish).await
+    wish.note = chosen.note.clone();
+    wish.lifetime = chosen.expires;
+    wish.max_uses = chosen.max_uses.unwrap_or(wish.max_uses);
+    wish
 }

@@ -34,11 +34,23 @@ fn form(requester: &Requester, submission: &Submission) -> Form {
     }
 }
 
-/// Makes the link. The account may be named by its username alone.
+/// Makes the link.
 ///
 /// # Errors
 /// If the account is not one of this host's, or the link is not stored.
 async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
+    let account = account(requester, submission)?;
+    let mut wish = Wish::new(InviteType::PasswordReset, requester.host.clone(), Issuer::Admin);
+    wish.username = account.node().map(ToOwned::to_owned);
+    wish.inviter = Some(requester.account.clone());
+    Ok(Outcome::Invitation(Box::new(requester.invites.create(wish).await?)))
+}
+
+/// The account of the requester's host that was typed, by its address or its username alone.
+///
+/// # Errors
+/// If it is none of the host's.
+pub fn account(requester: &Requester<'_>, submission: &Submission) -> Result<BareJid, Refusal> {
     let host = requester.host;
     let expected = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));
     let typed = submission.text("accountjid").ok_or_else(expected)?;
@@ -46,11 +58,8 @@ async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
         true => jids::account(typed).map_err(|_| expected())?,
         false => BareJid::from_parts(Some(&username(typed)?), host),
     };
-    let (Some(node), true) = (account.node(), account.domain() == &**host) else {
-        return Err(Refusal::NoSuchAccount(account.to_string()).into());
-    };
-    let mut wish = Wish::new(InviteType::PasswordReset, host.clone(), Issuer::Admin);
-    wish.username = Some(node.to_owned());
-    wish.inviter = Some(requester.account.clone());
-    Ok(Outcome::Invitation(Box::new(requester.invites.create(wish).await?)))
+    match account.node().is_some() && account.domain() == &**host {
+        true => Ok(account),
+        false => Err(Refusal::NoSuchAccount(account.to_string())),
+    }
 }

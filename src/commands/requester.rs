@@ -5,7 +5,7 @@ use tokio::sync::OnceCell;
 
 use crate::chat_server::Account;
 use crate::invites::{Error, Invites};
-use crate::policy::HostPolicy;
+use crate::policy::{Caps, HostPolicy};
 use crate::texts::Texts;
 
 /// A user of a served host, who asks the component for something.
@@ -51,6 +51,14 @@ impl<'a> Requester<'a> {
     /// If the chat server had to be asked, and does not answer.
     pub async fn is_admin(&self) -> Result<bool, Error> {
         Ok(self.policy.admins.contains(&self.account) || self.known().await?.admin)
+    }
+
+    /// The most that the user may choose for an invite.
+    ///
+    /// # Errors
+    /// If the chat server does not answer.
+    pub async fn caps(&self) -> Result<Caps, Error> {
+        Ok(if self.is_admin().await? { Caps::NONE } else { self.policy.caps(self.known().await?) })
     }
 
     /// Does "New Invite" make something for the user?

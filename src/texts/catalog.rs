@@ -55,6 +55,7 @@ pub struct Language {
     pub direction: Direction,
     date: String,
     short_date: String,
+    day: String,
     months: [String; 12],
 }
 
@@ -110,9 +111,18 @@ impl Texts {
 
     /// An instant, with the name of the month.
     pub fn date(&self, instant: Timestamp) -> String {
+        self.with_month(&self.language.date, instant)
+    }
+
+    /// The day of an instant, with the name of the month.
+    pub fn day(&self, instant: Timestamp) -> String {
+        self.with_month(&self.language.day, instant)
+    }
+
+    fn with_month(&self, pattern: &str, instant: Timestamp) -> String {
         let month = usize::try_from(instant.to_zoned(TimeZone::UTC).month() - 1).ok();
         let name = month.and_then(|month| self.language.months.get(month));
-        written(&self.language.date, instant, "%-d", name.map_or("", String::as_str))
+        written(pattern, instant, "%-d", name.map_or("", String::as_str))
     }
 
     /// An instant in digits.

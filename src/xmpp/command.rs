@@ -147,7 +147,8 @@ fn ask_for(
 /// if there is nothing to correct in the form.
 fn with_mistakes(mut form: Form, refusals: &[Refusal], texts: &Texts) -> Option<Form> {
     let line = |refusal: &Refusal| {
-        let position = form.fields.iter().position(|field| vars(refusal).contains(&field.var.as_str()));
+        let is_about = |field: &Field| field.kind != Kind::Hidden && vars(refusal).contains(&field.var.as_str());
+        let position = form.fields.iter().position(is_about);
         // Without the hint in brackets.
         let label = position.and_then(|position| form.fields.get(position)?.label.split(" (").next());
         let problem = refusal.text(texts);
@@ -170,11 +171,16 @@ fn vars(refusal: &Refusal) -> &'static [&'static str] {
         | Refusal::UsernameRefused(..)
         | Refusal::AdminUsername(_) => &["username"],
         Refusal::InvalidUsername(_) => &["username", "accountjid"],
+        Refusal::Unknown | Refusal::Expired | Refusal::Revoked | Refusal::UsedUp => &["invite"],
         Refusal::NoSuchAccount(_) | Refusal::AccountDisabled(_) | Refusal::AccountAbove(_) => &["accountjid"],
         Refusal::Impossible(mistake) => match mistake {
             Mistake::NotYesOrNo => &["roster-subscription"],
-            Mistake::BadLifetime(_) => &["expires"],
-            Mistake::BadUses | Mistake::NoUses | Mistake::UsernameForMany => &["uses"],
+            Mistake::BadLifetime(_) | Mistake::LongLife { .. } => &["expires"],
+            Mistake::BadUses
+            | Mistake::NoUses
+            | Mistake::UsernameForMany
+            | Mistake::ManyUses { .. }
+            | Mistake::UsesTaken { .. } => &["uses"],
             Mistake::LongNote { .. } | Mistake::NoteNotPlain => &["note"],
             Mistake::NoAccount(_) => &["accountjid"],
             _ => &[],

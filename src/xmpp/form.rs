@@ -13,8 +13,7 @@ pub fn data_form(kind: &str, name: &str, form: &Form) -> Element {
     if !form.instructions.is_empty() {
         data_form.append_child(with_text(element!(ns::DATA_FORMS, "instructions"), &form.instructions));
     }
-    let name = Field { kind: Kind::Hidden, ..Field::fixed("FORM_TYPE", name) };
-    with(with(data_form, [field(&name)]), form.fields.iter().map(field))
+    with(with(data_form, [field(&Field::hidden("FORM_TYPE", name))]), form.fields.iter().map(field))
 }
 
 fn field(field: &Field) -> Element {

@@ -1,0 +1,119 @@
+//! The fields in which somebody chooses what an invite allows, and what they chose.
+
+use std::collections::BTreeSet;
+
+use super::form::{Field, Submission};
+use crate::lifetime::Lifetime;
+use crate::policy::{Caps, Change};
+use crate::refusal::{Mistake, Refusal};
+use crate::texts::{Texts, folded};
+
+/// What stands for any number of uses.
+const UNLIMITED: &str = "unlimited";
+
+/// What stands for the value that an invite has already.
+const KEEP: &str = "keep";
+
+/// The lifetimes to choose from, besides the usual one.
+const LIFETIMES: [&str; 6] = ["1h", "1d", "7d", "4w", "365d", "never"];
+
+/// The numbers of uses to choose from, besides any.
+const USES: [u32; 6] = [1, 2, 5, 10, 20, 100];
+
+/// What can be chosen where the form is shown.
+pub struct Choices<'a> {
+    /// The words for it.
+    pub texts: &'a Texts,
+    /// The most that can be chosen.
+    pub caps: Caps,
+    /// What was filled in so far.
+    pub filled_in: &'a Submission,
+}
+
+impl Choices<'_> {
+    /// The end of an invite: the usual lifetime, or what the invite has, which is described by
+    /// `keep`, unless another one is chosen. `None` if there is nothing to choose.
+    pub fn expires(&self, usual: Lifetime, keep: Option<String>) -> Option<Field> {
+        let typed = lifetime(self.filled_in, self.texts).ok().flatten();
+        let typed = typed.filter(|typed| self.caps.allow_lifetime(*typed));
+        let known = LIFETIMES.into_iter().filter_map(|text| text.parse().ok());
+        let known = known.filter(|lifetime| self.caps.allow_lifetime(*lifetime));
+        let usual = keep.is_none().then_some(usual);
+        let lifetimes: BTreeSet<Lifetime> = known.chain([self.caps.max_expires]).chain(usual).chain(typed).collect();
+        let options = lifetimes.into_iter().map(|lifetime| (lifetime.to_string(), lifetime.in_words(self.texts)));
+        let chosen = typed.or(usual).map_or(KEEP.to_owned(), |lifetime| lifetime.to_string());
+        list("expires", &self.texts.command.expires, keep, options, &chosen)
+    }
+
+    /// The number of uses, from `least` on. As in [`Choices::expires`]; the usual number is one.
+    pub fn uses(&self, least: u32, keep: Option<String>) -> Option<Field> {
+        let own = &self.texts.command;
+        let allowed = |uses: &Option<u32>| self.caps.allow_uses(*uses) && uses.is_none_or(|uses| uses >= least);
+        let typed = max_uses(self.filled_in, self.texts).ok().flatten().filter(allowed);
+        let numbers = USES.into_iter().chain(self.caps.max_uses).chain(typed.flatten());
+        let numbers: BTreeSet<u32> = numbers.filter(|number| allowed(&Some(*number))).collect();
+        let numbers = numbers.into_iter().map(|number| (number.to_string(), number.to_string()));
+        let any = allowed(&None).then(|| (UNLIMITED.to_owned(), own.unlimited.clone()));
+        let chosen = match (typed, &keep) {
+            (Some(typed), _) => typed.map_or(UNLIMITED.to_owned(), |number| number.to_string()),
+            (None, Some(_)) => KEEP.to_owned(),
+            (None, None) => 1.to_string(),
+        };
+        list("uses", &own.uses, keep, numbers.chain(any), &chosen)
+    }
+
+    /// A note, and the one that there is.
+    pub fn note(&self, note: &str) -> Field {
+        let typed = if self.filled_in.has("note") { self.filled_in.text("note").unwrap_or_default() } else { note };
+        Field::text("note", &self.texts.command.note, typed)
+    }
+
+    /// What was chosen, and what could not be understood. What is as it was before is not chosen:
+    /// somebody else may have changed it since.
+    pub fn chosen(&self) -> (Change, Vec<Refusal>) {
+        let note = self.filled_in.text("note");
+        let is_new = self.filled_in.has("note") && note != self.filled_in.text("before");
+        let mut change = Change { note: is_new.then(|| note.unwrap_or_default().to_owned()), ..Change::default() };
+        let mut mistakes = Vec::new();
+        match lifetime(self.filled_in, self.texts) {
+            Ok(lifetime) => change.expires = lifetime,
+            Err(mistake) => mistakes.push(mistake.into()),
+        }
+        match max_uses(self.filled_in, self.texts) {
+            Ok(max_uses) => change.max_uses = max_uses,
+            Err(mistake) => mistakes.push(mistake.into()),
+        }
+        (change, mistakes)
+    }
+}
+
+/// A list whose first option keeps what there is, if something is there.
+fn list(
+    var: &str,
+    label: &str,
+    keep: Option<String>,
+    options: impl Iterator<Item = (String, String)>,
+    chosen: &str,
+) -> Option<Field> {
+    let options: Vec<_> = keep.map(|label| (KEEP.to_owned(), label)).into_iter().chain(options).collect();
+    (options.len() > 1).then(|| Field::list(var, label, options, chosen))
+}
+
+/// The lifetime that was chosen, or typed where a client allows that.
+fn lifetime(submission: &Submission, texts: &Texts) -> Result<Option<Lifetime>, Mistake> {
+    let typed = submission.text("expires").filter(|text| *text != KEEP).map(|text| Lifetime::typed(text, texts));
+    typed.transpose().map_err(Mistake::BadLifetime)
+}
+
+/// How many uses were chosen or typed; `Some(None)`: any number.
+fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<Option<u32>>, Mistake> {
+    let typed = submission.text("uses").map(folded).filter(|text| text != KEEP);
+    let Some(text) = typed else { return Ok(None) };
+    let unlimited = [UNLIMITED, &texts.command.unlimited, &Texts::english().command.unlimited];
+    match unlimited.iter().any(|words| folded(words) == text) {
+        true => Ok(Some(None)),
+        false => {
+            text.parse().ok().filter(|number| *number > 0).map(|number| Some(Some(number))).ok_or(Mistake::BadUses)
+        }
+    }
+}
