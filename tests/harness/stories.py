@@ -19,6 +19,9 @@ from .xmpp import AuthenticationError, Client, StanzaError, StreamClosed, child,
 NEW_INVITE = "urn:xmpp:invite#invite"
 CREATE_ACCOUNT = "urn:xmpp:invite#create-account"
 PASSWORD_RESET = "xmpp:prosody.im/mod_invites_adhoc#password-reset"
+INVITE_WITH_OPTIONS = "urn:easy-invite:command:invite"
+MY_INVITES = "urn:easy-invite:command:my-invites"
+INVITES_OF = "urn:easy-invite:command:invites-of"
 
 _ids = itertools.count(1)
 

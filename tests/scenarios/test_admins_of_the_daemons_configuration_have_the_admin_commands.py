@@ -1,9 +1,10 @@
 """A user in the daemon's `admins` is an admin of
 easy-invite, on both addresses, but not of Prosody."""
 
-from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
+from harness.stories import CREATE_ACCOUNT, INVITE_WITH_OPTIONS, INVITES_OF, MY_INVITES, NEW_INVITE, PASSWORD_RESET
 
-EVERYBODYS, ADMINS = {NEW_INVITE}, {NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET}
+EVERYBODYS = {NEW_INVITE, INVITE_WITH_OPTIONS, MY_INVITES}
+ADMINS = EVERYBODYS | {CREATE_ACCOUNT, PASSWORD_RESET, INVITES_OF}
 
 
 async def test_the_lists_of_commands(make_server):

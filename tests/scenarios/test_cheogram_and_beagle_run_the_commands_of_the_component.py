@@ -5,7 +5,18 @@ import pytest
 
 from harness import clients
 from harness.server import password_of
-from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET, Invite, register, show
+from harness.stories import (
+    CREATE_ACCOUNT,
+    INVITE_WITH_OPTIONS,
+    INVITES_OF,
+    MY_INVITES,
+    NEW_INVITE,
+    PASSWORD_RESET,
+    Invite,
+    register,
+    show,
+)
+from harness.xmpp import StanzaError
 
 COMPONENT = "invite.example.org"
 
@@ -18,7 +29,8 @@ async def log_in(kind, server, username):
 
 async def test_cheogram_shows_the_commands_in_the_tab_of_a_contact(server):
     alice = await log_in(clients.Cheogram, server, "alice")
-    assert await alice.open_commands_tab(COMPONENT) == {NEW_INVITE: "New Invite"}
+    assert await alice.open_commands_tab(COMPONENT) == {
+        NEW_INVITE: "New Invite", INVITE_WITH_OPTIONS: "Invite with Options", MY_INVITES: "My Invites"}
     shown = await alice.run_command(COMPONENT, NEW_INVITE)
     assert (shown.status, shown.note) == ("completed", None)
     await register(server, "judy", Invite(shown.values["uri"]))
@@ -34,7 +46,8 @@ async def test_the_component_is_there_again_at_the_next_login(server):
 
 async def test_cheogram_sends_a_whole_form_back(server):
     admin = await log_in(clients.Cheogram, server, "admin")
-    assert set(await admin.open_commands_tab(COMPONENT)) == {NEW_INVITE, CREATE_ACCOUNT, PASSWORD_RESET}
+    assert set(await admin.open_commands_tab(COMPONENT)) == {
+        NEW_INVITE, INVITE_WITH_OPTIONS, MY_INVITES, CREATE_ACCOUNT, PASSWORD_RESET, INVITES_OF}
     shown = await admin.run_command(COMPONENT, CREATE_ACCOUNT, {"username": "Kim", "note": "from the tab"})
     assert shown.status == "completed"
     invite = show(server, Invite(shown.values["uri"]))

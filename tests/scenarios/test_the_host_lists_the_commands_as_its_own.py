@@ -3,11 +3,14 @@ address, and some accept only items with that address."""
 
 import pytest
 
-from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
+from harness.stories import CREATE_ACCOUNT, INVITE_WITH_OPTIONS, INVITES_OF, MY_INVITES, NEW_INVITE, PASSWORD_RESET
 from harness.xmpp import ADHOC, DATA_FORM, DiscoItem, StanzaError
 
 HOST, COMPONENT = "example.org", "invite.example.org"
-NAMES = {NEW_INVITE: "New Invite", CREATE_ACCOUNT: "New Account Invite", PASSWORD_RESET: "Password Reset Link"}
+OF_USERS = {NEW_INVITE: "New Invite", INVITE_WITH_OPTIONS: "Invite with Options", MY_INVITES: "My Invites"}
+OF_ADMINS = {CREATE_ACCOUNT: "New Account Invite", PASSWORD_RESET: "Password Reset Link",
+             INVITES_OF: "Somebody's Invites"}
+NAMES = OF_USERS | OF_ADMINS
 ADDRESSES = [HOST, COMPONENT]
 
 
@@ -16,9 +19,10 @@ def ours(items):
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_users_see_new_invite(server, address):
+async def test_users_see_theirs(server, address):
     alice = await server.login("alice")
-    assert ours(await alice.commands(address)) == {NEW_INVITE: DiscoItem(address, NEW_INVITE, "New Invite")}
+    assert ours(await alice.commands(address)) == {
+        node: DiscoItem(address, node, name) for node, name in OF_USERS.items()}
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -55,7 +59,7 @@ async def test_each_command_is_described(server, address):
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-@pytest.mark.parametrize("node", [CREATE_ACCOUNT, PASSWORD_RESET])
+@pytest.mark.parametrize("node", OF_ADMINS)
 async def test_admins_commands_are_forbidden_to_users(server, address, node):
     alice = await server.login("alice")
     with pytest.raises(StanzaError, match="auth/forbidden"):

@@ -1,10 +1,10 @@
-"""With `allow_contact_invites = false`, users find no New
-Invite, and are told why they cannot run it. Admins can."""
+"""With `allow_contact_invites = false`, users find no New Invite, and are told why they cannot run
+it. What they made before, they see and take back. Admins can invite."""
 
 import pytest
 
 from harness.clients import ALL_WITH_A_BUTTON, ClientError
-from harness.stories import NEW_INVITE, new_invite
+from harness.stories import INVITE_WITH_OPTIONS, MY_INVITES, NEW_INVITE, new_invite
 from harness.xmpp import StanzaError
 
 
@@ -16,7 +16,10 @@ def strict(make_server):
 @pytest.mark.parametrize("address", ["example.org", "invite.example.org"])
 async def test_it_is_not_listed_and_forbidden(strict, address):
     alice = await strict.login("alice")
-    assert NEW_INVITE not in await alice.commands(address)
+    commands = await alice.commands(address)
+    assert not {NEW_INVITE, INVITE_WITH_OPTIONS} & set(commands) and MY_INVITES in commands
+    with pytest.raises(StanzaError, match="auth/forbidden"):
+        await alice.execute(address, INVITE_WITH_OPTIONS, form={"note": "for whom?"})
     with pytest.raises(StanzaError, match="auth/forbidden: You do not have permission"):
         await new_invite(alice, address)
     with pytest.raises(StanzaError, match="auth/forbidden"):
