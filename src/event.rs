@@ -219,6 +219,7 @@ mod tests {
             regenerated_at: None,
             language: None,
             inviter_name: None,
+            replaced: false,
         };
         for (issuer, inviter, working, actor) in [
             (Issuer::User, Some(&alice), Actor::Daemon, "user:alice@example.org"),

@@ -290,6 +290,9 @@ pub struct Invite {
     /// The nickname of its inviter.
     #[serde(skip)]
     pub inviter_name: Option<String>,
+    /// It was found by an older link, with which nothing can be done any more.
+    #[serde(skip)]
+    pub replaced: bool,
 }
 
 impl Invite {
@@ -322,6 +325,7 @@ impl Invite {
     /// The refusal that fits its state.
     pub fn usable(&self, now: Timestamp) -> Result<(), Refusal> {
         match self.state(now) {
+            State::Pending if self.replaced => Err(Refusal::Replaced),
             State::Pending => Ok(()),
             State::Redeemed => Err(Refusal::UsedUp),
             State::Expired => Err(Refusal::Expired),
@@ -415,6 +419,7 @@ pub(crate) mod tests {
             regenerated_at: None,
             language: None,
             inviter_name: None,
+            replaced: false,
         }
     }
 

@@ -320,6 +320,7 @@ impl Wish {
             regenerated_at: None,
             language: self.language,
             inviter_name: self.inviter_name,
+            replaced: false,
         })
     }
 }

@@ -2,19 +2,21 @@
 
 mod engines;
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use easy_invite::event::{Action, Actor, Event};
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
 use easy_invite::last_seen::LastSeen;
 use easy_invite::lifetime::Lifetime;
-use easy_invite::refusal::Refusal;
+use easy_invite::policy::Change;
+use easy_invite::refusal::{Mistake, Refusal};
 use easy_invite::store::{
-    Claim, Contents, EventFilter, Filter, Forgotten, Notice, Problem, Quota, Shortfall, Store, StoreError,
+    Claim, Contents, EventFilter, Filter, Forgotten, Notice, Past, Problem, Quota, Shortfall, Store, StoreError,
 };
 use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
 use futures::future::join_all;
-use jid::BareJid;
+use jid::{BareJid, NodePart};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
@@ -34,6 +36,11 @@ on_both_engines! {
     racers_never_take_more_uses_than_there_are,
     a_reservation_ends_once_whoever_ends_it,
     of_two_who_want_a_name_at_once_one_gets_it,
+    after_the_answer_nobody_registers_with_an_ended_link,
+    of_links_made_at_once_one_is_the_newest,
+    uses_are_never_fewer_than_are_taken_whoever_is_quicker,
+    what_is_extended_takes_a_place_as_a_new_invite_does,
+    two_who_change_an_invite_lose_nothing_of_each_other,
     a_quota_says_when_there_may_be_one_more,
     a_quota_says_which_invites_of_an_admin_a_user_could_have,
     a_quota_is_exact_whoever_else_inserts,
@@ -227,7 +234,7 @@ async fn racers_never_take_more_uses_than_there_are(engine: Engine) {
                     }
                 })
             });
-            for racer in futures::future::join_all(racers).await {
+            for racer in join_all(racers).await {
                 racer.unwrap();
             }
             // Now everybody who is left gets a use, until there is none.
@@ -264,7 +271,7 @@ async fn a_reservation_ends_once_whoever_ends_it(engine: Engine) {
                 }
             })
         });
-        let ended = futures::future::join_all(ends).await.into_iter().map(Result::unwrap);
+        let ended = join_all(ends).await.into_iter().map(Result::unwrap);
         assert_eq!(ended.filter(|ended| *ended == Some(true)).count(), 1);
     }
     scratch.store.verify().await.unwrap();
@@ -287,7 +294,7 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
                 }
             })
         });
-        let won: Vec<_> = futures::future::join_all(tries).await.into_iter().map(Result::unwrap).collect();
+        let won: Vec<_> = join_all(tries).await.into_iter().map(Result::unwrap).collect();
         let (inserted, reserved) = won.split_at(4);
         let count = |won: &[bool]| won.iter().filter(|won| **won).count();
         assert_eq!((count(inserted) + count(reserved), won.len()), (1, 8), "{won:?}");
@@ -298,6 +305,198 @@ async fn of_two_who_want_a_name_at_once_one_gets_it(engine: Engine) {
         };
         let claim = stores[0].reserve(late, 1).await.unwrap();
         assert!(expected(&claim), "{claim:?}");
+    }
+}
+
+async fn after_the_answer_nobody_registers_with_an_ended_link(engine: Engine) {
+    const EACH: usize = 5000;
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    for (way, refusal) in [("regenerate", Refusal::Replaced), ("revoke", Refusal::Revoked)] {
+        let invite = scratch.with(|invite| invite.max_uses = None).await;
+        let (answered, begun, taken) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        let end = async {
+            while taken.load(SeqCst) < 20 {
+                tokio::task::yield_now().await;
+            }
+            match way {
+                "regenerate" => {
+                    let new = Token::generate().unwrap().hash();
+                    let renewed = stores[1].regenerate(invite.id.clone(), new, at(2000)).await.unwrap().unwrap();
+                    assert_eq!((renewed.links, renewed.regenerated_at), (2, Some(at(2000))));
+                }
+                _ => assert!(stores[1].revoke(invite.id.clone(), at(2000)).await.unwrap().is_some()),
+            }
+            answered.store(true, SeqCst);
+        };
+        let racers = (0..16).map(|racer: usize| {
+            let (store, invite, answered, begun, taken) = (&stores[racer % 2], &invite, &answered, &begun, &taken);
+            let refusal = &refusal;
+            async move {
+                let mut reserved = Vec::new();
+                for number in 0.. {
+                    let after = answered.load(SeqCst);
+                    if after && begun.fetch_add(1, SeqCst) >= EACH {
+                        break;
+                    }
+                    let account = format!("{way}-{racer}-{number}@example.org");
+                    let wanted = claim_of(invite, Purpose::Register, &account);
+                    match store.reserve(wanted.clone(), 1).await.unwrap() {
+                        Claim::Reserved if !after => {
+                            taken.fetch_add(1, SeqCst);
+                            reserved.push(wanted.id);
+                        }
+                        claim => assert_eq!(claim, Claim::Refused(refusal.clone()), "{after}"),
+                    }
+                }
+                reserved
+            }
+        });
+        let (reserved, ()) = futures::join!(join_all(racers), end);
+        // What was in flight may finish.
+        let reserved: Vec<_> = reserved.into_iter().flatten().collect();
+        for id in &reserved {
+            let redeemed = scratch.store.redeem(host("example.org"), id.clone(), Vec::new(), true, at(2001)).await;
+            assert!(redeemed.unwrap().is_some_and(|(_, is_new)| is_new));
+        }
+        assert_eq!(scratch.uses(&invite).await as usize, reserved.len());
+        let newest = scratch.store.find_by_id(invite.id.clone()).await.unwrap().unwrap();
+        assert_eq!(scratch.reserve(&newest, "late@example.org").await.is_ok(), way == "regenerate");
+    }
+    scratch.store.verify().await.unwrap();
+}
+
+async fn of_links_made_at_once_one_is_the_newest(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    let invite = scratch.with(|invite| invite.max_uses = None).await;
+    let tokens: Vec<_> = (0..8).map(|_| Token::generate().unwrap().hash()).collect();
+    let made = tokens.iter().zip(0..).map(async |(token, number)| {
+        let used = scratch.reserve(&invite, &format!("early-{number}@example.org")).await;
+        let renewed = stores[number % 2].regenerate(invite.id.clone(), *token, at(2000)).await.unwrap().unwrap();
+        if let Ok(used) = &used {
+            let redeemed = scratch.store.redeem(host("example.org"), used.id.clone(), Vec::new(), true, at(2001));
+            assert!(redeemed.await.unwrap().is_some());
+        }
+        (renewed, used.is_ok())
+    });
+    let made = join_all(made).await;
+    let newest = scratch.store.find_by_id(invite.id.clone()).await.unwrap().unwrap();
+    assert_eq!((newest.links, newest.uses as usize), (9, made.iter().filter(|(_, used)| *used).count()));
+    let mut generations: Vec<_> = made.iter().map(|(renewed, _)| renewed.links).collect();
+    generations.sort();
+    assert_eq!(generations, (2..=9).collect::<Vec<_>>());
+    for token in tokens.into_iter().chain([invite.token_hash]) {
+        let is_newest = token == newest.token_hash;
+        assert_eq!(scratch.store.find(token).await.unwrap().is_some(), is_newest);
+        let replaced = (!is_newest).then(|| Past::Replaced(Box::new(newest.clone())));
+        assert_eq!(scratch.store.past(token).await.unwrap(), replaced);
+    }
+    let events = scratch.store.events(EventFilter::default(), (Timestamp::MIN, 0), 100).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.action == Action::Regenerated).count(), 8);
+    scratch.store.verify().await.unwrap();
+}
+
+async fn uses_are_never_fewer_than_are_taken_whoever_is_quicker(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    for round in 0..20 {
+        let invite = scratch.with(|invite| invite.max_uses = Some(8)).await;
+        let claims = (0..8).map(|number| {
+            let wanted = claim_of(&invite, Purpose::Register, &format!("u{round}-{number}@example.org"));
+            stores[number % 2].reserve(wanted, 1)
+        });
+        let change = async {
+            for _ in 0..round % 5 {
+                tokio::task::yield_now().await;
+            }
+            let uses = Change { max_uses: Some(Some(3)), ..Change::default() };
+            stores[round % 2].change(invite.id.clone(), uses, Quota::default(), at(2000)).await.unwrap()
+        };
+        let (claims, changed) = futures::join!(join_all(claims), change);
+        let taken = claims.into_iter().filter(|claim| *claim == Ok(Claim::Reserved)).count();
+        match changed {
+            Ok(changed) => assert_eq!((changed.max_uses, taken), (Some(3), 3)),
+            Err(Refusal::Impossible(Mistake::UsesTaken { taken: 4..=8 })) => assert_eq!(taken, 8),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    scratch.store.verify().await.unwrap();
+}
+
+async fn what_is_extended_takes_a_place_as_a_new_invite_does(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    let quota = Quota { per_day: None, pending: Some(2) };
+    let longer = || Change { expires: Some(Lifetime::Seconds(DAY)), ..Change::default() };
+    for round in 0..10 {
+        let name = username(&format!("carol{round}"));
+        let bob = jid(&format!("bob{round}@example.org"));
+        let expired = |name: &Option<NodePart>| Invite {
+            username: name.clone(),
+            inviter: Some(bob.clone()),
+            expires_at: Some(at(1500)),
+            ..invite()
+        };
+        // Who wants the same name, and who wants to fill the same quota.
+        for (name, quota, places) in [(name, Quota::default(), 1), (None, quota, 2)] {
+            let mut old = Vec::new();
+            for number in 0..4 {
+                // One after the other has expired, so that each could have the name.
+                let invite = Invite { expires_at: Some(at(1400 + number)), ..expired(&name) };
+                assert_eq!(scratch.store.insert(invite.clone(), Quota::default(), at(1400 + number)).await, Ok(Ok(())));
+                old.push(invite.id);
+            }
+            let tries = (0..8).map(|racer: usize| {
+                let (store, old, new) = (&stores[racer / 2 % 2], &old, expired(&name));
+                let new = Invite { expires_at: Some(at(9000)), created_at: at(2000), ..new };
+                async move {
+                    match racer < 4 {
+                        true => store.change(old[racer].clone(), longer(), quota, at(2000)).await.unwrap().map(drop),
+                        false => store.insert(new, quota, at(2000)).await.unwrap(),
+                    }
+                }
+            });
+            let tries = join_all(tries).await;
+            assert_eq!(tries.iter().filter(|done| done.is_ok()).count(), places, "{tries:?}");
+            let filter = Filter { inviter: Some(bob.clone()), state: Some(State::Pending), ..Filter::default() };
+            let pending = scratch.store.list(filter, 100, at(2000)).await.unwrap();
+            assert_eq!(pending.iter().filter(|invite| invite.username == name).count(), places);
+            scratch.store.revoke_of_inviter(bob.clone(), at(2000)).await.unwrap();
+        }
+    }
+    // What is pending already takes no further place.
+    let own = scratch.with(|_| ()).await;
+    for life in [DAY, 2 * DAY] {
+        let change = Change { expires: Some(Lifetime::Seconds(life)), ..Change::default() };
+        let full = Quota { per_day: Some(0), pending: Some(0) };
+        assert!(scratch.store.change(own.id.clone(), change, full, at(2000)).await.unwrap().is_ok());
+    }
+}
+
+async fn two_who_change_an_invite_lose_nothing_of_each_other(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let stores = [scratch.store.clone(), scratch.again().await];
+    for round in 0..20 {
+        let invite = scratch.with(|_| ()).await;
+        let note = Change { note: Some(format!("round {round}")), ..Change::default() };
+        let both = Change { expires: Some(Lifetime::Never), max_uses: Some(Some(5)), ..Change::default() };
+        let changes = [note.clone(), both.clone(), note, both];
+        let changes = changes.into_iter().zip(0..);
+        let changes = changes
+            .map(|(change, number)| stores[number % 2].change(invite.id.clone(), change, Quota::default(), at(2000)));
+        for changed in join_all(changes).await {
+            assert!(changed.unwrap().is_ok());
+        }
+        let changed = scratch.store.find_by_id(invite.id.clone()).await.unwrap().unwrap();
+        let expected =
+            Invite { note: Some(format!("round {round}")), expires_at: None, max_uses: Some(5), ..invite.clone() };
+        assert_eq!(changed, expected);
+        let filter = EventFilter { invite: Some(invite.id), ..EventFilter::default() };
+        let events = scratch.store.events(filter, (Timestamp::MIN, 0), 100).await.unwrap();
+        let mut details: Vec<_> = events.iter().filter_map(|event| event.detail.as_deref()).collect();
+        details.sort();
+        assert_eq!(details, ["account-and-contact", "expires uses", "note"], "each once");
     }
 }
 
@@ -376,7 +575,7 @@ async fn a_quota_is_exact_whoever_else_inserts(engine: Engine) {
             let (store, invite) = (stores[racer % 2].clone(), Invite { inviter: Some(inviter.clone()), ..invite() });
             tokio::spawn(async move { store.insert(invite, quota, at(1000)).await.unwrap() == Ok(()) })
         });
-        let kept = futures::future::join_all(tries).await.into_iter().filter(|kept| *kept.as_ref().unwrap()).count();
+        let kept = join_all(tries).await.into_iter().filter(|kept| *kept.as_ref().unwrap()).count();
         assert_eq!(kept, 5, "{quota:?}");
         let filter = Filter { inviter: Some(inviter), ..Filter::default() };
         assert_eq!(scratch.store.list(filter, 100, at(1000)).await.unwrap().len(), 5);
@@ -831,7 +1030,7 @@ async fn many_writers_at_once_are_all_kept(engine: Engine) {
         let store = scratch.store.clone();
         tokio::spawn(async move { store.insert(invite(), Quota::default(), at(1000)).await })
     });
-    for written in futures::future::join_all(writers).await {
+    for written in join_all(writers).await {
         assert_eq!(written.unwrap().unwrap(), Ok(()));
     }
     assert_eq!(scratch.store.list(Filter::default(), 1000, at(1000)).await.unwrap().len(), 500);

@@ -107,6 +107,7 @@ fn links(account: &BareJid, landing_page: Option<&LandingPage>, around: &str) {
                 regenerated_at: None,
                 language: None,
                 inviter_name: None,
+                replaced: false,
             },
             &token,
         );

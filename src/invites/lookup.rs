@@ -42,7 +42,7 @@ impl Invites {
     /// Finds the invite that somebody names. Changes nothing.
     ///
     /// # Errors
-    /// `Unknown` if there is none. With a token that it once had: why it is over, or `Replaced`.
+    /// `Unknown` if there is none.
     pub async fn find(&self, reference: Reference) -> Result<Invite> {
         let found = match reference {
             Reference::Id(id) => self.0.store.find_by_id(id).await?,
@@ -51,7 +51,7 @@ impl Invites {
         Ok(found.ok_or(Refusal::Unknown)?)
     }
 
-    /// The invite of a token. `None`: no invite has it, or ever had.
+    /// The invite of a token, also of a replaced one. `None`: no invite has it, or ever had.
     async fn of_token(&self, token: &Token) -> Result<Option<Invite>> {
         let found = self.0.store.find(token.hash()).await?;
         if found.is_some() {
@@ -60,7 +60,7 @@ impl Invites {
         match self.0.store.past(token.hash()).await? {
             None => Ok(None),
             Some(Past::Removed) => Err(Refusal::Unknown.into()),
-            Some(Past::Replaced(invite)) => Err(invite.usable(self.now()).err().unwrap_or(Refusal::Replaced).into()),
+            Some(Past::Replaced(invite)) => Ok(Some(Invite { replaced: true, ..*invite })),
         }
     }
 

@@ -154,7 +154,8 @@ impl Invites {
 
     /// Finds an invite for somebody who has rights over it.
     async fn managed(&self, by: &By, reference: Reference) -> Result<Managed> {
-        let (invite, store) = (self.find(reference).await?, &self.0.store);
+        // Whoever has rights over an invite may name it by an older link, too.
+        let (invite, store) = (Invite { replaced: false, ..self.find(reference).await? }, &self.0.store);
         let By::Account(account) = by else {
             return Ok(Managed { invite, rights: Issuer::Operator, known: Account::default(), store: store.clone() });
         };

@@ -98,15 +98,17 @@ impl Notice {
     /// open.
     pub fn is_of_dead_link(&self) -> bool {
         let dead = |refusal: &Refusal| {
-            matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::Replaced | Refusal::InviterStopped)
-                || self.is_end()
+            matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::InviterStopped) || self.is_end()
         };
         matches!(self, Notice::Error(Error::Refused(refusal)) if dead(refusal))
     }
 
-    /// Whether the invite itself is over.
+    /// Whether the invite itself is over, or its link.
     pub fn is_end(&self) -> bool {
-        matches!(self, Notice::Error(Error::Refused(Refusal::Expired | Refusal::Revoked | Refusal::UsedUp)))
+        matches!(
+            self,
+            Notice::Error(Error::Refused(Refusal::Expired | Refusal::Revoked | Refusal::Replaced | Refusal::UsedUp))
+        )
     }
 }
 

@@ -227,6 +227,7 @@ pub fn invite() -> Invite {
         regenerated_at: None,
         language: Some("de".into()),
         inviter_name: Some("Alice 🐇".into()),
+        replaced: false,
     }
 }
 

@@ -63,6 +63,7 @@ pub fn invite_of(row: &Row) -> Result<Invite> {
         regenerated_at: row.instant(17)?,
         language: row.optional(18)?,
         inviter_name: row.optional(19)?,
+        replaced: false,
     })
 }
 
