@@ -97,6 +97,13 @@ def revoke(server: Server, invite: Invite) -> None:
     assert revoked.returncode == 0, revoked.stderr
 
 
+def regenerate(server: Server, invite: Invite) -> Invite:
+    """The operator runs `easy-invite regenerate`, and has a new link."""
+    made = server.daemon.cli("--json", "regenerate", invite.uri)
+    assert made.returncode == 0, made.stderr
+    return Invite(json.loads(made.stdout)["uri"])
+
+
 async def register(server: Server, username: str, invite: Invite | None = None, *, password: str | None = None,
                    domain: str | None = None, source: str | None = None) -> None:
     """Registers on its own stream, with or without an invite. Raises StanzaError."""
