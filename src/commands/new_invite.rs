@@ -26,27 +26,25 @@ pub async fn make(requester: &Requester<'_>, chosen: &Change) -> Result<Outcome,
     let (best, admin) = (InviteType::AccountAndContact, requester.is_admin().await?);
     let known = requester.known().await?;
     let caps = requester.policy.caps(known);
-    let create = async |invite_type, issuer| {
+    let wish = |invite_type, issuer| {
         let mut wish = wish(invite_type, issuer, requester, chosen);
         if issuer == Issuer::User {
             wish.lifetime.get_or_insert(requester.policy.expire_after.min(caps.max_expires));
         }
-        requester.invites.create(wish).await
+        wish
     };
     let beyond_caps = !caps.mistakes(chosen).is_empty();
-    let made = match requester.policy.new_invite(known) {
-        allowed if admin && (allowed != Ok(best) || beyond_caps) => create(best, Issuer::Admin).await,
-        allowed => match create(allowed?, Issuer::User).await {
-            Err(Error::Refused(refusal)) if admin && refusal.limit().is_some() => create(best, Issuer::Admin).await,
-            made => made,
-        },
+    let first = match requester.policy.new_invite(known) {
+        allowed if admin && (allowed != Ok(best) || beyond_caps) => wish(best, Issuer::Admin),
+        allowed => wish(allowed?, Issuer::User),
     };
-    let made = match made {
+    let instead = |refusal: &Refusal| match refusal {
         // The chat server can never make an account: a contact is what is left.
-        Err(Error::Refused(Refusal::NoRegistrationHere(_))) => create(InviteType::Contact, Issuer::User).await,
-        made => made,
+        Refusal::NoRegistrationHere(_) => Some(wish(InviteType::Contact, Issuer::User)),
+        limit => (admin && limit.limit().is_some()).then(|| wish(best, Issuer::Admin)),
     };
-    Ok(Outcome::Invitation(Box::new(made?)))
+    let made = requester.invites.create_or(first, instead).await?;
+    Ok(Outcome::Invitation(Box::new(made)))
 }
 
 /// The invite of the requester that was chosen.

@@ -47,8 +47,26 @@ impl Invites {
     /// # Errors
     /// If the wish cannot be fulfilled, or the invite is not stored.
     pub async fn create(&self, wish: Wish) -> Result<Issued> {
+        self.create_or(wish, |_| None).await
+    }
+
+    /// Makes an invite; if it is refused, the one that `instead` wishes then, if any. It is one
+    /// request, which is refused if none is made.
+    ///
+    /// # Errors
+    /// If neither wish can be fulfilled, or the invite is not stored.
+    pub async fn create_or(&self, wish: Wish, instead: impl Fn(&Refusal) -> Option<Wish>) -> Result<Issued> {
         let host = wish.host.clone();
-        self.counted(Request::Create, &host, self.make(wish)).await
+        let made = async {
+            match self.make(wish).await {
+                Err(Error::Refused(refusal)) => match instead(&refusal) {
+                    Some(wish) => self.make(wish).await,
+                    None => Err(refusal.into()),
+                },
+                made => made,
+            }
+        };
+        self.counted(Request::Create, &host, made).await
     }
 
     async fn make(&self, wish: Wish) -> Result<Issued> {

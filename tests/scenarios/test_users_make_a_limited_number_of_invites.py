@@ -8,6 +8,7 @@ import re
 import pytest
 
 from harness import clients
+from harness.prometheus import metrics_settings, shown
 from harness.server import password_of
 from harness.stories import generate, new_account_invite, new_invite, register, revoke, used
 from harness.xmpp import StanzaError
@@ -18,7 +19,14 @@ WHEN = r"20\d\d-\d\d-\d\d \d\d:\d\d UTC"
 
 @pytest.fixture
 def make(make_server):
-    return lambda **options: make_server(settings={"hosts": {"example.org": options}})
+    return lambda **options: make_server(settings={"hosts": {"example.org": options}, **metrics_settings()})
+
+
+def refusals(server):
+    """How many requests were refused, by reason, as a monitoring system is told."""
+    of = {re.search('reason="(.*)"', series)[1]: number for series, number in shown(server).items()
+          if series.startswith("easy_invite_refusals_total")}
+    return {reason: number for reason, number in of.items() if number}
 
 
 async def test_a_day(make):
@@ -27,6 +35,7 @@ async def test_a_day(make):
     made = await asyncio.gather(*(new_invite(alice, to) for to in (None, server.component) * MOST),
                                 return_exceptions=True)
     refused = [result for result in made if isinstance(result, StanzaError)]
+    assert refusals(server) == {"too_many_today": MOST}
     assert len(made) - len(refused) == MOST
     for refusal in refused:
         assert (refusal.type, refusal.condition) == ("wait", "policy-violation")
@@ -58,6 +67,7 @@ async def test_admins_are_exempt(make):
     for to in (server.domain, server.component) * 2:
         await new_invite(admin, to)
         await new_account_invite(admin, {}, to)
+    assert refusals(server) == {}, "what an admin gets was not refused"
     for _ in range(2):
         generate(server, "--contact", "admin@example.org")
 
