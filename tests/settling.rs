@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, NoAnswer};
+use easy_invite::chat_server::{Account, Ask, ChatServer, Fate, Hook, Message, NoAnswer};
 use easy_invite::invite::{InviteType, Issuer, State};
 use easy_invite::invites::{BrowserRegistration, Invites, Issued, Registration, Settings};
 use easy_invite::limits::Limits;
@@ -24,10 +24,14 @@ struct Played {
     others: Option<Fate>,
     alice_exists: Option<bool>,
     alice_since: Option<Timestamp>,
+    others_exist: bool,
     /// Whether each "no such account" is doubtful.
     doubtful: bool,
     /// The reservations that were asked about.
     asked: Vec<String>,
+    /// The messages that were sent, and to whom they are taken.
+    messages: Vec<Message>,
+    takes: Vec<&'static str>,
     /// How often a password was to be set. It is never known whether it was.
     sets: u32,
 }
@@ -61,8 +65,11 @@ impl Daemon {
             others: None,
             alice_exists: Some(true),
             alice_since: None,
+            others_exist: false,
             doubtful: false,
             asked: Vec::new(),
+            messages: Vec::new(),
+            takes: vec!["alice@example.org", "bob@example.org"],
             sets: 0,
         };
         let hook = Arc::new(Mutex::new(played));
@@ -134,13 +141,18 @@ impl Played {
     fn answer(&mut self, ask: Ask) {
         let silent = || NoAnswer::Late("it is silent".to_owned());
         match ask {
-            Ask::Hello { .. } | Ask::Deliver(..) => ask.fail(silent()),
+            Ask::Hello { .. } => ask.fail(silent()),
+            Ask::Deliver(message, reply) => {
+                let taken = self.takes.iter().any(|maker| message.to.as_str() == *maker);
+                self.messages.push(message);
+                drop(reply.send(if taken { Ok(()) } else { Err(silent()) }));
+            }
             Ask::Create { .. } => {
                 self.sets += 1;
                 ask.fail(silent());
             }
             Ask::Account { username: name, reply, .. } => {
-                let exists = if name.as_str() == "alice" { self.alice_exists } else { Some(false) };
+                let exists = if name.as_str() == "alice" { self.alice_exists } else { Some(self.others_exist) };
                 let known = exists.map(|exists| {
                     let doubtful = self.doubtful && !exists;
                     Account { exists, doubtful, created_at: self.alice_since, ..Account::default() }
@@ -451,4 +463,92 @@ async fn a_form_that_is_posted_again_sets_no_password_of_a_younger_account() {
     let refused = daemon.invites.register(form).await.unwrap_err();
     assert_eq!(refused.to_string(), "This invitation has been withdrawn");
     assert_eq!(daemon.hook.lock().unwrap().sets, 2);
+}
+
+/// Who made an invite for one, and has been used by this person.
+async fn used_by(daemon: &Daemon, inviter: &str, username: &str) {
+    let inviter = Some(BareJid::new(inviter).unwrap());
+    let wish = Wish { inviter, ..Wish::new(InviteType::AccountAndContact, host(), Issuer::User) };
+    let made = daemon.invites.create(wish).await.unwrap();
+    daemon.reserve(&made, username).await.unwrap();
+    assert!(daemon.invites.redeem(&host(), username.to_owned(), Vec::new()).await.unwrap());
+}
+
+impl Daemon {
+    /// One round of telling; returns to whom messages were sent, with their ids.
+    async fn told(&self) -> Vec<(String, String)> {
+        self.invites.tell_inviters().await.unwrap();
+        let messages = std::mem::take(&mut self.hook.lock().unwrap().messages);
+        messages.into_iter().map(|message| (message.to.to_string(), message.id)).collect()
+    }
+
+    fn play(&self, change: impl FnOnce(&mut Played)) {
+        change(&mut self.hook.lock().unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_certainly_taken_is_sent_again_and_holds_up_no_other() {
+    let daemon = Daemon::start().await;
+    daemon.play(|hook| hook.others_exist = true);
+    daemon.play(|hook| hook.takes = vec!["bob@example.org"]);
+    used_by(&daemon, "alice@example.org", "carol").await;
+    used_by(&daemon, "bob@example.org", "dave").await;
+    let mut first = daemon.told().await;
+    first.sort();
+    assert_eq!(first.iter().map(|(to, _)| to.as_str()).collect::<Vec<_>>(), ["alice@example.org", "bob@example.org"]);
+    assert_eq!(daemon.told().await, [], "another daemon might be sending it");
+    pass(20).await;
+    assert_eq!(daemon.told().await, first[..1]);
+    daemon.play(|hook| hook.takes.push("alice@example.org"));
+    pass(20).await;
+    assert_eq!(daemon.told().await, first[..1]);
+    pass(20).await;
+    assert_eq!(daemon.told().await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_maker_who_seems_gone_is_told_as_soon_as_that_proves_wrong() {
+    let daemon = Daemon::start().await;
+    used_by(&daemon, "alice@example.org", "carol").await;
+    pass(1).await; // what was known of her when she made it is no longer believed
+    daemon.play(|hook| hook.alice_exists = None);
+    assert_eq!(daemon.told().await, []);
+    daemon.play(|hook| (hook.alice_exists, hook.doubtful) = (Some(false), true));
+    pass(20).await;
+    assert_eq!(daemon.told().await, []);
+    daemon.play(|hook| hook.doubtful = false);
+    pass(20).await;
+    assert_eq!(daemon.told().await, [], "one look decides nothing");
+    daemon.play(|hook| hook.alice_exists = Some(true));
+    pass(20).await;
+    assert_eq!(daemon.told().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_told_ends_with_a_maker_who_is_certainly_gone() {
+    let daemon = Daemon::start().await;
+    used_by(&daemon, "alice@example.org", "carol").await;
+    pass(1).await;
+    daemon.play(|hook| hook.alice_exists = Some(false));
+    for _ in 0..8 {
+        assert_eq!(daemon.told().await, []);
+        assert_eq!(daemon.invites.notices_queued().await, Ok(1));
+        pass(61).await;
+        daemon.round().await;
+        if daemon.invites.notices_queued().await == Ok(0) {
+            return;
+        }
+    }
+    panic!("alice is gone for eight minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_the_makers_name_next_is_told_nothing() {
+    let daemon = Daemon::start().await;
+    used_by(&daemon, "alice@example.org", "carol").await;
+    pass(60).await;
+    daemon.play(|hook| hook.alice_since = Some(clock() - SignedDuration::from_secs(5)));
+    assert_eq!(daemon.told().await, []);
+    assert_eq!(daemon.invites.notices_queued().await, Ok(0));
 }
