@@ -30,6 +30,8 @@ async def test_new_invite(server, tmp_path, address):
         await register(server, "carol", Invite(link))
         profanity.type("/win 1")
         await profanity.read("carol")  # in the list of contacts
+        profanity.type(f"/msg {server.component}")
+        await profanity.read("carol@example.org has joined with your invitation")
     assert show(server, Invite(link))["inviter"] == "alice@example.org"
 
 

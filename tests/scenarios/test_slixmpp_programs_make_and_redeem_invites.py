@@ -54,6 +54,20 @@ async def test_new_invite(server, address):
         await register(server, f"friend-by-{address}", Invite(values_of(reply)["uri"]))
 
 
+async def test_a_message_when_the_invite_is_used(server):
+    async with logged_in(server, "alice") as alice:
+        messages = asyncio.Queue()
+        alice.add_event_handler("message", messages.put_nowait)
+        alice.send_presence()
+        reply = await alice.plugin["xep_0050"].send_command(server.component, NEW_INVITE)
+        await register(server, "told-of", Invite(values_of(reply)["uri"]))
+        message = await asyncio.wait_for(messages.get(), SECONDS)
+        while "told-of" not in message["body"]:  # what came while alice was offline comes first
+            message = await asyncio.wait_for(messages.get(), SECONDS)
+        assert (message["from"], message["type"]) == ("invite.example.org", "chat")
+        assert message["body"].startswith("told-of@example.org has joined with your invitation of ")
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_the_account_form(server, address):
     async with logged_in(server, "admin") as admin:
