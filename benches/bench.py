@@ -278,6 +278,9 @@ class Bench:
                 row = Row(f"many/{engine}/new-invite", f"New Invite, 64 at once, on {engine}, Prosody {version}",
                           goals=goals)
                 self.loads(row, sides, "new-invite", at_once=64)
+                row = Row(f"many/{engine}/my-invites", "My Invites, the list of what a user has made, one after the "
+                          f"other, on {engine}, Prosody {version}", goals=goals)
+                self.loads(row, sides, "list")
                 row = Row(f"many/{engine}/present",
                           f"A token presented on a new connection, 8 at once, on {engine}, Prosody {version}",
                           goals=goals)

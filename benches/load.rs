@@ -132,6 +132,8 @@ enum What {
     Guess,
     /// A user, who is logged in, pings the server
     Ping,
+    /// A user, who is logged in, runs "My Invites", which lists them
+    List,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -360,7 +362,7 @@ async fn measure(run: Run) -> anyhow::Result<()> {
     let mut streams = Vec::new();
     for number in 0..clients {
         streams.push(match run.what {
-            What::NewInvite | What::Ping => {
+            What::NewInvite | What::Ping | What::List => {
                 let mut stream = Stream::connect(run.server, None).await?;
                 stream.log_in(&run.host, &format!("user-{}", number % USERS)).await?;
                 Some(stream)
@@ -474,6 +476,10 @@ async fn ask_again(mut stream: Stream, shared: &Shared) -> anyhow::Result<()> {
         let iq = match shared.run.what {
             What::Ping => {
                 format!("<iq type='get' id='{id}' to='{}'><ping xmlns='urn:xmpp:ping'/></iq>", shared.run.host)
+            }
+            What::List => {
+                let to = shared.run.to.as_ref().unwrap_or(&shared.run.host);
+                execute(id, "", to, "urn:easy-invite:command:my-invites")
             }
             _ => preauth(&shared.run.host, &shared.token(true).context("no tokens")?),
         };
