@@ -386,6 +386,36 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_taken_when_the_server_answers_the_ping_behind_it() {
+        let refused = |condition: &str| {
+            let condition = condition.to_owned();
+            Err(ErrorAnswer { kind: "cancel".to_owned(), condition, text: String::new() })
+        };
+        for (from, outcome, taken) in [
+            ("example.org", Ok(None), Some(true)),
+            ("example.org", refused("service-unavailable"), Some(true)), // it knows no pings
+            ("example.org", refused("remote-server-not-found"), Some(false)),
+            ("example.net", Ok(None), None),
+        ] {
+            let (mut asked, (reply, mut answer)) = (Asked::default(), oneshot::channel());
+            let message = Message {
+                to: BareJid::new("alice@example.org").unwrap(),
+                id: "m1".to_owned(),
+                language: "de".to_owned(),
+                body: "<Hallo> & so".to_owned(),
+            };
+            let (host, ask) = (message.to.domain().to_owned(), Ask::Deliver(message, reply));
+            let stanzas = asked.ask(Question { host, ask }, "invite.example.org");
+            let [message, ping] = stanzas.as_slice() else { panic!("{stanzas:?}") };
+            assert_eq!((message.name(), message.attr("to")), ("message", Some("alice@example.org")));
+            assert_eq!(message.get_child("body", ns::COMPONENT).unwrap().text(), "<Hallo> & so");
+            assert!(ping.has_child("ping", ns::PING) && ping.attr("to") == Some("example.org"));
+            asked.answered(from, ping.attr("id").unwrap(), outcome);
+            assert_eq!(answer.try_recv().ok().map(|answer| answer.is_ok()), taken, "{from}");
+        }
+    }
+
+    #[test]
     fn answers_that_cannot_be_read_are_no_answers() {
         for text in [
             "<account exists='true'/>",
