@@ -151,6 +151,8 @@ fn quoted(stanza: &Element) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::single_range_in_vec_init, reason = "a range is meant")]
+
     use super::*;
 
     fn message(attributes: &str, content: &str) -> Option<Message> {
