@@ -57,6 +57,8 @@ class Dino(Windows):
             for statement in CHAT.split(";"):
                 database.execute(statement, (self.address,) if "?" in statement else ())
         super().__enter__()
+        # What is written before is sent later, and marked as late.
+        self.wait_until(lambda: "Received[c2s]: <presence" in self.server.prosody.log, "presence")
         return self
 
     def __exit__(self, *_: object) -> None:

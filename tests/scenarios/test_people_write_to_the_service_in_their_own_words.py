@@ -1,0 +1,106 @@
+"""What people write in a chat is read as they mean it: in any case, with punctuation, below a
+quotation, in their language. A number is that of the list that they saw."""
+
+import pytest
+
+from harness.stories import Invite, has_account, links_in, new_invite, register, registers, show, write
+
+USAGE = "Write “invite” for a new invitation"
+NONE_LISTED = "There are no invitations yet."
+
+
+@pytest.mark.parametrize("text", [
+    "LIST", "List.", "/list", "!list", "  list \n\n", "*list*", "ｌｉｓｔ", "list, please",
+    "> 1. an older list\n> 2. of mine\nlist", "list\n> quoted below",
+])
+async def test_a_word_is_understood_however_it_is_written(server, text):
+    async with await server.login("bob") as bob:
+        assert await write(bob, text) == NONE_LISTED
+
+
+async def test_what_another_message_stands_for_is_not_read(server):
+    fallback = ("<reply xmlns='urn:xmpp:reply:0' to='invite.example.org' id='x'/>"
+                "<fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply'><body start='0' end='10'/></fallback>")
+    async with await server.login("bob") as bob:
+        assert await write(bob, "revoke 🎉1\nlist", fallback) == NONE_LISTED
+
+
+@pytest.mark.parametrize(("language", "help_", "list_"), [
+    ("de", "Hilfe!", "Liste"), ("fr", "aide", "LISTE"), ("es", "¿Ayuda?", "lista"), ("it", "aiuto", "elenco"),
+    ("pl", "pomoc", "lista"), ("pt-BR", "ajuda", "lista"), ("ru", "Помощь", "СПИСОК"), ("tlh", "help", "list"),
+])
+async def test_everybody_has_words_of_their_own_and_the_english_ones(server, language, help_, list_):
+    async with await server.login("admin", language=language) as admin:
+        usage = await write(admin, help_)
+        assert await write(admin, "help") == usage
+        assert await write(admin, list_) == await write(admin, "list") != usage
+
+
+async def test_anything_else_is_answered_with_one_line(server):
+    async with await server.login("alice") as alice:
+        for text in ["hello", "invitees", "2", "🎉", "x" * 60_000]:
+            usage = await write(alice, text)
+            assert usage.startswith(USAGE) and "\n" not in usage, text[:100]
+
+
+async def test_a_number_means_what_was_shown_with_it(make_server):
+    server = make_server()
+    async with await server.login("alice") as alice:
+        assert "“list”" in await write(alice, "revoke 1")  # there is no list yet
+        first, second = [Invite(links_in(await write(alice, f"invite {name}"))[-1]) for name in ("first", "second")]
+        listed = numbers(await write(alice, "list"))
+        third = Invite(links_in(await write(alice, "invite third"))[-1])
+        again = numbers(await write(alice, "list"))
+        assert {name: again[name] for name in listed} == listed and len(set(again.values())) == 3
+        for text in ["revoke", "revoke 1 and 2", f"revoke {listed['first']} {listed['second']}", "revoke all",
+                     "revoke 99", "revoke 0", "revoke -", "revoke first", "revoke 99999999999999999999"]:
+            assert "list" in await write(alice, text), text
+        assert [show(server, invite)["state"] for invite in (first, second, third)] == ["pending"] * 3
+        assert "“second”" in await write(alice, f"Revoke no. {listed['second']}.")
+        assert [show(server, invite)["state"] for invite in (first, second, third)] == ["pending", "revoked", "pending"]
+
+
+async def test_an_invite_may_be_named_by_its_id_or_link_and_only_ones_own(make_server):
+    server = make_server()
+    async with await server.login("alice") as alice, await server.login("bob") as bob:
+        invite = await new_invite(alice)
+        shown = show(server, invite)
+        for reference in (shown["id"], invite.uri, invite.token):
+            assert shown["id"] in await write(alice, f"show {reference}")
+            assert "does not recognise" in await write(bob, f"revoke {reference}")
+        assert "pending" == show(server, invite)["state"]
+        assert "taken back" in await write(alice, f"revoke <{invite.uri}>")
+        assert not await registers(server, "carol", invite)
+
+
+async def test_a_note_is_one_line_of_bounded_length(make_server):
+    server = make_server()
+    async with await server.login("alice") as alice:
+        invite = Invite(links_in(await write(alice, "Invite: Carol's\n class!"))[-1])
+        assert show(server, invite)["note"] == "Carol's class!"
+        assert "at most 500 characters" in await write(alice, "invite " + "é" * 10_000)
+        await register(server, "carol", invite)
+        assert await has_account(server, "carol")
+
+
+async def test_a_correction_is_read_only_if_nothing_was_understood(make_server):
+    server = make_server()
+
+    def corrects(id):
+        return f"<replace xmlns='urn:xmpp:message-correct:0' id='{id}'/>"
+
+    async with await server.login("alice") as alice:
+        alice.send("<message type='chat' id='typo' to='invite.example.org'><body>lsit</body></message>")
+        await alice.expect_stanza("message", sender="invite.example.org")
+        assert await write(alice, "list", corrects("typo")) == NONE_LISTED
+        alice.send("<message type='chat' id='once' to='invite.example.org'><body>invite x</body></message>")
+        await alice.expect_stanza("message", sender="invite.example.org")
+        alice.send(f"<message type='chat' to='invite.example.org'><body>invite y</body>{corrects('once')}</message>")
+        listed = await write(alice, "list")
+        assert " x " in listed and " y " not in listed
+
+
+def numbers(listed: str) -> dict[str, str]:
+    """The numbers in a list, by notes."""
+    lines = [line.partition(". ") for line in listed.splitlines()[1:]]
+    return {rest.partition(" · ")[0]: number for number, _, rest in lines}
