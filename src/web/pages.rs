@@ -466,7 +466,7 @@ mod tests {
         let other = english.replace("invites you to chat", "marhaba").replace("\"ltr\"", "\"rtl\"");
         let folder = folder_with(&[
             ("style.css", "body{color:red}"),
-            ("languages/ar.toml", &other),
+            ("languages/fa.toml", &other),
             ("notice.html", "{% extends \"layout.html\" %}{% block content %}Ours{% endblock %}"),
             (
                 "apps.toml",
@@ -480,11 +480,11 @@ mod tests {
         let about = Some(About::ForAll("It is <ours>.".into()));
         let name = Some("<Our chat>".into());
         let pages = Pages::load(Branding { accent, about, name, ..branding(folder.path()) }, url()).unwrap();
-        let page = landing(&pages, "ar-EG", InviteType::AccountAndContact);
+        let page = landing(&pages, "fa-IR", InviteType::AccountAndContact);
         for part in [
-            "<html lang=\"ar\" dir=\"rtl\">",
+            "<html lang=\"fa\" dir=\"rtl\">",
             "<style>body{color:red}:root{--accent:#ffd200;--on-accent:#000;--edge:",
-            "<b><bdi>&lt;Our chat&gt;</bdi></b> It is &lt;ours&gt;.",
+            "<b><bdi>&lt;Our chat&gt;</bdi></b><br>\nIt is &lt;ours&gt;.",
             "<img class=\"tile\" width=\"40\" height=\"40\" alt=\"\" src=\"data:image/svg+xml;base64,PHN2Zy8+\">",
             "<bdi dir=\"ltr\">user@example.org</bdi> marhaba",
             "https:&#x2f;&#x2f;example.org&#x2f;own",
