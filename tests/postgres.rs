@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use easy_invite::invite::{Invite, InviteId, Purpose};
+use easy_invite::invite::{Invite, InviteId, Purpose, Token};
+use easy_invite::policy::Change;
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Filter, Forgotten, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
@@ -232,10 +233,10 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
          SELECT 'user' || n || '@example.org', 'inviter' || n % 100 || '@example.org', 'filler' || n, n \
          FROM generate_series(1, 20000) n; ANALYZE";
     query(&database.url, fill).await;
-    // A connection's counts can be read when it has ended. `last_commit` is small, and a new writer
-    // reads all of it.
-    let whole =
-        "SELECT sum(seq_scan) FROM pg_stat_user_tables WHERE relname NOT IN ('easy_invite_schema', 'last_commit')";
+    // A connection's counts can be read when it has ended. `last_commit` and `notice` are small: all
+    // of them is read.
+    let whole = "SELECT relname, seq_scan FROM pg_stat_user_tables \
+        WHERE relname NOT IN ('easy_invite_schema', 'last_commit', 'notice') ORDER BY relname";
     database.disconnect().await;
     sleep(Duration::from_secs(1)).await;
     let before = query(&database.url, whole).await;
@@ -466,9 +467,9 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
     let relay = Relay::to(cluster.port).await;
     let through = format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", relay.port(), database.name);
     let (store, direct) = (Store::open(&url(&through)).await.unwrap(), Store::open(&url(&database.url)).await.unwrap());
-    let kept = invite();
+    let (kept, newest) = (invite(), Token::generate().unwrap().hash());
     let claim = claim_of(&kept, Purpose::Register, "carol@example.org");
-    for step in ["insert", "reserve", "redeem", "revoke"] {
+    for step in ["insert", "change", "regenerate", "reserve", "redeem", "revoke"] {
         store.find(kept.token_hash).await.unwrap();
         relay.set(Fault::CutBeforeCommit);
         relay.bar(true);
@@ -485,27 +486,38 @@ async fn a_commit_that_a_crash_undid_is_done_again_whoever_has_its_number_then()
                 "insert" => {
                     assert_eq!(store.insert(kept.clone(), Quota::default(), at(1000)).await, Ok(Ok(())))
                 }
-                "reserve" => assert_eq!(store.reserve(claim.clone(), 1).await, Ok(Claim::Reserved)),
+                "reserve" => assert_eq!(store.reserve(claim.clone(), 2).await, Ok(Claim::Reserved)),
                 "redeem" => {
                     assert_eq!(
                         store.redeem(host("example.org"), claim.id.clone(), Vec::new(), true, at(2001)).await,
                         Ok(Some((claim.clone(), true)))
                     );
                 }
+                "change" => {
+                    let change = Change { note: Some("changed".to_owned()), ..Change::default() };
+                    let changed = store.change(kept.id.clone(), change, Quota::default(), at(2500)).await;
+                    assert_eq!(changed.unwrap().unwrap().note.as_deref(), Some("changed"));
+                }
+                "regenerate" => {
+                    let renewed = store.regenerate(kept.id.clone(), newest, at(2600)).await.unwrap().unwrap();
+                    assert_eq!((renewed.token_hash, renewed.links), (newest, 2));
+                }
                 _ => assert!(store.revoke(kept.id.clone(), at(3000)).await.unwrap().unwrap().revoked_at.is_some()),
             }
         };
         timeout(LONG, futures::future::join(work, crash)).await.unwrap();
-        let found = direct.find(kept.token_hash).await.unwrap().expect("it was acknowledged");
+        let found = direct.find_by_id(kept.id.clone()).await.unwrap().expect("it was acknowledged");
         let open = direct.reserved_for(jid("carol@example.org")).await.unwrap().len();
         let expected = match step {
-            "insert" => (0, 0, None),
+            "insert" | "change" | "regenerate" => (0, 0, None),
             "reserve" => (1, 0, None),
             "redeem" => (0, 1, None),
             _ => (0, 1, Some(at(3000))),
         };
         assert_eq!((open, found.uses, found.revoked_at), expected, "{step}");
     }
+    assert_eq!(direct.find(newest).await.unwrap().map(|invite| invite.links), Some(2), "not twice");
+    assert!(direct.past(kept.token_hash).await.unwrap().is_some());
     direct.verify().await.unwrap();
 }
 
