@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use minidom::Element;
 
-use super::stanza::{ErrorAnswer, element, ns, with, with_text};
+use super::stanza::{ErrorAnswer, element, message, ns, with, with_text};
 use crate::chat_server::{Account, Answer, Ask, Fate, Hook, HookFile, Message, NoAnswer, Objection, Question};
 use crate::commands::boolean;
 use crate::fields::{Answers, Field, Kind};
@@ -56,9 +56,9 @@ impl Asked {
         let (from, to) = (component, question.host.as_str());
         let iq = element!(ns::COMPONENT, "iq", "type" = kind, "from" = from, "to" = to, "id" = id.as_str());
         let until = Instant::now() + patience(&question.ask);
-        let message = message(&question.ask, component);
+        let ahead = ahead(&question.ask, component);
         self.waiting.insert(id, Waiting { question, until });
-        message.into_iter().chain([with(iq, [payload])]).collect()
+        ahead.into_iter().chain([with(iq, [payload])]).collect()
     }
 
     /// An answer arrived. An answer from a sender that was not asked is ignored.
@@ -131,13 +131,10 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
 }
 
 /// The message that the question is about, which goes ahead of it.
-fn message(ask: &Ask, component: &str) -> Option<Element> {
+fn ahead(ask: &Ask, component: &str) -> Option<Element> {
     let Ask::Deliver(Message { to, id, language, body }, _) = ask else { return None };
-    let (to, id) = (to.as_str(), id.as_str());
-    let mut message = element!(ns::COMPONENT, "message", "type" = "chat", "from" = component, "to" = to, "id" = id);
-    message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), language.as_str());
-    let body = with_text(element!(ns::COMPONENT, "body"), body);
-    Some(with(message, [body, element!(ns::STANZA_IDS, "origin-id", "id" = id), element!(ns::HINTS, "store")]))
+    let hint = element!(ns::HINTS, "store");
+    Some(with(message(Some("chat"), component, to.as_str(), id, language, body), [hint]))
 }
 
 /// Adds what `settle` and `create` say of a reservation. `username` is always an account of the

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use minidom::Element;
 
-use super::stanza::{element, language, ns, with, with_text};
+use super::stanza::{element, language, message, ns, with, with_text};
 use crate::invite::nonce;
 use crate::texts::Texts;
 use crate::words::LONGEST;
@@ -116,22 +116,18 @@ impl Message {
     /// user's other clients (XEP-0280 §9) nor kept in the server's archive (XEP-0334): whoever has
     /// the link can use it. `None` without randomness for its id.
     pub fn answer(&self, component: &str, texts: &Texts, text: &str, has_link: bool) -> Option<Element> {
-        const HINTS: &str = "urn:xmpp:hints";
         let id = nonce().ok()?;
-        let (kind, to, own) = (self.kind, self.from.as_str(), id.as_str());
-        let mut message = element!(ns::COMPONENT, "message", "type" = kind, "to" = to, "from" = component, "id" = own);
-        message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());
-        let body = with_text(element!(ns::COMPONENT, "body"), text);
+        let to = self.from.as_str();
         let thread = self.thread.as_ref().map(|thread| with_text(element!(ns::COMPONENT, "thread"), thread));
-        let origin = element!("urn:xmpp:sid:0", "origin-id", "id" = own);
         let hints = has_link.then(|| {
             [
-                element!(HINTS, "no-permanent-store"),
-                element!(HINTS, "no-copy"),
+                element!(ns::HINTS, "no-permanent-store"),
+                element!(ns::HINTS, "no-copy"),
                 element!("urn:xmpp:carbons:2", "private"),
             ]
         });
-        Some(with(message, [body, origin].into_iter().chain(thread).chain(hints.into_iter().flatten())))
+        let message = message(self.kind, component, to, &id, &texts.code, text);
+        Some(with(message, thread.into_iter().chain(hints.into_iter().flatten())))
     }
 }
 

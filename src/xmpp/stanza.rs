@@ -210,6 +210,14 @@ pub fn reply(request: &Request, outcome: Outcome) -> Element {
     with(element!(ns::COMPONENT, "iq", "type" = kind, "to" = to, "from" = from, "id" = id), payload)
 }
 
+/// A message with a text in a language. Its id is also its `origin-id` (XEP-0359).
+pub fn message(kind: Option<&str>, from: &str, to: &str, id: &str, language: &str, text: &str) -> Element {
+    let mut message = element!(ns::COMPONENT, "message", "type" = kind, "from" = from, "to" = to, "id" = id);
+    message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), language);
+    let body = with_text(element!(ns::COMPONENT, "body"), text);
+    with(message, [body, element!(ns::STANZA_IDS, "origin-id", "id" = id)])
+}
+
 /// An error in reply to a malformed stanza. `None` if the stanza is itself an answer, or cannot be
 /// answered.
 pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
