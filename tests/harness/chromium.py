@@ -25,7 +25,7 @@ USER_AGENTS = {
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]
 
-PHONE, SMALL_PHONE, DESKTOP = (360, 740), (320, 600), (1280, 800)
+PHONE, SMALL_PHONE, TABLET, DESKTOP = (360, 740), (320, 600), (768, 1024), (1280, 800)
 
 
 @asynccontextmanager

@@ -1,13 +1,15 @@
 """Somebody who has never heard of XMPP reads in this order what this is, who invites them and what to
 do now: on every kind of page, and before that in the preview of the link."""
 
+import os
 import re
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from harness.chromium import chromium, fill_in, open_page
+from harness.chromium import TABLET, chromium, fill_in, open_page
 from harness.stories import generate, revoke
 from harness.web import Visitor, text, web_settings
 
@@ -157,3 +159,31 @@ async def test_the_operators_own_icons(make_server, tmp_path):
     assert (await visitor.get("/join/icon.png")).raw.endswith(PNG + b"ours")
     (tmp_path / "app.svg").write_bytes(b" " * 3073)
     assert "app.svg: longer than 3072 bytes" in server.daemon.reload()
+
+
+@pytest.mark.parametrize("accent", ["#ffffff", "#ffd200", "#000000"])
+async def test_in_any_colour_of_the_operators(make_server, accent):
+    """On a tablet in light and in dark, axe finds no text that is hard to read, and a button can be told
+    from the page by its edge."""
+    server = make_server(settings=web_settings(accent=accent))
+    url = server.daemon.config["web"]["public_url"] + f"/i/{invited(server).token}"
+    axe = (Path(os.environ["EASY_INVITE_NODE_PACKAGES"]) / "axe-core" / "axe.min.js").read_text()
+    async with chromium() as browser:
+        for scheme in ("light", "dark"):
+            page = await open_page(browser, url, device="macos", size=TABLET, scheme=scheme, script=True)
+            for path in ("", "/register"):
+                await page.goto(url + path)
+                await page.add_script_tag(content=axe)
+                found = await page.evaluate("axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']})")
+                assert found["passes"] and not found["violations"], found["violations"]
+                colours = await page.evaluate("""() => [
+                    getComputedStyle(document.querySelector(".button")).borderTopColor,
+                    getComputedStyle(document.querySelector("main")).backgroundColor]""")
+                darker, lighter = sorted(luminance(*map(int, re.findall(r"\d+", colour))) for colour in colours)
+                assert (lighter + 0.05) / (darker + 0.05) >= 3, colours
+
+
+def luminance(*parts):
+    """Relative luminance (WCAG 2.2)."""
+    red, green, blue = (part / 3294.6 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
