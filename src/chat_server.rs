@@ -64,6 +64,8 @@ pub struct Account {
     pub rank: Option<i64>,
     /// Its roles, the primary one first.
     pub roles: Vec<String>,
+    /// What its user wants to be called, as the user wrote it.
+    pub nickname: Option<String>,
 }
 
 impl Default for Account {
@@ -83,6 +85,7 @@ impl Default for Account {
             privileged: false,
             rank: None,
             roles: Vec::new(),
+            nickname: None,
         }
     }
 }

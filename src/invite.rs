@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use strum::{AsRefStr, Display, EnumString, VariantNames};
 
+use crate::names;
 use crate::refusal::Refusal;
 
 /// Characters in a token. All are from the system's random source.
@@ -296,6 +297,12 @@ pub struct Invite {
 }
 
 impl Invite {
+    /// The inviter, as people are shown it.
+    pub fn inviter_shown(&self) -> Option<String> {
+        let nickname = self.inviter_name.as_deref();
+        self.inviter.as_ref().map(|inviter| names::introduced(inviter, nickname))
+    }
+
     /// Who becomes a contact of the account that uses it.
     pub fn contact(&self) -> Option<&BareJid> {
         self.inviter.as_ref().filter(|_| self.invite_type.connects())

@@ -1,6 +1,9 @@
 //! Usernames that deceive: with characters that nobody sees, with letters that look like others, or
 //! because people take whoever has them for those who run the server.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use icu_properties::props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use jid::BareJid;
@@ -19,10 +22,14 @@ pub const SYSTEM_NAMES: &str = "\
 /// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks accents and signs, and
 /// takes a 1 or an exclamation mark for an i, and two v for a w.
 pub fn look_alike(one: &str, other: &str) -> bool {
-    let read = |c: char| if matches!(c, 'i' | '!') { 'l' } else { c };
-    let letters = |name| skeleton(name).flat_map(char::to_lowercase).map(read).filter(|c| c.is_alphanumeric());
-    let seen = |name| letters(name).collect::<String>().replace("vv", "w");
     seen(one) == seen(other)
+}
+
+/// A name, as such a reader sees it.
+fn seen(name: &str) -> String {
+    let read = |c: char| if matches!(c, 'i' | '!') { 'l' } else { c };
+    let letters = skeleton(name).flat_map(char::to_lowercase).map(read).filter(|c| c.is_alphanumeric());
+    letters.collect::<String>().replace("vv", "w")
 }
 
 /// Whether readers see each character of a username: letters, marks, digits and punctuation that
@@ -43,6 +50,46 @@ pub fn shown(account: &BareJid) -> String {
     let ascii = account.node().map(|node| node.as_str()).filter(|username| is_mistakable(username));
     let ascii = ascii.and_then(idna::punycode::encode_str);
     ascii.map_or_else(|| account.to_string(), |ascii| format!("{account} (xn--{ascii}@{})", account.domain()))
+}
+
+/// An account with its nickname, as in `Alice (alice@example.org)`.
+pub fn introduced(account: &BareJid, nickname: Option<&str>) -> String {
+    let account = shown(account);
+    nickname.map_or(account.clone(), |nickname| format!("{nickname} ({account})"))
+}
+
+/// The longest nickname that is shown, in characters.
+const LONGEST_NICKNAME: usize = 50;
+
+/// The system names, as readers see them.
+static SYSTEM_NAMES_SEEN: LazyLock<HashSet<String>> =
+    LazyLock::new(|| SYSTEM_NAMES.split_whitespace().map(seen).collect());
+
+/// What an account calls itself, in one line that can be shown in front of its address. `None` if
+/// nothing is left, or says nothing new, or could be taken for somebody else: an address, the host,
+/// a system name, the name of an admin.
+pub fn nickname(text: &str, account: &BareJid, admins: &[BareJid]) -> Option<String> {
+    // Some scripts and emoji are written with these.
+    let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0f}');
+    let unseen = |c: char| (is_ignorable(c) || GeneralCategoryGroup::Other.contains(category(c))) && !joins(c);
+    let mut marks = 0;
+    let kept = text.chars().take(10 * LONGEST_NICKNAME).filter_map(|c| {
+        marks = if is_mark(c) && !joins(c) { marks + 1 } else { 0 };
+        let space = c.is_whitespace() || c.is_control();
+        if space { Some(' ') } else { (!unseen(c) && marks <= 3).then_some(c) }
+    });
+    let line = kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    let line: String = line.trim_start_matches(is_mark).chars().take(LONGEST_NICKNAME).collect();
+    let line = line.trim().to_owned();
+    let (folded, username) = (line.to_lowercase(), account.node().map_or("", |node| node.as_str()));
+    let is_address =
+        line.contains(['@', '＠', '﹫']) || line.contains("://") || folded.contains(account.domain().as_str());
+    let is_blank = !line.chars().any(|c| !joins(c) && c != ' ' && c != '\u{2800}');
+    let names_system = |part: &str| SYSTEM_NAMES_SEEN.contains(&seen(part));
+    let is_system = names_system(&folded) || folded.split(|c: char| !c.is_alphanumeric()).any(names_system);
+    let is_somebody = |name: &str| look_alike(name, &folded);
+    let is_admin = admins.iter().filter_map(|admin| admin.node()).any(|admin| is_somebody(admin.as_str()));
+    (!is_address && !is_blank && !is_system && !is_admin && !is_somebody(username)).then_some(line)
 }
 
 /// Whether a username has invisible characters or letters of several scripts, or is one in ASCII to
@@ -112,6 +159,61 @@ mod tests {
         ] {
             assert!(is_legible(&node(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_nickname_is_one_short_line() {
+        let alice = BareJid::new("alice@example.org").unwrap();
+        let shown = |text: &str| nickname(text, &alice, &[]);
+        for name in [
+            "Alice Müller",
+            "Алиса",
+            "张伟",
+            "عليّ",
+            "🦄",
+            "👩\u{200d}🚀 Ally",
+            "O’Hara, Jr.",
+            "<b>Al</b> & Jo",
+            "می\u{200c}خواهم",
+        ] {
+            assert_eq!(shown(name).as_deref(), Some(name));
+        }
+        assert_eq!(shown(" Ally\n\t  the\u{2028}first\0 ").as_deref(), Some("Ally the first"));
+        assert_eq!(shown("\u{202e}ylla\u{202c} \u{2067}B\u{2069}\u{feff}\u{e0041}").as_deref(), Some("ylla B"));
+        assert_eq!(shown(&"é".repeat(10_000)).unwrap().chars().count(), 50);
+        assert_eq!(shown(&format!("A{}", "\u{301}".repeat(90))).as_deref(), Some("A\u{301}\u{301}\u{301}"));
+        for blank in ["", " \n", "\u{3164}\u{2060}", "\u{2800}", "\u{200d}\u{fe0f}", "\u{301}\u{301}"] {
+            assert_eq!(shown(blank), None, "{}", blank.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn a_nickname_is_nobody_elses_name() {
+        let mallory = BareJid::new("mallory@example.org").unwrap();
+        let boss = BareJid::new("boss@example.org").unwrap();
+        for name in [
+            "admin@example.org",
+            "bob＠example.org",
+            "https://evil.example",
+            "Example.ORG team",
+            "admin",
+            "ADMIN",
+            "аdmin",
+            "a d m i n",
+            "ad\u{200d}min",
+            "The Administrator",
+            "Support (urgent)",
+            "B0ss",
+            "Boss.",
+            "Mallory",
+        ] {
+            assert_eq!(nickname(name, &mallory, std::slice::from_ref(&boss)), None, "{name}");
+        }
+        for name in ["Adminah", "Bossi", "Mal", "Rooter"] {
+            assert_eq!(nickname(name, &mallory, std::slice::from_ref(&boss)).as_deref(), Some(name));
+        }
+        assert_eq!(introduced(&mallory, Some("Mal")), "Mal (mallory@example.org)");
+        assert_eq!(introduced(&mallory, None), "mallory@example.org");
     }
 
     #[test]

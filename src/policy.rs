@@ -238,8 +238,6 @@ pub struct Wish {
     pub note: Option<String>,
     /// The language in which it is made (BCP 47).
     pub language: Option<String>,
-    /// The nickname of the inviter.
-    pub inviter_name: Option<String>,
 }
 
 impl Wish {
@@ -257,7 +255,6 @@ impl Wish {
             groups: Vec::new(),
             note: None,
             language: None,
-            inviter_name: None,
         }
     }
 
@@ -319,7 +316,7 @@ impl Wish {
             links: 1,
             regenerated_at: None,
             language: self.language,
-            inviter_name: self.inviter_name,
+            inviter_name: None,
             replaced: false,
         })
     }

@@ -19,7 +19,7 @@ pub const MAIN_FILE: &str = "mod_easy_invite.lua";
 
 /// Name and text of each file of the module. The one that loads the others comes last: when Prosody
 /// finds it, the others are there.
-pub const FILES: [(&str, &str); 10] = [
+pub const FILES: [(&str, &str); 11] = [
     ("about.lib.lua", include_str!("../prosody/mod_easy_invite/about.lib.lua")),
     ("accounts.lib.lua", include_str!("../prosody/mod_easy_invite/accounts.lib.lua")),
     ("commands.lib.lua", include_str!("../prosody/mod_easy_invite/commands.lib.lua")),
@@ -27,6 +27,7 @@ pub const FILES: [(&str, &str); 10] = [
     ("gate.lib.lua", include_str!("../prosody/mod_easy_invite/gate.lib.lua")),
     ("grants.lib.lua", include_str!("../prosody/mod_easy_invite/grants.lib.lua")),
     ("hosts.lib.lua", include_str!("../prosody/mod_easy_invite/hosts.lib.lua")),
+    ("nicknames.lib.lua", include_str!("../prosody/mod_easy_invite/nicknames.lib.lua")),
     ("prosodyctl.lib.lua", include_str!("../prosody/mod_easy_invite/prosodyctl.lib.lua")),
     ("rights.lib.lua", include_str!("../prosody/mod_easy_invite/rights.lib.lua")),
     (MAIN_FILE, include_str!("../prosody/mod_easy_invite/mod_easy_invite.lua")),

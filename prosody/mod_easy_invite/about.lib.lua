@@ -8,7 +8,7 @@ local sha256 = require "util.hashes".sha256;
 local host = module.host;
 local about = { version = "0.1.0" }; -- of easy-invite
 local names = { "mod_easy_invite.lua", "about.lib.lua", "accounts.lib.lua", "commands.lib.lua", "daemon.lib.lua";
-	"gate.lib.lua", "grants.lib.lua", "hosts.lib.lua", "prosodyctl.lib.lua", "rights.lib.lua" };
+	"gate.lib.lua", "grants.lib.lua", "hosts.lib.lua", "nicknames.lib.lua", "prosodyctl.lib.lua", "rights.lib.lua" };
 
 -- As Prosody finds them now: a file that one folder lacks may come from another.
 local function find_files()

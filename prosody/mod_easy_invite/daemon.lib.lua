@@ -13,7 +13,7 @@ local host = module.host;
 local role_of_newcomers = module:get_option_string("register_ibr_default_role", "prosody:registered");
 
 -- `is_registering` tells whether somebody registers as, or resets the password of, a user.
-return function (gate, about, accounts, grants, rights, is_registering)
+return function (gate, about, accounts, grants, rights, nickname, is_registering)
 	---- `deleted` and `password-changed`
 	local store = module:open_store("easy_invite_untold"); -- of the host: what is stored for a username goes with it
 	local untold = store:get(nil) or {}; -- ["deleted alice"] = when that happened
@@ -136,6 +136,7 @@ return function (gate, about, accounts, grants, rights, is_registering)
 		local created = accounts.created_at(username);
 		account.attr[created and "created-at" or "known-since"] =
 			datetime(math.floor(created or accounts.known_since(username)));
+		account.attr.nickname = nickname(username);
 		account.attr.disabled = accounts.is_disabled(username) and "true" or nil;
 		local may_invite, may_invite_contacts = rights.may_invite(username, roles);
 		account.attr["may-invite"] = not may_invite and "false" or nil;

@@ -102,6 +102,7 @@ local is_allowed_without_us = enabled:contains("register_ibr")
 module:depends("adhoc");
 local about, gate, accounts = require_part "about", require_part "gate", require_part "accounts";
 local rights, grants = require_part "rights", require_part "grants"(accounts);
+local nickname = require_part "nicknames";
 local add_commands, answer_daemon = require_part "commands", require_part "daemon";
 
 ---- Where a client connects from
@@ -398,7 +399,7 @@ end, 1); -- after mod_blocklist, before mod_presence
 
 ---- The rest of docs/gate.md, and unloading
 add_commands(gate);
-answer_daemon(gate, about, accounts, grants, rights, is_registering);
+answer_daemon(gate, about, accounts, grants, rights, nickname, is_registering);
 function module.unload()
 	is_guarded = false;
 	gate.close();

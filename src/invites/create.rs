@@ -8,6 +8,7 @@ use crate::counters::Request;
 use crate::event::Actor;
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Token};
 use crate::links;
+use crate::names;
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::Quota;
@@ -135,6 +136,9 @@ impl Invites {
             None => None,
         };
         invite.owners_since = inviter.as_ref().and_then(Account::since);
+        let nickname = inviter.as_ref().and_then(|inviter| inviter.nickname.as_deref());
+        invite.inviter_name =
+            invite.inviter.as_ref().zip(nickname).and_then(|(jid, text)| names::nickname(text, jid, &policy.admins));
         if let Some(username) = &invite.username {
             let account = BareJid::from_parts(Some(username), &invite.host);
             let known = match invite.invite_type.registers() {

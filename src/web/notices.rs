@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use crate::invite::{Invite, InviteType};
 use crate::invites::Error;
-use crate::names;
 use crate::refusal::Refusal;
 use crate::texts::{Texts, fill};
 
@@ -75,7 +74,7 @@ impl Notice {
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &web.no_page, &web.no_page_text),
         };
         let named = |name: fn(&Invite) -> Option<String>| invite.and_then(name).unwrap_or_default();
-        let inviter = named(|it| it.inviter.as_ref().map(names::shown));
+        let inviter = named(Invite::inviter_shown);
         let (host, account) =
             (named(|it| Some(it.host.to_string())), named(|it| it.account().map(|it| it.to_string())));
         (status, heading.clone(), fill(text, &[("inviter", &inviter), ("host", &host), ("account", &account)]))

@@ -20,7 +20,6 @@ use crate::fields::{Field, Kind};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token};
 use crate::invites::Registered;
 use crate::links::{self, PublicUrl};
-use crate::names;
 use crate::policy::{self, HostPolicy, Wish};
 use crate::qr;
 use crate::refusal::Refusal;
@@ -270,7 +269,7 @@ impl Pages {
     ) -> Result<Page> {
         let invite = subject.map(|subject| &subject.invite);
         let (status, heading, text) = notice.in_words(invite, reader.texts);
-        let inviter = invite.and_then(|invite| invite.inviter.as_ref()).filter(|_| notice.is_end());
+        let inviter = invite.filter(|_| notice.is_end()).and_then(Invite::inviter_shown);
         let log_in = subject
             .filter(|it| *notice == Refusal::UsedUp.into() && it.invite.invite_type != InviteType::Contact)
             .map(|subject| {
@@ -284,7 +283,7 @@ impl Pages {
         let page = context! {
             heading,
             text,
-            inviter => inviter.map(names::shown),
+            inviter,
             log_in,
             reset,
             open => open.collect::<Vec<_>>(),
@@ -319,7 +318,7 @@ impl Pages {
             invite => context! {
                 kind => data(subject.purpose),
                 host => invite.host.as_str(),
-                inviter => invite.contact().map(names::shown),
+                inviter => invite.contact().and_then(|_| invite.inviter_shown()),
                 account,
                 expires,
             },

@@ -281,6 +281,7 @@ fn account(payload: &Element) -> Option<Account> {
         privileged: yes(payload, "privileged").unwrap_or(false),
         rank: payload.attr("rank").and_then(|text| text.parse().ok()),
         roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
+        nickname: payload.attr("nickname").map(str::to_owned),
     })
 }
 
