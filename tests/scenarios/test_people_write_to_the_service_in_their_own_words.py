@@ -4,6 +4,7 @@ quotation, in their language. A number is that of the list that they saw."""
 import pytest
 
 from harness.stories import Invite, has_account, links_in, new_invite, register, registers, show, write
+from harness.xmpp import StanzaError
 
 USAGE = "Write “invite” for a new invitation"
 NONE_LISTED = "There are no invitations yet."
@@ -81,6 +82,16 @@ async def test_a_note_is_one_line_of_bounded_length(make_server):
         assert "at most 500 characters" in await write(alice, "invite " + "é" * 10_000)
         await register(server, "carol", invite)
         assert await has_account(server, "carol")
+
+
+async def test_the_limits_of_new_invite_hold_in_the_same_words(make_server):
+    server = make_server(settings={"hosts": {"example.org": {"invites_per_day": 2}}})
+    async with await server.login("alice") as alice:
+        assert links_in(await write(alice, "invite"))
+        await new_invite(alice)
+        with pytest.raises(StanzaError) as refused:
+            await new_invite(alice)
+        assert await write(alice, "invite one more") == refused.value.text
 
 
 async def test_a_correction_is_read_only_if_nothing_was_understood(make_server):
