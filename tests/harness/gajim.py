@@ -1,10 +1,13 @@
 """Gajim, a real chat client."""
 
+import asyncio
 import json
+import re
+import time
 from pathlib import Path
 
 from .server import Server, password_of
-from .windows import Windows
+from .windows import SHOWN_SECONDS, Windows
 
 
 class Gajim(Windows):
@@ -12,7 +15,7 @@ class Gajim(Windows):
 
     def __init__(self, server: Server, folder: Path, username: str, address: str):
         """A Gajim for this user and a chat with this address, which is not started yet."""
-        self._said, self._shown = folder / "said", folder / "shown"
+        self._said, self._shown, self._window = folder / "said", folder / "shown", folder / "window"
         super().__init__(folder, "/usr/bin/python3", "-P", Path(__file__).with_name("in_gajim.py"), folder,
                          f"{username}@{server.domain}", password_of(username), str(server.prosody.c2s_port), address)
 
@@ -26,6 +29,25 @@ class Gajim(Windows):
         """Types a text into the open chat, and sends it."""
         with self._said.open("a") as said:
             said.write(json.dumps(text) + "\n")
+
+    def do(self, **step: object) -> None:
+        """Does something in the window with commands (see in_gajim.py), once the window is ready."""
+        with self._said.open("a") as said:
+            said.write(json.dumps(step) + "\n")
+
+    async def read(self, pattern: str) -> re.Match:
+        """Waits until all is done, and the window with commands shows a text, a line for each
+        part of it, that matches a regular expression."""
+        deadline = time.monotonic() + SHOWN_SECONDS
+        while True:
+            done, *texts = json.loads(self._window.read_text()) if self._window.exists() else [0]
+            shown = "\n".join(texts)
+            found = re.search(pattern, shown)
+            if found and done == len(self._said.read_text().splitlines()):
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"Gajim does not show {pattern}, but\n{shown}\n{self._process.log}")
+            await asyncio.sleep(0.05)
 
     def shown(self) -> list[str]:
         """The other side's messages in the open chat so far."""
