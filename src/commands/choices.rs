@@ -72,7 +72,8 @@ impl Choices<'_> {
     /// somebody else may have changed it since.
     pub fn chosen(&self) -> (Change, Vec<Refusal>) {
         let note = self.filled_in.text("note");
-        let is_new = self.filled_in.has("note") && note != self.filled_in.text("before");
+        let is_as_before = self.filled_in.has("before") && note == self.filled_in.text("before");
+        let is_new = self.filled_in.has("note") && !is_as_before;
         let mut change = Change { note: is_new.then(|| note.unwrap_or_default().to_owned()), ..Change::default() };
         let mut mistakes = Vec::new();
         match lifetime(self.filled_in, self.texts) {
@@ -115,5 +116,64 @@ fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<Option<u32>
         false => {
             text.parse().ok().filter(|number| *number > 0).map(|number| Some(Some(number))).ok_or(Mistake::BadUses)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::Kind;
+
+    fn choices<'a>(max_uses: u32, max_expires: &str, filled_in: &'a Submission) -> Choices<'a> {
+        let caps = Caps { max_uses: Some(max_uses), max_expires: max_expires.parse().unwrap() };
+        Choices { texts: Texts::english(), caps, filled_in }
+    }
+
+    fn filled_in(values: &[(&str, &str)]) -> Submission {
+        values.iter().copied().collect()
+    }
+
+    /// The options of a field, and the chosen one.
+    fn shown(field: Option<Field>) -> Option<(Vec<String>, String)> {
+        let Field { kind: Kind::List(options), value, .. } = field? else { panic!("no list") };
+        Some((options.into_iter().map(|(value, _)| value).collect(), value))
+    }
+
+    #[test]
+    fn only_what_may_be_chosen_is_offered_and_one_option_is_no_field() {
+        let (nothing, usual) = (Submission::default(), Lifetime::Seconds(60 * 60));
+        let offered = |options: &[&str], chosen: &str| {
+            Some((options.iter().map(|option| (*option).to_owned()).collect(), chosen.to_owned()))
+        };
+        let least = choices(1, "1h", &nothing);
+        assert_eq!((least.expires(usual, None), least.uses(1, None)), (None, None));
+        let some = choices(3, "2d", &nothing);
+        assert_eq!(shown(some.expires(usual, None)), offered(&["1h", "1d", "2d"], "1h"));
+        assert_eq!(shown(some.uses(2, None)), offered(&["2", "3"], "1"));
+        assert_eq!(shown(some.uses(2, Some("as it is".into()))), offered(&["keep", "2", "3"], "keep"));
+        assert_eq!(some.uses(4, Some("as it is".into())), None, "more are taken than may be chosen");
+        // What was typed is chosen again, but not what is too much.
+        let typed = filled_in(&[("expires", "5 hours"), ("uses", "9")]);
+        assert_eq!(shown(choices(3, "1d", &typed).expires(usual, None)), offered(&["1h", "5h", "1d"], "5h"));
+        assert_eq!(shown(choices(3, "1d", &typed).uses(1, None)), offered(&["1", "2", "3"], "1"));
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_chosen() {
+        for (values, note, expires, max_uses) in [
+            (&[("note", "a"), ("before", "a"), ("expires", "keep"), ("uses", "KEEP")][..], None, None, None),
+            (&[("note", ""), ("before", "")], None, None, None),
+            (&[("note", ""), ("before", "a")], Some(""), None, None),
+            (&[("note", "")], Some(""), None, None),
+            (&[("before", "a"), ("uses", "Unlimited")], None, None, Some(None)),
+            (&[("note", "b"), ("before", "a"), ("expires", "1d"), ("uses", "2")], Some("b"), Some("1d"), Some(Some(2))),
+        ] {
+            let values = filled_in(values);
+            let expires = expires.map(|text: &str| text.parse().unwrap());
+            let change = Change { note: note.map(str::to_owned), expires, max_uses };
+            assert_eq!(choices(5, "1d", &values).chosen(), (change, Vec::new()), "{values:?}");
+        }
+        let values = filled_in(&[("expires", "soon"), ("uses", "0")]);
+        assert_eq!(choices(5, "1d", &values).chosen().1.len(), 2);
     }
 }

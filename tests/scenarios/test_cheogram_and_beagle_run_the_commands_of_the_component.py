@@ -69,3 +69,23 @@ async def test_beagle_fills_in_a_form_without_naming_the_session(server, address
     assert shown.status == "completed"
     invite = show(server, Invite(shown.values["uri"]))
     assert (invite["type"], invite["max_uses"]) == ("account-and-contact", 2)
+
+
+@pytest.mark.parametrize("kind", [clients.Cheogram, clients.Beagle])
+async def test_a_user_renews_and_takes_back_an_invite(server, kind):
+    alice = await log_in(kind, server, "alice")
+    made = await alice.run_command(COMPONENT, INVITE_WITH_OPTIONS, {"note": f"by {kind.name}"})
+    old = Invite(made.values["uri"])
+    id = show(server, old)["id"]
+    renewed = await alice.run_command(COMPONENT, MY_INVITES, {"invite": id, "action": "regenerate"})
+    with pytest.raises(StanzaError, match="item-not-found"):
+        await register(server, "eve", old)
+    changing = await alice.run_command(COMPONENT, MY_INVITES, {"invite": id, "action": "change"})
+    form = clients.fill_in(changing.form, {"note": "in the second form"})
+    session = changing.session if kind is clients.Cheogram else None
+    changed = alice.show(await alice.stream.execute(COMPONENT, MY_INVITES, action=None, session=session, form=form))
+    assert changed.note.startswith("Saved: in the second form · 0 of 1 used")
+    taken_back = await alice.run_command(COMPONENT, MY_INVITES, {"invite": id, "action": "revoke"})
+    assert taken_back.note.startswith("The invitation “in the second form” has been taken back")
+    with pytest.raises(StanzaError, match="item-not-found"):
+        await register(server, "eve", Invite(renewed.values["uri"]))
