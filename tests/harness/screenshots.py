@@ -12,6 +12,7 @@ from PIL import Image
 from .chromium import DESKTOP, PHONE, chromium, fill_in, open_page
 from .prosody import INSTALLED
 from .server import Server
+from .stories import in_store
 from .web import web_settings
 
 # So many colours are enough for text and flat areas, and keep the files small.
@@ -23,6 +24,7 @@ async def take(server: Server, folder: Path) -> None:
     url, ended = (server.daemon.cli("generate", "example.org", "--contact", "alice@example.org", "--uses", "10").stdout
                   .split()[0] for _ in range(2))
     server.daemon.cli("revoke", ended)
+    in_store(server, "UPDATE invite SET inviter_name = 'Alice'")
     usernames = iter(("carol", "dora", "erin", "frank"))
     async with chromium() as browser:
         for name, device, size in (("phone", "android", PHONE), ("computer", "windows", DESKTOP)):
