@@ -12,15 +12,18 @@ pytestmark = pytest.mark.one_setup
 @pytest.mark.parametrize("asked, spoken", [
     ("de", "de"), ("de-AT,de;q=0.9,en;q=0.5", "de"), ("en;q=0.5, de;q=0.8", "de"), ("en-GB, de", "en"),
     ("tlh, de;q=0.1", "de"), ("tlh", "en"), ("", "en"), (None, "en"), ("*", "en"), ("pt", "pt-BR"), ("PT-br", "pt-BR"),
-    ("fr", "fr"), ("es", "es"), ("it", "it"), ("pl", "pl"), ("ru", "ru"), ("de;q=0, en", "en"), (";;;q=,,-", "en"),
-    ("de" * 5000, "en"), ("d\xe9", "en")])
+    ("pt-PT,pt;q=0.9,en;q=0.8", "pt-PT"), ("pt-AO", "pt-PT"), ("fr", "fr"), ("es", "es"), ("it", "it"), ("pl", "pl"),
+    ("ru", "ru"), ("uk-UA", "uk"), ("tr", "tr"), ("nl-BE,nl;q=0.9", "nl"), ("ar-EG", "ar"), ("ar", "ar"), ("he", "he"),
+    ("iw-IL", "he"), ("zh", "zh-Hans"), ("zh-CN,zh;q=0.9,en;q=0.8", "zh-Hans"), ("zh-Hans-CN", "zh-Hans"),
+    ("zh-SG", "zh-Hans"), ("zh-TW,zh;q=0.9,en-US;q=0.8", "zh-Hans"), ("zh-HK", "zh-Hans"), ("de;q=0, en", "en"),
+    (";;;q=,,-", "en"), ("de" * 5000, "en"), ("d\xe9", "en")])
 async def test_as_the_browser_asks(web_server, asked, spoken):
     invite = generate(web_server)
     visitor = Visitor(web_server, headers={} if asked is None else {"Accept-Language": asked})
     for page, status in [(visitor.path(invite), 200), (visitor.path("A" * 24), 404), ("/nothing", 404)]:
         answer = await visitor.get(page)
         assert (answer.status, answer.header("Content-Language")) == (status, spoken)
-        assert f'<html lang="{spoken}" dir="ltr">' in answer.body
+        assert f'<html lang="{spoken}" dir="{"rtl" if spoken in ("ar", "he") else "ltr"}">' in answer.body
         assert "Accept-Language" in answer.header("Vary")
 
 

@@ -3,18 +3,20 @@ component, their forms and errors, and the refusal of a registration. Every othe
 English."""
 
 import re
+from datetime import datetime
 
 import pytest
 
-from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET
+from harness.stories import CREATE_ACCOUNT, NEW_INVITE, PASSWORD_RESET, Invite, show
 from harness.xmpp import STANZA_ERRORS, XML, StanzaError, child, children, field_value, form_fields, form_in
 
 GERMAN = {NEW_INVITE: "Neue Einladung", CREATE_ACCOUNT: "Einladung für ein neues Konto",
           PASSWORD_RESET: "Link für ein neues Passwort"}
+TURKISH = {NEW_INVITE: "Yeni davet", CREATE_ACCOUNT: "Yeni hesap daveti", PASSWORD_RESET: "Parola sıfırlama bağlantısı"}
 ENGLISH = {NEW_INVITE: "New Invite", CREATE_ACCOUNT: "New Account Invite", PASSWORD_RESET: "Password Reset Link"}
 
 
-@pytest.mark.parametrize(("language", "names"), [("de-AT", GERMAN), ("en", ENGLISH), (None, ENGLISH), ("tlh", ENGLISH)])
+@pytest.mark.parametrize(("language", "names"), [("de-AT", GERMAN), ("tr", TURKISH), ("en", ENGLISH), (None, ENGLISH), ("tlh", ENGLISH)])
 async def test_the_names_of_the_commands(server, language, names):
     admin = await server.login("admin", language=language)
     for address in (server.domain, server.component):
@@ -47,6 +49,17 @@ async def test_a_form_that_is_filled_in_wrongly_and_then_rightly(server):
     assert {command.get(f"{{{XML}}}lang") for command in (shown, again, done)} == {"de"}
 
 
+async def test_what_is_typed_is_read_as_its_language_writes_it(server):
+    """Capital letters with and without a dot in Turkish; words without a number, and other digits, in Arabic."""
+    for language, written in [("tr", {"uses": "SINIRSIZ", "expires": "SÜRESİZ"}),
+                              ("tr", {"uses": "sınırsız", "expires": "süresiz"}),
+                              ("ar", {"uses": "بلا حد", "expires": "بلا نهاية"})]:
+        assert await made(server, language, written) == (None, None), written
+    for written in {"uses": "٣", "expires": "يومان"}, {"uses": "3", "expires": "٢ ايام"}, {"uses": "۳", "expires": "48h"}:
+        uses, seconds = await made(server, "ar", written)
+        assert (uses, seconds) == (3, 48 * 60 * 60), written
+
+
 async def test_an_error_says_its_language(server):
     admin = await server.login("admin", language="de")
     for address in (server.domain, server.component):
@@ -66,6 +79,15 @@ async def test_a_registration_that_is_refused(server):
     stranger = await server.connect()
     with pytest.raises(StanzaError, match="not-acceptable: Registration on this server is through invitation only"):
         await stranger.registration_set("dora", "a good password")
+
+
+async def made(server, language, written):
+    """How many uses an invite has for which this was typed, and for how many seconds it is good."""
+    admin = await server.login("admin", language=language)
+    done = await admin.execute(server.domain, CREATE_ACCOUNT, action="complete", form=written)
+    invite = show(server, Invite(field_value(form_fields(form_in(done))["uri"])))
+    end = invite["expires_at"] and datetime.fromisoformat(invite["expires_at"])
+    return invite["max_uses"], end and (end - datetime.fromisoformat(invite["created_at"])).total_seconds()
 
 
 def texts(command):

@@ -4,12 +4,14 @@ are raw stanzas on its stream."""
 
 import asyncio
 import contextlib
+import re
 
 import pytest
 import slixmpp
 
 from harness.server import password_of
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, Invite, generate, register, show, used
+from harness.web import text
 from harness.xmpp import ADHOC, preauth_element
 
 SECONDS = 15
@@ -17,10 +19,10 @@ ADDRESSES = ["example.org", "invite.example.org"]
 
 
 @contextlib.asynccontextmanager
-async def logged_in(server, username, register=None):
+async def logged_in(server, username, register=None, language="en"):
     """A slixmpp client whose session has started.
     `register(client)` makes its handler for registration."""
-    client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username))
+    client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username), lang=language)
     for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0077"):
         client.register_plugin(plugin)
     client.enable_starttls = client.enable_direct_tls = False
@@ -89,6 +91,22 @@ async def test_the_account_form(server, address):
         assert result["command"]["status"] == "completed"
         made = show(server, Invite(values_of(result)["uri"]))
     assert (made["note"], made["max_uses"], made["expires_at"]) == ("by a bot", 2, None)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_answers_are_in_the_language_of_the_stream(server, address):
+    """In a language from right to left, an address and a date have isolates around them."""
+    async with logged_in(server, "alice", language="ar") as alice:
+        reply = await alice.plugin["xep_0050"].send_command(address, NEW_INVITE)
+    form = reply["command"]["form"]
+    said = {key: text(key, language="ar", table="command") for key in ("result", "landing_url", "uri")}
+    assert form["title"] == said["result"] and reply["command"]["lang"] == "ar"
+    assert [form.get_fields()[var]["label"] for var in ("landing-url", "uri")] == [said["landing_url"], said["uri"]]
+    assert f"«\u2068{said['landing_url']}\u2069»" in form["instructions"]
+    assert re.search("حتى \u2068\\d+ \\w+ \\d{4}، \\d\\d:\\d\\d [(]UTC[)]\u2069", form["instructions"]), form["instructions"]
+    async with logged_in(server, "bob", language="iw") as bob:
+        reply = await bob.plugin["xep_0050"].send_command(address, NEW_INVITE)
+    assert reply["command"]["form"]["title"] == text("result", language="he", table="command")
 
 
 async def test_a_program_registers_with_a_token_and_logs_in(server):
