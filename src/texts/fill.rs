@@ -38,7 +38,7 @@ impl Isolate {
 }
 
 /// The placeholders that stand for an address, or a part of one.
-const ADDRESSES: [&str; 5] = ["inviter", "host", "account", "username", "service"];
+const ADDRESSES: [&str; 6] = ["inviter", "host", "account", "username", "service", "component"];
 
 /// A text with isolates around its placeholders, except for those that stand for a list.
 pub fn isolated(text: &str) -> String {

@@ -167,9 +167,7 @@ PLACES = """() => {
 }"""
 
 
-@pytest.mark.parametrize("language", RIGHT_TO_LEFT)
-async def test_addresses_run_from_left_to_right_in_every_language(server: Server, pages: dict[str, str],
-                                                                  language: str) -> None:
+async def test_addresses_run_from_left_to_right_in_every_language(server: Server, pages: dict[str, str]) -> None:
     """So they do with signs at their ends, and with a name in Arabic letters, and so do the fields for
     them."""
     made = server.daemon.cli("generate", "example.org", "--username", "سلام")
@@ -187,7 +185,7 @@ async def test_addresses_run_from_left_to_right_in_every_language(server: Server
             assert await field.evaluate("field => getComputedStyle(field).direction") == "ltr", name
 
     async with chromium() as browser:
-        window = {"device": "windows", "language": language}
+        window = {"device": "windows", "language": "fa"}
         await every_page(browser, pages | arabic | {"arabic-form": f"{arabic['arabic']}/register"}, look, **window)
         page = await open_page(browser, pages["register"], script=True, **window)
         places = [await page.locator(part).bounding_box() for part in ("#username", ".address > bdi")]
@@ -245,7 +243,7 @@ async def test_a_page_and_its_style_are_one_small_request(pages: dict[str, str])
 
 
 @pytest.mark.parametrize(("device", "scheme", "language", "paper"), [
-    ("windows", "dark", "ru", "A4"), ("macos", "light", "de", "Letter"), ("android", "dark", "ar", "A4"),
+    ("windows", "dark", "ru", "A4"), ("macos", "light", "de", "Letter"), ("android", "dark", "fa", "A4"),
     ("ios", "light", "en", "Letter")])
 async def test_an_invite_is_printed_on_one_page(
         pages: dict[str, str], device: str, scheme: str, language: str, paper: str) -> None:
