@@ -175,15 +175,10 @@ mod tests {
             assert_eq!(Said::read(&format!("x {} 7", own.number), &[]).unwrap().number(&own.number), None);
             let before = own.number.split_whitespace().next().unwrap();
             assert_eq!(Said::read(&format!("x {before} 7"), &[]).unwrap().number(&own.number), Some(7));
+            let command = &texts.command;
             let mut answers = vec![&own.usage, &own.which, &own.not_listed, &own.newest, &own.unreadable];
-            let command = toml::Table::try_from(&texts.command).unwrap();
-            let mut others: Vec<&toml::Value> = command.values().collect();
-            while let Some(value) = others.pop() {
-                match value {
-                    toml::Value::String(text) => answers.push(text),
-                    other => others.extend(other.as_table().unwrap().values()),
-                }
-            }
+            answers.extend([&command.my_invites, &command.no_invites, &command.taken_back, &command.state]);
+            answers.extend([&command.send_page, &command.send_uri, &command.forbidden, &command.not_available]);
             for answer in answers {
                 assert_eq!(meanings_of(&Said::read(answer, &[]).unwrap()), 0, "{}: {answer}", texts.code);
             }

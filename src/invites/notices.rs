@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn every_language_has_all_that_is_filled_in() {
         for texts in Languages::built_in().iter() {
-            for (count, issuer) in [(1, Issuer::User), (2, Issuer::User), (5, Issuer::User), (22, Issuer::Operator)] {
+            for (count, issuer) in [(1, Issuer::User), (3, Issuer::User), (5, Issuer::User), (22, Issuer::Operator)] {
                 let invite = Invite { issuer, uses: 21, ..of_alice() };
                 let text = body(&notice(invite, &["carol@example.org"], count), texts, at(1500));
                 assert!(!text.contains(['{', '}']), "{}: {text}", texts.code);

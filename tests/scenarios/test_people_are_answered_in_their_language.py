@@ -16,7 +16,8 @@ TURKISH = {NEW_INVITE: "Yeni davet", CREATE_ACCOUNT: "Yeni hesap daveti", PASSWO
 ENGLISH = {NEW_INVITE: "New Invite", CREATE_ACCOUNT: "New Account Invite", PASSWORD_RESET: "Password Reset Link"}
 
 
-@pytest.mark.parametrize(("language", "names"), [("de-AT", GERMAN), ("tr", TURKISH), ("en", ENGLISH), (None, ENGLISH), ("tlh", ENGLISH)])
+@pytest.mark.parametrize(("language", "names"), [
+    ("de-AT", GERMAN), ("tr", TURKISH), ("en", ENGLISH), (None, ENGLISH), ("tlh", ENGLISH)])
 async def test_the_names_of_the_commands(server, language, names):
     admin = await server.login("admin", language=language)
     for address in (server.domain, server.component):
@@ -55,7 +56,8 @@ async def test_what_is_typed_is_read_as_its_language_writes_it(server):
                               ("tr", {"uses": "sınırsız", "expires": "süresiz"}),
                               ("ar", {"uses": "بلا حد", "expires": "بلا نهاية"})]:
         assert await made(server, language, written) == (None, None), written
-    for written in {"uses": "٣", "expires": "يومان"}, {"uses": "3", "expires": "٢ ايام"}, {"uses": "۳", "expires": "48h"}:
+    for written in ({"uses": "٣", "expires": "يومان"}, {"uses": "3", "expires": "٢ ايام"},
+                    {"uses": "۳", "expires": "2d"}):
         uses, seconds = await made(server, "ar", written)
         assert (uses, seconds) == (3, 48 * 60 * 60), written
 

@@ -103,7 +103,8 @@ async def test_answers_are_in_the_language_of_the_stream(server, address):
     assert form["title"] == said["result"] and reply["command"]["lang"] == "ar"
     assert [form.get_fields()[var]["label"] for var in ("landing-url", "uri")] == [said["landing_url"], said["uri"]]
     assert f"«\u2068{said['landing_url']}\u2069»" in form["instructions"]
-    assert re.search("حتى \u2068\\d+ \\w+ \\d{4}، \\d\\d:\\d\\d [(]UTC[)]\u2069", form["instructions"]), form["instructions"]
+    until = "حتى \u2068\\d+ \\w+ \\d{4}، \\d\\d:\\d\\d [(]UTC[)]\u2069"
+    assert re.search(until, form["instructions"]), form["instructions"]
     async with logged_in(server, "bob", language="iw") as bob:
         reply = await bob.plugin["xep_0050"].send_command(address, NEW_INVITE)
     assert reply["command"]["form"]["title"] == text("result", language="he", table="command")
