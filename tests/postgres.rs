@@ -233,8 +233,8 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
          SELECT 'user' || n || '@example.org', 'inviter' || n % 100 || '@example.org', 'filler' || n, n \
          FROM generate_series(1, 20000) n; ANALYZE";
     query(&database.url, fill).await;
-    // A connection's counts can be read when it has ended. `last_commit` and `notice` are small: all
-    // of them is read.
+    // A connection's counts can be read when it has ended. `last_commit` and `notice` are small, so
+    // they are read as a whole.
     let whole = "SELECT relname, seq_scan FROM pg_stat_user_tables \
         WHERE relname NOT IN ('easy_invite_schema', 'last_commit', 'notice') ORDER BY relname";
     database.disconnect().await;
