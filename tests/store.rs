@@ -41,6 +41,7 @@ on_both_engines! {
     uses_are_never_fewer_than_are_taken_whoever_is_quicker,
     what_is_extended_takes_a_place_as_a_new_invite_does,
     two_who_change_an_invite_lose_nothing_of_each_other,
+    of_a_maker_of_many_the_newest_and_the_last_to_end_are_listed,
     a_quota_says_when_there_may_be_one_more,
     a_quota_says_which_invites_of_an_admin_a_user_could_have,
     a_quota_is_exact_whoever_else_inserts,
@@ -498,6 +499,29 @@ async fn two_who_change_an_invite_lose_nothing_of_each_other(engine: Engine) {
         details.sort();
         assert_eq!(details, ["account-and-contact", "expires uses", "note"], "each once");
     }
+}
+
+async fn of_a_maker_of_many_the_newest_and_the_last_to_end_are_listed(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let made: Vec<_> = (0..1800)
+        .map(|number| Invite {
+            created_at: at(1000 + number),
+            expires_at: [Some(at(2000 + number)), Some(at(9000 - number)), None][number as usize % 3],
+            issuer: if number % 2 == 0 { Issuer::User } else { Issuer::Admin },
+            ..invite()
+        })
+        .collect();
+    for page in made.chunks(50) {
+        let inserted = page.iter().map(|made| scratch.store.insert(made.clone(), Quota::default(), at(1000)));
+        assert!(join_all(inserted).await.iter().all(|inserted| *inserted == Ok(Ok(()))));
+    }
+    scratch.with(|it| (it.issuer, it.created_at, it.expires_at) = (Issuer::Operator, at(4000), None)).await;
+    let (ended, pending): (Vec<_>, Vec<_>) =
+        made.into_iter().rev().partition(|it| it.state(at(5000)) == State::Expired);
+    let expected: Vec<_> = pending.into_iter().take(50).chain(ended.into_iter().take(20)).collect();
+    let listed = scratch.store.list_of_maker(jid("alice@example.org"), at(5000)).await.unwrap();
+    assert_eq!((listed.len(), listed), (70, expected));
+    assert_eq!(scratch.store.list_of_maker(jid("bob@example.org"), at(5000)).await.unwrap(), []);
 }
 
 async fn a_quota_says_when_there_may_be_one_more(engine: Engine) {
