@@ -17,7 +17,7 @@ pub enum Sent {
     Request(Answer),
     /// At most one error.
     MayFail(Answer),
-    /// A presence: at most an error, or two presences.
+    /// A presence: at most an error, or two presences and the component's name.
     Presence(Answer),
     /// A message: at most an error, or a message.
     Message(Answer),

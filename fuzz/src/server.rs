@@ -86,7 +86,7 @@ pub struct Server {
     owed: BTreeMap<Answer, usize>,
     /// The errors that may come, and how many of each.
     tolerated: BTreeMap<Answer, usize>,
-    /// How many presences may come.
+    /// How many presences, and messages that go with them, may come.
     presences: usize,
     /// How many messages may come.
     messages: usize,
@@ -224,7 +224,7 @@ impl Server {
                 Sent::Request(answer) => (&mut self.owed, answer),
                 Sent::MayFail(answer) => (&mut self.tolerated, answer),
                 Sent::Presence(answer) => {
-                    self.presences += 2;
+                    self.presences += 3;
                     (&mut self.tolerated, answer)
                 }
                 Sent::Message(answer) => {
@@ -254,7 +254,7 @@ impl Server {
         match (self.broken.as_mut(), stanza.name(), kind) {
             (Some(left), ..) => *left = left.checked_sub(1).expect("more stanzas came than the input can lead to"),
             (None, "iq", "result") => assert!(take_one(&mut self.owed, &answer), "nobody asked: {}", text(&stanza)),
-            (None, "presence", "" | "subscribed" | "unsubscribed") => {
+            (None, "presence", "" | "subscribed" | "unsubscribed") | (None, "message", "headline") => {
                 self.presences = self.presences.checked_sub(1).expect("a presence that nobody asked for");
             }
             (None, "message", "" | "chat") => {
