@@ -81,8 +81,8 @@ impl Languages {
         if let Some(texts) = self.iter().find(|texts| texts.code.eq_ignore_ascii_case(tag)) {
             return Some(texts);
         }
-        let known: Vec<_> = self.iter().filter_map(|texts| Some((nearest_first(&texts.code)?, texts))).collect();
         let mut wanted = nearest_first(tag)?;
+        let known: Vec<_> = self.iter().filter_map(|texts| Some((nearest_first(&texts.code)?, texts))).collect();
         let language = wanted.get().language;
         while !wanted.get().is_unknown() {
             if let Some((_, texts)) = known.iter().find(|(code, _)| code.get() == wanted.get()) {
