@@ -90,13 +90,21 @@ impl Caps {
 
     /// May an invite have so many uses?
     pub fn allow_uses(&self, max_uses: Option<u32>) -> bool {
-        self.max_uses.is_none_or(|most| max_uses.is_some_and(|uses| uses <= most))
+        !is_more(max_uses, self.max_uses)
     }
 
     /// What is more than may be chosen.
     pub fn mistakes(&self, chosen: &Change) -> Vec<Mistake> {
         let uses = chosen.max_uses.is_none_or(|uses| self.allow_uses(uses));
-        let lifetime = chosen.expires.is_none_or(|lifetime| self.allow_lifetime(lifetime));
+        self.broken(uses, chosen.expires.is_none_or(|lifetime| self.allow_lifetime(lifetime)))
+    }
+
+    /// May an invite, whose life begins at an instant, end at this one?
+    fn allow_end(&self, since: Timestamp, end: Option<Timestamp>) -> bool {
+        !is_more(end, self.max_expires.end(since))
+    }
+
+    fn broken(&self, uses: bool, lifetime: bool) -> Vec<Mistake> {
         let (most, longest) = (self.max_uses.unwrap_or(u32::MAX), self.max_expires);
         broken([(uses, Mistake::ManyUses { most }), (lifetime, Mistake::LongLife { most: longest })]).collect()
     }
@@ -360,18 +368,19 @@ impl Change {
     }
 
     /// Looks whether an invite may be changed so, by somebody who may choose no more than this, if
-    /// anything keeps them. How many uses are taken, only the store knows.
+    /// anything keeps them. More time for an invite with more uses than that would be too much, and
+    /// more uses for one that lives longer. How many uses are taken, only the store knows.
     ///
     /// # Errors
     /// All that is wrong with the change.
-    pub fn admit(&self, invite: &Invite, caps: Option<Caps>) -> Result<(), Refusal> {
+    pub fn admit(&self, invite: &Invite, caps: Option<Caps>, now: Timestamp) -> Result<(), Refusal> {
         let reserves = invite.username.is_some();
         let mut mistakes: Vec<_> = broken([
             (!reserves || self.max_uses.is_none_or(|uses| uses == Some(1)), Mistake::UsernameForMany),
             (self.max_uses != Some(Some(0)), Mistake::NoUses),
         ])
         .collect();
-        mistakes.extend(caps.into_iter().flat_map(|caps| caps.mistakes(self)));
+        mistakes.extend(caps.into_iter().flat_map(|caps| self.beyond(&caps, invite, now)));
         mistakes.extend(mistakes_of_note(self.note.as_deref()));
         match mistakes.as_slice() {
             [] => Ok(()),
@@ -379,6 +388,18 @@ impl Change {
             several => Err(Refusal::Several(several.iter().cloned().map(Refusal::from).collect())),
         }
     }
+
+    fn beyond(&self, caps: &Caps, invite: &Invite, now: Timestamp) -> Vec<Mistake> {
+        let Invite { max_uses, expires_at, .. } = self.applied(invite.clone(), now);
+        let judged_uses = self.max_uses.is_some() || is_more(expires_at, invite.expires_at);
+        let judged_end = self.expires.is_some() || is_more(max_uses, invite.max_uses);
+        caps.broken(!judged_uses || caps.allow_uses(max_uses), !judged_end || caps.allow_end(now, expires_at))
+    }
+}
+
+/// Is a bound higher than another? `None`: there is no bound.
+fn is_more<T: PartialOrd>(bound: Option<T>, other: Option<T>) -> bool {
+    other.is_some_and(|other| bound.is_none_or(|bound| bound > other))
 }
 
 /// With whose rights an account, of which this is known, acts on an invite.
@@ -477,14 +498,13 @@ pub fn never(purpose: Purpose, host: &str) -> Refusal {
 /// Whether a user who may make every kind of invite could have made this one.
 fn could_be_a_users(invite: &Invite, policy: &HostPolicy, user: &Account) -> bool {
     let caps = policy.caps(user);
-    let end = caps.max_expires.end(invite.created_at);
     invite.invite_type.connects()
         && caps.allow_uses(invite.max_uses)
+        && caps.allow_end(invite.created_at, invite.expires_at)
         && invite.username.is_none()
         && invite.roles.is_empty()
         && invite.groups.is_empty()
         && policy.admit_inviter(user.created_at, invite.created_at).is_ok()
-        && end.is_none_or(|end| invite.expires_at.is_some_and(|expires_at| expires_at <= end))
 }
 
 /// Looks whether the password of an account, of which this is known, may be reset. `asker` is who

@@ -228,7 +228,9 @@ async fn users_change_within_their_caps_and_quota() {
     ] {
         assert_eq!(refused(own(change.clone()).await), mistake.clone().into());
         if matches!(mistake, Mistake::ManyUses { .. } | Mistake::LongLife { .. }) {
-            daemon.invites.change(&by(ADMIN), id(&made), change).await.unwrap();
+            let other = daemon.of_alice().await;
+            daemon.invites.change(&by(ADMIN), id(&other), change).await.unwrap();
+            daemon.invites.revoke(&by(ADMIN), id(&other)).await.unwrap();
         }
     }
     let both = Change { note: Some("\u{7}".to_owned()), ..uses(Some(0)) };
@@ -247,6 +249,38 @@ async fn users_change_within_their_caps_and_quota() {
     assert_eq!(own(life("1d")).await.unwrap().state(clock()), State::Pending);
     assert_eq!(refused(daemon.invites.change(&by(ALICE), id(&others[0]), life("1d")).await), Refusal::Revoked);
     assert_eq!(refused(daemon.invites.regenerate(&by(ALICE), id(&others[0])).await), Refusal::Revoked);
+}
+
+#[tokio::test]
+async fn an_invite_beyond_the_caps_of_its_maker_gets_no_more_time_or_uses() {
+    let daemon = Daemon::start(HostPolicy { max_uses: Some(3), ..HostPolicy::default() }).await;
+    let change = |expires: Option<&str>, max_uses| Change {
+        expires: expires.map(|text| text.parse().unwrap()),
+        max_uses,
+        ..Change::default()
+    };
+    let (many, long) = (Mistake::ManyUses { most: 3 }, Mistake::LongLife { most: "7d".parse().unwrap() });
+    let (time, uses) = (change(Some("7d"), None), change(None, Some(Some(3))));
+    let (less_time, both) = (change(Some("1h"), None), change(Some("7d"), Some(Some(3))));
+    // An admin gave more than that, or the maker has lost a role that allowed it.
+    for (given, asked, mistake) in [
+        (change(Some("1d"), Some(Some(9))), &time, Some(&many)),
+        (change(Some("1d"), Some(None)), &time, Some(&many)),
+        (change(Some("1d"), Some(None)), &less_time, None),
+        (change(Some("1d"), Some(None)), &uses, None),
+        (change(Some("8d"), Some(Some(2))), &uses, Some(&long)),
+        (change(Some("never"), Some(Some(2))), &uses, Some(&long)),
+        (change(Some("never"), Some(Some(4))), &uses, None),
+        (change(Some("never"), Some(Some(2))), &time, None),
+        (change(Some("never"), Some(None)), &both, None),
+        (change(Some("never"), Some(None)), &note("a note gives nothing"), None),
+    ] {
+        let made = daemon.of_alice().await;
+        daemon.invites.change(&by(ADMIN), id(&made), given.clone()).await.unwrap();
+        let answer = daemon.invites.change(&by(ALICE), id(&made), asked.clone()).await;
+        let refused = answer.err().map(|error| refused::<()>(Err(error)));
+        assert_eq!(refused, mistake.cloned().map(Refusal::from), "{given:?}, {asked:?}");
+    }
 }
 
 #[tokio::test]

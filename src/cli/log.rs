@@ -106,5 +106,5 @@ fn line(event: &Event) -> String {
     let more = [event.account.as_ref().map(names::shown), event.detail.clone(), times];
     let more: Vec<_> = more.into_iter().flatten().collect();
     let action = event.action.as_ref();
-    printable(format!("{}  {action:<9}  {invite:<12}  {actor}  {}", event.at, more.join("  ")).trim_end())
+    printable(format!("{}  {action:<11}  {invite:<12}  {actor}  {}", event.at, more.join("  ")).trim_end())
 }

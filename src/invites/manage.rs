@@ -136,8 +136,8 @@ impl Invites {
         let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
         let (_, policy) = self.policy(invite.host.as_str())?;
         self.admit_renewal(&invite, policy, rights, &known).await?;
-        change.admit(&invite, (rights == Issuer::User).then(|| policy.caps(&known)))?;
         let now = self.now();
+        change.admit(&invite, (rights == Issuer::User).then(|| policy.caps(&known)), now)?;
         let changed = change.applied(invite.clone(), now);
         if invite.usable(now).is_err() && changed.usable(now).is_ok() {
             // As of a new one.
