@@ -19,7 +19,7 @@ use crate::commands::{
 };
 use crate::invites::{Error, Invites};
 use crate::links::Reference;
-use crate::texts::{Texts, fill};
+use crate::texts::{Languages, Texts, fill};
 use crate::words::Said;
 
 /// How many messages of an account are answered within a time. After one more, there are no answers
@@ -58,6 +58,8 @@ struct Chat {
     /// How many in a row were not understood, and the id of the last of them.
     not_understood: u32,
     unclear: Option<String>,
+    /// The code of the language of the last word that the app's language does not have.
+    spoken: Option<String>,
     /// When the account was told that something cannot be read.
     told_unreadable: Option<Instant>,
     /// The values behind the numbers of the lists that were shown. The first has the number
@@ -66,8 +68,13 @@ struct Chat {
     gone: usize,
 }
 
-/// What a message asks for.
-pub enum Asked {
+/// What a message asks for, and the code of the language of its answer.
+pub struct Heard {
+    asked: Asked,
+    language: String,
+}
+
+enum Asked {
     /// Something that cannot be read.
     Unreadable,
     /// Too much.
@@ -80,8 +87,8 @@ pub enum Asked {
 
 impl Chats {
     /// Takes a message. Returns whose it is and what it asks for; `None` if it is not answered.
-    pub fn hear(&self, message: &Message, invites: &Invites, now: Instant) -> Option<(BareJid, Asked)> {
-        let texts = texts(message, invites);
+    pub fn hear(&self, message: &Message, invites: &Invites, now: Instant) -> Option<(BareJid, Heard)> {
+        let mut texts = invites.languages().preferred(&message.language);
         let account = Requester::new(&message.from, invites, texts)?.account;
         let said = match &message.words {
             Some(words) => Some(Said::read(&words.text, &words.quoted)?),
@@ -98,23 +105,28 @@ impl Chats {
                 1 => return Some(Asked::TooMuch),
                 _ => return None,
             }
-            let meaning = meaning(said, texts);
+            let meaning = meaning(&said, texts).or_else(|| {
+                let (spoken, meaning) = meaning_elsewhere(&said, invites.languages(), chat.spoken.as_deref())?;
+                texts = spoken.unwrap_or(texts);
+                chat.spoken = spoken.map(|texts| texts.code.clone());
+                Some(meaning)
+            });
             chat.not_understood = if meaning.is_some() { 0 } else { chat.not_understood + 1 };
             chat.unclear = message.id.clone().filter(|_| meaning.is_none());
             (chat.not_understood <= NOT_UNDERSTOOD).then(|| meaning.unwrap_or(Asked::Help))
         })?;
-        Some((account, asked))
+        Some((account, Heard { asked, language: texts.code.clone() }))
     }
 
     /// Answers a message.
     pub async fn answer(
         &self,
         message: &Message,
-        asked: &Asked,
+        Heard { asked, language }: &Heard,
         component: &str,
         invites: &Invites,
     ) -> Option<Element> {
-        let texts = texts(message, invites);
+        let texts = invites.languages().preferred(language);
         let (text, has_link) = match asked {
             Asked::Unreadable => (fill(&texts.chat.unreadable, &[("component", component)]), false),
             Asked::TooMuch => (texts.refusal.busy.clone(), false),
@@ -215,6 +227,7 @@ impl Chat {
             counted: [(now, 0); 2],
             not_understood: 0,
             unclear: None,
+            spoken: None,
             told_unreadable: None,
             numbered: Vec::new(),
             gone: 0,
@@ -265,19 +278,28 @@ impl Chat {
     }
 }
 
-fn texts<'a>(message: &Message, invites: &'a Invites) -> &'a Texts {
-    invites.languages().preferred(&message.language)
-}
-
 /// What words ask for, in this language or in English. `None` if they are not understood.
-fn meaning(said: Said, texts: &Texts) -> Option<Asked> {
+fn meaning(said: &Said, texts: &Texts) -> Option<Asked> {
     let is = |text: fn(&Texts) -> &str| said.is(text(texts)) || said.is(text(Texts::english()));
     if is(|texts| &texts.chat.help) {
         return Some(Asked::Help);
     }
     let words = COMMANDS.iter().flat_map(|command| command.words.iter().map(move |word| (command, word)));
     let (command, word) = words.into_iter().find(|(_, word)| is(word.text))?;
-    Some(Asked::Run(command, word, said))
+    Some(Asked::Run(command, word, said.clone()))
+}
+
+/// What words ask for in any language, and in which: many apps name none, or always the same. Of
+/// several it is the one that was spoken before; otherwise nobody knows.
+fn meaning_elsewhere<'a>(
+    said: &Said,
+    languages: &'a Languages,
+    before: Option<&str>,
+) -> Option<(Option<&'a Texts>, Asked)> {
+    let known: Vec<_> = languages.iter().filter_map(|texts| Some((texts, meaning(said, texts)?))).collect();
+    let only = known.len() == 1;
+    let spoken = known.iter().map(|(texts, _)| *texts).find(|texts| only || before == Some(texts.code.as_str()));
+    known.into_iter().next().map(|(_, meaning)| (spoken, meaning))
 }
 
 fn usage(texts: &Texts) -> String {

@@ -247,11 +247,11 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
     fn begin_message(&mut self, stanza: &Element) -> Option<BoxFuture<'static, Answered>> {
         let (router, invites) = (self.router.clone(), self.router.invites());
         let message = Message::of(stanza, router.component.as_str())?;
-        let (account, asked) = router.chats.hear(&message, &invites, Instant::now().into_std())?;
+        let (account, heard) = router.chats.hear(&message, &invites, Instant::now().into_std())?;
         let sender = self.in_flight.admit(Sender::User(account.to_string()))?;
         let begin_by = Instant::now() + BEGIN_WITHIN;
         let answer = async move {
-            let answer = router.chats.answer(&message, &asked, router.component.as_str(), &invites);
+            let answer = router.chats.answer(&message, &heard, router.component.as_str(), &invites);
             (begun_by(begin_by, answer).await.into_iter().collect(), Some(sender))
         };
         Some(answer.boxed())

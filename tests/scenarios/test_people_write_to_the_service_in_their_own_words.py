@@ -37,6 +37,25 @@ async def test_everybody_has_words_of_their_own_and_the_english_ones(server, lan
         assert await write(admin, list_) == await write(admin, "list") != usage
 
 
+@pytest.mark.one_setup
+async def test_an_app_that_names_another_language_or_none_does_not_keep_people_from_their_words(make_server):
+    """The word tells the language of the answer, if one language alone has it, or if it has been
+    spoken before."""
+    server = make_server()
+    for username, language in [("alice", "en"), ("bob", None), ("admin", "it")]:
+        async with await server.login(username, language=language) as user:
+            of_the_app = await write(user, "list")
+            assert await write(user, "Liste") == of_the_app, "it is German and French"
+            assert "„einladen“" in await write(user, "Hilfe!")
+            assert await write(user, "Liste") == "Es gibt noch keine Einladungen."
+            invite = Invite(links_in(await write(user, "einladen für Oma"))[-1])
+            assert "1. \u2068für Oma\u2069 · 0 von 1 " in await write(user, "Liste")
+            assert "«пригласить»" in await write(user, "помощь")
+            shown = show(server, invite)
+            assert shown["note"] == "für Oma" and shown["id"] in await write(user, "اعرض ١")
+            assert " 0 von 1 " not in await write(user, "list"), "an English word is answered in the app's language"
+
+
 async def test_anything_else_is_answered_with_one_line(server):
     async with await server.login("alice") as alice:
         for text in ["hello", "invitees", "2", "🎉", "x" * 60_000]:
