@@ -19,6 +19,10 @@ ONE_LINK = "Send this link. Whoever opens it needs an XMPP app. "
 WARNING = "Whoever has this link can set a new password for bob@example.org and log in with it. " \
           "Send it only to the person whose account it is. "
 LANGUAGES = sorted(file.stem for file in (REPOSITORY / "languages").glob("*.toml"))
+# The plural forms for 1 and for 21 (CLDR), where they are not "one" and "other".
+FORMS = {"ar": ("one", "many"), "pl": ("one", "many"), "ru": ("one", "one"), "uk": ("one", "one"),
+         "zh-Hans": ("other", "other")}
+ISOLATES = dict.fromkeys([0x2066, 0x2068, 0x2069])
 NO_LANDING_PAGE = {"hosts": {"example.org": {"landing_page": None}}}
 CONTACTS_ONLY = {"hosts": {"example.org": {"allow_user_invites": False}}}
 
@@ -78,7 +82,8 @@ async def test_an_invite_that_makes_a_contact_alone(make_server):
 async def test_every_language_says_it(web_server, language):
     texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())
     own = texts["command"]
-    for answers, who in [({}, own["good_for"]["one"]), ({"uses": "21"}, own["good_for"]["other"].format(most=21)),
+    for_one, for_many = (own["good_for"][form] for form in FORMS.get(language, ("one", "other")))
+    for answers, who in [({}, for_one.format(most=1)), ({"uses": "21"}, for_many.format(most=21)),
                          ({"uses": own["unlimited"], "expires": own["never"]}, own["good_for_any"])]:
         made = await run(web_server, CREATE_ACCOUNT, answers, language=language)
         title, instructions = said(made, language)
@@ -117,7 +122,7 @@ def said(form, language="en"):
     """The title and the instructions, without the last sentence, which each of them has."""
     texts = tomllib.loads((REPOSITORY / "languages" / f"{language}.toml").read_text())
     last = texts["contact"]["yours"].format(service="invite.example.org")
-    instructions = child(form, "instructions").text
+    instructions = child(form, "instructions").text.translate(ISOLATES)
     assert instructions.endswith(f" {last}") and "help" in last
     return child(form, "title").text, instructions.removesuffix(f" {last}")
 
