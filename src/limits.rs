@@ -1,6 +1,6 @@
 //! How often strangers may try: unknown tokens, registrations with an invite for many, web pages
-//! and forms. Plain state: the caller passes the instant. It is bounded, and only in memory:
-//! addresses are never stored.
+//! and forms. And how often users may have new links. Plain state: the caller passes the instant.
+//! It is bounded, and only in memory: addresses are never stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use jid::BareJid;
 use serde::Serialize;
 
 use crate::invite::{Invite, InviteId};
@@ -141,6 +142,7 @@ pub struct Counts {
     forms: Tallies<Address>,
     failed_from: Tallies<Address>,
     failed_with: Tallies<InviteId>,
+    renewals: Tallies<BareJid>,
 }
 
 impl Counts {
@@ -158,6 +160,7 @@ impl Counts {
             forms: Tallies::lasting(GUESSING),
             failed_from: Tallies::lasting(GUESSING),
             failed_with: Tallies::lasting(GUESSING),
+            renewals: Tallies::lasting(DAY),
         }
     }
 
@@ -272,6 +275,19 @@ impl Counts {
             self.registering.pop_front();
         }
         self.registering.push_back((reservation.to_owned(), key));
+        Ok(())
+    }
+
+    /// A user is about to have a new link for an invite: of so many at most within a day. Each old
+    /// one is kept for good.
+    ///
+    /// # Errors
+    /// For how long the user may have no more.
+    pub fn renew(&mut self, user: &BareJid, most: u32, now: Instant) -> Result<(), Duration> {
+        if let Some(left) = self.renewals.left_from(most, user, now) {
+            return Err(left);
+        }
+        self.renewals.count(user.clone(), now);
         Ok(())
     }
 

@@ -715,6 +715,8 @@ fn a_new_link_takes_the_place_of_the_old_one() {
     let renewed = &scratch.json(&["regenerate", id])[0];
     for link in ["token", "uri", "landing_url"] {
         assert_ne!(renewed[link], made[link]);
+        let is_told = |name| scratch.prints(&["show", text(name, link)]).contains("is an older one");
+        assert_eq!((is_told(&made), is_told(renewed)), (true, false), "a link that does nothing is no pending one");
         for name in [&made, renewed] {
             assert_eq!(text(&scratch.json(&["show", text(name, link)])[0], "id"), id, "any of its links");
         }

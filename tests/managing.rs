@@ -284,6 +284,23 @@ async fn an_invite_beyond_the_caps_of_its_maker_gets_no_more_time_or_uses() {
 }
 
 #[tokio::test]
+async fn a_user_has_no_more_new_links_within_a_day_than_new_invites() {
+    let daemon = Daemon::start(HostPolicy { invites_per_day: Some(2), ..HostPolicy::default() }).await;
+    let made = [daemon.of_alice().await, daemon.of_alice().await];
+    let renew = async |by: By, made: &Issued| daemon.invites.regenerate(&by, id(made)).await.map(drop);
+    for made in &made {
+        renew(by(ALICE), made).await.unwrap();
+    }
+    for _ in 0..2 {
+        assert!(matches!(refused(renew(by(ALICE), &made[0]).await), Refusal::TooManyToday { most: 2, .. }));
+        renew(by(ADMIN), &made[0]).await.unwrap();
+        renew(By::Operator, &made[0]).await.unwrap();
+    }
+    renew(by(BOB), &daemon.make(Some(BOB), Issuer::User, |_| ()).await).await.unwrap();
+    assert_eq!(daemon.invites.show(&By::Operator, id(&made[0])).await.unwrap().invite.links, 6);
+}
+
+#[tokio::test]
 async fn a_link_that_is_replaced_while_its_session_waits_reserves_nothing() {
     let daemon = Daemon::start(HostPolicy::default()).await;
     let made = daemon.of_alice().await;

@@ -86,6 +86,8 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], shortfalls: &[S
         ("uses", Some(print::uses(invite))),
         ("created", instant(Some(invite.created_at))),
         ("expires", Some(print::expiry(invite.expires_at))),
+        ("new link", instant(invite.regenerated_at)),
+        ("link", invite.replaced.then(|| "the one given here is an older one, which is good for nothing".to_owned())),
         ("revoked", instant(invite.revoked_at)),
     ];
     let shown =

@@ -164,7 +164,7 @@ fn details(shown: &Shown, requester: &Requester<'_>) -> Form {
         invite.expires_at.map(|end| Field::text("expire", &own.ends, &date_time(end))),
         Some(Field::text("uses", &own.uses, &used(invite, texts))),
         joined,
-        invite.note.as_deref().map(|note| Field::text("note", &own.note, note)),
+        invite.note.as_deref().map(|note| Field::text("note", &own.note, &one_line(note))),
         Some(Field::text("id", &own.id, invite.id.as_str())),
     ];
     Form { title: name(invite, texts), instructions: String::new(), fields: fields.into_iter().flatten().collect() }

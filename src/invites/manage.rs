@@ -1,10 +1,12 @@
 //! Invites are listed, shown, changed, revoked and removed, and events are removed.
 
+use std::time::Instant;
+
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
 use super::create::Issued;
-use super::service::{Error, Invites, Result};
+use super::service::{Error, Invites, Result, lock};
 use crate::chat_server::Account;
 use crate::event::Actor;
 use crate::invite::{Invite, InviteType, Issuer, Token};
@@ -106,8 +108,8 @@ impl Invites {
     /// who have opened it already as well.
     ///
     /// # Errors
-    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; or why the invite
-    /// does nothing.
+    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `TooManyToday` if a
+    /// user has had as many new links as new invites are allowed; or why the invite does nothing.
     pub async fn regenerate(&self, by: &By, reference: Reference) -> Result<Issued> {
         let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
         let (_, policy) = self.policy(invite.host.as_str())?;
@@ -120,6 +122,10 @@ impl Invites {
             Err(Error::Refused(Refusal::Unknown)) => return Err(Refusal::InviterStopped.into()),
             Err(error) => return Err(error),
         };
+        if let (Issuer::User, Some(most), By::Account(user)) = (rights, policy.invites_per_day, by) {
+            let refused = |left| Refusal::TooManyToday { most, again_at: self.after(left) };
+            lock(&self.0.counts).renew(user, most, Instant::now()).map_err(refused)?;
+        }
         let token = Token::generate()?;
         let invite = store.regenerate(invite.id, token.hash(), self.now()).await??;
         tracing::info!(actor = %store.actor(), invite = %invite.id, "new link for the invite");

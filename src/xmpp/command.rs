@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::form::{data_form, submission};
+use super::form::{data_form, is_cancelled, submission};
 use super::stanza::{element, error_in, in_language, ns, with, with_text};
 use super::stanza_error::{stanza_error, try_again};
 use crate::commands::{COMMANDS, Command, Field, Form, Kind, Outcome, Requester, Submission, invitation};
@@ -58,7 +58,7 @@ pub async fn execute(
         || bad_request("malformed-action", Texts::english(), "A command has a node, and an action of XEP-0050 if any");
     let command = of_node(payload.attr("node").ok_or_else(malformed)?, texts)?;
     let cancels = match payload.attr("action") {
-        None | Some("execute" | "next" | "complete") => false,
+        None | Some("execute" | "next" | "complete") => is_cancelled(payload),
         Some("cancel") => true,
         Some("prev") => return Err(bad_request("bad-action", texts, &texts.command.no_step_back)),
         Some(_) => return Err(malformed()),

@@ -37,6 +37,11 @@ fn value_of(text: &str) -> Element {
     with_text(element!(ns::DATA_FORMS, "value"), text)
 }
 
+/// Is there a form that its user did not want to fill in (XEP-0004 §3.1)?
+pub fn is_cancelled(parent: &Element) -> bool {
+    parent.children().any(|child| child.is("x", ns::DATA_FORMS) && child.attr("type") == Some("cancel"))
+}
+
 /// The form that was filled in, in a command or another element. `None` if there is none.
 ///
 /// Clients send back whole forms with labels and instructions, leave out fields, or send fields

@@ -272,8 +272,10 @@ async def test_a_note_cannot_deceive(server):
     alice = await server.login("alice")
     note = f"evil{RTL} · 9 of 9 used"
     await fill_in(alice, INVITE_WITH_OPTIONS, {"note": note})
-    _, label = await id_of(alice, "evil")
+    id, label = await id_of(alice, "evil")
     assert label.startswith("\u2068evilgnihton · 9 of 9 used\u2069 · 0 of 1 used") and "\u202e" not in label
+    form, _ = await Menu(alice).send({"invite": id, "action": "show"})
+    assert form_values(form)["note"] == "evilgnihton · 9 of 9 used"
     await fill_in(alice, INVITE_WITH_OPTIONS, {"note": "شمس " * 30})
     _, label = await id_of(alice, "شمس")
     name = label.split(" · ")[0]
