@@ -162,7 +162,8 @@ async fn who_may_not_invite_any_more_still_sees_and_revokes() {
     let refused = [Ok(()), Err(Refusal::NotAllowed), Err(Refusal::NotAllowed), Ok(())];
     let no_contacts = |known: &mut Account| known.may_invite_contacts = false;
     let no_accounts = |known: &mut Account| known.may_invite = false;
-    for change in [no_contacts as fn(&mut Account), no_accounts] {
+    let disabled = |known: &mut Account| known.disabled = true; // and still logged in
+    for change in [no_contacts as fn(&mut Account), no_accounts, disabled] {
         let made = daemon.of_alice().await;
         daemon.now(ALICE, change);
         assert_eq!(may(&daemon.later(), &by(ALICE), &made).await, refused);
