@@ -49,6 +49,8 @@ async def test_below_the_path_and_at_the_root(make_server, path):
         assert answer.status == 200, place + page
         links = [unescape(link) for link in re.findall('(?:href|action|src)="([^"]*)"', answer.body)]
         inside = [link for link in links if link.startswith("/")]
+        assert f"{base}/icon.png" in inside, links
+        inside.remove(f"{base}/icon.png")
         assert inside and all(link.startswith(prefixed) for link in inside), links
     landing = await visitor.get(stripped)
     assert landing.header("Link") == f'<{invite.uri}>; rel="alternate"'
