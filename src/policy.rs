@@ -438,8 +438,7 @@ pub fn admit_renewal(invite: &Invite, policy: &HostPolicy, rights: Issuer, known
     };
     match rights {
         Issuer::Operator => Ok(()),
-        _ if known.disabled => Err(Refusal::NotAllowed),
-        Issuer::Admin if invite.issuer == Issuer::Operator => Err(Refusal::NotAllowed),
+        _ if known.disabled || (rights, invite.issuer) == (Issuer::Admin, Issuer::Operator) => Err(Refusal::NotAllowed),
         Issuer::Admin => Ok(()),
         Issuer::User => of_user(),
     }
