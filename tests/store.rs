@@ -55,6 +55,7 @@ on_both_engines! {
     what_is_open_for_an_account_that_is_deleted_counts_as_used,
     who_registers_a_name_gets_nothing_of_its_earlier_owner,
     a_password_that_is_set_ends_the_other_resets_for_its_account,
+    what_has_expired_ends_for_good_with_its_account_or_password,
     what_ended_long_ago_is_purged_but_not_who_invited_whom,
     the_token_of_an_invite_that_is_gone_is_known,
     it_is_known_when_a_daemon_was_last_at_work,
@@ -856,6 +857,26 @@ async fn a_password_that_is_set_ends_the_other_resets_for_its_account(engine: En
     assert_eq!(scratch.store.password_changed(jid("bob@elsewhere.example"), at(3000), at(4000)).await, Ok(0));
     assert_eq!(scratch.store.password_changed(jid("bob@example.org"), at(3000), at(4000)).await, Ok(1));
     assert_eq!(pending(&scratch, &invites).await, [true, false, true, false, true, true]);
+}
+
+async fn what_has_expired_ends_for_good_with_its_account_or_password(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let (bob, now) = (jid("bob@example.org"), at(5000));
+    let reset = scratch.with(|i| (i.invite_type, i.username) = (InviteType::PasswordReset, username("bob"))).await;
+    let made = scratch.with(|i| i.inviter = Some(jid("bob@example.org"))).await;
+    let longer = async |invite: &Invite| {
+        let change = Change { expires: Some(Lifetime::Seconds(DAY)), ..Change::default() };
+        scratch.store.change(invite.id.clone(), change, Quota::default(), now).await.unwrap().map(drop)
+    };
+    for invite in [&reset, &made] {
+        let over = Change { expires: Some(Lifetime::Seconds(-1)), ..Change::default() };
+        let over = scratch.store.change(invite.id.clone(), over, Quota::default(), at(2000)).await.unwrap().unwrap();
+        assert_eq!(over.state(now), State::Expired);
+    }
+    assert_eq!(scratch.store.password_changed(bob.clone(), at(3000), now).await, Ok(1));
+    assert_eq!(longer(&reset).await, Err(Refusal::Revoked));
+    assert_eq!(scratch.store.account_deleted(bob, at(3000), now).await, Ok(1));
+    assert_eq!(longer(&made).await, Err(Refusal::Revoked));
 }
 
 async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) {

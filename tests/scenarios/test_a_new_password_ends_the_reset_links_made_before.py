@@ -100,3 +100,14 @@ async def assert_ended(server, links):
         with pytest.raises(StanzaError, match=WITHDRAWN):
             await register(server, "bob", link, password="a thief's")
     assert await has_account(server, "bob", password="a new one")
+
+
+async def test_a_link_that_had_expired_before_gets_no_more_time(make_server):
+    server = make_server()
+    link = generate(server, "--reset", "bob", "--expires", "1s")
+    await eventually(lambda: show(server, link)["state"] == "expired", "its second is over")
+    await by_the_users_client(server)
+    await eventually(lambda: show(server, link)["state"] == "revoked", "the link has ended")
+    assert WITHDRAWN in server.daemon.cli("edit", link.uri, "--expires", "7d").stderr
+    with pytest.raises(StanzaError, match=WITHDRAWN):
+        await register(server, "bob", link, password="a thief's")

@@ -4,7 +4,7 @@ use jid::BareJid;
 use jiff::Timestamp;
 
 use super::event::{FORGOTTEN, forget_in_events, record};
-use super::invite::{PENDING, count_use, end};
+use super::invite::{count_use, end};
 use super::taken::take_rows;
 use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
@@ -95,9 +95,10 @@ async fn end_open(
     Ok(())
 }
 
-/// Revokes the pending password resets for an account that were made up to and in the second of an
-/// instant, with `all` its invites too, and notes `why` of each. Those that lie far ahead were made
-/// before as well. Returns how many there were.
+/// Revokes the password resets for an account that were made up to and in the second of an instant,
+/// with `all` its invites too, and notes `why` of each. Those that lie far ahead were made before as
+/// well. So were those that have expired: otherwise they could still be given more time. Returns how
+/// many there were.
 pub async fn end_older(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -107,7 +108,7 @@ pub async fn end_older(
 ) -> Result<u64> {
     // The "+" keeps SQLite from reading every invite of the host in the order of their age.
     let condition = format!(
-        "{PENDING} AND (+created_at <= $2 OR +created_at > $3) \
+        "revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses) AND (+created_at <= $2 OR +created_at > $3) \
          AND (inviter = $4 OR (type = 'password-reset' AND host = $5 AND username = $6))"
     );
     let values = [
