@@ -96,9 +96,9 @@ async fn end_open(
 }
 
 /// Revokes the password resets for an account that were made up to and in the second of an instant,
-/// with `all` its invites too, and notes `why` of each. Those that lie far ahead were made before as
-/// well. So were those that have expired: otherwise they could still be given more time. Returns how
-/// many there were.
+/// with `all` its invites too, and notes `why` of each. Those that lie far ahead were made before
+/// as well. So were those that have expired: otherwise they could still be given more time. Returns
+/// how many there were.
 pub async fn end_older(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -107,10 +107,9 @@ pub async fn end_older(
     why: Event,
 ) -> Result<u64> {
     // The "+" keeps SQLite from reading every invite of the host in the order of their age.
-    let condition = format!(
-        "revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses) AND (+created_at <= $2 OR +created_at > $3) \
-         AND (inviter = $4 OR (type = 'password-reset' AND host = $5 AND username = $6))"
-    );
+    let condition = "revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses) \
+         AND (+created_at <= $2 OR +created_at > $3) \
+         AND (inviter = $4 OR (type = 'password-reset' AND host = $5 AND username = $6))";
     let values = [
         why.at.into(),
         instant.into(),
@@ -119,7 +118,7 @@ pub async fn end_older(
         account.domain().as_str().into(),
         account.node().map(|node| node.as_str()).into(),
     ];
-    let ended = end(session, &condition, &values).await?.into_iter().map(|invite| Event {
+    let ended = end(session, condition, &values).await?.into_iter().map(|invite| Event {
         host: Some(invite.host),
         invite: Some(invite.id),
         account: Some(account.clone()),
