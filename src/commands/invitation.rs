@@ -40,7 +40,10 @@ fn good_for(invite: &Invite, texts: &Texts) -> String {
     let who = match (invite.account(), invite.max_uses) {
         _ if invite.invite_type == InviteType::PasswordReset => own.good_once.clone(),
         (Some(account), _) => fill(&own.good_for_name, &[("account", account.as_str())]),
-        (None, Some(most)) => fill(texts.counted(&own.good_for, most), &[("most", &most.to_string())]),
+        (None, Some(most)) => {
+            let left = most.saturating_sub(invite.uses);
+            fill(texts.counted(&own.good_for, left), &[("most", &left.to_string())])
+        }
         (None, None) => own.good_for_any.clone(),
     };
     let until = match invite.expires_at {

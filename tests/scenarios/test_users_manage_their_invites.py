@@ -19,6 +19,7 @@ from harness.stories import (
     register,
     revoke,
     show,
+    used,
 )
 from harness.xmpp import StanzaError, child, children, field_value, form_fields, form_in, form_values
 
@@ -154,7 +155,10 @@ async def test_who_has_joined_is_shown(server):
     alice = await server.login("alice")
     made = await fill_in(alice, INVITE_WITH_OPTIONS, {"note": "two friends", "uses": "2"})
     await register(server, "first", made)
-    await register(server, "second", made)
+    await used(server, made)
+    renewed, _ = await Menu(alice).send({"invite": (await id_of(alice, "two friends"))[0], "action": "regenerate"})
+    assert "Good for one person" in child(renewed, "instructions").text, "as many as are left"
+    await register(server, "second", Invite(form_values(renewed)["uri"]))
     form, _ = await Menu(alice).send({"invite": (await id_of(alice, "two friends"))[0], "action": "show"})
     values = form_values(form)
     assert list(values)[1:] == ["state", "created", "expire", "uses", "accounts", "note", "id"]
