@@ -295,7 +295,7 @@ fn an_invite_in_json_has_every_field() {
         "for the party",
     ]);
     let fields: Vec<&str> = made.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields.len(), 17, "{fields:?}");
+    assert_eq!(fields.len(), 19, "{fields:?}");
     for (field, value) in [
         ("type", "account-and-contact"),
         ("state", "pending"),

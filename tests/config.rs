@@ -116,7 +116,7 @@ fn every_commented_default_of_the_example_is_the_default() {
     let text = lines.collect::<Vec<_>>().join("\n");
     fs::write(&file, &text).unwrap();
     assert_eq!(Config::load(&file).unwrap(), as_it_is, "{text}");
-    assert_eq!(uncommented, 20);
+    assert_eq!(uncommented, 21);
 }
 
 #[test]
