@@ -7,6 +7,7 @@ never skipped.
 import asyncio
 import inspect
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ USUAL_SETUPS = ("prosody-0.12", "prosody-13-postgres")
 ONE_SETUP = "prosody-13-postgres"
 
 TEST_SECONDS = 60
-TYPICAL_SECONDS = 2  # of them, for a test without a mark
+TYPICAL_SECONDS = 2  # of them, for most tests
 LOG_LINES_SHOWN = 80
 
 _servers: list[Server] = []
@@ -63,15 +64,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Runs tests that share a server (a file, with one
     setup) in one process, and the longest ones first."""
-    seconds: dict[str, int] = {}
+    longest: dict[str, int] = {}
+    count: Counter[str] = Counter()
     for item in items:
         setup = item.callspec.params.get("setup") if hasattr(item, "callspec") else None
         group = f"{item.path.stem}-{setup}"  # without "@", after which xdist would look for the group
         item.add_marker(pytest.mark.xdist_group(group))
         mark = item.get_closest_marker("seconds")
-        seconds[group] = seconds.get(group, 0) + (mark.args[0] if mark else TYPICAL_SECONDS)
+        longest[group] = max(longest.get(group, 0), mark.args[0] if mark else 0)
+        count[group] += 1
     yield
     groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
+    # Of the tests that may take long, few do.
+    seconds = {group: longest[group] + count[group] * TYPICAL_SECONDS for group in count}
     items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
 
 
