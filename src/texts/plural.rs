@@ -1,5 +1,5 @@
 //! The forms of a text with a number, by CLDR's plural rules
-//! (https://cldr.unicode.org/index/cldr-spec/plural-rules).
+//! (<https://cldr.unicode.org/index/cldr-spec/plural-rules>).
 
 use std::collections::BTreeMap;
 
