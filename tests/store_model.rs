@@ -420,7 +420,7 @@ impl Model {
         let ended = self.end(now, |invite| {
             let reset = invite.invite_type == InviteType::PasswordReset
                 && (invite.host.as_str(), invite.username.as_deref()) == (account.domain().as_str(), account.node());
-            invite.state(now) == State::Pending
+            matches!(invite.state(now), State::Pending | State::Expired)
                 && (invite.created_at <= until || invite.created_at > now + SignedDuration::from_secs(DAY))
                 && (all && invite.inviter.as_ref() == Some(account) || reset)
         });
