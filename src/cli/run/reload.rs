@@ -120,10 +120,10 @@ impl Served {
             drop(current.send_replace(router));
         }
         self.invites.send_replace(invites);
-        tracing::info!(hosts = next.host_names(), "the configuration was read anew, and is in force");
         for warning in next.warnings.iter().chain(&stale) {
             tracing::warn!("{warning}");
         }
+        tracing::info!(hosts = next.host_names(), "the configuration was read anew, and is in force");
         self.config = next;
     }
 
