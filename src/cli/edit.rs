@@ -3,7 +3,7 @@
 use clap::ArgGroup;
 
 use super::context::Context;
-use super::input::typed_reference;
+use super::input::Named;
 use super::print;
 use crate::generate::{MaxUses, max_uses};
 use crate::invite_json::InviteJson;
@@ -23,10 +23,8 @@ use crate::policy::Change;
   easy-invite edit - --uses unlimited < link.txt")]
 #[command(group = ArgGroup::new("change").required(true).multiple(true).args(["note", "expires", "uses"]))]
 pub struct Arguments {
-    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
-    /// this machine sees it
-    #[arg(value_name = "REF")]
-    reference: String,
+    #[command(flatten)]
+    invite: Named,
 
     /// A remark, shown in lists; an empty one removes it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -42,8 +40,8 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let Arguments { reference, note, expires, uses } = arguments;
-    let reference: Reference = typed_reference(reference)?.parse()?;
+    let Arguments { invite, note, expires, uses } = arguments;
+    let reference: Reference = invite.typed()?.parse()?;
     let (_, invites) = context.open_existing().await?;
     let invite = invites.change(&By::Operator, reference, Change { note, expires, max_uses: uses }).await?;
     let note = invite.note.as_ref().map_or_else(String::new, |note| format!("\nnote: {note}"));

@@ -47,6 +47,25 @@ pub fn typed_reference(typed: String) -> anyhow::Result<String> {
     if typed == "-" { read_stdin(LONGEST_REFERENCE) } else { Ok(typed) }
 }
 
+/// The invite that a command is about.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
+    /// this machine sees it
+    #[arg(value_name = "REF")]
+    reference: String,
+}
+
+impl Named {
+    /// What was typed.
+    ///
+    /// # Errors
+    /// As [`typed_reference`].
+    pub fn typed(self) -> anyhow::Result<String> {
+        typed_reference(self.reference)
+    }
+}
+
 /// All of stdin, at most `longest` bytes.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::generate::print_issued;
-use super::input::{typed_reference, wrong_usage};
+use super::input::{Named, wrong_usage};
 use crate::invites::By;
 use crate::links::Reference;
 
@@ -16,10 +16,8 @@ use crate::links::Reference;
   easy-invite regenerate w7d3kq9xmt2c --qr
   easy-invite regenerate - < old-link.txt")]
 pub struct Arguments {
-    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
-    /// this machine sees it
-    #[arg(value_name = "REF")]
-    reference: String,
+    #[command(flatten)]
+    invite: Named,
 
     /// Show the link as a QR code as well
     #[arg(long)]
@@ -30,7 +28,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     if arguments.qr && context.json {
         return Err(wrong_usage("--qr draws the link for people, so it does not go with --json"));
     }
-    let reference: Reference = typed_reference(arguments.reference)?.parse()?;
+    let reference: Reference = arguments.invite.typed()?.parse()?;
     let (_, invites) = context.open_existing().await?;
     let issued = invites.regenerate(&By::Operator, reference).await?;
     print_issued(&issued, arguments.qr, &invites, context)

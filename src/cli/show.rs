@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
-use super::input::{typed_reference, wrong_usage};
+use super::input::{Named, wrong_usage};
 use super::print;
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
@@ -30,10 +30,8 @@ const ACCOUNTS_SHOWN: usize = 100;
   easy-invite show w7d3kq9xmt2c
   easy-invite show - --qr < link.txt")]
 pub struct Arguments {
-    /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
-    /// this machine sees it
-    #[arg(value_name = "REF")]
-    reference: String,
+    #[command(flatten)]
+    invite: Named,
 
     /// Show the link as a QR code as well
     #[arg(long)]
@@ -41,7 +39,7 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let typed = typed_reference(arguments.reference)?;
+    let typed = arguments.invite.typed()?;
     let reference: Reference = typed.parse()?;
     if arguments.qr && (context.json || !typed.contains(':')) {
         return Err(wrong_usage("--qr draws the link that it is given, for people: not an id, a token or JSON"));

@@ -3,41 +3,19 @@ commands, and always submit a form with the action "next". It has no support for
 are raw stanzas on its stream."""
 
 import asyncio
-import contextlib
 import re
 
 import pytest
-import slixmpp
 
 from harness.server import password_of
+from harness.slixmpp_client import logged_in
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, Invite, generate, register, show, used
 from harness.web import text
 from harness.xmpp import ADHOC, preauth_element
 
 SECONDS = 15
+PLUGINS = ("xep_0004", "xep_0030", "xep_0050", "xep_0077")
 ADDRESSES = ["example.org", "invite.example.org"]
-
-
-@contextlib.asynccontextmanager
-async def logged_in(server, username, register=None, language="en"):
-    """A slixmpp client whose session has started.
-    `register(client)` makes its handler for registration."""
-    client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username), lang=language)
-    for plugin in ("xep_0004", "xep_0030", "xep_0050", "xep_0077"):
-        client.register_plugin(plugin)
-    client.enable_starttls = client.enable_direct_tls = False
-    client.enable_plaintext = True
-    client.plugin["feature_mechanisms"].unencrypted_plain = True
-    started = asyncio.get_running_loop().create_future()
-    client.add_event_handler("session_start", lambda _: started.set_result(None))
-    if register is not None:
-        client.add_event_handler("register", register(client))
-    client.connect("127.0.0.1", server.prosody.c2s_port)
-    try:
-        await asyncio.wait_for(started, SECONDS)
-        yield client
-    finally:
-        client.abort()
 
 
 def values_of(reply):
@@ -46,7 +24,7 @@ def values_of(reply):
 
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_new_invite(server, address):
-    async with logged_in(server, "alice") as alice:
+    async with logged_in(server, "alice", PLUGINS) as alice:
         listed = await alice.plugin["xep_0050"].get_commands(jid=address)
         assert (address, NEW_INVITE, "New Invite") in listed["disco_items"]["items"]
         described = await alice.plugin["xep_0030"].get_info(jid=address, node=NEW_INVITE)
@@ -57,7 +35,7 @@ async def test_new_invite(server, address):
 
 
 async def test_a_message_when_the_invite_is_used(server):
-    async with logged_in(server, "alice") as alice:
+    async with logged_in(server, "alice", PLUGINS) as alice:
         messages = asyncio.Queue()
         alice.add_event_handler("message", messages.put_nowait)
         alice.send_presence()
@@ -72,7 +50,7 @@ async def test_a_message_when_the_invite_is_used(server):
 
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_the_account_form(server, address):
-    async with logged_in(server, "admin") as admin:
+    async with logged_in(server, "admin", PLUGINS) as admin:
         forms, results = asyncio.Queue(), asyncio.Queue()
 
         def show_form(iq, session):
@@ -96,7 +74,7 @@ async def test_the_account_form(server, address):
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_answers_are_in_the_language_of_the_stream(server, address):
     """In a language from right to left, an address and a date have isolates around them."""
-    async with logged_in(server, "alice", language="ar") as alice:
+    async with logged_in(server, "alice", PLUGINS, language="ar") as alice:
         reply = await alice.plugin["xep_0050"].send_command(address, NEW_INVITE)
     form = reply["command"]["form"]
     said = {key: text(key, language="ar", table="command") for key in ("result", "landing_url", "uri")}
@@ -105,7 +83,7 @@ async def test_answers_are_in_the_language_of_the_stream(server, address):
     assert f"«\u2068{said['landing_url']}\u2069»" in form["instructions"]
     until = "حتى \u2068\\d+ \\w+ \\d{4}، \\d\\d:\\d\\d [(]UTC[)]\u2069"
     assert re.search(until, form["instructions"]), form["instructions"]
-    async with logged_in(server, "bob", language="iw") as bob:
+    async with logged_in(server, "bob", PLUGINS, language="iw") as bob:
         reply = await bob.plugin["xep_0050"].send_command(address, NEW_INVITE)
     assert reply["command"]["form"]["title"] == text("result", language="he", table="command")
 
@@ -122,7 +100,7 @@ async def test_a_program_registers_with_a_token_and_logs_in(server):
             await iq.send()
         return register_with_token
 
-    async with logged_in(server, "robot", register_on) as robot:
+    async with logged_in(server, "robot", PLUGINS, register=register_on) as robot:
         assert robot.boundjid.bare == "robot@example.org"
         await robot.get_roster()
         assert robot.client_roster["alice@example.org"]["subscription"] == "both"

@@ -4,17 +4,15 @@ what it answers."""
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import struct
 import tomllib
 
 import pytest
-import slixmpp
 
 from harness.daemon import REPOSITORY
 from harness.profanity import Profanity
-from harness.server import password_of
+from harness.slixmpp_client import logged_in
 from harness.stories import generate
 from harness.web import Visitor, web_settings
 from harness.xmpp import ADHOC, DATA_FORM, DISCO_INFO, DISCO_ITEMS, PING, XML, StanzaError, child, children
@@ -109,7 +107,7 @@ async def test_what_there_is_is_listed(server):
 
 
 async def test_slixmpp_believes_all_of_it(server):
-    async with logged_in(server, "alice") as alice:
+    async with logged_in(server, "alice", ("xep_0030", "xep_0054", "xep_0084", "xep_0115", "xep_0153")) as alice:
         checked = asyncio.get_running_loop().create_future()
 
         def see(presence):
@@ -185,22 +183,3 @@ async def verification(client, node):
     lines += sorted(entry.get("var").encode() for entry in children(query, "feature"))
     assert len(lines) == len(set(lines)) == len(query)
     return base64.b64encode(hashlib.sha1(b"".join(line + b"<" for line in lines)).digest()).decode()
-
-
-@contextlib.asynccontextmanager
-async def logged_in(server, username):
-    """A slixmpp client whose session has started."""
-    client = slixmpp.ClientXMPP(f"{username}@example.org", password_of(username))
-    for plugin in ("xep_0030", "xep_0054", "xep_0084", "xep_0115", "xep_0153"):
-        client.register_plugin(plugin)
-    client.enable_starttls = client.enable_direct_tls = False
-    client.enable_plaintext = True
-    client.plugin["feature_mechanisms"].unencrypted_plain = True
-    started = asyncio.get_running_loop().create_future()
-    client.add_event_handler("session_start", lambda _: started.set_result(None))
-    client.connect("127.0.0.1", server.prosody.c2s_port)
-    try:
-        await asyncio.wait_for(started, SECONDS)
-        yield client
-    finally:
-        client.abort()

@@ -11,13 +11,13 @@ import threading
 from pathlib import Path
 
 import pytest
-import slixmpp
 
 from harness.chromium import chromium
 from harness.gajim import Gajim
 from harness.poezio import Poezio
 from harness.profanity import Profanity
 from harness.server import password_of
+from harness.slixmpp_client import logged_in
 from harness.stories import INVITE_WITH_OPTIONS, MY_INVITES, Invite, fill_in, register, show
 from harness.xmpp import StanzaError
 
@@ -223,21 +223,13 @@ class InSlixmpp:
         self.server = server
 
     async def __aenter__(self):
-        self.client = client = slixmpp.ClientXMPP(f"alice@{HOST}", password_of("alice"))
-        for plugin in ("xep_0004", "xep_0030", "xep_0050"):
-            client.register_plugin(plugin)
-        client.enable_starttls = client.enable_direct_tls = False
-        client.enable_plaintext = True
-        client.plugin["feature_mechanisms"].unencrypted_plain = True
-        started = asyncio.get_running_loop().create_future()
-        client.add_event_handler("session_start", lambda _: started.set_result(None))
-        client.connect("127.0.0.1", self.server.prosody.c2s_port)
-        await asyncio.wait_for(started, SECONDS)
+        self.session = logged_in(self.server, "alice", ("xep_0004", "xep_0030", "xep_0050"))
+        self.client = await self.session.__aenter__()
         self.stages = asyncio.Queue()
         return self
 
     async def __aexit__(self, *how):
-        self.client.abort()
+        await self.session.__aexit__(*how)
 
     def stage(self, iq, session):
         self.stages.put_nowait((iq, session))
