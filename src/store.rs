@@ -392,7 +392,7 @@ promises! {
     Write end_notice(invite: InviteId, message: String, told_at: Option<Timestamp>) -> ();
 
     /// Removes what is to be told of the invites of a host, and returns how many uses that were.
-    Write drop_notices(host: DomainPart) -> u64;
+    Write drop_notices(hosts: Vec<DomainPart>) -> u64;
 
     /// Of how many uses the makers of their invites are still to be told.
     Read notices() -> u64;

@@ -1343,8 +1343,8 @@ async fn what_is_to_be_told_goes_with_whom_it_is_about(engine: Engine) {
             "purged" => assert!(scratch.store.purge(at(9000), 10, at(9000)).await.unwrap() > 0),
             "forgotten" => assert!(scratch.store.forget(jid("alice@example.org"), at(9000)).await.unwrap().invites > 0),
             _ => {
-                assert_eq!(scratch.store.drop_notices(host("example.net")).await, Ok(0));
-                assert_eq!(scratch.store.drop_notices(host("example.org")).await, Ok(1));
+                assert_eq!(scratch.store.drop_notices(vec![host("example.net")]).await, Ok(0));
+                assert_eq!(scratch.store.drop_notices(vec![host("example.org")]).await, Ok(1));
             }
         }
         assert_eq!(left().await, 0, "{end}");

@@ -104,9 +104,16 @@ pub async fn end_notice(
     session.execute_all(&statements).await
 }
 
-pub async fn drop_notices(session: &mut Session<'_>, host: DomainPart) -> Result<u64> {
-    let sql = "DELETE FROM notice WHERE (SELECT host FROM invite WHERE invite.id = notice.invite) = $1";
-    session.execute(sql, &[host.as_str().into()]).await
+pub async fn drop_notices(session: &mut Session<'_>, hosts: Vec<DomainPart>) -> Result<u64> {
+    if hosts.is_empty() {
+        return Ok(0);
+    }
+    let sql = format!(
+        "DELETE FROM notice WHERE (SELECT host FROM invite WHERE invite.id = notice.invite) IN ({})",
+        numbers(1, hosts.len())
+    );
+    let values: Vec<Value> = hosts.iter().map(|host| host.as_str().into()).collect();
+    session.execute(&sql, &values).await
 }
 
 pub async fn notices(session: &mut Session<'_>) -> Result<u64> {
