@@ -7,6 +7,7 @@
 mod address;
 mod apps;
 mod branding;
+mod colour;
 mod forms;
 mod notices;
 mod pages;
@@ -19,7 +20,8 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-pub use branding::{About, Accent, BadBranding, Branding};
+pub use branding::{About, BadBranding, Branding};
+pub use colour::Colour;
 pub use pages::Pages;
 pub use site::{Site, mend, router};
 

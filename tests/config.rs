@@ -15,7 +15,7 @@ use easy_invite::links::LandingPage;
 use easy_invite::policy::{HostPolicy, RolePolicy};
 use easy_invite::store::StoreUrl;
 use easy_invite::texts::Languages;
-use easy_invite::web::Accent;
+use easy_invite::web::Colour;
 use jid::DomainPart;
 use jiff::SignedDuration;
 use tempfile::TempDir;
@@ -407,7 +407,7 @@ fn the_web_side_can_be_set_in_all_its_keys() {
     assert_eq!(web.branding.name.as_deref(), Some("Our chat"));
     assert_eq!(web.branding.about.unwrap().in_language("de"), Some("Von {name}."));
     assert_eq!(web.branding.logo, Some(folder.path().join("logo.svg")));
-    assert_eq!(web.branding.accent, Accent::parse("#2b5f8a"));
+    assert_eq!(web.branding.accent, Colour::parse("#2b5f8a"));
     assert_eq!(web.branding.imprint.unwrap().as_str(), "https://example.org/imprint");
     assert_eq!(web.branding.terms.unwrap().as_str(), "mailto:us@example.org");
     assert_eq!(web.branding.templates, Some(folder.path().join(".")));

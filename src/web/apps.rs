@@ -6,7 +6,8 @@ use serde::de::{IntoDeserializer, value};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::branding::{Accent, BadBranding, Branding};
+use super::branding::{BadBranding, Branding};
+use super::colour::Colour;
 
 /// The list that comes with the program.
 const BUILT_IN: &str = include_str!("../../templates/apps.toml");
@@ -103,7 +104,7 @@ pub struct App {
     pub get: Vec<Store>,
     /// The colour of its tile.
     #[serde(default, skip_serializing)]
-    colour: Accent,
+    colour: Colour,
     /// A file with its icon, in the operator's folder.
     #[serde(default, skip_serializing)]
     icon: Option<String>,

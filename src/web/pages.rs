@@ -422,7 +422,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::web::{About, Accent};
+    use crate::web::{About, Colour};
 
     fn branding(folder: &Path) -> Branding {
         Branding { templates: Some(folder.to_owned()), ..Branding::default() }
@@ -475,7 +475,7 @@ mod tests {
             ("own.svg", "<svg/>"),
             ("icon.png", "ours"),
         ]);
-        let accent = Accent::parse("#ffd200");
+        let accent = Colour::parse("#ffd200");
         let about = Some(About::ForAll("It is <ours>.".into()));
         let name = Some("<Our chat>".into());
         let pages = Pages::load(Branding { accent, about, name, ..branding(folder.path()) }, url()).unwrap();

@@ -27,7 +27,6 @@ use super::notices::Notice;
 use super::pages::{Page, Pages, Password, Reader, Subject};
 use super::response;
 use super::visitor::{Visitor, form_cookie};
-use crate::chat_server::Account;
 use crate::fields::Field;
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites, Registered};
@@ -243,10 +242,9 @@ impl Visit {
             true if self.visitor.has_seen(name) => Password::Seen,
             true => Password::Made(&fields.made),
         };
-        let newcomer = Account { roles: subject.invite.roles.to_vec(), ..Account::default() };
         let policy = self.site.invites.policy(subject.invite.host.as_str());
         let may_invite = subject.purpose != Some(Purpose::Reset)
-            && policy.is_ok_and(|(_, policy)| policy.new_invite(&newcomer).is_ok());
+            && policy.is_ok_and(|(_, policy)| policy.lets_newcomers_invite(&subject.invite.roles));
         let service = may_invite.then_some(&self.site.invites.settings().component);
         let page = self.make(|pages| pages.done(self.reader(), subject, registered, password, service)).await?;
         let shown = matches!(password, Password::Made(_));
