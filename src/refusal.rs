@@ -92,6 +92,11 @@ pub enum Refusal {
         /// When they count no longer.
         again_at: Timestamp,
     },
+    /// The user has made as many new links for invites as invites may be made in a day.
+    TooManyLinks {
+        /// When the first of them no longer counts.
+        again_at: Timestamp,
+    },
     /// The user made as many invites as a user may in a day.
     TooManyToday {
         /// How many that is.
@@ -277,6 +282,7 @@ impl Refusal {
             Refusal::TooManyUnknown { again_at } => when(&own.too_many_unknown, again_at),
             Refusal::TooManyRegistrations { again_at } => when(&own.too_many_registrations, again_at),
             Refusal::TooManyFailed { again_at } => when(&own.too_many_failed, again_at),
+            Refusal::TooManyLinks { again_at } => when(&own.too_many_links, again_at),
             Refusal::TooManyToday { most, again_at } => fill(
                 texts.counted(&own.too_many_today, *most),
                 &[("most", &most.to_string()), ("when", &minute(again_at, texts))],
@@ -392,6 +398,7 @@ mod tests {
             Refusal::TooManyUnknown { again_at },
             Refusal::TooManyRegistrations { again_at },
             Refusal::TooManyFailed { again_at },
+            Refusal::TooManyLinks { again_at },
             Refusal::TooManyToday { most: 1, again_at },
             Refusal::TooManyToday { most: 2, again_at },
             Refusal::TooManyPending { most: 1, again_at: Some(again_at) },

@@ -293,7 +293,7 @@ async fn a_user_has_no_more_new_links_within_a_day_than_new_invites() {
         renew(by(ALICE), made).await.unwrap();
     }
     for _ in 0..2 {
-        assert!(matches!(refused(renew(by(ALICE), &made[0]).await), Refusal::TooManyToday { most: 2, .. }));
+        assert!(matches!(refused(renew(by(ALICE), &made[0]).await), Refusal::TooManyLinks { .. }));
         renew(by(ADMIN), &made[0]).await.unwrap();
         renew(By::Operator, &made[0]).await.unwrap();
     }

@@ -108,7 +108,7 @@ impl Invites {
     /// who have opened it already as well.
     ///
     /// # Errors
-    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `TooManyToday` if a
+    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `TooManyLinks` if a
     /// user has had as many new links as new invites are allowed; or why the invite does nothing.
     pub async fn regenerate(&self, by: &By, reference: Reference) -> Result<Issued> {
         let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
@@ -123,7 +123,7 @@ impl Invites {
             Err(error) => return Err(error),
         };
         if let (Issuer::User, Some(most), By::Account(user)) = (rights, policy.invites_per_day, by) {
-            let refused = |left| Refusal::TooManyToday { most, again_at: self.after(left) };
+            let refused = |left| Refusal::TooManyLinks { again_at: self.after(left) };
             lock(&self.0.counts).renew(user, most, Instant::now()).map_err(refused)?;
         }
         let token = Token::generate()?;

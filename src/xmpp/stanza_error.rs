@@ -57,6 +57,7 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::TooManyRegistrations { .. }
         | Refusal::TooManyFailed { .. }
         | Refusal::RegistrationLimited(_)
+        | Refusal::TooManyLinks { .. }
         | Refusal::TooManyToday { .. }
         | Refusal::TooManyPending { .. }
         | Refusal::TooNew { .. } => (ErrorType::Wait, DefinedCondition::PolicyViolation),
