@@ -164,8 +164,8 @@ impl Exposition {
         let set = |family: &Family<Labels, Gauge>, host: &DomainPart, value| {
             family.get_or_create(&labels([("host", host.as_str())])).set(value);
         };
-        let standing = self.standing.borrow().clone();
         let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        let standing = self.standing.borrow();
         for (host, Standing { pending: invites, open: uses }) in standing.iter().flat_map(|(standing, _)| standing) {
             set(&pending, host, number(*invites));
             set(&open, host, number(*uses));
@@ -185,9 +185,9 @@ impl Exposition {
             "Uses that are reserved at present: an account is being made, or nobody knows yet whether it was",
             open,
         );
-        if let Some((_, notices)) = standing {
+        if let Some((_, notices)) = &*standing {
             let queued: Gauge = Gauge::default();
-            queued.set(number(notices));
+            queued.set(number(*notices));
             registry.register("notices_queued", "Uses of which the makers of invites are still to be told", queued);
         }
         registry.register("hook_up", "1 if the module of the chat server has answered, 0 if not", hook_up);

@@ -268,9 +268,9 @@ promises! {
     /// the invite's grants could not be given. Returns the use, and whether this call redeemed it.
     /// Redeeming again changes nothing. `None`: there is no such reservation on the host.
     ///
-    /// Pending invites that were made before the reservation end with it: after a registration,
-    /// those of an earlier account of this name, and password resets for it; after a reset, the
-    /// other resets for the account.
+    /// Invites that were made before the reservation end with it, expired ones too: after a
+    /// registration, those of an earlier account of this name, and password resets for it; after
+    /// a reset, the other resets for the account.
     ///
     /// `notify`: whoever is told of such a use is to be told of this one
     /// ([`told_of`](crate::policy::told_of)).
@@ -335,12 +335,12 @@ promises! {
     /// Revokes every pending invite of an inviter, and returns how many there were.
     Write revoke_of_inviter(inviter: BareJid, now: Timestamp) by actor -> u64;
 
-    /// Ends what a deleted account leaves behind: revokes its pending invites and password resets
+    /// Ends what a deleted account leaves behind: revokes its invites and password resets
     /// for it, if they were made before the deletion, redeems its open uses, if they were reserved
     /// before, and forgets who invited it. Returns how many invites ended.
     Write account_deleted(account: BareJid, deleted_at: Timestamp, now: Timestamp) by actor -> u64;
 
-    /// Revokes the pending password resets for an account that were made before its password was
+    /// Revokes the password resets for an account that were made before its password was
     /// changed. Returns how many there were.
     Write password_changed(account: BareJid, changed_at: Timestamp, now: Timestamp) by actor -> u64;
 
@@ -391,7 +391,7 @@ promises! {
     /// Removes a message to the maker of an invite, which was sent at an instant or never will be.
     Write end_notice(invite: InviteId, message: String, told_at: Option<Timestamp>) -> ();
 
-    /// Removes what is to be told of the invites of a host, and returns how many uses that were.
+    /// Removes what is to be told of the invites of these hosts. Returns of how many uses.
     Write drop_notices(hosts: Vec<DomainPart>) -> u64;
 
     /// Of how many uses the makers of their invites are still to be told.

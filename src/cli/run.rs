@@ -143,7 +143,7 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
     });
     let telling = tokio::spawn({
         let (invites, stop) = (current.clone(), stop.clone());
-        async move { stop.run_until_cancelled(keep_telling(&invites)).await }
+        async move { stop.run_until_cancelled(keep_notifying(&invites)).await }
     });
     let showing = web_side.map(|(listener, router)| {
         tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
@@ -228,7 +228,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
 }
 
 /// Tells the makers of invites that they were used.
-async fn keep_telling(invites: &watch::Receiver<Invites>) {
+async fn keep_notifying(invites: &watch::Receiver<Invites>) {
     loop {
         let invites = invites.borrow().clone();
         match invites.tell_inviters().await {
@@ -236,7 +236,7 @@ async fn keep_telling(invites: &watch::Receiver<Invites>) {
             Ok(false) => (),
             Err(error) => tracing::debug!(%error, "makers of invites cannot be told now"),
         }
-        drop(timeout(NOTIFY_EVERY, invites.used()).await);
+        drop(timeout(NOTIFY_EVERY, invites.wait_for_use()).await);
     }
 }
 

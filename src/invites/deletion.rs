@@ -21,7 +21,7 @@ impl Invites {
     pub async fn account_deleted(&self, account: BareJid, deleted_at: Timestamp, actor: Actor) -> Result<u64> {
         let store = self.0.store.by(actor.clone());
         let ended = store.account_deleted(account.clone(), deleted_at, self.now()).await?;
-        tracing::info!(%actor, %account, ended, "account deleted: its pending invites ended");
+        tracing::info!(%actor, %account, ended, "account deleted: its invites ended");
         Ok(ended)
     }
 
@@ -34,7 +34,7 @@ impl Invites {
         let actor = Actor::Hook(account.domain().to_owned());
         let store = self.0.store.by(actor.clone());
         let ended = store.password_changed(account.clone(), changed_at, self.now()).await?;
-        tracing::info!(%actor, %account, ended, "password changed: the pending password resets ended");
+        tracing::info!(%actor, %account, ended, "password changed: the password resets made before ended");
         Ok(ended)
     }
 

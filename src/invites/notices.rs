@@ -8,10 +8,12 @@ use jid::DomainPart;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::service::{Invites, Result};
+use super::service::{Error, Invites, Result};
 use crate::chat_server::Message;
 use crate::invite::{Invite, Issuer, Purpose, State};
+use crate::names;
 use crate::policy;
+use crate::refusal::Refusal;
 use crate::store::Notice;
 use crate::texts::{Texts, fill, one_line};
 
@@ -23,8 +25,8 @@ const ROUND: u32 = 50;
 const LEASE: Duration = Duration::from_secs(15);
 
 impl Invites {
-    /// Waits until there may be something to tell.
-    pub async fn used(&self) {
+    /// Waits until an invite is used, or a hook is back: there may be something to tell.
+    pub async fn wait_for_use(&self) {
         self.0.used.notified().await;
     }
 
@@ -49,33 +51,34 @@ impl Invites {
 
     async fn tell_inviter(&self, notice: Notice) {
         let (id, message) = (notice.invite.id.clone(), notice.message.clone());
-        let ended = match self.send(notice).await {
-            Ok(Some(told_at)) => self.0.store.end_notice(id.clone(), message, told_at).await.map_err(Into::into),
-            Ok(None) => return,
-            Err(error) => Err(error),
+        let ended = async {
+            let told_at = self.send(notice).await?;
+            Ok::<_, Error>(self.0.store.end_notice(id.clone(), message, told_at).await?)
         };
-        if let Err(error) = ended {
+        if let Err(error) = ended.await {
             tracing::debug!(invite = %id, %error, "the maker of the invite cannot be told now");
         }
     }
 
-    /// Sends a message, and returns when it was sent; within, `None` if there is nobody to tell any
-    /// more. `None`: that is not certain yet.
-    async fn send(&self, notice: Notice) -> Result<Option<Option<Timestamp>>> {
-        let Some(inviter) = notice.invite.inviter.clone() else { return Ok(Some(None)) };
+    /// Sends a message, and returns when it was sent. `None`: there is nobody to tell any more.
+    ///
+    /// # Errors
+    /// `Unknown` if the maker seems to be gone, which is not certain yet; or why it was not sent.
+    async fn send(&self, notice: Notice) -> Result<Option<Timestamp>> {
+        let Some(inviter) = notice.invite.inviter.clone() else { return Ok(None) };
         let known = self.account(&inviter).await?;
         if !known.certainly_exists(&inviter)? {
             // When that is certain, its notices go with its invites.
             self.seems_gone(&inviter);
-            return Ok(None);
+            return Err(Refusal::Unknown.into());
         }
         if policy::admit_owner(&notice.invite, &known, self.now()).is_err() {
-            return Ok(Some(None)); // the name is somebody else's now
+            return Ok(None); // the name is somebody else's now
         }
         let texts = self.languages().preferred(notice.invite.language.as_deref().unwrap_or_default());
         let (language, body) = (texts.code.clone(), body(&notice, texts, self.now()));
         self.chat_server().deliver(Message { to: inviter, id: stanza_id(&notice), language, body }).await?;
-        Ok(Some(Some(self.now())))
+        Ok(Some(self.now()))
     }
 }
 
@@ -94,13 +97,13 @@ fn body(notice: &Notice, texts: &Texts, now: Timestamp) -> String {
         None => fill(&own.dated, &[("date", &texts.date(invite.created_at))]),
     };
     let number = count.to_string();
-    let accounts: Vec<_> = uses.iter().map(|used| used.account.as_str()).collect();
+    let accounts: Vec<_> = uses.iter().map(|used| names::shown(&used.account)).collect();
     let mut values = vec![("invitation", invitation.as_str()), ("host", invite.host.as_str()), ("count", &number)];
     // The note of an invite that the operator made is not for the one whom it names.
     let (text, is_named, left) = match (invite.issuer, uses.as_slice()) {
         (Issuer::Operator, _) => (texts.counted(&own.for_you, *count), false, None),
         (_, [used]) if *count == 1 => {
-            values.push(("account", used.account.as_str()));
+            values.extend(accounts.first().map(|account| ("account", account.as_str())));
             let text = if used.purpose == Purpose::Contact { &own.connected } else { &own.joined };
             (text.as_str(), true, left(invite, texts, now))
         }
@@ -109,7 +112,7 @@ fn body(notice: &Notice, texts: &Texts, now: Timestamp) -> String {
     let first: Vec<_> = [Some(fill(text, &values)), left].into_iter().flatten().collect();
     let mut lines = vec![first.join(" ")];
     if !is_named && accounts.len() == *count as usize {
-        lines.extend(accounts.into_iter().map(str::to_owned));
+        lines.extend(accounts);
     }
     lines.join("\n")
 }

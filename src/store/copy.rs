@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::error::Result;
-use super::row::{Row, Value};
+use super::row::{Row, Value, numbers};
 use super::session::Session;
 use super::statements::take_rows;
 
@@ -107,7 +107,7 @@ pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Resul
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
     for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &EVENT] {
         let Table { name, key, columns, below, .. } = table;
-        let after = numbers_to(below.len());
+        let after = numbers(0, below.len());
         let sql = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");
         let mut last = below.to_vec();
         loop {
@@ -125,11 +125,11 @@ pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Resul
 /// Adds a page of rows to the target.
 pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
     let Table { name, key, columns, marks: [marked, marks], merge, .. } = page.table;
-    let mut numbers = (1..).map(|number| format!("${number}"));
+    let mut places = (1..).map(|number| format!("${number}"));
     let rows: Vec<_> = page
         .rows
         .iter()
-        .map(|Row(values)| format!("({}{marks})", numbers.by_ref().take(values.len()).collect::<Vec<_>>().join(", ")))
+        .map(|Row(values)| format!("({}{marks})", places.by_ref().take(values.len()).collect::<Vec<_>>().join(", ")))
         .collect();
     let rows = rows.join(", ");
     let sql = format!("INSERT INTO {name} ({columns}{marked}) VALUES {rows} ON CONFLICT ({key}) DO UPDATE SET {merge}");
@@ -144,7 +144,7 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
         // The target may have had uses of its own of these invites. The counts only grow here: the
         // uses of an invite come on several pages, and the invite must not be usable in between.
         let invites: Vec<_> = page.rows.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
-        let these = format!("id IN ({})", numbers_to(invites.len()));
+        let these = format!("id IN ({})", numbers(0, invites.len()));
         take_rows(session, &these, &invites).await?;
         let redeemed = "(SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)";
         let last = "(SELECT max(redeemed_at) FROM invite_use WHERE invite = invite.id)";
@@ -164,7 +164,7 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
 /// Of two numbers of uses, the smaller one wins. Where more are taken, they stay.
 async fn allow_what_is_taken(session: &mut Session<'_>, invites: &[Value]) -> Result<()> {
     let sql =
-        format!("UPDATE invite SET max_uses = taken WHERE id IN ({}) AND taken > max_uses", numbers_to(invites.len()));
+        format!("UPDATE invite SET max_uses = taken WHERE id IN ({}) AND taken > max_uses", numbers(0, invites.len()));
     session.execute(&sql, invites).await.map(drop)
 }
 
@@ -172,18 +172,13 @@ async fn allow_what_is_taken(session: &mut Session<'_>, invites: &[Value]) -> Re
 /// those that are not in `open`. [`finish`] gives these uses back. Uses that the target has
 /// reserved itself stay.
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
-    let these = numbers_to(invites.len());
+    let these = numbers(0, invites.len());
     let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
     for id in session.query(&sql, invites, |row| row.text::<String>(0)).await?.iter().filter(|id| !open.contains(*id)) {
         let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL";
         session.execute(sql, &[id.as_str().into()]).await?;
     }
     Ok(())
-}
-
-/// `$1, $2, …`
-fn numbers_to(last: usize) -> String {
-    (1..=last).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Gives back the uses that the source has given back since an earlier copy, which was cut short.

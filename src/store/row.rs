@@ -52,6 +52,23 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// `$3, $4, …`: how a statement names `count` values that stand behind `before` others.
+pub fn numbers(before: usize, count: usize) -> String {
+    (before + 1..=before + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds values for an `IN (…)` to those of a statement, and returns what stands between its
+/// brackets. The last value is repeated until their number is a power of two: PostgreSQL's
+/// connections remember each statement, and so they know few.
+pub fn among(values: &mut Vec<Value>, these: impl IntoIterator<Item = Value>) -> String {
+    let before = values.len();
+    values.extend(these);
+    let last = values.last().filter(|_| values.len() > before).cloned().unwrap_or(Value::Null);
+    let count = (values.len() - before).next_power_of_two();
+    values.resize(before + count, last);
+    numbers(before, count)
+}
+
 /// A row of a result.
 #[derive(Clone, Debug)]
 pub struct Row(pub Vec<Value>);

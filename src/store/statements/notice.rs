@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::invite_use::uses;
 use crate::invite::{Invite, InviteId, Use};
 use crate::store::error::Result;
-use crate::store::row::Value;
+use crate::store::row::{Value, among};
 use crate::store::session::Session;
 
 /// How long nobody is told again of the same invite.
@@ -32,10 +32,13 @@ pub struct Notice {
     pub uses: Vec<Use>,
 }
 
+/// How much later than others a daemon's clock may be. What it has noted is still believed.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
+
 /// A use that no daemon is telling at $2, and that is in a message already or can be in a new one:
-/// of each invite there is one message at a time. A clock may have been set back since it was
-/// taken.
-const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $1) \
+/// of each invite there is one message at a time. Nobody leases beyond $4: the clock was set back
+/// since.
+const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $4) \
      AND (message IS NOT NULL OR NOT EXISTS (SELECT 1 FROM notice AS sent \
          WHERE sent.invite = notice.invite AND sent.message IS NOT NULL))";
 
@@ -52,28 +55,30 @@ pub async fn claim_notices(
     // Otherwise two daemons could make two messages of one name.
     session.lock("notices").await?;
     let paused = now.saturating_sub(PAUSE).unwrap_or(Timestamp::MIN);
-    let mut values = vec![until.into(), now.into(), paused.into()];
-    values.extend(hosts.iter().map(|host| Value::from(host.as_str())));
+    let furthest = until.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+    let latest = now.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+    let mut values = vec![until.into(), now.into(), paused.into(), furthest.into(), latest.into()];
+    let hosts = among(&mut values, hosts.iter().map(|host| host.as_str().into()));
     let sql = format!(
         "UPDATE notice SET leased_until = $1, message = COALESCE(message, \
              (SELECT min(own.invite_use) FROM notice AS own WHERE own.invite = notice.invite)) \
          WHERE {FREE} AND invite IN (SELECT notice.invite FROM notice JOIN invite ON invite.id = notice.invite \
-             WHERE {FREE} AND (message IS NOT NULL OR told_at IS NULL OR told_at <= $3 OR told_at > $2) \
-             AND host IN ({}) GROUP BY notice.invite ORDER BY min(COALESCE(leased_until, 0)) LIMIT {limit}) \
-         RETURNING message, invite_use",
-        numbers(4, hosts.len())
+             WHERE {FREE} AND (message IS NOT NULL OR told_at IS NULL OR told_at <= $3 OR told_at > $5) \
+             AND host IN ({hosts}) GROUP BY notice.invite ORDER BY min(COALESCE(leased_until, 0)) LIMIT {limit}) \
+         RETURNING message, invite_use"
     );
     let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (message, used) in session.query(&sql, &values, |row| Ok((row.text(0)?, row.text(1)?))).await? {
         messages.entry(message).or_default().push(used);
     }
     let named = |told: &Vec<String>| if told.len() > MOST_NAMED { 1 } else { told.len() };
-    let ids: Vec<Value> =
-        messages.values().flat_map(|told| told.iter().take(named(told))).map(|id| id.as_str().into()).collect();
-    if ids.is_empty() {
+    if messages.is_empty() {
         return Ok(Vec::new());
     }
-    let condition = format!("invite_use.id IN ({}) ORDER BY redeemed_at, account", numbers(1, ids.len()));
+    let mut ids = Vec::new();
+    let told = messages.values().flat_map(|told| told.iter().take(named(told)));
+    let these = among(&mut ids, told.map(|id| id.as_str().into()));
+    let condition = format!("invite_use.id IN ({these}) ORDER BY redeemed_at, account");
     let mut found = uses(session, "invite_use", &condition, &ids, u32::MAX).await?;
     let notices = messages.into_iter().filter_map(|(message, told)| {
         let own: Vec<_> = found.extract_if(.., |((used, _), _)| told.contains(&used.id)).collect();
@@ -82,11 +87,6 @@ pub async fn claim_notices(
         Some(Notice { message, invite, count, uses: own.into_iter().map(|((used, _), _)| used).collect() })
     });
     Ok(notices.collect())
-}
-
-/// `$4, $5, …`: so many, from this one on.
-fn numbers(first: usize, count: usize) -> String {
-    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
 pub async fn end_notice(
@@ -108,11 +108,10 @@ pub async fn drop_notices(session: &mut Session<'_>, hosts: Vec<DomainPart>) -> 
     if hosts.is_empty() {
         return Ok(0);
     }
-    let sql = format!(
-        "DELETE FROM notice WHERE (SELECT host FROM invite WHERE invite.id = notice.invite) IN ({})",
-        numbers(1, hosts.len())
-    );
-    let values: Vec<Value> = hosts.iter().map(|host| host.as_str().into()).collect();
+    let mut values = Vec::new();
+    let hosts = among(&mut values, hosts.iter().map(|host| host.as_str().into()));
+    let sql =
+        format!("DELETE FROM notice WHERE (SELECT host FROM invite WHERE invite.id = notice.invite) IN ({hosts})");
     session.execute(&sql, &values).await
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::invite::{INVITE_COLUMNS, PENDING, UNENDED, invite_of};
 use crate::invite::{Invite, InviteId};
 use crate::store::error::Result;
-use crate::store::row::{Row, Value};
+use crate::store::row::{Row, Value, among};
 use crate::store::session::Session;
 
 /// How many pending invites are listed.
@@ -24,12 +24,12 @@ type Place = (i64, InviteId);
 
 pub async fn list_of_maker(session: &mut Session<'_>, maker: BareJid, now: Timestamp) -> Result<Vec<Invite>> {
     let places = [pending(session, &maker, now).await?, ended(session, &maker, now).await?].concat();
-    let numbers: Vec<_> = (1..=places.len()).map(|number| format!("${number}")).collect();
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id IN ({})", numbers.join(", "));
-    let ids: Vec<Value> = places.iter().map(|(_, id)| id.as_str().into()).collect();
+    let mut ids = Vec::new();
+    let these = among(&mut ids, places.iter().map(|(_, id)| id.as_str().into()));
+    let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE id IN ({these})");
     let mut invites = session.query(&sql, &ids, invite_of).await?;
     invites.sort_by_key(|invite| places.iter().position(|(_, id)| *id == invite.id));
     Ok(invites)
@@ -39,8 +39,8 @@ async fn places(session: &mut Session<'_>, sql: &str, values: &[Value]) -> Resul
     session.query(sql, values, |row: &Row| Ok((row.count(0)?, row.required(1, InviteId::parse)?))).await
 }
 
-/// The latest of some places.
-fn latest(mut places: Vec<Place>, limit: usize) -> Vec<Place> {
+/// The newest of some places.
+fn newest(mut places: Vec<Place>, limit: usize) -> Vec<Place> {
     places.sort_by(|(one, first), (other, second)| (other, first).cmp(&(one, second)));
     places.truncate(limit);
     places
@@ -68,7 +68,7 @@ async fn pending(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> 
         );
         found = places(session, &sql, &[now.into(), maker.as_str().into()]).await?;
     }
-    Ok(latest(found, PENDING_LISTED))
+    Ok(newest(found, PENDING_LISTED))
 }
 
 async fn ended(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
@@ -86,5 +86,5 @@ async fn ended(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Re
          ORDER BY COALESCE(revoked_at, last_used_at) DESC LIMIT {ENDED_LISTED}"
     );
     found.extend(places(session, &sql, &[maker.as_str().into()]).await?);
-    Ok(latest(found, ENDED_LISTED))
+    Ok(newest(found, ENDED_LISTED))
 }
