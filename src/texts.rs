@@ -9,6 +9,6 @@ mod languages;
 mod plural;
 
 pub use catalog::{CommandTexts, Direction, Language, MistakeTexts, RefusalTexts, Texts, WebTexts};
-pub use fill::{Isolate, escaped, fill, folded, one_line, placeholders, printable};
+pub use fill::{Isolate, escaped, fill, folded, one_line, placeholders, printable, shortened};
 pub use languages::{BadLanguage, Languages};
 pub use plural::Counted;

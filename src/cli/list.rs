@@ -11,7 +11,7 @@ use crate::invite_json::InviteJson;
 use crate::jids;
 use crate::names;
 use crate::store::Filter;
-use crate::texts::printable;
+use crate::texts::{printable, shortened};
 
 /// The longest note in the table, in characters. `show` and `--json` have all of it.
 const NOTE_LENGTH: usize = 40;
@@ -91,7 +91,7 @@ fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
 
 fn row(invite: &Invite, state: State) -> Vec<String> {
     let nothing = || print::NOTHING.to_owned();
-    let note = invite.note.as_deref().map(|note| printable(print::shortened(note, NOTE_LENGTH)));
+    let note = invite.note.as_deref().map(|note| printable(shortened(note, NOTE_LENGTH)));
     vec![
         invite.id.to_string(),
         invite.invite_type.to_string(),

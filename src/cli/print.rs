@@ -84,14 +84,6 @@ pub fn invite_type(invite_type: InviteType) -> &'static str {
     }
 }
 
-/// The first characters of a text, and an ellipsis if there are more than `length`.
-pub fn shortened(text: &str, length: usize) -> String {
-    match text.char_indices().nth(length) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(length.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
 /// Rows as aligned columns, a line each. The last column is not padded.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -115,11 +107,5 @@ mod tests {
     fn columns_are_aligned() {
         let rows = [["a", "long", "x"], ["wide", "b", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "a     long  x\nwide  b");
-    }
-
-    #[test]
-    fn long_texts_are_shortened() {
-        assert_eq!(shortened("äöü", 3), "äöü");
-        assert_eq!(shortened("äöüß", 3), "äö…");
     }
 }

@@ -15,20 +15,22 @@ pub const COMMAND: Command = Command {
     name: |texts| &texts.invites_of,
     audience: Audience::Admins,
     ask: Some(|requester, submission| Box::pin(ask(requester, submission))),
-    run: |requester, submission| Box::pin(my_invites::run(requester, account(requester, submission), submission)),
+    run: |requester, submission| Box::pin(run(requester, submission)),
 };
 
 async fn ask(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
-    match account(requester, submission) {
-        Err(_) if !submission.has("invite") => {
-            let own = &requester.texts.command;
-            let typed = submission.text("accountjid").unwrap_or_default();
-            Ok(Outcome::Ask(Form {
-                title: own.invites_of.clone(),
-                instructions: own.choose_account.clone(),
-                fields: vec![Field::text("accountjid", &own.account, typed)],
-            }))
-        }
-        maker => my_invites::ask(requester, &maker.unwrap_or(requester.account.clone()), submission).await,
-    }
+    let Ok(maker) = account(requester, submission) else {
+        let own = &requester.texts.command;
+        let typed = submission.text("accountjid").unwrap_or_default();
+        return Ok(Outcome::Ask(Form {
+            title: own.invites_of.clone(),
+            instructions: own.choose_account.clone(),
+            fields: vec![Field::text("accountjid", &own.account, typed)],
+        }));
+    };
+    my_invites::ask(requester, &maker, submission).await
+}
+
+async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
+    my_invites::run(requester, &account(requester, submission)?, submission).await
 }

@@ -9,8 +9,9 @@ use super::requester::Requester;
 use crate::invite::{Invite, State};
 use crate::invites::{By, Error, Shown};
 use crate::links::Reference;
+use crate::names;
 use crate::refusal::Refusal;
-use crate::texts::{Isolate, Texts, fill, one_line};
+use crate::texts::{Isolate, Texts, fill, one_line, shortened};
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -24,7 +25,7 @@ pub const COMMAND: Command = Command {
     name: |texts| &texts.my_invites,
     audience: Audience::Users,
     ask: Some(|requester, submission| Box::pin(ask(requester, &requester.account, submission))),
-    run: |requester, submission| Box::pin(run(requester, Ok(requester.account.clone()), submission)),
+    run: |requester, submission| Box::pin(run(requester, &requester.account, submission)),
 };
 
 const fn with_action(text: fn(&Texts) -> &str, chosen: &'static [(&'static str, &'static str)]) -> Word {
@@ -44,19 +45,15 @@ pub async fn ask(requester: &Requester<'_>, maker: &BareJid, submission: &Submis
         && (changes(submission) || submission.text("action") == Some("change"))
         && let Ok(shown) = requester.invites.show(&by(requester), invite).await
     {
-        return change_form(requester, &shown.invite, submission).await;
+        return change_form(requester, maker, &shown.invite, submission).await;
     }
     list(requester, maker, submission).await
 }
 
 /// Does what was filled in.
-pub async fn run(
-    requester: &Requester<'_>,
-    maker: Result<BareJid, Refusal>,
-    submission: &Submission,
-) -> Result<Outcome, Error> {
+pub async fn run(requester: &Requester<'_>, maker: &BareJid, submission: &Submission) -> Result<Outcome, Error> {
     let (invites, texts, by) = (requester.invites, requester.texts, by(requester));
-    let Some(invite) = chosen(submission)? else { return list(requester, &maker?, submission).await };
+    let Some(invite) = chosen(submission)? else { return list(requester, maker, submission).await };
     match submission.text("action") {
         Some("regenerate") => Ok(Outcome::Invitation(Box::new(invites.regenerate(&by, invite).await?))),
         Some("revoke") => {
@@ -74,8 +71,8 @@ pub async fn run(
             Ok(Outcome::Done(fill(&texts.command.changed, &[("invite", &label)])))
         }
         None | Some("show") => Ok(Outcome::Told(details(&invites.show(&by, invite).await?, requester))),
-        Some("change") => change_form(requester, &invites.show(&by, invite).await?.invite, submission).await,
-        Some(_) => list(requester, &maker?, submission).await,
+        Some("change") => change_form(requester, maker, &invites.show(&by, invite).await?.invite, submission).await,
+        Some(_) => list(requester, maker, submission).await,
     }
 }
 
@@ -108,23 +105,24 @@ async fn list(requester: &Requester<'_>, maker: &BareJid, submission: &Submissio
         Field::list("invite", &own.invite, options, &chosen),
         Field::list("action", &own.action, actions, action.unwrap_or("show")),
     );
-    let instructions = own.choose_invite.clone();
-    Ok(Outcome::Ask(match *maker == requester.account {
-        true => Form { title: own.my_invites.clone(), instructions, fields: vec![invite, action] },
-        false => {
-            let maker = maker.as_str();
-            Form {
-                title: maker.to_owned(),
-                instructions,
-                fields: vec![invite, action, Field::hidden("accountjid", maker)],
-            }
-        }
-    }))
+    let title = if *maker == requester.account { own.my_invites.clone() } else { maker.to_string() };
+    let fields = [Some(invite), Some(action), account_named(maker, submission)].into_iter().flatten().collect();
+    Ok(Outcome::Ask(Form { title, instructions: own.choose_invite.clone(), fields }))
+}
+
+/// Whose invites an admin has asked for, for the next step.
+fn account_named(maker: &BareJid, submission: &Submission) -> Option<Field> {
+    submission.has("accountjid").then(|| Field::hidden("accountjid", maker.as_str()))
 }
 
 /// Asks what to change. The note as it is shown here comes back unseen: what is not changed in this
 /// form may be changed by somebody else in the meantime.
-async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Submission) -> Result<Outcome, Error> {
+async fn change_form(
+    requester: &Requester<'_>,
+    maker: &BareJid,
+    invite: &Invite,
+    submission: &Submission,
+) -> Result<Outcome, Error> {
     let own = &requester.texts.command;
     let choices = Choices { texts: requester.texts, caps: requester.caps().await?, filled_in: submission };
     let keep = |value: &str| Some(fill(&own.as_it_is, &[("value", value)]));
@@ -138,6 +136,7 @@ async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Su
         Some(choices.note(note)),
         choices.expires(requester.policy.expire_after, keep(&end(invite, requester))),
         uses,
+        account_named(maker, submission),
         Some(Field::hidden("invite", invite.id.as_str())),
         Some(Field::hidden(
             "before",
@@ -155,7 +154,7 @@ async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Su
 fn details(shown: &Shown, requester: &Requester<'_>) -> Form {
     let (invite, texts, own) = (&shown.invite, requester.texts, &requester.texts.command);
     let state = state(invite, requester);
-    let mut accounts: Vec<_> = shown.accounts.iter().take(ACCOUNTS_SHOWN).map(|(jid, _)| jid.to_string()).collect();
+    let mut accounts: Vec<_> = shown.accounts.iter().take(ACCOUNTS_SHOWN).map(|(jid, _)| names::shown(jid)).collect();
     accounts.extend((shown.accounts.len() > ACCOUNTS_SHOWN).then(|| "…".to_owned()));
     let joined = (!accounts.is_empty()).then(|| Field::text("accounts", &own.joined, &accounts.join(", ")));
     let fields = [
@@ -179,8 +178,7 @@ fn label(invite: &Invite, requester: &Requester<'_>) -> String {
 /// What people call an invite: its note, else when it was made.
 fn name(invite: &Invite, texts: &Texts) -> String {
     let note = invite.note.as_deref().map(one_line).unwrap_or_default();
-    let short: String = note.chars().take(NOTE_IN_LIST).collect();
-    let short = if short.len() < note.len() { short + "…" } else { short };
+    let short = shortened(&note, NOTE_IN_LIST);
     match short.as_str() {
         "" => texts.day(invite.created_at),
         ascii if ascii.is_ascii() => short,

@@ -106,6 +106,14 @@ pub fn one_line(text: &str) -> String {
     spaced.filter(|c| !steers(c)).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The first characters of a text, and an ellipsis if there are more than `length`.
+pub fn shortened(text: &str, length: usize) -> String {
+    match text.char_indices().nth(length) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(length.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
 /// The text before the first placeholder, its name, and the text behind it.
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     let (before, behind) = text.split_once('{')?;
@@ -126,6 +134,12 @@ pub fn placeholders(mut text: &str) -> BTreeSet<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_texts_are_shortened() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
 
     #[test]
     fn control_characters_are_escaped() {

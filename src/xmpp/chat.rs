@@ -55,9 +55,9 @@ struct Chat {
     heard: Instant,
     /// Since when messages are counted, and how many there were, for each of [`ANSWERED`].
     counted: [(Instant, u32); 2],
-    /// How many in a row were not understood, and the id of the last of them.
+    /// How many in a row were not understood, and the ids of the last of them and its corrections.
     not_understood: u32,
-    unclear: Option<String>,
+    unclear: Vec<String>,
     /// The code of the language of the last word that the app's language does not have.
     spoken: Option<String>,
     /// When the account was told that something cannot be read.
@@ -96,7 +96,7 @@ impl Chats {
         };
         let asked = self.of(&account, now, |chat| {
             // What was answered already is not asked again with other words.
-            if message.corrects.is_some() && message.corrects != chat.unclear {
+            if message.corrects.as_ref().is_some_and(|id| !chat.unclear.contains(id)) {
                 return None;
             }
             let Some(said) = said else { return chat.unreadable(now).then_some(Asked::Unreadable) };
@@ -112,7 +112,12 @@ impl Chats {
                 Some(meaning)
             });
             chat.not_understood = if meaning.is_some() { 0 } else { chat.not_understood + 1 };
-            chat.unclear = message.id.clone().filter(|_| meaning.is_none());
+            if meaning.is_some() || message.corrects.is_none() {
+                chat.unclear.clear();
+            }
+            if meaning.is_none() && chat.unclear.len() < NOT_UNDERSTOOD as usize {
+                chat.unclear.extend(message.id.clone());
+            }
             (chat.not_understood <= NOT_UNDERSTOOD).then(|| meaning.unwrap_or(Asked::Help))
         })?;
         Some((account, Heard { asked, language: texts.code.clone() }))
@@ -226,7 +231,7 @@ impl Chat {
             heard: now,
             counted: [(now, 0); 2],
             not_understood: 0,
-            unclear: None,
+            unclear: Vec::new(),
             spoken: None,
             told_unreadable: None,
             numbered: Vec::new(),

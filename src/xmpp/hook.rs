@@ -48,7 +48,8 @@ struct Waiting {
 }
 
 impl Asked {
-    /// The stanzas that ask a question: those without an answer, and the one with it.
+    /// The stanzas that ask a question: a message that goes ahead, if there is one, and the
+    /// request.
     pub fn ask(&mut self, question: Question, component: &str) -> Vec<Element> {
         self.last += 1;
         let id = format!("gate-{}", self.last);

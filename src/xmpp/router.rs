@@ -49,7 +49,7 @@ impl Router {
         if payload.is("relay", ns::GATE) {
             let (requester, payload) = gate::relayed(request, invites)?;
             let (host, texts) = (requester.host.as_str(), requester.texts);
-            return self.answer_user(kind, payload, host, Some(requester), texts).await;
+            return self.answer_user(kind, payload, host, Some(requester), texts, invites).await;
         }
         if payload.has_ns(ns::GATE) {
             return gate::answer(request, invites).await;
@@ -59,7 +59,7 @@ impl Router {
         if let (Some(user), Kind::Get) = (&requester, kind) {
             self.readers.note(&user.account, texts);
         }
-        self.answer_user(kind, payload, self.component.as_str(), requester, texts).await
+        self.answer_user(kind, payload, self.component.as_str(), requester, texts, invites).await
     }
 
     /// Answers what a user asks of the component, or of their own host, which relays it.
@@ -72,10 +72,11 @@ impl Router {
         responder: &str,
         requester: Option<Requester<'_>>,
         texts: &Texts,
+        invites: &Invites,
     ) -> Outcome {
         match (kind, payload.name()) {
             (Kind::Get, "query") if payload.has_ns(ns::DISCO_INFO) => {
-                disco::node_info(payload, requester.as_ref(), texts, self.invites().languages()).await.map(Some)
+                disco::node_info(payload, requester.as_ref(), texts, invites.languages()).await.map(Some)
             }
             (Kind::Get, "query") if payload.has_ns(ns::DISCO_ITEMS) => {
                 disco::items(payload, responder, requester.as_ref(), texts).await.map(Some)

@@ -120,8 +120,16 @@ async def test_a_correction_is_read_only_if_nothing_was_understood(make_server):
         return f"<replace xmlns='urn:xmpp:message-correct:0' id='{id}'/>"
 
     async with await server.login("alice") as alice:
-        alice.send("<message type='chat' id='typo' to='invite.example.org'><body>lsit</body></message>")
+        to = "<message type='chat' to='invite.example.org'"
+        alice.send(f"{to} id='typo'><body>lsit</body></message>")
         await alice.expect_stanza("message", sender="invite.example.org")
+        alice.send(f"{to} id='worse'><body>lits</body>{corrects('typo')}</message>")
+        await alice.expect_stanza("message", sender="invite.example.org")
+        # XEP-0308 names the first message each time; some apps name the last one.
+        for mistaken in ("typo", "worse"):
+            alice.send(f"<message type='chat' id='m-{mistaken}' to='invite.example.org'><body>tsil</body>"
+                       f"{corrects(mistaken)}</message>")
+            await alice.expect_stanza("message", sender="invite.example.org")
         assert await write(alice, "list", corrects("typo")) == NONE_LISTED
         alice.send("<message type='chat' id='once' to='invite.example.org'><body>invite x</body></message>")
         await alice.expect_stanza("message", sender="invite.example.org")
