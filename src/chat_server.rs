@@ -249,7 +249,8 @@ pub struct Message {
     pub body: String,
 }
 
-/// What the hook of a VirtualHost is asked, with the way back for its answer.
+/// What the hook of a VirtualHost, or the server itself, is asked, with the way back for its
+/// answer.
 #[derive(Debug)]
 pub enum Ask {
     /// Is the hook there?

@@ -134,7 +134,8 @@ pub struct Event {
     pub invite: Option<InviteId>,
     /// The account that used the invite, that the invite is for, or with which it ended.
     pub account: Option<BareJid>,
-    /// One word more: the type of the invite, what the use was for, or the reason. It names nobody.
+    /// A word or more: the type of the invite, what of it was changed, what the use was for, or the
+    /// reason. It names nobody.
     pub detail: Option<String>,
     /// How often it happened, or to how many invites.
     pub count: u64,

@@ -24,7 +24,7 @@ use crate::meaning::written as path;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::texts::printable;
-use crate::web::{About, Accent};
+use crate::web::{About, Colour};
 
 /// The reference of every key, with its default: `easy-invite init` fills it in.
 pub const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -112,7 +112,7 @@ pub struct RawWeb {
     pub name: Option<String>,
     pub about: Option<About>,
     pub logo: Option<PathBuf>,
-    pub accent: Option<Value<Accent>>,
+    pub accent: Option<Value<Colour>>,
     pub imprint: Option<Value<Url>>,
     pub terms: Option<Value<Url>>,
     pub templates: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::jids;
 use crate::lifetime::Lifetime;
 use crate::links::{LandingPage, PublicUrl};
 use crate::store::StoreUrl;
-use crate::web::Accent;
+use crate::web::Colour;
 
 /// Where Prosody listens for components by default.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:5347";
@@ -71,7 +71,7 @@ written! {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https" | "mailto"));
         url.ok_or_else(|| format!("expected an address such as \"https://example.org/imprint\", found {text:?}"))
     },
-    Accent => |text| text.to_owned().try_into(),
+    Colour => |text| text.to_owned().try_into(),
 }
 
 fn in_words<T, E: ToString>(read: Result<T, E>) -> Result<T, String> {
