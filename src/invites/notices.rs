@@ -38,7 +38,9 @@ impl Invites {
     pub async fn tell_inviters(&self) -> Result<bool> {
         let (told, silent): (Vec<_>, Vec<_>) =
             self.settings().hosts.iter().partition(|(_, policy)| policy.notify_inviter);
-        self.0.store.drop_notices(silent.into_iter().map(|(host, _)| host.clone()).collect()).await?;
+        if !silent.is_empty() {
+            self.0.store.drop_notices(silent.into_iter().map(|(host, _)| host.clone()).collect()).await?;
+        }
         let servers = self.servers();
         let connected = |host: &&DomainPart| servers.contains_key(*host);
         let hosts = told.into_iter().map(|(host, _)| host).filter(connected).cloned().collect();

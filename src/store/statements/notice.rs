@@ -105,9 +105,6 @@ pub async fn end_notice(
 }
 
 pub async fn drop_notices(session: &mut Session<'_>, hosts: Vec<DomainPart>) -> Result<u64> {
-    if hosts.is_empty() {
-        return Ok(0);
-    }
     let mut values = Vec::new();
     let hosts = among(&mut values, hosts.iter().map(|host| host.as_str().into()));
     let sql =
