@@ -36,9 +36,9 @@ pub struct Notice {
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
 
 /// A use that no daemon is telling at $2, and that is in a message already or can be in a new one:
-/// of each invite there is one message at a time. Nobody leases beyond $4: the clock was set back
+/// of each invite there is one message at a time. Nobody leases beyond $3: the clock was set back
 /// since.
-const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $4) \
+const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $3) \
      AND (message IS NOT NULL OR NOT EXISTS (SELECT 1 FROM notice AS sent \
          WHERE sent.invite = notice.invite AND sent.message IS NOT NULL))";
 
@@ -57,13 +57,13 @@ pub async fn claim_notices(
     let paused = now.saturating_sub(PAUSE).unwrap_or(Timestamp::MIN);
     let furthest = until.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
     let latest = now.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
-    let mut values = vec![until.into(), now.into(), paused.into(), furthest.into(), latest.into()];
+    let mut values = vec![until.into(), now.into(), furthest.into(), paused.into(), latest.into()];
     let hosts = among(&mut values, hosts.iter().map(|host| host.as_str().into()));
     let sql = format!(
         "UPDATE notice SET leased_until = $1, message = COALESCE(message, \
              (SELECT min(own.invite_use) FROM notice AS own WHERE own.invite = notice.invite)) \
          WHERE {FREE} AND invite IN (SELECT notice.invite FROM notice JOIN invite ON invite.id = notice.invite \
-             WHERE {FREE} AND (message IS NOT NULL OR told_at IS NULL OR told_at <= $3 OR told_at > $5) \
+             WHERE {FREE} AND (message IS NOT NULL OR told_at IS NULL OR told_at <= $4 OR told_at > $5) \
              AND host IN ({hosts}) GROUP BY notice.invite ORDER BY min(COALESCE(leased_until, 0)) LIMIT {limit}) \
          RETURNING message, invite_use"
     );
