@@ -96,6 +96,8 @@ impl Serialize for Actor {
 pub enum Action {
     /// An invite was made.
     Made,
+    /// An invite of another program, or of another store, was imported.
+    Imported,
     /// A use of an invite was redeemed.
     Redeemed,
     /// An invite was revoked.
@@ -134,8 +136,8 @@ pub struct Event {
     pub invite: Option<InviteId>,
     /// The account that used the invite, that the invite is for, or with which it ended.
     pub account: Option<BareJid>,
-    /// A word or more: the type of the invite, what of it was changed, what the use was for, or the
-    /// reason. It names nobody.
+    /// A word or more: the type of the invite, where it was imported from, what of it was changed,
+    /// what the use was for, or the reason. It names nobody.
     pub detail: Option<String>,
     /// How often it happened, or to how many invites.
     pub count: u64,
@@ -220,6 +222,8 @@ mod tests {
             regenerated_at: None,
             language: None,
             inviter_name: None,
+            imported_from: None,
+            token_length: None,
             replaced: false,
         };
         for (issuer, inviter, working, actor) in [

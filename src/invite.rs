@@ -241,6 +241,17 @@ pub enum Purpose {
     Contact,
 }
 
+/// Another program that makes invites.
+#[derive(AsRefStr, Clone, Copy, Debug, Deserialize, Display, EnumString, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Program {
+    /// Prosody with its own modules.
+    Prosody,
+    /// ejabberd with mod_invites.
+    Ejabberd,
+}
+
 /// An invite as the store knows it. As JSON, it has the fields that scripts may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Invite {
@@ -291,6 +302,12 @@ pub struct Invite {
     /// The nickname of its inviter.
     #[serde(skip)]
     pub inviter_name: Option<String>,
+    /// The program that made it; `None`: this one.
+    pub imported_from: Option<Program>,
+    /// How many characters its token has, if another program made the token. `None`: it is one of
+    /// ours.
+    #[serde(skip)]
+    pub token_length: Option<u32>,
     /// It was found by an older link, with which nothing can be done any more.
     #[serde(skip)]
     pub replaced: bool,
@@ -426,6 +443,8 @@ pub(crate) mod tests {
             regenerated_at: None,
             language: None,
             inviter_name: None,
+            imported_from: None,
+            token_length: None,
             replaced: false,
         }
     }

@@ -13,7 +13,8 @@
 //! - [`meaning`]: what a configuration means, to compare two. No I/O. [`systemd`]: the service
 //!   manager.
 //! - `counters`: what happened, counted for a monitoring system. No I/O.
-//! - [`files`]: files in folders of other users. [`store`]: where invites are kept.
+//! - [`files`]: files in folders of other users. [`import`]: what other programs know of invites.
+//! - [`store`]: where invites are kept.
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
@@ -45,6 +46,7 @@ pub mod files;
 pub mod generate;
 pub mod health;
 pub mod http_server;
+pub mod import;
 pub mod invite;
 pub mod invite_json;
 pub mod invites;

@@ -291,6 +291,8 @@ impl Wish {
             regenerated_at: None,
             language: self.language,
             inviter_name: None,
+            imported_from: None,
+            token_length: None,
             replaced: false,
         })
     }

@@ -32,6 +32,10 @@ CREATE TABLE invite (
     -- In which language it was made, and its inviter's nickname. Null: not known.
     language     TEXT COLLATE "C",
     inviter_name TEXT COLLATE "C",
+    -- The program that made it. Null: this one.
+    imported_from TEXT COLLATE "C",
+    -- How many characters its token has, if another program made the token. Null: it is one of ours.
+    token_length BIGINT,
     -- When its maker was last told of its uses. Kept only for invites for many.
     told_at      BIGINT
 );

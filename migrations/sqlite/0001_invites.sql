@@ -27,6 +27,10 @@ CREATE TABLE invite (
     -- In which language it was made, and its inviter's nickname. Null: not known.
     language     TEXT,
     inviter_name TEXT,
+    -- The program that made it. Null: this one.
+    imported_from TEXT,
+    -- How many characters its token has, if another program made the token. Null: it is one of ours.
+    token_length INTEGER,
     -- When its maker was last told of its uses. Kept only for invites for many.
     told_at      INTEGER
 ) STRICT, WITHOUT ROWID;

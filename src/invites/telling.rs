@@ -41,6 +41,7 @@ fn log(event: &Event) {
 fn in_words(action: Action) -> &'static str {
     match action {
         Action::Made => "invite made",
+        Action::Imported => "invite imported",
         Action::Redeemed => "invite used",
         Action::Revoked => "invite revoked",
         Action::Changed => "invite changed",

@@ -32,10 +32,12 @@ const INVITE: Table = Table {
     below: &[Value::Text(String::new())],
     columns: "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
               created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, \
-              inviter_name, told_at",
+              inviter_name, imported_from, token_length, told_at",
     marks: ["", ""],
     // Whichever has had more links has the newest.
     merge: "token_hash = CASE WHEN excluded.links > invite.links THEN excluded.token_hash ELSE invite.token_hash END, \
+            token_length = \
+            CASE WHEN excluded.links > invite.links THEN excluded.token_length ELSE invite.token_length END, \
             regenerated_at = \
             CASE WHEN excluded.links > invite.links THEN excluded.regenerated_at ELSE invite.regenerated_at END, \
             links = CASE WHEN excluded.links > invite.links THEN excluded.links ELSE invite.links END, \

@@ -24,7 +24,7 @@ const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 const TABLES: [&str; 6] = [
     "SELECT id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
      created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, inviter_name, \
-     told_at FROM invite ORDER BY id",
+     imported_from, token_length, told_at FROM invite ORDER BY id",
     "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at, failed FROM invite_use ORDER BY id",
     "SELECT invite_use, invite, message FROM notice ORDER BY invite_use",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
@@ -227,6 +227,8 @@ pub fn invite() -> Invite {
         regenerated_at: None,
         language: Some("de".into()),
         inviter_name: Some("Alice 🐇".into()),
+        imported_from: None,
+        token_length: None,
         replaced: false,
     }
 }

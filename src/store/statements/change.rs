@@ -23,7 +23,7 @@ pub async fn regenerate(
 ) -> Result<Result<Invite, Refusal>> {
     // A trigger keeps the old token.
     let sql = format!(
-        "UPDATE invite SET regenerated_at = $1, token_hash = $2, links = links + 1 \
+        "UPDATE invite SET regenerated_at = $1, token_hash = $2, links = links + 1, token_length = NULL \
          WHERE {PENDING} AND id = $3 RETURNING {INVITE_COLUMNS}"
     );
     let values = [now.into(), Value::Bytes(token_hash.0.into()), id.as_str().into()];

@@ -39,7 +39,8 @@ pub const PENDING: &str =
 pub const UNENDED: &str = "issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses)";
 
 pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-     max_uses, uses, created_at, expires_at, revoked_at, owners_since, links, regenerated_at, language, inviter_name";
+     max_uses, uses, created_at, expires_at, revoked_at, owners_since, links, regenerated_at, language, inviter_name, \
+     imported_from, token_length";
 
 pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
@@ -63,6 +64,8 @@ pub fn invite_of(row: &Row) -> Result<Invite> {
         regenerated_at: row.instant(17)?,
         language: row.optional(18)?,
         inviter_name: row.optional(19)?,
+        imported_from: row.optional(20)?,
+        token_length: row.number(21)?,
         replaced: false,
     })
 }

@@ -280,14 +280,14 @@ pub async fn uses(
     let read = |row: &Row| {
         let invite = invite_of(row)?;
         let used = Use {
-            id: row.text(20)?,
+            id: row.text(22)?,
             invite: invite.id.clone(),
-            purpose: row.text(21)?,
-            account: row.text(22)?,
-            server: row.text(23)?,
-            reserved_at: row.since(24)?,
+            purpose: row.text(23)?,
+            account: row.text(24)?,
+            server: row.text(25)?,
+            reserved_at: row.since(26)?,
         };
-        Ok(((used, invite), row.instant(25)?.is_some()))
+        Ok(((used, invite), row.instant(27)?.is_some()))
     };
     session.query(&sql, values, read).await
 }
