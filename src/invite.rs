@@ -2,6 +2,7 @@
 //! instant.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -16,8 +17,11 @@ use strum::{AsRefStr, Display, EnumString, VariantNames};
 use crate::names;
 use crate::refusal::Refusal;
 
-/// Characters in a token. All are from the system's random source.
+/// Characters in a token of ours. All are from the system's random source.
 pub const TOKEN_LENGTH: usize = 24;
+
+/// Characters in a token of any program: Prosody's and ejabberd's have 24.
+const FOREIGN_LENGTHS: RangeInclusive<usize> = 8..=128;
 
 /// Tokens that one process makes in a row begin with the same characters, this many of them: see
 /// [`TokenHash`]. The others leave 62^21 possibilities to guess, 125 bits.
@@ -89,8 +93,15 @@ impl Token {
         Ok(Token(token))
     }
 
-    /// The token in a text; `None` if the text does not have the shape of a token.
+    /// The token that a text is; `None` if the text does not have the shape of a token. Those that
+    /// other programs have made, and that were imported, may have `-` and `_` in them.
     pub fn parse(text: &str) -> Option<Self> {
+        let shaped = FOREIGN_LENGTHS.contains(&text.len()) && text.chars().all(is_of_token);
+        shaped.then(|| Token(text.to_owned()))
+    }
+
+    /// The same for tokens that have the shape of ours.
+    pub fn parse_ours(text: &str) -> Option<Self> {
         let shaped = text.len() == TOKEN_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         shaped.then(|| Token(text.to_owned()))
     }
@@ -108,6 +119,11 @@ impl Token {
     }
 }
 
+/// Whether a character may be in a token.
+pub fn is_of_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
@@ -115,7 +131,7 @@ impl fmt::Debug for Token {
 }
 
 /// SHA-256 of a [`Token`], with its first bytes replaced by the token's first characters. The rest
-/// of the token has 125 random bits, so no slower hash is needed.
+/// of a token of ours has 125 random bits, so no slower hash is needed.
 ///
 /// The store sorts by these, so the hashes of invites made in a row lie side by side on the disk.
 /// Each plain hash would change another part of it. 232 bits of the hash are left.
@@ -501,9 +517,26 @@ pub(crate) mod tests {
 
     #[test]
     fn texts_that_are_no_token_are_told_apart() {
-        for text in ["", "short", "ABCDEFGHIJKLMNOPQRSTUVW=", "ABCDEFGHIJKLMNOPQRSTUVWXY", "äBCDEFGHIJKLMNOPQRSTUVW"] {
+        for text in ["", "seven-7", "ABCDEFGHIJKLMNOPQRSTUVW=", &"x".repeat(129), "äBCDEFGHIJKLMNOPQRSTUVW"] {
             assert_eq!(Token::parse(text), None, "{text:?}");
         }
+        for text in ["", "ABCDEFGHIJKLMNOPQRSTUVW-", "ABCDEFGHIJKLMNOPQRSTUVWXY", "ABCDEFGHIJKLMNOPQRSTUVW"] {
+            assert_eq!(Token::parse_ours(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_another_program_made_is_one_with_a_hash_of_its_own() {
+        let texts = ["eight--8", "--------", "_-_aB3_-", "KkDb-3kT_9Zx0aQ-vBnM12_w", "abcdefgh2345", &"-".repeat(128)];
+        let hashes: HashSet<_> = texts
+            .iter()
+            .map(|text| {
+                let token = Token::parse(text).unwrap();
+                assert_eq!(token.reveal(), *text);
+                token.hash()
+            })
+            .collect();
+        assert_eq!(hashes.len(), texts.len());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn without_secrets(message: &str) -> String {
         values.fold(message, |message, pair| message.replace(pair, "password=…"))
     });
     let parts = arguments.iter().flat_map(|argument| argument.split(|c: char| !c.is_ascii_alphanumeric()));
-    let tokens = parts.filter_map(Token::parse).chain(arguments.iter().filter_map(|argument| token_in(argument)));
+    let tokens = parts.filter_map(Token::parse_ours).chain(arguments.iter().filter_map(|argument| token_in(argument)));
     tokens.fold(message, |message, token| {
         // A token typed in the place of a host is in lower case by now.
         message.replace(token.reveal(), "…").replace(&token.reveal().to_ascii_lowercase(), "…")

@@ -90,7 +90,7 @@ fn run(text: &str) -> (&str, &str) {
 /// The token with which a text begins, in one piece.
 fn whole(text: &str) -> Option<(Token, &str)> {
     let (run, rest) = run(text);
-    Some((Token::parse(run)?, rest))
+    Some((Token::parse_ours(run)?, rest))
 }
 
 /// The first letters and digits of a text as a token. Between its pieces there may be characters
@@ -104,7 +104,7 @@ fn pieced_together(text: &str) -> Option<(Token, &str)> {
         let unseen = |c: char| c.is_control() || is_ignorable(c);
         let goes_on = between.contains(char::is_whitespace) || between.chars().all(unseen);
         if token.len() >= TOKEN_LENGTH || next.is_empty() || !goes_on {
-            return Some((Token::parse(&token)?, after));
+            return Some((Token::parse_ours(&token)?, after));
         }
         rest = next;
     }

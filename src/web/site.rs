@@ -135,7 +135,7 @@ impl Visit {
 
     /// The invite of the link, whatever its state.
     async fn find(&self) -> Outcome<Subject> {
-        let token = Token::parse(&self.token).ok_or(Refusal::Incomplete)?;
+        let token = Token::parse_ours(&self.token).ok_or(Refusal::Incomplete)?;
         let invite = self.site.invites.look(&token, self.visitor.address.into()).await?;
         Ok(Subject { invite, token, purpose: None })
     }

@@ -53,7 +53,7 @@ impl Visitor {
         let (mut forms, mut seen) = (Vec::new(), Vec::new());
         for (_, value) in of_form {
             let (form, registration) = value.split_once('.').unwrap_or((value, ""));
-            forms.extend(Token::parse(form).map(|form| form.reveal().to_owned()));
+            forms.extend(Token::parse_ours(form).map(|form| form.reveal().to_owned()));
             seen.push(registration.to_owned());
         }
         Visitor {
