@@ -1,12 +1,15 @@
 //! The command "Somebody's Invites": for admins, who see and do with the invites of an account what
 //! its user can.
 
+use jid::BareJid;
+
 use super::command::{Audience, Command, Outcome};
 use super::form::{Field, Form, Submission};
 use super::my_invites;
 use super::password_reset::account;
 use super::requester::Requester;
 use crate::invites::Error;
+use crate::refusal::Refusal;
 
 /// The command.
 pub const COMMAND: Command = Command {
@@ -19,7 +22,7 @@ pub const COMMAND: Command = Command {
 };
 
 async fn ask(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
-    let Ok(maker) = account(requester, submission) else {
+    let Ok(maker) = maker(requester, submission) else {
         let own = &requester.texts.command;
         let typed = submission.text("accountjid").unwrap_or_default();
         return Ok(Outcome::Ask(Form {
@@ -32,5 +35,11 @@ async fn ask(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
 }
 
 async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
-    my_invites::run(requester, &account(requester, submission)?, submission).await
+    my_invites::run(requester, &maker(requester, submission)?, submission).await
+}
+
+/// Whose invites an admin has asked for. The form that changes an invite does not name the account.
+fn maker(requester: &Requester<'_>, submission: &Submission) -> Result<BareJid, Refusal> {
+    let names_an_invite = !submission.has("accountjid") && submission.has("invite");
+    if names_an_invite { Ok(requester.account.clone()) } else { account(requester, submission) }
 }

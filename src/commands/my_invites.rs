@@ -45,7 +45,7 @@ pub async fn ask(requester: &Requester<'_>, maker: &BareJid, submission: &Submis
         && (changes(submission) || submission.text("action") == Some("change"))
         && let Ok(shown) = requester.invites.show(&by(requester), invite).await
     {
-        return change_form(requester, maker, &shown.invite, submission).await;
+        return change_form(requester, &shown.invite, submission).await;
     }
     list(requester, maker, submission).await
 }
@@ -71,7 +71,7 @@ pub async fn run(requester: &Requester<'_>, maker: &BareJid, submission: &Submis
             Ok(Outcome::Done(fill(&texts.command.changed, &[("invite", &label)])))
         }
         None | Some("show") => Ok(Outcome::Told(details(&invites.show(&by, invite).await?, requester))),
-        Some("change") => change_form(requester, maker, &invites.show(&by, invite).await?.invite, submission).await,
+        Some("change") => change_form(requester, &invites.show(&by, invite).await?.invite, submission).await,
         Some(_) => list(requester, maker, submission).await,
     }
 }
@@ -106,23 +106,14 @@ async fn list(requester: &Requester<'_>, maker: &BareJid, submission: &Submissio
         Field::list("action", &own.action, actions, action.unwrap_or("show")),
     );
     let title = if *maker == requester.account { own.my_invites.clone() } else { maker.to_string() };
-    let fields = [Some(invite), Some(action), account_named(maker, submission)].into_iter().flatten().collect();
+    let account = submission.has("accountjid").then(|| Field::hidden("accountjid", maker.as_str()));
+    let fields = [Some(invite), Some(action), account].into_iter().flatten().collect();
     Ok(Outcome::Ask(Form { title, instructions: own.choose_invite.clone(), fields }))
-}
-
-/// Whose invites an admin has asked for, for the next step.
-fn account_named(maker: &BareJid, submission: &Submission) -> Option<Field> {
-    submission.has("accountjid").then(|| Field::hidden("accountjid", maker.as_str()))
 }
 
 /// Asks what to change. The note as it is shown here comes back unseen: what is not changed in this
 /// form may be changed by somebody else in the meantime.
-async fn change_form(
-    requester: &Requester<'_>,
-    maker: &BareJid,
-    invite: &Invite,
-    submission: &Submission,
-) -> Result<Outcome, Error> {
+async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Submission) -> Result<Outcome, Error> {
     let own = &requester.texts.command;
     let choices = Choices { texts: requester.texts, caps: requester.caps().await?, filled_in: submission };
     let keep = |value: &str| Some(fill(&own.as_it_is, &[("value", value)]));
@@ -136,7 +127,6 @@ async fn change_form(
         Some(choices.note(note)),
         choices.expires(requester.policy.expire_after, keep(&end(invite, requester))),
         uses,
-        account_named(maker, submission),
         Some(Field::hidden("invite", invite.id.as_str())),
         Some(Field::hidden(
             "before",
