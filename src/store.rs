@@ -352,10 +352,11 @@ promises! {
     Read list_of_maker(maker: BareJid, now: Timestamp) -> Vec<Invite>;
 
     /// The accounts that registered with an invite and still exist, and since when; the newest
-    /// first.
-    Read accounts_of(id: InviteId, limit: u32) -> Vec<(BareJid, Timestamp)>;
+    /// first, and those of an unknown age last.
+    Read accounts_of(id: InviteId, limit: u32) -> Vec<(BareJid, Option<Timestamp>)>;
 
-    /// When an account that registered with an invite did so; `None` for every other account.
+    /// When an account that registered with an invite did so, if that is known; `None` for every
+    /// other account.
     Read registered_at(account: BareJid) -> Option<Timestamp>;
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who

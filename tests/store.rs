@@ -127,7 +127,7 @@ async fn a_use_is_reserved_then_redeemed_once(engine: Engine) {
     );
     assert_eq!(scratch.reserve(&invite, "dave@example.org").await, Err(Claim::Refused(Refusal::UsedUp)));
     let accounts = scratch.store.accounts_of(invite.id.clone(), 10).await.unwrap();
-    assert_eq!(accounts, [(jid("carol@example.org"), at(2001))]);
+    assert_eq!(accounts, [(jid("carol@example.org"), Some(at(2001)))]);
     assert!(scratch.store.redeemed_by(invite.id.clone(), jid("carol@example.org")).await.unwrap());
     assert!(!scratch.store.redeemed_by(invite.id, jid("dave@example.org")).await.unwrap());
 }
@@ -900,7 +900,7 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
     for (invite, there) in [(&used, false), (&revoked, false), (&open, true), (&eternal, true)] {
         assert_eq!(scratch.store.find_by_id(invite.id.clone()).await.unwrap().is_some(), there);
     }
-    assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), at(2000))]);
+    assert_eq!(scratch.store.accounts_of(used.id, 10).await.unwrap(), [(jid("carol@example.org"), Some(at(2000)))]);
 }
 
 async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
@@ -993,7 +993,7 @@ async fn the_accounts_of_an_invite_are_those_that_registered_with_it(engine: Eng
             scratch.store.redeem(host("example.org"), claim.id, Vec::new(), true, at(second)).await.unwrap();
         }
     }
-    let newest_first = [(jid("dave@example.org"), at(2002)), (jid("carol@example.org"), at(2001))];
+    let newest_first = [(jid("dave@example.org"), Some(at(2002))), (jid("carol@example.org"), Some(at(2001)))];
     assert_eq!(scratch.store.accounts_of(invite.id.clone(), 10).await.unwrap(), newest_first);
     assert_eq!(scratch.store.accounts_of(invite.id, 1).await.unwrap(), newest_first[..1]);
 }

@@ -365,9 +365,9 @@ impl Model {
         standing && self.uses.values().any(by)
     }
 
-    fn accounts_of(&self, id: &InviteId) -> Vec<(BareJid, Timestamp)> {
+    fn accounts_of(&self, id: &InviteId) -> Vec<(BareJid, Option<Timestamp>)> {
         let of = self.accounts.iter().filter(|(_, (_, invite, _))| invite == id);
-        let mut accounts: Vec<_> = of.map(|(account, (.., since))| (account.clone(), *since)).collect();
+        let mut accounts: Vec<_> = of.map(|(account, (.., since))| (account.clone(), Some(*since))).collect();
         accounts.sort_by(|(one, first), (other, second)| second.cmp(first).then(one.cmp(other)));
         accounts
     }

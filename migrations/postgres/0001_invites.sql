@@ -34,7 +34,7 @@ CREATE TABLE invite (
     inviter_name TEXT COLLATE "C",
     -- The program that made it. Null: this one.
     imported_from TEXT COLLATE "C",
-    -- How many characters its token has, if another program made the token. Null: it is one of ours.
+    -- How many characters its token has, if another program made that. Null: it is one of ours.
     token_length BIGINT,
     -- When its maker was last told of its uses. Kept only for invites for many.
     told_at      BIGINT
@@ -97,8 +97,9 @@ CREATE INDEX notice_by_invite ON notice (invite);
 CREATE TABLE account (
     jid           TEXT COLLATE "C" PRIMARY KEY,
     inviter       TEXT COLLATE "C",
-    invite        TEXT COLLATE "C" NOT NULL,
-    registered_at BIGINT NOT NULL
+    -- By which invite, and when. Null: not known, of an account of another program.
+    invite        TEXT COLLATE "C",
+    registered_at BIGINT
 );
 
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;

@@ -29,7 +29,7 @@ CREATE TABLE invite (
     inviter_name TEXT,
     -- The program that made it. Null: this one.
     imported_from TEXT,
-    -- How many characters its token has, if another program made the token. Null: it is one of ours.
+    -- How many characters its token has, if another program made that. Null: it is one of ours.
     token_length INTEGER,
     -- When its maker was last told of its uses. Kept only for invites for many.
     told_at      INTEGER
@@ -92,8 +92,9 @@ CREATE INDEX notice_by_invite ON notice (invite);
 CREATE TABLE account (
     jid           TEXT PRIMARY KEY,
     inviter       TEXT,
-    invite        TEXT NOT NULL,
-    registered_at INTEGER NOT NULL
+    -- By which invite, and when. Null: not known, of an account of another program.
+    invite        TEXT,
+    registered_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;

@@ -67,7 +67,12 @@ struct Shown<'a> {
     shortfalls: &'a [Shortfall],
 }
 
-fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], shortfalls: &[Shortfall], now: Timestamp) -> String {
+fn described(
+    invite: &Invite,
+    accounts: &[(BareJid, Option<Timestamp>)],
+    shortfalls: &[Shortfall],
+    now: Timestamp,
+) -> String {
     let instant = |instant: Option<Timestamp>| instant.map(|instant| instant.to_string());
     let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
     let rows = [
@@ -78,6 +83,7 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], shortfalls: &[S
         ("username", invite.username.as_ref().map(ToString::to_string)),
         ("inviter", invite.inviter.as_ref().map(names::shown)),
         ("made by", Some(invite.issuer.to_string())),
+        ("imported", invite.imported_from.map(|program| format!("from {program}"))),
         ("roles", listed(&invite.roles)),
         ("groups", listed(&invite.groups)),
         ("note", invite.note.clone()),
@@ -88,8 +94,9 @@ fn described(invite: &Invite, accounts: &[(BareJid, Timestamp)], shortfalls: &[S
         ("link", invite.replaced.then(|| "the one given here is an older one, which is good for nothing".to_owned())),
         ("revoked", instant(invite.revoked_at)),
     ];
-    let shown =
-        accounts.iter().take(ACCOUNTS_SHOWN).map(|(account, since)| format!("{} since {since}", names::shown(account)));
+    let since = |since: &Option<Timestamp>| since.map(|since| format!(" since {since}")).unwrap_or_default();
+    let newest = accounts.iter().take(ACCOUNTS_SHOWN);
+    let shown = newest.map(|(account, joined)| format!("{}{}", names::shown(account), since(joined)));
     let more = (accounts.len() > ACCOUNTS_SHOWN).then(|| "older ones".to_owned());
     let accounts = shown.chain(more).map(|account| ("account", Some(account)));
     let failed = shortfalls.iter().map(|shortfall| ("failed", Some(shortfall.to_string())));

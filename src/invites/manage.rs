@@ -42,7 +42,7 @@ pub struct Shown {
     pub invite: Invite,
     /// The accounts that registered with it and still exist, and since when: the newest 100, the
     /// newest first.
-    pub accounts: Vec<(BareJid, Timestamp)>,
+    pub accounts: Vec<(BareJid, Option<Timestamp>)>,
 }
 
 /// An invite that somebody has rights over.

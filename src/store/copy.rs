@@ -74,7 +74,7 @@ const ACCOUNT: Table = Table {
     columns: "jid, inviter, invite, registered_at",
     marks: ["", ""],
     merge: "inviter = excluded.inviter, invite = excluded.invite, registered_at = excluded.registered_at \
-            WHERE excluded.registered_at > account.registered_at",
+            WHERE COALESCE(excluded.registered_at > account.registered_at, excluded.registered_at IS NOT NULL)",
 };
 
 const PAST_TOKEN: Table = Table {

@@ -30,14 +30,19 @@ pub struct Forgotten {
     pub events: u64,
 }
 
-pub async fn accounts_of(session: &mut Session<'_>, id: InviteId, limit: u32) -> Result<Vec<(BareJid, Timestamp)>> {
-    let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 ORDER BY registered_at DESC, jid LIMIT $2";
-    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.text(0)?, row.since(1)?))).await
+pub async fn accounts_of(
+    session: &mut Session<'_>,
+    id: InviteId,
+    limit: u32,
+) -> Result<Vec<(BareJid, Option<Timestamp>)>> {
+    let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 \
+         ORDER BY registered_at IS NULL, registered_at DESC, jid LIMIT $2";
+    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.text(0)?, row.instant(1)?))).await
 }
 
 pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Result<Option<Timestamp>> {
     let sql = "SELECT registered_at FROM account WHERE jid = $1";
-    Ok(session.query(sql, &[account.as_str().into()], |row| row.since(0)).await?.pop())
+    Ok(session.query(sql, &[account.as_str().into()], |row| row.instant(0)).await?.pop().flatten())
 }
 
 pub async fn account_deleted(
@@ -52,7 +57,7 @@ pub async fn account_deleted(
     let why = Event { detail: Some("account-deleted".to_owned()), ..Event::new(now, by, Action::Stopped) };
     let ended = end_older(session, &account, true, deleted_at, why).await?;
     for sql in [
-        "DELETE FROM account WHERE jid = $1 AND registered_at <= $2",
+        "DELETE FROM account WHERE jid = $1 AND (registered_at IS NULL OR registered_at <= $2)",
         // Nobody needs to give the account anything any more.
         "UPDATE invite_use SET failed = NULL WHERE failed IS NOT NULL AND account = $1 AND redeemed_at <= $2",
         "DELETE FROM notice WHERE invite IN (SELECT id FROM invite WHERE inviter = $1 AND created_at <= $2)",
