@@ -2285,7 +2285,7 @@ fn the_tree_has_a_line_for_each_account_below_the_one_that_invited_it() {
 fn accounts_that_invited_each_other_in_a_loop_are_each_told_once() {
     for stored in Stored::of_each_kind() {
         let scratch = &stored.scratch;
-        // ann and ben, a loop of three, somebody who invited themself, and accounts below all of these.
+        // Loops of two, of three and of one, and accounts below them.
         stored.joined_by(&[
             ("ben", "ann"),
             ("ann", "ben"),

@@ -21,8 +21,9 @@ const DEEPEST_INDENT: usize = 30;
 /// Tell who invited whom
 ///
 /// Prints a line for each account that came by an invite and still exists, below the account that
-/// invited it: the account, when it was registered, and the id of the invite. Whoever came otherwise
-/// and has invited others has a line without these. The first accounts to come stand first.
+/// invited it: the account, when it was registered, and the id of the invite. Whoever came
+/// otherwise and has invited others has a line without these. The first accounts to come stand
+/// first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite tree

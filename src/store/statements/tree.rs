@@ -178,7 +178,7 @@ async fn page_of(session: &mut Session<'_>, inviter: &BareJid, after: Option<&Br
 }
 
 /// The accounts below no root, with their inviters: they are in a loop, or below one. That happens
-/// when an account that has invited others is deleted, and its name registered again by one of them.
+/// when an account that has invited others is deleted, and one of these invites its name again.
 async fn below_no_root(session: &mut Session<'_>) -> Result<BTreeMap<BareJid, BareJid>> {
     let sql = "WITH RECURSIVE reached (jid) AS ( \
              SELECT jid FROM account WHERE inviter IS NULL OR NOT EXISTS \
