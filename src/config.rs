@@ -216,8 +216,9 @@ impl Config {
         let web = self.web.as_ref().map(|web::Config { listen, public_url, also, trusted_proxies, branding }| {
             let web::Branding { name, about, logo, accent, imprint, terms, templates } = branding;
             json!({
-                "listen": listen, "public_url": debug(public_url), "also": also, "trusted_proxies": debug(trusted_proxies),
-                "name": name, "about": about, "logo": logo.as_deref().map(place), "accent": debug(accent),
+                "listen": listen, "public_url": debug(public_url), "also": also,
+                "trusted_proxies": debug(trusted_proxies), "name": name, "about": about,
+                "logo": logo.as_deref().map(place), "accent": debug(accent),
                 "imprint": debug(imprint), "terms": debug(terms), "templates": templates.as_deref().map(place),
             })
         });

@@ -114,10 +114,7 @@ mod tests {
             "/invite?uri=xmpp%3Aexample.org%3Fregister%3Bpreauth%3DT",
             "/invite?token=T",
         ] {
-            for token in [TOKEN, "Kk-b-3kT_9Zx0aQ-vBnM12_w"] {
-                let found = token_of_old_link(&paths, &link.replace('T', token));
-                assert_eq!(found, Some(Token::parse(token)), "{link}");
-            }
+            assert_eq!(token_of_old_link(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
         }
     }
 
