@@ -23,10 +23,10 @@ use ipnet::IpNet;
 pub use branding::{About, BadBranding, Branding};
 pub use colour::Colour;
 pub use pages::Pages;
-pub use site::{Site, has_page_at, mend, router};
+pub use site::{Site, mend, router};
 
 use crate::http_server::Endpoint;
-use crate::links::{OldPath, PublicUrl};
+use crate::links::PublicUrl;
 
 /// What is served.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -44,8 +44,6 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where browsers find it.
     pub public_url: PublicUrl,
-    /// Where it answers old links, besides.
-    pub also: Vec<OldPath>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What the pages look like.
