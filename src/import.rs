@@ -8,6 +8,7 @@
 //! had read until then. Its errors and places name a file and a line, and never the text found
 //! there: that may be a token.
 
+pub mod ejabberd;
 pub mod lua_data;
 
 use jid::{BareJid, DomainPart};

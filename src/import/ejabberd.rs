@@ -1,0 +1,480 @@
+//! Invites of ejabberd's mod_invites, versions 26.01 to 26.07, from a text in one of three formats,
+//! which tells itself which it is, or from the SQL database.
+//!
+//! ejabberd marks an invite that is used, and keeps it. But what is not in a text may be in another
+//! one: so only a database is known to hold all invites of a host ([`Item::Whole`]).
+
+mod dump;
+mod listed;
+mod records;
+mod row;
+mod terms;
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use jid::DomainPart;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use self::dump::Dump;
+use self::records::{Format, Records};
+use crate::files::in_words;
+use crate::import::Item;
+use crate::texts::printable;
+
+/// Reads the file of that name, or stdin where it is `-`: what `ejabberdctl list_invites` prints,
+/// the answer of `list_invites` of the HTTP API (or each invite of it as an object, one after the
+/// other), or what `ejabberdctl dump` or `dump_table` writes.
+///
+/// # Errors
+/// If it cannot be read, or something in it is not what ejabberd writes.
+pub async fn read_file(path: PathBuf, hosts: Vec<DomainPart>, items: mpsc::Sender<Item>) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || {
+        let now = Timestamp::now();
+        if path.as_os_str() == "-" {
+            return read(Records::new("stdin".to_owned(), BufReader::new(io::stdin()))?, &hosts, now, &items);
+        }
+        let name = printable(path.display());
+        let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
+        read(Records::new(name, BufReader::new(file))?, &hosts, now, &items)
+    })
+    .await?
+}
+
+fn read(
+    mut records: Records<'_>,
+    hosts: &[DomainPart],
+    now: Timestamp,
+    items: &mpsc::Sender<Item>,
+) -> anyhow::Result<()> {
+    let (mut text, mut dump) = (Vec::new(), Dump::default());
+    while let Some(line) = records.next(&mut text)? {
+        let row = match records.format() {
+            Format::Json => listed::from_json(&text).map(Some).map_err(|at| (line + at as u64 - 1, listed::OBJECT)),
+            Format::Lines => listed::from_line(&text).map(Some).ok_or((line, listed::LINE)),
+            Format::Terms => dump.read(&text).map_err(|what| (line, what)),
+        };
+        let Some(row) = row.map_err(|(line, what)| records.expected(line, what))? else { continue };
+        if items.blocking_send(row.into_item(hosts, records.place(line), now)?).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt as _, SeedableRng};
+
+    use super::*;
+    use crate::import::{Imported, Kind, Reason, Used, channel};
+    use crate::invite::{InviteType, Issuer, Program, Purpose, State, Token};
+
+    /// The time of the tests.
+    const NOW: &str = "2026-12-01T12:00:00Z";
+
+    /// An invite in the words of `list_invites`.
+    #[derive(Clone)]
+    struct Listed {
+        token: &'static str,
+        valid: bool,
+        created_at: &'static str,
+        expires: &'static str,
+        kind: &'static str,
+        inviter: &'static str,
+        invitee: &'static str,
+        account_name: &'static str,
+        uri: &'static str,
+    }
+
+    const PENDING: Listed = Listed {
+        token: "operators1jplpi2mgond100",
+        valid: true,
+        created_at: "2026-11-30T00:16:04Z",
+        expires: "2026-12-05T00:16:04Z",
+        kind: "account_only",
+        inviter: "example.org",
+        invitee: "",
+        account_name: "",
+        uri: "xmpp:example.org?register;preauth=operators1jplpi2mgond100",
+    };
+
+    impl Listed {
+        fn line(&self) -> String {
+            let Listed { token, valid, created_at, expires, kind, inviter, invitee, account_name, uri } = self;
+            format!(
+                "{token}\t{valid}\t{created_at}\t{expires}\t{kind}\t{inviter}\t{invitee}\t{account_name}\t{uri}\t\
+                 http://example.org:5280/invites/{token}\n"
+            )
+        }
+
+        fn object(&self) -> String {
+            let Listed { token, valid, created_at, expires, kind, inviter, invitee, account_name, uri } = self;
+            format!(
+                "{{\"account_name\":\"{account_name}\",\"created_at\":\"{created_at}\",\"expires\":\"{expires}\",\
+                 \"invitee\":\"{invitee}\",\"inviter\":\"{inviter}\",\"landing_page\":\
+                 \"http://example.org:5280/invites/{token}\",\"token\":\"{token}\",\"token_uri\":\"{uri}\",\
+                 \"type\":\"{kind}\",\"valid\":\"{valid}\"}}"
+            )
+        }
+
+        fn term(&self) -> String {
+            let Listed { token, created_at, expires, kind, inviter, invitee, account_name, .. } = self;
+            let (name, host) = inviter.split_once('@').unwrap_or(("", inviter));
+            let number = |digits: &str| digits.parse::<i64>().unwrap().to_string();
+            let time = |text: &str| {
+                let numbers: Vec<String> = text.trim_end_matches('Z').split(['-', 'T', ':']).map(number).collect();
+                format!("{{{{{}}},{{{}}}}}", numbers[..3].join(","), numbers[3..].join(","))
+            };
+            let binary = |text: &str| if text.is_empty() { "<<>>".to_owned() } else { format!("<<\"{text}\">>") };
+            format!(
+                "{{invite_token,{},\n              {{{},{}}},\n              {},\n              {},\n              \
+                 {},\n              {kind},{}}}.\n",
+                binary(token),
+                binary(name),
+                binary(host),
+                binary(invitee),
+                time(created_at),
+                time(expires),
+                binary(account_name),
+            )
+        }
+    }
+
+    const TABLES: &str = "{tables,[{invite_token,[{record_name,invite_token},\n                        \
+                          {attributes,[token,inviter,invitee,created_at,expires,\n                                     \
+                          type,account_name]}]}]}.\n";
+
+    /// The same invites in each format: how it is called, and the text.
+    fn formats(listed: &[Listed]) -> [(&'static str, String); 5] {
+        let objects: Vec<String> = listed.iter().map(Listed::object).collect();
+        [
+            ("list_invites", listed.iter().map(Listed::line).collect()),
+            ("http", format!("[{}]", objects.join(","))),
+            ("pretty", format!("[\n  {}\n]\n", objects.join(",\n  ").replace("\":\"", "\" : \""))),
+            ("lines of JSON", objects.join("\n")),
+            ("dump_table", TABLES.to_owned() + &listed.iter().map(Listed::term).collect::<String>()),
+        ]
+    }
+
+    /// What is found in a text, and how reading it ends.
+    fn found(text: &[u8]) -> (Vec<Item>, anyhow::Result<()>) {
+        let hosts = ["example.org", "münchen.example"].map(|host| crate::jids::domain(host).unwrap());
+        let (sender, mut receiver) = channel();
+        let ended = std::thread::scope(|scope| {
+            let items = scope.spawn(move || std::iter::from_fn(|| receiver.blocking_recv()).collect::<Vec<_>>());
+            let records = Records::new("invites.txt".to_owned(), text);
+            let ended = records.and_then(|records| read(records, &hosts, NOW.parse().unwrap(), &sender));
+            drop(sender);
+            (items.join().unwrap(), ended)
+        });
+        ended
+    }
+
+    /// The invites in each format.
+    fn each(listed: &[Listed]) -> Vec<(&'static str, Vec<Item>)> {
+        let read = |(format, text): (_, String)| {
+            let (items, ended) = found(text.as_bytes());
+            ended.unwrap_or_else(|error| panic!("{format}: {error:#}\n{text}"));
+            assert_eq!(items.len(), listed.len(), "{format}");
+            (format, items)
+        };
+        formats(listed).into_iter().map(read).collect()
+    }
+
+    fn only(items: Vec<Item>) -> Imported {
+        match <[Item; 1]>::try_from(items).unwrap() {
+            [Item::Invite(imported)] => *imported,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_type_of_ejabberd_is_a_type_of_ours() {
+        let of_alice = Listed { inviter: "Alice@example.org", ..PENDING };
+        let roster = Listed { kind: "roster_only", ..of_alice.clone() };
+        let used = |purpose, account: &str| Some((purpose, account.parse().unwrap()));
+        for (listed, invite_type, username, inviter, used) in [
+            (PENDING, InviteType::Account, None, None, None),
+            (Listed { account_name: "Carol", ..PENDING }, InviteType::Account, Some("carol"), None, None),
+            (of_alice.clone(), InviteType::Account, None, Some("alice"), None),
+            (
+                Listed { kind: "account_subscription", account_name: "dave", ..of_alice.clone() },
+                InviteType::AccountAndContact,
+                Some("dave"),
+                Some("alice"),
+                None,
+            ),
+            (
+                Listed { kind: "account_subscription", invitee: "Erin@example.org", valid: false, ..of_alice },
+                InviteType::AccountAndContact,
+                None,
+                Some("alice"),
+                used(Purpose::Register, "erin@example.org"),
+            ),
+            (
+                Listed { kind: "reset_token", account_name: "Alice", ..PENDING },
+                InviteType::PasswordReset,
+                Some("alice"),
+                None,
+                None,
+            ),
+            (
+                Listed { kind: "reset_token", account_name: "Alice", invitee: "alice@example.org", ..PENDING },
+                InviteType::PasswordReset,
+                Some("alice"),
+                None,
+                used(Purpose::Reset, "alice@example.org"),
+            ),
+            (roster.clone(), InviteType::Contact, None, Some("alice"), None),
+            (
+                Listed { account_name: "frank", ..roster.clone() },
+                InviteType::AccountAndContact,
+                None,
+                Some("alice"),
+                used(Purpose::Register, "frank@example.org"),
+            ),
+            (
+                Listed { invitee: "romeo@elsewhere.example", ..roster },
+                InviteType::Contact,
+                None,
+                Some("alice"),
+                used(Purpose::Contact, "romeo@elsewhere.example"),
+            ),
+        ] {
+            for (format, items) in each(std::slice::from_ref(&listed)) {
+                let Imported { invite, uses, .. } = only(items);
+                assert_eq!(invite.invite_type, invite_type, "{format}");
+                assert_eq!(invite.username.as_ref().map(|name| name.as_str()), username, "{format}");
+                let of_inviter = invite.inviter.as_ref().and_then(|jid| jid.node()).map(|node| node.to_string());
+                assert_eq!(of_inviter.as_deref(), inviter, "{format}");
+                // Whoever made it as a user needs a user's right. An operator needs nobody's.
+                let issuer = if inviter.is_some() { Issuer::User } else { Issuer::Operator };
+                assert_eq!((invite.issuer, invite.max_uses, invite.uses), (issuer, Some(1), 0), "{format}");
+                let uses: Vec<_> = uses.into_iter().map(|Used { purpose, account, .. }| (purpose, account)).collect();
+                assert_eq!(uses, Vec::from_iter(used.clone()), "{format}");
+                assert_eq!(invite.token_hash, Token::parse(listed.token).unwrap().hash());
+                assert_eq!((invite.imported_from, invite.token_length), (Some(Program::Ejabberd), Some(24)));
+                assert_eq!(invite.state(NOW.parse().unwrap()), State::Pending);
+                assert_eq!(invite.created_at.to_string(), "2026-11-30T00:16:04Z");
+                assert_eq!(invite.expires_at.unwrap().to_string(), "2026-12-05T00:16:04Z");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_registers_goes_on_to_do_so() {
+        let uri = "xmpp:alice@example.org?roster;preauth=operators1jplpi2mgond100;ibr=y";
+        let listed = Listed { kind: "roster_only", inviter: "alice@example.org", uri, ..PENDING };
+        for (format, items) in each(&[listed]) {
+            // A dump does not tell whether its link says so.
+            let expected = if format == "dump_table" { InviteType::Contact } else { InviteType::AccountAndContact };
+            assert_eq!(only(items).invite.invite_type, expected, "{format}");
+        }
+    }
+
+    #[test]
+    fn what_ejabberd_does_not_take_any_more_has_ended() {
+        let now = NOW.parse().unwrap();
+        for (created_at, expires, valid, state) in [
+            ("2026-11-30T00:16:04Z", "2026-12-01T12:00:00Z", false, State::Expired),
+            ("2026-11-30T00:16:04Z", "2026-12-01T12:00:01Z", true, State::Pending),
+            // `expire_invite_by_token` has done this.
+            ("2026-11-30T00:16:04Z", "1970-01-01T00:00:01Z", false, State::Revoked),
+            ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", true, State::Pending),
+            ("9998-01-01T00:00:00Z", "9999-01-01T00:00:00Z", true, State::Pending),
+        ] {
+            for (format, items) in each(&[Listed { created_at, expires, valid, ..PENDING }]) {
+                let Item::Invite(imported) = &items[0] else {
+                    // It is no instant here.
+                    assert_eq!((expires, imported_reason(&items)), ("9999-12-31T23:59:59Z", Reason::Malformed));
+                    continue;
+                };
+                assert_eq!(imported.invite.state(now), state, "{format}");
+                assert!(imported.invite.created_at <= now, "{format}");
+                assert!(imported.invite.expires_at.unwrap() >= imported.invite.created_at, "{format}");
+            }
+        }
+        let refused = Listed { valid: false, ..PENDING };
+        let mut states = each(&[refused]).into_iter().map(|(format, items)| (format, only(items).invite.state(now)));
+        assert!(states.all(|(format, state)| state == State::Revoked || format == "dump_table"));
+        let endless = Listed { expires: "****-07-17T10:02:44Z", ..PENDING };
+        for text in [endless.line(), endless.object(), PENDING.term().replace("{{2026,12,5}", "{{33715,12,5}")] {
+            assert_eq!(only(found(text.as_bytes()).0).invite.expires_at, None);
+        }
+    }
+
+    fn imported_reason(items: &[Item]) -> Reason {
+        match items {
+            [Item::Skipped(skipped)] => skipped.reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_here_is_skipped_with_its_reason() {
+        let roster = Listed { kind: "roster_only", ..PENDING };
+        for (listed, reason) in [
+            (Listed { inviter: "other.example", ..PENDING }, Reason::OtherHost),
+            (Listed { inviter: "alice@other.example", ..PENDING }, Reason::OtherHost),
+            (Listed { inviter: "not a host", ..PENDING }, Reason::Name),
+            (Listed { token: "short", ..PENDING }, Reason::Token),
+            (Listed { token: "with a blank in the token", ..PENDING }, Reason::Token),
+            (Listed { account_name: "no name", ..PENDING }, Reason::Name),
+            (Listed { invitee: "no@account@example.org", ..PENDING }, Reason::Name),
+            (Listed { invitee: "romeo@other.example", ..PENDING }, Reason::Malformed),
+            (Listed { kind: "of_a_later_version", ..PENDING }, Reason::Unsupported),
+            (Listed { kind: "reset_token", ..PENDING }, Reason::Malformed),
+            (roster, Reason::Malformed),
+            (Listed { created_at: "2026-02-31T00:16:04Z", ..PENDING }, Reason::Malformed),
+            (Listed { expires: "2026-13-01T00:16:04Z", ..PENDING }, Reason::Malformed),
+        ] {
+            for (format, items) in each(std::slice::from_ref(&listed)) {
+                let [Item::Skipped(skipped)] = items.as_slice() else { panic!("{format}: {items:?}") };
+                assert_eq!((skipped.kind, skipped.reason), (Kind::Invite, reason), "{format}");
+                let hash = Token::parse(listed.token).map(|token| token.hash());
+                assert_eq!(skipped.token_hash, hash, "{format}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_hosts_are_read_however_they_are_written() {
+        let listed = Listed { account_name: "J\u{fc}rgen", inviter: "STRASSE@M\u{fc}nchen.Example", ..PENDING };
+        for (format, items) in each(&[listed]) {
+            let invite = only(items).invite;
+            assert_eq!(invite.username.unwrap().as_str(), "jürgen", "{format}");
+            assert_eq!(invite.inviter.unwrap().as_str(), "strasse@münchen.example", "{format}");
+        }
+        let term = PENDING.term().replace(",<<>>}.", ",<<74,195,188,\"rg\"\n    \"en\"/utf8>>}.");
+        assert_eq!(only(found(term.as_bytes()).0).invite.username.unwrap().as_str(), "jürgen");
+    }
+
+    #[test]
+    fn other_programs_may_have_touched_the_text() {
+        for (format, text) in formats(&[PENDING, Listed { token: "another1jplpi2mgond100000", ..PENDING }]) {
+            for text in [format!("\u{feff}{text}"), text.replace('\n', "\r\n"), format!("\n\n{text}\n\n")] {
+                let (items, ended) = found(text.as_bytes());
+                ended.unwrap_or_else(|error| panic!("{format}: {error:#}"));
+                assert!(matches!(items.as_slice(), [Item::Invite(_), Item::Invite(_)]), "{format}");
+            }
+        }
+        // `jq` may have sorted the keys, and a later version may say more.
+        let object = PENDING.object().replacen('{', r#"{"uses":{"of":["a later","version"]},"#, 1);
+        assert_eq!(found(object.replace(r#""true""#, "true").as_bytes()).0.len(), 1);
+        let reordered = TABLES.replace("token,inviter,", "since,inviter,token,") + &PENDING.term();
+        let reordered = reordered.replace("<<\"operators1jplpi2mgond100\">>", "{}");
+        let reordered =
+            reordered.replace("<<\"example.org\">>},", "<<\"example.org\">>},<<\"moved1jplpi2mgond100\">>,");
+        assert_eq!(only(found(reordered.as_bytes()).0).invite.token_length, Some(20));
+    }
+
+    #[test]
+    fn a_dump_of_all_tables_has_invites_among_others() {
+        let tables = "{tables,[{passwd,[{record_name,passwd},{attributes,[us,password]}]},\n         \
+                      {'odd name',[]},\n         ";
+        let other = "{passwd,{<<\"a.\\\"b\">>,<<\"example.org\">>},\n        \
+                     {scram,#{a => 1.5e3},<<\"}. {\">>,#Fun<x.1>,sha,4096}}.\n";
+        let text = TABLES.replace("{tables,[", tables) + other + &PENDING.term() + "% the end.\n" + other;
+        let (items, ended) = found(text.as_bytes());
+        ended.unwrap();
+        assert_eq!(only(items).place, "invites.txt:8");
+        for (text, line) in [(other.to_owned(), 1), (TABLES.replace("invite_token", "invites") + other, 1)] {
+            let error = found(text.as_bytes()).1.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("invites.txt:{line}: expected a dump of Mnesia's tables")), "{error}");
+        }
+        let earlier = TABLES.replace(",account_name", "");
+        assert!(found(earlier.as_bytes()).1.is_err(), "a version without account_name");
+    }
+
+    #[test]
+    fn what_is_no_text_of_ejabberd_is_refused() {
+        let utf_16: Vec<u8> = PENDING.line().encode_utf16().flat_map(u16::to_le_bytes).collect();
+        // The letter of ISO 8859-1 that stands for the control character.
+        let latin_1 = |text: String| text.bytes().map(|byte| if byte == 1 { 0xfc } else { byte }).collect();
+        let juergen = Listed { account_name: "j\u{1}rgen", ..PENDING };
+        for (text, expected) in [
+            (Vec::new(), "invites.txt:1: expected invites, and it is empty"),
+            (b" \n".to_vec(), "invites.txt:1: expected invites, and it is empty"),
+            (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec(), "invites.txt:1: expected text in UTF-8"),
+            (utf_16.clone(), "invites.txt:1: expected text in UTF-8"),
+            ([b"\xff\xfe".to_vec(), utf_16].concat(), "invites.txt:1: expected text in UTF-8"),
+            (b"SQLite format 3\0".to_vec(), "invites.txt is a database: name it with --sql sqlite:"),
+            (b"Error: \"Virtual host not known\"".to_vec(), "invites.txt:1: expected an invite of `ejabberdctl"),
+            (b"{\"status\":\"error\",\"code\":10}".to_vec(), "invites.txt:1: expected an invite of `list_invites`"),
+            (b"<html>".to_vec(), "invites.txt:1: expected an invite of `ejabberdctl list_invites`"),
+            ((PENDING.line() + "a\tb\n").into_bytes(), "invites.txt:2: expected an invite of `ejabberdctl"),
+            ((PENDING.object() + "\n\n[[1]]").into_bytes(), "invites.txt:3: expected an object of JSON"),
+            (b"[\n{\n\"token\":\n3}]".to_vec(), "invites.txt:4: expected an invite of `list_invites`"),
+            ((TABLES.to_owned() + "{invite_token,1}.").into_bytes(), "invites.txt:4: expected a record of the table"),
+            (latin_1(juergen.line()), "invites.txt:1: expected an invite of `ejabberdctl"),
+            (latin_1(juergen.object()), "invites.txt:1: expected an invite of `list_invites`"),
+            (latin_1(juergen.term()), "invites.txt:1: expected a record of the table"),
+        ] {
+            let error = found(&text).1.unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_is_an_error_unless_all_before_is_whole() {
+        for (format, text) in formats(&[PENDING, PENDING, PENDING]) {
+            for end in 1..text.len() {
+                let (items, ended) = found(&text.as_bytes()[..end]);
+                let whole = match format {
+                    "list_invites" => text[..end].lines().filter(|line| line.matches('\t').count() == 9).count(),
+                    "dump_table" => text[..end].matches("}.").count().saturating_sub(1),
+                    "lines of JSON" => text[..end].matches('}').count(),
+                    _ => usize::MAX,
+                };
+                match ended {
+                    Ok(()) => assert_eq!(items.len(), whole, "{format}: cut after {end} bytes"),
+                    Err(error) => assert!(error.to_string().starts_with("invites.txt:"), "{error}"),
+                }
+            }
+        }
+    }
+
+    /// What somebody, or a broken disk, may have made of a text: with the same seed, the same.
+    #[test]
+    fn a_thousand_mutations_end_in_invites_or_an_error_with_its_place() {
+        let mut random = StdRng::seed_from_u64(20);
+        let listed = [PENDING, Listed { inviter: "alice@example.org", kind: "roster_only", ..PENDING }];
+        let texts = formats(&listed);
+        for round in 0..1000 {
+            let (format, text) = &texts[round % texts.len()];
+            let mut bytes = text.clone().into_bytes();
+            for _ in 0..random.random_range(1..6) {
+                let at = random.random_range(0..bytes.len());
+                match random.random_range(0..6) {
+                    0 => bytes[at] = random.random(),
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.insert(at, b"{}[]\"'\\,.%<>\t\n\r\0"[random.random_range(0..16)]),
+                    3 => bytes.truncate(at.max(1)),
+                    4 => bytes.splice(at..at, b"[".repeat(random.random_range(1..100_000))).for_each(drop),
+                    _ => bytes.extend_from_within(at..),
+                }
+            }
+            let (items, ended) = found(&bytes);
+            let mut said = String::new();
+            for item in items {
+                match item {
+                    Item::Invite(imported) => said += &imported.place,
+                    Item::Skipped(skipped) => write!(said, "{} {}", skipped.place, skipped.reason).unwrap(),
+                    other => panic!("{other:?}"),
+                }
+            }
+            if let Err(error) = ended {
+                assert!(error.to_string().starts_with("invites.txt"), "{format}: {error:#}");
+                write!(said, "{error:#}").unwrap();
+            }
+            assert!(!said.contains("1jplpi2mgond1"), "{format}: {said}");
+        }
+    }
+}

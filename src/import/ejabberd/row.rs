@@ -1,0 +1,146 @@
+//! An invite as ejabberd keeps it, and what becomes of it here.
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+use crate::import::{Imported, Item, Kind, Reason, Skipped, Used};
+use crate::invite::{self, Invite, InviteId, InviteType, Issuer, NoRandomness, Program, Purpose, Token};
+use crate::jids;
+
+/// An invite of ejabberd, with the words of its record `invite_token`. It has no `Debug`, because
+/// of its token.
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub struct Row {
+    /// The secret.
+    pub token: String,
+    /// Who made it; empty: the operator.
+    pub inviter: String,
+    /// The host of the inviter and of the invite.
+    pub host: String,
+    /// Who used it; empty: nobody.
+    pub invitee: String,
+    /// When it was made, in UTC: `2026-11-30T00:16:04Z`, or with a space.
+    pub created_at: String,
+    /// When it ends.
+    pub expires: String,
+    /// `roster_only`, `account_only`, `account_subscription` or `reset_token`.
+    pub kind: String,
+    /// The only username that it registers or resets. For `roster_only`: the account that somebody
+    /// made with it, before they became a contact with it.
+    pub account_name: String,
+    /// Whether ejabberd takes it, if the source says so.
+    pub valid: Option<bool>,
+    /// Whether a `roster_only` registers an account as well. In ejabberd, its inviter's rights
+    /// decide that whenever its link is shown. Where there is no link, nobody knows.
+    pub registers: bool,
+}
+
+impl Row {
+    /// What becomes of it here. `hosts`: those of which invites are wanted.
+    ///
+    /// # Errors
+    /// `NoRandomness`.
+    pub fn into_item(self, hosts: &[DomainPart], place: String, now: Timestamp) -> Result<Item, NoRandomness> {
+        let id = InviteId::generate()?;
+        let token = Token::parse(&self.token);
+        let token_hash = token.as_ref().map(Token::hash);
+        let host = jids::domain(&self.host).ok();
+        let read = match &host {
+            Some(host) if !hosts.contains(host) => Err(Reason::OtherHost),
+            Some(host) => token.ok_or(Reason::Token).and_then(|token| self.read(id, &token, host, now)),
+            None => Err(Reason::Name),
+        };
+        Ok(match read {
+            Ok((invite, used)) => Item::Invite(Box::new(Imported { invite, uses: used.into_iter().collect(), place })),
+            Err(reason) => Item::Skipped(Skipped { kind: Kind::Invite, host, token_hash, reason, place }),
+        })
+    }
+
+    fn read(
+        &self,
+        id: InviteId,
+        token: &Token,
+        host: &DomainPart,
+        now: Timestamp,
+    ) -> Result<(Invite, Option<Used>), Reason> {
+        let account_name = name(&self.account_name)?;
+        let invitee = some(&self.invitee).map(|jid| jids::account(jid).map_err(|_| Reason::Name)).transpose()?;
+        let inviter = name(&self.inviter)?.map(|name| BareJid::from_parts(Some(&name), host));
+        let made = account_name.as_ref().map(|name| BareJid::from_parts(Some(name), host));
+        let used = |purpose, account: Option<BareJid>| account.map(|account| Used { purpose, account, at: None });
+        let (invite_type, username, used) = match self.kind.as_str() {
+            // Whoever became a contact by it had an account already, as far as anybody knows.
+            "roster_only" if made.is_some() => (InviteType::AccountAndContact, None, used(Purpose::Register, made)),
+            "roster_only" if self.registers => (InviteType::AccountAndContact, None, used(Purpose::Contact, invitee)),
+            "roster_only" => (InviteType::Contact, None, used(Purpose::Contact, invitee)),
+            "account_only" => (InviteType::Account, account_name, used(Purpose::Register, invitee)),
+            "account_subscription" => (InviteType::AccountAndContact, account_name, used(Purpose::Register, invitee)),
+            "reset_token" => (InviteType::PasswordReset, account_name, used(Purpose::Reset, invitee)),
+            _ => return Err(Reason::Unsupported),
+        };
+        let elsewhere =
+            used.as_ref().is_some_and(|it| it.purpose != Purpose::Contact && it.account.domain() != &**host);
+        let nobodys = invite_type.connects() && inviter.is_none();
+        let nameless = invite_type == InviteType::PasswordReset && username.is_none();
+        if elsewhere || nobodys || nameless {
+            return Err(Reason::Malformed);
+        }
+        let created_at = instant(&self.created_at)?.ok_or(Reason::Malformed)?;
+        let expires = instant(&self.expires)?;
+        let ended = |at: Timestamp| expires.is_some_and(|end| end <= at);
+        // ejabberd withdraws an invite by an end of long ago. One that it does not take, though it
+        // is neither used nor over, ends here as well.
+        let refused = self.valid == Some(false) && !ended(now);
+        let withdrawn = used.is_none() && (refused || ended(created_at));
+        Ok((
+            Invite {
+                id,
+                token_hash: token.hash(),
+                invite_type,
+                host: host.clone(),
+                username,
+                issuer: if inviter.is_some() { Issuer::User } else { Issuer::Operator },
+                inviter,
+                roles: Vec::new(),
+                groups: Vec::new(),
+                note: None,
+                max_uses: Some(1),
+                uses: 0,
+                // A clock that was far ahead would make it count as new for as long.
+                created_at: created_at.min(now),
+                expires_at: expires.map(|end| end.max(created_at)),
+                revoked_at: withdrawn.then_some(now),
+                // The accounts have moved as well: they may be younger than the invite.
+                owners_since: Some(now),
+                links: 1,
+                regenerated_at: None,
+                language: None,
+                inviter_name: None,
+                imported_from: Some(Program::Ejabberd),
+                token_length: u32::try_from(token.reveal().len()).ok(),
+                replaced: false,
+            },
+            used,
+        ))
+    }
+}
+
+/// A text, unless it is empty.
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A username, unless the text is empty.
+fn name(text: &str) -> Result<Option<NodePart>, Reason> {
+    some(text).map(|text| invite::username(text).map_err(|_| Reason::Name)).transpose()
+}
+
+/// The instant in a text; none after the last year that there is here. ejabberd writes stars for a
+/// year of five digits.
+fn instant(text: &str) -> Result<Option<Timestamp>, Reason> {
+    let (year, _) = text.split_once('-').ok_or(Reason::Malformed)?;
+    match year == "****" || year.len() > 4 && year.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(None),
+        false => text.parse().map(Some).map_err(|_| Reason::Malformed),
+    }
+}
