@@ -34,6 +34,7 @@ mod restore;
 mod revoke;
 mod run;
 mod show;
+mod tree;
 mod whole_store;
 
 use std::io::{self, Write};
@@ -96,6 +97,7 @@ enum Command {
     Check(check::Arguments),
     Generate(generate::Arguments),
     List(list::Arguments),
+    Tree(tree::Arguments),
     Log(log::Arguments),
     Show(show::Arguments),
     Edit(edit::Arguments),
@@ -117,6 +119,7 @@ impl Command {
             Command::Check(arguments) => check::run(arguments, context).await,
             Command::Generate(arguments) => generate::run(arguments, context).await,
             Command::List(arguments) => list::run(arguments, context).await,
+            Command::Tree(arguments) => tree::run(arguments, context).await,
             Command::Log(arguments) => log::run(arguments, context).await,
             Command::Show(arguments) => show::run(arguments, context).await,
             Command::Edit(arguments) => edit::run(arguments, context).await,

@@ -213,11 +213,12 @@ impl Config {
             StoreUrl::Sqlite(file) => place(file),
             StoreUrl::Postgres(url) => debug(url),
         };
-        let web = self.web.as_ref().map(|web::Config { listen, public_url, trusted_proxies, branding }| {
+        let web = self.web.as_ref().map(|web::Config { listen, public_url, also, trusted_proxies, branding }| {
             let web::Branding { name, about, logo, accent, imprint, terms, templates } = branding;
             json!({
-                "listen": listen, "public_url": debug(public_url), "trusted_proxies": debug(trusted_proxies),
-                "name": name, "about": about, "logo": logo.as_deref().map(place), "accent": debug(accent),
+                "listen": listen, "public_url": debug(public_url), "also": also,
+                "trusted_proxies": debug(trusted_proxies), "name": name, "about": about,
+                "logo": logo.as_deref().map(place), "accent": debug(accent),
                 "imprint": debug(imprint), "terms": debug(terms), "templates": templates.as_deref().map(place),
             })
         });
@@ -305,6 +306,11 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
         let expected = "where browsers find the pages, such as \"https://invite.example.org\"";
         source.problem(&["web", "public_url"], format!("missing: expected {expected}"))
     })?;
+    let also: Vec<_> = raw.also.into_iter().map(|path| path.0).collect();
+    if let Some(number) = also.iter().position(|path| web::has_page_at(path, &public_url.0)) {
+        let problem = "the pages themselves are there: expected another path, at which old links lead";
+        return Err(source.problem_of_element(&["web", "also"], number, problem));
+    }
     let templates = raw.templates.map(|templates| folder.join(templates));
     if let Some(path) = templates.as_ref().filter(|path| !path.is_dir()) {
         let problem = format!("{} is no folder: expected one with templates", path.display());
@@ -327,7 +333,7 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
         templates,
     };
     let listen = raw.listen.map_or(SocketAddr::from(DEFAULT_LISTEN), |listen| listen.0);
-    Ok(web::Config { listen, public_url: public_url.0, trusted_proxies, branding })
+    Ok(web::Config { listen, public_url: public_url.0, also, trusted_proxies, branding })
 }
 
 /// The metrics server, which cannot listen where the web side does.

@@ -1,5 +1,6 @@
 //! The links of an invite: the `xmpp:` URI for clients and the link for people.
 
+mod old;
 mod reading;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::invite::{Invite, InviteType, Token};
+pub use old::{OldPath, token_of_old_link};
 pub use reading::{BadReference, Reference, token_and_rest, token_in};
 
 /// What an address keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122

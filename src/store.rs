@@ -4,6 +4,7 @@
 mod copy;
 mod deadline;
 mod error;
+mod once;
 mod postgres;
 mod row;
 mod session;
@@ -29,8 +30,9 @@ use crate::policy::Change;
 use crate::refusal::Refusal;
 pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
+pub use once::Once;
 use session::{Mode, Session};
-pub use statements::{Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Past, Quota, Shortfall};
+pub use statements::{Branch, Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Past, Quota, Shortfall};
 pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -358,6 +360,13 @@ promises! {
     /// When an account that registered with an invite did so, if that is known; `None` for every
     /// other account.
     Read registered_at(account: BareJid) -> Option<Timestamp>;
+
+    /// How an account came; `None` if it came by no invite that is known.
+    Read origin(account: BareJid) -> Option<Branch>;
+
+    /// Sends who invited whom, down to a depth, each account before those that it has invited: all,
+    /// or the tree below an account.
+    Snapshot tree(of: Option<BareJid>, deepest: usize, branches: Once<Branch>) -> ();
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.

@@ -23,10 +23,10 @@ use ipnet::IpNet;
 pub use branding::{About, BadBranding, Branding};
 pub use colour::Colour;
 pub use pages::Pages;
-pub use site::{Site, mend, router};
+pub use site::{Site, has_page_at, mend, router};
 
 use crate::http_server::Endpoint;
-use crate::links::PublicUrl;
+use crate::links::{OldPath, PublicUrl};
 
 /// What is served.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -44,6 +44,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where browsers find it.
     pub public_url: PublicUrl,
+    /// Where it answers old links, besides.
+    pub also: Vec<OldPath>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What the pages look like.

@@ -1071,6 +1071,7 @@ fn help_teaches_each_command_with_an_example() {
         "check",
         "generate",
         "list",
+        "tree",
         "log",
         "show",
         "edit",
@@ -2182,5 +2183,178 @@ fn a_store_of_a_newer_version_is_refused_whatever_is_asked() {
             checked.code == 1 && checked.stdout.contains("store                    FAILED the store "),
             "{checked:?}"
         );
+    }
+}
+
+// who invited whom
+
+impl Stored {
+    /// Notes of accounts who invited them, as registrations do, one a second.
+    fn joined(&self, accounts: &[(String, Option<String>)]) {
+        self.with(async |store| drop(store));
+        for (page, accounts) in accounts.chunks(500).enumerate() {
+            let row = |(number, (account, inviter)): (usize, &(String, Option<String>))| {
+                let inviter = inviter.as_ref().map_or("NULL".to_owned(), |inviter| format!("'{inviter}@example.org'"));
+                format!("('{account}@example.org', {inviter}, 'w7d3kq9xmt2c', {})", page * 500 + number + 1)
+            };
+            let rows: Vec<_> = accounts.iter().enumerate().map(row).collect();
+            let rows = rows.join(", ");
+            self.sql(&format!("INSERT INTO account (jid, inviter, invite, registered_at) VALUES {rows}"));
+        }
+    }
+
+    fn joined_by(&self, edges: &[(&str, &str)]) {
+        let inviter = |inviter: &str| (!inviter.is_empty()).then(|| inviter.to_owned());
+        self.joined(&edges.iter().map(|(account, by)| ((*account).to_owned(), inviter(by))).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_tree_has_a_line_for_each_account_below_the_one_that_invited_it() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        stored.with(async |store| drop(store));
+        let nobody = scratch.run(&["tree"]);
+        assert_eq!(
+            (nobody.stdout.as_str(), nobody.stderr.as_str()),
+            ("", "easy-invite: nobody has come by an invite yet\n")
+        );
+        assert_eq!(scratch.prints(&["tree", "--json"]), "");
+        stored.joined_by(&[
+            ("carol", "alice"),
+            ("zoë", "alice"),
+            ("bob", "alice"),
+            ("dave", "carol"),
+            ("admin", ""),
+            ("erin", "dave"),
+        ]);
+        let by = |second: u32| format!("1970-01-01T00:00:0{second}Z  w7d3kq9xmt2c");
+        let of_carol = format!("dave@example.org  {}\n", by(4)) + &format!("    erin@example.org  {}\n", by(6));
+        let all = format!(
+            "admin@example.org  {}\nalice@example.org\n  carol@example.org  {}\n    dave@example.org  {}\n      \
+             erin@example.org  {}\n  zoë@example.org  {}\n  bob@example.org  {}\n",
+            by(5),
+            by(1),
+            by(4),
+            by(6),
+            by(2),
+            by(3)
+        );
+        assert_eq!(scratch.prints(&["tree"]), all);
+        let below = scratch.prints(&["tree", "Carol@example.org"]);
+        assert_eq!(below, format!("carol@example.org  {}  invited by alice@example.org\n  {of_carol}", by(1)));
+        let direct: Vec<_> = scratch.prints(&["tree", "--depth", "1"]).lines().map(str::to_owned).collect();
+        assert_eq!(direct.len(), 5, "{direct:?}");
+        assert_eq!(scratch.prints(&["tree", "alice@example.org", "--depth", "0"]), "alice@example.org\n");
+        assert_eq!(
+            scratch.prints(&["tree", "erin@example.org", "--up"]),
+            format!(
+                "erin@example.org  {}  invited by dave@example.org\ndave@example.org  {}  invited by \
+                 carol@example.org\ncarol@example.org  {}  invited by alice@example.org\nalice@example.org\n",
+                by(6),
+                by(4),
+                by(1)
+            )
+        );
+        assert_eq!(scratch.json(&["tree", "erin@example.org", "--up", "--depth", "1"]).len(), 2);
+        assert_eq!(
+            scratch.json(&["tree", "alice@example.org"])[..2],
+            [
+                serde_json::json!({"depth": 0, "account": "alice@example.org", "inviter": null, "invite": null,
+                    "registered_at": null}),
+                serde_json::json!({"depth": 1, "account": "carol@example.org", "inviter": "alice@example.org",
+                    "invite": "w7d3kq9xmt2c", "registered_at": "1970-01-01T00:00:01Z"}),
+            ]
+        );
+        for (arguments, said) in [
+            (
+                &["tree", "mallory@example.org"][..],
+                "no invite is known by which mallory@example.org came or has invited",
+            ),
+            (&["tree", "alice@example.org", "--up"], "alice@example.org came by no invite that is known"),
+        ] {
+            let ran = scratch.run(arguments);
+            assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr), (0, "", format!("easy-invite: {said}\n")));
+        }
+        scratch.misused(&["tree", "--up"], "<JID>");
+        scratch.misused(&["tree", "example.org"], "expected a bare JID such as alice@example.org");
+    }
+}
+
+#[test]
+fn accounts_that_invited_each_other_in_a_loop_are_each_told_once() {
+    for stored in Stored::of_each_kind() {
+        let scratch = &stored.scratch;
+        // Loops of two, of three and of one, and accounts below them.
+        stored.joined_by(&[
+            ("ben", "ann"),
+            ("ann", "ben"),
+            ("cid", "ann"),
+            ("x", "y"),
+            ("y", "z"),
+            ("z", "x"),
+            ("below", "cid"),
+            ("belowz", "z"),
+            ("belowz2", "belowz"),
+            ("self", "self"),
+            ("own", "self"),
+            ("dora", "root"),
+        ]);
+        let told = |arguments: &[&str]| {
+            let lines = scratch.json(&[&["tree"], arguments].concat());
+            lines.iter().map(|line| text(line, "account").replace("@example.org", "")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&[]),
+            ["root", "dora", "ann", "ben", "cid", "below", "z", "y", "x", "belowz", "belowz2", "self", "own"]
+        );
+        assert_eq!(told(&["y@example.org"]), ["y", "x", "z", "belowz", "belowz2"]);
+        assert_eq!(told(&["--depth", "0"]), ["root", "ann", "z", "self"]);
+        assert_eq!(told(&["below@example.org", "--up"]), ["below", "cid", "ann", "ben"]);
+        assert_eq!(told(&["self@example.org", "--up"]), ["self"]);
+        let printed = scratch.prints(&["tree", "self@example.org"]);
+        assert!(
+            printed.contains("self@example.org  1970-01-01T00:00:10Z  w7d3kq9xmt2c  invited by self@"),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn a_tree_of_any_shape_has_each_account_once_below_its_inviter() {
+    // Wide, deep, and at random: each shape is more than one page.
+    let mut seed = 7u32;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize % below
+    };
+    let mut accounts: Vec<(String, Option<String>)> =
+        (0..1300).map(|n| (format!("w{n}"), Some("wide".into()))).collect();
+    accounts.extend((1..1500).map(|n| (format!("d{n}"), Some(format!("d{}", n - 1)))));
+    accounts.extend((0..3000).map(|n| {
+        let inviter = [None, Some(format!("r{}", random(6000))), Some(format!("w{}", random(1300)))];
+        (format!("r{n}"), inviter[random(3)].clone())
+    }));
+    let inviters: HashMap<&str, Option<&str>> =
+        accounts.iter().map(|(account, inviter)| (account.as_str(), inviter.as_deref())).collect();
+    for stored in Stored::of_each_kind() {
+        stored.joined(&accounts);
+        let mut path: Vec<String> = Vec::new();
+        let mut told = std::collections::HashSet::new();
+        for line in stored.scratch.json(&["tree"]) {
+            let account = text(&line, "account").replace("@example.org", "");
+            let depth = usize::try_from(line["depth"].as_u64().unwrap()).unwrap();
+            path.truncate(depth);
+            assert_eq!(path.len(), depth, "{account} is below somebody");
+            if let Some(above) = path.last() {
+                assert_eq!(inviters[account.as_str()], Some(above.as_str()), "{account}");
+            }
+            assert!(told.insert(account.clone()), "{account} is told twice");
+            path.push(account);
+        }
+        assert!(accounts.iter().all(|(account, _)| told.contains(account)), "each is told");
+        let deepest = stored.scratch.prints(&["tree", "d0@example.org"]);
+        let last = deepest.lines().last().unwrap();
+        assert!(last.starts_with(&format!("{}[1499]  d1499@example.org  ", " ".repeat(60))), "{last}");
     }
 }

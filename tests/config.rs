@@ -11,7 +11,7 @@ use std::sync::Arc;
 use easy_invite::config::{self, Config};
 use easy_invite::lifetime::Lifetime;
 use easy_invite::limits::Limits;
-use easy_invite::links::LandingPage;
+use easy_invite::links::{LandingPage, OldPath};
 use easy_invite::policy::{HostPolicy, RolePolicy};
 use easy_invite::store::StoreUrl;
 use easy_invite::texts::Languages;
@@ -277,8 +277,8 @@ fn unknown_keys_are_named_with_the_known_ones() {
     );
     assert_refused(
         format!("{COMPONENT}{HOST}{WEB}proxies = []\n"),
-        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, trusted_proxies, name, about, \
-         logo, accent, imprint, terms, templates",
+        "config.toml:7: web.proxies: unknown key, expected one of listen, public_url, also, trusted_proxies, name, \
+         about, logo, accent, imprint, terms, templates",
     );
     assert_refused(
         format!("{COMPONENT}{HOST}[metric]\n"),
@@ -398,12 +398,14 @@ fn the_web_side_can_be_set_in_all_its_keys() {
     let folder = folder_with(format!(
         "{COMPONENT}{HOST}{WEB}listen = \"[::1]:8080\"\ntrusted_proxies = [\"::ffff:192.0.2.1\", \"10.0.0.0/8\"]\n\
          name = \"Our chat\"\nabout = {{ de = \"Von {{name}}.\" }}\nlogo = \"logo.svg\"\naccent = \"#2B5f8a\"\n\
-         imprint = \"https://example.org/imprint\"\nterms = \"mailto:us@example.org\"\ntemplates = \".\"\n"
+         imprint = \"https://example.org/imprint\"\nterms = \"mailto:us@example.org\"\ntemplates = \".\"\n\
+         also = [\"/invites_page\", \"/\"]\n"
     ));
     let web = Config::load(&folder.path().join("config.toml")).unwrap().web.unwrap();
     assert_eq!(web.public_url.to_string(), "https://example.org/join");
     assert_eq!(web.listen.to_string(), "[::1]:8080");
     assert_eq!(web.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1/32", "10.0.0.0/8"]);
+    assert_eq!(web.also, ["/invites_page", "/"].map(|path| OldPath::parse(path).unwrap()));
     assert_eq!(web.branding.name.as_deref(), Some("Our chat"));
     assert_eq!(web.branding.about.unwrap().in_language("de"), Some("Von {name}."));
     assert_eq!(web.branding.logo, Some(folder.path().join("logo.svg")));
@@ -457,6 +459,8 @@ fn bad_values_of_the_web_side_are_named() {
     }
     let listen = "expected an IP address and a port, such as \"127.0.0.1:5380\", found";
     let proxy = "expected an IP address or a network such as \"10.0.0.0/8\", found";
+    let path = "expected the path of old links without their token, such as \"/invites_page\"";
+    let taken = "the pages themselves are there: expected another path, at which old links lead";
     let colour = "expected a colour such as \"#2b5f8a\", found";
     let address = "expected an address such as \"https://example.org/imprint\", found";
     let sentence = "expected a sentence of at most 200 characters, in which {name} stands for the name, found";
@@ -469,6 +473,15 @@ fn bad_values_of_the_web_side_are_named() {
         ("trusted_proxies = [\"::1\", \"proxy\"]", format!("trusted_proxies: {proxy} \"proxy\"")),
         ("trusted_proxies = [\"10.0.0.0/33\"]", format!("trusted_proxies: {proxy} \"10.0.0.0/33\"")),
         ("trusted_proxies = \"::1\"", "trusted_proxies: expected a list, found string \"::1\"".to_owned()),
+        ("also = [\"/a\", \"https://example.org:5281/invites_page\"]", format!("also: {path}")),
+        ("also = [\"invites_page\"]", format!("also: {path}")),
+        ("also = [\"/invite?\"]", format!("also: {path}")),
+        ("also = [\"/invite?{invite.token}\"]", format!("also: {path}")),
+        ("also = \"/invite\"", "also: expected a list, found string \"/invite\"".to_owned()),
+        ("also = [\"/i\"]", format!("also: {taken}")),
+        ("also = [\"/a\", \"/join//%69/\"]", format!("also: {taken}")),
+        ("also = [\"/icon.png\"]", format!("also: {taken}")),
+        ("also = [\"/join/logo\"]", format!("also: {taken}")),
         ("accent = \"blue\"", format!("accent: {colour} \"blue\"")),
         ("accent = \"#fff\"", format!("accent: {colour} \"#fff\"")),
         ("imprint = \"example.org/imprint\"", format!("imprint: {address} \"example.org/imprint\"")),

@@ -97,7 +97,8 @@ CREATE TABLE account (
     registered_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX account_by_inviter ON account (inviter) WHERE inviter IS NOT NULL;
+-- In the order in which the accounts of an inviter came.
+CREATE INDEX account_by_inviter ON account (inviter, registered_at, jid) WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
 
 -- The log of events: a row for each change, written in its transaction.

@@ -1,12 +1,14 @@
 //! Words for the terminal: messages on stderr, tables, and how an invite is described to people.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::invite::{Invite, InviteType, Token};
 use crate::links::token_in;
+use crate::store::StoreError;
 use crate::texts::printable;
 
 /// The cell of a table where there is nothing.
@@ -47,6 +49,28 @@ fn password_of(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     let (user, _) = rest.rsplit_once('@')?;
     user.split_once(':').map(|(_, password)| password)
+}
+
+/// Prints a line of each thing that is read, while it is read.
+///
+/// # Errors
+/// If stdout takes no more, or the store cannot be read.
+pub async fn lines<T>(
+    reading: impl Future<Output = Result<(), StoreError>>,
+    read: mpsc::Receiver<T>,
+    mut line: impl FnMut(T) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let printing = async {
+        // Dropped as soon as printing fails. Otherwise the reader would wait forever.
+        let (mut read, mut stdout) = (read, BufWriter::new(io::stdout().lock()));
+        while let Some(thing) = read.recv().await {
+            writeln!(stdout, "{}", line(thing)?)?;
+        }
+        anyhow::Ok(stdout.flush()?)
+    };
+    let (read, printed) = futures::join!(reading, printing);
+    printed?;
+    Ok(read?)
 }
 
 /// An instant, or "never".

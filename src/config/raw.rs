@@ -19,7 +19,7 @@ use url::Url;
 
 use super::values::{Age, Server, Written};
 use crate::lifetime::Lifetime;
-use crate::links::{LandingPage, PublicUrl};
+use crate::links::{LandingPage, OldPath, PublicUrl};
 use crate::meaning::written as path;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
@@ -108,6 +108,8 @@ pub struct RawLimits {
 pub struct RawWeb {
     pub listen: Option<Value<SocketAddr>>,
     pub public_url: Option<Value<PublicUrl>>,
+    #[serde(default)]
+    pub also: Vec<Value<OldPath>>,
     pub trusted_proxies: Option<Vec<Value<IpNet>>>,
     pub name: Option<String>,
     pub about: Option<About>,

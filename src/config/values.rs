@@ -10,7 +10,7 @@ use url::{Position, Url};
 use crate::invite;
 use crate::jids;
 use crate::lifetime::Lifetime;
-use crate::links::{LandingPage, PublicUrl};
+use crate::links::{LandingPage, OldPath, PublicUrl};
 use crate::store::StoreUrl;
 use crate::web::Colour;
 
@@ -54,6 +54,7 @@ written! {
     Server => server,
     StoreUrl => |text| in_words(text.parse()),
     PublicUrl => |text| in_words(PublicUrl::parse(text)),
+    OldPath => |text| in_words(OldPath::parse(text)),
     LandingPage => |text| in_words(LandingPage::parse(text)),
     // Where the daemon listens.
     SocketAddr => |text| {

@@ -69,7 +69,8 @@ fn is_between(c: char) -> bool {
     !c.is_ascii_alphanumeric()
 }
 
-fn decoded(text: &str) -> String {
+/// A text without its percent-encodings.
+pub fn decoded(text: &str) -> String {
     let mut decoded = text.to_owned();
     for _ in 0..MOST_ENCODINGS {
         decoded = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();

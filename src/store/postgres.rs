@@ -252,6 +252,10 @@ impl Postgres {
             Mode::Write => client.build_transaction().isolation_level(IsolationLevel::ReadCommitted),
         };
         let transaction = builder.start().await?;
+        if let Mode::Snapshot = mode {
+            // Whoever takes what is read may be slow: a pager that waits for its reader.
+            transaction.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+        }
         let value = work(&mut Session::Postgres(transaction.client(), &transaction.statement_cache)).await?;
         let Some(writer) = writer else { return Ok((value, Some((transaction, false)))) };
         let note = transaction.prepare_cached(NOTE_COMMIT).await?;

@@ -16,6 +16,7 @@ mod last_seen;
 mod notice;
 mod of_maker;
 mod taken;
+mod tree;
 mod whole;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
@@ -32,4 +33,5 @@ pub use last_seen::seen;
 pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
 pub use of_maker::list_of_maker;
 pub use taken::take_rows;
+pub use tree::{Branch, origin, tree};
 pub use whole::{Contents, contents, unsafe_settings, verify};

@@ -94,6 +94,8 @@ pub struct Reader<'a> {
     pub texts: &'a Texts,
     /// Their browser.
     pub browser: Browser<'a>,
+    /// The page was opened at the address of an old link, where the other pages may not be.
+    pub elsewhere: bool,
 }
 
 /// The password that an account got.
@@ -160,9 +162,14 @@ impl Pages {
         BASE64_STANDARD.encode(Sha256::digest(self.style.as_bytes()))
     }
 
-    /// The path of an invite's page, such as `/register` below it.
-    pub fn path(&self, token: &Token, page: &str) -> String {
-        format!("{}/i/{}{page}", self.public_url.path(), token.reveal())
+    /// A link to an invite's page, or to a page such as `/register` below it.
+    pub fn link(&self, reader: Reader<'_>, token: &Token, page: &str) -> String {
+        format!("{}/i/{}{page}", self.root(reader), token.reveal())
+    }
+
+    /// What links to other pages begin with.
+    fn root(&self, reader: Reader<'_>) -> String {
+        if reader.elsewhere { self.public_url.to_string() } else { self.public_url.path().to_owned() }
     }
 
     /// The page of an invite that can be used.
@@ -218,7 +225,7 @@ impl Pages {
             made => &fields.made,
             asked => data(fields.shown(reader.texts)),
             problems => data(problems),
-            own => self.path(&subject.token, own),
+            own => self.link(reader, &subject.token, own),
         };
         let status = correction.map_or(StatusCode::OK, |correction| correction.status);
         self.about(reader, status, subject, "form.html", more)
@@ -273,7 +280,7 @@ impl Pages {
         let log_in = subject
             .filter(|it| *notice == Refusal::UsedUp.into() && it.invite.invite_type != InviteType::Contact)
             .map(|subject| {
-                let url = self.path(&subject.token, "/apps?have=account");
+                let url = self.link(reader, &subject.token, "/apps?have=account");
                 context! { host => subject.invite.host.as_str(), url }
             });
         let reset = invite.is_some_and(|invite| invite.invite_type == InviteType::PasswordReset);
@@ -289,7 +296,7 @@ impl Pages {
             open => open.collect::<Vec<_>>(),
             apps => data(apps),
             device => device(reader),
-            again => again.map(|subject| self.path(&subject.token, "")),
+            again => again.map(|subject| self.link(reader, &subject.token, "")),
         };
         let host = invite.map_or_else(|| self.public_url.host(), |invite| invite.host.to_string());
         let page = self.page(reader, status, "notice.html", &host, page)?;
@@ -313,7 +320,7 @@ impl Pages {
             let (end, words) = (end.strftime("%Y-%m-%dT%H:%M:%SZ"), reader.texts.date(end));
             Value::from_safe_string(format!("<time datetime=\"{end}\">{}</time>", HtmlEscape(&words)))
         });
-        let path = |page: &str| self.path(&subject.token, page);
+        let link = |page: &str| self.link(reader, &subject.token, page);
         let page = context! {
             invite => context! {
                 kind => data(subject.purpose),
@@ -324,12 +331,12 @@ impl Pages {
             },
             openers => data(self.apps.openers(reader.browser.devices)),
             links => context! {
-                landing => path(""),
+                landing => link(""),
                 page => self.public_url.page(&subject.token),
-                apps => path("/apps"),
-                register => path("/register"),
-                reset => path("/reset"),
-                login => path("/apps?have=account"),
+                apps => link("/apps"),
+                register => link("/register"),
+                reset => link("/reset"),
+                login => link("/apps?have=account"),
                 uri => subject.uri(),
             },
             ..more
@@ -343,9 +350,9 @@ impl Pages {
             name => self.branding.name.as_deref().unwrap_or(host),
             about => about.unwrap_or(&reader.texts.web.about),
             accent => self.branding.accent.unwrap_or_default().hex(),
-            icon => format!("{}/icon.png", self.public_url.path()),
+            icon => format!("{}/icon.png", self.root(reader)),
             preview => format!("{}/icon.png", self.public_url),
-            logo => self.logo.as_ref().map(|_| format!("{}/logo", self.public_url.path())),
+            logo => self.logo.as_ref().map(|_| format!("{}/logo", self.root(reader))),
             imprint => self.branding.imprint.as_ref().map(|url| url.as_str()),
             terms => self.branding.terms.as_ref().map(|url| url.as_str()),
             style => Value::from_safe_string(self.style.clone()),
@@ -365,7 +372,8 @@ impl Pages {
             for subject in types.into_iter().filter_map(sample) {
                 let account = BareJid::from_parts(None, &subject.invite.host);
                 for devices in [&[][..], &[Device::Android], &[Device::Windows], &[Device::MacOs, Device::Ios]] {
-                    let reader = Reader { texts, browser: Browser { devices, in_app: !devices.is_empty() } };
+                    let reader =
+                        Reader { texts, browser: Browser { devices, in_app: !devices.is_empty() }, elsewhere: false };
                     self.landing(reader, &subject)?;
                     self.apps(reader, &subject, false)?;
                     self.apps(reader, &subject, true)?;
@@ -374,7 +382,7 @@ impl Pages {
                         self.done(reader, &subject, &registered, password, Some(&subject.invite.host))?;
                     }
                 }
-                let reader = Reader { texts, browser: Browser::default() };
+                let reader = Reader { texts, browser: Browser::default(), elsewhere: false };
                 let mut correction = Correction::of_field("username", texts.web.username_missing.clone());
                 correction.suggestions = vec!["user2".to_owned()];
                 let kinds = [Kind::TextSingle, Kind::TextMulti, Kind::ListSingle, Kind::Boolean, Kind::Fixed];
@@ -450,7 +458,7 @@ mod tests {
 
     fn landing(pages: &Pages, language: &str, invite_type: InviteType) -> String {
         let browser = Browser { devices: &[Device::Android], in_app: false };
-        let reader = Reader { texts: pages.texts(language), browser };
+        let reader = Reader { texts: pages.texts(language), browser, elsewhere: false };
         pages.landing(reader, &sample(invite_type).unwrap()).unwrap().html
     }
 
@@ -491,7 +499,7 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert_eq!(pages.icon().bytes, b"ours");
-        let reader = Reader { texts: Texts::english(), browser: Browser::default() };
+        let reader = Reader { texts: Texts::english(), browser: Browser::default(), elsewhere: false };
         let notice = pages.notice(reader, &Refusal::Unknown.into(), None, &[], Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
     }
@@ -525,7 +533,7 @@ mod tests {
         let pages = Pages::load(Branding::default(), url()).unwrap();
         let mut subject = sample(InviteType::Contact).unwrap();
         subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
-        let reader = Reader { texts: pages.texts("en"), browser: Browser::default() };
+        let reader = Reader { texts: pages.texts("en"), browser: Browser::default(), elsewhere: false };
         let page = pages.landing(reader, &subject).unwrap().html;
         assert!(page.contains("<bdi dir=\"ltr\">a$%!;{host}=x@example.org</bdi>"), "{page}");
         let fields = Fields { username: "\"><script>alert(1)</script>".into(), ..Fields::default() };

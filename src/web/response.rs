@@ -6,8 +6,9 @@ use axum::response::{Html, IntoResponse, Response};
 use super::branding::Image;
 use super::pages::Page;
 
-/// The headers of every response that has none of its own, for pages whose style has this hash.
-pub fn headers(style_hash: &str) -> HeaderMap {
+/// The headers of every response that has none of its own, for pages whose style has this hash, and
+/// whose images are at another origin too, if one is named.
+pub fn headers(style_hash: &str, images: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -22,10 +23,10 @@ pub fn headers(style_hash: &str) -> HeaderMap {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // The pages have no scripts and no frames, and load nothing from elsewhere.
+    // The pages have no scripts and no frames, and load nothing else from elsewhere.
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:; form-action 'self'; base-uri \
-         'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:{images}; form-action 'self'; \
+         base-uri 'none'; frame-ancestors 'none'"
     );
     let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);

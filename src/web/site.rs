@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::{ExtensionRejection, QueryRejection};
-use axum::extract::{ConnectInfo, FromRequestParts, Path, Query, Request};
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -31,7 +31,7 @@ use crate::fields::Field;
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites, Registered};
 use crate::limits::WebRequest;
-use crate::links::token_and_rest;
+use crate::links::{OldPath, PublicUrl, token_and_rest, token_of_old_link};
 use crate::password;
 use crate::refusal::Refusal;
 
@@ -48,6 +48,7 @@ pub struct Site(Arc<Inner>);
 struct Inner {
     invites: Invites,
     pages: Pages,
+    also: Vec<OldPath>,
     trusted_proxies: Vec<IpNet>,
     /// How many pages may be made at a time.
     turns: Semaphore,
@@ -84,11 +85,11 @@ impl Otherwise {
 type Outcome<T> = Result<T, Otherwise>;
 
 impl Site {
-    /// The web side, with these pages.
-    pub fn new(invites: Invites, pages: Pages, trusted_proxies: Vec<IpNet>) -> Site {
+    /// The web side, with these pages, which are at the addresses of old links too.
+    pub fn new(invites: Invites, pages: Pages, also: Vec<OldPath>, trusted_proxies: Vec<IpNet>) -> Site {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let turns = Semaphore::new(processors.saturating_sub(1).max(1));
-        Site(Arc::new(Inner { invites, pages, trusted_proxies, turns }))
+        Site(Arc::new(Inner { invites, pages, also, trusted_proxies, turns }))
     }
 }
 
@@ -98,6 +99,8 @@ struct Visit {
     visitor: Visitor,
     /// Empty if the path has none, or has bytes that are no text.
     token: String,
+    /// The path is that of an old link.
+    elsewhere: bool,
 }
 
 impl FromRequestParts<Site> for Visit {
@@ -107,7 +110,7 @@ impl FromRequestParts<Site> for Visit {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, site).await?;
         let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies, site.pages.public_url());
         let token = Path::from_request_parts(parts, site).await.map(|Path(token)| token).unwrap_or_default();
-        Ok(Visit { site: site.clone(), visitor, token })
+        Ok(Visit { site: site.clone(), visitor, token, elsewhere: false })
     }
 }
 
@@ -123,7 +126,7 @@ struct AppsQuery {
 impl Visit {
     fn reader(&self) -> Reader<'_> {
         let texts = self.site.pages.texts(&self.visitor.languages);
-        Reader { texts, browser: self.visitor.browser }
+        Reader { texts, browser: self.visitor.browser, elsewhere: self.elsewhere }
     }
 
     /// Makes a page, away from the threads that answer the chat server. One processor stays free of
@@ -184,7 +187,7 @@ impl Visit {
             Some(Purpose::Reset) => "/reset",
             _ => "",
         };
-        Err(Otherwise::Redirect(self.site.pages.path(&subject.token, meant)))
+        Err(Otherwise::Redirect(self.site.pages.link(self.reader(), &subject.token, meant)))
     }
 
     /// What the chat server asks besides a username and a password.
@@ -333,7 +336,7 @@ pub fn router(site: Site) -> Router {
         .route("/logo", get(logo))
         .route("/icon.png", get(async |visit: Visit| response::image(visit.site.pages.icon())))
         .method_not_allowed_fallback(async |visit: Visit| visit.refuse(Notice::WrongMethod).await)
-        .fallback(async |visit: Visit| visit.refuse(Notice::NoPage).await)
+        .fallback(old_link)
         .layer(counted_as(WebRequest::Page));
     let forms = Router::new()
         .route("/i/{token}/register", take(Purpose::Register))
@@ -342,8 +345,16 @@ pub fn router(site: Site) -> Router {
     let all = pages.merge(forms);
     let path = site.0.pages.public_url().path();
     let all = if path.is_empty() { all } else { all.clone().nest(path, all) };
-    let headers = response::headers(&site.0.pages.style_hash());
+    let elsewhere =
+        if site.0.also.is_empty() { String::new() } else { format!(" {}", site.0.pages.public_url().origin()) };
+    let headers = response::headers(&site.0.pages.style_hash(), &elsewhere);
     all.layer(map_response(move |response: Response| ready(response::with(&headers, response)))).with_state(site)
+}
+
+/// Whether there is a page already at the path of old links, or above it.
+pub fn has_page_at(path: &OldPath, public_url: &PublicUrl) -> bool {
+    let at_root = ["/i", "/logo", "/icon.png"];
+    at_root.iter().any(|page| path.is_within(page) || path.is_within(&format!("{}{page}", public_url.path())))
 }
 
 /// Where the path of a page holds a token and what a program has made of it, it is as it was meant.
@@ -361,6 +372,19 @@ pub fn mend(uri: &mut Uri) {
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     if let Ok(meant) = Uri::try_from(format!("{before}/i/{}{page}{query}", token.reveal())) {
         *uri = meant;
+    }
+}
+
+/// The page of an invite at the address of an old link. All other addresses have none.
+async fn old_link(visit: Visit, method: Method, OriginalUri(uri): OriginalUri) -> Response {
+    let address = uri.path_and_query().map_or("", |address| address.as_str());
+    match token_of_old_link(&visit.site.also, address) {
+        Some(token) if matches!(method, Method::GET | Method::HEAD) => {
+            let token = token.map_or_else(String::new, |token| token.reveal().to_owned());
+            let visit = Visit { token, elsewhere: true, ..visit };
+            visit.respond(visit.landing().await).await
+        }
+        _ => visit.refuse(Notice::NoPage).await,
     }
 }
 

@@ -47,7 +47,7 @@ class Postgres(Service):
         Returns when the server answers."""
         if not self._data.exists():
             self._make()
-        command = [_program("postgres"), "-D", self._data, "-p", str(self.port), "-k", self.folder]
+        command = [program("postgres"), "-D", self._data, "-p", str(self.port), "-k", self.folder]
         for key, value in SETTINGS.items():
             command += ["-c", f"{key}={value}"]
         self._process = Process("PostgreSQL", _as_owner(command), self.log_file, folder=self.folder)
@@ -98,7 +98,7 @@ class Postgres(Service):
         self.folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        command = [_program("initdb"), "--pgdata", self._data, "--username", "postgres", "--auth", "trust",
+        command = [program("initdb"), "--pgdata", self._data, "--username", "postgres", "--auth", "trust",
                    "--encoding", "UTF8", "--no-locale", "--no-sync"]
         made = subprocess.run([str(word) for word in _as_owner(command)], cwd=self.folder,
                               capture_output=True, text=True)
@@ -126,7 +126,8 @@ class Postgres(Service):
         return signalled
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
+    """The newest of PostgreSQL's programs of this name."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     if not found:
         raise ProcessFailed("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")

@@ -14,6 +14,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from .debian import debian_13
 from .process import Process, ProcessFailed, Service, free_port, port_answers
@@ -92,7 +93,7 @@ class Prosody(Service):
         - `tls`: clients must encrypt, with a self-signed certificate. Otherwise passwords travel in
           the clear.
         - `s2s`, `http`: open these ports, too (HTTP with BOSH and WebSocket).
-        - `storage`: "internal" (files) or "sql" (SQLite).
+        - `storage`: "internal" (files), "sql" (SQLite), or the URL of a PostgreSQL database.
         - `log_level`: the lowest level in the log.
         - `modules`: the global `modules_enabled`.
         - `plugin_folders`: more folders with modules, besides Prosody's, TEST_MODULES and
@@ -255,7 +256,7 @@ class Prosody(Service):
             "modules_disabled": disabled,
             "admins": self.admins,
             "authentication": "internal_hashed",
-            "default_storage": self.storage,
+            "default_storage": "internal" if self.storage == "internal" else "sql",
             "c2s_require_encryption": self.tls,
             "allow_unencrypted_plain_auth": not self.tls,
         }
@@ -269,6 +270,10 @@ class Prosody(Service):
         lines.append(f"log = {{ {self.log_level} = {lua(self.log_file)} }}")
         if self.storage == "sql":
             lines.append(f"sql = {{ driver = 'SQLite3'; database = {lua(self.data_folder / 'prosody.sqlite')} }}")
+        elif self.storage != "internal":
+            url = urlsplit(self.storage)
+            lines.append(f"sql = {{ driver = 'PostgreSQL'; database = {lua(url.path[1:])}; host = {lua(url.hostname)}; "
+                         f"port = {url.port}; username = {lua(url.username)} }}")
         if self.tls:
             lines.append(f"ssl = {{ certificate = {lua(self.folder / 'certs' / 'server.crt')}; "
                          f"key = {lua(self.folder / 'certs' / 'server.key')} }}")

@@ -37,7 +37,7 @@ pub fn build(config: &Config) -> Result<(Settings, Option<Pages>), BadBranding> 
 /// The addresses of the web side, if it has pages.
 pub fn router(config: &Config, invites: &Invites, pages: Option<Pages>) -> Option<Router> {
     let (web, pages) = config.web.as_ref().zip(pages)?;
-    Some(web::router(Site::new(invites.clone(), pages, web.trusted_proxies.clone())))
+    Some(web::router(Site::new(invites.clone(), pages, web.also.clone(), web.trusted_proxies.clone())))
 }
 
 /// What the daemon serves, and where a change of it is told.

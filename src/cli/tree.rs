@@ -1,0 +1,115 @@
+//! `easy-invite tree`: who invited whom.
+
+use std::collections::HashSet;
+
+use jid::BareJid;
+use tokio::sync::mpsc;
+
+use super::context::Context;
+use super::print::{self, complain};
+use crate::jids;
+use crate::names;
+use crate::store::{Branch, Store, StoreError};
+use crate::texts::printable;
+
+/// How many accounts are read before they are printed.
+const AHEAD: usize = 1000;
+
+/// The deepest step that is indented further than the one before.
+const DEEPEST_INDENT: usize = 30;
+
+/// Tell who invited whom
+///
+/// Prints a line for each account that came by an invite and still exists, below the account that
+/// invited it: the account, when it was registered, and the id of the invite. Whoever came
+/// otherwise and has invited others has a line without these. The first accounts to come stand
+/// first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  easy-invite tree
+  easy-invite tree alice@example.org --depth 1
+  easy-invite tree carol@example.org --up --json
+
+A line of --json has the fields depth, account, inviter, invite (its id) and registered_at (RFC 3339, UTC); null \
+                        where it is not known. An account whose name was deleted and registered again by somebody \
+                        whom it had invited makes a loop: its tree begins with one of the loop, and ends before that \
+                        one comes again.")]
+pub struct Arguments {
+    /// Only this account, and those below it
+    #[arg(value_name = "JID", value_parser = jids::account)]
+    account: Option<BareJid>,
+
+    /// At most N steps from the first account: 1 for those that it has invited itself
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
+
+    /// From the account to the one that invited it, and so on to the root
+    #[arg(long, requires = "account")]
+    up: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    let Arguments { account, depth, up } = arguments;
+    let (store, _) = context.open_existing().await?;
+    let deepest = depth.unwrap_or(usize::MAX);
+    let mut found = false;
+    let print = |branch: Branch| {
+        found = true;
+        if context.json { Ok(serde_json::to_string(&branch)?) } else { Ok(line(&branch, up)) }
+    };
+    let (sender, branches) = mpsc::channel(AHEAD);
+    match account.clone().filter(|_| up) {
+        Some(account) => print::lines(ancestors(&store, account, deepest, sender), branches, print).await?,
+        None => print::lines(store.tree(account.clone(), deepest, sender.into()), branches, print).await?,
+    }
+    if !found && !context.json {
+        complain(match account {
+            Some(account) if up => format!("{} came by no invite that is known", names::shown(&account)),
+            Some(account) => format!("no invite is known by which {} came or has invited", names::shown(&account)),
+            None => "nobody has come by an invite yet".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Sends an account, the one that invited it, and so on. Where that goes round in a loop, it ends.
+async fn ancestors(
+    store: &Store,
+    account: BareJid,
+    deepest: usize,
+    branches: mpsc::Sender<Branch>,
+) -> Result<(), StoreError> {
+    let (mut next, mut seen, mut depth) = (Some(account), HashSet::new(), 0);
+    while let Some(account) = next.take().filter(|account| depth <= deepest && seen.insert(account.clone())) {
+        let known = store.origin(account.clone()).await?;
+        // Whoever came by no invite is there for those that they have invited.
+        if known.is_none() && depth == 0 {
+            break;
+        }
+        let branch = known.unwrap_or_else(|| Branch::root(account));
+        next.clone_from(&branch.inviter);
+        if branches.send(Branch { depth, ..branch }).await.is_err() {
+            break; // printing has failed, and says why
+        }
+        depth += 1;
+    }
+    Ok(())
+}
+
+/// The line of an account. `up`: the one that invited it follows.
+fn line(branch: &Branch, up: bool) -> String {
+    let Branch { depth, account, inviter, invite, registered_at } = branch;
+    let indent = if up { String::new() } else { "  ".repeat((*depth).min(DEEPEST_INDENT)) };
+    let step = (*depth > DEEPEST_INDENT && !up).then(|| format!("[{depth}]"));
+    // Elsewhere the inviter's line stands above.
+    let inviter = inviter.as_ref().filter(|_| up || *depth == 0);
+    let parts = [
+        step,
+        Some(names::shown(account)),
+        registered_at.map(|instant| instant.to_string()),
+        invite.as_ref().map(ToString::to_string),
+        inviter.map(|inviter| format!("invited by {}", names::shown(inviter))),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    format!("{indent}{}", printable(parts.join("  ")))
+}

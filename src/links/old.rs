@@ -1,0 +1,177 @@
+//! Old links: those that another program made before. The operator says at which paths they lead
+//! here (`[web] also`).
+//!
+//! Prosody's modules make `PATH?TOKEN`, `PATH/setup/APP?TOKEN` and `/register?t=TOKEN&c=APP`,
+//! Snikket `PATH/TOKEN/register`, ejabberd `PATH/TOKEN/APP/registration`. Pages for all servers are
+//! given the whole URI, as in `PATH?alice@example.org?roster;preauth=TOKEN`.
+
+use serde::Serialize;
+
+use super::reading::{decoded, token_in};
+use crate::invite::Token;
+
+/// What the parameter with the token is called.
+const NAMES: [&str; 3] = ["t", "token", "preauth"];
+
+/// Names of pages that are as long as a token.
+const NO_TOKENS: [&str; 2] = ["register", "registration"];
+
+/// A path at which old links lead here, and everything below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OldPath(String);
+
+/// Why a text is not an [`OldPath`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the path of old links without their token, such as \"/invites_page\"")]
+pub struct BadOldPath;
+
+impl OldPath {
+    /// The path in a text.
+    ///
+    /// # Errors
+    /// If it is a whole URL, or more than a path.
+    pub fn parse(text: &str) -> Result<Self, BadOldPath> {
+        let more = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '{' | '}');
+        let path = text.starts_with('/') && !text.contains(more);
+        path.then(|| OldPath(plain(text).trim_end_matches('/').to_owned())).ok_or(BadOldPath)
+    }
+
+    /// Whether it is another path, or below it.
+    pub fn is_within(&self, path: &str) -> bool {
+        self.0.strip_prefix(&plain(path)).is_some_and(|below| below.is_empty() || below.starts_with('/'))
+    }
+
+    /// The same as [`token_of_old_link`], for this path and an address without encodings.
+    fn token_of(&self, address: &str) -> Option<Option<Token>> {
+        let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let rest = address.strip_prefix(&self.0).filter(|rest| !rest.starts_with(goes_on))?;
+        let (below, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let parameters = || query.split(['?', '&', ';']).map(|it| it.split_once('=').unwrap_or((it, "")));
+        let named = parameters().filter(|(name, _)| NAMES.contains(name)).map(|(_, value)| value);
+        let segment = below.split('/').find(|segment| !segment.is_empty());
+        // Some programs write `?TOKEN=`.
+        let bare = parameters().filter(|(_, value)| value.is_empty()).map(|(name, _)| name);
+        let likely = named.chain(segment.filter(|name| !NO_TOKENS.contains(name))).chain(bare);
+        Some(likely.filter_map(token_in).next())
+    }
+}
+
+/// The token in an address (a path and its query) if that is an old link at one of these paths. It
+/// is `Some(None)` if the link has no token, or not a whole one.
+pub fn token_of_old_link(paths: &[OldPath], address: &str) -> Option<Option<Token>> {
+    let address = plain(address);
+    let found = paths.iter().filter_map(|path| path.token_of(&address));
+    found.max_by_key(Option::is_some)
+}
+
+/// An address without its encodings, and with single slashes.
+fn plain(address: &str) -> String {
+    let mut plain = decoded(address);
+    while plain.contains("//") {
+        plain = plain.replace("//", "/");
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+
+    fn paths(paths: &[&str]) -> Vec<OldPath> {
+        paths.iter().map(|path| OldPath::parse(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_program_puts_the_token_into_a_place_of_its_own() {
+        let paths = paths(&["/invite", "/invites", "/invites_page/", "/register", "/join/example.org/invite"]);
+        for link in [
+            // mod_invites_page, also below other paths (`http_paths`), and mod_invites_register_web
+            "/invites_page?T",
+            "/invites_page/?T",
+            "/invites_page/setup/conversations?T",
+            "/invites_page//setup/gajim-desktop?T",
+            "/join/example.org/invite?T",
+            "/register?t=T",
+            "/register?t=T&c=conversations",
+            "/register?t=T;c=conversations",
+            "/register?c=conversations&t=T",
+            "/invites_page/register?t=T&c=conversations",
+            // Snikket
+            "/invite/T",
+            "/invite/T/",
+            "/invite/T/register",
+            "/invite/T/reset",
+            // ejabberd
+            "/invites/T",
+            "/invites/T/conversations",
+            "/invites/T/registration",
+            "/invites/T/conversations/registration",
+            // pages for all servers
+            "/invite/?alice@example.org?roster;preauth=T;ibr=y",
+            "/invite/?alice@conversations?register;preauth=T",
+            "/invite?uri=xmpp%3Aexample.org%3Fregister%3Bpreauth%3DT",
+            "/invite?token=T",
+        ] {
+            assert_eq!(token_of_old_link(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+        }
+    }
+
+    #[test]
+    fn programs_change_old_links_too() {
+        let paths = paths(&["/invites", "/invites_page", "/register"]);
+        for link in [
+            "//invites_page?T",
+            "/invites_page%3FT",
+            "/invites_page%253FT",
+            "/%69nvites_page?T",
+            "/invites_page?T=",
+            "/invites_page?T.",
+            "/invites_page?%3CT%3E",
+            "/invites_page?T%20and%20more",
+            "/invites_page?T/",
+            "/invites_page?T&utm_source=conversations",
+            "/invites_page?T=&fbclid=conversations",
+            "/invites_page?fbclid=conversations&T",
+            "/register?t=T&amp;c=conversations",
+            "/register?t%3DT%26c%3Dconversations",
+            "/register?t=T.",
+            "/invites/T).",
+            "/invites/T/?utm_source=conversations",
+            "/invites/%22T%22/registration",
+            "/invites/T%2Fregistration",
+        ] {
+            assert_eq!(token_of_old_link(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+        }
+    }
+
+    #[test]
+    fn other_addresses_are_no_old_links_and_others_have_no_token() {
+        let some = paths(&["/invites", "/invites_page", "/register"]);
+        for other in ["/", "/invite?T", "/invites2?T", "/invites-page?T", "/a/invites?T", "/i/T", "*", ""] {
+            assert_eq!(token_of_old_link(&some, &other.replace('T', TOKEN)), None, "{other}");
+        }
+        for no_token in [
+            "/invites",
+            "/invites_page?",
+            "/invites/registration",
+            "/invites_page/register?t=",
+            "/register?t=&c=conversations",
+            "/invites_page?utm_source=conversations",
+            "/invites_page/static/qr-logo.png",
+        ] {
+            assert_eq!(token_of_old_link(&some, no_token), Some(None), "{no_token}");
+        }
+        assert_eq!(token_of_old_link(&[], &format!("/invites_page?{TOKEN}")), None);
+    }
+
+    #[test]
+    fn old_links_may_lead_to_a_whole_host() {
+        let root = paths(&["/"]);
+        for link in ["/?T", "/T", "/T/register", "/?t=T"] {
+            assert_eq!(token_of_old_link(&root, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+        }
+        assert_eq!(token_of_old_link(&root, "/"), Some(None));
+    }
+}
