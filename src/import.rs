@@ -10,6 +10,7 @@
 
 pub mod ejabberd;
 pub mod lua_data;
+pub mod plan;
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
@@ -31,7 +32,7 @@ pub fn channel() -> (mpsc::Sender<Item>, mpsc::Receiver<Item>) {
 pub enum Item {
     /// An invite.
     Invite(Box<Imported>),
-    /// An account that joined by an invite, of which the source has nothing else.
+    /// An account that joined by an invite. Sent after the invites of its host.
     Account(Joined),
     /// Something that cannot be imported.
     Skipped(Skipped),
@@ -125,10 +126,10 @@ pub enum Reason {
     #[error("of other hosts")]
     OtherHost,
     /// It is not what its program writes.
-    #[error("that make no sense")]
+    #[error("not as its program writes it")]
     Malformed,
     /// Its token has another length or other characters than can be in a link.
-    #[error("whose token cannot be in a link")]
+    #[error("with a token that no link here can have")]
     Token,
     /// A name in it is none on any server.
     #[error("with a name that no account can have")]
@@ -137,9 +138,9 @@ pub enum Reason {
     #[error("of a kind that is not here")]
     Unsupported,
     /// Another one of its source has the same token.
-    #[error("whose token another one has too")]
+    #[error("with a token that another one has")]
     SameToken,
     /// Another pending invite reserves the same username.
-    #[error("whose username another pending invite reserves")]
+    #[error("with a username that another pending invite reserves")]
     Reserved,
 }

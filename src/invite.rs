@@ -346,6 +346,11 @@ impl Invite {
         self.username.as_ref().map(|username| BareJid::from_parts(Some(username), &self.host))
     }
 
+    /// The account whose username it reserves while it is pending.
+    pub fn reserves(&self) -> Option<BareJid> {
+        self.account().filter(|_| self.invite_type != InviteType::PasswordReset)
+    }
+
     /// Where the invite stands at an instant.
     pub fn state(&self, now: Timestamp) -> State {
         if self.max_uses.is_some_and(|max| self.uses >= max) {

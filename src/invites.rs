@@ -14,6 +14,7 @@
 //! - `deletion`: an account is gone (`absences`: since when that is certain)
 //! - `browser`: a registration without an XMPP client
 //! - `manage`: invites are listed, shown, changed, revoked and removed
+//! - `import`: what another program knows of invites is imported
 //! - `notices`: who made an invite is told that it was used
 //! - `counted`: all of this, in numbers
 //! - `telling`: what the command line did is told in the daemon's log
@@ -24,6 +25,7 @@ mod browser;
 mod counted;
 mod create;
 mod deletion;
+mod import;
 mod looks;
 mod lookup;
 mod manage;
@@ -37,6 +39,7 @@ mod telling;
 pub use browser::{BrowserRegistration, Registered};
 pub use counted::Standing;
 pub use create::Issued;
+pub use import::{Outcome, Target, Told, import};
 pub use lookup::Grant;
 pub use manage::{By, Shown};
 pub use reserve::{Admission, Registration};

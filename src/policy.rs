@@ -16,7 +16,7 @@ use crate::lifetime::Lifetime;
 use crate::links::LandingPage;
 use crate::names::{self, SYSTEM_NAMES};
 use crate::refusal::{Mistake, Refusal};
-pub use change::{Caps, Change};
+pub use change::{Caps, Change, LONGEST_NOTE};
 use change::{broken, mistakes_of_note};
 
 /// How long after its reservation an account is made at the latest (docs/gate.md, `settle`).

@@ -23,7 +23,9 @@ use tokio::sync::mpsc;
 
 use crate::counters::durations;
 use crate::event::{Actor, Event};
-use crate::invite::{Invite, InviteId, TokenHash, Use};
+use crate::import::plan::{Figures, Known};
+use crate::import::{Item, Reason};
+use crate::invite::{Invite, InviteId, Program, TokenHash, Use};
 use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
 use crate::policy::Change;
@@ -367,6 +369,27 @@ promises! {
     /// Sends who invited whom, down to a depth, each account before those that it has invited: all,
     /// or the tree below an account.
     Snapshot tree(of: Option<BareJid>, deepest: usize, branches: Once<Branch>) -> ();
+
+    /// Adds what another program, or another store, knows of invites, and returns what came of it
+    /// in numbers, and which items were skipped ([`plan`](crate::import::plan::plan)). What is there
+    /// stays as it is, so doing it again changes nothing.
+    Write import(items: Arc<Vec<Item>>, now: Timestamp) by actor -> (Figures, Vec<(usize, Reason)>);
+
+    /// What is there of what these items are about.
+    Read known_of(items: Arc<Vec<Item>>, now: Timestamp) -> Known;
+
+    /// The next invites after an id, some hundred, that were imported from a program for a host,
+    /// are pending, and still have the token that they had there.
+    Read pending_imported(
+        host: DomainPart,
+        program: Program,
+        after: String,
+        now: Timestamp
+    ) -> Vec<(InviteId, TokenHash)>;
+
+    /// Revokes those of some imported invites that are pending and still have the token that they
+    /// had where they come from. Returns how many there were.
+    Write revoke_imported(invites: Vec<InviteId>, now: Timestamp) by actor -> u64;
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.

@@ -45,6 +45,8 @@ CREATE INDEX pending_by_inviter ON invite
 -- With the one before, so that their maker's list is read in indexes. New invites are not in here.
 CREATE INDEX ended_by_inviter ON invite (inviter, COALESCE(revoked_at, last_used_at), id)
     WHERE issuer <> 'operator' AND (revoked_at IS NOT NULL OR uses >= max_uses);
+-- Those that have ended in the program that they come from are looked for among these.
+CREATE INDEX imported_by_host ON invite (host, id) WHERE imported_from IS NOT NULL;
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;

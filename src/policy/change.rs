@@ -8,7 +8,7 @@ use crate::lifetime::Lifetime;
 use crate::refusal::{Mistake, Refusal};
 
 /// The longest note, in characters: it is shown in lists.
-const LONGEST_NOTE: usize = 500;
+pub const LONGEST_NOTE: usize = 500;
 
 /// How much a user may choose for an invite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,6 +57,12 @@ pub fn numbers(before: usize, count: usize) -> String {
     (before + 1..=before + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
+/// `($1, $2), ($3, $4), …`: how a statement names the values of rows of this width.
+pub fn tuples(width: usize, values: usize) -> String {
+    let row = |first| format!("({})", numbers(first, width));
+    (0..values).step_by(width).map(row).collect::<Vec<_>>().join(", ")
+}
+
 /// Adds values for an `IN (…)` to those of a statement, and returns what stands between its
 /// brackets. The last value is repeated until their number is a power of two: PostgreSQL's
 /// connections remember each statement, and so they know few.

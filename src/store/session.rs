@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, try_join_all};
 
 use super::error::Result;
 use super::postgres::statement as postgres;
-use super::row::{Row, Value};
+use super::row::{Row, Value, tuples};
 use super::sqlite::statement as sqlite;
 
 /// Work to do in a session. It may run more than once, where a connection is lost.
@@ -88,8 +88,15 @@ impl Session<'_> {
     /// Lets nobody else lock the same name until this transaction ends. SQLite has one writer at a
     /// time anyway.
     pub async fn lock(&mut self, name: &str) -> Result<()> {
-        if !matches!(self, Session::Sqlite(_)) {
-            self.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()]).await?;
+        self.lock_all(&[name.into()]).await
+    }
+
+    /// The same of several names, one after the other.
+    pub async fn lock_all(&mut self, names: &[Value]) -> Result<()> {
+        if !matches!(self, Session::Sqlite(_)) && !names.is_empty() {
+            let names_in_order = format!("(VALUES {}) AS names (name)", tuples(1, names.len()));
+            let sql = format!("SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM {names_in_order}");
+            self.execute(&sql, names).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
 use crate::store::error::{Problem, Result};
-use crate::store::row::{Row, Value};
+use crate::store::row::{Row, Value, tuples};
 use crate::store::session::Session;
 
 /// Which events to read.
@@ -78,12 +78,7 @@ pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
             matches!(event.actor, Actor::Cli(_)).then_some(1i64).into(),
         ]);
     }
-    let row = |first: usize| {
-        let numbers: Vec<_> = (first..first + 10).map(|number| format!("${number}")).collect();
-        format!("({})", numbers.join(", "))
-    };
-    let rows: Vec<_> = (1..values.len()).step_by(10).map(row).collect();
-    let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", rows.join(", "));
+    let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", tuples(10, values.len()));
     Ok((sql, values))
 }
 

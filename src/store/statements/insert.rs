@@ -7,11 +7,11 @@ use super::event::written;
 use super::invite::{PENDING, UNENDED, reserving_invite};
 use super::invite_use::reserved_for;
 use crate::event::{Actor, Event};
-use crate::invite::{Invite, InviteType};
+use crate::invite::Invite;
 use crate::last_seen::latest;
 use crate::refusal::Refusal;
 use crate::store::error::Result;
-use crate::store::row::Value;
+use crate::store::row::{Value, tuples};
 use crate::store::session::Session;
 
 /// How many invites an inviter may have; `None`: without limit.
@@ -37,10 +37,25 @@ pub async fn insert(
     if let Some(refusal) = no_room(session, &invite, quota, now).await? {
         return Ok(Err(refusal));
     }
-    let sql = "INSERT INTO invite (id, token_hash, type, host, username, inviter, issuer, roles, groups, note, \
-         max_uses, created_at, expires_at, owners_since, links, regenerated_at, language, inviter_name) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
-    let values = [
+    let (sql, values) = added(&[(&invite, None)]);
+    let (told, event) = written(&[Event::made(&invite, &by)])?;
+    session.execute_all(&[(&sql, &values), (&told, &event)]).await?;
+    Ok(Ok(()))
+}
+
+/// The statement that adds invites, each with the time of its last use, and its values.
+pub fn added(invites: &[(&Invite, Option<Timestamp>)]) -> (String, Vec<Value>) {
+    let values: Vec<_> = invites.iter().flat_map(|(invite, last_used_at)| values_of(invite, *last_used_at)).collect();
+    (format!("INSERT INTO invite ({COLUMNS}) VALUES {}", tuples(WIDTH, values.len())), values)
+}
+
+const WIDTH: usize = 24;
+const COLUMNS: &str = "id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, \
+     uses, created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, \
+     inviter_name, imported_from, token_length";
+
+fn values_of(invite: &Invite, last_used_at: Option<Timestamp>) -> [Value; WIDTH] {
+    [
         invite.id.as_str().into(),
         Value::Bytes(invite.token_hash.0.into()),
         invite.invite_type.as_ref().into(),
@@ -52,22 +67,20 @@ pub async fn insert(
         invite.groups.as_slice().into(),
         invite.note.as_deref().into(),
         invite.max_uses.into(),
+        invite.uses.into(),
+        invite.uses.into(),
         invite.created_at.into(),
         invite.expires_at.into(),
+        invite.revoked_at.into(),
+        last_used_at.into(),
         invite.owners_since.into(),
         invite.links.into(),
         invite.regenerated_at.into(),
         invite.language.as_deref().into(),
         invite.inviter_name.as_deref().into(),
-    ];
-    let (told, event) = written(&[Event::made(&invite, &by)])?;
-    session.execute_all(&[(sql, &values), (&told, &event)]).await?;
-    Ok(Ok(()))
-}
-
-/// The account whose username an invite reserves while it is pending.
-fn reserved_account(invite: &Invite) -> Option<BareJid> {
-    invite.account().filter(|_| invite.invite_type != InviteType::PasswordReset)
+        invite.imported_from.as_ref().map(AsRef::as_ref).into(),
+        invite.token_length.into(),
+    ]
 }
 
 /// The inviter for whom a quota counts.
@@ -78,7 +91,7 @@ fn limited(invite: &Invite, quota: Quota) -> Option<&BareJid> {
 /// Lets nobody else reserve the username of an invite, or fill the quota of its inviter, until the
 /// transaction ends. Locks on names come before locks on rows.
 pub async fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
-    if let Some(account) = reserved_account(invite) {
+    if let Some(account) = invite.reserves() {
         session.lock(account.as_str()).await?;
     }
     if let Some(inviter) = limited(invite, quota) {
@@ -94,7 +107,7 @@ pub async fn no_room(
     quota: Quota,
     now: Timestamp,
 ) -> Result<Option<Refusal>> {
-    if let Some(account) = reserved_account(invite) {
+    if let Some(account) = invite.reserves() {
         if reserving_invite(session, &account, Some(&invite.id), now).await? {
             return Ok(Some(Refusal::UsernameReserved));
         }

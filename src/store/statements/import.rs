@@ -1,0 +1,262 @@
+//! What is known of invites elsewhere is added to what is known here.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::Timestamp;
+
+use super::event::record;
+use super::insert::added;
+use super::invite::{PENDING, end};
+use crate::event::{Action, Actor, Event};
+use crate::import::plan::{Figures, Known, Plan, There, plan};
+use crate::import::{By, Imported, Item, Joined, Reason, Used};
+use crate::invite::{Invite, InviteId, Program, TokenHash, nonce};
+use crate::store::error::{Problem, Result};
+use crate::store::row::{Row, Value, among, tuples};
+use crate::store::session::Session;
+
+/// How many ids one statement names.
+const PAGE: usize = 500;
+
+pub async fn import(
+    session: &mut Session<'_>,
+    items: Arc<Vec<Item>>,
+    now: Timestamp,
+    by: Actor,
+) -> Result<(Figures, Vec<(usize, Reason)>)> {
+    // Two imports do not run at the same time, and nobody else reserves these usernames meanwhile.
+    session.lock("import").await?;
+    let names: BTreeSet<_> = invites(&items).filter_map(|imported| imported.invite.reserves()).collect();
+    session.lock_all(&names.iter().map(|name| name.as_str().into()).collect::<Vec<_>>()).await?;
+    let mut known = known_of(session, items.clone(), now).await?;
+    let Plan { invites, uses, accounts, revoked, skipped, figures } = plan(&items, &mut known, now);
+    add_invites(session, &invites, now, &by).await?;
+    add_uses(session, uses, now, &by).await?;
+    add_accounts(session, accounts).await?;
+    revoke_imported(session, revoked, now, by).await?;
+    Ok((figures, skipped))
+}
+
+fn invites(items: &[Item]) -> impl Iterator<Item = &Imported> {
+    items.iter().filter_map(|item| if let Item::Invite(imported) = item { Some(&**imported) } else { None })
+}
+
+fn accounts(items: &[Item]) -> impl Iterator<Item = &Joined> {
+    items.iter().filter_map(|item| if let Item::Account(joined) = item { Some(joined) } else { None })
+}
+
+pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Timestamp) -> Result<Known> {
+    let by_token = |joined: &Joined| match &joined.by {
+        Some(By::Token(token)) => Some((*token, joined.account.clone())),
+        _ => None,
+    };
+    let used = invites(&items)
+        .flat_map(|Imported { invite, uses, .. }| uses.iter().map(|used| (invite.token_hash, used.account.clone())));
+    let uses: Vec<_> = used.chain(accounts(&items).filter_map(by_token)).collect();
+    let mut known = Known::default();
+    let tokens = invites(&items).map(|imported| imported.invite.token_hash).chain(uses.iter().map(|(token, _)| *token));
+    let tokens: Vec<_> = tokens.map(|token| Value::Bytes(token.0.into())).collect();
+
+    let mut values = vec![now.into()];
+    let these = among(&mut values, tokens.iter().cloned());
+    let sql = format!(
+        "SELECT token_hash, id, host, imported_from, max_uses, taken, CASE WHEN {PENDING} THEN 1 END FROM invite \
+         WHERE token_hash IN ({these})"
+    );
+    known.invites = session.query(&sql, &values, there).await?.into_iter().collect();
+
+    let mut values = Vec::new();
+    let these = among(&mut values, tokens);
+    let sql = format!("SELECT token_hash, invite FROM past_token WHERE token_hash IN ({these})");
+    let past = |row: &Row| Ok((TokenHash(row.bytes(0)?), row.required(1, InviteId::parse)?));
+    known.past = session.query(&sql, &values, past).await?.into_iter().collect();
+
+    let mut values = Vec::new();
+    let these = among(&mut values, invites(&items).map(|imported| imported.invite.id.as_str().into()));
+    let sql = format!("SELECT id FROM invite WHERE id IN ({these})");
+    known.ids = session.query(&sql, &values, |row| row.required(0, InviteId::parse)).await?.into_iter().collect();
+
+    known.reserved = reserved(session, &items, now).await?;
+
+    let mut values = Vec::new();
+    let joined = accounts(&items).map(|joined| &joined.account).chain(uses.iter().map(|(_, account)| account));
+    let these = among(&mut values, joined.map(|account| account.as_str().into()));
+    let sql = format!("SELECT jid FROM account WHERE jid IN ({these})");
+    known.accounts = session.query(&sql, &values, |row| row.text(0)).await?.into_iter().collect();
+
+    let of_these = |(token, account): &(TokenHash, BareJid)| {
+        known.invites.get(token).map(|there| [there.id.as_str().into(), account.as_str().into()])
+    };
+    let values: Vec<Value> = uses.iter().filter_map(of_these).flatten().collect();
+    if !values.is_empty() {
+        let pairs = tuples(2, values.len());
+        let sql = format!("SELECT invite, account FROM invite_use WHERE (invite, account) IN (VALUES {pairs})");
+        let read = |row: &Row| Ok((row.required(0, InviteId::parse)?, row.text(1)?));
+        known.uses = session.query(&sql, &values, read).await?.into_iter().collect();
+    }
+    Ok(known)
+}
+
+fn there(row: &Row) -> Result<(TokenHash, There)> {
+    let (most, taken): (Option<u32>, u32) = (row.number(4)?, row.count(5)?);
+    let there = There {
+        id: row.required(1, InviteId::parse)?,
+        host: row.text(2)?,
+        imported_from: row.optional(3)?,
+        pending: row.number::<u8>(6)?.is_some(),
+        left: most.map(|most| most.saturating_sub(taken)),
+    };
+    Ok((TokenHash(row.bytes(0)?), there))
+}
+
+/// Those of the usernames that new invites would reserve, and that pending ones reserve already.
+async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> Result<HashSet<BareJid>> {
+    let mut values = vec![now.into()];
+    for account in invites(items).filter_map(|imported| imported.invite.reserves()) {
+        values.extend([account.domain().as_str().into(), account.node().map(|node| node.as_str()).into()]);
+    }
+    if values.len() == 1 {
+        return Ok(HashSet::new());
+    }
+    let pairs: Vec<_> = (2..=values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
+    let sql = format!(
+        "SELECT host, username FROM invite WHERE {PENDING} AND (host, username) IN (VALUES {}) \
+         AND type <> 'password-reset'",
+        pairs.join(", ")
+    );
+    let read = |row: &Row| {
+        let (host, username): (DomainPart, NodePart) = (row.text(0)?, row.text(1)?);
+        Ok(BareJid::from_parts(Some(&username), &host))
+    };
+    Ok(session.query(&sql, &values, read).await?.into_iter().collect())
+}
+
+async fn add_invites(session: &mut Session<'_>, new: &[(Invite, &[Used])], now: Timestamp, by: &Actor) -> Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let last = |uses: &[Used]| uses.iter().map(|used| used.at.unwrap_or(now)).max();
+    let rows: Vec<_> = new.iter().map(|(invite, uses)| (invite, last(uses))).collect();
+    let (sql, values) = added(&rows);
+    let sql = format!("{sql} ON CONFLICT DO NOTHING");
+    if session.execute(&sql, &values).await? != rows.len() as u64 {
+        return Err(Problem::Other("an invite with the same id or token was made meanwhile: try again".to_owned()));
+    }
+    let uses: Vec<_> = new.iter().flat_map(|(invite, uses)| uses.iter().map(|used| (&invite.id, used))).collect();
+    insert_uses(session, &uses, now).await?;
+    let events: Vec<_> = new.iter().map(|(invite, _)| imported(invite, now, by)).collect();
+    record(session, &events).await
+}
+
+fn imported(invite: &Invite, now: Timestamp, by: &Actor) -> Event {
+    let source = invite.imported_from.map_or_else(|| "easy-invite".to_owned(), |program| program.to_string());
+    Event { detail: Some(source), ..Event::of(invite, now, by.clone(), Action::Imported) }
+}
+
+/// Adds uses that are over. One of an unknown time was noted now.
+async fn insert_uses(session: &mut Session<'_>, uses: &[(&InviteId, &Used)], now: Timestamp) -> Result<()> {
+    for page in uses.chunks(PAGE) {
+        let mut values: Vec<Value> = Vec::with_capacity(page.len() * 6);
+        for (invite, used) in page {
+            let id = nonce().map_err(|error| Problem::Other(error.to_string()))?;
+            let at = used.at.unwrap_or(now);
+            values.extend([
+                id.as_str().into(),
+                invite.as_str().into(),
+                used.purpose.as_ref().into(),
+                used.account.as_str().into(),
+                at.into(),
+                at.into(),
+            ]);
+        }
+        let sql = format!(
+            "INSERT INTO invite_use (id, invite, purpose, account, reserved_at, redeemed_at) VALUES {}",
+            tuples(6, values.len())
+        );
+        session.execute(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+/// Adds uses to invites that are there, as far as they have uses left.
+async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: Timestamp, by: &Actor) -> Result<()> {
+    let mut of: BTreeMap<&InviteId, Vec<&Used>> = BTreeMap::new();
+    for (invite, used) in &uses {
+        of.entry(invite).or_default().push(used);
+    }
+    let (mut taken, mut events) = (Vec::new(), Vec::new());
+    for (invite, uses) in of {
+        let sql = "UPDATE invite SET taken = taken + $1, uses = uses + $1, \
+             last_used_at = CASE WHEN last_used_at > $2 THEN last_used_at ELSE $2 END \
+             WHERE id = $3 AND (max_uses IS NULL OR taken + $1 <= max_uses) RETURNING host";
+        let count = i64::try_from(uses.len()).unwrap_or(i64::MAX);
+        let last = uses.iter().map(|used| used.at.unwrap_or(now)).max();
+        let values = [count.into(), last.into(), invite.as_str().into()];
+        for host in session.query(sql, &values, |row| row.text::<DomainPart>(0)).await? {
+            events.extend(uses.iter().map(|used| Event {
+                host: Some(host.clone()),
+                invite: Some(invite.clone()),
+                account: Some(used.account.clone()),
+                detail: Some(used.purpose.to_string()),
+                ..Event::new(now, by.clone(), Action::Redeemed)
+            }));
+            taken.extend(uses.iter().map(|used| (invite, *used)));
+        }
+    }
+    insert_uses(session, &taken, now).await?;
+    record(session, &events).await
+}
+
+async fn add_accounts(session: &mut Session<'_>, accounts: Vec<(Joined, Option<InviteId>)>) -> Result<()> {
+    for page in accounts.chunks(PAGE) {
+        let values: Vec<Value> = page
+            .iter()
+            .flat_map(|(joined, by)| {
+                [
+                    joined.account.as_str().into(),
+                    joined.inviter.as_ref().map(|jid| jid.as_str()).into(),
+                    by.as_ref().map(InviteId::as_str).into(),
+                    joined.at.into(),
+                ]
+            })
+            .collect();
+        let sql = format!(
+            "INSERT INTO account (jid, inviter, invite, registered_at) VALUES {} ON CONFLICT (jid) DO NOTHING",
+            tuples(4, values.len())
+        );
+        session.execute(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+pub async fn pending_imported(
+    session: &mut Session<'_>,
+    host: DomainPart,
+    program: Program,
+    after: String,
+    now: Timestamp,
+) -> Result<Vec<(InviteId, TokenHash)>> {
+    let sql = format!(
+        "SELECT id, token_hash FROM invite WHERE {PENDING} AND host = $2 AND id > $3 AND imported_from = $4 \
+         AND token_length IS NOT NULL ORDER BY id LIMIT {PAGE}"
+    );
+    let values = [now.into(), host.as_str().into(), after.as_str().into(), program.as_ref().into()];
+    session.query(&sql, &values, |row| Ok((row.required(0, InviteId::parse)?, TokenHash(row.bytes(1)?)))).await
+}
+
+pub async fn revoke_imported(
+    session: &mut Session<'_>,
+    invites: Vec<InviteId>,
+    now: Timestamp,
+    by: Actor,
+) -> Result<u64> {
+    let mut values = vec![now.into()];
+    let these = among(&mut values, invites.iter().map(|id| id.as_str().into()));
+    let condition = format!("{PENDING} AND token_length IS NOT NULL AND id IN ({these})");
+    let ended = end(session, &condition, &values).await?;
+    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
+    record(session, &events).await?;
+    Ok(events.len() as u64)
+}
