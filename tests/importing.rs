@@ -1,0 +1,331 @@
+//! What another program knows of invites is imported, from a source that the test plays, on both
+//! engines.
+
+mod engines;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use easy_invite::event::{Action, Actor};
+use easy_invite::import::{By, Figures, Imported, Item, Joined, Kind, Reason, Skipped, Used};
+use easy_invite::invite::{Invite, InviteType, Program, State, Token};
+use easy_invite::invites::{Outcome, Target, Told, import};
+use easy_invite::store::{EventFilter, Past, Quota};
+use engines::{Engine, Scratch, at, host, invite, jid, on_both_engines, username};
+use tokio::sync::mpsc;
+
+on_both_engines!(
+    what_is_new_is_added_with_who_joined_and_an_event_each,
+    a_second_run_changes_no_row,
+    a_run_that_stops_anywhere_is_made_good_by_the_next,
+    a_dry_run_tells_the_same_and_writes_nothing,
+    what_is_here_already_is_not_widened,
+    what_has_ended_there_since_ends_here,
+    nothing_ends_where_the_source_was_not_read_to_its_end,
+    a_name_is_reserved_once_and_a_token_belongs_to_one_invite,
+    a_failing_source_ends_with_its_error_and_what_it_sent_before_stays,
+);
+
+/// An invite of Prosody, with a token that is always the same.
+fn of_prosody(number: usize) -> Invite {
+    let token = Token::parse(&format!("ImportedTokenOfANumber{number:02}")).unwrap();
+    let imported_from = Some(Program::Prosody);
+    Invite { token_hash: token.hash(), token_length: Some(24), imported_from, owners_since: None, ..invite() }
+}
+
+fn item(invite: Invite) -> Item {
+    used(invite, &[])
+}
+
+/// An invite that these accounts have used.
+fn used(invite: Invite, accounts: &[&str]) -> Item {
+    let purpose = invite.invite_type.purpose();
+    let uses = accounts.iter().map(|account| Used { purpose, account: jid(account), at: None }).collect();
+    Item::Invite(Box::new(Imported { invite, uses, place: "a file, line 1".to_owned() }))
+}
+
+fn joined(account: &str, by: Option<By>) -> Item {
+    let inviter = Some(jid("alice@example.org"));
+    Item::Account(Joined { account: jid(account), inviter, by, at: None, place: "a file, line 2".to_owned() })
+}
+
+/// What a server has: a pending invite, one for many, one that has expired, a used one, accounts.
+fn a_server() -> Vec<Item> {
+    let many = Invite { max_uses: None, ..of_prosody(2) };
+    let by = By::Token(many.token_hash);
+    vec![
+        item(of_prosody(1)),
+        item(many),
+        item(Invite { expires_at: Some(at(1500)), ..of_prosody(3) }),
+        used(of_prosody(4), &["dave@example.org"]),
+        item(Invite { username: username("erin"), ..of_prosody(5) }),
+        joined("frank@example.org", Some(by)),
+        joined("grace@example.org", None),
+        Item::Whole(host("example.org")),
+    ]
+}
+
+fn target(scratch: &Scratch) -> Target {
+    Target {
+        store: Some(scratch.store.by(Actor::Cli("root".to_owned()))),
+        hosts: BTreeSet::from([host("example.org")]),
+        program: Some(Program::Prosody),
+        dry_run: false,
+        now: at(2000),
+    }
+}
+
+async fn run(target: &Target, items: Vec<Item>) -> Outcome {
+    let read = async |sender: mpsc::Sender<Item>| send(&sender, items).await;
+    let (outcome, ended) = import(target, read, |_| ()).await;
+    ended.unwrap();
+    outcome
+}
+
+async fn send(sender: &mpsc::Sender<Item>, items: Vec<Item>) -> anyhow::Result<()> {
+    for item in items {
+        sender.send(item).await?;
+    }
+    Ok(())
+}
+
+async fn state(scratch: &Scratch, number: usize) -> Option<State> {
+    scratch.store.find(of_prosody(number).token_hash).await.unwrap().map(|invite| invite.state(at(2000)))
+}
+
+async fn what_is_new_is_added_with_who_joined_and_an_event_each(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let outcome = run(&target(&scratch), a_server()).await;
+    let figures = Figures { pending: 3, ended: 2, accounts: 3, ..Figures::default() };
+    assert_eq!(outcome, Outcome { figures, ..Outcome::default() });
+    scratch.store.verify().await.unwrap();
+
+    let many = scratch.store.find(of_prosody(2).token_hash).await.unwrap().unwrap();
+    assert_eq!((many.uses, many.imported_from, many.token_length), (1, Some(Program::Prosody), Some(24)));
+    assert_eq!(scratch.store.accounts_of(many.id, 10).await.unwrap(), [(jid("frank@example.org"), None)]);
+    assert_eq!(state(&scratch, 4).await, Some(State::Redeemed));
+    assert!(scratch.store.username_reserved(jid("erin@example.org"), at(2000)).await.unwrap());
+    assert_eq!(scratch.store.notices().await.unwrap(), 0, "what happened elsewhere is no news");
+
+    let events = scratch.store.events(EventFilter::default(), (at(0), 0), 100).await.unwrap();
+    let imported: Vec<_> = events.iter().filter(|event| event.action == Action::Imported).collect();
+    assert_eq!(imported.len(), 5);
+    assert!(imported.iter().all(|event| event.actor.to_string() == "cli:root"));
+    assert!(imported.iter().all(|event| event.detail.as_deref() == Some("prosody")));
+    assert_eq!(scratch.store.untold(100).await.unwrap().len(), events.len());
+}
+
+async fn a_second_run_changes_no_row(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    run(&target(&scratch), a_server()).await;
+    let before = scratch.place.contents().await;
+    let outcome = run(&Target { now: at(2500), ..target(&scratch) }, a_server()).await;
+    assert_eq!(outcome.figures, Figures { already: 7, ..Figures::default() });
+    assert_eq!(scratch.place.contents().await, before);
+
+    // One of them has been removed here since.
+    scratch.store.purge(at(1900), 100, at(2600)).await.unwrap();
+    assert_eq!(scratch.store.past(of_prosody(3).token_hash).await.unwrap(), Some(Past::Removed));
+    let before = scratch.place.contents().await;
+    let outcome = run(&Target { now: at(2600), ..target(&scratch) }, a_server()).await;
+    assert_eq!(outcome.figures, Figures { already: 7, ..Figures::default() });
+    assert_eq!(scratch.place.contents().await, before);
+}
+
+/// What is in a store, without the ids that each run makes up, and without events.
+async fn meaning(scratch: &Scratch) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for sql in [
+        "SELECT token_hash, type, host, username, inviter, max_uses, taken, uses, revoked_at FROM invite ORDER BY 1",
+        "SELECT token_hash, account, purpose, redeemed_at IS NULL FROM invite_use JOIN invite ON invite.id = invite \
+         ORDER BY 1, 2",
+        "SELECT jid, account.inviter, token_hash FROM account LEFT JOIN invite ON invite.id = invite ORDER BY 1",
+        "SELECT action, token_hash, account, count(*) FROM event JOIN invite ON invite.id = invite \
+         GROUP BY action, token_hash, account ORDER BY 2, 1, 3",
+    ] {
+        all.push(vec![sql.to_owned()]);
+        all.extend(scratch.place.query(sql).await);
+    }
+    all
+}
+
+async fn a_run_that_stops_anywhere_is_made_good_by_the_next(engine: Engine) {
+    let straight = Scratch::new(engine).await;
+    run(&target(&straight), a_server()).await;
+    for stop in 0..a_server().len() {
+        let scratch = Scratch::new(engine).await;
+        let items = a_server().into_iter().take(stop).collect::<Vec<_>>();
+        run(&target(&scratch), items).await;
+        run(&target(&scratch), a_server()).await;
+        assert_eq!(meaning(&scratch).await, meaning(&straight).await, "stopped at {stop}");
+        scratch.store.verify().await.unwrap();
+    }
+}
+
+async fn a_dry_run_tells_the_same_and_writes_nothing(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let many = || (10..60).map(|number| item(Invite { username: username("erin"), ..of_prosody(number) }));
+    // More than one batch, and later ones depend on what earlier ones would have written.
+    let rest = || (0..1200).map(|number| joined(&format!("user{}@example.org", number % 700), None));
+    let all = || a_server().into_iter().chain(many()).chain(rest()).collect::<Vec<_>>();
+    let before = scratch.place.contents().await;
+    let dry = Target { dry_run: true, ..target(&scratch) };
+    let nowhere = Target { store: None, ..dry.clone() };
+    let (told, told_without) = (run(&dry, all()).await, run(&nowhere, all()).await);
+    assert_eq!(scratch.place.contents().await, before);
+    let done = run(&target(&scratch), all()).await;
+    assert_eq!((told, told_without), (done.clone(), done));
+
+    // The next run finds that two have ended.
+    let later = || vec![used(of_prosody(1), &["heidi@example.org"]), Item::Whole(host("example.org"))];
+    let before = scratch.place.contents().await;
+    let told = run(&dry, later()).await;
+    assert_eq!(scratch.place.contents().await, before);
+    let done = run(&target(&scratch), later()).await;
+    assert_eq!((told.figures.ended_since, &told), (3, &done));
+}
+
+async fn what_is_here_already_is_not_widened(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    run(&target(&scratch), a_server()).await;
+    let first = scratch.store.find(of_prosody(1).token_hash).await.unwrap().unwrap();
+    scratch.store.revoke(first.id, at(2100)).await.unwrap();
+    let second = scratch.store.find(of_prosody(2).token_hash).await.unwrap().unwrap();
+    let fresh = Token::generate().unwrap();
+    let renewed = scratch.store.regenerate(second.id, fresh.hash(), at(2100)).await.unwrap().unwrap();
+    assert_eq!((renewed.token_length, renewed.imported_from), (None, Some(Program::Prosody)));
+    let before = scratch.place.contents().await;
+    let wider = |number| Invite { max_uses: None, expires_at: None, note: Some("more".into()), ..of_prosody(number) };
+    let again: Vec<_> = (1..6).map(|number| item(wider(number))).chain([Item::Whole(host("example.org"))]).collect();
+    let outcome = run(&target(&scratch), again).await;
+    assert_eq!(outcome.figures, Figures { already: 5, ..Figures::default() });
+    assert_eq!(scratch.place.contents().await, before);
+}
+
+async fn what_has_ended_there_since_ends_here(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let own = scratch.with(|_| ()).await;
+    let of_ejabberd = Invite { imported_from: Some(Program::Ejabberd), ..of_prosody(9) };
+    run(&target(&scratch), a_server().into_iter().chain([item(of_ejabberd.clone())]).collect()).await;
+    let renewed = scratch.store.find(of_prosody(5).token_hash).await.unwrap().unwrap();
+    scratch.store.regenerate(renewed.id.clone(), Token::generate().unwrap().hash(), at(2100)).await.unwrap().unwrap();
+
+    // 1 is gone there, 2 was withdrawn, and somebody joined by 2 before.
+    let withdrawn = Invite { revoked_at: Some(at(2050)), max_uses: None, ..of_prosody(2) };
+    let by = Some(By::Token(withdrawn.token_hash));
+    let now = vec![item(withdrawn), joined("heidi@example.org", by), Item::Whole(host("example.org"))];
+    let outcome = run(&Target { now: at(2200), ..target(&scratch) }, now.clone()).await;
+    assert_eq!((outcome.figures.ended_since, outcome.figures.accounts), (2, 1));
+    assert_eq!(state(&scratch, 1).await, Some(State::Revoked));
+    assert_eq!(state(&scratch, 2).await, Some(State::Revoked));
+    for id in [own.id, of_ejabberd.id, renewed.id] {
+        let left = scratch.store.find_by_id(id).await.unwrap().unwrap();
+        assert_eq!(left.state(at(2200)), State::Pending, "this is not theirs to end");
+    }
+    scratch.store.verify().await.unwrap();
+    let before = scratch.place.contents().await;
+    run(&Target { now: at(2300), ..target(&scratch) }, now).await;
+    assert_eq!(scratch.place.contents().await, before);
+
+    // An account that joined by an invite for one has used it up.
+    let scratch = Scratch::new(engine).await;
+    run(&target(&scratch), a_server()).await;
+    let by = Some(By::Token(of_prosody(1).token_hash));
+    let outcome = run(&target(&scratch), vec![joined("heidi@example.org", by)]).await;
+    assert_eq!(outcome.figures, Figures { accounts: 1, ended_since: 1, ..Figures::default() });
+    assert_eq!(state(&scratch, 1).await, Some(State::Redeemed));
+    let users = scratch
+        .store
+        .redeemed_by(scratch.store.find(of_prosody(1).token_hash).await.unwrap().unwrap().id, jid("heidi@example.org"));
+    assert!(users.await.unwrap());
+    scratch.store.verify().await.unwrap();
+}
+
+async fn nothing_ends_where_the_source_was_not_read_to_its_end(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    run(&target(&scratch), a_server()).await;
+    let before = scratch.place.contents().await;
+    let left = Outcome { left: BTreeMap::from([(host("example.org"), 3)]), ..Outcome::default() };
+    assert_eq!(run(&target(&scratch), Vec::new()).await, left, "no list of this host");
+    let unread = |host| Skipped {
+        kind: Kind::Invite,
+        host,
+        token_hash: None,
+        reason: Reason::Malformed,
+        place: "a file, line 3".to_owned(),
+    };
+    let whole = || Item::Whole(host("example.org"));
+    for doubt in [None, Some(host("example.org"))] {
+        let outcome = run(&target(&scratch), vec![Item::Skipped(unread(doubt)), whole()]).await;
+        assert_eq!(outcome.left, left.left);
+    }
+    let read = async |sender: mpsc::Sender<Item>| {
+        sender.send(whole()).await?;
+        anyhow::bail!("the disk has failed")
+    };
+    let (outcome, ended) = import(&target(&scratch), read, |_| ()).await;
+    assert_eq!((outcome, ended.unwrap_err().to_string().as_str()), (Outcome::default(), "the disk has failed"));
+    assert_eq!(scratch.place.contents().await, before);
+
+    // What cannot be read of another host, or of a known token, is no doubt.
+    let known = Skipped { token_hash: Some(of_prosody(1).token_hash), ..unread(Some(host("example.org"))) };
+    let items = vec![Item::Skipped(known), Item::Skipped(unread(Some(host("example.net")))), whole()];
+    assert_eq!(run(&target(&scratch), items).await.figures.ended_since, 2);
+    assert_eq!(state(&scratch, 1).await, Some(State::Pending));
+}
+
+async fn a_name_is_reserved_once_and_a_token_belongs_to_one_invite(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let pinned = |number| Invite { username: username("carol"), ..of_prosody(number) };
+    let here = Invite { username: username("dave"), token_hash: of_prosody(50).token_hash, ..invite() };
+    scratch.store.insert(here, Quota::default(), at(1000)).await.unwrap().unwrap();
+    let elsewhere = |number| Invite { host: host("example.net"), ..of_prosody(number) };
+    let items = vec![
+        item(Invite { expires_at: Some(at(1500)), ..pinned(1) }),
+        item(Invite { invite_type: InviteType::PasswordReset, inviter: None, ..pinned(2) }),
+        item(pinned(3)),
+        item(pinned(4)),
+        item(Invite { username: username("dave"), ..of_prosody(5) }),
+        item(of_prosody(3)),
+        item(elsewhere(6)),
+        joined("zoe@example.net", None),
+        used(of_prosody(7), &["one@example.org", "two@example.org"]),
+        item(Invite { inviter: None, ..of_prosody(8) }),
+    ];
+    let mut told = Vec::new();
+    let read = async |sender: mpsc::Sender<Item>| send(&sender, items).await;
+    let tell = |one: Told<'_>| {
+        if let Told::Skipped(skipped) = one {
+            told.push((skipped.kind, skipped.reason));
+        }
+    };
+    let (outcome, ended) = import(&target(&scratch), read, tell).await;
+    ended.unwrap();
+    let (invite, account) = (Kind::Invite, Kind::Account);
+    assert_eq!(
+        told,
+        [
+            (invite, Reason::Reserved),
+            (invite, Reason::Reserved),
+            (invite, Reason::SameToken),
+            (invite, Reason::OtherHost),
+            (account, Reason::OtherHost),
+            (invite, Reason::Malformed),
+            (invite, Reason::Malformed),
+        ]
+    );
+    assert_eq!(outcome.other_hosts, BTreeSet::from([host("example.net")]));
+    assert_eq!((outcome.figures.pending, outcome.figures.ended), (2, 1));
+    scratch.store.verify().await.unwrap();
+}
+
+async fn a_failing_source_ends_with_its_error_and_what_it_sent_before_stays(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let read = async |sender: mpsc::Sender<Item>| {
+        send(&sender, a_server()).await?;
+        anyhow::bail!("line 9: expected a table")
+    };
+    let (outcome, ended) = import(&target(&scratch), read, |_| ()).await;
+    assert_eq!(ended.unwrap_err().to_string(), "line 9: expected a table");
+    assert_eq!(outcome.figures.pending, 3);
+    assert_eq!(scratch.store.contents().await.unwrap().invites, 5);
+}
