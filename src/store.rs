@@ -370,9 +370,11 @@ promises! {
     /// or the tree below an account.
     Snapshot tree(of: Option<BareJid>, deepest: usize, branches: Once<Branch>) -> ();
 
-    /// Adds what another program, or another store, knows of invites, and returns what came of it
-    /// in numbers, and which items were skipped ([`plan`](crate::import::plan::plan)). What is there
-    /// stays as it is, so doing it again changes nothing.
+    /// Adds what another program, or another store, knows of invites ([`plan`]). Returns what came
+    /// of it in numbers, and which items were skipped. What is there stays as it is, so doing it
+    /// again changes nothing.
+    ///
+    /// [`plan`]: crate::import::plan::plan
     Write import(items: Arc<Vec<Item>>, now: Timestamp) by actor -> (Figures, Vec<(usize, Reason)>);
 
     /// What is there of what these items are about.

@@ -6,7 +6,8 @@ mod engines;
 use std::collections::{BTreeMap, BTreeSet};
 
 use easy_invite::event::{Action, Actor};
-use easy_invite::import::{By, Figures, Imported, Item, Joined, Kind, Reason, Skipped, Used};
+use easy_invite::import::plan::Figures;
+use easy_invite::import::{By, Imported, Item, Joined, Kind, Reason, Skipped, Used};
 use easy_invite::invite::{Invite, InviteType, Program, State, Token};
 use easy_invite::invites::{Outcome, Target, Told, import};
 use easy_invite::store::{EventFilter, Past, Quota};

@@ -9,7 +9,8 @@ use jid::DomainPart;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::import::{Figures, Imported, Item, Joined, Kind, Known, Reason, Skipped, channel, plan};
+use crate::import::plan::{Figures, Known, plan};
+use crate::import::{Imported, Item, Joined, Kind, Reason, Skipped, channel};
 use crate::invite::{Program, TokenHash};
 use crate::store::{Store, StoreError};
 
