@@ -13,7 +13,8 @@
 //! - [`meaning`]: what a configuration means, to compare two. No I/O. [`systemd`]: the service
 //!   manager.
 //! - `counters`: what happened, counted for a monitoring system. No I/O.
-//! - [`files`]: files in folders of other users. [`import`]: what other programs know of invites.
+//! - [`files`]: files in folders of other users. [`database`]: which SQL database, and reaching it.
+//! - [`import`]: what other programs know of invites.
 //! - [`store`]: where invites are kept.
 //! - [`chat_server`]: the questions to the chat server. [`fields`]: what it asks newcomers.
 //! - [`prosody_module`]: the module for Prosody that belongs to this version. No I/O.
@@ -40,6 +41,7 @@ pub mod commands;
 pub mod config;
 pub mod control;
 mod counters;
+pub mod database;
 pub mod event;
 pub mod fields;
 pub mod files;

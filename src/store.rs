@@ -10,7 +10,6 @@ mod row;
 mod session;
 mod sqlite;
 mod statements;
-mod url;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 
 use crate::counters::durations;
+pub use crate::database::{BadStoreUrl, StoreUrl};
 use crate::event::{Actor, Event};
 use crate::import::plan::{Figures, Known};
 use crate::import::{Item, Reason};
@@ -35,7 +35,6 @@ pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
 pub use statements::{Branch, Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Past, Quota, Shortfall};
-pub use url::{BadStoreUrl, StoreUrl};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
 /// are closed.

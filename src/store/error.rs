@@ -67,14 +67,6 @@ pub enum Problem {
 /// What the store was asked for, or why it could not be done.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// An error of PostgreSQL's library with its cause, which the library leaves out of the text.
-pub fn with_cause(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 /// A schema that this version knows: they are counted from 1 to `known`.
 pub fn known_schema(schema: i64, known: usize) -> Result<usize> {
     let problem = match usize::try_from(schema) {

@@ -1,6 +1,5 @@
 //! The store in PostgreSQL: a pool of connections, and no answer before the outcome is known.
 
-mod connect;
 pub mod statement;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +18,7 @@ use tokio_postgres::error::Severity;
 use super::deadline::begin_by;
 use super::error::{Problem, Result, known_schema};
 use super::session::{Mode, Session, Work};
-use super::url::PostgresUrl;
+use crate::database::{PostgresUrl, connect};
 
 /// Every schema change, in order. Each notes its number in `easy_invite_schema`.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];

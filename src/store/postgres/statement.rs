@@ -7,7 +7,8 @@ use bytes::BytesMut;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-use crate::store::error::{Problem, with_cause};
+use crate::database::with_cause;
+use crate::store::error::Problem;
 use crate::store::row::{Row, Value};
 
 /// Values as the library takes them.

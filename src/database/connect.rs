@@ -15,8 +15,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::url::{Authorities, PostgresUrl};
 use crate::files::in_words;
-use crate::store::url::{Authorities, PostgresUrl};
 use crate::texts::printable;
 
 /// The longest file with passwords or certificates that is read.

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::error::with_cause;
+use super::with_cause;
 use crate::secret::Secret;
 use crate::texts::printable;
 
@@ -89,7 +89,7 @@ impl StoreUrl {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostgresUrl {
     /// With `sslmode`, where `verify-full` is `Require`.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// Who may vouch for the server. `None`: nobody verifies it.
     pub(super) authorities: Option<Authorities>,
 }
