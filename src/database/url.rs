@@ -8,7 +8,6 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-use super::with_cause;
 use crate::secret::Secret;
 use crate::texts::printable;
 
@@ -196,6 +195,14 @@ impl fmt::Display for PostgresUrl {
         let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
         f.write_str(&printable(format_args!("postgres://{user}{}/{database}", hosts.join(","))))
+    }
+}
+
+/// An error of PostgreSQL's library with its cause, which the library leaves out of the text.
+pub fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
