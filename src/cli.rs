@@ -16,6 +16,7 @@ mod context;
 mod edit;
 mod forget;
 mod generate;
+mod import;
 mod init;
 mod input;
 mod list;
@@ -107,6 +108,7 @@ enum Command {
     Restore(restore::Arguments),
     MigrateStore(migrate_store::Arguments),
     Forget(forget::Arguments),
+    Import(import::Arguments),
     Release(release::Arguments),
     ProsodyModule(prosody_module::Arguments),
 }
@@ -128,6 +130,7 @@ impl Command {
             Command::Backup(arguments) => backup::run(arguments, context).await,
             Command::Restore(arguments) => restore::run(arguments, context).await,
             Command::MigrateStore(arguments) => migrate_store::run(arguments, context).await,
+            Command::Import(arguments) => import::run(arguments, context).await,
             Command::Forget(arguments) => forget::run(arguments, context).await,
             Command::Release(arguments) => release::run(arguments, context).await,
             Command::ProsodyModule(arguments) => prosody_module::run(arguments, context),

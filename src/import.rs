@@ -123,7 +123,7 @@ pub enum Kind {
 #[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// Its host is not in the configuration, or was not asked for.
-    #[error("of other hosts")]
+    #[error("of a host that is not imported")]
     OtherHost,
     /// It is not what its program writes.
     #[error("not as its program writes it")]

@@ -87,7 +87,7 @@ pub fn control_place(config: &Config) -> Place {
 }
 
 /// Who types the command: the user who has called sudo, or else the one as whom it runs.
-fn operator() -> Actor {
+pub fn operator() -> Actor {
     let user = getuid();
     let behind_sudo = std::env::var("SUDO_USER").ok().filter(|name| user.is_root() && !name.is_empty());
     let named = || User::from_uid(user).ok().flatten().map(|user| user.name);

@@ -116,7 +116,7 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context)
             Ok(()) => printed += 1,
             Err(error) => drop(first_failure.set(error)),
         }
-        progress.at(printed, count.into());
+        progress.at(printed, u64::from(count));
     }
     progress.end();
     drop(made);

@@ -30,16 +30,18 @@ impl Progress {
         Progress { every, in_place, last: Instant::now(), shown: false }
     }
 
-    /// Reports that `done` of `total` are done, if it is time.
-    pub fn at(&mut self, done: u64, total: u64) {
+    /// Reports that `done` of `total` are done, if it is time. `None`: nobody knows how many there
+    /// are.
+    pub fn at(&mut self, done: u64, total: impl Into<Option<u64>>) {
         if self.last.elapsed() < self.every {
             return;
         }
         (self.last, self.shown) = (Instant::now(), true);
         // A closed stderr is no reason to stop the work.
+        let of = total.into().map(|total| format!(" of {total}")).unwrap_or_default();
         let _ = match self.in_place {
-            true => write!(io::stderr(), "\r{done} of {total} "),
-            false => writeln!(io::stderr(), "easy-invite: {done} of {total}"),
+            true => write!(io::stderr(), "\r{done}{of} "),
+            false => writeln!(io::stderr(), "easy-invite: {done}{of}"),
         };
     }
 

@@ -1,0 +1,195 @@
+//! `easy-invite import`: invites and accounts that another program knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use jid::DomainPart;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::context::{Context, now, operator};
+use super::print::complain;
+use super::progress::Progress;
+use crate::config::Config;
+use crate::import::{Item, ejabberd};
+use crate::invite::Program;
+use crate::invites::{Outcome, Target, Told, import};
+use crate::jids;
+use crate::refusal::Refusal;
+use crate::store::{Problem, Store, StoreError};
+
+/// Import what another program knows of invites
+///
+/// Links that were sent stay good, and so does who invited whom. Nothing is changed in the other
+/// program, which may go on serving meanwhile. Run it again to take what came in between: what is
+/// here already stays as it is, and what was imported and has been used or withdrawn there since
+/// ends here. The last line tells all of it in figures.
+///
+/// Only the hosts of the configuration are imported.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  ejabberdctl list_invites example.org | easy-invite import ejabberd - --dry-run
+
+With --json, the last line has the fields dry_run, imported, pending and ended (of those), accounts, already, \
+                        ended_since (were here, and have ended there since), skipped (how many for each reason), \
+                        other_hosts (that were not imported) and left (of each host, how many of those that were \
+                        here and are not there any more were left, since the source may have others).")]
+pub struct Arguments {
+    #[command(subcommand)]
+    source: Source,
+}
+
+/// The programs. Each is a row here, and an arm in [`run`].
+#[derive(Debug, Subcommand)]
+enum Source {
+    /// Import from ejabberd's mod_invites
+    Ejabberd {
+        /// What `ejabberdctl list_invites` or `ejabberdctl dump` writes; - reads it from stdin
+        file: PathBuf,
+
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+/// What every source takes.
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Only these hosts
+    #[arg(value_name = "HOST", value_parser = jids::domain)]
+    hosts: Vec<DomainPart>,
+
+    /// Read everything and tell what would be done, but write nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Name everything that is skipped
+    #[arg(long)]
+    verbose: bool,
+}
+
+pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    match arguments.source {
+        Source::Ejabberd { file, options } => {
+            let read = |hosts, items| ejabberd::read_file(file, hosts, items);
+            take(options, Some(Program::Ejabberd), read, context).await
+        }
+    }
+}
+
+/// Imports what a source sends, and tells what came of it.
+async fn take<R: Future<Output = anyhow::Result<()>>>(
+    options: Options,
+    program: Option<Program>,
+    read: impl FnOnce(Vec<DomainPart>, mpsc::Sender<Item>) -> R,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let config = context.config()?;
+    let hosts = wanted(&config, &options.hosts)?;
+    let store = match options.dry_run {
+        false => Some(Store::open(&config.store).await?.by(operator())),
+        true => match Store::open_existing(&config.store).await {
+            Err(StoreError { problem: Problem::Missing, .. }) => None,
+            opened => Some(opened?),
+        },
+    };
+    let mut progress = Progress::before_output();
+    let tell = |told: Told<'_>| match told {
+        Told::At(items) => progress.at(items, None),
+        Told::Skipped(skipped) if options.verbose => {
+            let host = skipped.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default();
+            complain(format_args!("{}: {}{host} skipped: {}", skipped.place, skipped.kind.as_ref(), skipped.reason));
+        }
+        Told::Skipped(_) => (),
+    };
+    let (dry_run, wanted) = (options.dry_run, hosts.iter().cloned().collect());
+    let target = Target { store, hosts, program, dry_run, now: now() };
+    let (outcome, ended) = import(&target, |items| read(wanted, items), tell).await;
+    progress.end();
+    if let Err(error) = ended {
+        return Err(match outcome == Outcome::default() {
+            true => error,
+            false => error.context(format!("{}, and then", in_words(&outcome, dry_run))),
+        });
+    }
+    context.print(in_json(&outcome, dry_run), in_words(&outcome, dry_run))?;
+    for (host, count) in &outcome.left {
+        complain(format_args!(
+            "{} imported earlier for {host}, can still be used here, and not all invites of {host} were found this \
+             time: if they were used or withdrawn there, revoke them here",
+            counted(*count, "invite was", "invites were")
+        ));
+    }
+    Ok(())
+}
+
+/// The hosts to import.
+fn wanted(config: &Config, hosts: &[DomainPart]) -> anyhow::Result<BTreeSet<DomainPart>> {
+    let served = || config.hosts.keys().cloned();
+    if let Some(unknown) = hosts.iter().find(|host| !config.hosts.contains_key(*host)) {
+        let refusal = Refusal::UnknownHost(unknown.to_string());
+        anyhow::bail!("{refusal}: it serves {}", served().map(|host| host.to_string()).collect::<Vec<_>>().join(", "));
+    }
+    Ok(if hosts.is_empty() { served().collect() } else { hosts.iter().cloned().collect() })
+}
+
+fn in_json(outcome: &Outcome, dry_run: bool) -> serde_json::Value {
+    let Outcome { figures, other_hosts, left } = outcome;
+    let skipped: BTreeMap<_, _> = figures.skipped.iter().map(|(reason, count)| (reason.as_ref(), count)).collect();
+    let other_hosts: Vec<_> = other_hosts.iter().map(ToString::to_string).collect();
+    let left: BTreeMap<_, _> = left.iter().map(|(host, count)| (host.to_string(), count)).collect();
+    json!({
+        "dry_run": dry_run,
+        "imported": figures.pending + figures.ended,
+        "pending": figures.pending,
+        "ended": figures.ended,
+        "accounts": figures.accounts,
+        "already": figures.already,
+        "ended_since": figures.ended_since,
+        "skipped": skipped,
+        "other_hosts": other_hosts,
+        "left": left,
+    })
+}
+
+fn in_words(outcome: &Outcome, dry_run: bool) -> String {
+    let Outcome { figures, other_hosts, .. } = outcome;
+    let mut words = format!(
+        "{} {} ({} pending, {} ended), {}",
+        if dry_run { "would import" } else { "imported" },
+        counted(figures.pending + figures.ended, "invite", "invites"),
+        grouped(figures.pending),
+        grouped(figures.ended),
+        counted(figures.accounts, "account with its inviter", "accounts with their inviters"),
+    );
+    if !figures.skipped.is_empty() {
+        let reasons = figures.skipped.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count)));
+        let reasons: Vec<_> = reasons.collect();
+        words += &format!("; {} skipped: {}", grouped(figures.skipped.values().sum()), reasons.join(", "));
+    }
+    if !other_hosts.is_empty() {
+        let hosts: Vec<_> = other_hosts.iter().map(|host| host.as_str()).collect();
+        words += &format!(" ({})", hosts.join(", "));
+    }
+    words += &format!("; {}", counted(figures.already, "was there already", "were there already"));
+    if figures.ended_since > 0 {
+        let since = "that was there has been used or withdrawn at the source since, and has ended";
+        let since_many = "that were there have been used or withdrawn at the source since, and have ended";
+        words += &format!("; {}", counted(figures.ended_since, since, since_many));
+    }
+    words
+}
+
+/// A number, and what it counts.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+/// A number as people read it: 1,904.
+fn grouped(number: u64) -> String {
+    match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", grouped(number / 1000), number % 1000),
+    }
+}
