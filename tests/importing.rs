@@ -239,6 +239,16 @@ async fn what_has_ended_there_since_ends_here(engine: Engine) {
         .redeemed_by(scratch.store.find(of_prosody(1).token_hash).await.unwrap().unwrap().id, jid("heidi@example.org"));
     assert!(users.await.unwrap());
     scratch.store.verify().await.unwrap();
+
+    // Of an invite that made an account, there is only what makes contacts.
+    let scratch = Scratch::new(engine).await;
+    let inviter = Some(jid("alice@example.org"));
+    let of_alice = Invite { inviter, invite_type: InviteType::AccountAndContact, ..of_prosody(1) };
+    run(&target(&scratch), vec![item(of_alice.clone())]).await;
+    let half = Invite { invite_type: InviteType::Contact, ..of_alice };
+    let outcome = run(&target(&scratch), vec![item(half)]).await;
+    assert_eq!(outcome.figures, Figures { ended_since: 1, ..Figures::default() });
+    assert_eq!(state(&scratch, 1).await, Some(State::Revoked));
 }
 
 async fn nothing_ends_where_the_source_was_not_read_to_its_end(engine: Engine) {

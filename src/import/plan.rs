@@ -48,6 +48,8 @@ pub struct There {
     pub id: InviteId,
     /// Its host.
     pub host: DomainPart,
+    /// What it does.
+    pub invite_type: InviteType,
     /// The program that it was imported from.
     pub imported_from: Option<Program>,
     /// Whether it can be used.
@@ -146,10 +148,10 @@ impl<'a> Plan<'a> {
             return Err(Reason::Reserved);
         }
         let left = invite.max_uses.map(|most| most - invite.uses);
-        let (id, host, imported_from) = (invite.id.clone(), invite.host.clone(), invite.imported_from);
+        let Invite { id, host, invite_type, imported_from, .. } = invite.clone();
         known.ids.insert(id.clone());
         known.uses.extend(uses.iter().map(|used| (id.clone(), used.account.clone())));
-        known.invites.insert(invite.token_hash, There { id, host, imported_from, pending, left });
+        known.invites.insert(invite.token_hash, There { id, host, invite_type, imported_from, pending, left });
         for used in uses {
             self.take_user(used, &invite, invite.id.clone(), known);
         }
@@ -171,7 +173,9 @@ impl<'a> Plan<'a> {
                 is_new |= self.take_use(used, &invite.token_hash, known);
                 self.take_user(used, invite, there.id.clone(), known);
             }
-            if invite.revoked_at.is_some() && there.pending && !is_new {
+            // Where Prosody withdraws an invite of a user, what makes contacts stays.
+            let registers_no_more = there.invite_type.registers() && !invite.invite_type.registers();
+            if (invite.revoked_at.is_some() || registers_no_more) && there.pending && !is_new {
                 self.revoked.push(there.id.clone());
                 self.figures.ended_since += 1;
                 is_new = true;

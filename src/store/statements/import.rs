@@ -62,8 +62,8 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
     let mut values = vec![now.into()];
     let these = among(&mut values, tokens.iter().cloned());
     let sql = format!(
-        "SELECT token_hash, id, host, imported_from, max_uses, taken, CASE WHEN {PENDING} THEN 1 END FROM invite \
-         WHERE token_hash IN ({these})"
+        "SELECT token_hash, id, host, imported_from, max_uses, taken, CASE WHEN {PENDING} THEN 1 END, type \
+         FROM invite WHERE token_hash IN ({these})"
     );
     known.invites = session.query(&sql, &values, there).await?.into_iter().collect();
 
@@ -104,6 +104,7 @@ fn there(row: &Row) -> Result<(TokenHash, There)> {
     let there = There {
         id: row.required(1, InviteId::parse)?,
         host: row.text(2)?,
+        invite_type: row.text(7)?,
         imported_from: row.optional(3)?,
         pending: row.number::<u8>(6)?.is_some(),
         left: most.map(|most| most.saturating_sub(taken)),
