@@ -194,10 +194,10 @@ def free_port() -> int:
         return port
 
 
-def port_answers(port: int) -> bool:
-    """Whether anything on 127.0.0.1 accepts connections on the port."""
+def port_answers(port: int, address: str = "127.0.0.1") -> bool:
+    """Whether anything on this address accepts connections on the port."""
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((address, port), 1).close()
         return True
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""The samples for nginx and Caddy in docs/web.md, as running proxies."""
+"""The samples for nginx and Caddy in docs/web.md and docs/moving.md, as running proxies."""
 
 import re
 import subprocess
@@ -9,6 +9,7 @@ from .daemon import REPOSITORY
 from .process import Process, free_port, port_answers
 
 DOCS = (REPOSITORY / "docs" / "web.md").read_text()
+MOVING = (REPOSITORY / "docs" / "moving.md").read_text()
 START_SECONDS = 20
 
 
@@ -19,10 +20,14 @@ class Proxy:
     Only its ports, files and certificate are the test's. A context manager.
     """
 
-    def __init__(self, folder: Path, path: str, upstream: str):
-        """Describes it: its folder, the path of `public_url`, and where the daemon listens."""
+    address = "127.0.0.1"
+    """Where it listens."""
+
+    def __init__(self, folder: Path, path: str, upstream: str, *, name: str | None = None):
+        """Describes it: its folder, the path of `public_url`, where the daemon listens, and the
+        proxy's own name if that is not the one of `public_url`."""
         self.folder, self.path, self.upstream = folder, path, upstream
-        self.name = "example.org" if path else "invite.example.org"
+        self.name = name or ("example.org" if path else "invite.example.org")
         self.port, self.plain_port = free_port(), free_port()
         """For HTTPS, and for HTTP where the sample has it."""
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
@@ -38,7 +43,7 @@ class Proxy:
     def __enter__(self) -> Self:
         self.process = Process(type(self).__name__, self.command(), self.folder / "output.log", folder=self.folder,
                                environment={"HOME": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-        self.process.wait_until(lambda: port_answers(self.port), START_SECONDS, "answer on its port")
+        self.process.wait_until(lambda: port_answers(self.port, self.address), START_SECONDS, "answer on its port")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,21 +55,34 @@ class Proxy:
         return "".join(file.read_text(errors="replace") for file in self.folder.rglob("*.log"))
 
 
+def samples(language: str, docs: str = DOCS) -> list[str]:
+    """The samples in this language."""
+    return re.findall(f"```{language}\n(.*?)```", docs, re.DOTALL)
+
+
+def site_with(within: str) -> str:
+    """A server of nginx for example.org, with these lines."""
+    server = samples("nginx")[0].partition("\n}\n")[0].partition("    location /")[0]
+    server = re.sub(r"    (access_log|error_log).*\n", "", server)
+    return server.replace("invite.example.org", "example.org") + within + "}\n"
+
+
 class Nginx(Proxy):
     """nginx. All that the samples leave as it is, is as in Debian: nginx logs every request."""
 
     more = ""
     """More lines for the location."""
 
+    def site(self) -> str:
+        """The sample."""
+        own_name, above, within = samples("nginx")
+        return above + site_with(within) if self.path else own_name
+
     def command(self) -> list[str | Path]:
-        own_name, above, within = re.findall("```nginx\n(.*?)```", DOCS, re.DOTALL)
-        site = own_name
-        if self.path:
-            server = own_name.partition("\n}\n")[0]
-            server = re.sub(r"    (access_log|error_log).*\n", "", server.partition("    location /")[0])
-            site = above + server.replace("invite.example.org", "example.org") + within + "}\n"
-        site = re.sub(r"    listen \[::\].*\n", "", site)
-        for sample, ours in {"listen 443 ssl": f"listen 127.0.0.1:{self.port} ssl",
+        site = re.sub(r"    listen \[.*\]:?.*\n", "", self.site())
+        for sample, ours in {"listen 443 ssl": f"listen {self.address}:{self.port} ssl",
+                             "listen 203.0.113.5:5281": f"listen {self.address}:{self.port}",
+                             "127.0.0.1:5281": f"127.0.0.1:{self.port}",
                              "listen 80": f"listen 127.0.0.1:{self.plain_port}",
                              "/var/log/nginx": self.folder, "127.0.0.1:5380": self.upstream,
                              "client_max_body_size": self.more + "client_max_body_size"}.items():
@@ -85,12 +103,52 @@ class Caddy(Proxy):
     more = ""
     """More lines for the site."""
 
+    def site(self) -> str:
+        """The sample."""
+        own_name, below_a_path, _ = samples("caddy")
+        return below_a_path if self.path else own_name
+
     def command(self) -> list[str | Path]:
-        own_name, below_a_path, top = re.findall("```caddy\n(.*?)```", DOCS, re.DOTALL)
-        site = (below_a_path if self.path else own_name).replace("127.0.0.1:5380", self.upstream)
-        site = site.replace(f"{self.name} {{", f"https://{self.name}:{self.port} {{\n\tbind 127.0.0.1\n\t"
-                            f"tls {self.certificate} {self.key}\n{self.more}", 1)
+        top = samples("caddy")[-1]
+        site = re.sub("\tbind .*\n", "", self.site()).replace("127.0.0.1:5380", self.upstream)
+        site = site.replace("127.0.0.1:5281", f"127.0.0.1:{self.port}")
+        tls = f"tls {self.certificate} {self.key}\n"
+        ours = f"https://{self.name}:{self.port} {{\n\tbind {self.address}\n\t{tls}{self.more}"
+        site = re.sub(f"^(https://)?{self.name}(:5281)? {{", ours, site)
         apart = f"admin off\n\tauto_https disable_redirects\n\tstorage file_system {self.folder}/storage"
         top = top.replace("{\n", f"{{\n\t{apart}\n", 1)
         (self.folder / "Caddyfile").write_text(top + "\n" + site)
         return ["caddy", "run", "--adapter", "caddyfile", "--config", self.folder / "Caddyfile"]
+
+
+class OldNginx(Nginx):
+    """nginx with the sample for old links on their own name."""
+
+    def site(self) -> str:
+        above, within, _ = samples("nginx", MOVING)
+        return above + site_with(within)
+
+
+class OldCaddy(Caddy):
+    """Caddy with the sample for old links on their own name."""
+
+    def site(self) -> str:
+        return samples("caddy", MOVING)[0]
+
+
+class NginxBesideProsody(Nginx):
+    """nginx with the sample for the port of Prosody's own web server."""
+
+    address = "127.0.0.9"
+
+    def site(self) -> str:
+        return samples("nginx", MOVING)[2]
+
+
+class CaddyBesideProsody(Caddy):
+    """Caddy with the sample for the port of Prosody's own web server."""
+
+    address = "127.0.0.9"
+
+    def site(self) -> str:
+        return samples("caddy", MOVING)[1]

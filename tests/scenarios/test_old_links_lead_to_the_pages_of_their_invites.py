@@ -61,8 +61,8 @@ def server(running):
 
 
 @pytest.mark.parametrize("options", [
-    [], ["--username", "carol"], ["--contact", "alice@example.org"], ["--contact", "alice@example.org", "--contact-only"],
-    ["--reset", "bob"]], ids=lambda options: " ".join(options) or "plain")
+    [], ["--username", "carol"], ["--contact", "alice@example.org"],
+    ["--contact", "alice@example.org", "--contact-only"], ["--reset", "bob"]], ids=" ".join)
 async def test_whatever_program_made_them_and_whatever_changed_them(server, options):
     invite, visitor = generate(server, *options), Visitor(server, headers=OLD_HOST)
     page = await visitor.get(visitor.path(invite))
@@ -107,16 +107,18 @@ async def test_people_go_on_at_the_public_address(server):
 async def test_an_old_link_without_a_whole_token_is_a_broken_one(server):
     visitor = Visitor(server, headers=OLD_HOST)
     broken = await visitor.get("/i/")
-    for link in ("/invites_page", "/invites_page?", "/register?t=", "/register?t=abc&c=conversations", "/invite/-/success",
-                 "/invites/registration", "/invites_page/static/qr-logo.png", "/invite/?alice@example.org?roster"):
+    for link in ("/invites_page", "/invites_page?", "/register?t=", "/register?t=abc&c=conversations",
+                 "/invites_page/static/qr-logo.png", "/invites/registration", "/invite/-/success", "/invite/success",
+                 "/invite/?alice@example.org?roster"):
         page = await visitor.get(link)
         assert (page.status, page.heading) == (404, text("incomplete")), link
         assert page.text == broken.text
     for link in ("/", "/invites_pages?{}", "/invite2/{}", "/elsewhere/invite/{}", "/join/i2/{}"):
         page = await visitor.get(link.format("A" * 24))
         assert (page.status, page.heading) == (404, text("no_page")), link
+    form = {"Content-Type": HTML_FORM, "Content-Length": "0"}
     for method in ("POST", "PUT", "DELETE"):
-        sent = await visitor.request(method, f"/register?t={'A' * 24}", {"Content-Type": HTML_FORM, "Content-Length": "0"})
+        sent = await visitor.request(method, f"/register?t={'A' * 24}", form)
         assert (sent.status, sent.heading) == (404, text("no_page")), "a form of the old page"
 
 

@@ -1,5 +1,5 @@
 """nginx and Caddy refuse some requests themselves, before they know where these belong. With the
-samples in docs/web.md, no log of theirs has the token of such a request either. The rest of a site
+samples in docs/web.md and docs/moving.md, no log of theirs has the token of such a request either. The rest of a site
 is logged as before."""
 
 import asyncio
@@ -11,7 +11,7 @@ import ssl
 import pytest
 
 from harness.process import free_port
-from harness.proxies import DOCS, Caddy, Nginx
+from harness.proxies import DOCS, Caddy, CaddyBesideProsody, Nginx, NginxBesideProsody, OldCaddy, OldNginx
 
 pytestmark = pytest.mark.one_setup
 
@@ -64,6 +64,13 @@ def requests(page, host):
 async def test_whatever_is_wrong_with_it(tmp_path, kind, path):
     with kind(tmp_path, path, f"127.0.0.1:{free_port()}") as proxy:
         await keeps_to_itself(proxy, requests(f"{path}/i/{TOKEN}/register", proxy.name))
+
+
+@pytest.mark.parametrize("kind", [OldNginx, OldCaddy, NginxBesideProsody, CaddyBesideProsody])
+async def test_whatever_is_wrong_with_an_old_link(tmp_path, kind):
+    with kind(tmp_path, "", f"127.0.0.1:{free_port()}", name="example.org") as proxy:
+        page = "/register?t={}&c=x" if kind in (OldCaddy, NginxBesideProsody) else "/invites_page?{}"
+        await keeps_to_itself(proxy, requests(page.format(TOKEN), proxy.name))
 
 
 @pytest.mark.parametrize("path", ["", "/join"], ids=["own-name", "below-a-path"])
@@ -148,7 +155,8 @@ async def keeps_to_itself(proxy, wrong):
 async def said(port, proxy, request):
     """The answer to a request, over TLS where there is a proxy."""
     trusting = ssl.create_default_context(cafile=proxy.certificate) if proxy else None
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting,
+    address = proxy.address if proxy else "127.0.0.1"
+    reader, writer = await asyncio.open_connection(address, port, ssl=trusting,
                                                    server_hostname=proxy and proxy.name)
     with contextlib.suppress(OSError, TimeoutError):
         writer.write(request.encode("latin-1"))
