@@ -8,8 +8,10 @@ mod dump;
 mod listed;
 mod records;
 mod row;
+mod table;
 mod terms;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
@@ -21,53 +23,93 @@ use tokio::sync::mpsc;
 
 use self::dump::Dump;
 use self::records::{Format, Records};
+use crate::database::{Foreign, StoreUrl};
 use crate::files::in_words;
 use crate::import::Item;
 use crate::texts::printable;
 
-/// Reads the file of that name, or stdin where it is `-`: what `ejabberdctl list_invites` prints,
-/// the answer of `list_invites` of the HTTP API (or each invite of it as an object, one after the
-/// other), or what `ejabberdctl dump` or `dump_table` writes.
+/// Where the invites are.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a file; `-`: in what stdin has. It is what `ejabberdctl list_invites` prints, the answer
+    /// of `list_invites` of the HTTP API (or each invite of it as an object, one after the other),
+    /// or what `ejabberdctl dump` or `dump_table` writes.
+    File(PathBuf),
+    /// In an SQL database.
+    Database(StoreUrl),
+}
+
+/// Reads the invites of these hosts. Of other hosts, they are only counted.
 ///
 /// # Errors
-/// If it cannot be read, or something in it is not what ejabberd writes.
-pub async fn read_file(path: PathBuf, hosts: Vec<DomainPart>, items: mpsc::Sender<Item>) -> anyhow::Result<()> {
-    tokio::task::spawn_blocking(move || {
-        let now = Timestamp::now();
-        if path.as_os_str() == "-" {
-            return read(Records::new("stdin".to_owned(), BufReader::new(io::stdin()))?, &hosts, now, &items);
+/// If they cannot be read, or something there is not what ejabberd writes.
+pub async fn read(
+    source: Source,
+    hosts: Vec<DomainPart>,
+    now: Timestamp,
+    items: mpsc::Sender<Item>,
+) -> anyhow::Result<()> {
+    let job = Job { hosts, now, items };
+    tokio::task::spawn_blocking(move || match source {
+        Source::File(path) if path.as_os_str() == "-" => {
+            job.read(Records::new("stdin".to_owned(), BufReader::new(io::stdin()))?)
         }
-        let name = printable(path.display());
-        let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
-        read(Records::new(name, BufReader::new(file))?, &hosts, now, &items)
+        Source::File(path) => {
+            let name = printable(path.display());
+            let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
+            job.read(Records::new(name, BufReader::new(file))?)
+        }
+        Source::Database(url) => job.read_database(&Foreign::open(&url)?),
     })
     .await?
 }
 
-fn read(
-    mut records: Records<'_>,
-    hosts: &[DomainPart],
+/// What is to be read, and where to.
+struct Job {
+    hosts: Vec<DomainPart>,
     now: Timestamp,
-    items: &mpsc::Sender<Item>,
-) -> anyhow::Result<()> {
-    let (mut text, mut dump) = (Vec::new(), Dump::default());
-    while let Some(line) = records.next(&mut text)? {
-        let row = match records.format() {
-            Format::Json => listed::from_json(&text).map(Some).map_err(|at| (line + at as u64 - 1, listed::OBJECT)),
-            Format::Lines => listed::from_line(&text).map(Some).ok_or((line, listed::LINE)),
-            Format::Terms => dump.read(&text).map_err(|what| (line, what)),
-        };
-        let Some(row) = row.map_err(|(line, what)| records.expected(line, what))? else { continue };
-        if items.blocking_send(row.into_item(hosts, records.place(line), now)?).is_err() {
-            break;
+    items: mpsc::Sender<Item>,
+}
+
+impl Job {
+    fn read(&self, mut records: Records<'_>) -> anyhow::Result<()> {
+        let (mut text, mut dump) = (Vec::new(), Dump::default());
+        while let Some(line) = records.next(&mut text)? {
+            let row = match records.format() {
+                Format::Json => listed::from_json(&text).map(Some).map_err(|at| (line + at as u64 - 1, listed::OBJECT)),
+                Format::Lines => listed::from_line(&text).map(Some).ok_or((line, listed::LINE)),
+                Format::Terms => dump.read(&text).map_err(|what| (line, what)),
+            };
+            let row = row.map_err(|(line, what)| records.expected(line, what))?;
+            if let Some(row) = row {
+                self.send(row.into_item(&self.hosts, records.place(line), self.now)?)?;
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn read_database(&self, database: &Foreign) -> anyhow::Result<()> {
+        let (mut number, mut found) = (0, HashSet::new());
+        table::read(database, &self.hosts, |row| {
+            number += 1;
+            let item = row.into_item(&self.hosts, format!("invite_token, row {number}"), self.now)?;
+            if let Item::Invite(imported) = &item {
+                found.insert(imported.invite.host.clone());
+            }
+            self.send(item)
+        })?;
+        found.into_iter().try_for_each(|host| self.send(Item::Whole(host)))
+    }
+
+    fn send(&self, item: Item) -> anyhow::Result<()> {
+        self.items.blocking_send(item).map_err(|_| anyhow!("what was read is not taken any more"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
+    use std::path::Path;
 
     use rand::rngs::StdRng;
     use rand::{RngExt as _, SeedableRng};
@@ -170,8 +212,9 @@ mod tests {
         let ended = std::thread::scope(|scope| {
             let items = scope.spawn(move || std::iter::from_fn(|| receiver.blocking_recv()).collect::<Vec<_>>());
             let records = Records::new("invites.txt".to_owned(), text);
-            let ended = records.and_then(|records| read(records, &hosts, NOW.parse().unwrap(), &sender));
-            drop(sender);
+            let job = Job { hosts: hosts.to_vec(), now: NOW.parse().unwrap(), items: sender };
+            let ended = records.and_then(|records| job.read(records));
+            drop(job);
             (items.join().unwrap(), ended)
         });
         ended
@@ -431,7 +474,7 @@ mod tests {
                     "list_invites" => text[..end].lines().filter(|line| line.matches('\t').count() == 9).count(),
                     "dump_table" => text[..end].matches("}.").count().saturating_sub(1),
                     "lines of JSON" => text[..end].matches('}').count(),
-                    _ => usize::MAX,
+                    _ => text[..end].matches(']').count() * 3,
                 };
                 match ended {
                     Ok(()) => assert_eq!(items.len(), whole, "{format}: cut after {end} bytes"),
@@ -476,5 +519,147 @@ mod tests {
             }
             assert!(!said.contains("1jplpi2mgond1"), "{format}: {said}");
         }
+    }
+
+    /// A database as ejabberd makes it, with one row for each of these; one host's without
+    /// `server_host`.
+    fn database(folder: &Path, server_host: bool, rows: &[Listed]) -> StoreUrl {
+        let path = folder.join("ejabberd.db");
+        let database = rusqlite::Connection::open(&path).unwrap();
+        let host = if server_host { "server_host text NOT NULL," } else { "" };
+        database
+            .execute_batch(&format!(
+                "CREATE TABLE invite_token (token text NOT NULL, username text NOT NULL, {host} \
+                 invitee text NOT NULL DEFAULT '', created_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, \
+                 expires timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, type character(1) NOT NULL, \
+                 account_name text NOT NULL, PRIMARY KEY (token))"
+            ))
+            .unwrap();
+        for Listed { token, created_at, expires, kind, inviter, invitee, account_name, .. } in rows {
+            let (name, host) = inviter.split_once('@').unwrap_or(("", inviter));
+            let time = |text: &str| text.replace('T', " ").replace('Z', "");
+            let letter = match *kind {
+                "roster_only" => "R",
+                "account_subscription" => "S",
+                "account_only" => "A",
+                "reset_token" => "T",
+                other => other,
+            };
+            let insert = "INSERT INTO invite_token (token, username, invitee, created_at, expires, type, account_name) \
+                          VALUES (?, ?, ?, ?, ?, ?, ?)";
+            let values = [token, name, invitee, &time(created_at), &time(expires), letter, account_name];
+            match server_host {
+                true => {
+                    let insert = insert.replace("(token,", "(server_host, token,").replacen("(?", "(?, ?", 1);
+                    database.execute(&insert, rusqlite::params_from_iter(std::iter::once(&host).chain(&values)))
+                }
+                false => database.execute(insert, values),
+            }
+            .unwrap();
+        }
+        StoreUrl::Sqlite(path)
+    }
+
+    /// What is found in a database for these hosts, and how reading it ends.
+    fn found_in(url: &StoreUrl, hosts: &[&str]) -> (Vec<Item>, anyhow::Result<()>) {
+        let hosts = hosts.iter().map(|host| crate::jids::domain(host).unwrap()).collect();
+        let (sender, mut receiver) = channel();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let reading = runtime.spawn(read(Source::Database(url.clone()), hosts, NOW.parse().unwrap(), sender));
+        let items = std::iter::from_fn(|| receiver.blocking_recv()).collect();
+        (items, runtime.block_on(reading).unwrap())
+    }
+
+    /// What lies in a folder, with what is in it and when it was changed.
+    fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let read = |path: PathBuf| {
+            let changed = path.metadata().unwrap().modified().unwrap();
+            (path.clone(), std::fs::read(&path).unwrap(), changed)
+        };
+        let mut files: Vec<_> = files.map(read).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn a_database_says_the_same_as_a_dump() {
+        let listed = [
+            PENDING,
+            Listed { kind: "roster_only", inviter: "alice@example.org", token: "b1jplpi2mgond100", ..PENDING },
+            Listed { kind: "account_subscription", inviter: "alice@example.org", token: "c1jplpi2mgond100", ..PENDING },
+            Listed { kind: "reset_token", account_name: "alice", token: "d1jplpi2mgond100", ..PENDING },
+            Listed { invitee: "erin@example.org", token: "e1jplpi2mgond100", ..PENDING },
+            Listed { expires: "1970-01-01T00:00:01Z", token: "f1jplpi2mgond100", ..PENDING },
+            Listed { kind: "x", token: "g1jplpi2mgond100", ..PENDING },
+        ];
+        let told = |items: Vec<Item>| -> Vec<String> {
+            let told = |item| match item {
+                Item::Invite(it) => {
+                    format!("{:?}", (it.invite.invite_type, it.invite.inviter, it.invite.revoked_at, it.uses))
+                }
+                Item::Skipped(it) => format!("{:?}", (it.reason, it.host, it.token_hash)),
+                other => format!("{other:?}"),
+            };
+            items.into_iter().map(told).collect()
+        };
+        let (dump, _) = found((TABLES.to_owned() + &listed.iter().map(Listed::term).collect::<String>()).as_bytes());
+        for server_host in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let url = database(folder.path(), server_host, &listed);
+            let before = contents(folder.path());
+            let (items, ended) = found_in(&url, &["example.org"]);
+            ended.unwrap();
+            let mut expected = told(dump.clone());
+            expected.push("Whole(DomainPart(\"example.org\"))".to_owned());
+            assert_eq!(told(items), expected);
+            assert_eq!(contents(folder.path()), before);
+        }
+    }
+
+    #[test]
+    fn a_database_that_does_not_tell_whose_invites_it_has_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = database(folder.path(), false, &[PENDING]);
+        for hosts in [&[][..], &["example.org", "example.net"]] {
+            let error = found_in(&url, hosts).1.unwrap_err().to_string();
+            assert!(error.ends_with("does not say of which host its invites are: name one HOST"), "{error}");
+        }
+        let path = folder.path().join("ejabberd.db");
+        let database = rusqlite::Connection::open(&path).unwrap();
+        database.execute_batch("ALTER TABLE invite_token DROP COLUMN account_name").unwrap();
+        let error = found_in(&url, &["example.org"]).1.unwrap_err().to_string();
+        assert!(error.ends_with("with the column account_name"), "{error}");
+        database.execute_batch("DROP TABLE invite_token").unwrap();
+        let error = found_in(&url, &["example.org"]).1.unwrap_err().to_string();
+        assert!(error.contains("expected the table invite_token of ejabberd 26"), "{error}");
+        std::fs::write(&path, "SQLite, or not").unwrap();
+        assert!(found_in(&url, &["example.org"]).1.is_err());
+    }
+
+    #[test]
+    fn a_database_is_left_as_it_is_whatever_is_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = database(folder.path(), true, &[PENDING]);
+        let path = folder.path().join("ejabberd.db");
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("PRAGMA journal_mode = WAL; DELETE FROM invite_token").unwrap();
+        // Its program is at work, and the change is in the log alone.
+        let names = |folder| contents(folder).into_iter().map(|(path, ..)| path).collect::<Vec<_>>();
+        let before = names(folder.path());
+        assert_eq!(before.len(), 3, "{before:?}");
+        assert_eq!(found_in(&url, &["example.org"]).0.len(), 0);
+        assert_eq!(names(folder.path()), before);
+        // Nobody waits for whoever reads.
+        other.execute_batch("INSERT INTO invite_token VALUES ('t', '', 'example.org', '', '', '', 'A', '')").unwrap();
+        drop(other);
+        let before = contents(folder.path());
+        assert_eq!(before.len(), 1, "{before:?}");
+        assert_eq!(found_in(&url, &["example.org"]).0.len(), 1);
+        assert_eq!(contents(folder.path()), before);
+        std::fs::write(folder.path().join("ejabberd.db-wal"), "left by a crash").unwrap();
+        let error = format!("{:#}", found_in(&url, &["example.org"]).1.unwrap_err());
+        assert!(error.ends_with("start and stop that program once"), "{error}");
+        assert_eq!(contents(folder.path()).len(), 2);
     }
 }

@@ -9,14 +9,13 @@ mounted.
 """
 
 import os
-import shlex
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .debian import debian_13
+from .debian import command_in, debian_13
 from .process import Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -198,17 +197,7 @@ class Prosody(Service):
     def _command(self, *words: str | Path) -> list[str | Path]:
         if self._root is None:
             return [f"/usr/bin/{words[0]}", *words[1:]]
-        root = shlex.quote(str(self._root))
-        # People's own folders below /usr, such as this repository, stay visible.
-        script = f"""
-            set -e
-            mount --rbind /usr/local {root}/usr/local
-            mount --rbind /usr/src {root}/usr/src
-            mount --rbind {root}/etc /etc
-            mount --rbind {root}/usr /usr
-            exec "$@"
-        """
-        return ["unshare", "--mount", "sh", "-c", script, "sh", f"/usr/bin/{words[0]}", *words[1:]]
+        return command_in(self._root, f"/usr/bin/{words[0]}", *words[1:])
 
     def _answers(self) -> bool:
         """Whether the server itself answers a client, and not only the kernel.
