@@ -209,15 +209,14 @@ mod tests {
     fn found(text: &[u8]) -> (Vec<Item>, anyhow::Result<()>) {
         let hosts = ["example.org", "münchen.example"].map(|host| crate::jids::domain(host).unwrap());
         let (sender, mut receiver) = channel();
-        let ended = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let items = scope.spawn(move || std::iter::from_fn(|| receiver.blocking_recv()).collect::<Vec<_>>());
             let records = Records::new("invites.txt".to_owned(), text);
             let job = Job { hosts: hosts.to_vec(), now: NOW.parse().unwrap(), items: sender };
             let ended = records.and_then(|records| job.read(records));
             drop(job);
             (items.join().unwrap(), ended)
-        });
-        ended
+        })
     }
 
     /// The invites in each format.
