@@ -9,9 +9,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::context::{Context, now, operator};
+use super::input::wrong_usage;
 use super::print::complain;
 use super::progress::Progress;
 use crate::config::Config;
+use crate::database::StoreUrl;
 use crate::import::{Item, ejabberd};
 use crate::invite::Program;
 use crate::invites::{Outcome, Target, Told, import};
@@ -30,6 +32,7 @@ use crate::store::{Problem, Store, StoreError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   ejabberdctl list_invites example.org | easy-invite import ejabberd - --dry-run
+  easy-invite import ejabberd --sql postgres://ejabberd@localhost/ejabberd
 
 With --json, the last line has the fields dry_run, imported, pending and ended (of those), accounts, already, \
                         ended_since (were here, and have ended there since), skipped (how many for each reason), \
@@ -44,9 +47,17 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Source {
     /// Import from ejabberd's mod_invites
+    #[command(override_usage = "easy-invite import ejabberd [OPTIONS] FILE [HOST]...\n       \
+                                easy-invite import ejabberd [OPTIONS] --sql URL [HOST]...")]
     Ejabberd {
-        /// What `ejabberdctl list_invites` or `ejabberdctl dump` writes; - reads it from stdin
-        file: PathBuf,
+        /// ejabberd's SQL database: sqlite:FILE or postgres://USER@HOST/DATABASE. For MySQL and MS
+        /// SQL, use what `ejabberdctl list_invites` prints
+        #[arg(long, value_name = "URL")]
+        sql: Option<StoreUrl>,
+
+        /// What `ejabberdctl list_invites`, the command list_invites of its HTTP API, or
+        /// `ejabberdctl dump_table FILE invite_token` writes; - reads it from stdin
+        file: Option<PathBuf>,
 
         #[command(flatten)]
         options: Options,
@@ -71,8 +82,17 @@ struct Options {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     match arguments.source {
-        Source::Ejabberd { file, options } => {
-            let read = |hosts, items| ejabberd::read_file(file, hosts, items);
+        Source::Ejabberd { sql, file, mut options } => {
+            let source = match (sql, file) {
+                (Some(url), host) => {
+                    let host = host.map(|host| jids::domain(&host.to_string_lossy()).map_err(wrong_usage));
+                    options.hosts.extend(host.transpose()?);
+                    ejabberd::Source::Database(url)
+                }
+                (None, Some(file)) => ejabberd::Source::File(file),
+                (None, None) => return Err(wrong_usage("name a FILE, or --sql URL")),
+            };
+            let read = |hosts, items| ejabberd::read(source, hosts, now(), items);
             take(options, Some(Program::Ejabberd), read, context).await
         }
     }
