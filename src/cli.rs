@@ -50,7 +50,7 @@ use tracing::Level;
 
 use context::Context;
 use input::WrongUsage;
-use print::{Reported, complain, without_secrets};
+use print::{Reported, complain, usage_without_secrets};
 use run::Hopeless;
 
 use crate::systemd;
@@ -177,7 +177,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
             drop(error.print());
             return ExitCode::SUCCESS;
         }
-        drop(write!(io::stderr(), "{}", without_secrets(&error.render().to_string())));
+        drop(write!(io::stderr(), "{}", usage_without_secrets(&error.render().to_string())));
         return ExitCode::from(EXIT_USAGE);
     }
     let reader_left = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;

@@ -106,6 +106,12 @@ impl Token {
         shaped.then(|| Token(text.to_owned()))
     }
 
+    /// Whether it may be a token of ours that a program has cut, or has added letters to.
+    pub fn may_be_changed(&self) -> bool {
+        let plain = self.0.trim_matches(['-', '_']);
+        plain.len() != TOKEN_LENGTH && plain.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }
+
     /// What the store keeps and compares in the token's place.
     pub fn hash(&self) -> TokenHash {
         let mut hash = <[u8; 32]>::from(Sha256::digest(self.0.as_bytes()));

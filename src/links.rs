@@ -11,8 +11,8 @@ use serde::Serialize;
 use url::Url;
 
 use crate::invite::{Invite, InviteType, Token};
-pub use old::{OldPath, token_of_old_link};
-pub use reading::{BadReference, Reference, token_and_rest, token_in};
+pub use old::{OldPath, tokens_of_old_link};
+pub use reading::{BadReference, Reading, Reference, read, tokens_in};
 
 /// What an address keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
 /// §2.7.2 would allow more, but not every client's parser does). The same goes for its host: Monal
@@ -89,7 +89,7 @@ impl LandingPage {
         // As it is sent, and as a browser writes it.
         let named = [link.as_str(), opened.as_str()]
             .into_iter()
-            .all(|link| token_in(link).is_some_and(|named| named.reveal() == token));
+            .all(|link| tokens_in(link).first().is_some_and(|named| named.reveal() == token));
         same_site && whole && named
     }
 
@@ -249,7 +249,7 @@ mod tests {
         contact.inviter = Some(BareJid::new("abcdefghijklmnopqrstuvwx@example.org").unwrap());
         for page in ["https://join.example.org/?preauth={uri}", "https://join.example.org/{token}?from={uri}"] {
             let link = LandingPage::parse(page).unwrap().url(&uri(&contact, &token()), &token());
-            assert_eq!(link.parse(), Ok(Reference::Token(token())), "{link}");
+            assert_eq!(link.parse(), Ok(Reference::from(token())), "{link}");
         }
         // With a name, "Join" could become a token, or the name could be one. The text that follows
         // spoils the URI's own.

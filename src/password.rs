@@ -6,7 +6,7 @@ use zxcvbn::{Score, zxcvbn};
 
 use crate::fields::is_not_xml;
 use crate::invite::{Invite, NoRandomness, random_text};
-use crate::links::Reference;
+use crate::links::tokens_in;
 use crate::names::is_ignorable;
 use crate::refusal::{BadPassword, Refusal};
 
@@ -71,8 +71,7 @@ pub fn of_client(password: &str) -> String {
 /// Whether fewer than a million guesses find a password, if they begin with what is common and with
 /// what others know: the account, the server, who invites, and the invite itself.
 fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> bool {
-    let is_of =
-        |invite: &Invite| matches!(password.parse(), Ok(Reference::Token(token)) if token.hash() == invite.token_hash);
+    let is_of = |invite: &Invite| tokens_in(password).iter().any(|token| token.hash() == invite.token_hash);
     let inviter = invite.and_then(|invite| invite.inviter.as_ref()).map(ToString::to_string).unwrap_or_default();
     let address = format!("{username}@{host}");
     // Each as a whole, its name and host, and the words of which these are made.

@@ -107,7 +107,7 @@ impl Daemon {
 }
 
 fn id(issued: &Issued) -> Reference {
-    Reference::Id(issued.invite.id.clone())
+    Reference::from(issued.invite.id.clone())
 }
 
 fn refused<T: std::fmt::Debug>(answer: Result<T, Error>) -> Refusal {
@@ -147,7 +147,7 @@ async fn makers_admins_and_the_operator_do_all_and_for_others_it_is_not_there() 
         let made = daemon.of_alice().await;
         assert_eq!(may(&daemon.invites, &who, &made).await, expected, "{who:?}");
         let there = refused(daemon.invites.show(&by(BOB), id(&made)).await);
-        let nowhere = Reference::Id(easy_invite::invite::InviteId::generate().unwrap());
+        let nowhere = Reference::from(easy_invite::invite::InviteId::generate().unwrap());
         assert_eq!(refused(daemon.invites.show(&by(BOB), nowhere).await), there, "no hint that it is there");
     }
     let actors: Vec<_> = daemon.store.events(EventFilter::default(), (Timestamp::MIN, 0), 100).await.unwrap();

@@ -3,7 +3,7 @@
 use clap::ArgGroup;
 
 use super::context::Context;
-use super::input::Named;
+use super::input::{Named, not_found};
 use super::print;
 use crate::generate::{MaxUses, max_uses};
 use crate::invite_json::InviteJson;
@@ -43,7 +43,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let Arguments { invite, note, expires, uses } = arguments;
     let reference: Reference = invite.typed()?.parse()?;
     let (_, invites) = context.open_existing().await?;
-    let invite = invites.change(&By::Operator, reference, Change { note, expires, max_uses: uses }).await?;
+    let invite = invites.change(&By::Operator, reference, Change { note, expires, max_uses: uses }).await;
+    let invite = invite.map_err(not_found)?;
     let note = invite.note.as_ref().map_or_else(String::new, |note| format!("\nnote: {note}"));
     context.print(InviteJson::new(&invite, invites.now()), format!("{}{note}", print::summary(&invite)))
 }

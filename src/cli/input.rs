@@ -4,6 +4,9 @@ use std::io::{self, IsTerminal, Read, Write};
 
 use anyhow::Context as _;
 
+use crate::invites::Error;
+use crate::links::BadReference;
+use crate::refusal::Refusal;
 use crate::texts::printable;
 
 /// A mistake in the usage that clap's own rules cannot express.
@@ -45,6 +48,14 @@ const LONGEST_REFERENCE: u64 = 8 * 1024;
 /// If stdin is too long, is no UTF-8 or cannot be read.
 pub fn typed_reference(typed: String) -> anyhow::Result<String> {
     if typed == "-" { read_stdin(LONGEST_REFERENCE) } else { Ok(typed) }
+}
+
+/// Why there is no such invite: an operator who has typed any other word is told what is meant.
+pub fn not_found(error: Error) -> anyhow::Error {
+    match error {
+        Error::Refused(Refusal::Incomplete) => BadReference.into(),
+        error => error.into(),
+    }
 }
 
 /// The invite that a command is about.

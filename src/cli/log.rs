@@ -6,7 +6,7 @@ use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 
 use super::context::Context;
-use super::input::typed_reference;
+use super::input::{not_found, typed_reference};
 use super::print::{self, complain};
 use crate::event::{Actor, Event};
 use crate::invite::InviteId;
@@ -60,14 +60,13 @@ pub struct Arguments {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let (store, invites) = context.open_existing().await?;
-    let reference = match arguments.invite {
-        Some(typed) => Some(typed_reference(typed)?.parse()?),
-        None => None,
-    };
-    let invite = match reference {
-        // Its events may be kept for longer than the invite.
-        Some(Reference::Id(id)) => Some(id),
-        Some(token) => Some(invites.find(token).await?.id),
+    let invite = match arguments.invite {
+        Some(typed) => {
+            let reference: Reference = typed_reference(typed)?.parse()?;
+            // Its events may be kept for longer than the invite.
+            let id = reference.id.clone();
+            Some(invites.find(reference).await.map(|invite| invite.id).or_else(|error| id.ok_or(not_found(error)))?)
+        }
         None => None,
     };
     let filter = EventFilter { host: arguments.host, account: arguments.account, invite };

@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Write};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::invite::{Invite, InviteType, Token};
-use crate::links::token_in;
+use crate::invite::{Invite, InviteId, InviteType, Token};
+use crate::links::tokens_in;
 use crate::store::StoreError;
 use crate::texts::printable;
 
@@ -36,12 +36,33 @@ pub fn without_secrets(message: &str) -> String {
         let values = argument.split(['?', '&']).filter(|pair| pair.starts_with("password="));
         values.fold(message, |message, pair| message.replace(pair, "password=…"))
     });
+    let is_link = |text: &String| text.contains("preauth") || text.starts_with("http");
+    let named = arguments.iter().flat_map(|text| tokens_in(text).into_iter().map(move |token| (is_link(text), token)));
+    let named = named.filter(|(of_link, token)| *of_link || Token::parse_ours(token.reveal()).is_some());
     let parts = arguments.iter().flat_map(|argument| argument.split(|c: char| !c.is_ascii_alphanumeric()));
-    let tokens = parts.filter_map(Token::parse_ours).chain(arguments.iter().filter_map(|argument| token_in(argument)));
-    tokens.fold(message, |message, token| {
-        // A token typed in the place of a host is in lower case by now.
-        message.replace(token.reveal(), "…").replace(&token.reveal().to_ascii_lowercase(), "…")
-    })
+    let tokens = parts.filter_map(Token::parse_ours).chain(named.map(|(_, token)| token));
+    tokens.fold(message, |message, token| without(&message, &token))
+}
+
+/// What clap says of the arguments, without those that may be tokens of other programs. They look
+/// like names: other messages repeat names that were typed.
+pub fn usage_without_secrets(message: &str) -> String {
+    let arguments = std::env::args_os().skip(1).flat_map(|argument| {
+        let argument = argument.to_string_lossy().into_owned();
+        let value = argument.split_once('=').map(|(_, value)| value.to_owned());
+        [Some(argument), value].into_iter().flatten()
+    });
+    let is_word = |text: &str| {
+        let lower = text.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        lower || text.chars().all(|c| c.is_ascii_digit()) || InviteId::parse(text).is_some()
+    };
+    let tokens = arguments.filter(|text| !is_word(text)).filter_map(|text| Token::parse(&text));
+    tokens.fold(without_secrets(message), |message, token| without(&message, &token))
+}
+
+fn without(message: &str, token: &Token) -> String {
+    // A token typed in the place of a host is in lower case by now.
+    message.replace(token.reveal(), "…").replace(&token.reveal().to_ascii_lowercase(), "…")
 }
 
 /// The password in `scheme://user:password@…`, which may hold any character.

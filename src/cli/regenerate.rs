@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::generate::print_issued;
-use super::input::{Named, wrong_usage};
+use super::input::{Named, not_found, wrong_usage};
 use crate::invites::By;
 use crate::links::Reference;
 
@@ -30,6 +30,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     let reference: Reference = arguments.invite.typed()?.parse()?;
     let (_, invites) = context.open_existing().await?;
-    let issued = invites.regenerate(&By::Operator, reference).await?;
+    let issued = invites.regenerate(&By::Operator, reference).await.map_err(not_found)?;
     print_issued(&issued, arguments.qr, &invites, context)
 }

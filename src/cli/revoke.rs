@@ -4,7 +4,7 @@ use jid::BareJid;
 use serde_json::json;
 
 use super::context::Context;
-use super::input::read_stdin;
+use super::input::{not_found, read_stdin};
 use super::print::{Reported, complain};
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
@@ -70,10 +70,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
 
 /// Revokes an invite: the state that it had, and the invite as it is now.
 async fn revoke(invites: &Invites, reference: Reference) -> anyhow::Result<(State, Invite)> {
-    let invite = invites.find(reference).await?;
+    let invite = invites.find(reference).await.map_err(not_found)?;
     let before = invite.state(invites.now());
     // Also when it is used up: it still lets its users become the inviter's contacts.
-    Ok((before, invites.revoke(&By::Operator, Reference::Id(invite.id)).await?))
+    Ok((before, invites.revoke(&By::Operator, invite.id.into()).await?))
 }
 
 fn outcome(before: State) -> &'static str {
@@ -89,7 +89,7 @@ fn outcome(before: State) -> &'static str {
 /// an id only: anything else that was written may hold a token.
 fn named(arguments: &[String]) -> anyhow::Result<Vec<(String, String)>> {
     let name_of = |text: &str, place: &str, number: u32| match text.parse() {
-        Ok(Reference::Id(id)) => id.to_string(),
+        Ok(Reference { id: Some(id), .. }) => id.to_string(),
         _ => format!("{place} {number}"),
     };
     let mut named = Vec::new();

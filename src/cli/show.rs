@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::context::Context;
-use super::input::{Named, wrong_usage};
+use super::input::{Named, not_found, wrong_usage};
 use super::print;
 use crate::invite::Invite;
 use crate::invite_json::InviteJson;
@@ -45,7 +45,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         return Err(wrong_usage("--qr draws the link that it is given, for people: not an id, a token or JSON"));
     }
     let (store, invites) = context.open_existing().await?;
-    let invite = invites.find(reference).await?;
+    let invite = invites.find(reference).await.map_err(not_found)?;
     let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN as u32 + 1).await?;
     let shortfalls = store.shortfalls_of(invite.id.clone(), ACCOUNTS_SHOWN as u32).await?;
     let now = invites.now();

@@ -3,6 +3,7 @@
 
 use std::future::ready;
 use std::net::IpAddr;
+use std::slice;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
@@ -89,7 +90,7 @@ impl Invites {
     }
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
-        let invite = self.look(&form.token, form.address.into()).await?;
+        let (invite, _) = self.look(slice::from_ref(&form.token), form.address.into()).await?;
         let outcome = self.register_with(invite.clone(), form).await;
         let outcome = self.count_failed(outcome, form.address.into(), Some(&invite));
         self.count_refusal(&invite.host, outcome)

@@ -42,37 +42,54 @@ impl Invites {
     /// Finds the invite that somebody names. Changes nothing.
     ///
     /// # Errors
-    /// `Unknown` if there is none.
+    /// `Unknown` if there is none; `Incomplete` if that may be why.
     pub async fn find(&self, reference: Reference) -> Result<Invite> {
-        let found = match reference {
-            Reference::Id(id) => self.0.store.find_by_id(id).await?,
-            Reference::Token(token) => self.of_token(&token).await?,
+        let Reference { id, tokens } = reference;
+        let unknown = if id.is_none() && tokens.iter().all(Token::may_be_changed) {
+            Refusal::Incomplete
+        } else {
+            Refusal::Unknown
         };
-        Ok(found.ok_or(Refusal::Unknown)?)
-    }
-
-    /// The invite of a token, also of a replaced one. `None`: no invite has it, or ever had.
-    async fn of_token(&self, token: &Token) -> Result<Option<Invite>> {
-        let found = self.0.store.find(token.hash()).await?;
-        if found.is_some() {
-            return Ok(found);
-        }
-        match self.0.store.past(token.hash()).await? {
-            None => Ok(None),
-            Some(Past::Removed) => Err(Refusal::Unknown.into()),
-            Some(Past::Replaced(invite)) => Ok(Some(Invite { replaced: true, ..*invite })),
+        let by_id = match id {
+            Some(id) => self.0.store.find_by_id(id).await?,
+            None => None,
+        };
+        match by_id {
+            Some(invite) => Ok(invite),
+            None => Ok(self.of_tokens(&tokens).await?.ok_or(unknown)?.0),
         }
     }
 
-    /// Finds the invite of a token that a stranger presents, of any type, state and host. A token
-    /// that no invite has, or ever had, counts as a guess.
+    /// The invite of one of these tokens, also of a replaced one. `None`: no invite has them, or
+    /// ever had.
+    pub(super) async fn of_tokens(&self, tokens: &[Token]) -> Result<Option<(Invite, Token)>> {
+        for token in tokens {
+            if let Some(invite) = self.0.store.find(token.hash()).await? {
+                return Ok(Some((invite, token.clone())));
+            }
+            match self.0.store.past(token.hash()).await? {
+                None => (),
+                Some(Past::Removed) => return Err(Refusal::Unknown.into()),
+                Some(Past::Replaced(invite)) => return Ok(Some((Invite { replaced: true, ..*invite }, token.clone()))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds the invite of a token that a stranger presents, of any type, state and host, and which
+    /// of the tokens it is that the stranger may mean. If no invite has any of them, or ever had,
+    /// that counts as a guess.
     ///
     /// # Errors
-    /// As [`Invites::find`]; `AddressRefused` or `TooManyUnknown` after too many guesses.
-    pub async fn look(&self, token: &Token, address: Address) -> Result<Invite> {
+    /// As [`Invites::find`], also if there are no tokens; `AddressRefused` or `TooManyUnknown` after too many guesses.
+    pub async fn look(&self, tokens: &[Token], address: Address) -> Result<(Invite, Token)> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
-        self.of_token(token).await?.ok_or_else(|| self.count_guess(address).into())
+        match self.of_tokens(tokens).await? {
+            Some(found) => Ok(found),
+            None if tokens.iter().all(Token::may_be_changed) => Err(Refusal::Incomplete.into()),
+            None => Err(self.count_guess(address).into()),
+        }
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes
@@ -80,13 +97,14 @@ impl Invites {
     ///
     /// # Errors
     /// If it would not be good for that now.
-    pub async fn check(&self, host: &DomainPart, token: Token, address: Address) -> Result<Grant> {
-        self.counted(Request::Check, host, self.present(host, token, address)).await
+    pub async fn check(&self, host: &DomainPart, tokens: &[Token], address: Address) -> Result<Grant> {
+        self.counted(Request::Check, host, self.present(host, tokens, address)).await
     }
 
-    async fn present(&self, host: &DomainPart, token: Token, address: Address) -> Result<Grant> {
+    async fn present(&self, host: &DomainPart, tokens: &[Token], address: Address) -> Result<Grant> {
         self.policy(host.as_str())?;
-        let invite = valid_on(host, self.look(&token, address).await?)?;
+        let (invite, token) = self.look(tokens, address).await?;
+        let invite = valid_on(host, invite)?;
         let presented_at = self.now();
         policy::admit_presentation(&invite, presented_at)?;
         policy::admit_presentation(&self.look_behind(invite).await?, presented_at)?;
@@ -152,7 +170,7 @@ impl Invites {
     /// `TooManyFailed` if there are too many.
     pub async fn refused_by_server(&self, host: &DomainPart, grant: Option<&str>, address: Address) -> Result<()> {
         let invite = match grant.and_then(Grant::parse) {
-            Some(grant) => self.find(Reference::Token(grant.token)).await.ok(),
+            Some(grant) => self.find(grant.token.into()).await.ok(),
             None => None,
         };
         let invite = invite.and_then(|invite| valid_on(host, invite).ok());

@@ -10,7 +10,6 @@ use super::service::{Invites, Result, lock};
 use crate::counters::Request;
 use crate::invite::{Invite, Purpose, Token, Use, judged_at};
 use crate::limits::Address;
-use crate::links::Reference;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::store::Claim;
@@ -80,7 +79,8 @@ impl Invites {
             return self.count_failed(admitted, address, None);
         };
         let Grant { token, presented_at } = Grant::parse(grant).ok_or(Refusal::Unknown)?;
-        let invite = valid_on(host, self.look(&token, address).await?)?;
+        let (invite, _) = self.look(&[token], address).await?;
+        let invite = valid_on(host, invite)?;
         self.admit_try(address, Some(&invite))?;
         let reserved = self.reserve_use(invite.clone(), Some(presented_at), registration).await;
         let (used, invite) = self.count_failed(reserved, address, Some(&invite))?;
@@ -165,12 +165,13 @@ impl Invites {
         host: &DomainPart,
         reservation: String,
         server: String,
-        token: Token,
+        tokens: &[Token],
         inviter: &BareJid,
         contact: &BareJid,
     ) -> Result<()> {
         let reserved = async {
-            let invite = valid_on(host, self.find(Reference::Token(token)).await?)?;
+            let (invite, _) = self.of_tokens(tokens).await?.ok_or(Refusal::Unknown)?;
+            let invite = valid_on(host, invite)?;
             policy::admit_contact(&invite, inviter, contact)?;
             let reserved_at = self.now();
             invite.usable(reserved_at)?;

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::reading::{decoded, token_in};
+use super::reading::{decoded, tokens_in};
 use crate::invite::Token;
 
 /// What the parameter with the token is called.
@@ -41,8 +41,8 @@ impl OldPath {
         self.0.strip_prefix(&plain(path)).is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }
 
-    /// The same as [`token_of_old_link`], for this path and an address without encodings.
-    fn token_of(&self, address: &str) -> Option<Option<Token>> {
+    /// The same as [`tokens_of_old_link`], for this path and an address without encodings.
+    fn tokens_of(&self, address: &str) -> Option<Vec<Token>> {
         let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
         let rest = address.strip_prefix(&self.0).filter(|rest| !rest.starts_with(goes_on))?;
         let (below, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -52,16 +52,17 @@ impl OldPath {
         // Some programs write `?TOKEN=`.
         let bare = parameters().filter(|(_, value)| value.is_empty()).map(|(name, _)| name);
         let likely = named.chain(segment.filter(|name| !NO_TOKENS.contains(name))).chain(bare);
-        Some(likely.filter_map(token_in).next())
+        let tokens = likely.map(|part| tokens_in(&format!("/i/{part}")));
+        Some(tokens.into_iter().find(|tokens| !tokens.is_empty()).unwrap_or_default())
     }
 }
 
-/// The token in an address (a path and its query) if that is an old link at one of these paths. It
-/// is `Some(None)` if the link has no token, or not a whole one.
-pub fn token_of_old_link(paths: &[OldPath], address: &str) -> Option<Option<Token>> {
+/// The tokens that may be in an address (a path and its query), if that is an old link at one of
+/// these paths.
+pub fn tokens_of_old_link(paths: &[OldPath], address: &str) -> Option<Vec<Token>> {
     let address = plain(address);
-    let found = paths.iter().filter_map(|path| path.token_of(&address));
-    found.max_by_key(Option::is_some)
+    let found = paths.iter().filter_map(|path| path.tokens_of(&address));
+    found.max_by_key(|tokens| !tokens.is_empty())
 }
 
 /// An address without its encodings, and with single slashes.
@@ -78,6 +79,10 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
+
+    fn token_of(paths: &[OldPath], address: &str) -> Option<Option<Token>> {
+        tokens_of_old_link(paths, address).map(|tokens| tokens.into_iter().next())
+    }
 
     fn paths(paths: &[&str]) -> Vec<OldPath> {
         paths.iter().map(|path| OldPath::parse(path).unwrap()).collect()
@@ -114,7 +119,7 @@ mod tests {
             "/invite?uri=xmpp%3Aexample.org%3Fregister%3Bpreauth%3DT",
             "/invite?token=T",
         ] {
-            assert_eq!(token_of_old_link(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+            assert_eq!(token_of(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
         }
     }
 
@@ -142,7 +147,7 @@ mod tests {
             "/invites/%22T%22/registration",
             "/invites/T%2Fregistration",
         ] {
-            assert_eq!(token_of_old_link(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+            assert_eq!(token_of(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
         }
     }
 
@@ -150,7 +155,7 @@ mod tests {
     fn other_addresses_are_no_old_links_and_others_have_no_token() {
         let some = paths(&["/invites", "/invites_page", "/register"]);
         for other in ["/", "/invite?T", "/invites2?T", "/invites-page?T", "/a/invites?T", "/i/T", "*", ""] {
-            assert_eq!(token_of_old_link(&some, &other.replace('T', TOKEN)), None, "{other}");
+            assert_eq!(token_of(&some, &other.replace('T', TOKEN)), None, "{other}");
         }
         for no_token in [
             "/invites",
@@ -161,17 +166,17 @@ mod tests {
             "/invites_page?utm_source=conversations",
             "/invites_page/static/qr-logo.png",
         ] {
-            assert_eq!(token_of_old_link(&some, no_token), Some(None), "{no_token}");
+            assert_eq!(token_of(&some, no_token), Some(None), "{no_token}");
         }
-        assert_eq!(token_of_old_link(&[], &format!("/invites_page?{TOKEN}")), None);
+        assert_eq!(token_of(&[], &format!("/invites_page?{TOKEN}")), None);
     }
 
     #[test]
     fn old_links_may_lead_to_a_whole_host() {
         let root = paths(&["/"]);
         for link in ["/?T", "/T", "/T/register", "/?t=T"] {
-            assert_eq!(token_of_old_link(&root, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+            assert_eq!(token_of(&root, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
         }
-        assert_eq!(token_of_old_link(&root, "/"), Some(None));
+        assert_eq!(token_of(&root, "/"), Some(None));
     }
 }

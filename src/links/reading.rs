@@ -2,28 +2,50 @@
 //!
 //! Programs add to a link (a full stop, a bracket, a campaign's name), encode it, wrap it into a
 //! link of their own, and break it. What they do not touch is the order of the letters and digits.
-//! So a token is looked for among these, and only one of exactly its length is one.
+//! So a token of ours is looked for among these, and only one of exactly its length is one. Tokens
+//! that other programs have made may be longer or shorter, and have hyphens and underscores, which
+//! people also put around a link. So a text is read in several ways, and the store knows which of
+//! them is a token.
 
 use std::iter::successors;
 
 use percent_encoding::percent_decode_str;
 
-use crate::invite::{InviteId, TOKEN_LENGTH, Token};
+use crate::invite::{InviteId, TOKEN_LENGTH, Token, is_of_token};
 use crate::names::is_ignorable;
 
 /// A link in a link in a link is encoded this often. Each percent sign is then `%252525`.
 const MOST_ENCODINGS: usize = 3;
 
-/// What stands before the token in our links. The last is what Proofpoint makes of `/i/`.
-const BEFORE_TOKEN: [&str; 3] = ["preauth", "/i/", "_i_"];
+/// What stands before the token in our links, and in those of Prosody, Snikket and ejabberd.
+const BEFORE_TOKEN: [&str; 7] =
+    ["preauth", "/i/", "/invite/", "/invites/", "/invite?", "/invites_page?", "/register?t="];
+
+/// What stands before the link that Proofpoint has wrapped and written in its own way.
+const BEFORE_PROOFPOINTS: &str = "/v2/url?u=";
+
+/// A text is read in this many ways at most.
+const MOST_TOKENS: usize = 8;
 
 /// How somebody names an invite: by its id, its token or any of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reference {
-    /// Its public id.
-    Id(InviteId),
-    /// Its secret, on its own or out of a link.
-    Token(Token),
+pub struct Reference {
+    /// Its public id, if the text has the shape of one. A token may have it, too.
+    pub id: Option<InviteId>,
+    /// The tokens that the text may be or have, the likeliest first.
+    pub tokens: Vec<Token>,
+}
+
+impl From<InviteId> for Reference {
+    fn from(id: InviteId) -> Self {
+        Reference { id: Some(id), tokens: Vec::new() }
+    }
+}
+
+impl From<Token> for Reference {
+    fn from(token: Token) -> Self {
+        Reference { id: None, tokens: vec![token] }
+    }
 }
 
 /// Why a text names no invite. The text itself is not repeated: it may hold a token.
@@ -35,38 +57,62 @@ impl std::str::FromStr for Reference {
     type Err = BadReference;
 
     fn from_str(text: &str) -> Result<Self, BadReference> {
-        match InviteId::parse(text.trim_matches(is_between)) {
-            Some(id) => Ok(Reference::Id(id)),
-            None => token_in(text).map(Reference::Token).ok_or(BadReference),
-        }
+        let named = Reference { id: InviteId::parse(text.trim_matches(is_between)), tokens: tokens_in(text) };
+        if named.id.is_some() || !named.tokens.is_empty() { Ok(named) } else { Err(BadReference) }
     }
 }
 
-/// The token in a text: a token, or a link with one.
-pub fn token_in(text: &str) -> Option<Token> {
-    token_and_rest(text).map(|(token, _)| token)
+/// What was found in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The tokens that it may be, the likeliest first. No two are of the same length: nobody who
+    /// guesses tokens of one length tries two of them by one text.
+    pub tokens: Vec<Token>,
+    /// The decoded text up to the end of the token.
+    pub text: String,
+    /// The decoded text that follows.
+    pub rest: String,
 }
 
-/// The same with the decoded text that follows the token.
-pub fn token_and_rest(text: &str) -> Option<(Token, String)> {
+/// The tokens that a text may be, or that a link may have.
+pub fn tokens_in(text: &str) -> Vec<Token> {
+    read(text).map(|reading| reading.tokens).unwrap_or_default()
+}
+
+/// The same with what stands around them; `None` if there is none.
+pub fn read(text: &str) -> Option<Reading> {
     let text = decoded(text);
-    let found = BEFORE_TOKEN.iter().find_map(|before| {
-        let mut rests = text.rmatch_indices(before).filter_map(|(start, _)| text.get(start + before.len()..));
-        rests.find_map(|rest| pieced_together(rest).or_else(|| after_an_escape(rest)))
-    });
-    // Elsewhere, a name or a number may look like a token. Names stand before it, so the last one
-    // counts. What programs add stands behind it, so one with which the text begins comes first.
-    let runs = successors(Some(from_run(&text)), |rest| Some(from_run(run(rest).1)));
-    let runs: Vec<&str> = runs.take_while(|rest| !rest.is_empty()).collect();
-    let likely = || runs.iter().take(1).chain(runs.iter().rev()).copied();
-    let found = found.or_else(|| likely().find_map(whole));
-    let (token, rest) = found.or_else(|| likely().find_map(pieced_together))?;
-    Some((token, rest.to_owned()))
+    let text = text.split_once(BEFORE_PROOFPOINTS).map_or(text.clone(), |(_, link)| of_proofpoint(link));
+    let behind =
+        |before: &'static str| text.rmatch_indices(before).filter_map(|(start, _)| text.get(start + before.len()..));
+    let marked: Vec<&str> = BEFORE_TOKEN.iter().copied().flat_map(behind).collect();
+    let ours = marked.iter().find_map(|rest| broken(rest, is_of_ours).or_else(|| after_an_escape(rest)));
+    let runs = if ours.is_none() { likely(&text, is_of_ours) } else { Vec::new() };
+    let elsewhere = runs.iter().find_map(|rest| whole(rest));
+    let elsewhere = elsewhere.or_else(|| runs.iter().find_map(|rest| broken(rest, is_of_ours)));
+    let others = marked.iter().map(|rest| of_any_program(rest, true)).find(|found| !found.is_empty());
+    let runs = if marked.is_empty() { likely(&text, is_of_token) } else { Vec::new() };
+    let is_in_link = |rest| text.strip_suffix(rest).is_some_and(|before| before.ends_with(['/', '?', '#', '=']));
+    let found = ours.into_iter().chain(others.into_iter().flatten()).chain(elsewhere);
+    let found: Vec<(Token, &str)> =
+        found.chain(runs.into_iter().flat_map(|rest| of_any_program(rest, is_in_link(rest)))).collect();
+    let rest = found.first()?.1.trim_start_matches(is_of_token);
+    let mut tokens: Vec<Token> = Vec::new();
+    for (token, _) in &found {
+        if tokens.len() < MOST_TOKENS && tokens.iter().all(|other| other.reveal().len() != token.reveal().len()) {
+            tokens.push(token.clone());
+        }
+    }
+    Some(Reading { tokens, text: text.strip_suffix(rest)?.to_owned(), rest: rest.to_owned() })
 }
 
-/// Whether a character is none of those in a token.
+/// Whether a character may be in a token of ours.
+fn is_of_ours(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+}
+
 fn is_between(c: char) -> bool {
-    !c.is_ascii_alphanumeric()
+    !is_of_ours(c)
 }
 
 /// A text without its percent-encodings.
@@ -78,46 +124,87 @@ pub fn decoded(text: &str) -> String {
     decoded
 }
 
-/// A text from its first letter or digit on.
-fn from_run(text: &str) -> &str {
-    text.trim_start_matches(is_between)
+/// A link that Proofpoint has written with `-` for `%` and `_` for `/`.
+fn of_proofpoint(link: &str) -> String {
+    let link = link.split('&').next().unwrap_or(link);
+    decoded(&link.replace('-', "%").replace('_', "/"))
 }
 
-/// The letters and digits with which a text begins, and what follows.
-fn run(text: &str) -> (&str, &str) {
-    text.split_at(text.find(is_between).unwrap_or(text.len()))
+/// A text from its first such character on.
+fn from_run(text: &str, is_part: fn(char) -> bool) -> &str {
+    text.trim_start_matches(|c| !is_part(c))
 }
 
-/// The token with which a text begins, in one piece.
+/// The characters of a kind with which a text begins, and what follows.
+fn run(text: &str, is_part: fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()))
+}
+
+/// A text from each place on at which a token may begin that no link announces, the likeliest
+/// first. A name or a number may look like a token. Names stand before it, so the last one counts.
+/// What programs add stands behind it, so one with which the text begins comes first.
+fn likely(text: &str, is_part: fn(char) -> bool) -> Vec<&str> {
+    let begin = |text| Some(from_run(text, is_part)).filter(|rest| !rest.is_empty());
+    let runs: Vec<&str> = successors(begin(text), |rest| begin(run(rest, is_part).1)).collect();
+    runs.iter().take(1).chain(runs.iter().rev()).copied().collect()
+}
+
+/// The token of ours with which a text begins, in one piece.
 fn whole(text: &str) -> Option<(Token, &str)> {
-    let (run, rest) = run(text);
+    let (run, rest) = run(text, is_of_ours);
     Some((Token::parse_ours(run)?, rest))
 }
 
-/// The first letters and digits of a text as a token. Between its pieces there may be characters
-/// that nobody sees, or a line break (which XML makes a space) and what programs put beside it.
-fn pieced_together(text: &str) -> Option<(Token, &str)> {
-    let (mut token, mut rest) = (String::new(), from_run(text));
+/// The first such characters of a text as a token of the usual length. Between its pieces there may
+/// be characters that nobody sees, or a line break (which XML makes a space) and what programs put
+/// beside it.
+fn broken(text: &str, is_part: fn(char) -> bool) -> Option<(Token, &str)> {
+    let (mut token, mut rest) = (String::new(), from_run(text, is_part));
     loop {
-        let (piece, after) = run(rest);
+        let (piece, after) = run(rest, is_part);
         token += piece;
-        let (between, next) = after.split_at(after.len() - from_run(after).len());
+        let (between, next) = after.split_at(after.len() - from_run(after, is_part).len());
         let unseen = |c: char| c.is_control() || is_ignorable(c);
         let goes_on = between.contains(char::is_whitespace) || between.chars().all(unseen);
         if token.len() >= TOKEN_LENGTH || next.is_empty() || !goes_on {
-            return Some((Token::parse_ours(&token)?, after));
+            return Some((Token::parse(&token).filter(|_| token.len() == TOKEN_LENGTH)?, after));
         }
         rest = next;
     }
 }
 
-/// The token behind an equals sign as mail (`=3D`, RFC 2045 §6.7) and Proofpoint (`-3D`) write it.
+/// The token of ours behind an equals sign as mail writes it (`=3D`, RFC 2045 §6.7).
 fn after_an_escape(text: &str) -> Option<(Token, &str)> {
-    whole(from_run(text).strip_prefix("3D")?)
+    whole(from_run(text, is_of_ours).strip_prefix("3D")?)
+}
+
+/// What a text begins with, as a token of any program: as it is, behind an escape, and without the
+/// hyphens and underscores around it, since these may be no part of it. Where a link has announced
+/// a token, it is known where that begins.
+fn of_any_program(text: &str, announced: bool) -> Vec<(Token, &str)> {
+    let text = text.trim_start_matches(|c| !is_of_token(c) && !matches!(c, ';' | '&'));
+    let (run, rest) = run(text, is_of_token);
+    let parts = [Some(run), run.strip_prefix("3D")].into_iter().flatten();
+    let parts = parts.flat_map(|part| shorter_and_shorter(part, announced));
+    let parts = parts.filter_map(|part| Some((Token::parse(part)?, rest)));
+    broken(text, is_of_token).into_iter().chain(parts).collect()
+}
+
+/// A text, and what is left of it when the hyphens and underscores are taken away one by one: at
+/// its end, and then at its start, or by turns.
+fn shorter_and_shorter(text: &str, end_first: bool) -> impl Iterator<Item = &str> {
+    let parts = successors(Some((text, true)), move |(part, at_end)| {
+        let end = part.strip_suffix(['-', '_']).map(|part| (part, end_first));
+        let start = part.strip_prefix(['-', '_']).map(|part| (part, true));
+        if *at_end { end.or(start) } else { start.or(end) }
+    });
+    parts.map(|(part, _)| part)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
 
@@ -127,6 +214,10 @@ mod tests {
 
     fn token() -> Token {
         Token::parse(TOKEN).unwrap()
+    }
+
+    fn token_in(text: &str) -> Option<Token> {
+        tokens_in(text).into_iter().next()
     }
 
     fn encoded(text: &str, times: usize) -> String {
@@ -144,10 +235,11 @@ mod tests {
             "https://invite.example.org/?t=ABCDEFGHIJKLMNOPQRSTUVWX",
             "https://preauth=example.org/ABCDEFGHIJKLMNOPQRSTUVWX?preauth=",
         ] {
-            assert_eq!(text.parse(), Ok(Reference::Token(token())), "{text}");
+            assert_eq!(text.parse(), Ok(Reference::from(token())), "{text}");
         }
         for text in ["abcdefgh2345", " abcdefgh2345\n", "(abcdefgh2345)."] {
-            assert_eq!(text.parse(), Ok(Reference::Id(InviteId::parse("abcdefgh2345").unwrap())), "{text}");
+            let named = Reference { id: InviteId::parse("abcdefgh2345"), tokens: tokens_in("abcdefgh2345") };
+            assert_eq!(text.parse(), Ok(named), "{text}");
         }
         assert_eq!("".parse::<Reference>(), Err(BadReference));
         assert_eq!("xmpp:alice@example.org".parse::<Reference>(), Err(BadReference));
@@ -192,10 +284,84 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_another_program_is_found_in_its_links_and_in_ours() {
+        for foreign in [
+            "KkDb-3kT_9Zx0aQ-vBnM12_w",
+            "-kDb3kT9Zx0aQvBnM12w_aB_",
+            "_-_-3kT9Zx0aQvBnM12w--__",
+            "abcdefgh2345",
+            "eight--8",
+            "507f1f77-bcf8-6cd7-9943-9011abcdefab",
+            "-ABCDEFGHIJKLMNOPQRSTUVWX_",
+            &"-_".repeat(64),
+        ] {
+            let token = Token::parse(foreign).unwrap();
+            for link in [
+                "T",
+                "xmpp:example.org?register;preauth=T",
+                "xmpp:conference-service.example.org?register;preauth=T",
+                "xmpp:some-body-else@example.org?roster;preauth=T;ibr=y",
+                "https://example.org:5281/invites_page?T",
+                "https://example.org:5281/invites_page/setup/conversations?T",
+                "https://example.org/invite?T",
+                "https://example.org/invite/T/",
+                "https://example.org/invite/#T",
+                "https://example.org/invites/T",
+                "https://example.org/invites/T/registration",
+                "https://example.org:5281/register?t=T;c=conversations",
+                "https://example.org:5281/register?t=T&c=conversations",
+                "https://invite.example.org/i/T",
+                "https://invite.example.org/i/T/register",
+                "https://join.example.org/#some-body-else@example.org?roster;preauth=T",
+                "https://join.example.org/welcome?T",
+                "https://join.example.org/welcome/T",
+            ] {
+                let link = link.replace('T', foreign);
+                for text in [
+                    link.clone(),
+                    format!("{link}."),
+                    format!("<{link}>,"),
+                    format!("({link})"),
+                    format!("*{link}*"),
+                    format!("See {link}…"),
+                    format!("_{link}_"),
+                    format!("__{link}__"),
+                    encoded(&link, 1),
+                    format!("https://wrapper.example/?id=1&url={}", encoded(&link, 2)),
+                    format!("https://urldefense.example/v3/__{link}__;!!NEt6yMaO-gk!x$"),
+                    format!("https://urldefense.example/v2/url?u={}&d=x", encoded(&link, 1).replace('%', "-")),
+                ] {
+                    // Where nothing else is, nobody can tell which hyphens are the token's.
+                    let is_bare =
+                        link == foreign && foreign.starts_with(['-', '_']) && text.contains(&format!("_{link}"));
+                    assert!(is_bare || tokens_in(&text).contains(&token), "{text}: {:?}", tokens_in(&text).len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_program_is_told_apart_from_what_stands_beside_it() {
+        let token = Token::parse("KkDb-3kT_9Zx0aQ-vBnM12_w").unwrap();
+        for text in [
+            "https://example.org/invite?TOKEN&utm_id=507f1f77bcf86cd799439011",
+            "https://example.org/invites/TOKEN?utm_campaign=summer-2026-newsletter-1",
+            "https://507f1f77bcf86cd799439011.example/i/TOKEN#507f1f77bcf86cd799439011",
+            "xmpp:507f1f77bcf86cd799439011@example.org?roster;preauth=TOKEN;id=507f1f77bcf86cd799439011",
+            "https://example.org/i/KkDb-3kT_9Zx=\r\n0aQ-vBnM12_w",
+            "> https://example.org/invites/KkDb-3kT_9Zx\n> 0aQ-vBnM12_w\n> Bob",
+            "preauth=3DTOKEN",
+            "preauth=KkDb-3kT_9\u{ad}Zx0aQ-vBnM12_w",
+        ] {
+            assert!(tokens_in(&text.replace("TOKEN", token.reveal())).contains(&token), "{text}");
+        }
+    }
+
+    #[test]
     fn a_token_that_was_cut_or_is_part_of_something_else_is_none() {
         let (cut, _) = TOKEN.split_at(23);
         for text in ["", "/i/", cut, &format!("{TOKEN}Y"), &format!("0{TOKEN}"), &format!("/i/{cut}…"), "%", "3D"] {
-            assert_eq!(token_in(text), None, "{text}");
+            assert!(tokens_in(text).iter().all(Token::may_be_changed), "{text}");
         }
     }
 
@@ -226,11 +392,16 @@ mod tests {
         fn what_is_read_from_any_text_is_there_in_this_order(
             text in "(\\PC|[%=&/ \n\u{ad}3D]|preauth|/i/|[0-9A-Z]{8,24}){0,12}",
         ) {
-            if let Some((token, rest)) = token_and_rest(&text) {
-                let plain = decoded(&text);
-                let read: String = plain.strip_suffix(&*rest).unwrap().chars().filter(|c| !is_between(*c)).collect();
-                prop_assert!(read.ends_with(token.reveal()), "{:?}", text);
-                prop_assert!(!rest.starts_with(|c: char| c.is_ascii_alphanumeric()), "{:?}", text);
+            let letters = |text: &str| text.chars().filter(|c| !is_between(*c)).collect::<String>();
+            if let Some(read) = read(&text) {
+                prop_assert_eq!(format!("{}{}", read.text, read.rest), decoded(&text));
+                prop_assert!(!read.rest.starts_with(is_of_token), "{:?}", text);
+                for token in &read.tokens {
+                    prop_assert!(letters(&decoded(&text)).contains(&letters(token.reveal())), "{:?}", text);
+                }
+                prop_assert!(letters(&read.text).contains(&letters(read.tokens[0].reveal())), "{:?}", text);
+                let lengths: HashSet<usize> = read.tokens.iter().map(|token| token.reveal().len()).collect();
+                prop_assert_eq!(lengths.len(), read.tokens.len(), "one guess at the tokens of a length: {:?}", text);
             }
         }
     }

@@ -18,6 +18,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use ipnet::IpNet;
 use jid::DomainPart;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -31,7 +32,7 @@ use crate::fields::Field;
 use crate::invite::{self, Purpose, Token};
 use crate::invites::{Error, Invites, Registered};
 use crate::limits::WebRequest;
-use crate::links::{OldPath, PublicUrl, token_and_rest, token_of_old_link};
+use crate::links::{OldPath, PublicUrl, Reading, read, tokens_in, tokens_of_old_link};
 use crate::password;
 use crate::refusal::Refusal;
 
@@ -93,12 +94,12 @@ impl Site {
     }
 }
 
-/// A request: who sends it, and the token in its path.
+/// A request: who sends it, and what stands in its path for the token.
 struct Visit {
     site: Arc<Inner>,
     visitor: Visitor,
-    /// Empty if the path has none, or has bytes that are no text.
-    token: String,
+    /// The tokens that the path may have; none if they are cut, or it has bytes that are no text.
+    tokens: Vec<Token>,
     /// The path is that of an old link.
     elsewhere: bool,
 }
@@ -109,8 +110,9 @@ impl FromRequestParts<Site> for Visit {
     async fn from_request_parts(parts: &mut Parts, Site(site): &Site) -> Result<Self, ExtensionRejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, site).await?;
         let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies, site.pages.public_url());
-        let token = Path::from_request_parts(parts, site).await.map(|Path(token)| token).unwrap_or_default();
-        Ok(Visit { site: site.clone(), visitor, token, elsewhere: false })
+        let token = Path::<String>::from_request_parts(parts, site).await.ok();
+        let tokens = token.map(|Path(text)| tokens_in(&format!("/i/{text}"))).unwrap_or_default();
+        Ok(Visit { site: site.clone(), visitor, tokens, elsewhere: false })
     }
 }
 
@@ -138,8 +140,7 @@ impl Visit {
 
     /// The invite of the link, whatever its state.
     async fn find(&self) -> Outcome<Subject> {
-        let token = Token::parse_ours(&self.token).ok_or(Refusal::Incomplete)?;
-        let invite = self.site.invites.look(&token, self.visitor.address.into()).await?;
+        let (invite, token) = self.site.invites.look(&self.tokens, self.visitor.address.into()).await?;
         Ok(Subject { invite, token, purpose: None })
     }
 
@@ -361,7 +362,8 @@ pub fn has_page_at(path: &OldPath, public_url: &PublicUrl) -> bool {
 /// Nobody is redirected for that: a scanner that asks for the headers alone follows no redirect.
 pub fn mend(uri: &mut Uri) {
     let Some((before, link)) = uri.path().split_once("/i/") else { return };
-    let Some((token, rest)) = token_and_rest(link) else { return };
+    let Some(Reading { text, rest, .. }) = read(&format!("/i/{link}")) else { return };
+    let token = utf8_percent_encode(text.trim_start_matches("/i/"), NON_ALPHANUMERIC);
     // A proxy that takes a part of the path away may leave a slash too many.
     let before = before.split('/').filter(|part| !part.is_empty()).fold(String::new(), |path, part| path + "/" + part);
     let is_between = |c: char| !c.is_ascii_alphanumeric();
@@ -370,7 +372,7 @@ pub fn mend(uri: &mut Uri) {
     let page = page.trim_start_matches('/').split(is_between).next().filter(|page| !page.is_empty());
     let page = page.map(|page| format!("/{page}")).unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    if let Ok(meant) = Uri::try_from(format!("{before}/i/{}{page}{query}", token.reveal())) {
+    if let Ok(meant) = Uri::try_from(format!("{before}/i/{token}{page}{query}")) {
         *uri = meant;
     }
 }
@@ -378,10 +380,9 @@ pub fn mend(uri: &mut Uri) {
 /// The page of an invite at the address of an old link. All other addresses have none.
 async fn old_link(visit: Visit, method: Method, OriginalUri(uri): OriginalUri) -> Response {
     let address = uri.path_and_query().map_or("", |address| address.as_str());
-    match token_of_old_link(&visit.site.also, address) {
-        Some(token) if matches!(method, Method::GET | Method::HEAD) => {
-            let token = token.map_or_else(String::new, |token| token.reveal().to_owned());
-            let visit = Visit { token, elsewhere: true, ..visit };
+    match tokens_of_old_link(&visit.site.also, address) {
+        Some(tokens) if matches!(method, Method::GET | Method::HEAD) => {
+            let visit = Visit { tokens, elsewhere: true, ..visit };
             visit.respond(visit.landing().await).await
         }
         _ => visit.refuse(Notice::NoPage).await,

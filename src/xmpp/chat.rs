@@ -17,8 +17,10 @@ use super::stanza_error::stanza_error;
 use crate::commands::{
     Argument, COMMANDS, Command, Field, Form, Kind, Outcome, Requester, Submission, Word, invitation,
 };
+use crate::invite::Token;
 use crate::invites::{Error, Invites};
 use crate::links::Reference;
+use crate::refusal::Refusal;
 use crate::texts::{Languages, Texts, fill};
 use crate::words::Said;
 
@@ -169,6 +171,9 @@ impl Chats {
             Ok(Outcome::Ask(form)) => self.list(&requester.account, command, &form, texts),
             Ok(Outcome::Told(form)) => lines(&form),
             Ok(Outcome::Done(text)) => text,
+            // Most words have the shape of some program's token.
+            Err(Error::Refused(Refusal::Incomplete)) => which(word, texts),
+            Err(Error::Refused(Refusal::Unknown)) if is_in_words(&said.rest) => which(word, texts),
             Err(cause) => refusal(&cause, texts),
         };
         (text, false)
@@ -182,9 +187,8 @@ impl Chats {
         let own = &texts.chat;
         let before = format!("{} {}", own.number, Texts::english().chat.number);
         let Some(number) = said.number(&before) else {
-            let words = [("list", first(&own.list)), ("word", first((word.text)(texts)))];
             let named = said.rest.parse::<Reference>().is_ok();
-            return if named { Ok(said.rest.clone()) } else { Err(fill(&own.which, &words)) };
+            return if named { Ok(said.rest.clone()) } else { Err(which(word, texts)) };
         };
         let known = self.of(account, Instant::now(), |chat| {
             number.checked_sub(chat.gone + 1).and_then(|at| chat.numbered.get(at).cloned())
@@ -223,6 +227,19 @@ impl Chats {
         }
         something(chats.entry(account.clone()).or_insert_with(|| Chat::new(now)))
     }
+}
+
+/// Whether a text that names no invite was hardly meant to name one.
+fn is_in_words(text: &str) -> bool {
+    let is_ours = |token: &Token| Token::parse_ours(token.reveal()).is_some();
+    let named = text.parse().is_ok_and(|named: Reference| named.id.is_some() || named.tokens.iter().any(is_ours));
+    !named && !text.contains(|c: char| c.is_ascii_digit())
+}
+
+/// How to say which invite a word is about.
+fn which(word: &Word, texts: &Texts) -> String {
+    let words = [("list", first(&texts.chat.list)), ("word", first((word.text)(texts)))];
+    fill(&texts.chat.which, &words)
 }
 
 impl Chat {

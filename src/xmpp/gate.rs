@@ -17,7 +17,7 @@ use crate::generate;
 use crate::invite::{Token, username};
 use crate::invites::{Admission, Error, Invites, Registration};
 use crate::limits::{Address, ip_address};
-use crate::links::token_in;
+use crate::links::tokens_in;
 use crate::password;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
@@ -94,7 +94,7 @@ struct Said<'a> {
 
 impl Said<'_> {
     async fn check(&self) -> Outcome {
-        let granted = self.invites.check(self.host, self.token()?, self.address()).await;
+        let granted = self.invites.check(self.host, &self.tokens()?, self.address()).await;
         let grant = granted.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
     }
@@ -181,7 +181,7 @@ impl Said<'_> {
         let inviter = self.account()?;
         let contact = self.payload.attr("contact").and_then(|text| BareJid::new(text).ok());
         let contact = contact.ok_or_else(|| bad("contact='' with a bare JID"))?;
-        let reserved = self.invites.contact(self.host, reservation, server, self.token()?, &inviter, &contact).await;
+        let reserved = self.invites.contact(self.host, reservation, server, &self.tokens()?, &inviter, &contact).await;
         reserved.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "reserved", "purpose" = "contact")))
     }
@@ -230,10 +230,10 @@ impl Said<'_> {
         id.map(str::to_owned).ok_or_else(|| bad(&format!("{attribute}='' with 1 to {LONGEST_ID} bytes")))
     }
 
-    /// The token that a client presents.
-    fn token(&self) -> Result<Token, StanzaError> {
-        let text = self.payload.attr("token").ok_or_else(|| bad("a token"))?;
-        token_in(text).ok_or_else(|| not_valid(&Refusal::Incomplete.into(), self.texts))
+    /// The tokens that a client may mean by the one that it presents.
+    fn tokens(&self) -> Result<Vec<Token>, StanzaError> {
+        let tokens = tokens_in(self.payload.attr("token").ok_or_else(|| bad("a token"))?);
+        if tokens.is_empty() { Err(not_valid(&Refusal::Incomplete.into(), self.texts)) } else { Ok(tokens) }
     }
 
     fn username(&self) -> Result<NodePart, StanzaError> {
