@@ -14,6 +14,7 @@ mod backup;
 mod check;
 mod context;
 mod edit;
+mod export;
 mod forget;
 mod generate;
 mod import;
@@ -104,6 +105,7 @@ enum Command {
     Edit(edit::Arguments),
     Regenerate(regenerate::Arguments),
     Revoke(revoke::Arguments),
+    Export(export::Arguments),
     Backup(backup::Arguments),
     Restore(restore::Arguments),
     MigrateStore(migrate_store::Arguments),
@@ -127,6 +129,7 @@ impl Command {
             Command::Edit(arguments) => edit::run(arguments, context).await,
             Command::Regenerate(arguments) => regenerate::run(arguments, context).await,
             Command::Revoke(arguments) => revoke::run(arguments, context).await,
+            Command::Export(arguments) => export::run(arguments, context).await,
             Command::Backup(arguments) => backup::run(arguments, context).await,
             Command::Restore(arguments) => restore::run(arguments, context).await,
             Command::MigrateStore(arguments) => migrate_store::run(arguments, context).await,

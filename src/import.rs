@@ -10,6 +10,7 @@
 
 pub mod ejabberd;
 pub mod lua_data;
+pub mod own;
 pub mod plan;
 
 use jid::{BareJid, DomainPart};
@@ -50,8 +51,7 @@ pub struct Imported {
     /// that it comes from. How often it was used is counted from `uses`. `revoked_at` is set if it
     /// was withdrawn there, even by an end that lies before its beginning.
     pub invite: Invite,
-    /// Its uses, as far as the source knows the accounts. Whoever registered by one is an account
-    /// that joined, invited by the invite's inviter, so there is no [`Item::Account`] for it.
+    /// Its uses, as far as the source knows the accounts.
     pub uses: Vec<Used>,
     /// Where the source has it, for people: a file and a line, or a table and a row. No token.
     pub place: String,
@@ -66,6 +66,11 @@ pub struct Used {
     pub account: BareJid,
     /// When, if that is known.
     pub at: Option<Timestamp>,
+    /// What could not be given to the account.
+    pub failed: Vec<String>,
+    /// If it registered the account: that joined by it, invited by the invite's inviter, and there
+    /// is no [`Item::Account`] for it. Otherwise there is, unless the account is gone.
+    pub joined: bool,
 }
 
 /// An account that joined by an invite, in another program.

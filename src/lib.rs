@@ -21,7 +21,8 @@
 //! - [`invites`]: the service: make, look up, reserve, redeem, release, settle, revoke and list.
 //! - [`commands`]: what users run from their chat apps: forms, and what comes of them.
 //! - [`health`]: whether the daemon can do its work, in words; no I/O. [`lookout`]: finds out.
-//! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it.
+//! - `qr`: QR codes. [`invite_json`]: an invite as scripts see it. [`export`]: the lines of
+//!   an export.
 //! - [`words`]: the words of people in a chat. No I/O.
 //! - [`http_server`]: connections of HTTP.
 //! - The edges: [`xmpp`], the component; [`web`], the pages; [`metrics`], what a monitoring system
@@ -43,6 +44,7 @@ pub mod control;
 mod counters;
 pub mod database;
 pub mod event;
+pub mod export;
 pub mod fields;
 pub mod files;
 pub mod generate;

@@ -34,7 +34,9 @@ pub use deadline::begun_by;
 pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
-pub use statements::{Branch, Claim, Contents, Cursor, EventFilter, Filter, Forgotten, Notice, Past, Quota, Shortfall};
+pub use statements::{
+    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed, Shortfall,
+};
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
 /// are closed.
@@ -391,6 +393,10 @@ promises! {
     /// Revokes those of some imported invites that are pending and still have the token that they
     /// had where they come from. Returns how many there were.
     Write revoke_imported(invites: Vec<InviteId>, now: Timestamp) by actor -> u64;
+
+    /// Sends the invites under a filter (not of an inviter alone), their uses, and who invited whom
+    /// on its host.
+    Snapshot export(filter: Filter, now: Timestamp, things: Once<Exported>) -> ();
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.

@@ -813,12 +813,13 @@ fn the_pending_invites_of_an_inviter_are_revoked_together() {
 fn a_reader_that_leaves_is_no_failure() {
     let scratch = Scratch::new();
     scratch.prints(&["generate", "example.org", "--count", "2000", "--note", "long enough for more than one pipe"]);
-    let arguments = ["list", "--limit", "5000", "--json"];
-    let mut child = scratch.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+    for arguments in [&["list", "--limit", "5000", "--json"][..], &["export"]] {
+        let mut child = scratch.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+    }
 }
 
 #[test]
@@ -1077,6 +1078,7 @@ fn help_teaches_each_command_with_an_example() {
         "edit",
         "regenerate",
         "revoke",
+        "export",
         "backup",
         "restore",
         "migrate-store",

@@ -99,8 +99,9 @@ CREATE TABLE account (
     registered_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- In the order in which the accounts of an inviter came.
-CREATE INDEX account_by_inviter ON account (inviter, registered_at, jid) WHERE inviter IS NOT NULL;
+-- In the order in which the accounts of an inviter came; first those of an unknown age.
+CREATE INDEX account_by_inviter ON account (inviter, COALESCE(registered_at, 0), jid)
+    WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
 
 -- The log of events: a row for each change, written in its transaction.

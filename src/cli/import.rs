@@ -14,7 +14,7 @@ use super::print::complain;
 use super::progress::Progress;
 use crate::config::Config;
 use crate::database::StoreUrl;
-use crate::import::{Item, ejabberd};
+use crate::import::{Item, ejabberd, own};
 use crate::invite::Program;
 use crate::invites::{Outcome, Target, Told, import};
 use crate::jids;
@@ -33,6 +33,7 @@ use crate::store::{Problem, Store, StoreError};
 #[command(after_help = "Examples:
   ejabberdctl list_invites example.org | easy-invite import ejabberd - --dry-run
   easy-invite import ejabberd --sql postgres://ejabberd@localhost/ejabberd
+  easy-invite import easy-invite invites.jsonl
 
 With --json, the last line has the fields dry_run, imported, pending and ended (of those), accounts, already, \
                         ended_since (were here, and have ended there since), skipped (how many for each reason), \
@@ -58,6 +59,15 @@ enum Source {
         /// What `ejabberdctl list_invites`, the command list_invites of its HTTP API, or
         /// `ejabberdctl dump_table FILE invite_token` writes; - reads it from stdin
         file: Option<PathBuf>,
+
+        #[command(flatten)]
+        options: Options,
+    },
+
+    /// Import from another easy-invite
+    EasyInvite {
+        /// What `easy-invite export` prints; - reads it from stdin
+        file: PathBuf,
 
         #[command(flatten)]
         options: Options,
@@ -94,6 +104,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             };
             let read = |hosts, items| ejabberd::read(source, hosts, now(), items);
             take(options, Some(Program::Ejabberd), read, context).await
+        }
+        Source::EasyInvite { file, options } => {
+            take(options, None, |_, items| own::read_file(file, items), context).await
         }
     }
 }

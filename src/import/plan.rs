@@ -202,7 +202,7 @@ impl<'a> Plan<'a> {
 
     /// Whoever used an invite, if that made an account.
     fn take_user(&mut self, used: &Used, invite: &Invite, id: InviteId, known: &mut Known) {
-        if used.purpose == Purpose::Register && known.accounts.insert(used.account.clone()) {
+        if used.joined && used.purpose == Purpose::Register && known.accounts.insert(used.account.clone()) {
             let (account, inviter) = (used.account.clone(), invite.inviter.clone());
             let joined = Joined { account, inviter, by: None, at: used.at, place: String::new() };
             self.accounts.push((joined, Some(id)));
@@ -218,7 +218,8 @@ impl<'a> Plan<'a> {
         let by = match &joined.by {
             Some(By::Id(id)) => Some(id.clone()),
             Some(By::Token(token)) => {
-                let used = Used { purpose: Purpose::Register, account: joined.account.clone(), at: joined.at };
+                let (account, at) = (joined.account.clone(), joined.at);
+                let used = Used { purpose: Purpose::Register, account, at, failed: Vec::new(), joined: false };
                 self.take_use(&used, token, known);
                 known.invites.get(token).map(|there| &there.id).or_else(|| known.past.get(token)).cloned()
             }

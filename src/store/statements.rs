@@ -9,6 +9,7 @@ mod account;
 mod change;
 mod count;
 mod event;
+mod export;
 mod import;
 mod insert;
 mod invite;
@@ -24,6 +25,7 @@ pub use account::{Forgotten, account_deleted, accounts_of, forget, password_chan
 pub use change::{change, regenerate};
 pub use count::{Cursor, open_uses, pending_part};
 pub use event::{EventFilter, events, purge_events, refused, tell, untold};
+pub use export::{Exported, Redeemed, export};
 pub use import::{import, known_of, pending_imported, revoke_imported};
 pub use insert::{Quota, insert, is_within};
 pub use invite::{Filter, Past, find, find_by_id, list, past, purge, revoke, revoke_of_inviter, username_reserved};

@@ -67,7 +67,9 @@ impl Row {
         let invitee = some(&self.invitee).map(|jid| jids::account(jid).map_err(|_| Reason::Name)).transpose()?;
         let inviter = name(&self.inviter)?.map(|name| BareJid::from_parts(Some(&name), host));
         let made = account_name.as_ref().map(|name| BareJid::from_parts(Some(name), host));
-        let used = |purpose, account: Option<BareJid>| account.map(|account| Used { purpose, account, at: None });
+        let used = |purpose, account: Option<BareJid>| {
+            account.map(|account| Used { purpose, account, at: None, failed: Vec::new(), joined: true })
+        };
         let (invite_type, username, used) = match self.kind.as_str() {
             // Whoever became a contact by it had an account already, as far as anybody knows.
             "roster_only" if made.is_some() => (InviteType::AccountAndContact, None, used(Purpose::Register, made)),

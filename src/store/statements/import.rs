@@ -57,7 +57,8 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
     let uses: Vec<_> = used.chain(accounts(&items).filter_map(by_token)).collect();
     let mut known = Known::default();
     let tokens = invites(&items).map(|imported| imported.invite.token_hash).chain(uses.iter().map(|(token, _)| *token));
-    let tokens: Vec<_> = tokens.map(|token| Value::Bytes(token.0.into())).collect();
+    let tokens: HashSet<_> = tokens.collect();
+    let tokens: Vec<_> = tokens.into_iter().map(|token| Value::Bytes(token.0.into())).collect();
 
     let mut values = vec![now.into()];
     let these = among(&mut values, tokens.iter().cloned());
@@ -80,21 +81,24 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
 
     known.reserved = reserved(session, &items, now).await?;
 
-    let mut values = Vec::new();
+    // An invite may have any number of uses.
     let joined = accounts(&items).map(|joined| &joined.account).chain(uses.iter().map(|(_, account)| account));
-    let these = among(&mut values, joined.map(|account| account.as_str().into()));
-    let sql = format!("SELECT jid FROM account WHERE jid IN ({these})");
-    known.accounts = session.query(&sql, &values, |row| row.text(0)).await?.into_iter().collect();
+    for page in joined.collect::<Vec<_>>().chunks(PAGE) {
+        let mut values = Vec::new();
+        let these = among(&mut values, page.iter().map(|account| account.as_str().into()));
+        let sql = format!("SELECT jid FROM account WHERE jid IN ({these})");
+        known.accounts.extend(session.query(&sql, &values, |row| row.text(0)).await?);
+    }
 
     let of_these = |(token, account): &(TokenHash, BareJid)| {
         known.invites.get(token).map(|there| [there.id.as_str().into(), account.as_str().into()])
     };
-    let values: Vec<Value> = uses.iter().filter_map(of_these).flatten().collect();
-    if !values.is_empty() {
+    for page in uses.iter().filter_map(of_these).collect::<Vec<[Value; 2]>>().chunks(PAGE) {
+        let values = page.concat();
         let pairs = tuples(2, values.len());
         let sql = format!("SELECT invite, account FROM invite_use WHERE (invite, account) IN (VALUES {pairs})");
         let read = |row: &Row| Ok((row.required(0, InviteId::parse)?, row.text(1)?));
-        known.uses = session.query(&sql, &values, read).await?.into_iter().collect();
+        known.uses.extend(session.query(&sql, &values, read).await?);
     }
     Ok(known)
 }
@@ -159,7 +163,7 @@ fn imported(invite: &Invite, now: Timestamp, by: &Actor) -> Event {
 /// Adds uses that are over. One of an unknown time was noted now.
 async fn insert_uses(session: &mut Session<'_>, uses: &[(&InviteId, &Used)], now: Timestamp) -> Result<()> {
     for page in uses.chunks(PAGE) {
-        let mut values: Vec<Value> = Vec::with_capacity(page.len() * 6);
+        let mut values: Vec<Value> = Vec::with_capacity(page.len() * 7);
         for (invite, used) in page {
             let id = nonce().map_err(|error| Problem::Other(error.to_string()))?;
             let at = used.at.unwrap_or(now);
@@ -170,11 +174,12 @@ async fn insert_uses(session: &mut Session<'_>, uses: &[(&InviteId, &Used)], now
                 used.account.as_str().into(),
                 at.into(),
                 at.into(),
+                Some(used.failed.as_slice()).filter(|failed| !failed.is_empty()).into(),
             ]);
         }
         let sql = format!(
-            "INSERT INTO invite_use (id, invite, purpose, account, reserved_at, redeemed_at) VALUES {}",
-            tuples(6, values.len())
+            "INSERT INTO invite_use (id, invite, purpose, account, reserved_at, redeemed_at, failed) VALUES {}",
+            tuples(7, values.len())
         );
         session.execute(&sql, &values).await?;
     }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::invite::InviteId;
 use crate::store::error::Result;
 use crate::store::once::Once;
-use crate::store::row::{Row, Value};
+use crate::store::row::Row;
 use crate::store::session::Session;
 
 /// How many accounts of one inviter are read at a time.
@@ -31,7 +31,7 @@ pub struct Branch {
     pub inviter: Option<BareJid>,
     /// The invite by which it came; `None` if it came by none that is known.
     pub invite: Option<InviteId>,
-    /// When it was registered by that invite.
+    /// When it was registered, if that is known.
     pub registered_at: Option<Timestamp>,
 }
 
@@ -42,9 +42,9 @@ impl Branch {
     }
 }
 
-const COLUMNS: &str = "jid, inviter, invite, registered_at";
+pub const COLUMNS: &str = "jid, inviter, invite, registered_at";
 
-fn branch_of(row: &Row) -> Result<Branch> {
+pub fn branch_of(row: &Row) -> Result<Branch> {
     let invite = row.optional::<String>(2)?.map(|_| row.required(2, InviteId::parse)).transpose()?;
     Ok(Branch { depth: 0, account: row.text(0)?, inviter: row.optional(1)?, invite, registered_at: row.instant(3)? })
 }
@@ -163,17 +163,17 @@ impl Siblings {
     }
 }
 
-/// The next accounts of an inviter in the order in which they came, each with whether it has
-/// invited others.
+/// The next accounts of an inviter in the order in which they came, those of an unknown age first,
+/// each with whether it has invited others.
 async fn page_of(session: &mut Session<'_>, inviter: &BareJid, after: Option<&Branch>) -> Result<Vec<(Branch, bool)>> {
     let sql = format!(
         "SELECT {COLUMNS}, CASE WHEN EXISTS (SELECT 1 FROM account AS invited WHERE invited.inviter = account.jid) \
              THEN 1 ELSE 0 END \
-         FROM account WHERE inviter = $1 AND (registered_at, jid) > ($2, $3) \
-         ORDER BY registered_at, jid LIMIT {PAGE}"
+         FROM account WHERE inviter = $1 AND (COALESCE(registered_at, 0), jid) > ($2, $3) \
+         ORDER BY COALESCE(registered_at, 0), jid LIMIT {PAGE}"
     );
-    let since = after.and_then(|branch| branch.registered_at).map_or(Value::Integer(i64::MIN), Value::from);
-    let values = [inviter.as_str().into(), since, after.map_or("", |branch| branch.account.as_str()).into()];
+    let since = after.map_or(i64::MIN, |branch| branch.registered_at.map_or(0, Timestamp::as_second));
+    let values = [inviter.as_str().into(), since.into(), after.map_or("", |branch| branch.account.as_str()).into()];
     session.query(&sql, &values, |row| Ok((branch_of(row)?, row.count::<u8>(4)? == 1))).await
 }
 
