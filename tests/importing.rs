@@ -4,14 +4,18 @@
 mod engines;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use easy_invite::event::{Action, Actor};
 use easy_invite::import::plan::Figures;
 use easy_invite::import::{By, Imported, Item, Joined, Kind, Reason, Skipped, Used};
 use easy_invite::invite::{Invite, InviteType, Program, State, Token};
 use easy_invite::invites::{Outcome, Target, Told, import};
-use easy_invite::store::{EventFilter, Past, Quota};
-use engines::{Engine, Scratch, at, host, invite, jid, on_both_engines, username};
+use easy_invite::store::{EventFilter, Past, Quota, Store};
+use engines::relay::{Fault, Relay};
+use engines::{Engine, Place, Scratch, at, host, invite, jid, on_both_engines, username};
 use tokio::sync::mpsc;
 
 on_both_engines!(
@@ -24,6 +28,7 @@ on_both_engines!(
     nothing_ends_where_the_source_was_not_read_to_its_end,
     a_name_is_reserved_once_and_a_token_belongs_to_one_invite,
     a_failing_source_ends_with_its_error_and_what_it_sent_before_stays,
+    a_run_that_is_killed_anywhere_is_made_good_by_the_next,
 );
 
 /// An invite of Prosody, with a token that is always the same.
@@ -340,4 +345,124 @@ async fn a_failing_source_ends_with_its_error_and_what_it_sent_before_stays(engi
     assert_eq!(ended.unwrap_err().to_string(), "line 9: expected a table");
     assert_eq!(outcome.figures.pending, 3);
     assert_eq!(scratch.store.contents().await.unwrap().invites, 5);
+}
+
+/// The command line, in a folder of its own, with a list of ejabberd's that it imports.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// A list of this many invites. Every fourth is used, and every fifth is for one username.
+    fn with(invites: usize, scratch: &Scratch) -> Folder {
+        let store = match &scratch.place {
+            Place::Folder(folder) => format!("sqlite:{}/easy-invite.db", folder.path().display()),
+            Place::Database(database) => database.url.clone(),
+        };
+        let folder = Folder(tempfile::tempdir().unwrap());
+        let config = format!(
+            "[component]\njid = \"invite.example.org\"\nserver = \"127.0.0.1:1\"\nsecret = \"hunter2\"\n\
+             [hosts.\"example.org\"]\n[store]\nurl = \"{store}\"\n"
+        );
+        fs::write(folder.0.path().join("config.toml"), config).unwrap();
+        let invite = |number: usize| {
+            let invitee = if number.is_multiple_of(4) { format!("user{number}@example.org") } else { String::new() };
+            let name = if number.is_multiple_of(5) { format!("name{number}") } else { String::new() };
+            format!(
+                "{{\"token\":\"ImportedToken{number:011}\",\"created_at\":\"2026-11-01T10:00:00Z\",\
+                 \"expires\":\"9000-01-01T00:00:00Z\",\"type\":\"account_subscription\",\
+                 \"inviter\":\"alice@example.org\",\"invitee\":\"{invitee}\",\"account_name\":\"{name}\"}}\n"
+            )
+        };
+        fs::write(folder.0.path().join("list"), (0..invites).map(invite).collect::<String>()).unwrap();
+        folder
+    }
+
+    fn import(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        command.current_dir(self.0.path()).args(["import", "ejabberd", "list", "--json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// How many invites a list has: several batches.
+const LISTED: usize = 1600;
+
+/// For how long runs are killed, at most, as soon as some were killed midway.
+const KILLING: Duration = Duration::from_secs(15);
+
+async fn a_run_that_is_killed_anywhere_is_made_good_by_the_next(engine: Engine) {
+    let straight = Scratch::new(engine).await;
+    let folder = Folder::with(LISTED, &straight);
+    let began = Instant::now();
+    let whole = folder.import().output().unwrap();
+    let length = began.elapsed();
+    assert!(whole.status.success(), "{whole:?}");
+    let whole = meaning(&straight).await;
+
+    let (mut kills, mut halves, began) = (0, 0, Instant::now());
+    while kills < 100 && (halves < 5 || began.elapsed() < KILLING) {
+        let scratch = Scratch::new(engine).await;
+        let folder = Folder::with(LISTED, &scratch);
+        loop {
+            let mut child = folder.import().spawn().unwrap();
+            // Spread over the whole run, in an order that no step of it follows.
+            std::thread::sleep(length * (kills * 37 % 100) / 90);
+            drop(child.kill());
+            kills += 1;
+            if child.wait().unwrap().success() {
+                break;
+            }
+            let there = scratch.store.contents().await.unwrap().invites as usize;
+            assert!(there == LISTED || there.is_multiple_of(500), "a part of a batch: {there}");
+            halves += usize::from(there > 0 && there < LISTED);
+        }
+        scratch.store.verify().await.unwrap();
+        assert_eq!(meaning(&scratch).await, whole);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_goes_away_midway_is_told_and_the_next_run_makes_it_good() {
+    let straight = Scratch::new(Engine::Postgres).await;
+    let items = || (0..2000).map(|number| joined(&format!("user{number}@example.org"), None)).chain(a_server());
+    run(&target(&straight), items().collect()).await;
+
+    let scratch = Scratch::new(Engine::Postgres).await;
+    let Place::Database(database) = &scratch.place else { unreachable!() };
+    let port = engines::server().rsplit(':').next().unwrap().parse().unwrap();
+    let relay = Relay::to(port).await;
+    let through = format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", relay.port(), database.name);
+    let through = Store::open(&through.parse().unwrap()).await.unwrap();
+    let target = Target { store: Some(through.by(Actor::Cli("root".to_owned()))), ..target(&scratch) };
+
+    // For good: the source, which would go on for ever, ends at once.
+    let endless = async |sender: mpsc::Sender<Item>| {
+        let mut items = items();
+        send(&sender, items.by_ref().take(1000).collect()).await?;
+        while scratch.store.contents().await?.accounts < 1000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        relay.bar(true);
+        database.disconnect().await;
+        send(&sender, items.by_ref().take(500).collect()).await?;
+        std::future::pending().await
+    };
+    let (_, ended) = import(&target, endless, |_| ()).await;
+    let told = ended.unwrap_err().to_string();
+    assert!(told.contains("cannot be reached"), "{told}");
+    assert_eq!(scratch.again().await.contents().await.unwrap().accounts, 1000);
+
+    // For a moment, with a commit of which nobody knows whether it happened.
+    relay.bar(false);
+    for fault in [Fault::CutAfterCommit, Fault::CutBeforeCommit] {
+        let read = async |sender: mpsc::Sender<Item>| {
+            relay.set(fault);
+            send(&sender, items().collect()).await
+        };
+        let (_, ended) = import(&target, read, |_| ()).await;
+        ended.unwrap();
+        assert!(relay.is_over());
+    }
+    assert_eq!(meaning(&scratch).await, meaning(&straight).await);
+    scratch.store.verify().await.unwrap();
 }

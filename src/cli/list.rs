@@ -18,8 +18,9 @@ const NOTE_LENGTH: usize = 40;
 
 /// List invites, the newest first
 ///
-/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username and note if any
-/// invite has them. The links cannot be shown: the store keeps a hash of each invite's secret.
+/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username, the program
+/// that it was imported from, and note if any invite has them. The links cannot be shown: the store
+/// keeps a hash of each invite's secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite list
@@ -62,7 +63,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             writeln!(stdout, "{}", serde_json::to_string(&InviteJson::new(invite, now))?)?;
         }
     } else if !found.is_empty() {
-        let header = ["ID", "TYPE", "STATE", "USES", "EXPIRES", "INVITER", "USERNAME", "NOTE"].map(str::to_owned);
+        let header =
+            ["ID", "TYPE", "STATE", "USES", "EXPIRES", "INVITER", "USERNAME", "IMPORTED", "NOTE"].map(str::to_owned);
         let rows: Vec<_> = found.iter().map(|invite| row(invite, invite.state(now))).collect();
         let table: Vec<_> = [header.to_vec()].into_iter().chain(rows).collect();
         writeln!(stdout, "{}", print::table(&without_empty_columns(table)))?;
@@ -77,7 +79,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Leaves out columns that are empty in every row: inviters, usernames, notes.
+/// Leaves out columns that are empty in every row: inviters, usernames, programs, notes.
 fn without_empty_columns(table: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let rows = || table.iter().skip(1);
     let columns = table.first().map_or(0, Vec::len);
@@ -100,6 +102,7 @@ fn row(invite: &Invite, state: State) -> Vec<String> {
         print::expiry(invite.expires_at),
         invite.inviter.as_ref().map_or_else(nothing, |jid| printable(names::shown(jid))),
         invite.username.as_ref().map_or_else(nothing, |name| printable(name.as_str())),
+        invite.imported_from.map_or_else(nothing, |program| program.to_string()),
         note.unwrap_or_else(nothing),
     ]
 }

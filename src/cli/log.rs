@@ -35,9 +35,10 @@ const PAGE: u32 = 5000;
   easy-invite log --invite w7d3kq9xmt2c --json
 
 A line of --json has the fields at (RFC 3339, UTC), actor, action, host, invite (its id), account, detail and \
-                        count; null where there is none. The actions: made, redeemed, revoked, changed (detail: of \
-                        note, expires and uses), regenerated (a new link), stopped (it ended with an account or a \
-                        password), refused (by a limit: count times within the hour from at on), released, purged \
+                        count; null where there is none. The actions: made, imported (detail: from where), redeemed, \
+                        revoked, changed (detail: of note, expires and uses), regenerated (a new link), stopped (it \
+                        ended with an account or a password), refused (by a limit: count times within the hour from \
+                        at on), released, purged \
                         (count invites), forgotten.")]
 pub struct Arguments {
     /// Only what happened on this VirtualHost
