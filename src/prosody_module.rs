@@ -92,7 +92,8 @@ fn rivals_amiss(host: &DomainPart, rivals: &[String]) -> Option<String> {
     let names: Vec<_> = rivals.iter().map(|rival| format!("\"{}\"", rival.trim_start_matches("mod_"))).collect();
     (!rivals.is_empty()).then(|| {
         format!(
-            "{} {} links that nobody accepts: add to modules_disabled of VirtualHost \"{host}\": {}",
+            "{} {} links that nobody accepts: keep those that were sent (easy-invite import prosody), and add to \
+             modules_disabled of VirtualHost \"{host}\": {}",
             rivals.join(", "),
             if rivals.len() == 1 { "makes" } else { "make" },
             names.join(", ")
@@ -188,8 +189,8 @@ mod tests {
         let rivals = ["mod_invites", "mod_invites_page"].map(str::to_owned).to_vec();
         assert_eq!(
             told(&Hook { rivals, ..ours() }),
-            "mod_invites, mod_invites_page make links that nobody accepts: add to modules_disabled of VirtualHost \
-             \"example.org\": \"invites\", \"invites_page\""
+            "mod_invites, mod_invites_page make links that nobody accepts: keep those that were sent (easy-invite \
+             import prosody), and add to modules_disabled of VirtualHost \"example.org\": \"invites\", \"invites_page\""
         );
     }
 }

@@ -1007,7 +1007,8 @@ fn installing_the_module_tells_what_keeps_prosody_from_loading_it() {
         format!("needs this folder. In place of plugin_paths in {}", scratch.path("prosody.cfg.lua").display()),
         format!("plugin_paths = {{ \"{}\", \"{}\" }}", other.display(), modules.display()),
         format!("finds {}/mod_easy_invite.lua before it, another module of this name: remove it", other.display()),
-        "mod_invites, mod_invites_adhoc, mod_invites_register, whose links nobody accepts. modules_disabled = {"
+        "mod_invites, mod_invites_adhoc, mod_invites_register, whose links nobody accepts: easy-invite import prosody \
+         keeps those that were sent. modules_disabled = {"
             .to_owned(),
     ] {
         assert!(said.contains(&words), "{words}\n\n{said}");

@@ -90,8 +90,9 @@ for _, rival in ipairs { "invites_adhoc", "invites_register" } do
 		is_guarded = enabled:contains("invites_register"); -- which guards registration itself
 		local disabled = array():append(configmanager.rawget(host, "modules_disabled") or {});
 		disabled = disabled:append { "invites", "invites_adhoc", "invites_register" }:unique();
-		return stay_inactive('mod_%s is enabled as well and does the same work. Add to VirtualHost "%s": '
-			..'modules_disabled = { "%s" }', rival, host, disabled:concat('", "'));
+		return stay_inactive('mod_%s is enabled as well and does the same work. To keep the links that were sent, run '
+			..'easy-invite import prosody. Then add to VirtualHost "%s": modules_disabled = { "%s" }',
+			rival, host, disabled:concat('", "'));
 	end
 end
 

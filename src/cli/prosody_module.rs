@@ -89,7 +89,12 @@ fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
         let rivals = config.rivals(section);
         let line = in_one_line(addition(section, "modules_disabled", &rivals, ""));
         let names = rivals.join(", mod_");
-        (!rivals.is_empty()).then(|| format!("{place} enables mod_{names}, whose links nobody accepts. {line}"))
+        (!rivals.is_empty()).then(|| {
+            format!(
+                "{place} enables mod_{names}, whose links nobody accepts: easy-invite import prosody keeps those that \
+                 were sent. {line}"
+            )
+        })
     };
     let mut served: Vec<_> =
         config.served().map(|its| rivals(format!("VirtualHost \"{}\"", its.name), &its.section)).collect();
