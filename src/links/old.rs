@@ -119,7 +119,10 @@ mod tests {
             "/invite?uri=xmpp%3Aexample.org%3Fregister%3Bpreauth%3DT",
             "/invite?token=T",
         ] {
-            assert_eq!(token_of(&paths, &link.replace('T', TOKEN)), Some(Token::parse(TOKEN)), "{link}");
+            for token in [TOKEN, "Kk-b-3kT_9Zx0aQ-vBnM12_w", "-_KkbY3kTe9Zx0aQ0vBnM12a", "aB3_dE6-", &"x".repeat(128)] {
+                let found = tokens_of_old_link(&paths, &link.replace('T', token));
+                assert!(found.is_some_and(|found| found.contains(&Token::parse(token).unwrap())), "{link} {token}");
+            }
         }
     }
 

@@ -6,9 +6,12 @@ import copy
 import itertools
 import re
 from html import unescape
+from urllib.parse import quote
 
 import pytest
 
+from harness.chromium import chromium, open_page
+from harness.proxies import MOVING, samples
 from harness.server import Server, password_of
 from harness.stories import generate, has_account, revoke, show, used
 from harness.web import HTML_FORM, Visitor, text, web_settings
@@ -149,3 +152,17 @@ async def test_a_reload_takes_over_the_paths(server):
     del server.daemon.config["web"]["also"]
     server.daemon.reload()
     assert (await visitor.get(f"/invites_page?{invite.token}")).heading == text("no_page")
+
+
+async def test_what_stands_behind_a_number_sign_is_sent_on_by_a_page(server, tmp_path):
+    """The page in docs/moving.md, since no server sees that part of an address."""
+    invite = generate(server, "--contact", "alice@example.org")
+    [sample] = samples("html", MOVING)
+    public_url = f"http://{server.daemon.config['web']['listen']}/join"
+    (tmp_path / "join.html").write_text(sample.replace("https://invite.example.org", public_url))
+    uri = invite.uri.removeprefix("xmpp:")
+    async with chromium() as browser:
+        for behind in (invite.token, uri, quote(uri), f"xmpp:{uri}", f"{uri}&utm_source=newsletter"):
+            page = await open_page(browser, f"file://{tmp_path}/join.html#{behind}", script=True)
+            await page.wait_for_url(f"{public_url}/i/*")
+            assert await page.inner_text("h1") == text("invited_by", inviter="alice@example.org"), behind
