@@ -3,6 +3,7 @@
 
 pub mod connect;
 mod foreign;
+mod quiet;
 mod url;
 
 pub use foreign::Foreign;

@@ -1,31 +1,26 @@
 //! A database of another program: it is read, and nothing in it or beside it changes, though the
 //! other program may be at work.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use futures::StreamExt as _;
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::connect;
+use super::quiet::{Quiet, Row};
 use super::url::{PostgresUrl, StoreUrl, with_cause};
-use crate::files::in_words;
 
-/// How long to wait for a server, and for the other program's lock on a file.
+/// How long to wait for a server.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many rows of a file are read at a time. The other program waits as long as that takes, and
-/// not until the last row is taken.
+/// How many rows of a file are read at a time.
 const ROWS_AT_A_TIME: usize = 500;
 
-/// What a connection to PostgreSQL begins with.
-const PREPARE_CONNECTION: &str = "SET default_transaction_read_only = on; SET datestyle = 'ISO'";
+/// What a connection to PostgreSQL begins with. All that is read then is of one moment.
+const PREPARE_CONNECTION: &str = "SET datestyle = 'ISO'; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// A database of another program. Its methods block.
 pub struct Foreign {
@@ -34,7 +29,7 @@ pub struct Foreign {
 }
 
 enum Engine {
-    Sqlite(Connection),
+    Sqlite(Quiet),
     Postgres(Client, Handle),
 }
 
@@ -47,7 +42,7 @@ impl Foreign {
     pub fn open(url: &StoreUrl) -> anyhow::Result<Self> {
         let name = format!("the database {url}");
         let engine = match url {
-            StoreUrl::Sqlite(path) => file(path).map(Engine::Sqlite),
+            StoreUrl::Sqlite(path) => Quiet::open(path).map(Engine::Sqlite),
             StoreUrl::Postgres(url) => {
                 let runtime = Handle::current();
                 runtime.block_on(server(url)).map(|client| Engine::Postgres(client, runtime))
@@ -65,13 +60,13 @@ impl Foreign {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn columns(&self, table: &str) -> anyhow::Result<Vec<String>> {
-        let columns = match &self.engine {
-            Engine::Sqlite(connection) => (|| {
-                let mut asked = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
-                let rows = asked.query_map([table], |row| row.get(0))?;
-                Ok(rows.collect::<rusqlite::Result<_>>()?)
-            })(),
+    pub fn columns(&mut self, table: &str) -> anyhow::Result<Vec<String>> {
+        let columns = match &mut self.engine {
+            Engine::Sqlite(quiet) => {
+                let rows = quiet.rows("SELECT name FROM pragma_table_info($1)", &[table]);
+                let name = |row: Row| row.into_iter().flatten().map(|name| String::from_utf8_lossy(&name).into_owned());
+                rows.map(|rows| rows.into_iter().flat_map(name).collect())
+            }
             Engine::Postgres(client, runtime) => {
                 let asked = "SELECT attname::text FROM pg_attribute \
                              WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped";
@@ -82,23 +77,42 @@ impl Foreign {
         columns.with_context(|| self.name.clone())
     }
 
+    /// The rows that a query finds, whose columns are texts. Its values stand for `$1`, `$2` …
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn found(&mut self, sql: &str, values: &[&str]) -> anyhow::Result<Vec<Row>> {
+        let found = match &mut self.engine {
+            Engine::Sqlite(quiet) => quiet.rows(sql, values),
+            Engine::Postgres(client, runtime) => {
+                let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+                let text = |row: &tokio_postgres::Row, place| Ok(row.try_get::<_, Option<&str>>(place)?.map(Vec::from));
+                let row = |row: tokio_postgres::Row| (0..row.len()).map(|place| text(&row, place)).collect();
+                let rows = runtime.block_on(client.query(sql, &values)).map_err(of_server);
+                rows.and_then(|rows| rows.into_iter().map(row).collect::<Result<_, _>>().map_err(of_server))
+            }
+        };
+        found.with_context(|| self.name.clone())
+    }
+
     /// Hands over the values in these columns of all rows of a table, as text.
     ///
     /// # Errors
     /// If it cannot be read, and what `each` returns.
     pub fn rows<const N: usize>(
-        &self,
+        &mut self,
         table: &str,
         columns: [&str; N],
         mut each: impl FnMut([Option<String>; N]) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let values = columns.map(|column| format!("CAST(\"{column}\" AS TEXT)")).join(", ");
-        let read = match &self.engine {
-            Engine::Sqlite(connection) => {
+        let read = match &mut self.engine {
+            Engine::Sqlite(quiet) => {
                 let sql = format!(
-                    "SELECT rowid, {values} FROM \"{table}\" WHERE rowid > ?1 ORDER BY rowid LIMIT {ROWS_AT_A_TIME}"
+                    "SELECT {values}, rowid FROM \"{table}\" WHERE rowid > CAST($1 AS INTEGER) ORDER BY rowid \
+                     LIMIT {ROWS_AT_A_TIME}"
                 );
-                in_parts(connection, &sql, &mut each)
+                in_parts(quiet, &sql, &mut each)
             }
             Engine::Postgres(client, runtime) => {
                 runtime.block_on(in_one(client, &format!("SELECT {values} FROM \"{table}\""), &mut each))
@@ -108,26 +122,23 @@ impl Foreign {
     }
 }
 
+/// The rows of a table, so many at a time.
 fn in_parts<const N: usize>(
-    connection: &Connection,
+    quiet: &mut Quiet,
     sql: &str,
     each: &mut impl FnMut([Option<String>; N]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut statement = connection.prepare(sql)?;
-    let mut last = i64::MIN;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let mut last = i64::MIN.to_string();
     loop {
-        let read = |row: &rusqlite::Row<'_>| {
+        let mut part = quiet.rows(sql, &[&last])?;
+        let Some(Some(newest)) = part.last_mut().and_then(|row| row.pop()) else { return Ok(()) };
+        last = text(newest);
+        for row in part {
             let mut values = [const { None }; N];
-            for (place, value) in values.iter_mut().enumerate() {
-                let bytes = row.get_ref(place + 1)?.as_bytes_or_null()?;
-                *value = bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            }
-            Ok((row.get(0)?, values))
-        };
-        let part = statement.query_map([last], read)?.collect::<rusqlite::Result<Vec<(i64, _)>>>()?;
-        let Some((newest, _)) = part.last() else { return Ok(()) };
-        last = *newest;
-        part.into_iter().try_for_each(|(_, values)| each(values))?;
+            values.iter_mut().zip(row).for_each(|(value, bytes)| *value = bytes.map(text));
+            each(values)?;
+        }
     }
 }
 
@@ -147,31 +158,6 @@ async fn in_one<const N: usize>(
         each(values)?;
     }
     Ok(())
-}
-
-/// Opens a file so that SQLite makes no other file beside it. In WAL mode, without a log, nobody is
-/// at work there.
-fn file(path: &Path) -> anyhow::Result<Connection> {
-    let mut header = [0; 20];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    read.map_err(|error| anyhow!("{}", in_words(&error)))?;
-    ensure!(header.starts_with(b"SQLite format 3\0"), "it is no database of SQLite");
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        Path::new(&name).exists()
-    };
-    let in_wal_mode = header.last() == Some(&2);
-    ensure!(
-        !in_wal_mode || !beside("-wal") || beside("-shm"),
-        "its program did not close it: start and stop that program once"
-    );
-    let alone = if in_wal_mode && !beside("-wal") { "?immutable=1" } else { "" };
-    let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(format!("file:{encoded}{alone}"), flags)?;
-    connection.busy_timeout(PATIENCE)?;
-    Ok(connection)
 }
 
 async fn server(url: &PostgresUrl) -> anyhow::Result<Client> {

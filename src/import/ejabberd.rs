@@ -59,7 +59,7 @@ pub async fn read(
             let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
             job.read(Records::new(name, BufReader::new(file))?)
         }
-        Source::Database(url) => job.read_database(&Foreign::open(&url)?),
+        Source::Database(url) => job.read_database(&mut Foreign::open(&url)?),
     })
     .await?
 }
@@ -88,7 +88,7 @@ impl Job {
         Ok(())
     }
 
-    fn read_database(&self, database: &Foreign) -> anyhow::Result<()> {
+    fn read_database(&self, database: &mut Foreign) -> anyhow::Result<()> {
         let (mut number, mut found) = (0, HashSet::new());
         table::read(database, &self.hosts, |row| {
             number += 1;

@@ -20,11 +20,11 @@ const COLUMNS: [&str; 7] = ["token", "username", "type", "invitee", "account_nam
 /// If the database cannot be read, has no such table, or does not tell whose invites these are;
 /// what `each` returns.
 pub fn read(
-    database: &Foreign,
+    database: &mut Foreign,
     hosts: &[DomainPart],
     mut each: impl FnMut(Row) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let name = database.name();
+    let name = database.name().to_owned();
     let columns = database.columns(TABLE)?;
     let missing = COLUMNS.iter().find(|column| !columns.iter().any(|it| it == *column));
     if let Some(column) = missing {
