@@ -12,6 +12,7 @@ pub mod ejabberd;
 pub mod lua_data;
 pub mod own;
 pub mod plan;
+pub mod prosody;
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;

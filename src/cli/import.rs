@@ -12,9 +12,10 @@ use super::context::{Context, now, operator};
 use super::input::wrong_usage;
 use super::print::complain;
 use super::progress::Progress;
+use super::prosody_config::{ProsodyConfig, Value as Setting};
 use crate::config::Config;
 use crate::database::StoreUrl;
-use crate::import::{Item, ejabberd, own};
+use crate::import::{Item, ejabberd, own, prosody};
 use crate::invite::Program;
 use crate::invites::{Outcome, Target, Told, import};
 use crate::jids;
@@ -31,6 +32,8 @@ use crate::store::{Problem, Store, StoreError};
 /// Only the hosts of the configuration are imported.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  easy-invite import prosody
+  easy-invite import prosody --sql sqlite:/var/lib/prosody/prosody.sqlite --dry-run
   ejabberdctl list_invites example.org | easy-invite import ejabberd - --dry-run
   easy-invite import ejabberd --sql postgres://ejabberd@localhost/ejabberd
   easy-invite import easy-invite invites.jsonl
@@ -47,6 +50,21 @@ pub struct Arguments {
 /// The programs. Each is a row here, and an arm in [`run`].
 #[derive(Debug, Subcommand)]
 enum Source {
+    /// Import from Prosody's own modules: mod_invites and mod_invites_tracking
+    Prosody {
+        /// Prosody's data folder [default: what its configuration says, or /var/lib/prosody]
+        #[arg(long, value_name = "DIR", conflicts_with = "sql")]
+        data: Option<PathBuf>,
+
+        /// Prosody's database, where it keeps its data in SQL: sqlite:FILE, or
+        /// postgres://USER@HOST/DATABASE with the password in $PGPASSWORD or ~/.pgpass
+        #[arg(long, value_name = "URL", value_parser = prosody::database)]
+        sql: Option<StoreUrl>,
+
+        #[command(flatten)]
+        options: Options,
+    },
+
     /// Import from ejabberd's mod_invites
     #[command(override_usage = "easy-invite import ejabberd [OPTIONS] FILE [HOST]...\n       \
                                 easy-invite import ejabberd [OPTIONS] --sql URL [HOST]...")]
@@ -92,6 +110,11 @@ struct Options {
 
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     match arguments.source {
+        Source::Prosody { data, sql, options } => {
+            let source = of_prosody(data, sql)?;
+            let read = |hosts, items| prosody::read(source, hosts, now(), items);
+            take(options, Some(Program::Prosody), read, context).await
+        }
         Source::Ejabberd { sql, file, mut options } => {
             let source = match (sql, file) {
                 (Some(url), host) => {
@@ -108,6 +131,31 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         Source::EasyInvite { file, options } => {
             take(options, None, |_, items| own::read_file(file, items), context).await
         }
+    }
+}
+
+/// Where Prosody's data are: as the arguments say, or as its configuration does.
+fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<prosody::Source> {
+    if let Some(url) = sql {
+        return Ok(prosody::Source::Sql(url));
+    }
+    if let Some(folder) = data {
+        return Ok(prosody::Source::Folder(folder));
+    }
+    let config = ProsodyConfig::find().unwrap_or_else(|problem| {
+        complain(problem);
+        None
+    });
+    let of_hosts = config.iter().flat_map(|it| it.hosts.iter().map(|host| &host.section));
+    let mut storages = config.iter().map(|it| &it.global).chain(of_hosts).filter_map(|section| section.get("storage"));
+    if let Some((_, place)) = storages.find(|(storage, _)| *storage == Setting::Text("sql".to_owned())) {
+        anyhow::bail!(
+            "By {place}, Prosody keeps its data in SQL: name its database with --sql URL, or its folder with --data DIR"
+        );
+    }
+    match config.as_ref().and_then(|config| config.global.get("data_path")) {
+        Some((Setting::Text(folder), _)) => Ok(prosody::Source::Folder(folder.into())),
+        _ => Ok(prosody::Source::Folder("/var/lib/prosody".into())),
     }
 }
 

@@ -59,6 +59,25 @@ impl Value {
     }
 }
 
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        match json {
+            serde_json::Value::Null => Value::Nil,
+            serde_json::Value::Bool(is_true) => Value::Bool(is_true),
+            serde_json::Value::Number(number) => number.as_f64().map_or(Value::Nil, Value::Number),
+            serde_json::Value::String(text) => Value::Text(text.into_bytes()),
+            serde_json::Value::Array(values) => {
+                let mut next = 1;
+                Value::Table(values.into_iter().map(|value| (numbered(&mut next), value.into())).collect())
+            }
+            serde_json::Value::Object(entries) => {
+                let entry = |(key, value): (String, serde_json::Value)| (Value::Text(key.into_bytes()), value.into());
+                Value::Table(entries.into_iter().map(entry).collect())
+            }
+        }
+    }
+}
+
 /// Why a file cannot be read on. What stands there is not repeated: it may be a token.
 #[derive(Debug, thiserror::Error)]
 pub enum BadData {
@@ -85,6 +104,8 @@ pub struct Entries<R> {
     /// A minus sign before `input`: it was none of a comment.
     held: Option<u8>,
     line: usize,
+    /// The line in which the entry begins.
+    begun: usize,
     /// How much the entry may still hold.
     room: usize,
     at: At,
@@ -104,12 +125,12 @@ enum At {
 impl<R: BufRead> Entries<R> {
     /// Reads from the start of a file.
     pub fn new(input: R) -> Self {
-        Entries { input, held: None, line: 1, room: LARGEST_ENTRY, at: At::Start }
+        Entries { input, held: None, line: 1, begun: 1, room: LARGEST_ENTRY, at: At::Start }
     }
 
-    /// The line that was read last.
-    pub fn line(&self) -> usize {
-        self.line
+    /// The line in which the entry begins that was read last.
+    pub fn entry_line(&self) -> usize {
+        self.begun
     }
 
     fn next_entry(&mut self) -> Result<Option<(Value, Value)>> {
@@ -126,6 +147,8 @@ impl<R: BufRead> Entries<R> {
             At::End => return Ok(None),
         };
         self.room = LARGEST_ENTRY;
+        self.space()?;
+        self.begun = self.line;
         let entry = self.entry(&mut next, 1)?;
         self.at = At::Entry { next };
         if entry.is_none() {

@@ -1,0 +1,322 @@
+//! Invites of Prosody's own modules, in its data folder or its SQL database: mod_invites, of
+//! Prosody 0.12 and 13 and of the community for 0.11, and the community's mod_invites_tracking.
+//!
+//! An invite that registers is in the store `invite_token` of its host, by its token. One that
+//! makes a contact is in the same store of its inviter, where only its end is kept. Many are in
+//! both. The inviters' are read first: Prosody writes the host's first and removes it last, so an
+//! invite that is made meanwhile is never taken for one that makes no account.
+//!
+//! Prosody removes an invite that was used or withdrawn, and keeps one that has expired.
+
+mod files;
+mod sql;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use jid::{BareJid, DomainPart, NodePart};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+
+use super::lua_data::Value;
+use super::{By, Imported, Item, Joined, Kind, Reason, Skipped};
+use crate::database::{BadStoreUrl, StoreUrl};
+use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Program, Token, TokenHash, username};
+use crate::jids;
+
+/// The stores that are read: invites, and who joined by which.
+const INVITES: &str = "invite_token";
+const TRACKING: &str = "invites_tracking";
+
+/// What mod_invites_tracking keeps of an account: the token, and the maker of the invite.
+const TRACKED: [&str; 2] = ["invite_id", "invite_source"];
+
+/// How long an invite is good for where Prosody's configuration does not say.
+const USUAL_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Where Prosody keeps its data.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In files, in this folder.
+    Folder(PathBuf),
+    /// In an SQL database.
+    Sql(StoreUrl),
+}
+
+/// The database that a text means: a URL of this program or of Prosody (`SQLite3:///FILE`,
+/// `PostgreSQL://USER@HOST/DATABASE`), or the name of a file.
+///
+/// # Errors
+/// What was expected.
+pub fn database(text: &str) -> Result<StoreUrl, String> {
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    match scheme.to_ascii_lowercase().as_str() {
+        "mysql" => Err("MySQL is not read: docs/moving.md says how Prosody itself copies its invites from there into \
+                        files"
+            .to_owned()),
+        "sqlite" | "sqlite3" => format!("sqlite:{rest}").parse().map_err(|error: BadStoreUrl| error.to_string()),
+        "postgres" | "postgresql" => format!("postgres:{rest}").parse().map_err(|error: BadStoreUrl| error.to_string()),
+        _ if text.is_empty() || text.contains("://") => Err(BadStoreUrl::Unknown.to_string()),
+        _ => Ok(StoreUrl::Sqlite(text.into())),
+    }
+}
+
+/// Reads the invites of these hosts, and who joined by them. Of other hosts, they are only counted.
+///
+/// # Errors
+/// If there are no data of Prosody, or not all of them can be read.
+pub async fn read(
+    source: Source,
+    hosts: Vec<DomainPart>,
+    now: Timestamp,
+    items: mpsc::Sender<Item>,
+) -> anyhow::Result<()> {
+    let job = Job { hosts, now, items };
+    let read = move || match source {
+        Source::Folder(folder) => files::read(&folder, &job),
+        Source::Sql(url) => sql::read(&url, &job),
+    };
+    tokio::task::spawn_blocking(read).await?
+}
+
+/// What is to be read, and where to.
+struct Job {
+    hosts: Vec<DomainPart>,
+    now: Timestamp,
+    items: mpsc::Sender<Item>,
+}
+
+impl Job {
+    fn send(&self, item: Item) -> anyhow::Result<()> {
+        self.items.blocking_send(item).map_err(|_| anyhow!("what was read is not taken any more"))
+    }
+}
+
+/// What a host has, as it is read: first the halves of its users, then its own invites, then who
+/// joined.
+struct Host<'a> {
+    job: &'a Job,
+    name: DomainPart,
+    /// The halves of invites that their inviters have, as far as the host's were not found.
+    halves: HashMap<TokenHash, Half>,
+}
+
+/// What an inviter has of an invite.
+struct Half {
+    inviter: Arc<BareJid>,
+    token_length: Option<u32>,
+    expires_at: Option<Timestamp>,
+    place: Place,
+}
+
+/// Where something is: a file or a table, and a line where there are any.
+#[derive(Clone)]
+struct Place(Arc<str>, Option<usize>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(line) => write!(f, "{}, line {line}", self.0),
+            None => f.write_str(&self.0),
+        }
+    }
+}
+
+impl<'a> Host<'a> {
+    fn new(job: &'a Job, name: DomainPart) -> Self {
+        Host { job, name, halves: HashMap::new() }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.job.hosts.contains(&self.name)
+    }
+
+    /// The account of a user who has data. Some users are none: mod_invites_tracking keeps its
+    /// version as that of " ", and prosody-migrator makes one without a name of the host.
+    fn account(&self, user: &[u8]) -> Option<Result<Arc<BareJid>, Reason>> {
+        let name = std::str::from_utf8(user).ok().and_then(|user| username(user).ok());
+        (!matches!(user, b"" | b" ")).then(|| name.map(|name| Arc::new(self.jid(&name))).ok_or(Reason::Name))
+    }
+
+    fn jid(&self, name: &NodePart) -> BareJid {
+        BareJid::from_parts(Some(name), &self.name)
+    }
+
+    /// What an inviter has of an invite.
+    fn half(&mut self, inviter: &Arc<BareJid>, token: &Value, end: &Value, place: Place) -> anyhow::Result<()> {
+        let Some(token) = token.text().and_then(Token::parse) else {
+            return self.skip(Kind::Invite, None, Reason::Token, &place);
+        };
+        let (token_hash, token_length) = (token.hash(), length(&token));
+        match (instant(end), self.halves.entry(token_hash)) {
+            (None, _) => self.skip(Kind::Invite, Some(token_hash), Reason::Malformed, &place),
+            (_, Entry::Occupied(_)) => self.skip(Kind::Invite, Some(token_hash), Reason::SameToken, &place),
+            (Some(expires_at), Entry::Vacant(entry)) => {
+                entry.insert(Half { inviter: inviter.clone(), token_length, expires_at, place });
+                Ok(())
+            }
+        }
+    }
+
+    /// What the host has of an invite: all that there is, or the half that registers.
+    fn invite(&mut self, token: &Value, value: &Value, place: &Place) -> anyhow::Result<()> {
+        let Some(token) = token.text().and_then(Token::parse) else {
+            return self.skip(Kind::Invite, None, Reason::Token, place);
+        };
+        self.halves.remove(&token.hash());
+        match self.invite_of(token.hash(), length(&token), value) {
+            Ok(invite) => self.send(invite, place),
+            Err(reason) => self.skip(Kind::Invite, Some(token.hash()), reason, place),
+        }
+    }
+
+    /// Sends the invites of which only their inviters have something: they make contacts alone.
+    fn contacts(&mut self) -> anyhow::Result<()> {
+        for (token_hash, Half { inviter, token_length, expires_at, place }) in std::mem::take(&mut self.halves) {
+            let blank = self.blank(token_hash, token_length, InviteType::Contact, None, expires_at)?;
+            self.send(Invite { inviter: Some(Arc::unwrap_or_clone(inviter)), issuer: Issuer::User, ..blank }, &place)?;
+        }
+        Ok(())
+    }
+
+    /// An account that joined, as mod_invites_tracking keeps it.
+    fn joined(&self, account: Arc<BareJid>, value: &Value, place: &Place) -> anyhow::Result<()> {
+        let inviter = value.get(TRACKED[1]).text().and_then(|source| self.maker(source));
+        let by = value.get(TRACKED[0]).text().and_then(Token::parse).map(|token| By::Token(token.hash()));
+        match (inviter, by) {
+            _ if !self.is_wanted() => self.skip(Kind::Account, None, Reason::OtherHost, place),
+            (None, None) => self.skip(Kind::Account, None, Reason::Malformed, place),
+            (inviter, by) => {
+                let account = Arc::unwrap_or_clone(account);
+                self.job.send(Item::Account(Joined { account, inviter, by, at: None, place: place.to_string() }))
+            }
+        }
+    }
+
+    fn send(&self, invite: Invite, place: &Place) -> anyhow::Result<()> {
+        match self.is_wanted() {
+            true => self.job.send(Item::Invite(Box::new(Imported { invite, uses: vec![], place: place.to_string() }))),
+            false => self.skip(Kind::Invite, None, Reason::OtherHost, place),
+        }
+    }
+
+    fn skip(&self, kind: Kind, token_hash: Option<TokenHash>, reason: Reason, place: &Place) -> anyhow::Result<()> {
+        let host = Some(self.name.clone());
+        self.job.send(Item::Skipped(Skipped { kind, host, token_hash, reason, place: place.to_string() }))
+    }
+
+    /// An invite as mod_invites keeps it for the host.
+    fn invite_of(&self, token: TokenHash, length: Option<u32>, value: &Value) -> Result<Invite, Reason> {
+        let jid = value.get("jid").text().ok_or(Reason::Malformed)?;
+        let (name, host) = jid.rsplit_once('@').map_or((None, jid), |(name, host)| (Some(name), host));
+        if !jids::domain(host).is_ok_and(|host| host == self.name) {
+            return Err(Reason::Malformed);
+        }
+        let more = value.get("additional_data");
+        let registers = value.get("allow_registration").is_true();
+        let (invite_type, name) = match (value.get("type").text(), more.get("allow_reset")) {
+            (Some("register"), Value::Nil) => (InviteType::Account, name),
+            (Some("register"), account) => (InviteType::PasswordReset, Some(account.text().ok_or(Reason::Malformed)?)),
+            (Some("roster"), Value::Nil) if registers => (InviteType::AccountAndContact, name),
+            (Some("roster"), Value::Nil) => (InviteType::Contact, name),
+            (Some("roster") | None, _) => return Err(Reason::Malformed),
+            (Some(_), _) => return Err(Reason::Unsupported),
+        };
+        let name = name.map(|name| username(name).map_err(|_| Reason::Name)).transpose()?;
+        if invite_type.connects() && name.is_none() {
+            return Err(Reason::Malformed);
+        }
+        // Whoever made an invite for others is an admin. Nobody is named where the operator typed,
+        // and where a program has a key.
+        let contact = name.as_ref().filter(|_| invite_type.connects()).map(|name| (self.jid(name), Issuer::User));
+        let admin = || Some((self.maker(more.get("source").text()?)?, Issuer::Admin));
+        let (inviter, issuer) = contact.or_else(admin).unzip();
+        let username = name.filter(|_| !invite_type.connects());
+        let expires_at = instant(value.get("expires")).ok_or(Reason::Malformed)?;
+        let created_at = instant(value.get("created_at")).flatten();
+        Ok(Invite {
+            inviter,
+            issuer: issuer.unwrap_or(Issuer::Operator),
+            roles: names(more.get("roles")).ok_or(Reason::Malformed)?,
+            groups: names(more.get("groups")).ok_or(Reason::Malformed)?,
+            note: more.get("note").text().map(str::to_owned),
+            // Of a username, there is one account.
+            max_uses: (username.is_some() || !value.get("reusable").is_true()).then_some(1),
+            username,
+            ..self.blank(token, length, invite_type, created_at, expires_at).map_err(|_| Reason::Malformed)?
+        })
+    }
+
+    /// The account of this host in a `source`, such as `admin@example.org/phone` or
+    /// `admin@example.org/admin_api`. A key has none: `api/token/ID`.
+    fn maker(&self, source: &str) -> Option<BareJid> {
+        let jid = source.split('/').next().and_then(|bare| jids::account(bare).ok());
+        jid.filter(|jid| jid.domain() == &*self.name)
+    }
+
+    fn blank(
+        &self,
+        token_hash: TokenHash,
+        token_length: Option<u32>,
+        invite_type: InviteType,
+        created_at: Option<Timestamp>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Invite, NoRandomness> {
+        let now = self.job.now;
+        let usual = || expires_at.and_then(|end| end.checked_sub(USUAL_LIFE).ok());
+        let made = created_at.or_else(usual).map_or(now, |made| made.min(now));
+        Ok(Invite {
+            id: InviteId::generate()?,
+            token_hash,
+            invite_type,
+            host: self.name.clone(),
+            username: None,
+            inviter: None,
+            issuer: Issuer::Operator,
+            roles: vec![],
+            groups: vec![],
+            note: None,
+            max_uses: Some(1),
+            uses: 0,
+            created_at: made,
+            expires_at: expires_at.map(|end| end.max(made)),
+            revoked_at: None,
+            // Where nobody knows when it was made, it belongs to whoever has the account now.
+            owners_since: created_at.is_none().then_some(now),
+            links: 1,
+            regenerated_at: None,
+            language: None,
+            inviter_name: None,
+            imported_from: Some(Program::Prosody),
+            token_length,
+            replaced: false,
+        })
+    }
+}
+
+fn length(token: &Token) -> Option<u32> {
+    u32::try_from(token.reveal().len()).ok()
+}
+
+/// The instant so many seconds after 1970: `Some(None)` if it never comes, `None` if that is no
+/// number. What lies before 1970 is over, too.
+fn instant(seconds: &Value) -> Option<Option<Timestamp>> {
+    match seconds {
+        #[expect(clippy::cast_possible_truncation, reason = "it stays within the bounds")]
+        Value::Number(seconds) if !seconds.is_nan() => Some(Timestamp::from_second(seconds.max(0.0) as i64).ok()),
+        _ => None,
+    }
+}
+
+/// The names in a list, or those that are true in a table, as Prosody 0.12 has roles.
+fn names(table: &Value) -> Option<Vec<String>> {
+    let name = |(key, value): &(Value, Value)| match key {
+        Value::Text(_) => value.is_true().then(|| key.text().map(str::to_owned)),
+        _ => Some(value.text().map(str::to_owned)),
+    };
+    table.entries().iter().filter_map(name).collect()
+}
