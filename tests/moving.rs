@@ -26,6 +26,7 @@ on_both_engines! {
     what_is_read_back_is_the_same_and_links_stay_good,
     a_second_run_adds_what_is_missing_and_changes_nothing,
     hosts_that_are_not_configured_are_counted_and_named,
+    hostile_files_leave_a_store_in_order,
 }
 
 /// How many uses the invite for many has: more than is read at a time.
@@ -374,4 +375,48 @@ async fn hosts_that_are_not_configured_are_counted_and_named(engine: Engine) {
     assert_eq!(outcome.figures.skipped.values().sum::<u64>(), 2);
     assert_eq!(outcome.other_hosts, BTreeSet::from([host("example.org")]));
     assert_eq!(to.store.contents().await.unwrap(), Default::default());
+}
+
+async fn hostile_files_leave_a_store_in_order(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let folder = Folder::of(&scratch.place);
+    let export = fs::read_to_string("tests/harness/export.json").unwrap();
+    let long = "x".repeat(200_000);
+    let second = "\"token_hash\":\"725832a286ebcd6738d9ff5d4520b8a80c65ee1d38bf5487881bda4acefc0f1e\"";
+    let deep = "[".repeat(100_000);
+    for (number, (from, to, code)) in [
+        ("für Zoë", long.as_str(), 0),
+        ("für Zoë", "\\u0001\\ud83d\\ude00\\n", 0),
+        ("für Zoë", "\\ud83d", 1),
+        ("\"prosody:member\"", "\"a\\nb\"", 0),
+        ("2026-11-30T00:42:18Z\",\"expires_at\":null", "-009999-01-02T01:59:59Z\",\"expires_at\":null", 0),
+        ("\"expires_at\":null", "\"expires_at\":\"9999-12-30T22:00:00Z\"", 0),
+        ("\"expires_at\":null", "\"expires_at\":\"99999-12-30T22:00:00Z\"", 1),
+        ("\"max_uses\":2", "\"max_uses\":0", 0),
+        ("\"max_uses\":2", "\"max_uses\":4294967295", 0),
+        ("\"inviter\":\"alice@example.org\",\"roles", "\"inviter\":null,\"roles", 0),
+        ("\"username\":\"bob\"", "\"username\":null", 0),
+        ("\"token_hash\":null", second, 0),
+        ("ebrrhv75k3ax", "ebrrhv75k3aw", 0),
+        ("\"inviter\":null,\"invite\":null", "\"inviter\":\"dave@example.org\",\"invite\":null", 0),
+        ("[\"prosody:member\"]", deep.as_str(), 1),
+        ("\"links\":2", "\"links\":1000000", 0),
+        ("\"language\":\"de\"", "\"language\":\"\\u0000\"", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(export.contains(from), "{from}");
+        // Each is another invite, in the same store.
+        let text = export.replacen(from, to, 1).replace("ebrrhv75k3a", &format!("ebrrhv{number:02}k3a"));
+        fs::write(folder.path("hostile"), text.replace("725832a2", &format!("725832{number:02}"))).unwrap();
+        let ran = folder.run(&["import", "easy-invite", "hostile"]);
+        assert_eq!(ran.status.code(), Some(code), "{from}: {ran:?}");
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(code == 0 || said.contains("hostile:"), "{said}");
+        scratch.store.verify().await.unwrap();
+    }
+    assert_eq!(folder.prints(&["list", "--state", "all"]).1, "");
+    assert_eq!(folder.prints(&["tree"]).1, "");
+    export_of(&scratch, &[]);
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{anyhow, ensure};
@@ -25,6 +26,9 @@ pub const VERSION: u32 = 1;
 
 /// The longest line, in bytes. One of an invite has some hundred.
 const LONGEST: u64 = 1024 * 1024;
+
+/// How many links an invite can have had: it may get more.
+const LINKS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// What is expected in fields.
 const TYPES: &str = "account, contact, account-and-contact or password-reset";
@@ -182,21 +186,25 @@ impl Line {
     }
 
     fn account(&self, field: &'static str) -> Result<Option<BareJid>, Wrong> {
-        self.optional(field, JID, |value| BareJid::new(value.as_str()?).ok())
+        self.optional(field, JID, |value| jids::account(value.as_str()?).ok())
     }
 
     fn text(&self, field: &'static str) -> Result<Option<String>, Wrong> {
-        self.optional(field, "a text", parsed)
+        self.optional(field, "a text without a zero byte", plain)
     }
 
     fn list(&self, field: &'static str) -> Result<Vec<String>, Wrong> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        self.required(field, "a list of texts", |value| value.as_array()?.iter().map(text).collect())
+        self.required(field, "a list of texts", |value| value.as_array()?.iter().map(plain).collect())
     }
 
     fn id(&self, field: &'static str) -> Result<Option<InviteId>, Wrong> {
         self.optional(field, ID, |value| InviteId::parse(value.as_str()?))
     }
+}
+
+/// A text that every store takes.
+fn plain(value: &Value) -> Option<String> {
+    value.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
 }
 
 /// What a text stands for.
@@ -235,7 +243,8 @@ impl Held {
         })?;
         Ok(Used {
             purpose: line.required("purpose", "register, reset or contact", parsed)?,
-            account: line.account("account")?.ok_or(Wrong("account", "a JID"))?,
+            // Somebody who was forgotten has only a domain.
+            account: line.required("account", JID, |value| BareJid::new(value.as_str()?).ok())?,
             at: line.instant("redeemed_at")?,
             failed: line.list("failed")?,
             joined: false,
@@ -271,7 +280,7 @@ fn held(line: Line, place: String) -> Result<Held, Wrong> {
         expires_at: line.instant("expires_at")?,
         revoked_at: line.instant("revoked_at")?,
         owners_since: line.instant("owners_since")?,
-        links: line.number("links")?.filter(|links| *links > 0).ok_or(Wrong("links", "a whole number from 1"))?,
+        links: line.number("links")?.filter(|links| LINKS.contains(links)).ok_or(Wrong("links", "1 to 1000000"))?,
         regenerated_at: line.instant("regenerated_at")?,
         language: line.text("language")?,
         inviter_name: inviter.as_ref().zip(nickname).and_then(|(jid, name)| names::nickname(&name, jid, &[])),
@@ -358,7 +367,8 @@ mod tests {
             ("alice@example.org", "secret@@secret", 2, "inviter", JID),
             ("ebrrhv75k3aw", "secretsecretsecret", 2, "id", "the id of an invite"),
             ("[\"prosody:member\"]", "[7]", 2, "roles", "a list of texts"),
-            ("\"links\":1", "\"links\":0", 2, "links", "a whole number from 1"),
+            ("für Zoë", "\\u0000", 2, "note", "a text without a zero byte"),
+            ("\"links\":1", "\"links\":0", 2, "links", "1 to 1000000"),
             ("725832a2", "secretse", 2, "token_hash", digits),
             ("725832a2", "725832a", 2, "token_hash", digits),
             ("\"issuer\":\"user\"", "\"issuer\":\"secretsecret\"", 2, "issuer", "user, admin or operator"),
