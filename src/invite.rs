@@ -30,6 +30,9 @@ const PLACE_LENGTH: usize = 3;
 /// How many tokens begin with the same characters.
 const TOKENS_IN_A_PLACE: usize = 256;
 
+/// A token with fewer characters can perhaps be guessed: docs/security.md has the arithmetic.
+pub const SAFE_LENGTH: u32 = 16;
+
 /// Characters in an invite's public id: 32^12 possibilities, enough that ten million invites rarely
 /// collide.
 const ID_LENGTH: usize = 12;
@@ -355,6 +358,11 @@ impl Invite {
     /// The account whose username it reserves while it is pending.
     pub fn reserves(&self) -> Option<BareJid> {
         self.account().filter(|_| self.invite_type != InviteType::PasswordReset)
+    }
+
+    /// Whether another program has made its token, and so short that it can perhaps be guessed.
+    pub fn has_short_token(&self) -> bool {
+        self.token_length.is_some_and(|length| length < SAFE_LENGTH)
     }
 
     /// Where the invite stands at an instant.

@@ -261,6 +261,12 @@ promises! {
     /// What became of the invite that once had this token.
     Read past(token_hash: TokenHash) -> Option<Past>;
 
+    /// Whether there is an invite with a token of another program that has one of these lengths.
+    Read has_tokens_of(lengths: Vec<u32>) -> bool;
+
+    /// The pending invites whose token is so short that it can perhaps be guessed, by their hosts.
+    Read short_tokens(now: Timestamp) -> Vec<(DomainPart, InviteId)>;
+
     /// Reserves a use of an invite, if one is left and no other invite reserves the username. This
     /// is one step, however many try at the same time. `links`: how many links the invite had had
     /// when its token was presented. With a newer one, nothing is reserved.

@@ -23,7 +23,7 @@ use easy_invite::store::{Claim, Filter, Store, StoreUrl};
 use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -476,6 +476,112 @@ fn no_message_repeats_a_token() {
         assert_ne!(ran.code, 0, "{arguments:?}");
         assert!(!ran.stderr.to_uppercase().contains(token), "{arguments:?}: {}", ran.stderr);
     }
+}
+
+/// Has invites of example.org that another program has made, with these tokens.
+fn import(scratch: &Scratch, tokens: &[&str]) -> Ran {
+    let line = |token: &&str| {
+        format!(
+            "{token}\ttrue\t2026-01-01T00:00:00Z\t2099-01-01T00:00:00Z\taccount_only\texample.org\t\t\t\
+             xmpp:example.org?register;preauth={token}\t\n"
+        )
+    };
+    fs::write(scratch.path("invites.txt"), tokens.iter().map(line).collect::<String>()).unwrap();
+    let ran = scratch.run(&["import", "ejabberd", "invites.txt"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran
+}
+
+#[test]
+fn an_invite_is_named_by_a_token_of_another_program_too() {
+    let scratch = Scratch::new();
+    // The last has the shape of an id.
+    let tokens = ["KkDb-3kT_9Zx0aQ-vBnM12_w", "-hQr_starts-With1Hyphen--", "--json_8Zx0aQ-vBnM12_w__", "-_8chars"];
+    let tokens = [&tokens[..], &["abcdefgh2345"]].concat();
+    import(&scratch, &tokens);
+    for token in tokens {
+        let [shown] = &scratch.json(&["show", token])[..] else { panic!("one line") };
+        assert_eq!(shown["imported_from"], "ejabberd", "{token}");
+        let id = text(shown, "id");
+        for named in [
+            &format!("xmpp:example.org?register;preauth={token}")[..],
+            &format!("https://example.org:5281/invites_page?{token}"),
+            &format!("(https://example.org/invites/{token})."),
+        ] {
+            assert_eq!(text(&scratch.json(&["show", named])[0], "id"), id, "{named}");
+        }
+        assert_eq!(scratch.prints(&["show", "--", token]), scratch.prints(&["show", id]));
+        scratch.prints(&["edit", token, "--note", "hello"]);
+        assert!(scratch.prints(&["log", "--invite", token]).contains(id), "{token}");
+        let renewed = &scratch.json(&["regenerate", token])[0];
+        assert_eq!((text(renewed, "id"), text(renewed, "token").len()), (id, 24), "{token}");
+        assert!(scratch.prints(&["show", token]).contains("the one given here is an older one"), "{token}");
+        assert_eq!(scratch.prints(&["revoke", "--", token]), format!("{id} revoked\n"));
+    }
+    // An id comes first, whatever token it looks like.
+    let made = scratch.made(&["example.org"]);
+    import(&scratch, &[text(&made, "id")]);
+    assert!(scratch.json(&["show", text(&made, "id")])[0]["imported_from"].is_null());
+}
+
+#[test]
+fn what_begins_with_a_hyphen_and_is_no_token_is_told() {
+    let scratch = Scratch::new();
+    scratch.prints(&["generate", "example.org"]);
+    scratch.misused(&["show", "--qrr"], "there is no such option");
+    scratch.misused(&["edit", "abcdefgh2345", "--notes", "x"], "--notes");
+    scratch.misused(&["revoke", "--all"], "--all");
+    scratch.misused(&["revoke", "abcdefgh2345", "--inviters"], "--inviters");
+    let ran = scratch.run(&["revoke", "-aBc-def_1234567890123456"]);
+    assert!(ran.code == 2 && ran.stderr.contains("use '-- -a'") && !ran.stderr.contains("aBc-def"), "{ran:?}");
+}
+
+#[test]
+fn no_message_repeats_a_token_of_another_program() {
+    let scratch = Scratch::new();
+    for token in ["KkDb-3kT_9Zx0aQ-vBnM12_w", "-kDb-3kT_9Zx0aQ-vBnM12_w", "eight_-8", &"aB-_".repeat(32)] {
+        let uri = format!("xmpp:example.org?register;preauth={token}");
+        for arguments in [
+            &["show", token][..],
+            &["show", &uri],
+            &["show", "x", token],
+            &["show", &format!("--ref={uri}")],
+            &["revoke", "--", token, &uri],
+            &["revoke", token],
+            &["list", token],
+            &["list", &format!("https://example.org/invites/{token}")],
+            &["list", "--state", token],
+            &["log", "--invite", token, token],
+            &["generate", &format!("{token}/")],
+            &[token],
+        ] {
+            let ran = scratch.run(arguments);
+            assert_ne!(ran.code, 0, "{arguments:?}");
+            assert!(!ran.stderr.to_lowercase().contains(&token.to_lowercase()), "{arguments:?}: {}", ran.stderr);
+        }
+    }
+    let ran = scratch.run(&["generate", "exmaple.org", "--username-of", "carol-miller"]);
+    assert!(ran.stderr.contains("'--username-of'"), "other words stay: {ran:?}");
+}
+
+#[test]
+fn check_warns_of_imported_tokens_that_can_perhaps_be_guessed() {
+    let scratch = Scratch::new();
+    let ran = import(&scratch, &["fifteen--------", "eight--8", "sixteen---------"]);
+    assert!(ran.stderr.contains("2 pending invites have tokens of fewer than 16 characters"), "{ran:?}");
+    let warnings = || -> Vec<Value> {
+        let ran = scratch.run(&["check", "--json"]);
+        let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter(|line| line["part"] == "tokens").collect()
+    };
+    let ids = ["fifteen--------", "eight--8"].map(|token| text(&scratch.json(&["show", token])[0], "id").to_owned());
+    let found = warnings();
+    assert_eq!((found.len(), &found[0]["host"], &found[0]["warning"]), (1, &json!("example.org"), &json!(true)));
+    let detail = text(&found[0], "detail");
+    assert!(detail.contains("perhaps be guessed: 2 (") && ids.iter().all(|id| detail.contains(id)), "{detail}");
+    scratch.prints(&["revoke", &ids[0]]);
+    scratch.prints(&["regenerate", &ids[1]]);
+    assert!(warnings().is_empty());
 }
 
 // list, show, revoke

@@ -27,6 +27,7 @@ on_both_engines!(
     what_has_ended_there_since_ends_here,
     nothing_ends_where_the_source_was_not_read_to_its_end,
     a_name_is_reserved_once_and_a_token_belongs_to_one_invite,
+    tokens_that_can_perhaps_be_guessed_are_told,
     a_failing_source_ends_with_its_error_and_what_it_sent_before_stays,
     a_run_that_is_killed_anywhere_is_made_good_by_the_next,
 );
@@ -465,4 +466,30 @@ async fn a_server_that_goes_away_midway_is_told_and_the_next_run_makes_it_good()
     }
     assert_eq!(meaning(&scratch).await, meaning(&straight).await);
     scratch.store.verify().await.unwrap();
+}
+
+async fn tokens_that_can_perhaps_be_guessed_are_told(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let with_length = |number: usize, length: u32| Invite { token_length: Some(length), ..of_prosody(number) };
+    let short = with_length(1, 15);
+    let elsewhere = Invite { host: host("example.net"), ..with_length(2, 8) };
+    let expired = Invite { expires_at: Some(at(1500)), ..with_length(3, 8) };
+    let of_many_hosts =
+        Target { hosts: BTreeSet::from([host("example.org"), host("example.net")]), ..target(&scratch) };
+    let items: Vec<_> = [&short, &elsewhere, &expired, &with_length(4, 16)].map(|invite| item(invite.clone())).into();
+    let outcome = run(&of_many_hosts, items.clone()).await;
+    assert_eq!((outcome.figures.pending, outcome.figures.short_tokens), (3, 2));
+    assert_eq!(run(&of_many_hosts, items).await.figures.short_tokens, 0, "they were told of");
+    scratch.store.insert(invite(), Quota::default(), at(1000)).await.unwrap().unwrap();
+
+    let told = [(elsewhere.host, elsewhere.id), (short.host, short.id.clone())];
+    assert_eq!(scratch.store.short_tokens(at(2000)).await.unwrap(), told);
+    for (lengths, found) in [(&[15][..], true), (&[24], false), (&[9, 8, 10], true), (&[9, 10, 11], false)] {
+        assert_eq!(scratch.store.has_tokens_of(lengths.to_vec()).await.unwrap(), found, "{lengths:?}");
+    }
+    // A new link is one of ours.
+    let renewed = scratch.store.regenerate(short.id, Token::generate().unwrap().hash(), at(2000)).await.unwrap();
+    renewed.unwrap();
+    assert_eq!(scratch.store.short_tokens(at(2000)).await.unwrap(), told[..1]);
+    assert!(!scratch.store.has_tokens_of(vec![15]).await.unwrap());
 }

@@ -418,7 +418,8 @@ async fn a_doubtful_no_such_account_is_no_look_and_no_answer_where_an_account_ha
         pass(10).await;
         assert_eq!(daemon.reserve(&of_alice, "carol").await, Err(cannot_tell.clone()));
         assert_eq!(daemon.reserve(&of_password, "alice").await, Err(cannot_tell.clone()));
-        let presented = daemon.invites.check(&host(), &[of_alice.token.clone()], None.into()).await.map(drop);
+        let presented =
+            daemon.invites.check(&host(), std::slice::from_ref(&of_alice.token), None.into()).await.map(drop);
         assert_eq!(presented.map_err(|error| error.to_string()), Err(cannot_tell.clone()));
         daemon.round().await;
     }

@@ -6,6 +6,7 @@
 //! `…` matches anything. `B:` is what a browser wants of the service, which goes on beside the
 //! rest; `E:` is how the oldest of these ends. Lines with `#` are comments, but `# policy:` sets
 //! fields of the policy of example.org, `# limits:` limits, and `# hook:` the id of its server.
+//! `# imported:` is the type and the token of an invite of alice's that another program has made.
 //! Questions about accounts that no `C:` line wants are answered by themselves: there is one, of a
 //! user.
 //! Every transcript ends with a ping that must be answered next: nothing else was sent, and the
@@ -16,15 +17,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use easy_invite::chat_server::{ChatServer, Hook};
-use easy_invite::invite::{Token, username};
+use easy_invite::invite::{Invite, InviteId, Issuer, Program, Token, username};
 use easy_invite::invites::{BrowserRegistration, Invites, Settings};
 use easy_invite::limits::{Limits, MOST_WRONG_IN_ALL};
 use easy_invite::links::LandingPage;
-use easy_invite::policy::HostPolicy;
+use easy_invite::policy::{HostPolicy, Wish};
 use easy_invite::secret::Secret;
-use easy_invite::store::{Filter, Store, StoreUrl};
+use easy_invite::store::{Filter, Quota, Store, StoreUrl};
 use easy_invite::xmpp;
-use jid::DomainPart;
+use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
 use minidom::Element;
 use rxml::{Event, Parse};
@@ -244,6 +245,7 @@ async fn browse(invites: Invites, wanted: String) -> String {
 /// The component, running over a pipe whose other end is the test's.
 struct Component {
     server: Server,
+    store: Store,
     invites: Invites,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<String>,
@@ -259,7 +261,7 @@ impl Component {
         let host = |name| DomainPart::new(name).unwrap().into_owned();
         let hosts = BTreeMap::from([(host("example.org"), policy), (host("example.net"), HostPolicy::default())]);
         let settings = Settings { hosts, limits, ..Settings::new(host("invite.example.org")) };
-        let invites = Invites::new(store, settings, chat_server, clock);
+        let invites = Invites::new(store.clone(), settings, chat_server, clock);
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let stop = CancellationToken::new();
         let config = xmpp::Config {
@@ -275,7 +277,7 @@ impl Component {
         });
         let mut server = Server::new(ours);
         server.send(HEADER).await;
-        Component { server, invites, stop, ended, _folder: folder }
+        Component { server, store, invites, stop, ended, _folder: folder }
     }
 
     /// The same, logged in.
@@ -284,6 +286,20 @@ impl Component {
         assert_eq!(component.server.next().await.unwrap().name(), "handshake");
         component.server.send("<handshake/>").await;
         component
+    }
+
+    /// Has an invite of example.org that another program has made: its type and its token.
+    async fn import(&self, imported: &str) {
+        let (invite_type, token) = imported.split_once(' ').expect("a type and a token");
+        let token = Token::parse(token).expect("a token");
+        let alice = BareJid::new("alice@example.org").unwrap();
+        let mut wish = Wish::new(invite_type.parse().unwrap(), alice.domain().to_owned(), Issuer::User);
+        wish.inviter = Some(alice);
+        let id = InviteId::generate().unwrap();
+        let invite = wish.into_invite(&HostPolicy::default(), id, token.hash(), clock()).unwrap();
+        let token_length = u32::try_from(token.reveal().len()).ok();
+        let invite = Invite { imported_from: Some(Program::Prosody), token_length, ..invite };
+        self.store.insert(invite, Quota::default(), clock()).await.unwrap().unwrap();
     }
 
     /// How it ends, in its own words.
@@ -313,6 +329,9 @@ async fn play(path: &Path) {
     for id in transcript.lines().filter_map(|line| line.strip_prefix("# hook: ")) {
         let hook = Hook { software: "a transcript".to_owned(), server: id.to_owned(), ..Hook::default() };
         component.invites.met(DomainPart::new("example.org").unwrap().into_owned(), &hook);
+    }
+    for imported in transcript.lines().filter_map(|line| line.strip_prefix("# imported: ")) {
+        component.import(imported).await;
     }
     let server = &mut component.server;
     let mut values = HashMap::new();

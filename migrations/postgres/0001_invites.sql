@@ -52,6 +52,8 @@ CREATE INDEX ended_by_inviter ON invite (inviter, COALESCE(revoked_at, last_used
     WHERE issuer <> 'operator' AND (revoked_at IS NOT NULL OR uses >= max_uses);
 -- Those that have ended in the program that they come from are looked for among these.
 CREATE INDEX imported_by_host ON invite (host, id) WHERE imported_from IS NOT NULL;
+-- Of what length a token can be, and which are short.
+CREATE INDEX imported_by_token_length ON invite (token_length) WHERE token_length IS NOT NULL;
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;

@@ -23,7 +23,7 @@ use crate::config::{self, Config};
 use crate::control::Daemon;
 use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
-use crate::invite::Purpose;
+use crate::invite::{InviteId, Purpose, SAFE_LENGTH};
 use crate::policy::HostPolicy;
 use crate::prosody_module::{amiss, described};
 use crate::store::{Problem, Store, StoreError};
@@ -52,6 +52,9 @@ const OPEN_USES_NAMED: u32 = 20;
 const SHORTFALL_DAYS: i64 = 7;
 const SHORTFALLS_NAMED: u32 = 20;
 
+/// How many invites with short tokens are named of a host.
+const SHORT_TOKENS_NAMED: usize = 10;
+
 /// Check configuration, daemon, store, web side, component and hooks
 ///
 /// Prints a line for each of: the configuration, the running daemon, the store (reading all of it),
@@ -59,10 +62,10 @@ const SHORTFALLS_NAMED: u32 = 20;
 /// hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with WARN
 /// names something that works, but should be mended: a PostgreSQL server that does not wait for its
 /// disk, uses that stay reserved, accounts that the chat server cannot make, what an invite grants
-/// and the chat server could not give, the name of an admin that has no account, or options of
-/// Prosody that have no effect any more. The daemon is asked, and looks anew. If none runs, this
-/// command tries the parts by itself: a line with "tried" has found nothing wrong, but is no
-/// promise.
+/// and the chat server could not give, imported invites with a short token, the name of an admin
+/// that has no account, or options of Prosody that have no effect any more. The daemon is asked,
+/// and looks anew. If none runs, this command tries the parts by itself: a line with "tried" has
+/// found nothing wrong, but is no promise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -226,6 +229,22 @@ async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Resu
             ),
         };
         report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
+    }
+    let mut short: BTreeMap<DomainPart, Vec<InviteId>> = BTreeMap::new();
+    for (host, id) in store.short_tokens(now()).await.unwrap_or_default() {
+        short.entry(host).or_default().push(id);
+    }
+    for (host, ids) in short {
+        let named: Vec<_> = ids.iter().take(SHORT_TOKENS_NAMED).map(InviteId::as_str).collect();
+        let more = if named.len() < ids.len() { ", …" } else { "" };
+        let detail = format!(
+            "pending invites that were imported with tokens of fewer than {SAFE_LENGTH} characters, which can perhaps \
+             be guessed: {} ({}{more}). See easy-invite list {host} --state pending. Send new links \
+             (easy-invite regenerate ID), or end them (easy-invite revoke ID)",
+            ids.len(),
+            named.join(", ")
+        );
+        report.line("tokens", Some(host.as_str()), Found::Warning(detail))?;
     }
     let since = now().saturating_sub(SignedDuration::from_hours(24 * SHORTFALL_DAYS)).unwrap_or(Timestamp::MIN);
     for shortfall in store.shortfalls_since(since, SHORTFALLS_NAMED).await.unwrap_or_default() {

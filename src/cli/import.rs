@@ -16,7 +16,7 @@ use super::prosody_config::{ProsodyConfig, Value as Setting};
 use crate::config::Config;
 use crate::database::StoreUrl;
 use crate::import::{Item, ejabberd, own, prosody};
-use crate::invite::Program;
+use crate::invite::{Program, SAFE_LENGTH};
 use crate::invites::{Outcome, Target, Told, import};
 use crate::jids;
 use crate::refusal::Refusal;
@@ -38,7 +38,8 @@ use crate::store::{Problem, Store, StoreError};
   easy-invite import ejabberd --sql postgres://ejabberd@localhost/ejabberd
   easy-invite import easy-invite invites.jsonl
 
-With --json, the last line has the fields dry_run, imported, pending and ended (of those), accounts, already, \
+With --json, the last line has the fields dry_run, imported, pending and ended (of those), \
+                        short_tokens (of the pending), accounts, already, \
                         ended_since (were here, and have ended there since), skipped (how many for each reason), \
                         other_hosts (that were not imported) and left (of each host, how many of those that were \
                         here and are not there any more were left, since the source may have others).")]
@@ -195,6 +196,13 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
         });
     }
     context.print(in_json(&outcome, dry_run), in_words(&outcome, dry_run))?;
+    if outcome.figures.short_tokens > 0 {
+        let (one, many) = ("pending invite has a token", "pending invites have tokens");
+        let count = counted(outcome.figures.short_tokens, one, many);
+        complain(format_args!(
+            "{count} of fewer than {SAFE_LENGTH} characters, which can perhaps be guessed: see easy-invite check"
+        ));
+    }
     for (host, count) in &outcome.left {
         complain(format_args!(
             "{} imported earlier for {host}, can still be used here, and not all invites of {host} were found this \
@@ -224,6 +232,7 @@ fn in_json(outcome: &Outcome, dry_run: bool) -> serde_json::Value {
         "dry_run": dry_run,
         "imported": figures.pending + figures.ended,
         "pending": figures.pending,
+        "short_tokens": figures.short_tokens,
         "ended": figures.ended,
         "accounts": figures.accounts,
         "already": figures.already,

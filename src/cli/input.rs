@@ -63,8 +63,17 @@ pub fn not_found(error: Error) -> anyhow::Error {
 pub struct Named {
     /// The invite's id, its token, or any of its links; - reads it from stdin, where nobody else on
     /// this machine sees it
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", allow_hyphen_values = true, value_parser = reference)]
     reference: String,
+}
+
+/// What names an invite on the command line: tokens of other programs may begin with a hyphen.
+pub fn reference(text: &str) -> Result<String, &'static str> {
+    let name = text.split('=').next().filter(|name| name.starts_with('-') && name.len() > 1);
+    match name.is_some_and(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())) {
+        true => Err("there is no such option. A token that looks like one is read from stdin, with -"),
+        false => Ok(text.to_owned()),
+    }
 }
 
 impl Named {

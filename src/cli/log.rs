@@ -6,7 +6,7 @@ use jid::{BareJid, DomainPart};
 use jiff::{SignedDuration, Timestamp};
 
 use super::context::Context;
-use super::input::{not_found, typed_reference};
+use super::input::{not_found, reference, typed_reference};
 use super::print::{self, complain};
 use crate::event::{Actor, Event};
 use crate::invite::InviteId;
@@ -51,7 +51,7 @@ pub struct Arguments {
 
     /// Only what happened to this invite: its id, its token, or any of its links; - reads it from
     /// stdin
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", allow_hyphen_values = true, value_parser = reference)]
     invite: Option<String>,
 
     /// Only what happened within this time: 90s, 15m, 36h, 7d or 4w

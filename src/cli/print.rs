@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::invite::{Invite, InviteId, InviteType, Token};
+use crate::invite::{Invite, InviteId, InviteType, Token, is_of_token};
 use crate::links::tokens_in;
 use crate::store::StoreError;
 use crate::texts::printable;
@@ -47,16 +47,13 @@ pub fn without_secrets(message: &str) -> String {
 /// What clap says of the arguments, without those that may be tokens of other programs. They look
 /// like names: other messages repeat names that were typed.
 pub fn usage_without_secrets(message: &str) -> String {
-    let arguments = std::env::args_os().skip(1).flat_map(|argument| {
-        let argument = argument.to_string_lossy().into_owned();
-        let value = argument.split_once('=').map(|(_, value)| value.to_owned());
-        [Some(argument), value].into_iter().flatten()
-    });
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let parts = arguments.iter().flat_map(|argument| argument.split(|c| !is_of_token(c)));
     let is_word = |text: &str| {
         let lower = text.chars().all(|c| c.is_ascii_lowercase() || c == '-');
         lower || text.chars().all(|c| c.is_ascii_digit()) || InviteId::parse(text).is_some()
     };
-    let tokens = arguments.filter(|text| !is_word(text)).filter_map(|text| Token::parse(&text));
+    let tokens = parts.filter(|part| !is_word(part)).filter_map(Token::parse);
     tokens.fold(without_secrets(message), |message, token| without(&message, &token))
 }
 

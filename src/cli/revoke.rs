@@ -28,7 +28,8 @@ const LONGEST_LIST: u64 = 8 * 1024 * 1024;
   easy-invite revoke --inviter mallory@example.org")]
 #[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// The invites' ids, their tokens, or any of their links; - reads them from stdin, one a line
+    /// The invites' ids, their tokens, or any of their links; - reads them from stdin, one a line.
+    /// Those that begin with a hyphen stand behind --
     #[arg(value_name = "REF")]
     references: Vec<String>,
 

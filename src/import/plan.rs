@@ -63,6 +63,8 @@ pub struct There {
 pub struct Figures {
     /// Invites that are new here and can be used.
     pub pending: u64,
+    /// How many of these have a token that can perhaps be guessed.
+    pub short_tokens: u64,
     /// Invites that are new here and have ended.
     pub ended: u64,
     /// Accounts that joined, of which that is new here.
@@ -80,6 +82,7 @@ impl Figures {
     /// Adds what came of further items.
     pub fn add(&mut self, other: &Figures) {
         self.pending += other.pending;
+        self.short_tokens += other.short_tokens;
         self.ended += other.ended;
         self.accounts += other.accounts;
         self.already += other.already;
@@ -155,6 +158,7 @@ impl<'a> Plan<'a> {
         for used in uses {
             self.take_user(used, &invite, invite.id.clone(), known);
         }
+        self.figures.short_tokens += u64::from(pending && invite.has_short_token());
         *if pending { &mut self.figures.pending } else { &mut self.figures.ended } += 1;
         self.invites.push((invite, uses));
         Ok(())

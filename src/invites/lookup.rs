@@ -81,15 +81,25 @@ impl Invites {
     /// that counts as a guess.
     ///
     /// # Errors
-    /// As [`Invites::find`], also if there are no tokens; `AddressRefused` or `TooManyUnknown` after too many guesses.
+    /// As [`Invites::find`], also if there are no tokens; `AddressRefused` or `TooManyUnknown`
+    /// after too many guesses.
     pub async fn look(&self, tokens: &[Token], address: Address) -> Result<(Invite, Token)> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
         match self.of_tokens(tokens).await? {
             Some(found) => Ok(found),
-            None if tokens.iter().all(Token::may_be_changed) => Err(Refusal::Incomplete.into()),
-            None => Err(self.count_guess(address).into()),
+            None if self.is_guess(tokens).await? => Err(self.count_guess(address).into()),
+            None => Err(Refusal::Incomplete.into()),
         }
+    }
+
+    /// Whether tokens that nobody has may be tried to find one. What a program has left of a token
+    /// of ours, or made of it, has another length. It finds nothing, unless another program's
+    /// tokens have this length.
+    async fn is_guess(&self, tokens: &[Token]) -> Result<bool> {
+        let lengths: Vec<u32> = tokens.iter().filter_map(|token| u32::try_from(token.reveal().len()).ok()).collect();
+        let is_changed = tokens.iter().all(Token::may_be_changed);
+        Ok(!is_changed || !lengths.is_empty() && self.0.store.has_tokens_of(lengths).await?)
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes

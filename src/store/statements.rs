@@ -28,7 +28,10 @@ pub use event::{EventFilter, events, purge_events, refused, tell, untold};
 pub use export::{Exported, Redeemed, export};
 pub use import::{import, known_of, pending_imported, revoke_imported};
 pub use insert::{Quota, insert, is_within};
-pub use invite::{Filter, Past, find, find_by_id, list, past, purge, revoke, revoke_of_inviter, username_reserved};
+pub use invite::{
+    Filter, Past, find, find_by_id, has_tokens_of, list, past, purge, revoke, revoke_of_inviter, short_tokens,
+    username_reserved,
+};
 pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use super::event::{record, tally};
 use crate::event::{Action, Actor, Event};
-use crate::invite::{Invite, InviteId, State, TokenHash};
+use crate::invite::{Invite, InviteId, SAFE_LENGTH, State, TokenHash};
 use crate::store::error::Result;
-use crate::store::row::{Row, Value};
+use crate::store::row::{Row, Value, among};
 use crate::store::session::Session;
 
 /// Which invites to list.
@@ -81,6 +81,18 @@ pub async fn past(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Op
     let found = session.query(sql, &values, |row| row.required(0, InviteId::parse)).await?.pop();
     let Some(invite) = found else { return Ok(None) };
     Ok(Some(find_by_id(session, invite).await?.map_or(Past::Removed, |invite| Past::Replaced(Box::new(invite)))))
+}
+
+pub async fn has_tokens_of(session: &mut Session<'_>, lengths: Vec<u32>) -> Result<bool> {
+    let mut values = Vec::new();
+    let these = among(&mut values, lengths.iter().map(|length| (*length).into()));
+    session.exists(&format!("SELECT 1 FROM invite WHERE token_length IN ({these}) LIMIT 1"), &values).await
+}
+
+pub async fn short_tokens(session: &mut Session<'_>, now: Timestamp) -> Result<Vec<(DomainPart, InviteId)>> {
+    let sql = format!("SELECT host, id FROM invite WHERE {PENDING} AND token_length < $2 ORDER BY host, id");
+    let values = [now.into(), SAFE_LENGTH.into()];
+    session.query(&sql, &values, |row| Ok((row.text(0)?, row.required(1, InviteId::parse)?))).await
 }
 
 /// Counts a use of an invite that is redeemed.
