@@ -5,13 +5,14 @@ mod engines;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use easy_invite::event::Actor;
 use easy_invite::import::own;
 use easy_invite::import::plan::Figures;
-use easy_invite::invite::{Invite, InviteType, Issuer, Program, Purpose, Token, Use};
+use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Program, Purpose, Token, Use};
 use easy_invite::invites::{Outcome, Target, import};
 use easy_invite::policy::Change;
 use easy_invite::store::{Claim, Store};
@@ -27,6 +28,7 @@ on_both_engines! {
     a_second_run_adds_what_is_missing_and_changes_nothing,
     hosts_that_are_not_configured_are_counted_and_named,
     hostile_files_leave_a_store_in_order,
+    an_export_is_of_one_moment_however_slowly_it_is_read,
 }
 
 /// How many uses the invite for many has: more than is read at a time.
@@ -419,4 +421,34 @@ async fn hostile_files_leave_a_store_in_order(engine: Engine) {
     assert_eq!(folder.prints(&["list", "--state", "all"]).1, "");
     assert_eq!(folder.prints(&["tree"]).1, "");
     export_of(&scratch, &[]);
+}
+
+async fn an_export_is_of_one_moment_however_slowly_it_is_read(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    // More than fits into pages, channels and pipes on the way.
+    let (bytes, each) = match engine {
+        Engine::Sqlite => (
+            "randomblob(32)",
+            "WITH RECURSIVE each (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM each \
+             WHERE n < 8000)",
+        ),
+        Engine::Postgres => ("sha256(n::text::bytea)", "WITH each (n) AS (SELECT generate_series(1, 8000))"),
+    };
+    let fill = format!(
+        "INSERT INTO invite (id, token_hash, type, host, issuer, roles, groups, max_uses, created_at) \
+         SELECT 'invite' || (100000 + n), {bytes}, 'account', 'example.org', 'operator', '[]', '[]', 1, 1000 FROM each"
+    );
+    scratch.place.run(&format!("{each} {fill}")).await;
+    let folder = Folder::of(&scratch.place);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+    let mut export = command.current_dir(folder.0.path()).arg("export").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let last = scratch.store.find_by_id(InviteId::parse("invite108000").unwrap()).await.unwrap().unwrap();
+    use_it(&scratch.store, &last, Purpose::Register, "carol@example.org", 2000, vec![]).await;
+    scratch.place.run("DELETE FROM invite WHERE id = 'invite107999'").await;
+    let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert_eq!(rest.last().unwrap(), &json!({"kind": "end", "invites": 8000, "uses": 0, "accounts": 0}));
+    assert_eq!((&rest[7999]["id"], &rest[7999]["state"]), (&json!("invite108000"), &json!("pending")));
+    assert!(export.wait().unwrap().success());
 }
