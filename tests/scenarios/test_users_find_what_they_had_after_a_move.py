@@ -1,6 +1,7 @@
-"""What README's "Moving over" says of the day after. Apps find their commands at the same nodes,
-under the names in README. Old links show the new page, new ones look like the old, and users see in
-My Invites what they had made before."""
+"""What README's "Moving over" says of the day after. Links that were used between the imports are
+over, and no others. Apps find their commands at the same nodes, under the names in README. Old
+links show the new page, new ones look like the old, and users see in My Invites what they had made
+before."""
 
 import re
 from urllib.parse import urlsplit
@@ -10,9 +11,10 @@ import pytest
 from harness.daemon import REPOSITORY
 from harness.moving import old_server, switch
 from harness.stories import (
-    CREATE_ACCOUNT, MY_INVITES, NEW_INVITE, PASSWORD_RESET, Invite, new_account_invite, new_invite, show)
+    CREATE_ACCOUNT, MY_INVITES, NEW_INVITE, PASSWORD_RESET, Invite, new_account_invite, new_invite, register,
+    show)
 from harness.web import Visitor, web_settings
-from harness.xmpp import form_fields, form_in, form_values
+from harness.xmpp import StanzaError, form_fields, form_in, form_values
 
 README = " ".join((REPOSITORY / "README.md").read_text().partition("## Moving over")[2].partition("\n## ")[0].split())
 
@@ -24,12 +26,18 @@ async def test_on_a_real_server(version, tmp_path):
         alice, admin = await server.login("alice"), await server.login("admin")
         before = {node: (await admin.commands("example.org"))[node].name for node in nodes}
         old = {NEW_INVITE: await made(alice, NEW_INVITE), CREATE_ACCOUNT: await made(admin, CREATE_ACCOUNT)}
+        used = await new_invite(alice)
         server.daemon.write_config()
-        taken = server.daemon.cli("import", "prosody", "--data", str(server.prosody.data_folder))
-        assert taken.returncode == 0, taken.stderr
-        assert figures(re.search("(imported 212 .*?) ```", README)[1]) == figures(taken.stdout)
+        assert figures(imported(server)) == figures(re.search("(imported 212 .*?) ```", README)[1])
+        late = await new_invite(alice)
+        await register(server, "carol", used)
+        server.prosody.stop()
+        assert "has ended" in imported(server)
 
         switch(server)
+        await register(server, "dora", late)
+        with pytest.raises(StanzaError, match="item-not-found"):
+            await register(server, "erin", used)
         alice, admin = await server.login("alice"), await server.login("admin")
         assert NEW_INVITE in await alice.commands("example.org")
         for node in nodes:
@@ -47,6 +55,13 @@ async def test_on_a_real_server(version, tmp_path):
             show(server, invite)["id"] for invite in (old[NEW_INVITE][0], new[NEW_INVITE])}
 
 
+def imported(server):
+    """The last line of an import."""
+    taken = server.daemon.cli("import", "prosody", "--data", str(server.prosody.data_folder))
+    assert taken.returncode == 0, taken.stderr
+    return taken.stdout.strip()
+
+
 async def made(user, node):
     """The invite that a command makes at once, and its link."""
     values = form_values(form_in(await user.execute("example.org", node)))
@@ -60,4 +75,4 @@ def shape(invite):
 
 def figures(line):
     """A line of `easy-invite import` without its numbers."""
-    return re.sub(r"[\d,]*\d", "N", line).strip()
+    return re.sub(r"[\d,]*\d", "N", line)
