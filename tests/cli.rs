@@ -2076,6 +2076,13 @@ fn no_message_shows_the_password_of_a_url() {
         &["backup", url],
         &["restore", url],
         &["forget", url],
+        &["import", "ejabberd", "--sql", url],
+        &["import", "ejabberd", "--sql", "mysql://u:hunter9@h/d"],
+        &["import", "ejabberd", "--sql", "postgres://u:hunter9@h/d?colour=red", "example.org"],
+        &["import", "ejabberd", url],
+        &["import", "prosody", "--sql", url],
+        &["import", "prosody", "--sql", "mysql://u:hunter9@h/d"],
+        &["import", "prosody", "--sql", "postgres://u:hunter9@h/d?colour=red"],
     ] {
         let ran = scratch.run(arguments);
         assert!(ran.code != 0 && !ran.stderr.is_empty(), "{arguments:?}: {ran:?}");

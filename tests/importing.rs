@@ -247,15 +247,22 @@ async fn what_has_ended_there_since_ends_here(engine: Engine) {
     assert!(users.await.unwrap());
     scratch.store.verify().await.unwrap();
 
-    // Of an invite that made an account, there is only what makes contacts.
-    let scratch = Scratch::new(engine).await;
-    let inviter = Some(jid("alice@example.org"));
-    let of_alice = Invite { inviter, invite_type: InviteType::AccountAndContact, ..of_prosody(1) };
-    run(&target(&scratch), vec![item(of_alice.clone())]).await;
-    let half = Invite { invite_type: InviteType::Contact, ..of_alice };
-    let outcome = run(&target(&scratch), vec![item(half)]).await;
-    assert_eq!(outcome.figures, Figures { ended_since: 1, ..Figures::default() });
-    assert_eq!(state(&scratch, 1).await, Some(State::Revoked));
+    // Of an invite that made an account, there is only what makes contacts. In ejabberd's database,
+    // there is never more.
+    let once_more = Figures { already: 1, ..Figures::default() };
+    let ended = Figures { ended_since: 1, ..Figures::default() };
+    for (program, figures, left) in
+        [(Program::Prosody, ended, State::Revoked), (Program::Ejabberd, once_more, State::Pending)]
+    {
+        let scratch = Scratch::new(engine).await;
+        let inviter = Some(jid("alice@example.org"));
+        let of_alice = Invite { inviter, invite_type: InviteType::AccountAndContact, ..of_prosody(1) };
+        let of_alice = Invite { imported_from: Some(program), ..of_alice };
+        run(&target(&scratch), vec![item(of_alice.clone())]).await;
+        let half = Invite { invite_type: InviteType::Contact, ..of_alice };
+        assert_eq!(run(&target(&scratch), vec![item(half)]).await.figures, figures);
+        assert_eq!(state(&scratch, 1).await, Some(left));
+    }
 }
 
 async fn nothing_ends_where_the_source_was_not_read_to_its_end(engine: Engine) {

@@ -59,8 +59,8 @@ enum Source {
 
         /// Prosody's database, where it keeps its data in SQL: sqlite:FILE, or
         /// postgres://USER@HOST/DATABASE with the password in $PGPASSWORD or ~/.pgpass
-        #[arg(long, value_name = "URL", value_parser = prosody::database)]
-        sql: Option<StoreUrl>,
+        #[arg(long, value_name = "URL")]
+        sql: Option<String>,
 
         #[command(flatten)]
         options: Options,
@@ -73,7 +73,7 @@ enum Source {
         /// ejabberd's SQL database: sqlite:FILE or postgres://USER@HOST/DATABASE. For MySQL and MS
         /// SQL, use what `ejabberdctl list_invites` prints
         #[arg(long, value_name = "URL")]
-        sql: Option<StoreUrl>,
+        sql: Option<String>,
 
         /// What `ejabberdctl list_invites`, the command list_invites of its HTTP API, or
         /// `ejabberdctl dump_table FILE invite_token` writes; - reads it from stdin
@@ -112,12 +112,12 @@ struct Options {
 pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     match arguments.source {
         Source::Prosody { data, sql, options } => {
-            let source = of_prosody(data, sql)?;
+            let source = of_prosody(data, database(sql, prosody::database)?)?;
             let read = |hosts, items| prosody::read(source, hosts, now(), items);
             take(options, Some(Program::Prosody), read, context).await
         }
         Source::Ejabberd { sql, file, mut options } => {
-            let source = match (sql, file) {
+            let source = match (database(sql, ejabberd::database)?, file) {
                 (Some(url), host) => {
                     let host = host.map(|host| jids::domain(&host.to_string_lossy()).map_err(wrong_usage));
                     options.hosts.extend(host.transpose()?);
@@ -158,6 +158,15 @@ fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<pr
         Some((Setting::Text(folder), _)) => Ok(prosody::Source::Folder(folder.into())),
         _ => Ok(prosody::Source::Folder("/var/lib/prosody".into())),
     }
+}
+
+/// Another program's database, if one is named. Not parsed by clap, which would repeat a bad URL
+/// with its password.
+fn database(
+    sql: Option<String>,
+    parse: impl FnOnce(&str) -> Result<StoreUrl, String>,
+) -> anyhow::Result<Option<StoreUrl>> {
+    sql.map(|url| parse(&url).map_err(|problem| wrong_usage(format!("--sql: {problem}")))).transpose()
 }
 
 /// Imports what a source sends, and tells what came of it.

@@ -115,7 +115,7 @@ impl Foreign {
                 in_parts(quiet, &sql, &mut each)
             }
             Engine::Postgres(client, runtime) => {
-                runtime.block_on(in_one(client, &format!("SELECT {values} FROM \"{table}\""), &mut each))
+                in_one(client, runtime, &format!("SELECT {values} FROM \"{table}\""), &mut each)
             }
         };
         read.with_context(|| self.name.clone())
@@ -142,14 +142,15 @@ fn in_parts<const N: usize>(
     }
 }
 
-async fn in_one<const N: usize>(
+fn in_one<const N: usize>(
     client: &Client,
+    runtime: &Handle,
     sql: &str,
     each: &mut impl FnMut([Option<String>; N]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let none: [&str; 0] = [];
-    let mut rows = std::pin::pin!(client.query_raw(sql, none).await.map_err(of_server)?);
-    while let Some(row) = rows.next().await {
+    let mut rows = std::pin::pin!(runtime.block_on(client.query_raw(sql, none)).map_err(of_server)?);
+    while let Some(row) = runtime.block_on(rows.next()) {
         let row = row.map_err(of_server)?;
         let mut values = [const { None }; N];
         for (place, value) in values.iter_mut().enumerate() {

@@ -177,8 +177,11 @@ impl<'a> Plan<'a> {
                 is_new |= self.take_use(used, &invite.token_hash, known);
                 self.take_user(used, invite, there.id.clone(), known);
             }
-            // Where Prosody withdraws an invite of a user, what makes contacts stays.
-            let registers_no_more = there.invite_type.registers() && !invite.invite_type.registers();
+            // Where Prosody withdraws an invite of a user, what makes contacts stays. ejabberd does
+            // not tell everywhere whether an invite registers.
+            let registers_no_more = there.imported_from == Some(Program::Prosody)
+                && there.invite_type.registers()
+                && !invite.invite_type.registers();
             if (invite.revoked_at.is_some() || registers_no_more) && there.pending && !is_new {
                 self.revoked.push(there.id.clone());
                 self.figures.ended_since += 1;

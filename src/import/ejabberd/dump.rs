@@ -63,7 +63,7 @@ fn row(text: &[u8], places: &[usize; 7]) -> Option<Row> {
         kind: kind?.atom()?.to_owned(),
         account_name: account_name?.text()?,
         valid: None,
-        registers: false,
+        registers: None,
     })
 }
 

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::row::Row;
+use super::row::{Row, some};
 
 /// What is expected of an object.
 pub const OBJECT: &str = "an invite of `list_invites`, with the keys token, created_at, expires, type, inviter, \
@@ -70,7 +70,7 @@ impl From<Listed<'_>> for Row {
                 Value::String(valid) => valid.parse().ok(),
                 _ => None,
             },
-            registers: listed.token_uri.split(['?', ';']).any(|part| part == "ibr=y"),
+            registers: some(&listed.token_uri).map(|uri| uri.split(['?', ';']).any(|part| part == "ibr=y")),
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Row {
     /// Whether ejabberd takes it, if the source says so.
     pub valid: Option<bool>,
     /// Whether a `roster_only` registers an account as well. In ejabberd, its inviter's rights
-    /// decide that whenever its link is shown. Where there is no link, nobody knows.
-    pub registers: bool,
+    /// decide that whenever its link is shown. `None`: there is no link, so nobody knows.
+    pub registers: Option<bool>,
 }
 
 impl Row {
@@ -73,7 +73,9 @@ impl Row {
         let (invite_type, username, used) = match self.kind.as_str() {
             // Whoever became a contact by it had an account already, as far as anybody knows.
             "roster_only" if made.is_some() => (InviteType::AccountAndContact, None, used(Purpose::Register, made)),
-            "roster_only" if self.registers => (InviteType::AccountAndContact, None, used(Purpose::Contact, invitee)),
+            "roster_only" if self.registers == Some(true) => {
+                (InviteType::AccountAndContact, None, used(Purpose::Contact, invitee))
+            }
             "roster_only" => (InviteType::Contact, None, used(Purpose::Contact, invitee)),
             "account_only" => (InviteType::Account, account_name, used(Purpose::Register, invitee)),
             "account_subscription" => (InviteType::AccountAndContact, account_name, used(Purpose::Register, invitee)),
@@ -128,7 +130,7 @@ impl Row {
 }
 
 /// A text, unless it is empty.
-fn some(text: &str) -> Option<&str> {
+pub fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 

@@ -59,7 +59,7 @@ pub fn read(
             kind: kind.to_owned(),
             account_name,
             valid: None,
-            registers: false,
+            registers: None,
         })
     })
 }
