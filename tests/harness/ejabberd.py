@@ -20,6 +20,11 @@ START_SECONDS = 30
 CTL_SECONDS = 30
 
 
+def schema(name: str) -> str:
+    """The tables of its SQL database, from one of its files."""
+    return (ejabberd_26() / "usr/share/ejabberd/sql" / name).read_text()
+
+
 class Ejabberd(Service):
     """One throw-away ejabberd. A context manager: it runs within `with`, and is stopped at the end.
 
@@ -27,19 +32,17 @@ class Ejabberd(Service):
     """
 
     def __init__(self, folder: Path, *, hosts: Iterable[str] = ("example.org", "other.example"),
-                 database: Mapping[str, object] | None = None, landing_page: str = "auto",
+                 database: Mapping[str, object] | None = None,
                  environment: Mapping[str, str] | None = None):
         """Describes the server. `start` (or `with`) writes its configuration and runs it.
 
         - `hosts`: its virtual hosts.
-        - `database`: options for its SQL database. Default: Mnesia.
-        - `landing_page`: the option of mod_invites.
+        - `database`: options for the SQL database in which its invites are. Default: Mnesia.
         - `environment`: more environment variables, such as TZ.
         """
         self.folder = folder.resolve()
         self.hosts = tuple(hosts)
         self.database = dict(database or {})
-        self.landing_page = landing_page
         self.c2s_port = free_port()
         self.http_port = free_port()
         self._control_port = free_port()
@@ -79,7 +82,8 @@ class Ejabberd(Service):
 
     def adduser(self, jid: str, password: str) -> None:
         """Creates an account."""
-        self.ctl("register", *jid.split("@"), password)
+        username, host = jid.split("@")
+        self.api("register", user=username, host=host, password=password)
 
     async def connect(self, domain: str | None = None) -> Client:
         """A client's stream that has not logged in."""
@@ -104,8 +108,6 @@ class Ejabberd(Service):
         listener = {"ip": "127.0.0.1"}
         config = {
             "hosts": self.hosts,
-            "default_db": "sql" if self.database else "mnesia",
-            "auth_method": "mnesia",
             **self.database,
             "listen": [
                 {**listener, "port": self.c2s_port, "module": "ejabberd_c2s", "starttls": False},
@@ -123,7 +125,8 @@ class Ejabberd(Service):
             "modules": {
                 "mod_adhoc": {}, "mod_disco": {}, "mod_roster": {}, "mod_http_api": {},
                 "mod_register": {"allow_modules": ["mod_invites"]},
-                "mod_invites": {"access_create_account": "of_users", "landing_page": self.landing_page},
+                "mod_invites": {"access_create_account": "of_users", "landing_page": "auto",
+                                "db_type": "sql" if self.database else "mnesia"},
             },
         }
         (self.folder / "ejabberd.yml").write_text(json.dumps(config))  # JSON is YAML
