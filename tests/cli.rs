@@ -2474,3 +2474,25 @@ fn a_tree_of_any_shape_has_each_account_once_below_its_inviter() {
         assert!(last.starts_with(&format!("{}[1499]  d1499@example.org  ", " ".repeat(60))), "{last}");
     }
 }
+
+#[test]
+fn prosodys_invites_are_imported_from_where_its_configuration_says() {
+    let scratch = Scratch::new();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/prosody_data/13/internal/data");
+    fs::write(scratch.path("prosody.cfg.lua"), format!("data_path = \"{data}\"\nVirtualHost \"example.org\"\n"))
+        .unwrap();
+    let tried = scratch.json(&["import", "prosody", "--dry-run"]).remove(0);
+    let imported = scratch.json(&["import", "prosody"]).remove(0);
+    assert_eq!((&tried["pending"], &tried["dry_run"]), (&imported["pending"], &json!(true)));
+    assert_eq!((&imported["accounts"], &imported["other_hosts"]), (&json!(4), &json!(["other.example"])));
+    let listed = scratch.json(&["list", "--limit", "100"]);
+    assert_eq!(json!(listed.len()), imported["pending"]);
+    let again = scratch.json(&["import", "prosody", "example.org"]).remove(0);
+    assert_eq!((&again["imported"], &again["accounts"], &again["ended_since"]), (&json!(0), &json!(0), &json!(0)));
+
+    fs::write(scratch.path("prosody.cfg.lua"), "VirtualHost \"example.org\"\n  storage = \"sql\"\n").unwrap();
+    let place = format!("{}, line 2", scratch.path("prosody.cfg.lua").display());
+    let advice = "name its database with --sql URL, or its folder with --data DIR";
+    scratch.fails(&["import", "prosody"], &format!("By {place}, Prosody keeps its data in SQL: {advice}"));
+    scratch.misused(&["import", "prosody", "--sql", "MySQL://prosody@localhost/prosody"], "docs/moving.md");
+}

@@ -263,6 +263,50 @@ async fn what_an_invite_says_becomes_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_snikkets_portal_and_apps_make_is_read() {
+    let by_the_portal = "source = 'admin@example.org/admin_api'";
+    let table = [
+        invite(
+            "of-one--",
+            &format!(
+                "additional_data = {{ {by_the_portal}, groups = {{ 'default' }}, roles = {{ 'prosody:restricted' }} }}"
+            ),
+        ),
+        invite("of-many-", &format!("reusable = true, additional_data = {{ {by_the_portal}, groups = {{ 'k2Xh' }} }}")),
+        invite("of-reset", "jid = 'bob@example.org', additional_data = { allow_reset = 'bob' }"),
+        invite("of-alice", "type = 'roster', jid = 'alice@example.org', additional_data = { groups = { 'default' } }"),
+        invite(
+            "of-setup",
+            "additional_data = { source = 'api/token/bootstrap-0', groups = { 'default' }, roles = { 'prosody:admin' } }",
+        ),
+    ];
+    let items = items_of(of_host(&table.concat()).path()).await;
+    let found: Vec<_> = invites(&items)
+        .iter()
+        .map(|it| {
+            (
+                it.invite.invite_type.to_string(),
+                it.invite.issuer,
+                it.invite.max_uses,
+                it.invite.roles.concat(),
+                it.invite.groups.concat(),
+            )
+        })
+        .map(|(invite_type, issuer, uses, role, group)| format!("{invite_type} {issuer} {uses:?} {role} {group}"))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "account admin Some(1) prosody:restricted default",
+            "account admin None  k2Xh",
+            "password-reset operator Some(1)  ",
+            "account-and-contact user Some(1)  default",
+            "account operator Some(1) prosody:admin default",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_makes_no_sense_is_skipped_with_its_place() {
     for (table, reason) in [
         (invite("short", ""), Reason::Token),
