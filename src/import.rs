@@ -38,6 +38,8 @@ pub enum Item {
     Account(Joined),
     /// Something that cannot be imported.
     Skipped(Skipped),
+    /// What invites say in the source and has no place here: its name there, and of how many.
+    LeftOut(String, u64),
     /// All invites that the source has of this host have been sent. So an invite of this host that
     /// was imported from there and was not sent has been used or withdrawn there. A source sends
     /// this only of a host whose invites it has really found and read to their end, though there

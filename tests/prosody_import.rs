@@ -263,6 +263,20 @@ async fn what_an_invite_says_becomes_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_place_here_is_counted_by_name_and_no_token_is_a_name() {
+    let table = [
+        invite("abcdefgh", "landing_page = 'x', additional_data = { source = 'api/token/x', contact = 'y' }"),
+        invite("ijklmnop", "landing_page = 'x', additional_data = { source = 'admin@example.org', note = 'n' }"),
+        invite("qrstuvwx", "['SECRETSECRET'] = 1, additional_data = { ['SECRETSECRET'] = 1 }"),
+    ];
+    let items = items_of(of_host(&table.concat()).path()).await;
+    let left_out =
+        items.iter().filter_map(|it| if let Item::LeftOut(name, count) = it { Some((&**name, *count)) } else { None });
+    let expected = [("additional_data.contact", 1), ("additional_data.source", 1), ("landing_page", 2), ("other", 2)];
+    assert_eq!(left_out.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_snikkets_portal_and_apps_make_is_read() {
     let by_the_portal = "source = 'admin@example.org/admin_api'";
     let table = [
@@ -277,7 +291,8 @@ async fn what_snikkets_portal_and_apps_make_is_read() {
         invite("of-alice", "type = 'roster', jid = 'alice@example.org', additional_data = { groups = { 'default' } }"),
         invite(
             "of-setup",
-            "additional_data = { source = 'api/token/bootstrap-0', groups = { 'default' }, roles = { 'prosody:admin' } }",
+            "additional_data = { source = 'api/token/bootstrap-0', groups = { 'default' }, \
+             roles = { 'prosody:admin' } }",
         ),
     ];
     let items = items_of(of_host(&table.concat()).path()).await;

@@ -41,6 +41,7 @@ use crate::store::{Problem, Store, StoreError};
 With --json, the last line has the fields dry_run, imported, pending and ended (of those), \
                         short_tokens (of the pending), accounts, already, \
                         ended_since (were here, and have ended there since), skipped (how many for each reason), \
+                        left_out (what invites say there and has no place here, and of how many), \
                         other_hosts (that were not imported) and left (of each host, how many of those that were \
                         here and are not there any more were left, since the source may have others).")]
 pub struct Arguments {
@@ -233,7 +234,7 @@ fn wanted(config: &Config, hosts: &[DomainPart]) -> anyhow::Result<BTreeSet<Doma
 }
 
 fn in_json(outcome: &Outcome, dry_run: bool) -> serde_json::Value {
-    let Outcome { figures, other_hosts, left } = outcome;
+    let Outcome { figures, left_out, other_hosts, left } = outcome;
     let skipped: BTreeMap<_, _> = figures.skipped.iter().map(|(reason, count)| (reason.as_ref(), count)).collect();
     let other_hosts: Vec<_> = other_hosts.iter().map(ToString::to_string).collect();
     let left: BTreeMap<_, _> = left.iter().map(|(host, count)| (host.to_string(), count)).collect();
@@ -247,13 +248,14 @@ fn in_json(outcome: &Outcome, dry_run: bool) -> serde_json::Value {
         "already": figures.already,
         "ended_since": figures.ended_since,
         "skipped": skipped,
+        "left_out": left_out,
         "other_hosts": other_hosts,
         "left": left,
     })
 }
 
 fn in_words(outcome: &Outcome, dry_run: bool) -> String {
-    let Outcome { figures, other_hosts, .. } = outcome;
+    let Outcome { figures, left_out, other_hosts, .. } = outcome;
     let mut words = format!(
         "{} {} ({} pending, {} ended), {}",
         if dry_run { "would import" } else { "imported" },
@@ -270,6 +272,10 @@ fn in_words(outcome: &Outcome, dry_run: bool) -> String {
     if !other_hosts.is_empty() {
         let hosts: Vec<_> = other_hosts.iter().map(|host| host.as_str()).collect();
         words += &format!(" ({})", hosts.join(", "));
+    }
+    if !left_out.is_empty() {
+        let names: Vec<_> = left_out.iter().map(|(name, count)| format!("{name} of {}", grouped(*count))).collect();
+        words += &format!("; left out: {}", names.join(", "));
     }
     words += &format!("; {}", counted(figures.already, "was there already", "were there already"));
     if figures.ended_since > 0 {

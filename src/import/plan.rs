@@ -122,7 +122,7 @@ pub fn plan<'a>(items: &'a [Item], known: &mut Known, now: Timestamp) -> Plan<'a
                 Ok(())
             }
             Item::Skipped(skipped) => Err(skipped.reason),
-            Item::Whole(_) => Ok(()),
+            Item::LeftOut(..) | Item::Whole(_) => Ok(()),
         };
         if let Err(reason) = taken {
             plan.skipped.push((place, reason));

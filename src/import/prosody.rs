@@ -11,8 +11,8 @@
 mod files;
 mod sql;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +34,13 @@ const TRACKING: &str = "invites_tracking";
 
 /// What mod_invites_tracking keeps of an account: the token, and the maker of the invite.
 const TRACKED: [&str; 2] = ["invite_id", "invite_source"];
+
+/// What is kept of an invite, or follows from its token.
+const KEPT: [&str; 9] =
+    ["type", "jid", "token", "uri", "allow_registration", "additional_data", "created_at", "expires", "reusable"];
+
+/// What is kept of its `additional_data`: the first if it names an account.
+const MORE: [&str; 5] = ["source", "roles", "groups", "note", "allow_reset"];
 
 /// How long an invite is good for where Prosody's configuration does not say.
 const USUAL_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -103,6 +110,8 @@ struct Host<'a> {
     name: DomainPart,
     /// The halves of invites that their inviters have, as far as the host's were not found.
     halves: HashMap<TokenHash, Half>,
+    /// What its invites say and has no place here, and of how many.
+    left_out: BTreeMap<String, u64>,
 }
 
 /// What an inviter has of an invite.
@@ -128,7 +137,7 @@ impl fmt::Display for Place {
 
 impl<'a> Host<'a> {
     fn new(job: &'a Job, name: DomainPart) -> Self {
-        Host { job, name, halves: HashMap::new() }
+        Host { job, name, halves: HashMap::new(), left_out: BTreeMap::new() }
     }
 
     fn is_wanted(&self) -> bool {
@@ -169,7 +178,10 @@ impl<'a> Host<'a> {
         };
         self.halves.remove(&token.hash());
         match self.invite_of(token.hash(), length(&token), value) {
-            Ok(invite) => self.send(invite, place),
+            Ok(invite) => {
+                self.leave_out(value, &invite);
+                self.send(invite, place)
+            }
             Err(reason) => self.skip(Kind::Invite, Some(token.hash()), reason, place),
         }
     }
@@ -181,6 +193,34 @@ impl<'a> Host<'a> {
             self.send(Invite { inviter: Some(Arc::unwrap_or_clone(inviter)), issuer: Issuer::User, ..blank }, &place)?;
         }
         Ok(())
+    }
+
+    /// Counts what an invite says and has no place here.
+    fn leave_out(&mut self, value: &Value, invite: &Invite) {
+        let without_place = |table: &Value, kept: &[&str], before: &str| {
+            let names = table.entries().iter().filter_map(|(key, _)| key.text().filter(|key| !kept.contains(key)));
+            // A name that a module may give. What else is there may be a token.
+            let is_name = |name: &str| name.len() <= 40 && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
+            let names = names.map(|name| if is_name(name) { format!("{before}{name}") } else { "other".to_owned() });
+            names.collect::<Vec<_>>()
+        };
+        let more = value.get("additional_data");
+        let maker_is_kept = if invite.inviter.is_some() { MORE.as_slice() } else { MORE.split_at(1).1 };
+        let names = [without_place(value, &KEPT, ""), without_place(more, maker_is_kept, "additional_data.")].concat();
+        for name in names {
+            *self.left_out.entry(name).or_default() += 1;
+        }
+    }
+
+    /// Says that the invites of the host have been sent: all of them, or some cannot be read.
+    fn end(&mut self, is_whole: bool) -> anyhow::Result<()> {
+        if !self.is_wanted() {
+            return Ok(());
+        }
+        for (name, count) in std::mem::take(&mut self.left_out) {
+            self.job.send(Item::LeftOut(name, count))?;
+        }
+        if is_whole { self.job.send(Item::Whole(self.name.clone())) } else { Ok(()) }
     }
 
     /// An account that joined, as mod_invites_tracking keeps it.

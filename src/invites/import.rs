@@ -37,6 +37,8 @@ pub struct Target {
 pub struct Outcome {
     /// In numbers.
     pub figures: Figures,
+    /// What invites say in the source and has no place here, and of how many.
+    pub left_out: BTreeMap<String, u64>,
     /// Hosts of the source that were not imported.
     pub other_hosts: BTreeSet<DomainPart>,
     /// Of these hosts, so many invites that were imported from the program can still be used here,
@@ -174,6 +176,10 @@ impl<T: FnMut(Told<'_>)> Run<'_, T> {
                 }
                 None
             }
+            Item::LeftOut(name, count) => {
+                *self.outcome.left_out.entry(name.clone()).or_default() += count;
+                None
+            }
             Item::Whole(host) => {
                 self.seen.whole.insert(host.clone());
                 None
@@ -226,6 +232,6 @@ fn skipped_for(item: &Item, reason: Reason) -> Option<Skipped> {
             Some(Skipped { kind: Kind::Account, host, token_hash: None, reason, place: place.clone() })
         }
         Item::Skipped(skipped) => Some(skipped.clone()),
-        Item::Whole(_) => None,
+        Item::LeftOut(..) | Item::Whole(_) => None,
     }
 }

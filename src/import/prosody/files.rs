@@ -13,8 +13,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::geteuid;
 
 use super::{Host, INVITES, Job, Place, TRACKED, TRACKING};
+use crate::import::Kind;
 use crate::import::lua_data::{BadData, Entries, Value};
-use crate::import::{Item, Kind};
 use crate::jids;
 use crate::texts::printable;
 
@@ -88,9 +88,7 @@ fn read_host(folder: &Path, host: &mut Host<'_>, unread: &mut Vec<String>) -> an
     // Prosody removes a file when nothing is left in it. So it may keep invites here though there
     // are none.
     let is_data = has_data(folder);
-    if is_data && host.is_wanted() && unread.len() == problems {
-        host.job.send(Item::Whole(host.name.clone()))?;
-    }
+    host.end(is_data && unread.len() == problems)?;
     Ok(is_data)
 }
 

@@ -5,8 +5,8 @@ use anyhow::{Context, bail};
 
 use super::{Host, INVITES, Job, Place, TRACKED, TRACKING};
 use crate::database::{Foreign, StoreUrl};
+use crate::import::Kind;
 use crate::import::lua_data::Value;
-use crate::import::{Item, Kind};
 use crate::jids;
 
 /// How many rows are read at once.
@@ -72,7 +72,7 @@ fn read_host(database: &mut Foreign, written: &str, host: &mut Host<'_>) -> anyh
         Ok(())
     })?;
     joined(&mut tracked)?;
-    if host.is_wanted() { host.job.send(Item::Whole(host.name.clone())) } else { Ok(()) }
+    host.end(true)
 }
 
 /// Hands on what the users have in a store of a host (`<>`), or the host itself (`=`): the user,
