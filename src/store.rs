@@ -385,7 +385,7 @@ promises! {
     Write import(items: Arc<Vec<Item>>, now: Timestamp) by actor -> (Figures, Vec<(usize, Reason)>);
 
     /// What is there of what these items are about.
-    Read known_of(items: Arc<Vec<Item>>, now: Timestamp) -> Known;
+    Snapshot known_of(items: Arc<Vec<Item>>, now: Timestamp) -> Known;
 
     /// The next invites after an id, some hundred, that were imported from a program for a host,
     /// are pending, and still have the token that they had there.

@@ -1,6 +1,6 @@
 //! Copies that find no room: they end, say why, and nobody takes what is left for a backup. Only
 //! root can mount a disk that small; `scripts/test unit` sees to that.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod time_limit;
 
@@ -123,4 +123,38 @@ fn a_store_that_finds_no_room_is_told_at_once() {
         assert!(done.status.code() == Some(1) && said.contains(words), "{command:?}: {said}");
     }
     assert_eq!(scratch.count("easy-invite.db"), 3000, "the source is as it was");
+}
+
+#[test]
+fn an_import_that_finds_no_room_is_told_and_the_next_run_makes_it_good() {
+    let scratch = Scratch::new();
+    let invite = |number| {
+        format!(
+            "{{\"token\":\"ImportedToken{number:011}\",\"created_at\":\"2026-11-01T10:00:00Z\",\
+             \"expires\":\"9000-01-01T00:00:00Z\",\"type\":\"account_subscription\",\"inviter\":\"alice@example.org\",\
+             \"invitee\":\"user{number}@example.org\",\"account_name\":\"\"}}\n"
+        )
+    };
+    fs::write(scratch.place.path().join("list"), (0..3000).map(invite).collect::<String>()).unwrap();
+    let _small = scratch.mount(2000);
+    let import = || {
+        scratch.use_store("small/easy-invite.db");
+        scratch.run(&["import", "ejabberd", "list", "--json"])
+    };
+    let full = import();
+    let said = String::from_utf8_lossy(&full.stderr);
+    let words = "the store small/easy-invite.db cannot grow: no space is left on the disk";
+    assert!(full.status.code() == Some(1) && said.contains(words), "{said}");
+    let grown = Command::new("mount").args(["-o", "remount,size=50m"]).arg(scratch.small()).status();
+    assert!(grown.unwrap().success());
+    let done = import();
+    assert!(done.status.success(), "{done:?}");
+    let printed = fs::read_to_string(scratch.place.path().join("output")).unwrap();
+    let figures: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let (imported, already) = (figures["imported"].as_u64().unwrap(), figures["already"].as_u64().unwrap());
+    assert!(imported > 0 && already > 0 && imported + already == 3000, "{printed}");
+    let listed = scratch.run(&["list", "--state", "all", "--limit", "10000", "--json"]);
+    assert!(listed.status.success(), "{listed:?}");
+    let listed = fs::read_to_string(scratch.place.path().join("output")).unwrap();
+    assert_eq!(listed.lines().count(), 3000);
 }

@@ -28,13 +28,14 @@ pub struct Known {
 }
 
 impl Known {
-    /// Learns what the store has. What was decided on since stays.
+    /// Learns what the store has, of further items. What was decided on since stays. An id is made
+    /// up for one item, so only those of these items matter.
     pub fn learn(&mut self, stored: Known) {
         for (token, there) in stored.invites {
             self.invites.entry(token).or_insert(there);
         }
         self.past.extend(stored.past);
-        self.ids.extend(stored.ids);
+        self.ids = stored.ids;
         self.reserved.extend(stored.reserved);
         self.accounts.extend(stored.accounts);
         self.uses.extend(stored.uses);
@@ -153,7 +154,6 @@ impl<'a> Plan<'a> {
         let left = invite.max_uses.map(|most| most - invite.uses);
         let Invite { id, host, invite_type, imported_from, .. } = invite.clone();
         known.ids.insert(id.clone());
-        known.uses.extend(uses.iter().map(|used| (id.clone(), used.account.clone())));
         known.invites.insert(invite.token_hash, There { id, host, invite_type, imported_from, pending, left });
         for used in uses {
             self.take_user(used, &invite, invite.id.clone(), known);

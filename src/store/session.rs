@@ -85,6 +85,15 @@ impl Session<'_> {
         Ok(!self.rows(sql, values).await?.is_empty())
     }
 
+    /// Has PostgreSQL look up some hundred rows in an index, until this transaction ends. It would
+    /// rather read a table of a hundred thousand.
+    pub async fn prefer_indexes(&mut self) -> Result<()> {
+        if !matches!(self, Session::Sqlite(_)) {
+            self.execute("SET LOCAL enable_seqscan = off", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Lets nobody else lock the same name until this transaction ends. SQLite has one writer at a
     /// time anyway.
     pub async fn lock(&mut self, name: &str) -> Result<()> {

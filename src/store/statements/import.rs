@@ -14,7 +14,7 @@ use crate::import::plan::{Figures, Known, Plan, There, plan};
 use crate::import::{By, Imported, Item, Joined, Reason, Used};
 use crate::invite::{Invite, InviteId, Program, TokenHash, nonce};
 use crate::store::error::{Problem, Result};
-use crate::store::row::{Row, Value, among, tuples};
+use crate::store::row::{Row, Value, among, numbers, tuples};
 use crate::store::session::Session;
 
 /// How many ids one statement names.
@@ -48,6 +48,7 @@ fn accounts(items: &[Item]) -> impl Iterator<Item = &Joined> {
 }
 
 pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Timestamp) -> Result<Known> {
+    session.prefer_indexes().await?;
     let by_token = |joined: &Joined| match &joined.by {
         Some(By::Token(token)) => Some((*token, joined.account.clone())),
         _ => None,
@@ -125,17 +126,19 @@ async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> 
     if values.len() == 1 {
         return Ok(HashSet::new());
     }
-    let pairs: Vec<_> = (2..=values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
+    // SQLite reads the tables of a CROSS JOIN in this order. Otherwise it would read every invite of
+    // the host.
+    let pairs: Vec<_> = (1..values.len()).step_by(2).map(|before| format!("({})", numbers(before, 2))).collect();
     let sql = format!(
-        "SELECT host, username FROM invite WHERE {PENDING} AND (host, username) IN (VALUES {}) \
-         AND type <> 'password-reset'",
+        "SELECT host, username, CASE WHEN {PENDING} THEN 1 END FROM (VALUES {}) AS wanted CROSS JOIN invite \
+         WHERE host = column1 AND username = column2 AND type <> 'password-reset'",
         pairs.join(", ")
     );
     let read = |row: &Row| {
         let (host, username): (DomainPart, NodePart) = (row.text(0)?, row.text(1)?);
-        Ok(BareJid::from_parts(Some(&username), &host))
+        Ok(row.number::<u8>(2)?.map(|_| BareJid::from_parts(Some(&username), &host)))
     };
-    Ok(session.query(&sql, &values, read).await?.into_iter().collect())
+    Ok(session.query(&sql, &values, read).await?.into_iter().flatten().collect())
 }
 
 async fn add_invites(session: &mut Session<'_>, new: &[(Invite, &[Used])], now: Timestamp, by: &Actor) -> Result<()> {
