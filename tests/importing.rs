@@ -1,6 +1,8 @@
 //! What another program knows of invites is imported, from a source that the test plays, on both
 //! engines.
 
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 mod engines;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +10,14 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use easy_invite::chat_server::ChatServer;
 use easy_invite::event::{Action, Actor};
 use easy_invite::import::plan::Figures;
 use easy_invite::import::{By, Imported, Item, Joined, Kind, Reason, Skipped, Used};
 use easy_invite::invite::{Invite, InviteType, Program, State, Token};
-use easy_invite::invites::{Outcome, Target, Told, import};
+use easy_invite::invites::{Invites, Outcome, Settings, Target, Told, import};
+use easy_invite::limits::Address;
+use easy_invite::refusal::Refusal;
 use easy_invite::store::{EventFilter, Past, Quota, Store};
 use engines::relay::{Fault, Relay};
 use engines::{Engine, Place, Scratch, at, host, invite, jid, on_both_engines, username};
@@ -499,4 +504,105 @@ async fn tokens_that_can_perhaps_be_guessed_are_told(engine: Engine) {
     renewed.unwrap();
     assert_eq!(scratch.store.short_tokens(at(2000)).await.unwrap(), told[..1]);
     assert!(!scratch.store.has_tokens_of(vec![15]).await.unwrap());
+}
+
+/// What a command of the folder printed, on stdout and on stderr.
+fn printed(folder: &Folder, arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+    let ran = command.current_dir(folder.0.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(ran.status.success(), "{arguments:?}: {ran:?}");
+    (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap())
+}
+
+#[tokio::test]
+async fn the_last_line_tells_all_in_figures_and_names_no_token() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let folder = Folder::with(1200, &scratch);
+    let list = folder.0.path().join("list");
+    let of_others = "{\"token\":\"AnotherHostsTokenOfMany1\",\"created_at\":\"2026-11-01T10:00:00Z\",\
+         \"expires\":\"9000-01-01T00:00:00Z\",\"type\":\"account_only\",\"inviter\":\"bob@example.net\",\
+         \"invitee\":\"\",\"account_name\":\"\"}\n";
+    // Of example.org, and for a username that the first of the list reserves.
+    let reserves = of_others.replace("AnotherHosts", "SecondReserve").replace("bob@example.net", "bob@example.org");
+    let reserves = reserves.replace("\"account_name\":\"\"", "\"account_name\":\"name5\"");
+    let whole = fs::read_to_string(&list).unwrap() + of_others + &reserves;
+    fs::write(&list, whole).unwrap();
+
+    let import = &["import", "ejabberd", "list"];
+    let figures = "1,200 invites (900 pending, 300 ended), 300 accounts with their inviters; \
+                   2 skipped: 1 of a host that is not imported, \
+                   1 with a username that another pending invite reserves (example.net); 0 were there already\n";
+    let (dry, _) = printed(&folder, &[&import[..], &["--dry-run"]].concat());
+    assert_eq!(dry, format!("would import {figures}"));
+    let (done, said) = printed(&folder, &[&import[..], &["--verbose"]].concat());
+    assert_eq!(done, format!("imported {figures}"));
+    let named: Vec<_> = said.lines().filter(|line| line.contains("skipped")).collect();
+    assert_eq!(
+        named,
+        [
+            "easy-invite: list:1201: invite of example.net skipped: of a host that is not imported",
+            "easy-invite: list:1202: invite of example.org skipped: with a username that another pending invite \
+             reserves",
+        ]
+    );
+    let (again, _) = printed(&folder, &[&import[..], &["--json"]].concat());
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    let expected = serde_json::json!({
+        "dry_run": false, "imported": 0, "pending": 0, "ended": 0, "accounts": 0, "already": 1200,
+        "short_tokens": 0, "ended_since": 0,
+        "skipped": {"other-host": 1, "reserved": 1}, "other_hosts": ["example.net"], "left": {},
+    });
+    assert_eq!(again, expected);
+
+    let (list, _) = printed(&folder, &["list", "--limit", "1"]);
+    assert!(list.contains("IMPORTED") && list.contains("ejabberd"), "{list}");
+    let (list, _) = printed(&folder, &["list", "--limit", "1", "--json"]);
+    let listed: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(listed["imported_from"], "ejabberd");
+    let (shown, _) = printed(&folder, &["show", listed["id"].as_str().unwrap()]);
+    assert!(shown.contains("from ejabberd"), "{shown}");
+    let (log, _) = printed(&folder, &["log"]);
+    assert_eq!(log.lines().filter(|line| line.contains(" imported ") && line.ends_with("ejabberd")).count(), 1200);
+    for text in [&done, &said, &dry, &shown, &log] {
+        assert!(!text.contains("ImportedToken") && !text.contains("OfMany"), "a token in {text}");
+    }
+    assert_eq!(scratch.in_files("ImportedToken"), 0, "and none is kept");
+}
+
+#[tokio::test]
+async fn a_dry_run_makes_no_store_and_a_source_that_is_not_there_is_named() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let folder = Folder::with(3, &scratch);
+    let config = fs::read_to_string(folder.0.path().join("config.toml")).unwrap();
+    let config = config.replace("easy-invite.db", "not-made.db");
+    fs::write(folder.0.path().join("config.toml"), config).unwrap();
+    let (dry, _) = printed(&folder, &["import", "ejabberd", "list", "--dry-run"]);
+    assert_eq!(dry, "would import 3 invites (2 pending, 1 ended), 1 account with its inviter; 0 were there already\n");
+    assert!(!scratch.place.folder().join("not-made.db").exists());
+    for (arguments, problem) in [
+        (["import", "ejabberd", "missing", "--dry-run"], "easy-invite: missing: "),
+        (["import", "ejabberd", "list", "example.net"], "easy-invite: This service does not serve example.net"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
+        let ran = command.current_dir(folder.0.path()).args(arguments).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.code() == Some(1) && said.starts_with(problem) && said.lines().count() == 1, "{said}");
+        assert!(!scratch.place.folder().join("not-made.db").exists(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_knew_is_known_to_the_daemon_as_soon_as_it_is_imported() {
+    let scratch = Scratch::new(Engine::Sqlite).await;
+    let settings = Settings::new(host("invite.example.org"));
+    let (chat_server, _questions) = ChatServer::channel();
+    let daemon = Invites::new(scratch.again().await, settings, chat_server, || at(2000));
+    let token = Token::parse("ImportedTokenOfANumber01").unwrap();
+    let address: Address = Some("192.0.2.7".parse::<std::net::IpAddr>().unwrap()).into();
+    let tokens = std::slice::from_ref(&token);
+    assert_eq!(daemon.look(tokens, address).await, Err(Refusal::Unknown.into()));
+    run(&target(&scratch), a_server()).await;
+    assert_eq!(daemon.look(tokens, address).await.unwrap().0.token_hash, token.hash());
+    daemon.tell().await.unwrap();
+    assert_eq!(scratch.store.untold(1).await.unwrap(), [], "and its log has all of it");
 }

@@ -126,7 +126,7 @@ async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> 
     if values.len() == 1 {
         return Ok(HashSet::new());
     }
-    // SQLite reads the tables of a CROSS JOIN in this order. Otherwise it would read every invite of
+    // SQLite reads the tables of a CROSS JOIN in this order. Otherwise it would read all invites of
     // the host.
     let pairs: Vec<_> = (1..values.len()).step_by(2).map(|before| format!("({})", numbers(before, 2))).collect();
     let sql = format!(
