@@ -295,7 +295,7 @@ fn an_invite_in_json_has_every_field() {
         "for the party",
     ]);
     let fields: Vec<&str> = made.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(fields.len(), 19, "{fields:?}");
+    assert_eq!(fields.len(), 20, "{fields:?}");
     for (field, value) in [
         ("type", "account-and-contact"),
         ("state", "pending"),
@@ -703,7 +703,7 @@ fn an_invite_is_shown_with_the_accounts_that_came_by_it() {
         "account  carol@example.org since 1970-01-01T00:16:40Z",
     ];
     assert!(lines.ends_with(&newest_first), "{printed}");
-    assert_eq!(scratch.json(&["show", id])[0].as_object().unwrap().len(), 16, "scripts rely on the fields");
+    assert_eq!(scratch.json(&["show", id])[0].as_object().unwrap().len(), 17, "scripts rely on the fields");
     (0..99).for_each(|number| came(&format!("user{number}@example.org"), 3000));
     let printed = scratch.prints(&["show", id]);
     assert_eq!(printed.lines().filter(|line| line.starts_with("account  ")).count(), 101);
