@@ -379,7 +379,12 @@ pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) ->
         return Ok(invite);
     }
     let may_make = policy.new_invite(inviter).map_err(|_| Refusal::InviterStopped)?;
-    let invite_type = if may_make == InviteType::Contact { may_make } else { invite.invite_type };
+    let invite_type = match may_make {
+        // A link that never said so makes nobody a contact.
+        InviteType::Contact if !invite.invite_type.connects() => return Err(Refusal::InviterStopped),
+        InviteType::Contact => may_make,
+        _ => invite.invite_type,
+    };
     Ok(Invite { issuer: Issuer::User, invite_type, ..invite })
 }
 
@@ -682,6 +687,10 @@ mod tests {
         let nobody = Account { may_invite_contacts: false, ..ranked(25) };
         assert_eq!(judged(&nobody), Err(Refusal::InviterStopped));
         assert_eq!(judged(&Account { admin: true, ..nobody.clone() }), Ok(invite.clone()));
+        // As ejabberd's users may make them: an account, and no contact.
+        let account = Invite { invite_type: InviteType::Account, ..invite.clone() };
+        let of_account = |user| with_rights_of(account.clone(), &HostPolicy::default(), user);
+        assert_eq!(of_account(&no_new_users), Err(Refusal::InviterStopped));
         let demoted = with_rights_of(of_alice(Issuer::Admin, |_| ()), &HostPolicy::default(), &no_new_users);
         assert_eq!(demoted.map(|invite| invite.invite_type), Ok(InviteType::Contact));
         let operators = of_alice(Issuer::Operator, |_| ());
