@@ -428,12 +428,14 @@ pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) 
 ///
 /// The account is no younger than when the invite was made. If nobody could tell then, it is no
 /// younger than the invite: both are in whole seconds, and programs make both at once. An account
-/// of the future tells nothing, but that a clock was set back.
+/// of the future tells nothing, but that a clock was set back. Of an invite that was imported, only
+/// the account's own age tells something: the hook has not looked at it before.
 ///
 /// # Errors
 /// `Revoked` if it belonged to an earlier one.
 pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result<(), Refusal> {
-    let Some(since) = account.since() else { return Ok(()) };
+    let since = if invite.imported_from.is_some() { account.created_at } else { account.since() };
+    let Some(since) = since else { return Ok(()) };
     let same = match invite.owners_since {
         Some(known) => since <= known,
         None => since <= invite.created_at || since > now,
@@ -514,7 +516,7 @@ pub fn admit_contact(invite: &Invite, inviter: &BareJid, contact: &BareJid) -> R
 mod tests {
     use super::*;
     use crate::invite::tests::{at, invite};
-    use crate::invite::{State, Token};
+    use crate::invite::{Program, State, Token};
 
     fn node(text: &str) -> NodePart {
         NodePart::new(text).unwrap().into_owned()
@@ -813,6 +815,10 @@ mod tests {
             let account = Account { exists: true, created_at, known_since, ..Account::default() };
             let expected = if admitted { Ok(()) } else { Err(Refusal::Revoked) };
             assert_eq!(admit_owner(&invite, &account, at(now)), expected, "{invite:?} {account:?} {now}");
+
+            let imported = Invite { imported_from: Some(Program::Prosody), ..invite };
+            let expected = if created_at.is_none() { Ok(()) } else { expected };
+            assert_eq!(admit_owner(&imported, &account, at(now)), expected, "{imported:?} {account:?} {now}");
         }
     }
 

@@ -176,11 +176,16 @@ impl<'a> Host<'a> {
         let Some(token) = token.text().and_then(Token::parse) else {
             return self.skip(Kind::Invite, None, Reason::Token, place);
         };
-        self.halves.remove(&token.hash());
+        // Prosody removes an inviter's half with the account. So where it is there, the invite
+        // belongs to whoever has the account now, however new that seems to be: Prosody resets a
+        // password by making the account anew. Of an admin's invite, there is no half.
+        let half = self.halves.remove(&token.hash());
         match self.invite_of(token.hash(), length(&token), value) {
             Ok(invite) => {
                 self.leave_out(value, &invite);
-                self.send(invite, place)
+                let is_of_today = half.is_some() || invite.issuer != Issuer::User;
+                let owners_since = invite.owners_since.or(is_of_today.then_some(self.job.now));
+                self.send(Invite { owners_since, ..invite }, place)
             }
             Err(reason) => self.skip(Kind::Invite, Some(token.hash()), reason, place),
         }

@@ -66,7 +66,7 @@ def write_down(server: Server, folder: Path) -> None:
         with sqlite3.connect(data / "prosody.sqlite") as database:
             database.execute(others)
             database.execute("DROP TABLE prosodyarchive")
-            lines = list(database.iterdump())
+            lines = [line for line in database.iterdump() if "sqlite_sequence" not in line]
     else:
         with psycopg.connect(storage) as database:
             database.execute(others)

@@ -37,5 +37,4 @@ INSERT INTO "prosody" VALUES('example.org','member-2','invites_tracking','invite
 INSERT INTO "prosody" VALUES('example.org','visitor','invites_tracking','invite_id','string','SeSEofO_9JWqiNGc7747wdYm');
 INSERT INTO "prosody" VALUES('example.org','visitor','invites_tracking','invite_source','string','api/token/portal');
 CREATE INDEX "prosody_index" ON "prosody" ("host", "user", "store", "key");
-DELETE FROM "sqlite_sequence";
 COMMIT;

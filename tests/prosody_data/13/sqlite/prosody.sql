@@ -37,5 +37,4 @@ INSERT INTO "prosody" VALUES('example.org','member-2','invites_tracking','invite
 INSERT INTO "prosody" VALUES('example.org','visitor','invites_tracking','invite_source','string','api/token/portal');
 INSERT INTO "prosody" VALUES('example.org','visitor','invites_tracking','invite_id','string','ell6VKyp7VWJuT-mP6XVFuSL');
 CREATE UNIQUE INDEX "prosody_unique_index" ON "prosody" ("host", "user", "store", "key");
-DELETE FROM "sqlite_sequence";
 COMMIT;
