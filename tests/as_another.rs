@@ -78,7 +78,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Every command that opens the store.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["run"],
     &["check"],
     &["generate", "example.org"],
@@ -90,6 +90,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["backup", "somebody/kept.db"],
     &["migrate-store", "sqlite:daemon/easy-invite.db", "sqlite:somebody/moved.db"],
     &["restore", "somebody/kept.db"],
+    &["import", "prosody", "--data", "somebody"],
 ];
 
 #[test]
@@ -165,4 +166,24 @@ fn who_may_not_write_where_a_file_is_to_go_is_told_as_whom_to() {
     scratch.advises(&["migrate-store", store, "sqlite:daemon/moved.db"]);
     scratch.advises(&["prosody-module", "--install", "daemon"]);
     scratch.advises(&["init", "--host", "example.org", "--output", "daemon/config.toml"]);
+}
+
+#[test]
+fn who_may_not_read_what_is_to_be_imported_is_told_as_whom_to() {
+    let scratch = Scratch::new();
+    scratch.configure("sqlite:somebody/easy-invite.db", "secret = \"x\"", "");
+    let (host, file) = ("prosody/example%2eorg", "prosody/example%2eorg/invite_token.dat");
+    fs::create_dir_all(scratch.at(host)).unwrap();
+    fs::write(scratch.at(file), "return {};\n").unwrap();
+    let import = ["import", "prosody", "--data", "prosody"];
+    for closed in ["prosody", host, file] {
+        mode(&scratch.at(closed), 0o700);
+        let output = scratch.run(SOMEBODY, &import);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let words = "run it as root or as Prosody's user (prosody)";
+        assert!(output.status.code() == Some(1) && said.contains(closed) && said.contains(words), "{closed}: {said}");
+        mode(&scratch.at(closed), 0o755);
+    }
+    let output = scratch.run(SOMEBODY, &import);
+    assert!(output.status.success(), "{output:?}");
 }

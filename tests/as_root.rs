@@ -4,6 +4,7 @@
 
 mod time_limit;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
@@ -18,6 +19,9 @@ use tempfile::TempDir;
 
 /// The daemon's user.
 const DAEMON: u32 = 4321;
+
+/// A database of Prosody.
+const SQLITE: &str = "sqlite:prosody/prosody.sqlite";
 
 /// How long a command may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -507,4 +511,64 @@ fn a_full_disk_leaves_an_older_module_as_it_is() {
     assert!(String::from_utf8_lossy(&installed.stderr).contains("No space left on device"), "{installed:?}");
     assert_eq!(installed.status.code(), Some(1));
     assert_eq!((left, older.as_str()), (vec!["accounts.lib.lua".into()], "older"));
+}
+
+/// A file or a folder: its owner, mode, time and contents.
+type Content = (u32, u32, i64, i64, Option<Vec<u8>>);
+
+/// All that is in a folder.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Content> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let of = path.symlink_metadata().unwrap();
+        if of.is_dir() {
+            found.extend(contents(&path));
+        }
+        let content = of.is_file().then(|| fs::read(&path).unwrap());
+        found.insert(path, (of.uid(), of.mode(), of.mtime(), of.mtime_nsec(), content));
+    }
+    found
+}
+
+#[test]
+fn an_import_leaves_its_source_as_it_is_and_the_store_is_the_daemons() {
+    const PROSODY: u32 = 4323;
+    let scratch = Scratch::new();
+    let (recorded, source) = (Path::new("tests/prosody_data/13"), scratch.place.path().join("prosody"));
+    fs::create_dir(&source).unwrap();
+    let copied = Command::new("cp").arg("-r").arg(recorded.join("internal/data")).arg(&source).status().unwrap();
+    assert!(copied.success());
+    let database = rusqlite::Connection::open(source.join("prosody.sqlite")).unwrap();
+    database.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    database.execute_batch(&fs::read_to_string(recorded.join("sqlite/prosody.sql")).unwrap()).unwrap();
+    let owned = Command::new("chown").arg("-R").arg(PROSODY.to_string()).arg(&source).status().unwrap();
+    assert!(owned.success());
+
+    // With Prosody there, and without.
+    let imports = [["import", "prosody", "--data", "prosody/data"], ["import", "prosody", "--sql", SQLITE]];
+    let before = contents(&source);
+    for import in &imports {
+        scratch.does(import);
+        assert!(contents(&source) == before, "{import:?}");
+    }
+    drop(database);
+    let before = contents(&source);
+    for import in &imports {
+        scratch.does(import);
+        assert!(contents(&source) == before, "{import:?}");
+    }
+    assert!(scratch.owners().iter().all(|(_, owner)| *owner == DAEMON), "{:?}", scratch.owners());
+}
+
+#[test]
+fn an_import_tells_nothing_of_a_file_that_a_link_leads_to() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.folder().join("example%2eorg")).unwrap();
+    scratch.link(&scratch.secret(), "example%2eorg/invite_token.dat");
+    let output = scratch.run(&["import", "prosody", "--data", "daemon", "--verbose"]);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("invite_token.dat"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+    scratch.is_roots_still();
 }
