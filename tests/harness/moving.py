@@ -58,12 +58,31 @@ def old_server(version: str, folder: Path, **options: object) -> Server:
         "hosts": hosts, "plugin_folders": [modules], **options})
 
 
-def switch(server: Server) -> None:
-    """Takes the old modules away, and starts Prosody with mod_easy_invite and the daemon."""
+def import_arguments(server: Server) -> list[str]:
+    """The command that imports all of a server's Prosody."""
+    storage, data = server.prosody.storage, server.prosody.data_folder
+    if storage == "internal":
+        return ["import", "prosody", "--data", str(data)]
+    return ["import", "prosody", "--sql", f"sqlite:{data / 'prosody.sqlite'}" if storage == "sql" else storage]
+
+
+def import_links(server: Server) -> str:
+    """The operator imports all of a server's Prosody. Returns what the command says."""
+    done = server.daemon.cli(*import_arguments(server))
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def switch(server: Server) -> str:
+    """Stops Prosody, imports what has come since the last import, and starts Prosody with
+    mod_easy_invite, and the daemon. Returns what the import says."""
+    server.prosody.stop()
+    said = import_links(server)
     server.prosody.modules = list(USUAL_MODULES)
     server.prosody.hosts["example.org"] = INVITE_HOST.replace("{ ", '{ "groups_internal", ')
-    server.prosody.restart()
+    server.prosody.start()
     server.daemon.start()
+    return said
 
 
 def call(server: Server, function: str, *arguments: object, host: str = "example.org") -> str:
