@@ -550,7 +550,7 @@ async fn the_last_line_tells_all_in_figures_and_names_no_token() {
     let expected = serde_json::json!({
         "dry_run": false, "imported": 0, "pending": 0, "ended": 0, "accounts": 0, "already": 1200,
         "short_tokens": 0, "ended_since": 0,
-        "skipped": {"other-host": 1, "reserved": 1}, "other_hosts": ["example.net"], "left": {},
+        "skipped": {"other-host": 1, "reserved": 1}, "other_hosts": ["example.net"], "left": {}, "left_out": {},
     });
     assert_eq!(again, expected);
 

@@ -28,8 +28,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Learns what the store has, of further items. What was decided on since stays. An id is made
-    /// up for one item, so only those of these items matter.
+    /// Learns what the store has, of further items. What was decided on since stays. An id or a use
+    /// belongs to one item, so only those of these items matter.
     pub fn learn(&mut self, stored: Known) {
         for (token, there) in stored.invites {
             self.invites.entry(token).or_insert(there);
@@ -38,7 +38,7 @@ impl Known {
         self.ids = stored.ids;
         self.reserved.extend(stored.reserved);
         self.accounts.extend(stored.accounts);
-        self.uses.extend(stored.uses);
+        self.uses = stored.uses;
     }
 }
 
