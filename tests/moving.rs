@@ -293,7 +293,7 @@ async fn what_is_read_back_is_the_same_and_links_stay_good(engine: Engine) {
         json!({
             "dry_run": false, "imported": contents.invites, "pending": 18, "ended": contents.invites - 18,
             "accounts": contents.accounts, "already": 0, "ended_since": 0, "skipped": {}, "other_hosts": [],
-            "left": {}
+            "left": {}, "left_out": {}, "short_tokens": 1
         })
     );
     to.store.verify().await.unwrap();

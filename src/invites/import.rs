@@ -170,9 +170,12 @@ impl<T: FnMut(Told<'_>)> Run<'_, T> {
             }
             Item::Skipped(skipped) => {
                 match (skipped.kind, skipped.token_hash) {
-                    (Kind::Invite, None) => drop(self.seen.doubtful.insert(skipped.host.clone())),
                     (Kind::Invite, Some(token)) => drop(self.seen.tokens.insert(token)),
-                    (Kind::Account, _) => (),
+                    // What has a token that no link can have was never imported.
+                    (Kind::Invite, None) if skipped.reason != Reason::Token => {
+                        self.seen.doubtful.insert(skipped.host.clone());
+                    }
+                    _ => (),
                 }
                 None
             }
