@@ -312,6 +312,30 @@ class Bench:
         median = statistics.median(times)
         return {"count": len(times), "per_second": 1 / median, "median_ms": median * 1e3}
 
+    def moving(self) -> None:
+        """Importing Prosody's own invites, from files and from SQL, and once more with nothing new."""
+        count, version = min(100_000, self.options.largest), VERSIONS[-1]
+        took = Row("import", f"easy-invite import prosody, {count:,} invites (lower is better)", figure="seconds")
+        held = Row("import/memory", "The most memory that it held (lower is better)", figure="MiB")
+        for storage, name in (("internal", "from files"), ("sql", "from SQLite")):
+            with prosody(version, self.place("old") / "prosody", OWN_INVITES, storage=storage, waiting=count) as old:
+                source = ("--data", old.data_folder) if storage == "internal" else (
+                    "--sql", f"sqlite:{old.data_folder / 'prosody.sqlite'}")
+            for _ in range(self.options.rounds):
+                program = daemon(self.place("import"), free_port(), "sqlite:easy-invite.db")
+                program.write_config()
+                for side in (name, f"{name}, again"):
+                    since = time.monotonic()
+                    command = [binary_path(), "--config", program.config_file, "import", "prosody", *source]
+                    importing = subprocess.Popen(command, cwd=program.folder, stdin=subprocess.DEVNULL)
+                    _, status, used = os.wait4(importing.pid, 0)
+                    took.add(side, {"seconds": time.monotonic() - since})
+                    held.add(side, {"MiB": used.ru_maxrss / 2**10})
+                    if status != 0:
+                        raise RuntimeError(f"{command} failed")
+        for row in (took, held):
+            self.done(row)
+
     def footprint(self) -> None:
         """Memory, the start after a crash, and the size of the binary."""
         memory = Row("memory", "Memory of the daemon (lower is better)", figure="MiB")
@@ -363,7 +387,7 @@ class Bench:
 
 
 PER_VERSION = ("new_invite", "ten_thousand", "present", "redeem", "bystander")
-ONCE = ("generator", "scripted", "waiting", "footprint")
+ONCE = ("generator", "scripted", "waiting", "moving", "footprint")
 
 
 def machine() -> dict:
