@@ -2490,9 +2490,13 @@ fn prosodys_invites_are_imported_from_where_its_configuration_says() {
     let again = scratch.json(&["import", "prosody", "example.org"]).remove(0);
     assert_eq!((&again["imported"], &again["accounts"], &again["ended_since"]), (&json!(0), &json!(0), &json!(0)));
 
-    fs::write(scratch.path("prosody.cfg.lua"), "VirtualHost \"example.org\"\n  storage = \"sql\"\n").unwrap();
     let place = format!("{}, line 2", scratch.path("prosody.cfg.lua").display());
-    let advice = "name its database with --sql URL, or its folder with --data DIR";
-    scratch.fails(&["import", "prosody"], &format!("By {place}, Prosody keeps its data in SQL: {advice}"));
+    let advice = "its database with --sql URL, or its folder with --data DIR";
+    let expected =
+        format!("By {place}, Prosody does not keep all data in files. Name where it keeps invite_token: {advice}");
+    for storage in ["storage = \"sql\"", "storage = { invite_token = \"sql\" }", "default_storage = \"sql\""] {
+        fs::write(scratch.path("prosody.cfg.lua"), format!("VirtualHost \"example.org\"\n  {storage}\n")).unwrap();
+        scratch.fails(&["import", "prosody"], &expected);
+    }
     scratch.misused(&["import", "prosody", "--sql", "MySQL://prosody@localhost/prosody"], "docs/moving.md");
 }

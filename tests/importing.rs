@@ -30,6 +30,7 @@ on_both_engines!(
     a_dry_run_tells_the_same_and_writes_nothing,
     what_is_here_already_is_not_widened,
     what_has_ended_there_since_ends_here,
+    a_use_there_counts_whoever_it_is_and_whatever_goes_on_here,
     nothing_ends_where_the_source_was_not_read_to_its_end,
     a_name_is_reserved_once_and_a_token_belongs_to_one_invite,
     tokens_that_can_perhaps_be_guessed_are_told,
@@ -268,6 +269,31 @@ async fn what_has_ended_there_since_ends_here(engine: Engine) {
         assert_eq!(run(&target(&scratch), vec![item(half)]).await.figures, figures);
         assert_eq!(state(&scratch, 1).await, Some(left));
     }
+}
+
+async fn a_use_there_counts_whoever_it_is_and_whatever_goes_on_here(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    run(&target(&scratch), a_server()).await;
+    let by = |number| Some(By::Token(of_prosody(number).token_hash));
+    // Somebody is registering here by a link that was used there, and fails.
+    let first = scratch.store.find(of_prosody(1).token_hash).await.unwrap().unwrap();
+    let reserved = scratch.reserve(&first, "ivan@example.org").await.unwrap();
+    let outcome = run(&target(&scratch), vec![joined("heidi@example.org", by(1))]).await;
+    assert_eq!(outcome.figures.ended_since, 1);
+    scratch.store.release(host("example.org"), reserved.id).await.unwrap();
+    assert_eq!(state(&scratch, 1).await, Some(State::Revoked));
+
+    // Whoever joined by another link before has used this one.
+    run(&target(&scratch), vec![item(of_prosody(6))]).await;
+    run(&target(&scratch), vec![joined("frank@example.org", by(6))]).await;
+    assert_eq!(state(&scratch, 6).await, Some(State::Redeemed));
+
+    // One is used and then withdrawn.
+    let withdrawn = Invite { revoked_at: Some(at(2050)), max_uses: None, ..of_prosody(2) };
+    let outcome = run(&target(&scratch), vec![used(withdrawn, &["judy@example.org"])]).await;
+    assert_eq!((outcome.figures.ended_since, outcome.figures.accounts), (1, 1));
+    assert_eq!(state(&scratch, 2).await, Some(State::Revoked));
+    scratch.store.verify().await.unwrap();
 }
 
 async fn nothing_ends_where_the_source_was_not_read_to_its_end(engine: Engine) {

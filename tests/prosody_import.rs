@@ -6,7 +6,7 @@ mod engines;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -367,10 +367,21 @@ async fn a_host_is_found_however_it_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_without_invites_any_more_is_read_whole() {
-    // Prosody removes a file in which nothing is left.
+async fn a_host_without_invites_is_read_whole_if_it_had_some() {
+    // Prosody removes a file in which nothing is left, but no folder.
     let folder = data(&[("example%2eorg/accounts/alice.dat", "return {};"), ("_global/x.dat", "return {};")]);
+    assert_eq!(items_of(folder.path()).await, [], "its invites may be in SQL");
+    let invites = folder.path().join("example%2eorg/invite_token");
+    fs::create_dir(&invites).unwrap();
     assert_eq!(items_of(folder.path()).await, [Item::Whole(jids::domain("example.org").unwrap())]);
+    // A link that leads to nothing may lead to a disk that is not mounted.
+    for name in ["invite_token.dat", "invite_token/bob.dat"] {
+        let link = folder.path().join("example%2eorg").join(name);
+        symlink("/nonexistent/invites", &link).unwrap();
+        let (items, ended) = all(Source::Folder(folder.path().to_owned()), &["example.org"]).await;
+        assert!(items.is_empty() && ended.unwrap_err().to_string().contains(name));
+        fs::remove_file(&link).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -484,9 +495,14 @@ async fn nothing_changes_where_it_is_read() {
                 _ => (),
             }
             let before = seen(folder.path());
-            let (items, ended) = all(Source::Sql(StoreUrl::Sqlite(file)), &["example.org"]).await;
-            ended.unwrap();
-            assert_eq!(count(&items), expected, "{mode}, {state}: what was committed last is there");
+            // The log lies beside the file, not beside a link to it.
+            let links = tempfile::tempdir().unwrap();
+            symlink(&file, links.path().join("link")).unwrap();
+            for path in [file, links.path().join("link")] {
+                let (items, ended) = all(Source::Sql(StoreUrl::Sqlite(path)), &["example.org"]).await;
+                ended.unwrap();
+                assert_eq!(count(&items), expected, "{mode}, {state}: what was committed last is there");
+            }
             assert!(seen(folder.path()) == before, "{mode}, {state}");
             if state == "at work" {
                 prosody.end();

@@ -15,7 +15,8 @@ use super::progress::Progress;
 use super::prosody_config::{ProsodyConfig, Value as Setting};
 use crate::config::Config;
 use crate::database::StoreUrl;
-use crate::import::{Item, ejabberd, own, prosody};
+use crate::import::plan::Figures;
+use crate::import::{Item, Reason, ejabberd, own, prosody};
 use crate::invite::{Program, SAFE_LENGTH};
 use crate::invites::{Outcome, Target, Told, import};
 use crate::jids;
@@ -148,11 +149,15 @@ fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<pr
         complain(problem);
         None
     });
-    let of_hosts = config.iter().flat_map(|it| it.hosts.iter().map(|host| &host.section));
-    let mut storages = config.iter().map(|it| &it.global).chain(of_hosts).filter_map(|section| section.get("storage"));
-    if let Some((_, place)) = storages.find(|(storage, _)| *storage == Setting::Text("sql".to_owned())) {
+    let of_hosts =
+        config.iter().flat_map(|it| &it.hosts).filter(|host| host.component.is_none()).map(|host| &host.section);
+    let sections = config.iter().map(|it| &it.global).chain(of_hosts);
+    let mut storages =
+        sections.flat_map(|section| ["storage", "default_storage"].into_iter().filter_map(|key| section.get(key)));
+    if let Some((_, place)) = storages.find(|(storage, _)| *storage != Setting::Text("internal".to_owned())) {
         anyhow::bail!(
-            "By {place}, Prosody keeps its data in SQL: name its database with --sql URL, or its folder with --data DIR"
+            "By {place}, Prosody does not keep all data in files. Name where it keeps invite_token: its database with \
+             --sql URL, or its folder with --data DIR"
         );
     }
     match config.as_ref().and_then(|config| config.global.get("data_path")) {
@@ -215,10 +220,20 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
     }
     for (host, count) in &outcome.left {
         complain(format_args!(
-            "{} imported earlier for {host}, can still be used here, and not all invites of {host} were found this \
-             time: if they were used or withdrawn there, revoke them here",
+            "{} imported earlier for {host}, can still be used here, and cannot be found this time: this may not be \
+             where the invites of {host} are. If they were used or withdrawn there, end them here with easy-invite \
+             revoke",
             counted(*count, "invite was", "invites were")
         ));
+    }
+    let Figures { pending, ended, already, ended_since, skipped, .. } = &outcome.figures;
+    if pending + ended + already == 0 && skipped.is_empty() {
+        complain(
+            "no invites were found there. If there should be some, this is not where they are: see docs/moving.md",
+        );
+    }
+    if *ended_since > 0 && skipped.contains_key(&Reason::Reserved) {
+        complain("a username may be free again: run the same import once more");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::connect;
 use super::quiet::{Quiet, Row};
 use super::url::{PostgresUrl, StoreUrl, with_cause};
+use crate::files::{Folder, in_words};
 
 /// How long to wait for a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,12 +35,26 @@ enum Engine {
 }
 
 impl Foreign {
-    /// Opens the file, or connects to the server. To be called where blocking is allowed, in a
-    /// runtime of tokio.
+    /// Opens the file, or connects to the server, and does some work with it. To be called where
+    /// blocking is allowed, in a runtime of tokio.
+    ///
+    /// Root does the work with a file as the owner of its folder: to root, SQLite would give what
+    /// lies beside the file (`-wal`, `-shm`) to the file's owner.
     ///
     /// # Errors
-    /// If it cannot be opened.
-    pub fn open(url: &StoreUrl) -> anyhow::Result<Self> {
+    /// If it cannot be opened, and those of the work.
+    pub fn with<T: Send>(
+        url: &StoreUrl,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        let StoreUrl::Sqlite(path) = url else { return work(&mut Self::open(url)?) };
+        // SQLite looks for these beside the file itself, not beside a link to it.
+        let path = path.canonicalize().map_err(|error| anyhow!("the database {url}: {}", in_words(&error)))?;
+        let real = StoreUrl::Sqlite(path.clone());
+        Folder::of(&path)?.0.as_owner(|_| work(&mut Self::open(&real)?))?
+    }
+
+    fn open(url: &StoreUrl) -> anyhow::Result<Self> {
         let name = format!("the database {url}");
         let engine = match url {
             StoreUrl::Sqlite(path) => Quiet::open(path).map(Engine::Sqlite),

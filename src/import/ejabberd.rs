@@ -75,7 +75,7 @@ pub async fn read(
                 let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
                 job.read(Records::new(name, BufReader::new(file))?)
             }
-            Source::Database(url) => job.read_database(&mut Foreign::open(&url)?),
+            Source::Database(url) => Foreign::with(&url, |database| job.read_database(database)),
         }?;
         if job.unclear > 0 {
             // Commands show what is logged under this target.

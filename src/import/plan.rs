@@ -182,7 +182,10 @@ impl<'a> Plan<'a> {
             let registers_no_more = there.imported_from == Some(Program::Prosody)
                 && there.invite_type.registers()
                 && !invite.invite_type.registers();
-            if (invite.revoked_at.is_some() || registers_no_more) && there.pending && !is_new {
+            if (invite.revoked_at.is_some() || registers_no_more)
+                && let Some(there) = known.invites.get_mut(&invite.token_hash).filter(|there| there.pending)
+            {
+                there.pending = false;
                 self.revoked.push(there.id.clone());
                 self.figures.ended_since += 1;
                 is_new = true;
@@ -218,6 +221,11 @@ impl<'a> Plan<'a> {
     }
 
     fn take_account(&mut self, joined: &Joined, known: &mut Known) {
+        if let Some(By::Token(token)) = &joined.by {
+            let (account, at) = (joined.account.clone(), joined.at);
+            let used = Used { purpose: Purpose::Register, account, at, failed: Vec::new(), joined: false };
+            self.take_use(&used, token, known);
+        }
         if !known.accounts.insert(joined.account.clone()) {
             self.figures.already += 1;
             return;
@@ -225,9 +233,6 @@ impl<'a> Plan<'a> {
         let by = match &joined.by {
             Some(By::Id(id)) => Some(id.clone()),
             Some(By::Token(token)) => {
-                let (account, at) = (joined.account.clone(), joined.at);
-                let used = Used { purpose: Purpose::Register, account, at, failed: Vec::new(), joined: false };
-                self.take_use(&used, token, known);
                 known.invites.get(token).map(|there| &there.id).or_else(|| known.past.get(token)).cloned()
             }
             None => None,
@@ -241,8 +246,10 @@ impl<'a> Plan<'a> {
 fn admitted(imported: &Imported) -> Result<Invite, Reason> {
     let Imported { invite, uses, .. } = imported;
     let uses = u32::try_from(uses.len()).map_err(|_| Reason::Malformed)?;
+    // What no invite of ours is: see `Wish::mistakes`.
     let sound = (invite.inviter.is_some() || !invite.invite_type.connects())
         && (invite.username.is_some() || invite.invite_type != InviteType::PasswordReset)
+        && (invite.username.is_none() || invite.invite_type != InviteType::Contact && invite.max_uses == Some(1))
         && invite.max_uses.is_none_or(|most| most > 0 && most >= uses)
         && !invite.roles.iter().chain(&invite.groups).any(|name| name.contains(is_not_xml));
     if !sound {

@@ -27,6 +27,7 @@ use super::{By, Imported, Item, Joined, Kind, Reason, Skipped};
 use crate::database::{BadStoreUrl, StoreUrl};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Program, Token, TokenHash, username};
 use crate::jids;
+use crate::policy::{LONGEST_NOTE, is_name};
 
 /// The stores that are read: invites, and who joined by which.
 const INVITES: &str = "invite_token";
@@ -41,6 +42,12 @@ const KEPT: [&str; 9] =
 
 /// What is kept of its `additional_data`: the first if it names an account.
 const MORE: [&str; 5] = ["source", "roles", "groups", "note", "allow_reset"];
+
+/// How many names are told of what is left out.
+const MOST_LEFT_OUT: usize = 50;
+
+/// How many roles or groups an invite has at most.
+const MOST_NAMES: usize = 100;
 
 /// How long an invite is good for where Prosody's configuration does not say.
 const USUAL_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -112,6 +119,8 @@ struct Host<'a> {
     halves: HashMap<TokenHash, Half>,
     /// What its invites say and has no place here, and of how many.
     left_out: BTreeMap<String, u64>,
+    /// Whether its invites are, or were, in this source: they may be in another.
+    has_invites: bool,
 }
 
 /// What an inviter has of an invite.
@@ -137,7 +146,7 @@ impl fmt::Display for Place {
 
 impl<'a> Host<'a> {
     fn new(job: &'a Job, name: DomainPart) -> Self {
-        Host { job, name, halves: HashMap::new(), left_out: BTreeMap::new() }
+        Host { job, name, halves: HashMap::new(), left_out: BTreeMap::new(), has_invites: false }
     }
 
     fn is_wanted(&self) -> bool {
@@ -157,6 +166,7 @@ impl<'a> Host<'a> {
 
     /// What an inviter has of an invite.
     fn half(&mut self, inviter: &Arc<BareJid>, token: &Value, end: &Value, place: Place) -> anyhow::Result<()> {
+        self.has_invites = true;
         let Some(token) = token.text().and_then(Token::parse) else {
             return self.skip(Kind::Invite, None, Reason::Token, &place);
         };
@@ -173,6 +183,7 @@ impl<'a> Host<'a> {
 
     /// What the host has of an invite: all that there is, or the half that registers.
     fn invite(&mut self, token: &Value, value: &Value, place: &Place) -> anyhow::Result<()> {
+        self.has_invites = true;
         let Some(token) = token.text().and_then(Token::parse) else {
             return self.skip(Kind::Invite, None, Reason::Token, place);
         };
@@ -213,11 +224,14 @@ impl<'a> Host<'a> {
         let maker_is_kept = if invite.inviter.is_some() { MORE.as_slice() } else { MORE.split_at(1).1 };
         let names = [without_place(value, &KEPT, ""), without_place(more, maker_is_kept, "additional_data.")].concat();
         for name in names {
+            let is_one_more = self.left_out.len() >= MOST_LEFT_OUT && !self.left_out.contains_key(&name);
+            let name = if is_one_more { "other".to_owned() } else { name };
             *self.left_out.entry(name).or_default() += 1;
         }
     }
 
-    /// Says that the invites of the host have been sent: all of them, or some cannot be read.
+    /// Says that the invites of the host have been sent: all of them, or some cannot be read. Where
+    /// none are kept, nothing follows from there being none.
     fn end(&mut self, is_whole: bool) -> anyhow::Result<()> {
         if !self.is_wanted() {
             return Ok(());
@@ -225,7 +239,7 @@ impl<'a> Host<'a> {
         for (name, count) in std::mem::take(&mut self.left_out) {
             self.job.send(Item::LeftOut(name, count))?;
         }
-        if is_whole { self.job.send(Item::Whole(self.name.clone())) } else { Ok(()) }
+        if is_whole && self.has_invites { self.job.send(Item::Whole(self.name.clone())) } else { Ok(()) }
     }
 
     /// An account that joined, as mod_invites_tracking keeps it.
@@ -280,15 +294,18 @@ impl<'a> Host<'a> {
         let contact = name.as_ref().filter(|_| invite_type.connects()).map(|name| (self.jid(name), Issuer::User));
         let admin = || Some((self.maker(more.get("source").text()?)?, Issuer::Admin));
         let (inviter, issuer) = contact.or_else(admin).unzip();
+        let (roles, groups) = names(more.get("roles")).zip(names(more.get("groups"))).ok_or(Reason::Malformed)?;
+        // A user has no role to give.
+        let issuer = issuer.map(|issuer| if roles.is_empty() { issuer } else { Issuer::Admin });
         let username = name.filter(|_| !invite_type.connects());
         let expires_at = instant(value.get("expires")).ok_or(Reason::Malformed)?;
         let created_at = instant(value.get("created_at")).flatten();
         Ok(Invite {
             inviter,
             issuer: issuer.unwrap_or(Issuer::Operator),
-            roles: names(more.get("roles")).ok_or(Reason::Malformed)?,
-            groups: names(more.get("groups")).ok_or(Reason::Malformed)?,
-            note: more.get("note").text().map(str::to_owned),
+            roles,
+            groups,
+            note: more.get("note").text().map(|note| note.chars().take(LONGEST_NOTE).collect()),
             // Of a username, there is one account.
             max_uses: (username.is_some() || !value.get("reusable").is_true()).then_some(1),
             username,
@@ -363,5 +380,6 @@ fn names(table: &Value) -> Option<Vec<String>> {
         Value::Text(_) => value.is_true().then(|| key.text().map(str::to_owned)),
         _ => Some(value.text().map(str::to_owned)),
     };
-    table.entries().iter().filter_map(name).collect()
+    let names: Option<Vec<String>> = table.entries().iter().filter_map(name).collect();
+    names.filter(|names| names.len() <= MOST_NAMES && names.iter().all(|name| is_name(name)))
 }

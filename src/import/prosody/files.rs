@@ -85,11 +85,10 @@ fn read_host(folder: &Path, host: &mut Host<'_>, unread: &mut Vec<String>) -> an
             Err(reason) => host.skip(Kind::Account, None, reason, &place)?,
         }
     }
-    // Prosody removes a file when nothing is left in it. So it may keep invites here though there
-    // are none.
-    let is_data = has_data(folder);
-    host.end(is_data && unread.len() == problems)?;
-    Ok(is_data)
+    // Prosody removes a file when nothing is left in it, and leaves the folder.
+    host.has_invites |= folder.join(INVITES).is_dir();
+    host.end(unread.len() == problems)?;
+    Ok(has_data(folder))
 }
 
 /// Whether there is any file with data in the folder of a host.
@@ -101,7 +100,7 @@ fn has_data(host: &Path) -> bool {
 
 /// The users who have something in a store, and their files.
 fn users(store: &Path, unread: &mut Vec<String>) -> Vec<(Vec<u8>, PathBuf)> {
-    let found = listed(store).or_else(nothing_if_missing);
+    let found = listed(store).or_else(|error| if is_missing(store, &error) { Ok(Vec::new()) } else { Err(error) });
     let found = found.map_err(|error| unread.push(problem(store, &error))).unwrap_or_default();
     found.into_iter().filter_map(|(name, file)| Some((name.strip_suffix(SUFFIX)?.to_vec(), file))).collect()
 }
@@ -123,7 +122,7 @@ fn each(
 ) -> anyhow::Result<()> {
     let file = match open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if is_missing(path, &error) => return Ok(()),
         Err(error) => {
             unread.push(problem(path, &error));
             return Ok(());
@@ -148,8 +147,10 @@ fn open(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
-fn nothing_if_missing<T: Default>(error: io::Error) -> io::Result<T> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(T::default()) } else { Err(error) }
+/// Whether an error says that nothing is there, not even a link that leads to nothing: that may be
+/// a disk that is not mounted.
+fn is_missing(path: &Path, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err()
 }
 
 /// Why something cannot be read, and what to do.

@@ -17,7 +17,10 @@ const LARGEST_VALUE: usize = 1 << 16;
 
 /// Reads the data of all hosts.
 pub fn read(url: &StoreUrl, job: &Job) -> anyhow::Result<()> {
-    let mut database = Foreign::open(url)?;
+    Foreign::with(url, |database| read_from(database, url, job))
+}
+
+fn read_from(database: &mut Foreign, url: &StoreUrl, job: &Job) -> anyhow::Result<()> {
     let hosts = database.found("SELECT DISTINCT host FROM prosody ORDER BY host", &[]);
     let no_table = || format!("{url} has no data of Prosody, which keeps them in a table prosody");
     for row in hosts.with_context(no_table)? {
@@ -25,7 +28,7 @@ pub fn read(url: &StoreUrl, job: &Job) -> anyhow::Result<()> {
         let Ok(written) = String::from_utf8(written) else { continue };
         // The empty name is that of the whole server.
         if let Ok(name) = jids::domain(&written) {
-            read_host(&mut database, &written, &mut Host::new(job, name))?;
+            read_host(database, &written, &mut Host::new(job, name))?;
         }
     }
     Ok(())

@@ -195,7 +195,7 @@ async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: T
     for (invite, used) in &uses {
         of.entry(invite).or_default().push(used);
     }
-    let (mut taken, mut events) = (Vec::new(), Vec::new());
+    let (mut taken, mut events, mut full) = (Vec::new(), Vec::new(), Vec::new());
     for (invite, uses) in of {
         let sql = "UPDATE invite SET taken = taken + $1, uses = uses + $1, \
              last_used_at = CASE WHEN last_used_at > $2 THEN last_used_at ELSE $2 END \
@@ -203,7 +203,11 @@ async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: T
         let count = i64::try_from(uses.len()).unwrap_or(i64::MAX);
         let last = uses.iter().map(|used| used.at.unwrap_or(now)).max();
         let values = [count.into(), last.into(), invite.as_str().into()];
-        for host in session.query(sql, &values, |row| row.text::<DomainPart>(0)).await? {
+        let updated = session.query(sql, &values, |row| row.text::<DomainPart>(0)).await?;
+        if updated.is_empty() {
+            full.push(invite.clone());
+        }
+        for host in updated {
             events.extend(uses.iter().map(|used| Event {
                 host: Some(host.clone()),
                 invite: Some(invite.clone()),
@@ -215,7 +219,9 @@ async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: T
         }
     }
     insert_uses(session, &taken, now).await?;
-    record(session, &events).await
+    record(session, &events).await?;
+    // Registrations here hold the places of these. If they fail, nobody else may have the places.
+    revoke_imported(session, full, now, by.clone()).await.map(drop)
 }
 
 async fn add_accounts(session: &mut Session<'_>, accounts: Vec<(Joined, Option<InviteId>)>) -> Result<()> {
