@@ -94,8 +94,10 @@ pub fn read(text: &str) -> Option<Reading> {
     let runs = if marked.is_empty() { likely(&text, is_of_token) } else { Vec::new() };
     let is_in_link = |rest| text.strip_suffix(rest).is_some_and(|before| before.ends_with(['/', '?', '#', '=']));
     let found = ours.into_iter().chain(others.into_iter().flatten()).chain(elsewhere);
-    let found: Vec<(Token, &str)> =
-        found.chain(runs.into_iter().flat_map(|rest| of_any_program(rest, is_in_link(rest)))).collect();
+    let found = found.chain(runs.into_iter().flat_map(|rest| of_any_program(rest, is_in_link(rest))));
+    // A token may have in it what stands before one.
+    let alone = Token::parse(&text).map(|token| (token, ""));
+    let found: Vec<(Token, &str)> = found.chain(alone).collect();
     let rest = found.first()?.1.trim_start_matches(is_of_token);
     let mut tokens: Vec<Token> = Vec::new();
     for (token, _) in &found {
@@ -267,6 +269,11 @@ mod tests {
         ] {
             assert_eq!(token_in(text), Some(token()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_token_may_look_like_what_stands_before_one() {
+        assert_eq!(tokens_in("507f-preauth"), [Token::parse("507f-preauth").unwrap()]);
     }
 
     #[test]
