@@ -39,7 +39,9 @@ impl Said {
             false => (first, ""),
         };
         let rest = format!("{tail} {}", after.trim_start_matches([':', ' ']));
-        Some(Said { word: folded(word), rest: rest.trim().to_owned() })
+        // A mark of its own, such as "¸", is folded into a space and the mark.
+        let word = folded(word).split_whitespace().collect();
+        Some(Said { word, rest: rest.trim().to_owned() })
     }
 
     /// Is the word one of these, which are separated by spaces?
@@ -96,6 +98,7 @@ mod tests {
             "ｌｉｓｔ",
             "ＬＩＳＴ！",
             "l\u{200b}ist",
+            "list¸",
             "\u{200f}list\u{200e}",
             "lişt",
             "LİST",
