@@ -31,9 +31,9 @@ impl Scratch {
     fn new() -> Self {
         let scratch = Scratch { place: tempfile::tempdir().unwrap() };
         mode(scratch.place.path(), 0o755);
-        // The tests may be built in a folder that others cannot reach. A process of its own copies the
-        // program: what another test starts meanwhile would inherit the open file, and nothing runs a
-        // file that is open for writing.
+        // The tests may be built in a folder that others cannot reach. A process of its own copies
+        // the program: what another test starts meanwhile would inherit the open file, and nothing
+        // runs a file that is open for writing.
         let program = env!("CARGO_BIN_EXE_easy-invite");
         assert!(Command::new("cp").arg(program).arg(scratch.at("easy-invite")).status().unwrap().success());
         for (folder, owner) in [("daemon", DAEMON), ("somebody", SOMEBODY)] {
