@@ -9,6 +9,7 @@ mounted.
 """
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -74,6 +75,7 @@ class Prosody(Service):
                  tls: bool = False,
                  s2s: bool = False,
                  http: bool = False,
+                 https: bool = False,
                  storage: str = "internal",
                  log_level: str = "debug",
                  modules: Iterable[str] = USUAL_MODULES,
@@ -91,7 +93,7 @@ class Prosody(Service):
         - `admins`: bare JIDs for Prosody's own `admins`.
         - `tls`: clients must encrypt, with a self-signed certificate. Otherwise passwords travel in
           the clear.
-        - `s2s`, `http`: open these ports, too (HTTP with BOSH and WebSocket).
+        - `s2s`, `http`, `https`: open these ports, too (HTTP with BOSH and WebSocket).
         - `storage`: "internal" (files), "sql" (SQLite), or the URL of a PostgreSQL database.
         - `log_level`: the lowest level in the log.
         - `modules`: the global `modules_enabled`.
@@ -122,6 +124,7 @@ class Prosody(Service):
         self.component_port = free_port()
         self.s2s_port = free_port() if s2s else None
         self.http_port = free_port() if http else None
+        self.https_port = free_port() if https else None
         self.config_file = self.folder / "prosody.cfg.lua"
         self.data_folder = self.folder / "data"
         self.log_file = self.folder / "prosody.log"
@@ -211,7 +214,7 @@ class Prosody(Service):
                     return False
         except OSError:
             return False
-        others = (self.component_port, self.s2s_port, self.http_port)
+        others = (self.component_port, self.s2s_port, self.http_port, self.https_port)
         return all(port_answers(port) for port in others if port is not None)
 
     def _make_certificate(self) -> None:
@@ -250,11 +253,12 @@ class Prosody(Service):
             "allow_unencrypted_plain_auth": not self.tls,
         }
         lines = [f"{name} = {lua(value)}" for name, value in settings.items()]
-        ports = {"c2s": self.c2s_port, "component": self.component_port, "s2s": self.s2s_port, "http": self.http_port}
+        ports = {"c2s": self.c2s_port, "component": self.component_port, "s2s": self.s2s_port, "http": self.http_port,
+                 "https": self.https_port}
         for service, port in ports.items():
             lines.append(f"{service}_ports = {{ {'' if port is None else port} }}")
             lines.append(f"{service}_interfaces = {interface}")
-        for service in ("c2s_direct_tls", "s2s_direct_tls", "https"):
+        for service in ("c2s_direct_tls", "s2s_direct_tls"):
             lines.append(f"{service}_ports = {{ }}")
         lines.append(f"log = {{ {self.log_level} = {lua(self.log_file)} }}")
         if self.storage == "sql":
@@ -267,6 +271,10 @@ class Prosody(Service):
             lines.append(f"ssl = {{ certificate = {lua(self.folder / 'certs' / 'server.crt')}; "
                          f"key = {lua(self.folder / 'certs' / 'server.key')} }}")
         lines.append(self.global_lines)
+        names = re.findall(r"^(\w+) =", "\n".join(lines), re.MULTILINE)
+        if twice := {name for name in names if names.count(name) > 1}:
+            # Prosody itself halts, or not: that hangs on how long the name of its file is.
+            raise ValueError(f"options that are set twice: {', '.join(sorted(twice))}")
         for host, host_lines in self.hosts.items():
             lines += [f"\nVirtualHost {lua(host)}", host_lines]
         for jid, secret in self.components.items():

@@ -8,7 +8,6 @@ import ssl
 
 import pytest
 
-from harness.process import free_port
 from harness.proxies import Caddy, CaddyBesideProsody, Nginx, NginxBesideProsody, OldCaddy, OldNginx
 from harness.server import Server
 from harness.stories import generate, has_account, used
@@ -34,12 +33,9 @@ class Through(Visitor):
 
 @pytest.fixture(scope="module")
 def server(prosody_version, store_url, tmp_path_factory):
-    port = free_port()
     settings = web_settings(public_url="https://invite.example.org", also=ALSO)
-    lines = f'https_ports = {{ {port} }}\nhttps_interfaces = {{ "127.0.0.1" }}\n'
     with Server(prosody_version, tmp_path_factory.mktemp("server"), store_url=store_url(), settings=settings, tls=True,
-                http=True, global_lines=lines) as running:
-        running.prosody.https_port = port
+                http=True, https=True) as running:
         yield running
 
 
