@@ -123,3 +123,133 @@ pub async fn items(
         (Some(node), _) => of_node(node, texts).map(|_| answer), // a command has no items of its own
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::prosody_module::{FILES, VERSION};
+
+    const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
+    const DOAP: &str = "http://usefulinc.com/ns/doap#";
+    const XMPP_DOAP: &str = "https://linkmauve.fr/ns/xmpp-doap#";
+
+    /// The XEP of each namespace that is advertised.
+    const ADVERTISED: [(u16, &[&str]); 10] = [
+        (4, &["jabber:x:data"]),
+        (30, &["http://jabber.org/protocol/disco#info", "http://jabber.org/protocol/disco#items"]),
+        (50, &["http://jabber.org/protocol/commands"]),
+        (54, &["vcard-temp"]),
+        (60, &["http://jabber.org/protocol/pubsub", "http://jabber.org/protocol/pubsub#retrieve-items"]),
+        (92, &["jabber:iq:version"]),
+        (199, &["urn:xmpp:ping"]),
+        (292, &["urn:ietf:params:xml:ns:vcard-4.0"]),
+        (401, &["urn:xmpp:invite"]),
+        (445, &["urn:xmpp:ibr-token:0"]),
+    ];
+
+    /// What doap.xml lists and nobody can discover, with the reason.
+    const NOT_ADVERTISED: [(u16, &str); 14] = [
+        (68, "is about the names of fields"),
+        (77, "is advertised by Prosody's own module, which registers"),
+        (82, "is about how times are written"),
+        (84, "is a node of the component, which is read with XEP-0060"),
+        (114, "is the stream between the daemon and Prosody"),
+        (115, "is in the component's presence"),
+        (153, "is in the component's presence"),
+        (172, "is a node of the component, which is read with XEP-0060"),
+        (280, "is in messages that the component sends"),
+        (308, "is read in messages"),
+        (334, "is in messages that the component sends"),
+        (359, "is in messages that the component sends"),
+        (379, "is in a contact request, which a client may always send"),
+        (428, "is read in messages"),
+    ];
+
+    /// What the component answers, and what the module adds to the features of streams and hosts.
+    fn advertised() -> Vec<String> {
+        let features = component(None, Texts::english(), &Languages::built_in()).features;
+        let lua = FILES.iter().flat_map(|(_, text)| text.lines().map(str::trim));
+        let of_module = lua.filter(|line| line.starts_with("features:tag(") || line.contains("add_feature("));
+        let namespace = |line: &str| {
+            line.split('"').rfind(|text| text.contains(':') && !text.contains([' ', '('])).map(str::to_owned)
+        };
+        features.into_iter().chain(of_module.map(|line| namespace(line).expect(line))).collect()
+    }
+
+    fn doap() -> Element {
+        include_str!("../../doap.xml").parse().unwrap()
+    }
+
+    /// The text of each child of each XEP in doap.xml.
+    fn listed() -> BTreeMap<u16, BTreeMap<String, String>> {
+        let doap = doap();
+        let project = doap.get_child("Project", DOAP).unwrap();
+        let xeps = project
+            .children()
+            .filter(|it| it.is("implements", DOAP))
+            .filter_map(|it| it.get_child("SupportedXep", XMPP_DOAP));
+        let listed: Vec<_> = xeps
+            .map(|xep| {
+                let page = resource(xep.get_child("xep", XMPP_DOAP).unwrap());
+                let number =
+                    page.strip_prefix("https://xmpp.org/extensions/xep-").and_then(|it| it.strip_suffix(".html"));
+                (number.unwrap().parse().unwrap(), xep.children().map(|it| (it.name().to_owned(), it.text())).collect())
+            })
+            .collect();
+        assert!(
+            listed.is_sorted_by(|(number, _), (next, _): &(u16, BTreeMap<_, _>)| number < next),
+            "each once, in order"
+        );
+        listed.into_iter().collect()
+    }
+
+    fn resource(element: &Element) -> &str {
+        element.attr_ns(RDF, "resource").unwrap()
+    }
+
+    #[test]
+    fn doap_lists_what_is_advertised_and_nothing_that_is_not_there() {
+        let namespaces: Vec<_> = ADVERTISED.iter().flat_map(|(_, all)| all.iter().map(|it| (*it).to_owned())).collect();
+        let (mut known, mut found) = (namespaces, advertised());
+        known.sort();
+        found.sort();
+        assert_eq!(found, known, "ADVERTISED has the XEP of each");
+        let mut numbers: Vec<_> =
+            ADVERTISED.iter().map(|(xep, _)| *xep).chain(NOT_ADVERTISED.map(|(xep, _)| xep)).collect();
+        numbers.sort_unstable();
+        assert_eq!(listed().into_keys().collect::<Vec<_>>(), numbers);
+    }
+
+    #[test]
+    fn versions_and_states_in_doap_are_such_as_the_software_list_reads() {
+        let parts = |version: &str| version.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u32>>>();
+        for (xep, said) in listed() {
+            assert!(["complete", "partial"].contains(&said["status"].as_str()), "the state of XEP-{xep:04}");
+            assert_eq!(said["status"] == "partial", said.contains_key("note"), "XEP-{xep:04} says which part");
+            assert!(
+                parts(&said["version"]).is_some_and(|parts| (2..=3).contains(&parts.len())),
+                "version of XEP-{xep:04}"
+            );
+            assert!(parts(&said["since"]).unwrap() <= parts(VERSION).unwrap(), "XEP-{xep:04} is there since a release");
+        }
+    }
+
+    #[test]
+    fn doap_says_of_the_project_what_cargo_toml_says() {
+        let doap = doap();
+        let project = doap.get_child("Project", DOAP).unwrap();
+        let text = |name| project.get_child(name, DOAP).unwrap().text();
+        assert_eq!(text("name"), env!("CARGO_PKG_NAME"));
+        assert!(env!("CARGO_PKG_DESCRIPTION").starts_with(&text("shortdesc")));
+        let licences = project.children().filter(|it| it.is("license", DOAP)).map(resource);
+        let licences: Vec<_> =
+            licences.map(|page| page.rsplit('/').next().unwrap().trim_end_matches(".html")).collect();
+        assert_eq!(licences.join(" OR "), env!("CARGO_PKG_LICENSE"));
+        for (name, address) in [("homepage", env!("CARGO_PKG_HOMEPAGE")), ("repository", env!("CARGO_PKG_REPOSITORY"))]
+        {
+            assert_eq!(project.has_child(name, DOAP), !address.is_empty(), "doap.xml and Cargo.toml name the {name}");
+        }
+    }
+}
