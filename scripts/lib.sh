@@ -10,6 +10,7 @@
 #     made_once NAME STAMP CONTENT COMMAND...
 #                                prints the cache folder NAME; unless its file STAMP has CONTENT,
 #                                COMMAND gets an empty folder as its last argument and fills it
+#     cargo_tool NAME VERSION    prints a folder with this program in bin/, built from crates.io
 #     install_packages NAME...   installs missing packages, without starting services
 #     python_environment [NAME]  prints a Python with requirements.txt of tests (or NAME)
 #     node_packages              prints a folder with tests/package.json installed
@@ -61,6 +62,10 @@ make_once() {
         printf '%s\n' "$content" >"$folder/$stamp" # last: a folder without it is incomplete
     fi
     printf '%s\n' "$folder"
+}
+
+cargo_tool() {
+    made_once "$1" version "$2" cargo install --quiet --locked "$1" --version "$2" --root
 }
 
 is_installed() {
