@@ -143,11 +143,11 @@ require_rust() {
     command -v cc >/dev/null || install_packages gcc libc6-dev
 }
 
-# There are no examples. But asking for them makes cargo build the dependencies with the features
+# Asking for the examples makes cargo build the dependencies with the features
 # that `cargo test` needs. Otherwise the tests would build them again.
 build_daemon() {
     local messages
     messages="$(cargo build --manifest-path "$repository/Cargo.toml" --locked --bin easy-invite --examples \
         --message-format json-render-diagnostics)"
-    sed --quiet 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages"
+    sed --quiet '/"kind":\["bin"\]/s/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages"
 }

@@ -75,8 +75,13 @@ const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
                   Prosody's; `easy-invite run` is the daemon; `easy-invite check` says whether it works; \
                   `easy-invite generate example.org` makes an invite.\n\n\
                   Exit codes: 0 done, 1 failed, 2 wrong usage; 78 if `run` cannot use its configuration, templates or \
-                  store. $EASY_INVITE_LOG sets what is logged to stderr, for \
-                  example \"debug\"."
+                  store.\n\n\
+                  Environment:\n  \
+                    EASY_INVITE_CONFIG  The configuration, if --config names none\n  \
+                    EASY_INVITE_SECRET  The component's secret, in place of the configuration's\n  \
+                    EASY_INVITE_LOG     What is logged to stderr, for example \"debug\"\n  \
+                    PROSODY_CONFIG      Prosody's configuration, if it is not in /etc/prosody\n  \
+                    PGPASSWORD          The password of PostgreSQL, if no URL has it"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -141,6 +146,12 @@ impl Command {
     }
 }
 
+/// The definition of the command line, from which its help, its man pages and the completions of
+/// shells are made.
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
 /// Does what the command line says, and tells the operator, once, if it failed.
 pub fn main() -> ExitCode {
     match run() {
@@ -150,7 +161,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let mut definition = Arguments::command();
+    let mut definition = definition();
     let matches = definition.try_get_matches_from_mut(std::env::args_os())?;
     let arguments = Arguments::from_arg_matches(&matches)?;
     let context = Context { config_file: arguments.config, json: arguments.json };
