@@ -9,14 +9,22 @@ from .process import ProcessFailed
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
+def root_of(script: str, *arguments: str) -> Path:
+    """The folder whose path a script prints. The script makes it if it does not exist."""
+    made = subprocess.run([SCRIPTS / script, *arguments], stdout=subprocess.PIPE, text=True)
+    if made.returncode != 0:
+        raise ProcessFailed(f"scripts/{script} failed; its output tells why")
+    return Path(made.stdout.strip())
+
+
 def debian_13() -> Path:
     """The folder with its files. It is made if it does not exist."""
-    return _made_by("debian-13")
+    return root_of("debian-13")
 
 
 def ejabberd_26() -> Path:
     """The folder with its files and those of ejabberd 26. It is made if it does not exist."""
-    return _made_by("ejabberd-26")
+    return root_of("ejabberd-26")
 
 
 def command_in(root: Path, *words: str | Path) -> list[str | Path]:
@@ -34,10 +42,3 @@ def command_in(root: Path, *words: str | Path) -> list[str | Path]:
         exec "$@"
     """
     return ["unshare", "--mount", "sh", "-c", script, "sh", *words]
-
-
-def _made_by(script: str) -> Path:
-    made = subprocess.run([SCRIPTS / script], stdout=subprocess.PIPE, text=True)
-    if made.returncode != 0:
-        raise ProcessFailed(f"scripts/{script} failed; its output tells why")
-    return Path(made.stdout.strip())

@@ -9,38 +9,43 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .process import Process, Service
 
 BOOT_SECONDS = 30
-COMMAND_SECONDS = 60
-INIT = "/lib/systemd/systemd"
 UNITS = Path("/lib/systemd/system")
 NEEDED = ("basic.target", "sysinit.target", "shutdown.target", "umount.target", "multi-user.target",
           "network-online.target", "systemd-journald.service", "systemd-journald.socket",
           "systemd-journald-dev-log.socket")
 
-# What happens before systemd, in a container that sees the machine's files. With $ROOT, those there
-# take their place, except for the folders $SHARED.
-BOOT = r"""
+# What happens before systemd, in a container that sees the machine's files. First what is common to
+# all, then the files of another Debian, which take their place except for the folders $SHARED.
+BEGIN = r"""
 set -e
 mount --make-rprivate /
 umount -R /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
-if [ -n "$ROOT" ]; then
-    mkdir /run/upper /run/work /run/root
-    mount -t overlay overlay -o lowerdir=$ROOT,upperdir=/run/upper,workdir=/run/work /run/root
-    for folder in /dev /sys $SHARED; do mkdir -p /run/root$folder; mount --rbind $folder /run/root$folder; done
-    mount -t proc proc /run/root/proc
-    cd /run/root
-    pivot_root . mnt
-    umount -l /mnt
-    mount -t tmpfs tmpfs /run
-else
-    mount -t proc proc /proc
-fi
+"""
+OVERLAY = r"""
+mkdir /run/upper /run/work /run/root
+mount -t overlay overlay -o lowerdir=$ROOT,upperdir=/run/upper,workdir=/run/work /run/root
+cd /run/root
+mount -t proc proc proc
+"""
+DEVICES = r"""
+for folder in /dev /sys $SHARED; do mkdir -p /run/root$folder; mount --rbind $folder /run/root$folder; done
+"""
+ENTER = r"""
+pivot_root . mnt
+umount -l /mnt
+mount -t tmpfs tmpfs /run
+"""
+PROC = r"""
+mount -t proc proc /proc
+"""
+FEW_UNITS = r"""
 cp -a /etc /run/etc
 rm -rf /run/etc/systemd/system/* /run/etc/machine-id
 for folder in local varlib varlog; do mkdir /run/$folder; done
@@ -52,13 +57,19 @@ mount --bind /run/varlog /var/log
 mkdir /run/units
 cp $NEEDED /run/units/
 printf '[Unit]\nWants=systemd-journald.service multi-user.target\n' > /run/units/default.target
-export container=test SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/units
-exec $INIT --system --log-target=console
+export SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/units
+"""
+INIT = r"""
+export container=test
+exec /lib/systemd/systemd --system --log-target=console
 """
 
 
 class Systemd(Service):
     """The manager. A context manager: it runs within `with`."""
+
+    _namespaces = ("pid", "mount", "cgroup", "uts", "ipc")
+    _command_seconds = 60
 
     def __init__(self, folder: Path, root: Path | None = None, *, shared: Iterable[Path] = ()):
         """Describes it. What it says itself goes into a file of the folder.
@@ -67,10 +78,12 @@ class Systemd(Service):
         - `shared`: folders that it sees all the same
         """
         self._root, self._shared = root, shared
+        self._boot = BEGIN + (OVERLAY + DEVICES + ENTER if root else PROC) + FEW_UNITS + INIT
         self._log = folder / "systemd.log"
         self._name = f"easy-invite-test-{uuid.uuid4().hex[:8]}"
         self._groups: list[Path] = []
-        self._inside: list[str] = []
+        self._init: int | None = None
+        self._environment: Mapping[str, str] = os.environ
 
     def start(self) -> None:
         """Boots it."""
@@ -79,9 +92,9 @@ class Systemd(Service):
         for group in self._groups:
             group.mkdir()
         join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
-        unshare = "unshare --pid --fork --kill-child --mount --cgroup --uts --ipc"
+        unshare = " ".join(["unshare --fork --kill-child", *(f"--{kind}" for kind in self._namespaces)])
         needed = " ".join(str(UNITS / name) for name in NEEDED)
-        environment = {**os.environ, "NEEDED": needed, "INIT": INIT, "BOOT": BOOT, "ROOT": str(self._root or ""),
+        environment = {**self._environment, "NEEDED": needed, "BOOT": self._boot, "ROOT": str(self._root or ""),
                        "SHARED": " ".join(map(str, self._shared))}
         self._process = Process("systemd", ["sh", "-c", f'{join} exec {unshare} bash -c "$BOOT"'], self._log,
                                 environment=environment)
@@ -102,14 +115,15 @@ class Systemd(Service):
 
     def kill(self) -> None:
         """Ends process 1, and so the kernel ends all others."""
-        if self._inside:
-            os.kill(int(self._inside[2]), 9)
+        if self._init:
+            os.kill(self._init, 9)
         super().kill()
 
     def run(self, *command: str | Path, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs a command as root in the container."""
-        return subprocess.run([*self._inside, *map(str, command)], input=input or "", capture_output=True, text=True,
-                              timeout=COMMAND_SECONDS)
+        enter = ["nsenter", f"--target={self._init}", *(f"--{kind}" for kind in self._namespaces)]
+        return subprocess.run([*enter, *map(str, command)], input=input or "", capture_output=True, text=True,
+                              env=self._environment, timeout=self._command_seconds)
 
     def shell(self, script: str) -> str:
         """Runs lines for a shell there, which must not fail, and returns what they print."""
@@ -125,7 +139,7 @@ class Systemd(Service):
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         if not children or Path(f"/proc/{children[0]}/comm").read_text().strip() != "systemd":
             return False
-        self._inside = ["nsenter", "-t", children[0], "-p", "-m", "-C", "-u", "-i"]
+        self._init = int(children[0])
         return self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded")
 
 
