@@ -1233,7 +1233,7 @@ fn a_store_that_cannot_be_used_is_explained_in_one_line() {
         "{}",
         ran.stderr
     );
-    assert!(ran.stderr.ends_with(": use a newer easy-invite\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(": use a newer easy-invite, or "), "{}", ran.stderr);
 
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
@@ -2292,13 +2292,49 @@ fn a_store_of_a_newer_version_is_refused_whatever_is_asked() {
             let words = "has schema 99, this version knows up to ";
             let code = if arguments == ["run"] { 78 } else { 1 };
             assert!(ran.code == code && ran.stderr.contains(words), "{arguments:?}: {ran:?}");
-            assert!(ran.stderr.ends_with(": use a newer easy-invite\n"), "{arguments:?}: {ran:?}");
+            let advice = ": use a newer easy-invite, or fill an empty store from a backup from before the upgrade: \
+                 easy-invite restore FILE\n";
+            assert!(ran.stderr.ends_with(advice), "{arguments:?}: {ran:?}");
         }
         let checked = scratch.run(&["check"]);
         assert!(
             checked.code == 1 && checked.stdout.contains("store                    FAILED the store "),
             "{checked:?}"
         );
+    }
+}
+
+#[test]
+fn a_downgrade_is_refused_with_the_command_that_brings_back_the_store() {
+    for name in ["plain", "it's a name"] {
+        let stored = Stored::sqlite();
+        let scratch = &stored.scratch;
+        fs::create_dir(scratch.path(name)).unwrap();
+        let config = format!("{CONFIG}\n[store]\nurl = \"sqlite:{name}/easy-invite.db\"\n");
+        fs::write(scratch.path("config.toml"), config).unwrap();
+        let before = scratch.prints(&["generate", "example.org", "--note", "before the upgrade"]);
+        // As a newer version leaves it.
+        scratch.prints(&["backup", &format!("{name}/schema-1.20260501-031700.easy-invite.db")]);
+        scratch.prints(&["generate", "example.org", "--note", "after the upgrade"]);
+        let newer = Connection::open(scratch.path(name).join("easy-invite.db")).unwrap();
+        newer.pragma_update(None, "user_version", 2).unwrap();
+        drop(newer);
+        for (arguments, code) in [(&["list"][..], 1), (&["backup", "newer.db"], 1), (&["check"], 1), (&["run"], 78)] {
+            let ran = scratch.run(arguments);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(ran.code == code && said.contains("go back to how it was before the upgrade: "), "{ran:?}");
+        }
+        let refused = scratch.run(&["run"]).stderr;
+        let (_, command) = refused.trim_end().split_once("before the upgrade: ").unwrap();
+        let mut shell = Command::new("sh");
+        let program = Path::new(env!("CARGO_BIN_EXE_easy-invite")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let typed = shell.args(["-ec", command]).env("PATH", path).current_dir(scratch.folder.path()).output().unwrap();
+        assert!(typed.status.success(), "{command}: {typed:?}");
+        let listed = scratch.json(&["list"]);
+        assert!(listed.len() == 1 && listed[0]["note"] == "before the upgrade", "{listed:?} {before}");
+        scratch.store_is_well();
+        assert!(scratch.path(name).join("newer-since.20260501-031700/easy-invite.db").exists(), "nothing is lost");
     }
 }
 

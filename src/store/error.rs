@@ -53,6 +53,9 @@ pub enum Problem {
     /// This version does not know its schema; the text says why.
     #[error("has schema {0}, {1}")]
     Schema(i64, String),
+    /// An older version made it, and it stays as it was; the text says why.
+    #[error("has schema {0} of an older version, and stays as it was: {1}")]
+    Outdated(usize, String),
     /// It cannot be opened.
     #[error("cannot be opened: {0}")]
     Unopenable(String),
@@ -67,11 +70,18 @@ pub enum Problem {
 /// What the store was asked for, or why it could not be done.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// A schema that this version knows: they are counted from 1 to `known`.
-pub fn known_schema(schema: i64, known: usize) -> Result<usize> {
+/// A schema that this version knows: they are counted from 1 to `known`. `way_back` is the command
+/// that brings back what was there before a newer version changed the schema, if it is known.
+pub fn known_schema(schema: i64, known: usize, way_back: impl FnOnce() -> Option<String>) -> Result<usize> {
     let problem = match usize::try_from(schema) {
         Ok(schema @ 1..) if schema <= known => return Ok(schema),
-        Ok(1..) => format!("this version knows up to {known}: use a newer easy-invite"),
+        Ok(1..) => {
+            let way_back = way_back().map_or_else(
+                || "fill an empty store from a backup from before the upgrade: easy-invite restore FILE".to_owned(),
+                |command| format!("go back to how it was before the upgrade: {command}"),
+            );
+            format!("this version knows up to {known}: use a newer easy-invite, or {way_back}")
+        }
         _ => "which no release of easy-invite has made: let store.url name another one".to_owned(),
     };
     Err(Problem::Schema(schema, problem))

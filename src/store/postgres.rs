@@ -323,5 +323,5 @@ async fn schema_of(client: &tokio_postgres::Client) -> Result<usize> {
         Some(_) => return Err(Problem::Foreign),
     }
     let schema = client.query_one("SELECT version FROM easy_invite_schema", &[]).await?;
-    known_schema(schema.try_get(0)?, MIGRATIONS.len())
+    known_schema(schema.try_get(0)?, MIGRATIONS.len(), || None)
 }

@@ -1,5 +1,6 @@
 //! The store in an SQLite file. One thread writes, one reads, and one copies the log into the file.
 
+mod before_upgrade;
 mod checkpointer;
 mod joined;
 mod network;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{StatVfs, statvfs};
 
+use before_upgrade::Copy;
 use thread::SqliteThread;
 
 use super::error::{Problem, Result, known_schema};
@@ -28,7 +30,7 @@ use super::session::{Mode, Session, Work};
 use crate::files::{FileError, Folder, with_ending};
 
 /// Every schema change, in order; `user_version` counts those that a file has seen.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/sqlite/0001_invites.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_invites.sql")];
 
 /// Marks a file as a store of easy-invite ("einv"), so that another program's database is not
 /// written to.
@@ -86,14 +88,18 @@ impl Sqlite {
     /// has it open meanwhile, and it may lie on a network file system. `commits` counts how long
     /// each commit takes.
     pub fn open(path: &Path, make: bool, alone: bool, commits: &Histogram) -> Result<Self> {
+        Self::open_with(MIGRATIONS, path, make, alone, commits)
+    }
+
+    fn open_with(migrations: &[&str], path: &Path, make: bool, alone: bool, commits: &Histogram) -> Result<Self> {
         as_its_owner(path, make, alone, |path| {
-            let mut connection = connect(path)?;
-            migrate(&mut connection)?;
-            connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
-            let reading = connect(path)?;
+            let connect = || connect(path, migrations.len());
+            let writing = migrate(connect()?, path, migrations)?;
+            let reading = connect()?;
+            writing.pragma_update(None, "cache_size", -WRITER_CACHE)?;
             reading.pragma_update(None, "query_only", true)?;
             Ok(Sqlite {
-                writer: SqliteThread::writer(connection, connect(path)?, commits.clone())?,
+                writer: SqliteThread::writer(writing, connect()?, commits.clone())?,
                 reader: SqliteThread::reader(reading)?,
                 path: path.to_owned(),
                 file: file_at(path),
@@ -112,7 +118,7 @@ impl Sqlite {
             let encoded = percent_encode(path.as_os_str().as_bytes(), NON_ALPHANUMERIC);
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | FLAGS;
             let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags)?;
-            schema_of(&connection)?;
+            schema_of(&connection, MIGRATIONS.len())?;
             let reader = SqliteThread::reader(connection)?;
             Ok(Sqlite { writer: reader.clone(), reader, path: path.to_owned(), file: file_at(path) })
         })
@@ -222,41 +228,56 @@ impl From<FileError> for Problem {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection> {
+fn connect(path: &Path, known: usize) -> Result<Connection> {
     // Without SQLITE_OPEN_URI: the name of a file may look like a URI.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Before WAL mode is set, which changes the file: it has to be ours.
-    schema_of(&connection)?;
+    schema_of(&connection, known)?;
     connection.execute_batch(PREPARE_CONNECTION)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
-/// How many migrations a file has seen: a store that this version knows, or an empty file.
-fn schema_of(connection: &Connection) -> Result<usize> {
+/// How many migrations a file has seen: a store of one of the `known` schemas, or an empty file.
+fn schema_of(connection: &Connection, known: usize) -> Result<usize> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = pragma("user_version")?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 && pragma("application_id")? != i64::from(APPLICATION_ID) {
         return Err(Problem::Foreign);
     }
-    if (found, tables) == (0, 0) { Ok(0) } else { known_schema(found, MIGRATIONS.len()) }
+    if (found, tables) == (0, 0) {
+        return Ok(0);
+    }
+    known_schema(found, known, || before_upgrade::way_back(Path::new(connection.path()?), known))
 }
 
-/// Brings the schema up to date, completely or not at all. Takes no lock if there is nothing to do.
-fn migrate(connection: &mut Connection) -> Result<()> {
-    if schema_of(connection)? == MIGRATIONS.len() {
-        return Ok(());
-    }
+/// Brings the schema up to date, completely or not at all, after a copy of an older store is made.
+/// Takes no lock if there is nothing to do.
+fn migrate(mut connection: Connection, path: &Path, migrations: &[&str]) -> Result<Connection> {
+    let known = migrations.len();
+    let copy = match schema_of(&connection, known)? {
+        found if found == known => return Ok(connection),
+        0 => None,
+        found => Some(Copy::make(&connection, path, found)?),
+    };
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    // Another process may have done it meanwhile.
-    for migration in MIGRATIONS.iter().skip(schema_of(&transaction)?) {
+    // Another process may have made the store meanwhile.
+    for migration in migrations.iter().skip(schema_of(&transaction, known)?) {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
-    Ok(transaction.commit()?)
+    transaction.pragma_update(None, "user_version", known as i64)?;
+    let Some(copy) = copy else { return transaction.commit().map(|()| connection).map_err(Problem::from) };
+    copy.keep()?;
+    transaction.commit().inspect_err(|_| copy.discard())?;
+    tracing::warn!(
+        "the store was of an older version, and is brought up to date. That version can go on with {copy}: remove it \
+         when it is not needed any more"
+    );
+    drop(connection); // others may open the file again
+    connect(path, known)
 }
 
 #[cfg(test)]
