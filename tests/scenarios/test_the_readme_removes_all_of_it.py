@@ -1,8 +1,12 @@
-"""The README's section "Remove it" leaves nothing of easy-invite behind, and everything of Prosody:
-users keep their accounts and contacts, and nobody registers without an invite."""
+"""docs/removing.md, to which the README leads, leaves nothing of easy-invite behind, and everything
+of Prosody: users keep their accounts and contacts, and nobody registers without an invite.
+
+tests/package removes the package from a whole machine, with all that the documents tell to set up.
+"""
 
 import re
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -11,31 +15,36 @@ from harness.daemon import REPOSITORY
 from harness.stories import new_invite
 from harness.xmpp import StanzaError
 
-SECTION = (REPOSITORY / "README.md").read_text().split("\n## Remove it\n")[1].split("\n## ")[0]
-COMMANDS = re.search(r"^```sh\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)[1]
+README = (REPOSITORY / "README.md").read_text().split("\n## Remove it\n")[1].split("\n## ")[0]
+PAGE = REPOSITORY / re.search(r"\(([\w/]+\.md)\)", README)[1]
 OF_A_SYSTEM = re.compile(r"^(systemctl|rm /etc/systemd|rm /usr/local/bin|userdel).*\n", re.MULTILINE)
 
 
-async def test_the_commands(make_server, tmp_path):
-    modules = tmp_path / "modules"
-    shutil.copytree(REPOSITORY / "prosody" / "mod_easy_invite", modules / "mod_easy_invite")
-    server = make_server(module_folder=modules)
-    prosody, daemon = server.prosody, server.daemon
-    prosody.adduser("dave@example.org", "dave's password")  # whose age the module notes
-    await new_invite(await server.login("dave", "dave's password"))
-    prosody.deluser("dave@example.org")
-    assert list(prosody.data_folder.rglob("easy_invite*")), "there is something to remove"
+def block(before: str, language: str = "sh") -> str:
+    """The first block of the page behind these words."""
+    rest = PAGE.read_text().split(before)[1]
+    return re.search(rf"^```{language}\n(.*?)^```$", rest, re.MULTILINE | re.DOTALL)[1]
 
-    server.stop()
-    commands = OF_A_SYSTEM.sub("", COMMANDS)
-    for path, place in (("/usr/local/lib/prosody/modules", modules), ("/var/lib/prosody", prosody.data_folder),
-                        ("/etc/easy-invite /var/lib/easy-invite", daemon.folder)):
+
+def run(commands: str, places) -> None:
+    """Runs commands of the page, in other places than there."""
+    for path, place in places.items():
         assert path in commands
         commands = commands.replace(path, str(place))
     subprocess.run(["sh", "-ec", commands], check=True)
-    assert not list(prosody.data_folder.rglob("*easy_invite*")) and not list(modules.iterdir())
-    assert not daemon.folder.exists()
 
+
+async def leave_traces(server) -> None:
+    """An account whose age the module notes, and a deletion that the daemon has not been told of."""
+    for username in ("dave", "erin"):
+        server.prosody.adduser(f"{username}@example.org", "a password")
+        await new_invite(await server.login(username, "a password"))
+    server.daemon.stop()
+    server.prosody.deluser("dave@example.org")
+
+
+async def assert_it_is_gone(server) -> None:
+    prosody = server.prosody
     prosody.hosts["example.org"], prosody.components = "", {"other.example.org": "a secret"}
     prosody.start()
     await server.login("alice")
@@ -43,3 +52,36 @@ async def test_the_commands(make_server, tmp_path):
     with pytest.raises(StanzaError):
         await stream.registration_set("mallory", "mallory's password")
     assert "easy_invite" not in prosody.log.split("Hello and welcome")[-1]
+
+
+async def test_what_was_built_from_source(make_server, tmp_path):
+    modules = tmp_path / "modules"
+    shutil.copytree(REPOSITORY / "prosody" / "mod_easy_invite", modules / "mod_easy_invite")
+    server = make_server(module_folder=modules)
+    prosody, daemon = server.prosody, server.daemon
+    await leave_traces(server)
+    assert list(prosody.data_folder.rglob("easy_invite*")), "there is something to remove"
+
+    server.stop()
+    run(OF_A_SYSTEM.sub("", block("built it from source")),
+        {"/usr/local/lib/prosody/modules": modules, "/etc/easy-invite /var/lib/easy-invite": daemon.folder})
+    run(block("## 3. "), {"/var/lib/prosody": prosody.data_folder})
+    assert not list(prosody.data_folder.rglob("*easy_invite*")) and not list(modules.iterdir())
+    assert not daemon.folder.exists()
+    await assert_it_is_gone(server)
+
+
+@pytest.mark.one_setup
+async def test_what_is_in_prosodys_database(make_server):
+    server = make_server(storage="sql")
+    await leave_traces(server)
+    server.stop()
+    database = server.prosody.data_folder / "prosody.sqlite"
+    stores = "SELECT store, count(*) FROM prosody GROUP BY store"
+    with sqlite3.connect(database) as connection:
+        before = dict(connection.execute(stores).fetchall())
+        assert any("easy_invite" in store for store in before), "there is something to remove"
+        connection.execute(block("## 3. ", "sql"))
+        kept = {store: count for store, count in before.items() if "easy_invite" not in store}
+        assert dict(connection.execute(stores).fetchall()) == kept
+    await assert_it_is_gone(server)
