@@ -52,7 +52,10 @@ pub fn amiss(host: &DomainPart, hook: &Hook) -> Vec<String> {
 fn loaded_amiss(hook: &Hook) -> Option<String> {
     let main = main_file(hook).unwrap_or(Path::new(""));
     let place = if main.is_absolute() { plugin_path(main) } else { Path::new("DIR") };
-    let install = format!("easy-invite prosody-module --install {}, then restart Prosody", place.display());
+    let install = match is_of_rock(main) {
+        true => format!("prosodyctl install /tmp/{FOLDER}-{VERSION}-1.src.rock"),
+        false => format!("easy-invite prosody-module --install {}", place.display()),
+    } + ", then restart Prosody";
     let Some(version) = &hook.version else {
         return Some(format!(
             "mod_easy_invite does not say its version, so it is older than this {VERSION}: {install}"
@@ -103,6 +106,16 @@ fn rivals_amiss(host: &DomainPart, rivals: &[String]) -> Option<String> {
 
 fn main_file(hook: &Hook) -> Option<&Path> {
     hook.files.iter().find(|file| file.name == MAIN_FILE).map(|file| Path::new(&file.path))
+}
+
+/// Whether `prosodyctl install` has put a file in its place, where LuaRocks keeps modules.
+fn is_of_rock(main: &Path) -> bool {
+    main.ancestors().any(|folder| folder.ends_with("share/lua"))
+}
+
+/// How to have Prosody find another file than this one.
+pub fn removal(main: &Path) -> &'static str {
+    if is_of_rock(main) { "prosodyctl remove mod_easy_invite" } else { "remove it" }
 }
 
 /// The folder of `plugin_paths` from which Prosody took this file.
@@ -183,6 +196,21 @@ mod tests {
         );
         assert!(with(&|files| drop(files.remove(4))).contains(": gate.lib.lua (missing). To"));
         assert!(with(&|files| files[4].sha256.clear()).ends_with(install));
+    }
+
+    #[test]
+    fn a_module_of_a_rock_is_replaced_and_removed_by_prosodyctl() {
+        let of_rock = |file: HookFile| HookFile {
+            path: file.path.replace("/modules", "/var/lib/prosody/custom_plugins/share/lua/5.4"),
+            ..file
+        };
+        let rock = Hook { files: ours().files.into_iter().map(of_rock).collect(), ..ours() };
+        assert_eq!(told(&rock), "");
+        let older = told(&Hook { version: Some("0.0.9".to_owned()), ..rock });
+        let install = format!("prosodyctl install /tmp/mod_easy_invite-{VERSION}-1.src.rock, then restart Prosody");
+        assert!(older.ends_with(&install), "{older}");
+        assert_eq!(removal(Path::new("/x/share/lua/5.4/mod_easy_invite.lua")), "prosodyctl remove mod_easy_invite");
+        assert_eq!(removal(Path::new("/usr/share/mod_easy_invite.lua")), "remove it");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::print::complain;
-use super::prosody_config::WhichProsody;
+use super::prosody_config::{ProsodyConfig, WhichProsody};
 use super::prosody_lines::lines;
 use crate::config;
 use crate::files::Folder;
@@ -60,6 +60,7 @@ pub fn run(Arguments { host, output, prosody }: Arguments, context: &Context) ->
     let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
     let prosody = prosody.config()?;
     let component = DomainPart::new(&format!("invite.{host}"))?.into_owned();
+    prosody.as_ref().and_then(ProsodyConfig::namesake).iter().for_each(complain);
     let lua = lines(prosody.as_ref(), &host, &component, secret.reveal());
     let to_stdout = output == Path::new("-");
     if !to_stdout {

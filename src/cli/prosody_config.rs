@@ -15,7 +15,7 @@ use jid::DomainPart;
 use super::lua::{Word, words};
 use super::print::complain;
 use crate::jids;
-use crate::prosody_module::{FOLDER, MAIN_FILE};
+use crate::prosody_module::{FOLDER, MAIN_FILE, removal};
 use crate::texts::printable;
 
 /// Where Prosody looks for it: as a package has it, and as its own `make install` has it.
@@ -200,25 +200,28 @@ impl ProsodyConfig {
         files.into_iter().find(|file| file.is_file())
     }
 
+    /// Another module of the name that Prosody loads in place of ours, and what to do.
+    pub fn namesake(&self) -> Option<String> {
+        let file = self.module_file().filter(|file| !is_ours(file))?;
+        let [here, path] = [&self.file, &file].map(|it| printable(it.display()));
+        Some(format!("By {here}, Prosody loads {path}, {}: {}", which_module(&file), removal(&file)))
+    }
+
     /// Why Prosody has not loaded our module on a VirtualHost that is in this configuration, as far
     /// as that can be seen here.
     pub fn why_not_loaded(&self, host: &DomainPart) -> Option<String> {
         let its = self.host(host).filter(|its| its.component.is_none())?;
-        let here = printable(self.file.display());
         let is_known = |it: &Section, setting| !matches!(it.get(setting), Some((Value::Other, _)));
         let [of_all, of_host] = [&self.global, &its.section].map(|it| is_known(it, "modules_enabled"));
         match self.module_file() {
             _ if of_all && of_host && !self.enables(&its.section, "easy_invite") => {
                 Some(format!("VirtualHost \"{host}\" in {} does not enable it", its.place))
             }
-            Some(file) if !is_ours(&file) => {
-                let (path, which) = (printable(file.display()), which_module(&file));
-                Some(format!("By {here}, Prosody loads {path}, {which}: remove it"))
-            }
             None if is_known(&self.global, "plugin_paths") => Some(format!(
-                "By {here}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of plugin_paths"
+                "By {}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of plugin_paths",
+                printable(self.file.display())
             )),
-            _ => None,
+            _ => self.namesake(),
         }
     }
 

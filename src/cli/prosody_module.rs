@@ -14,7 +14,7 @@ use super::prosody_config::{ProsodyConfig, Section, WhichProsody, which_module};
 use super::prosody_lines::addition;
 use crate::files::{FileError, Folder};
 use crate::invite::InviteId;
-use crate::prosody_module::{FILES, FOLDER, MAIN_FILE, VERSION};
+use crate::prosody_module::{FILES, FOLDER, MAIN_FILE, VERSION, removal};
 
 const PLUGIN_PATHS: &str = "plugin_paths";
 
@@ -83,8 +83,8 @@ fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
     let is_ours =
         |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == modules.join(FOLDER).join(MAIN_FILE));
     let other = config.module_file().filter(|file| !is_ours(file));
-    let other =
-        other.map(|file| format!("Prosody finds {} before it, {}: remove it", file.display(), which_module(&file)));
+    let other = other
+        .map(|file| format!("Prosody finds {} before it, {}: {}", file.display(), which_module(&file), removal(&file)));
     let rivals = |place: String, section: &Section| {
         let rivals = config.rivals(section);
         let line = in_one_line(addition(section, "modules_disabled", &rivals, ""));

@@ -165,7 +165,7 @@ async def test_other_modules_that_make_invites(server, folders):
     assert check(server) == ("ok", [])
 
 
-async def test_another_module_of_this_name(server, folders):
+async def test_another_module_of_this_name(server, folders, tmp_path):
     shutil.rmtree(folders[0] / "mod_easy_invite")
     other = folders[1] / "mod_easy_invite.lua"
     other.write_text('module:log("info", "Prosody Community\'s, which answers nothing");\n')
@@ -177,6 +177,8 @@ async def test_another_module_of_this_name(server, folders):
     assert verdict == "failed" and f"Prosody loads {other}, another module of this name: remove it" in detail
     installed = server.daemon.cli("prosody-module", "--install", str(folders[0] / "mod_easy_invite"))
     assert f"Prosody finds {other} before it, another module of this name: remove it" in installed.stderr
+    init = server.daemon.cli("init", "--output", str(tmp_path / "config.toml"))
+    assert init.returncode == 0 and f"loads {other}, another module of this name: remove it" in init.stderr
     other.unlink()
     verdict, [detail] = check(server)
     assert verdict == "failed" and "Prosody finds none: easy-invite prosody-module --install" in detail
@@ -184,3 +186,16 @@ async def test_another_module_of_this_name(server, folders):
     restart(server)
     verdict, [detail] = check(server)
     assert 'VirtualHost "example.org" in' in detail and detail.endswith("does not enable it")
+
+
+def test_another_module_of_this_name_that_prosodyctl_has_installed(server, tmp_path):
+    other = tmp_path / "plugins" / "share" / "lua" / "5.4" / "mod_easy_invite" / "mod_easy_invite.lua"
+    other.parent.mkdir(parents=True)
+    other.write_text(OF_THE_COMMUNITY)
+    config = tmp_path / "prosody.cfg.lua"
+    config.write_text(f'installer_plugin_path = "{tmp_path}/plugins"\nplugin_paths = {{ "{tmp_path}/modules" }}\n')
+    said = f"{other}{{}}, another module of this name: prosodyctl remove mod_easy_invite"
+    installed = server.daemon.cli("prosody-module", "--install", f"{tmp_path}/modules", "--prosody", str(config))
+    assert said.format(" before it") in installed.stderr
+    init = server.daemon.cli("init", "--output", str(tmp_path / "config.toml"), "--prosody", str(config))
+    assert init.returncode == 0 and said.format("") in init.stderr
