@@ -63,11 +63,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(wrapper=True)  # xdist needs the groups early, and pytest must have found its own order
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Runs tests that share a server (a file, with one
-    setup) in one process, and the longest ones first."""
+    setup or suite) in one process, and the longest ones first."""
     longest: dict[str, int] = {}
     count: Counter[str] = Counter()
     for item in items:
-        setup = item.callspec.params.get("setup") if hasattr(item, "callspec") else None
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        setup = params.get("setup") or params.get("suite")
         group = f"{item.path.stem}-{setup}"  # without "@", after which xdist would look for the group
         item.add_marker(pytest.mark.xdist_group(group))
         mark = item.get_closest_marker("seconds")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .debian import root_of
 from .process import port_answers
+from .server import password_of
 from .stories import eventually
 from .systemd import BEGIN, ENTER, INIT, OVERLAY, Systemd
 from .xmpp import Client
@@ -93,10 +94,11 @@ class Debian(Systemd):
             return await Client.connect("127.0.0.1", 5222, domain or self.domain, tls=True, source=source,
                                         language=language)
 
-    async def login(self, username: str, password: str, *, domain: str | None = None, presence: bool = True) -> Client:
+    async def login(self, username: str, password: str | None = None, *, domain: str | None = None,
+                    presence: bool = True) -> Client:
         """A user's stream, logged in."""
         client = await self.connect(domain)
-        return await client.login(username, password, presence=presence)
+        return await client.login(username, password_of(username) if password is None else password, presence=presence)
 
 
 def _enter(namespace: Path) -> None:

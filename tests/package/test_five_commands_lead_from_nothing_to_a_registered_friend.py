@@ -1,0 +1,43 @@
+"""On a fresh Debian 12 or 13, the first commands of the README's "Install" lead from the package's
+file to a link. A friend registers with it and invites another. Nobody else gets in."""
+
+import pytest
+
+from harness.package import COMMANDS, follow_readme, type_in
+from harness.stories import has_account, new_invite, register
+from harness.xmpp import StanzaError
+
+pytestmark = pytest.mark.seconds(300)
+
+MOST_COMMANDS = 5
+MOST_SECONDS = 120
+
+
+async def check_from_nothing(machine):
+    compilers = machine.run("sh", "-c", "command -v cc gcc clang cargo rustc")
+    assert compilers.stdout == ""
+    seconds = []
+    invite = follow_readme(machine, lambda command, took: seconds.append(took))
+    assert len(COMMANDS) <= MOST_COMMANDS
+    assert sum(seconds) < MOST_SECONDS, dict(zip(COMMANDS, seconds))
+
+    await register(machine, "friend", invite)
+    async with await machine.login("friend", "friend's password") as friend:
+        second = await new_invite(friend)
+    await register(machine, "second", second)
+    for link in (None, invite, second):
+        with pytest.raises(StanzaError):
+            await register(machine, "mallory", link)
+    assert await has_account(machine, "second") and not await has_account(machine, "mallory")
+    checked = type_in(machine, "sudo easy-invite check")
+    assert "FAILED" not in checked and "hook example.org" in checked
+
+
+async def test_beside_debians_prosody(machine):
+    await check_from_nothing(machine)
+
+
+async def test_on_a_machine_without_prosody(machine):
+    machine.shell("DEBIAN_FRONTEND=noninteractive apt-get purge --yes --autoremove prosody; rm -r /etc/prosody")
+    assert machine.run("id", "prosody").returncode != 0 and not (machine.files / "usr/lib/prosody").exists()
+    await check_from_nothing(machine)
