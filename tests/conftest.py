@@ -62,23 +62,36 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(wrapper=True)  # xdist needs the groups early, and pytest must have found its own order
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Runs tests that share a server (a file, with one
-    setup or suite) in one process, and the longest ones first."""
+    """Runs tests that share a server in one process, any other test by itself, and the longest ones
+    first."""
     longest: dict[str, int] = {}
     count: Counter[str] = Counter()
     for item in items:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        setup = params.get("setup") or params.get("suite")
-        group = f"{item.path.stem}-{setup}"  # without "@", after which xdist would look for the group
-        item.add_marker(pytest.mark.xdist_group(group))
+        if shared := _what_it_shares(item):
+            item.add_marker(pytest.mark.xdist_group(shared))
+        group = _group_of(item)
         mark = item.get_closest_marker("seconds")
         longest[group] = max(longest.get(group, 0), mark.args[0] if mark else 0)
         count[group] += 1
     yield
-    groups = {item: item.get_closest_marker("xdist_group").args[0] for item in items}
     # Of the tests that may take long, few do.
     seconds = {group: longest[group] + count[group] * TYPICAL_SECONDS for group in count}
-    items.sort(key=lambda item: (-seconds[groups[item]], groups[item]))
+    items.sort(key=lambda item: (-seconds[_group_of(item)], _group_of(item)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    return mark.args[0] if mark else item.nodeid
+
+
+def _what_it_shares(item: pytest.Item) -> str | None:
+    """A name for the servers that the test shares with others of its file, or None."""
+    scopes = {name: definitions[-1].scope for name, definitions in item._fixtureinfo.name2fixturedefs.items()}
+    if "module" not in scopes.values():
+        return None
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    which = [str(value) for name, value in sorted(parameters.items()) if scopes.get(name) in ("module", "session")]
+    return "-".join([item.path.stem, *which])  # without "@", after which xdist would look for the group
 
 
 @pytest.fixture(scope="session")

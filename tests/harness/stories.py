@@ -206,17 +206,19 @@ async def used(server: Server, invite: Invite, times: int = 1) -> None:
 
 
 async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10) -> None:
-    """Waits until a condition holds, by checking it again and again."""
-    deadline = time.monotonic() + seconds
+    """Waits until a condition holds, by checking it again and again, and less often after a while:
+    each look may take a process."""
+    began = time.monotonic()
     while True:
         result = reached()
         if inspect.isawaitable(result):
             result = await result
         if result:
             return
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"after {seconds} seconds still not: {what}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(max(0.05, waited / 20))
 
 
 def accounts_on_disk(server: Server) -> dict[str, bytes]:
