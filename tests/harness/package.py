@@ -18,6 +18,8 @@ COMMANDS = re.search(r"^```\w*\n(.*?)^```$", INSTALL, re.MULTILINE | re.DOTALL)[
 FILE = re.search(r"\S+\.deb", COMMANDS[0])[0]
 CONFIG = "/etc/easy-invite/config.toml"
 
+SERVES_SECONDS = 30
+
 # olivia, the operator, has sudo.
 OPERATOR = """
 getent passwd olivia >/dev/null || useradd --create-home olivia
@@ -77,7 +79,13 @@ def follow_readme(machine: Debian, typed: Callable[[str, float], object] = lambd
         typed(command, time.monotonic() - begin)
         if command == COMMANDS[0]:
             machine.shell(CERTIFICATE)
+    wait_until_it_serves(machine)
     return Invite(re.search(r"xmpp:\S+", said)[0])
+
+
+def wait_until_it_serves(machine: Debian) -> None:
+    """Prosody takes a moment to start, and the daemon another one to find it."""
+    machine.shell(f"timeout {SERVES_SECONDS} sh -c 'until easy-invite check; do sleep 0.2; done'")
 
 
 def generate(machine: Debian, *options: str) -> Invite:

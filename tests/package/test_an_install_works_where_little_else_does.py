@@ -3,8 +3,8 @@ daemon and its commands need no /usr that can be written."""
 
 import pytest
 
-from harness.package import COMMANDS, FILE, bring, follow_readme, generate, type_in
-from harness.stories import eventually, has_account, register
+from harness.package import COMMANDS, FILE, bring, follow_readme, generate, type_in, wait_until_it_serves
+from harness.stories import has_account, register
 
 pytestmark = pytest.mark.seconds(300)
 
@@ -27,7 +27,7 @@ async def test_an_install_that_was_cut_off_goes_on(machine):
         machine.run("dpkg", "--configure", "-a")  # which apt asks for. It fails if the files are not all there
         type_in(machine, COMMANDS[0].replace("install", "install --reinstall"))
         assert machine.shell(DPKG_STATUS) == "installed"
-    await eventually(lambda: machine.run("easy-invite", "check").returncode == 0, "all is well", 30)
+    wait_until_it_serves(machine)
     await check_it_serves(machine, "second")
 
 
@@ -45,11 +45,11 @@ async def test_an_install_in_a_chroot_waits_for_the_machine_to_boot(machine):
 async def test_a_usr_that_cannot_be_written_is_no_hindrance(machine):
     follow_readme(machine)
     machine.shell("mount --bind /usr /usr; mount -o remount,bind,ro /usr; systemctl restart easy-invite prosody")
-    await eventually(lambda: machine.run("easy-invite", "check").returncode == 0, "all is well", 30)
+    wait_until_it_serves(machine)
     await check_it_serves(machine, "friend")
     failed = machine.run("apt-get", "install", "--reinstall", "--yes", f"/home/olivia/{FILE}")
     assert failed.returncode != 0 and "Read-only file system" in failed.stdout + failed.stderr
     await check_it_serves(machine, "second")
     machine.shell("mount -o remount,bind,rw /usr")
     type_in(machine, COMMANDS[0].replace("install", "install --reinstall"))
-    await eventually(lambda: machine.run("easy-invite", "check").returncode == 0, "all is well", 30)
+    wait_until_it_serves(machine)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from harness.package import CONFIG, FILE, bring, generate, later_version, type_in
+from harness.package import CONFIG, FILE, bring, generate, later_version, type_in, wait_until_it_serves
 from harness.stories import eventually, has_account, new_invite, register, registers
 from harness.xmpp import StanzaError, StreamClosed
 
@@ -38,6 +38,7 @@ async def test_each_link_makes_one_account(served, later):
         sed -i '/^\\[limits\\]/a registrations = "unlimited"\\nforms = "unlimited"' {CONFIG}
         systemctl restart easy-invite
     """)
+    wait_until_it_serves(served)
     for name in INVITERS:
         await register(served, name, generate(served))
     links, told, upgraded = [], {}, asyncio.Event()
@@ -97,7 +98,7 @@ async def test_each_link_makes_one_account(served, later):
 
 async def test_the_module_is_of_the_same_version_after_a_restart_of_prosody(served):
     served.shell("systemctl restart prosody")
-    await eventually(lambda: served.run("easy-invite", "check").returncode == 0, "all is well", 30)
+    wait_until_it_serves(served)
 
 
 @pytest.mark.parametrize("state", ["inactive enabled", "inactive disabled", "active disabled", "failed enabled"])

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from harness.machine import Debian
-from harness.package import COMMANDS, CONFIG, follow_readme, generate, type_in
-from harness.stories import eventually, has_account, register, registers
+from harness.package import COMMANDS, CONFIG, follow_readme, generate, type_in, wait_until_it_serves
+from harness.stories import has_account, register, registers
 from harness.xmpp import StanzaError
 
 pytestmark = pytest.mark.seconds(180)
@@ -72,7 +72,7 @@ async def test_another_install_makes_all_of_it_work_again(served, link):
     type_in(served, COMMANDS[0])
     assert served.show("easy-invite", "UnitFileState") == "enabled"
     served.shell("systemctl restart prosody; systemctl start easy-invite")
-    await eventually(lambda: served.run("easy-invite", "check").returncode == 0, "all is well", 30)
+    wait_until_it_serves(served)
     await register(served, "second", link)
     with pytest.raises(StanzaError):
         await register(served, "mallory", link)
@@ -80,12 +80,14 @@ async def test_another_install_makes_all_of_it_work_again(served, link):
 
 
 async def test_after_a_purge_no_file_is_left(served, before, suite):
+    ours = "find /var/lib/prosody -path '*easy*invite*'"
+    assert served.shell(ours) != ""
     type_in(served, "sudo apt purge easy-invite")
+    assert served.shell(ours) == ""
     after = files_of(served)
     left = {path: how for path, how in after.items() if before[suite].get(path) != how}
     assert left == {}
     assert before[suite].keys() - after.keys() == set()
-    assert served.shell("find /var/lib/prosody -path '*easy*invite*'") == ""
     assert served.shell("find /var/lib/systemd -path '*easy*invite*'") == ""
     assert served.shell("getent passwd easy-invite").startswith("easy-invite:")
     assert served.shell("systemctl --failed --plain --no-legend; systemctl list-unit-files 'easy-invite*' --no-legend"

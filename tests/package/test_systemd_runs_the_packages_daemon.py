@@ -3,7 +3,7 @@ configuration, stops, and leaves little open. Nothing of that keeps a command fr
 
 import pytest
 
-from harness.package import CONFIG, generate
+from harness.package import CONFIG, generate, wait_until_it_serves
 from harness.stories import eventually, has_account, register
 
 pytestmark = pytest.mark.seconds(120)
@@ -64,5 +64,5 @@ async def test_it_stops_and_starts(served):
     await register(served, "after-a-stop", link)
     assert await has_account(served, "after-a-stop")
     served.shell("systemctl restart prosody")
-    await eventually(lambda: "FAILED" not in served.run("easy-invite", "check").stdout, "Prosody is back", 30)
+    wait_until_it_serves(served)
     assert served.show("easy-invite", "NRestarts") == "0"
