@@ -8,7 +8,7 @@ from harness.machine import SUITES, Debian
 from harness.package import follow_readme
 
 
-@pytest.fixture(scope="module", params=SUITES)
+@pytest.fixture(scope="session", params=SUITES)
 def suite(request: pytest.FixtureRequest) -> str:
     """Each of Debian's releases in turn."""
     return request.param
