@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_secs(4);
 const STORE_PATIENCE: Duration = Duration::from_secs(4);
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long the store may take to say what it waits for.
+const WAIT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long somebody who asks waits for the connection to the chat server, which is tried at once.
 const LINK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -139,7 +142,9 @@ async fn write(invites: &Invites, open: &mut Option<JoinHandle<Result<LastSeen, 
         tokio::spawn(begun_by(Instant::now() + BEGIN_WITHIN, async move { invites.seen().await }))
     };
     let Ok(ended) = timeout(STORE_PATIENCE, open.get_or_insert_with(begin)).await else {
-        return Err(format!("the store has not answered for {} seconds", STORE_PATIENCE.as_secs()));
+        let silent = format!("the store has not answered for {} seconds", STORE_PATIENCE.as_secs());
+        let wait = timeout(WAIT_PATIENCE, invites.waits()).await.ok().and_then(Result::ok).flatten();
+        return Err(wait.map_or(silent.clone(), |wait| format!("{silent}: {wait}")));
     };
     *open = None;
     ended.map_err(|_| "writing to the store failed".to_owned())?.map(drop).map_err(|error| error.to_string())

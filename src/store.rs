@@ -35,7 +35,8 @@ pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
 pub use statements::{
-    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed, Shortfall,
+    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed,
+    Shortfall, Wait,
 };
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -151,6 +152,14 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.ensure_in_place().map_err(|problem| self.failed(problem)),
             Backend::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// The hosts in the URL of a PostgreSQL store, and what the server of each is, for people.
+    pub async fn servers(&self) -> Vec<(String, Result<String>)> {
+        match &self.backend {
+            Backend::Sqlite(_) => Vec::new(),
+            Backend::Postgres(postgres) => postgres.servers().await,
         }
     }
 
@@ -468,4 +477,11 @@ promises! {
     /// The settings of a PostgreSQL server that are off, although without them a loss of power may
     /// lose what was acknowledged. A connection cannot turn them on for itself.
     Read unsafe_settings() -> Vec<String>;
+
+    /// Whether a commit waits for a standby. Without one, a failover loses what was acknowledged
+    /// last.
+    Read is_synchronous() -> bool;
+
+    /// What work on this PostgreSQL store has been waiting for, for longer than a second.
+    Read waits() -> Option<Wait>;
 }

@@ -221,3 +221,21 @@ async fn a_socket_of_this_machine_is_never_encrypted_and_who_requires_that_is_to
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prefer_goes_without_encryption_where_nobody_gets_in_with_it() {
+    let server = Server::start().await;
+    server.show("right", "hostssl all einv 127.0.0.1/32 reject\nhostnossl all einv 127.0.0.1/32 trust");
+    let store = async |options: &str| server.store(&server.url("einv", "127.0.0.1", options)).await;
+    assert_eq!((store("").await, store("sslmode=prefer").await), (Ok(Plain), Ok(Plain)));
+    let error = store("sslmode=require").await.unwrap_err().to_string();
+    assert!(error.contains("pg_hba.conf"), "{error}");
+    server.show("right", "host all einv 127.0.0.1/32 reject");
+    let error = store("").await.unwrap_err().to_string();
+    assert!(error.contains("pg_hba.conf"), "{error}");
+
+    // It knows only versions of TLS that are too old.
+    server.cluster.configure("ssl_min_protocol_version = 'TLSv1'\nssl_max_protocol_version = 'TLSv1.1'\n");
+    server.show("right", "");
+    server.are("127.0.0.1", &[("", Plain), ("sslmode=require", Refused), (OURS, Refused)]).await;
+}

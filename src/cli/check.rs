@@ -61,11 +61,11 @@ const SHORT_TOKENS_NAMED: usize = 10;
 /// the web side (making every page once), the component's connection to the chat server, and the
 /// hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with WARN
 /// names something that works, but should be mended: a PostgreSQL server that does not wait for its
-/// disk, uses that stay reserved, accounts that the chat server cannot make, what an invite grants
-/// and the chat server could not give, imported invites with a short token, the name of an admin
-/// that has no account, or options of Prosody that have no effect any more. The daemon is asked,
-/// and looks anew. If none runs, this command tries the parts by itself: a line with "tried" has
-/// found nothing wrong, but is no promise.
+/// disk or its standby, or is away or not used, uses that stay reserved, accounts that the chat
+/// server cannot make, what an invite grants and the chat server could not give, imported invites
+/// with a short token, the name of an admin that has no account, or options of Prosody that have no
+/// effect any more. The daemon is asked, and looks anew. If none runs, this command tries the parts
+/// by itself: a line with "tried" has found nothing wrong, but is no promise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
@@ -213,6 +213,21 @@ async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Resu
         let settings: Vec<_> = off.iter().map(|setting| format!("{setting}=off")).collect();
         let words = "a power failure may lose what was acknowledged. Turn it on in postgresql.conf";
         report.line("store", None, Found::Warning(format!("PostgreSQL runs with {}: {words}", settings.join(", "))))?;
+    }
+    if let Some(wait) = store.waits().await.unwrap_or_default() {
+        report.line("store", None, Found::Warning(format!("work waits for longer than a second: {wait}")))?;
+    }
+    let servers = store.servers().await;
+    if servers.len() > 1 {
+        if !store.is_synchronous().await.unwrap_or(true) {
+            let words = "synchronous_standby_names is empty, so no commit waits for a standby: a failover loses \
+                         what was acknowledged last, and a used invite may be good once more. Name the standbys in it";
+            report.line("store", None, Found::Warning(words.to_owned()))?;
+        }
+        for (host, found) in servers {
+            let found = found.map_or_else(|problem| Found::Warning(problem.to_string()), Found::Ok);
+            report.line("server", Some(&host), found)?;
+        }
     }
     let long_ago = now().saturating_sub(OPEN_FOR_LONG).unwrap_or(Timestamp::MIN);
     let mut of_server: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -251,13 +251,19 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
     let mut purge = every(PURGE_EVERY, Instant::now());
     let mut tell = every(TELL_EVERY, Instant::now() + TELL_EVERY);
     let current = || invites.borrow().clone();
+    let mut failing = false;
     loop {
         tokio::select! {
-            _ = settle.tick() => match current().settle_open(SETTLE_AFTER).await {
-                Ok(0) => (),
-                Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
-                Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
-            },
+            _ = settle.tick() => {
+                let settled = current().settle_open(SETTLE_AFTER).await;
+                match &settled {
+                    Ok(0) => (),
+                    Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
+                    Err(_) if failing => (), // said already
+                    Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
+                }
+                failing = settled.is_err();
+            }
             _ = tell.tick() => if let Err(error) = current().tell().await {
                 tracing::debug!(%error, "what the command line did cannot be told now");
             },

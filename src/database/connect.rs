@@ -12,30 +12,110 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, ve
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::Config;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::url::{Authorities, PostgresUrl};
+use super::url::{Authorities, PostgresUrl, with_cause};
 use crate::files::in_words;
 use crate::texts::printable;
 
 /// The longest file with passwords or certificates that is read.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 
-/// How to connect, with the password from wherever it is. All hosts together get `patience`. A
-/// connection that is silent for `silence` counts as lost.
-pub fn config(url: &PostgresUrl, patience: Duration, silence: Duration) -> Config {
-    let mut config = url.config.clone();
-    let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
-    config.application_name("easy-invite").connect_timeout(patience / hosts).tcp_user_timeout(silence);
-    config.keepalives_idle(silence).keepalives_interval(silence / 4).keepalives_retries(3);
+/// What the server calls us, in pg_stat_activity and its log.
+const APPLICATION: &str = "easy-invite";
+
+/// What reads and writes for a connection.
+pub type Driver = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
+
+/// Why a host was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreached {
+    /// It may accept connections, and says nothing.
+    #[error("it does not answer")]
+    Silent,
+    /// It, or the network, says why.
+    #[error("{}", with_cause(.0))]
+    Failed(tokio_postgres::Error),
+}
+
+/// How to connect to each of the hosts, with the password from wherever it is. All hosts together
+/// get `patience`. A connection that is silent for `silence` counts as lost.
+pub fn each(url: &PostgresUrl, patience: Duration, silence: Duration) -> Vec<Config> {
     let variable = || std::env::var("PGPASSWORD").ok();
-    if config.get_password().is_none()
-        && let Some(password) = variable().or_else(|| password_in_file(url))
-    {
-        config.password(password);
+    let found = || variable().or_else(|| password_in_file(url)).map(String::into_bytes);
+    let password = url.config.get_password().map(<[u8]>::to_vec).or_else(found);
+    let hosts = url.config.get_hosts().iter().zip(url.hosts());
+    let patience = patience / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
+    let config = |(host, (name, port)): (&Host, (String, u16))| {
+        let mut config = Config::new();
+        match host {
+            Host::Tcp(_) => config.host(name),
+            Host::Unix(folder) => config.host_path(folder),
+        };
+        config.port(port).ssl_mode(url.config.get_ssl_mode());
+        config.target_session_attrs(url.config.get_target_session_attrs());
+        config.application_name(APPLICATION).connect_timeout(patience).tcp_user_timeout(silence);
+        config.keepalives_idle(silence).keepalives_interval(silence / 4).keepalives_retries(3);
+        url.config.get_user().map(|user| config.user(user));
+        url.config.get_dbname().map(|database| config.dbname(database));
+        password.as_ref().map(|password| config.password(password));
+        config
+    };
+    hosts.map(config).collect()
+}
+
+/// Connects to a host, by one of its addresses. Each gets the same part of the host's time, since
+/// an address may accept a connection and say nothing.
+///
+/// # Errors
+/// If none answers, or what the last one says.
+pub async fn reach(config: &Config, tls: &MakeRustlsConnect) -> Result<(Client, Driver), Unreached> {
+    let patience = config.get_connect_timeout().copied().unwrap_or(Duration::MAX);
+    let mut ways = Vec::new();
+    if let ([Host::Tcp(name)], [port]) = (config.get_hosts(), config.get_ports()) {
+        let found = timeout(patience, lookup_host((name.as_str(), *port))).await.map_err(|_| Unreached::Silent)?;
+        ways.extend(found.into_iter().flatten().map(|address| {
+            let mut way = config.clone();
+            way.hostaddr(address.ip());
+            way
+        }));
     }
-    config
+    if ways.is_empty() {
+        ways.push(config.clone()); // the library says why a name is unknown
+    }
+    let part = patience / u32::try_from(ways.len()).unwrap_or(u32::MAX);
+    let mut problem = Unreached::Silent;
+    for way in ways {
+        match timeout(part, encrypted_or_not(&way, tls)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => problem = Unreached::Failed(error),
+            Err(_) => problem = Unreached::Silent,
+        }
+    }
+    Err(problem)
+}
+
+/// With `sslmode=prefer`, a server that does not let us in encrypted is asked without, as libpq
+/// does.
+async fn encrypted_or_not(config: &Config, tls: &MakeRustlsConnect) -> Result<(Client, Driver), Error> {
+    let connected = config.connect(tls.clone()).await;
+    let refused = |error: &Error| {
+        error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+            || error.to_string().starts_with("error performing TLS handshake")
+    };
+    match connected {
+        Err(error) if config.get_ssl_mode() == SslMode::Prefer && refused(&error) => {
+            // Where that is refused too, the first answer says more.
+            config.clone().ssl_mode(SslMode::Disable).connect(tls.clone()).await.map_err(|_| error)
+        }
+        connected => connected,
+    }
 }
 
 /// The password in the first line of the password file that fits one of the hosts, which hold the
@@ -45,7 +125,8 @@ fn password_in_file(url: &PostgresUrl) -> Option<String> {
     let user = url.config.get_user().unwrap_or_default();
     let database = url.config.get_dbname().unwrap_or(user);
     let hosts = url.hosts();
-    let fits = |line| hosts.iter().find_map(|(host, port)| password_in(line, [host, port, database, user]));
+    let fits =
+        |line| hosts.iter().find_map(|(host, port)| password_in(line, [host, &port.to_string(), database, user]));
     file.lines().find_map(fits)
 }
 

@@ -178,10 +178,18 @@ fn in_one<const N: usize>(
 
 async fn server(url: &PostgresUrl) -> anyhow::Result<Client> {
     let tls = connect::tls(url).map_err(|problem| anyhow!(problem))?;
-    let (client, connection) = connect::config(url, PATIENCE, PATIENCE).connect(tls).await.map_err(of_server)?;
-    tokio::spawn(connection);
-    client.batch_execute(PREPARE_CONNECTION).await.map_err(of_server)?;
-    Ok(client)
+    let mut problem = None;
+    for config in connect::each(url, PATIENCE, PATIENCE) {
+        match connect::reach(&config, &tls).await {
+            Ok((client, connection)) => {
+                tokio::spawn(connection);
+                client.batch_execute(PREPARE_CONNECTION).await.map_err(of_server)?;
+                return Ok(client);
+            }
+            Err(unreached) => problem = Some(unreached),
+        }
+    }
+    Err(problem.map_or_else(|| anyhow!("its URL names no host"), Into::into))
 }
 
 fn of_server(error: tokio_postgres::Error) -> anyhow::Error {

@@ -137,8 +137,8 @@ impl PostgresUrl {
         Ok(PostgresUrl { config, authorities })
     }
 
-    /// Hosts (or folders with sockets) and ports, as text.
-    pub(super) fn hosts(&self) -> Vec<(String, String)> {
+    /// Hosts (or folders with sockets) and their ports.
+    pub fn hosts(&self) -> Vec<(String, u16)> {
         let ports = self.config.get_ports();
         let hosts = self.config.get_hosts().iter().enumerate();
         let named = hosts.map(|(number, host)| {
@@ -146,7 +146,7 @@ impl PostgresUrl {
                 Host::Tcp(name) => name.clone(),
                 Host::Unix(folder) => folder.display().to_string(),
             };
-            (host, ports.get(number).or(ports.first()).unwrap_or(&USUAL_PORT).to_string())
+            (host, ports.get(number).or(ports.first()).copied().unwrap_or(USUAL_PORT))
         });
         named.collect()
     }

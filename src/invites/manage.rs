@@ -15,7 +15,7 @@ use crate::lifetime::Lifetime;
 use crate::links::Reference;
 use crate::policy::{self, Change, HostPolicy};
 use crate::refusal::Refusal;
-use crate::store::{Filter, Quota, Store};
+use crate::store::{Filter, Quota, Store, Wait};
 
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -211,6 +211,14 @@ impl Invites {
         self.0.store.ensure_in_place()?;
         let kept = self.settings().retention.min(self.settings().audit);
         Ok(self.0.store.seen(self.now(), kept.max(SMALLEST_JUMP)).await?)
+    }
+
+    /// What work in the store has been waiting for, for longer than a second.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn waits(&self) -> Result<Option<Wait>> {
+        Ok(self.0.store.waits().await?)
     }
 
     /// Removes invites that ended longer than the retention ago, and old events. Returns how many

@@ -19,6 +19,15 @@ pub enum Problem {
     /// Another program holds the lock for longer than the store waits.
     #[error("is locked by another program")]
     Locked,
+    /// The same, of a database server that says whose lock it is.
+    #[error("is locked by {0}")]
+    LockedBy(String),
+    /// Earlier work waits for something, and this had no place beside it.
+    #[error("keeps everybody waiting: {0}")]
+    Waits(String),
+    /// The database server only reads. Another one may take writes by now.
+    #[error("takes no writes: {0}: is this a standby? Let store.url name the primary")]
+    Standby(String),
     /// The work did not begin while the caller waited.
     #[error("did not begin in time: it is locked by another program, or its disk does not answer")]
     Late,

@@ -1,30 +1,41 @@
 //! The store in PostgreSQL: a pool of connections, and no answer before the outcome is known.
 
+mod outage;
+mod servers;
 pub mod statement;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Client, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Transaction,
-};
+use deadpool::managed::{Object, Pool, PoolError};
+use deadpool_postgres::Transaction;
 use prometheus_client::metrics::histogram::Histogram;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::IsolationLevel;
-use tokio_postgres::error::Severity;
+use tokio_postgres::error::{Severity, SqlState};
 
 use super::deadline::begin_by;
 use super::error::{Problem, Result, known_schema};
+use super::row::Value;
 use super::session::{Mode, Session, Work};
-use crate::database::{PostgresUrl, connect};
+use super::statements::{Wait, wait_of};
+use crate::database::PostgresUrl;
+use outage::Outage;
+use servers::{SILENCE, Servers, Stamp};
+use statement::pooled;
 
 /// Every schema change, in order. Each notes its number in `easy_invite_schema`.
 const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invites.sql")];
 
 /// How many connections a daemon holds at most. PostgreSQL allows 100 in all by default.
 const CONNECTIONS: usize = 16;
+
+/// How many of them may write. All commits may wait for a standby, and reading goes on.
+const WRITING: usize = 12;
 
 /// How long the store tries to reach the server before it says "not now". A hook waits five
 /// seconds.
@@ -33,20 +44,15 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may be silent in the middle of an answer before it counts as lost.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// What every connection begins with. A transaction that a stopped or vanished daemon left open
-/// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
-/// server's configuration says.
-const PREPARE_CONNECTION: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
-     SELECT set_config('synchronous_commit', 'on', false) \
-     WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+/// How long work may take before the store finds out what it waits for.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// The last thing that a writing transaction writes: its writer, and its number. A transaction's id
-/// would not do: after a crash, the server gives ids again that had not reached the disk.
+/// would not do: after a crash, the server gives ids again that had not reached the disk. It fails
+/// in another session than the connection's own, where a statement may be another of this name.
 const NOTE_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
-     SELECT $1, $2, extract(epoch FROM now())::bigint WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
+     SELECT $1, CASE WHEN pg_backend_pid() = $3::int THEN $2::bigint END, extract(epoch FROM now())::bigint \
+     WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
      ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at";
 
 /// Reads the number that a writer committed last. It waits for a transaction of this writer that is
@@ -62,7 +68,10 @@ const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch
 /// A store on a PostgreSQL server.
 #[derive(Clone)]
 pub struct Postgres {
-    pool: Pool,
+    pool: Pool<Servers>,
+    /// A place for each connection that may write.
+    places: Arc<Semaphore>,
+    outage: Arc<Outage>,
     /// The writers that no transaction uses.
     writers: Arc<Mutex<Vec<Writer>>>,
     commits: Histogram,
@@ -75,11 +84,14 @@ struct Writer {
     number: i64,
 }
 
+/// A connection of the pool.
+type Client = Object<Servers>;
+
 /// An attempt that ended without a result.
 enum Lost<T> {
     /// Nothing was done.
     Undone(Problem),
-    /// The connection was lost during the commit. The value is the result if it was committed.
+    /// It is not known whether the commit holds. The value is the result if it does.
     InDoubt(T),
 }
 
@@ -87,18 +99,12 @@ impl Postgres {
     /// Connects, and brings the schema up to date. With `make`, makes it where there is none.
     /// `commits` counts how long each commit takes.
     pub async fn open(url: &PostgresUrl, make: bool, commits: &Histogram) -> Result<Self> {
-        let config = connect::config(url, PATIENCE, SILENCE);
-        let tls = connect::tls(url).map_err(Problem::Unopenable)?;
-        let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let prepare = Hook::async_fn(|client, _| {
-            Box::pin(async { client.batch_execute(PREPARE_CONNECTION).await.map_err(HookError::Backend) })
-        });
-        let pool = Pool::builder(Manager::from_config(config, tls, manager))
-            .max_size(CONNECTIONS)
-            .post_create(prepare)
-            .build()
-            .map_err(|error| Problem::Unopenable(error.to_string()))?;
-        let store = Postgres { pool, writers: Arc::default(), commits: commits.clone() };
+        let servers = Servers::new(url)?;
+        let pool = Pool::builder(servers).max_size(CONNECTIONS).build();
+        let pool = pool.map_err(|error| Problem::Unopenable(error.to_string()))?;
+        let (places, outage) = (Arc::new(Semaphore::new(WRITING)), Arc::new(Outage::none(url.to_string())));
+        let store = Postgres { pool, places, outage, writers: Arc::default(), commits: commits.clone() };
+        store.ensure_own_sessions().await?;
         store.ensure_utf8(url).await?;
         store.migrate(make).await?;
         Ok(store)
@@ -115,6 +121,13 @@ impl Postgres {
     async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (store, begin_by) = (self.clone(), begin_by());
         let done = tokio::spawn(async move {
+            let by = begin_by.unwrap_or(Instant::now() + PATIENCE);
+            let Ok(_place) = timeout_at(by, store.places.acquire()).await else {
+                return Err(match store.wait_of(None).await {
+                    Some(wait) => Problem::Waits(wait.to_string()),
+                    None => no_connection(),
+                });
+            };
             let writer = store.writer()?;
             let result = store.until_known(Mode::Write, Some(&writer), &work, begin_by).await;
             // A new writer adds a row, so it removes old ones, and no caller waits for that.
@@ -146,14 +159,29 @@ impl Postgres {
         begin_by: Option<Instant>,
     ) -> Result<T> {
         let give_up_at = begin_by.unwrap_or(Instant::now() + PATIENCE);
+        let mut why = None;
         loop {
-            match self.attempt(mode, writer, work, begin_by.unwrap_or(Instant::now() + PATIENCE)).await {
-                Ok(value) => return Ok(value),
-                Err(Lost::Undone(error @ Problem::Unreachable(_))) if Instant::now() < give_up_at => {
-                    tracing::debug!(%error, "trying again");
+            let begun = Instant::now();
+            match self.attempt(mode, writer, work, begin_by.unwrap_or(begun + PATIENCE)).await {
+                Ok(value) => {
+                    if writer.is_some() {
+                        self.outage.ends(begun);
+                    }
+                    return Ok(value);
+                }
+                Err(Lost::Undone(error @ (Problem::Unreachable(_) | Problem::Standby(_)))) => {
+                    self.outage.begins(begun, &error);
+                    let why = why.get_or_insert_with(|| error.clone());
+                    if error != no_connection() {
+                        *why = error;
+                    }
+                    if Instant::now() + PAUSE >= give_up_at {
+                        return Err(why.clone());
+                    }
                 }
                 Err(Lost::Undone(error)) => return Err(error),
                 Err(Lost::InDoubt(value)) => {
+                    self.outage.begins(begun, &"has not said yet whether a commit holds, and is asked until it does");
                     if let Some(writer) = writer
                         && self.has_committed(writer).await
                     {
@@ -169,19 +197,32 @@ impl Postgres {
     /// the server answers.
     async fn has_committed(&self, writer: &Writer) -> bool {
         loop {
-            let last = async {
-                let mut client = self.client(Instant::now() + PATIENCE).await?;
-                let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-                let transaction = builder.start().await?;
-                let row = transaction.query_one(LAST_COMMIT, &[&writer.id.as_slice()]).await?;
-                transaction.commit().await?;
-                Ok::<i64, Problem>(row.try_get(0)?)
-            };
-            match last.await {
+            let begun = Instant::now();
+            match self.last_commit(writer).await {
                 Ok(last) => return last == writer.number,
-                Err(error) => tracing::debug!(%error, "it is not known yet what became of a transaction"),
+                Err(error) => self.outage.begins(begun, &error),
             }
             sleep(PAUSE).await;
+        }
+    }
+
+    /// The number that a writer committed last.
+    async fn last_commit(&self, writer: &Writer) -> Result<i64> {
+        let mut client = self.client(Instant::now() + PATIENCE).await?;
+        let (stamp, warned, mut wait) = (client.stamp, client.warned.clone(), None);
+        warned.store(false, Ordering::SeqCst);
+        let asking = async {
+            let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+            let transaction = builder.start().await?;
+            let row = transaction.query_one(LAST_COMMIT, &[&writer.id.as_slice()]).await?;
+            transaction.commit().await?;
+            Ok::<i64, Problem>(row.try_get(0)?)
+        };
+        let last = self.watched(stamp, &mut wait, asking).await.unwrap_or_else(|| Err(taken_over()));
+        match last.map_err(|problem| self.judged(problem, stamp, wait)) {
+            Ok(_) if warned.load(Ordering::SeqCst) => Err(Problem::Waits(Wait::Standby.to_string())),
+            Ok(_) if !self.pool.manager().is_current(stamp) => Err(taken_over()),
+            last => last,
         }
     }
 
@@ -209,27 +250,80 @@ impl Postgres {
         begin_by: Instant,
     ) -> std::result::Result<T, Lost<T>> {
         let mut client = self.client(begin_by).await.map_err(Lost::Undone)?;
+        let (stamp, warned, mut wait) = (client.stamp, client.warned.clone(), None);
+        warned.store(false, Ordering::SeqCst);
         // A copy takes as long as it takes.
         let limit = if let Mode::Snapshot = mode { Duration::MAX } else { SILENCE };
-        let Ok(worked) = timeout(limit, self.begin(&mut client, mode, writer, work)).await else {
+        let beginning = timeout(limit, self.begin(&mut client, mode, writer, work));
+        let Some(Ok(worked)) = self.watched(stamp, &mut wait, beginning).await else {
             drop(Client::take(client)); // an answer may still come on it
-            let silent = format!("no answer within {} s", SILENCE.as_secs());
-            return Err(Lost::Undone(Problem::Unreachable(silent)));
+            let silent = || Problem::Unreachable(format!("no answer within {} s", SILENCE.as_secs()));
+            return Err(Lost::Undone(if self.pool.manager().is_current(stamp) { silent() } else { taken_over() }));
         };
         // Dropping a transaction sends ROLLBACK without waiting. The next user of the connection
         // comes after it.
-        let (value, transaction) = worked.map_err(Lost::Undone)?;
+        let (value, transaction) = worked.map_err(|problem| Lost::Undone(self.judged(problem, stamp, wait.take())))?;
         let Some((transaction, wrote)) = transaction else { return Ok(value) };
         let since = Instant::now();
-        let committed = transaction.commit().await;
+        let committed = self.watched(stamp, &mut wait, transaction.commit()).await;
         if wrote {
             self.commits.observe(since.elapsed().as_secs_f64());
         }
-        let Err(error) = committed else { return Ok(value) };
-        // An ordinary error undoes the transaction. One that ends the session or the server leaves
-        // the outcome open.
-        let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
-        Err(if undone || !wrote { Lost::Undone(error.into()) } else { Lost::InDoubt(value) })
+        match committed {
+            None => Err(Lost::InDoubt(value)),
+            // After a warning, it may be on no standby. Of an old primary, nothing holds.
+            Some(Ok(())) if wrote && (warned.load(Ordering::SeqCst) || !self.pool.manager().is_current(stamp)) => {
+                Err(Lost::InDoubt(value))
+            }
+            Some(Ok(())) => Ok(value),
+            // An ordinary error undoes the transaction. One that ends the session or the server
+            // leaves the outcome open.
+            Some(Err(error)) => {
+                let undone = error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error));
+                Err(if undone || !wrote { Lost::Undone(error.into()) } else { Lost::InDoubt(value) })
+            }
+        }
+    }
+
+    /// Does something on a connection. If that takes long, finds out what it waits for. `None`: a
+    /// standby has taken over meanwhile.
+    async fn watched<T>(&self, stamp: Stamp, wait: &mut Option<Wait>, done: impl Future<Output = T>) -> Option<T> {
+        let begun = Instant::now();
+        let watching = async {
+            while self.pool.manager().is_current(stamp) {
+                sleep(SLOW).await;
+                *wait = self.wait_of(Some(stamp)).await;
+                if let Some(found @ Wait::Standby) = wait {
+                    self.outage.begins(begun, &Problem::Waits(found.to_string()));
+                    self.pool.manager().look_around().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            done = done => Some(done),
+            () = watching => None,
+        }
+    }
+
+    /// The problem, named after what was waited for. A server that takes no writes is left.
+    fn judged(&self, problem: Problem, stamp: Stamp, wait: Option<Wait>) -> Problem {
+        if let Problem::Standby(_) = problem {
+            self.pool.manager().leave(stamp);
+        }
+        match (problem, wait) {
+            (Problem::Locked, Some(Wait::Lock(holder))) => Problem::LockedBy(holder),
+            (Problem::Locked, Some(wait @ Wait::Standby)) => Problem::Waits(wait.to_string()),
+            (problem, _) => problem,
+        }
+    }
+
+    /// What the process behind a connection waits for, or any of ours.
+    async fn wait_of(&self, stamp: Option<Stamp>) -> Option<Wait> {
+        let client = self.client(Instant::now() + SLOW).await.ok()?;
+        let process = stamp.map_or(Value::Null, |stamp| i64::from(stamp.process).into());
+        let mut session = Session::Postgres(&client, &client.statement_cache);
+        timeout(PATIENCE, wait_of(&mut session, process)).await.ok()?.ok()?
     }
 
     /// Runs work up to its commit. Returns its value, and the transaction, if there is one, with
@@ -241,6 +335,7 @@ impl Postgres {
         writer: Option<&Writer>,
         work: &Work<T>,
     ) -> Result<(T, Option<(Transaction<'c>, bool)>)> {
+        let process = client.stamp.process;
         let builder = match mode {
             Mode::Read => {
                 return Ok((work(&mut Session::Postgres(client, &client.statement_cache)).await?, None));
@@ -258,18 +353,40 @@ impl Postgres {
         let value = work(&mut Session::Postgres(transaction.client(), &transaction.statement_cache)).await?;
         let Some(writer) = writer else { return Ok((value, Some((transaction, false)))) };
         let note = transaction.prepare_cached(NOTE_COMMIT).await?;
-        let noted = transaction.execute(&note, &[&writer.id.as_slice(), &writer.number]).await?;
-        Ok((value, Some((transaction, noted > 0))))
+        match transaction.execute(&note, &[&writer.id.as_slice(), &writer.number, &process]).await {
+            Ok(noted) => Ok((value, Some((transaction, noted > 0)))),
+            Err(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => {
+                Err(pooled("a transaction had the session of another connection"))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A connection, if one is free by then.
     async fn client(&self, by: Instant) -> Result<Client> {
         let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
-        let got = got.ok_or_else(|| Problem::Unreachable("no connection in time".to_owned()))?;
+        let got = got.ok_or_else(no_connection)?;
         got.map_err(|error| match error {
-            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
+            PoolError::Backend(problem) => problem,
             error => Problem::Unreachable(error.to_string()),
         })
+    }
+
+    /// What each host in the URL is, for people.
+    pub async fn servers(&self) -> Vec<(String, Result<String>)> {
+        self.pool.manager().survey().await
+    }
+
+    /// Refuses a pooler that gives connections the sessions of others.
+    async fn ensure_own_sessions(&self) -> Result<()> {
+        let first = self.client(Instant::now() + PATIENCE).await?;
+        // The only session that there is may be taken, and is then nobody else's.
+        match self.client(Instant::now() + SLOW).await {
+            Ok(second) if second.stamp.process == first.stamp.process => {
+                Err(pooled("two connections have the same session"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a database in another encoding, which has no place for most names and notes.
@@ -308,6 +425,16 @@ impl Postgres {
         }
         Ok(transaction.commit().await?)
     }
+}
+
+/// That there was no time to connect.
+fn no_connection() -> Problem {
+    Problem::Unreachable("no connection in time".to_owned())
+}
+
+/// That a connection led to an old primary.
+fn taken_over() -> Problem {
+    Problem::Unreachable("another server has taken over".to_owned())
 }
 
 /// How many migrations the database has seen; 0 if it has neither our tables nor others of their

@@ -41,4 +41,4 @@ pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
 pub use of_maker::list_of_maker;
 pub use taken::take_rows;
 pub use tree::{Branch, origin, tree};
-pub use whole::{Contents, contents, unsafe_settings, verify};
+pub use whole::{Contents, Wait, contents, is_synchronous, unsafe_settings, verify, wait_of, waits};

@@ -8,6 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::query;
+
 /// Runs as long as this lives.
 pub struct Cluster {
     folder: tempfile::TempDir,
@@ -18,21 +20,36 @@ pub struct Cluster {
 impl Cluster {
     /// A server that asks everybody but `postgres` for a password, encrypted or not.
     pub fn start() -> Self {
+        let cluster = Cluster::empty();
+        cluster.run("initdb", &["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale"]);
+        cluster.configure(&format!(
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '16MB'\n",
+            cluster.port
+        ));
+        let access = "host all,replication postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(cluster.data().join("pg_hba.conf"), access).unwrap();
+        cluster.go();
+        cluster
+    }
+
+    /// A hot standby of this one, which streams what this one commits. Its name is `standby`.
+    pub fn standby(&self) -> Self {
+        let standby = Cluster::empty();
+        let from = format!("host=127.0.0.1 port={} user=postgres application_name=standby", self.port);
+        standby.run("pg_basebackup", &["--dbname", &from, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        standby.configure(&format!("port = {}\n", standby.port));
+        standby.go();
+        standby
+    }
+
+    fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server refuses to run as root, and belongs to the user that its package makes.
         if let Some(owner) = owner() {
             chown(folder.path(), Some(owner), None).unwrap();
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let cluster = Cluster { folder, programs: programs(), port };
-        cluster.run("initdb", &["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--no-locale"]);
-        cluster.configure(&format!(
-            "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\nshared_buffers = '16MB'\n"
-        ));
-        let access = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
-        fs::write(cluster.data().join("pg_hba.conf"), access).unwrap();
-        cluster.run("pg_ctl", &["--wait", "start"]);
-        cluster
+        Cluster { folder, programs: programs(), port }
     }
 
     pub fn url(&self) -> String {
@@ -62,6 +79,29 @@ impl Cluster {
         self.run("pg_ctl", &["--wait", "--mode=immediate", "restart"]);
     }
 
+    pub fn go(&self) {
+        self.run("pg_ctl", &["--wait", "start"]);
+    }
+
+    pub fn stop(&self) {
+        self.run("pg_ctl", &["--wait", "--mode=immediate", "stop"]);
+    }
+
+    /// Makes a standby a primary.
+    pub fn promote(&self) {
+        self.run("pg_ctl", &["--wait", "promote"]);
+    }
+
+    /// Changes settings of the running server.
+    pub async fn set(&self, settings: &[&str]) {
+        for setting in settings {
+            // Also where the server takes no writes any more.
+            let writable = "postgres?options=-c%20default_transaction_read_only%3Doff";
+            query(&format!("{}/{writable}", self.url()), &format!("ALTER SYSTEM {setting}")).await;
+        }
+        query(&format!("{}/postgres", self.url()), "SELECT pg_reload_conf()").await;
+    }
+
     /// The ids of the server's processes.
     pub fn processes(&self) -> Vec<String> {
         let first = fs::read_to_string(self.data().join("postmaster.pid")).unwrap().lines().next().unwrap().to_owned();
@@ -84,8 +124,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if !self.data().join("postmaster.pid").exists() {
+            return;
+        }
         if !std::thread::panicking() {
-            return self.run("pg_ctl", &["--wait", "--mode=immediate", "stop"]);
+            return self.stop();
         }
         let mut command = Command::new(self.programs.join("pg_ctl"));
         command.arg("--pgdata").arg(self.data()).args(["--mode=immediate", "stop"]);
@@ -97,7 +140,7 @@ impl Drop for Cluster {
 }
 
 /// The user that the server runs as, where the tests run as root.
-fn owner() -> Option<u32> {
+pub fn owner() -> Option<u32> {
     let id = |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().parse().ok()

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
+use crate::database::connect::Unreached;
 use crate::database::with_cause;
 use crate::store::error::Problem;
 use crate::store::row::{Row, Value};
@@ -51,6 +52,23 @@ fn of_tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
+/// That a pooler gives connections sessions that are not their own.
+pub fn pooled(seen: &str) -> Problem {
+    Problem::Unopenable(format!(
+        "{seen}: a pooler (PgBouncer) in between has to pool sessions (pool_mode = session), not transactions or \
+         statements. Or let store.url name the server itself"
+    ))
+}
+
+impl From<Unreached> for Problem {
+    fn from(unreached: Unreached) -> Self {
+        match unreached {
+            Unreached::Silent => Problem::Unreachable(unreached.to_string()),
+            Unreached::Failed(error) => error.into(),
+        }
+    }
+}
+
 /// In words that say what to do. `Unreachable`: the work can be tried again.
 impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -83,9 +101,8 @@ fn explain(error: &DbError) -> Problem {
     let text = error.message().to_owned();
     match error.code() {
         &SqlState::LOCK_NOT_AVAILABLE => Problem::Locked,
-        &SqlState::READ_ONLY_SQL_TRANSACTION => {
-            Problem::Unopenable(format!("{text}: is this a standby? Let store.url name the primary"))
-        }
+        &SqlState::READ_ONLY_SQL_TRANSACTION => Problem::Standby(text),
+        &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => pooled(&text),
         &SqlState::DISK_FULL => Problem::Full,
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => Problem::Corrupt(text),
         &SqlState::T_R_SERIALIZATION_FAILURE

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::event::{EventFilter, events};
 use crate::store::error::{Problem, Result};
-use crate::store::row::Row;
+use crate::store::row::{Row, Value};
 use crate::store::session::Session;
 
 /// How many events are read at a time.
@@ -33,6 +33,27 @@ impl fmt::Display for Contents {
     }
 }
 
+/// What work in a PostgreSQL store waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// A commit waits for a synchronous standby.
+    Standby,
+    /// A lock that somebody holds.
+    Lock(String),
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wait::Standby => f.write_str(
+                "no synchronous standby confirms what is committed (SyncRep). Is the standby there, and does \
+                 synchronous_standby_names name it?",
+            ),
+            Wait::Lock(holder) => write!(f, "{holder} holds a lock"),
+        }
+    }
+}
+
 pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
     let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), \
          (SELECT count(*) FROM account), (SELECT count(*) FROM event)";
@@ -49,6 +70,34 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
     let sql = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' \
          ORDER BY name";
     session.query(sql, &[], |row| row.text(0)).await
+}
+
+pub async fn is_synchronous(session: &mut Session<'_>) -> Result<bool> {
+    let named = "SELECT 1 WHERE current_setting('synchronous_standby_names') <> ''";
+    Ok(matches!(session, Session::Sqlite(_)) || session.exists(named, &[]).await?)
+}
+
+pub async fn waits(session: &mut Session<'_>) -> Result<Option<Wait>> {
+    wait_of(session, Value::Null).await
+}
+
+/// What a process of the server waits for, or any of ours. A standby's silence explains the others.
+pub async fn wait_of(session: &mut Session<'_>, process: Value) -> Result<Option<Wait>> {
+    if let Session::Sqlite(_) = session {
+        return Ok(None); // who waits there gives up soon
+    }
+    let sql = "SELECT CASE WHEN waiting.wait_event = 'SyncRep' THEN NULL ELSE format('%s (process %s, role %s)', \
+             coalesce(nullif(holder.application_name, ''), 'a program without a name'), holder.pid, holder.usename) \
+             END \
+         FROM pg_stat_activity AS waiting LEFT JOIN pg_stat_activity AS holder ON waiting.wait_event_type = 'Lock' \
+             AND holder.pid = ANY (pg_blocking_pids(waiting.pid)) \
+         WHERE waiting.datname = current_database() AND waiting.usename = current_user \
+             AND waiting.query_start < now() - interval '1 second' \
+             AND (waiting.wait_event = 'SyncRep' \
+                 OR holder.pid IS NOT NULL AND ($1::bigint IS NULL OR waiting.pid = $1)) \
+         ORDER BY waiting.wait_event = 'SyncRep' DESC, waiting.query_start LIMIT 1";
+    let read = |row: &Row| Ok(row.optional(0)?.map_or(Wait::Standby, Wait::Lock));
+    Ok(session.query(sql, &[process], read).await?.pop())
 }
 
 /// Whether the file is intact, and the counters of every invite agree with its uses.

@@ -1,0 +1,346 @@
+//! Which server has the store. Of several, it is the one that takes writes; and it is never one
+//! that has missed what was written since.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use futures::future::{join, join_all};
+use tokio::time::timeout;
+use tokio_postgres::error::Severity;
+use tokio_postgres::{AsyncMessage, Config, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::statement::pooled;
+use crate::database::connect::{Driver, Unreached, each, reach, tls};
+use crate::database::{PostgresUrl, with_cause};
+use crate::store::error::{Problem, Result};
+
+/// How long the hosts are tried, all together. A connection that is silent for `SILENCE` counts as
+/// lost.
+const PATIENCE: Duration = Duration::from_secs(3);
+pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// For how long a server that takes no writes is used, where no other is there. Then the others are
+/// tried anew.
+const READ_ONLY_FOR: Duration = Duration::from_secs(1);
+
+/// What every connection begins with. A transaction that a stopped or vanished daemon left open
+/// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
+/// server's configuration says.
+const PREPARE: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
+     SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
+     SELECT pg_backend_pid(), current_setting('transaction_read_only')";
+
+/// The cluster, and the timeline on which it writes. A standby knows that of its last restartpoint.
+const LINEAGE: &str = "SELECT pg_backend_pid(), (SELECT system_identifier FROM pg_control_system()), \
+     CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
+     ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END";
+
+/// Where a server stands in the history of its cluster (PostgreSQL's documentation, "Timelines").
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lineage {
+    /// The system identifier: copies of a cluster share it.
+    cluster: String,
+    /// It grows by one whenever a standby becomes the primary.
+    timeline: i64,
+}
+
+impl Lineage {
+    /// Why a server must not be used after one of lineage `seen`.
+    fn unfit_after(&self, seen: &Lineage) -> Option<String> {
+        if self.cluster != seen.cluster {
+            return Some(format!(
+                "belongs to another cluster (system identifier {}) than the server with the store ({}): let store.url \
+                 name only servers of one cluster. If the store was moved there, restart easy-invite",
+                self.cluster, seen.cluster
+            ));
+        }
+        (self.timeline < seen.timeline).then(|| {
+            format!(
+                "is on timeline {}, and the store went on to timeline {}: it may have missed what was written since. \
+                 If this is the old primary, stop it, and make it a standby of the new one (pg_rewind, pg_basebackup)",
+                self.timeline, seen.timeline
+            )
+        })
+    }
+
+    /// The lineage with the store, of servers in the order of the URL.
+    fn newest(found: impl IntoIterator<Item = Lineage>) -> Option<Lineage> {
+        let newer = |newest: Lineage, other: Lineage| {
+            let is_newer = other.cluster == newest.cluster && other.timeline > newest.timeline;
+            if is_newer { other } else { newest }
+        };
+        found.into_iter().reduce(newer)
+    }
+}
+
+/// Where a connection leads.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    /// The server's process behind it.
+    pub process: i32,
+    read_only: bool,
+    /// See [`Seen`].
+    generation: u64,
+}
+
+/// A connection to a server.
+pub struct Connection {
+    client: ClientWrapper,
+    pub stamp: Stamp,
+    /// `None`: the server does not tell us.
+    lineage: Option<Lineage>,
+    /// Set when the server warns of something.
+    pub warned: Arc<AtomicBool>,
+}
+
+impl Deref for Connection {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
+        &mut self.client
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.stamp.read_only { "read-only, a standby perhaps" } else { "takes writes" })?;
+        self.lineage.iter().try_for_each(|lineage| write!(f, ", timeline {}", lineage.timeline))
+    }
+}
+
+/// What is known of the servers.
+#[derive(Default)]
+struct Seen {
+    /// Where the store is.
+    lineage: Option<Lineage>,
+    /// The host that was used last, by its place in the URL.
+    host: usize,
+    /// Grows when all hosts are to be tried anew. Older connections are used no more.
+    generation: u64,
+    /// Why a host is not used. It is logged once.
+    unfit: BTreeMap<usize, String>,
+}
+
+/// The servers in a URL, and what makes connections to them.
+pub struct Servers {
+    store: String,
+    hosts: Vec<(String, Config)>,
+    tls: MakeRustlsConnect,
+    seen: Mutex<Seen>,
+}
+
+impl Servers {
+    pub fn new(url: &PostgresUrl) -> Result<Self> {
+        let names = url.hosts().into_iter().map(|(host, port)| format!("{host}:{port}"));
+        Ok(Servers {
+            store: url.to_string(),
+            hosts: names.zip(each(url, PATIENCE, SILENCE)).collect(),
+            tls: tls(url).map_err(Problem::Unopenable)?,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// What each host is, in the order of the URL, for people.
+    pub async fn survey(&self) -> Vec<(String, Result<String>)> {
+        let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
+        let seen = self.seen();
+        let judged = self.hosts.iter().zip(met).map(|((name, _), met)| {
+            let found = met.and_then(|found| match seen.why_not(&found) {
+                None => Ok(found.to_string()),
+                Some(why) => Err(Problem::Unopenable(format!("the server {why}"))),
+            });
+            (name.clone(), found)
+        });
+        judged.collect()
+    }
+
+    /// Finds out whether another host has taken over from one that keeps everybody waiting.
+    pub async fn look_around(&self) {
+        if self.hosts.len() > 1 {
+            let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
+            for (host, ((name, _), found)) in self.hosts.iter().zip(met).enumerate() {
+                drop(found.and_then(|found| self.judge(host, name, found)));
+            }
+        }
+    }
+
+    /// Whether a connection may still be used.
+    pub fn is_current(&self, stamp: Stamp) -> bool {
+        self.seen().generation == stamp.generation
+    }
+
+    /// A server that took writes has refused one: all hosts are tried anew.
+    pub fn leave(&self, stamp: Stamp) {
+        let mut seen = self.seen();
+        if !stamp.read_only && seen.generation == stamp.generation {
+            seen.generation += 1;
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects to a host, and asks it what it is.
+    async fn meet(&self, config: &Config) -> Result<Connection> {
+        let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
+        let (client, connection) = reach(config, &self.tls).await?;
+        let warned = Arc::<AtomicBool>::default();
+        let driving = tokio::spawn(drive(connection, warned.clone()));
+        let client = ClientWrapper::new(client, driving);
+        let asked = join(client.simple_query(PREPARE), client.simple_query(LINEAGE));
+        let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::Silent)?;
+        let [process, read_only] = last_row(&prepared?);
+        // Some services do not tell.
+        let lineage = lineage.ok().map(|said| last_row::<3>(&said));
+        if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
+            return Err(pooled("two transactions had different sessions"));
+        }
+        let lineage =
+            lineage.and_then(|[_, cluster, timeline]| Some(Lineage { cluster, timeline: timeline.parse().ok()? }));
+        let process = process.parse().map_err(|_| Problem::Other("it does not name its process".to_owned()))?;
+        let stamp = Stamp { process, read_only: read_only == "on", generation: 0 };
+        Ok(Connection { client, stamp, lineage, warned })
+    }
+
+    /// The connection, if its server may be used.
+    fn judge(&self, host: usize, name: &str, mut connection: Connection) -> Result<Connection> {
+        let mut seen = self.seen();
+        if let Some(why) = seen.why_not(&connection) {
+            if seen.unfit.insert(host, why.clone()).as_ref() != Some(&why) {
+                tracing::warn!("the store {} does not use {name}, which {why}", self.store);
+            }
+            return Err(Problem::Unopenable(format!("the server {why}")));
+        }
+        seen.unfit.remove(&host);
+        if !connection.stamp.read_only {
+            seen.host = host;
+            if let Some(found) = &connection.lineage
+                && seen.lineage.as_ref() != Some(found)
+                && seen.lineage.replace(found.clone()).is_some()
+            {
+                // Whoever is still connected to the old primary leaves it.
+                seen.generation += 1;
+                tracing::warn!("the store {} is at {name} now, on timeline {}", self.store, found.timeline);
+            }
+        }
+        connection.stamp.generation = seen.generation;
+        Ok(connection)
+    }
+}
+
+impl Seen {
+    fn why_not(&self, connection: &Connection) -> Option<String> {
+        connection.lineage.as_ref()?.unfit_after(self.lineage.as_ref()?)
+    }
+}
+
+impl Manager for Servers {
+    type Type = Connection;
+    type Error = Problem;
+
+    /// Connects to the first host that takes writes, beginning with the one that was used last. If
+    /// none does, to one that can be read.
+    async fn create(&self) -> Result<Connection> {
+        // At first all are asked: an old primary may be the first in the URL.
+        if self.hosts.len() > 1 && self.seen().lineage.is_none() {
+            let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
+            let writable = met.into_iter().flatten().filter(|found| !found.stamp.read_only);
+            self.seen().lineage = Lineage::newest(writable.filter_map(|found| found.lineage));
+        }
+        let (first, mut readable, mut problems) = (self.seen().host, None, Vec::new());
+        let hosts = self.hosts.iter().enumerate();
+        for (host, (name, config)) in hosts.cycle().skip(first).take(self.hosts.len()) {
+            match self.meet(config).await.and_then(|met| self.judge(host, name, met)) {
+                Ok(connection) if connection.stamp.read_only => readable = readable.or(Some(connection)),
+                Ok(connection) => return Ok(connection),
+                Err(problem) => problems.push((name, problem)),
+            }
+        }
+        readable.ok_or_else(|| match problems.len() {
+            1 => problems.remove(0).1,
+            _ => {
+                let all: Vec<_> = problems.iter().map(|(name, problem)| format!("{name} {problem}")).collect();
+                let all = all.join("; ");
+                let may_pass = problems.iter().any(|(_, problem)| matches!(problem, Problem::Unreachable(_)));
+                if may_pass { Problem::Unreachable(all) } else { Problem::Unopenable(all) }
+            }
+        })
+    }
+
+    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<Problem> {
+        let is_stale = connection.stamp.read_only && metrics.created.elapsed() > READ_ONLY_FOR;
+        if connection.is_closed() || is_stale || !self.is_current(connection.stamp) {
+            return Err(RecycleError::message("it is used no more"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads and writes until the connection ends, and notes that the server warns.
+async fn drive(mut connection: Driver, warned: Arc<AtomicBool>) {
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notice(notice))) => {
+                if notice.parsed_severity() == Some(Severity::Warning) {
+                    warned.store(true, Ordering::SeqCst);
+                }
+            }
+            Some(Ok(_)) => (),
+            Some(Err(error)) => return tracing::debug!("a connection ended: {}", with_cause(&error)),
+            None => return,
+        }
+    }
+}
+
+/// The values of the last row that a server sent, as text.
+fn last_row<const N: usize>(said: &[SimpleQueryMessage]) -> [String; N] {
+    let row = said.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    std::array::from_fn(|place| row.and_then(|row| row.try_get(place).ok().flatten()).unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lineage(cluster: &str, timeline: i64) -> Lineage {
+        Lineage { cluster: cluster.to_owned(), timeline }
+    }
+
+    #[test]
+    fn a_server_that_is_behind_or_of_another_cluster_is_unfit() {
+        let seen = lineage("7", 2);
+        for fit in [lineage("7", 2), lineage("7", 3)] {
+            assert_eq!(fit.unfit_after(&seen), None);
+        }
+        let behind = lineage("7", 1).unfit_after(&seen).unwrap();
+        assert!(behind.contains("is on timeline 1, and the store went on to timeline 2"), "{behind}");
+        let other = lineage("8", 9).unfit_after(&seen).unwrap();
+        assert!(other.contains("another cluster (system identifier 8)"), "{other}");
+    }
+
+    #[test]
+    fn the_store_is_on_the_highest_timeline_of_the_first_servers_cluster() {
+        let servers = [lineage("7", 1), lineage("8", 9), lineage("7", 3), lineage("7", 2)];
+        assert_eq!(Lineage::newest(servers), Some(lineage("7", 3)));
+        assert_eq!(Lineage::newest([]), None);
+    }
+}
