@@ -66,3 +66,19 @@ async def test_it_stops_and_starts(served):
     served.shell("systemctl restart prosody")
     wait_until_it_serves(served)
     assert served.show("easy-invite", "NRestarts") == "0"
+
+
+async def test_it_comes_back_with_the_machine(served):
+    link = generate(served)
+    served.shell("""
+        printf '[Unit]\nRequires=basic.target\nAllowIsolate=yes\n' > /run/systemd/system/little.target
+        systemctl daemon-reload
+        systemctl isolate little.target
+    """)
+    for unit in ("easy-invite", "prosody"):
+        await eventually(lambda: served.show(unit, "ActiveState") == "inactive", f"{unit} has stopped", 30)
+    served.shell("systemctl isolate multi-user.target")
+    wait_until_it_serves(served)
+    assert served.show("easy-invite", "NRestarts") == "0"
+    await register(served, "after-a-boot", link)
+    assert await has_account(served, "after-a-boot")
