@@ -1,10 +1,15 @@
 """On a fresh Debian 12 or 13, the first commands of the README's "Install" lead from the package's
 file to a link. A friend registers with it and invites another. Nobody else gets in."""
 
+import re
+import tomllib
+from types import SimpleNamespace
+
 import pytest
 
-from harness.package import COMMANDS, follow_readme, type_in
+from harness.package import COMMANDS, CONFIG, INSTALL, follow_readme, type_in, wait_until_it_serves
 from harness.stories import has_account, new_invite, register
+from harness.web import Visitor
 from harness.xmpp import StanzaError
 
 pytestmark = pytest.mark.seconds(300)
@@ -41,3 +46,20 @@ async def test_on_a_machine_without_prosody(machine):
     machine.shell("DEBIAN_FRONTEND=noninteractive apt-get purge --yes --autoremove prosody; rm -r /etc/prosody")
     assert machine.run("id", "prosody").returncode != 0 and not (machine.files / "usr/lib/prosody").exists()
     await check_from_nothing(machine)
+
+
+async def test_the_next_lines_open_the_pages(served):
+    """A friend without an app registers there, behind a web server that adds the header."""
+    lines = re.search(r"^```toml\n(.*?)^```$", INSTALL, re.MULTILINE | re.DOTALL)[1]
+    header = re.search(r"proxy_pass http://127.0.0.1:(\d+);\s+proxy_set_header (\S+)", INSTALL)
+    with (served.files / CONFIG.lstrip("/")).open("a") as file:
+        file.write(lines)
+    type_in(served, re.search(r"^sudo systemctl restart easy-invite$", INSTALL, re.MULTILINE)[0])
+    wait_until_it_serves(served)
+    server = SimpleNamespace(daemon=SimpleNamespace(config=tomllib.loads(lines)))
+    friend = Visitor(server, port=int(header[1]), headers={"Host": "invite.example.org", header[2]: "192.0.2.1"})
+    page = re.search(r"https://invite\.example\.org/i/\w+", served.shell("easy-invite generate example.org"))
+    assert page, "generate prints the page"
+    with served.network():
+        await friend.register(page[0].rpartition("/")[2], "friend-by-page")
+    assert await has_account(served, "friend-by-page")
