@@ -10,8 +10,8 @@ import pytest
 
 from harness.daemon import REPOSITORY
 from harness.machine import Debian
-from harness.package import CERTIFICATE, CONFIG, FILE, bring, generate, type_in
-from harness.stories import has_account, register
+from harness.package import CERTIFICATE, CONFIG, FILE, bring, generate, type_in, wait_until_it_serves
+from harness.stories import eventually, has_account, register
 
 OF_A_ROCK = "/var/lib/prosody/custom_plugins/share/lua/5.4"
 README = (REPOSITORY / "prosody" / "mod_easy_invite" / "README.md").read_text()
@@ -68,13 +68,16 @@ async def test_the_rock(machine, rocks):
     assert init.returncode == 0 and told in init.stderr
     machine.run("tee", "/etc/prosody/conf.d/easy-invite.cfg.lua", input=init.stdout)
     restart(machine)
-    found = hook(machine)
-    assert not found["ok"] and told in found["detail"]
+    await eventually(lambda: told in hook(machine)["detail"], "check names it", 30)
+    assert not hook(machine)["ok"]
+    await eventually(lambda: "another module of this name" in machine.shell("journalctl --unit easy-invite"),
+                     "the daemon's log says so, too")
 
     machine.shell(f"prosodyctl install /tmp/{ours.name}")
     listed = machine.shell("prosodyctl list")
     assert ours.name.removeprefix("mod_easy_invite-").removesuffix(".src.rock") in listed and "30-1" not in listed
     restart(machine)
+    wait_until_it_serves(machine)
     found = hook(machine)
     assert found["ok"] and not found["warning"] and found["detail"].endswith(f" in {OF_A_ROCK}")
     await register(machine, "carol", generate(machine))
@@ -87,6 +90,7 @@ async def test_the_rock(machine, rocks):
     machine.shell("prosodyctl remove mod_easy_invite")
     assert "mod_easy_invite" not in machine.shell("prosodyctl list")
     restart(machine)
+    wait_until_it_serves(machine)
     found = hook(machine)
     assert found["ok"] and not found["warning"] and found["detail"].endswith(" in /usr/lib/prosody/modules")
 
@@ -94,3 +98,7 @@ async def test_the_rock(machine, rocks):
 def test_a_rock_has_the_same_bytes_each_time(rocks, tmp_path):
     subprocess.run([REPOSITORY / "scripts" / "rock", tmp_path], check=True, stdout=subprocess.DEVNULL)
     assert (tmp_path / rocks[0].name).read_bytes() == rocks[0].read_bytes()
+
+
+def test_its_header_is_that_of_community_modules():
+    assert re.match(r"---\nlabels:\n- Stage-\w+\nsummary: .+\nrockspec:\n  build:\n(    .+\n)+---\n", README)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from harness.daemon import REPOSITORY
-from harness.package import CERTIFICATE, CONFIG, FILE, bring, generate, type_in
+from harness.package import CERTIFICATE, CONFIG, FILE, bring, generate, type_in, wait_until_it_serves
 from harness.stories import has_account, register, registers
 
 DOCS = REPOSITORY / "docs"
@@ -39,12 +39,14 @@ def set_up(machine, how: str) -> None:
     bring(machine)
     if how == "package":
         type_in(machine, f"sudo apt install ./{FILE}")
+        machine.shell("apt-mark auto prosody")  # as where apt has brought it along
     else:
         machine.copy_in(REPOSITORY / "contrib" / "easy-invite.service", "/tmp/contrib/easy-invite.service")
         machine.shell(SOURCE)
     machine.shell(CERTIFICATE)
     write(machine, LINES, machine.shell(f"easy-invite init --host example.org --output {CONFIG}"))
     machine.shell("systemctl restart prosody; systemctl enable --now easy-invite")
+    wait_until_it_serves(machine)
 
 
 def set_up_around(machine, how: str) -> None:

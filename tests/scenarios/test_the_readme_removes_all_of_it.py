@@ -4,6 +4,7 @@ of Prosody: users keep their accounts and contacts, and nobody registers without
 tests/package removes the package from a whole machine, with all that the documents tell to set up.
 """
 
+import os
 import re
 import shutil
 import sqlite3
@@ -12,6 +13,7 @@ import subprocess
 import pytest
 
 from harness.daemon import REPOSITORY
+from harness.postgres import program
 from harness.stories import new_invite
 from harness.xmpp import StanzaError
 
@@ -85,3 +87,21 @@ async def test_what_is_in_prosodys_database(make_server):
         kept = {store: count for store, count in before.items() if "easy_invite" not in store}
         assert dict(connection.execute(stores).fetchall()) == kept
     await assert_it_is_gone(server)
+
+
+def test_a_store_in_postgresql(postgres):
+    operations = (REPOSITORY / "docs" / "operations.md").read_text()
+    made = re.findall("^sudo -u postgres (create.*)$", operations, re.MULTILINE)
+    environment = {**os.environ, "PATH": f"{program('psql').parent}:{os.environ['PATH']}", "PGHOST": "127.0.0.1",
+                   "PGPORT": str(postgres.port), "PGUSER": "postgres"}
+
+    def with_postgres(commands: str) -> str:
+        done = subprocess.run(["sh", "-ec", commands], check=True, env=environment, stdout=subprocess.PIPE, text=True)
+        return done.stdout
+
+    there = "psql -Atc 'SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database' postgres"
+    before = with_postgres(there).split()
+    with_postgres("\n".join(made).replace("--pwprompt ", ""))
+    assert with_postgres(there).split().count("easy_invite") == 2, "a role and a database"
+    with_postgres(block("its store in PostgreSQL").replace("sudo -u postgres ", ""))
+    assert sorted(with_postgres(there).split()) == sorted(before)
