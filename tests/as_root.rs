@@ -232,6 +232,33 @@ fn a_first_configuration_goes_through_no_link_and_belongs_to_the_owner_of_its_fo
 }
 
 #[test]
+fn the_file_for_prosody_goes_through_no_link_and_only_prosodys_group_reads_it() {
+    let scratch = Scratch::new();
+    const PROSODY: u32 = 4322;
+    let config = scratch.place.path().join("prosody.cfg.lua");
+    fs::write(&config, "VirtualHost \"localhost\"").unwrap();
+    chown(&config, None, Some(PROSODY)).unwrap();
+    let init =
+        |name: &'static str| ["init", "--output", "new.toml", "--prosody", "prosody.cfg.lua", "--output-prosody", name];
+    scratch.link(&scratch.secret(), "link");
+    scratch.link(&scratch.place.path().join("made"), "dangling");
+    fs::hard_link(scratch.secret(), scratch.folder().join("hard")).unwrap();
+    for name in ["daemon/link", "daemon/dangling", "daemon/hard"] {
+        scratch.fails(&init(name), "exists already and is left as it is");
+    }
+    scratch.link(&scratch.folder_of_root(), "elsewhere");
+    scratch.fails(&init("daemon/elsewhere/x"), "is a symbolic link, or reached by one");
+    assert_eq!(fs::read_dir(scratch.folder_of_root()).unwrap().count(), 0);
+    scratch.is_roots_still();
+    assert!(!["made", "new.toml"].iter().any(|name| scratch.place.path().join(name).exists()));
+    for (name, owner) in [("daemon/written", DAEMON), ("written", 0)] {
+        scratch.does(&init(name));
+        let written = scratch.place.path().join(name).metadata().unwrap();
+        assert_eq!((written.uid(), written.gid(), written.mode() & 0o777), (owner, PROSODY, 0o640), "{name}");
+    }
+}
+
+#[test]
 fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folder() {
     let scratch = Scratch::new();
     let install = ["prosody-module", "--install", "daemon/modules"];

@@ -964,8 +964,9 @@ fn a_first_configuration_is_complete_and_never_overwrites() {
         assert!(ran.stdout.lines().any(|printed| printed == line), "{line}: {}", ran.stdout);
     }
     let before = fs::read(&file).unwrap();
-    scratch.fails(&["init", "--output", "new.toml"], "new.toml exists already and is left as it is");
-    scratch.fails(&["init"], "config.toml exists already and is left as it is");
+    let there = "exists already and is left as it is: --output-prosody FILE writes the lines for Prosody that fit it";
+    scratch.fails(&["init", "--output", "new.toml"], &format!("new.toml {there}"));
+    scratch.fails(&["init"], &format!("config.toml {there}"));
     assert_eq!(fs::read(&file).unwrap(), before);
     scratch.fails(&["init", "--output", "no/such.toml"], "there is no folder no");
     let problem = "'--host <HOST>': expected a domain such as example.org, found \"a@b\"";
@@ -1020,7 +1021,7 @@ fn the_lines_for_prosody_keep_what_is_there() {
              \x20   modules_enabled = {{ \"muc_mam\", \"easy_invite\" }}"
         ),
         "\n    modules_disabled = { \"invites\", \"invites_page\" }\n".to_owned(),
-        format!("    -- So take it out of {other}, line 3.\n"),
+        format!("    -- Take allow_registration out of {other}, line 3.\n"),
         format!("-- {main}, line 4 has this name for something else."),
     ] {
         assert!(printed.contains(&expected), "{expected}\n\n{printed}");
@@ -1054,6 +1055,148 @@ fn the_lines_for_prosody_keep_what_is_there() {
         "no.lua cannot be read: No such file or directory (os error 2)",
     );
     assert!(!scratch.path("no.toml").exists(), "an option that is wrong writes nothing");
+}
+
+/// Prosody's configuration as Debian has it, with files in conf.d.
+fn like_debians(scratch: &Scratch, files: &[(&str, &str)]) {
+    fs::create_dir_all(scratch.path("conf.d")).unwrap();
+    let main = "plugin_paths = { \"/usr/local/lib/prosody/modules\" }\n\
+                modules_enabled = { \"roster\", \"invites\", \"invites_adhoc\", \"invites_register\" }\n\
+                VirtualHost \"localhost\"\nInclude \"conf.d/*.cfg.lua\"\n";
+    fs::write(scratch.path("prosody.cfg.lua"), main).unwrap();
+    files.iter().for_each(|(name, text)| fs::write(scratch.path(name), text).unwrap());
+}
+
+const INIT: [&str; 5] = ["init", "--output", "new.toml", "--output-prosody", "conf.d/easy-invite.cfg.lua"];
+
+#[test]
+fn the_lines_for_prosody_can_have_a_file_of_their_own() {
+    let scratch = Scratch::new();
+    like_debians(&scratch, &[]);
+    let ran = scratch.run(&INIT);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(last.starts_with("easy-invite: next: ") && last.contains("start"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("give Prosody a certificate for example.org") && !ran.stderr.contains("Include"));
+    let file = scratch.path("conf.d/easy-invite.cfg.lua");
+    let secret = config::Config::load(&scratch.path("new.toml")).unwrap().secret.unwrap();
+    let written = fs::read_to_string(&file).unwrap();
+    let settings: Vec<_> = written.lines().filter(|line| !line.trim().is_empty() && !line.contains("-- ")).collect();
+    assert_eq!(
+        settings,
+        [
+            "VirtualHost \"example.org\"",
+            "    modules_enabled = { \"easy_invite\" }",
+            "    modules_disabled = { \"invites\", \"invites_adhoc\", \"invites_register\" }",
+            "Component \"invite.example.org\"",
+            &format!("    component_secret = \"{}\"", secret.reveal()),
+        ]
+    );
+    // Now everything is in place.
+    let printed = scratch.prints(&["init", "--output", "again.toml"]);
+    assert!(printed.contains("modules_enabled has \"easy_invite\" already"), "{printed}");
+}
+
+#[test]
+fn what_stands_elsewhere_is_not_written_into_the_file_for_prosody_but_said() {
+    let scratch = Scratch::new();
+    let own = "VirtualHost \"example.org\"\n  modules_enabled = { \"mam\" }\n  allow_registration = true\n\
+               VirtualHost \"example.net\"\n  modules_disabled = { \"mam\" }\n";
+    like_debians(&scratch, &[("conf.d/own.cfg.lua", own)]);
+    let ran = scratch.run(&INIT);
+    let place = scratch.path("conf.d/own.cfg.lua");
+    let place = place.display();
+    assert_eq!(
+        ran.stdout,
+        format!(
+            "    -- In place of modules_enabled in {place}, line 2:\n\
+             \x20   modules_enabled = {{ \"mam\", \"easy_invite\" }}\n\
+             \x20   -- Take allow_registration out of {place}, line 3.\n"
+        )
+    );
+    assert!(ran.stderr.contains("next: change the lines above in Prosody's configuration"), "{}", ran.stderr);
+    let written = fs::read_to_string(scratch.path("conf.d/easy-invite.cfg.lua")).unwrap();
+    assert!(!written.contains("modules_enabled =") && written.contains("modules_disabled ="), "{written}");
+
+    // For another host, whose name something else has, only the component can be written.
+    let taken = "Component \"example.com\" \"muc\"\n\
+                 Component \"invite.example.net\"\n  component_secret = \"old\"\n";
+    fs::write(scratch.path("conf.d/taken.cfg.lua"), taken).unwrap();
+    let values =
+        scratch.json(&["init", "--host", "example.com", "--output", "c.toml", "--output-prosody", "c.cfg.lua"]);
+    let written = fs::read_to_string(scratch.path("c.cfg.lua")).unwrap();
+    assert!(text(&values[0], "prosody").contains("has a Component of this name"));
+    assert!(!written.contains("VirtualHost") && written.contains("Component \"invite.example.com\""), "{written}");
+    let ran = scratch.run(&["init", "--host", "example.net", "--output", "n.toml", "--output-prosody", "n.cfg.lua"]);
+    let written = fs::read_to_string(scratch.path("n.cfg.lua")).unwrap();
+    assert!(ran.stdout.contains("In place of its component_secret in") && !written.contains("Component"), "{written}");
+    // Prosody reads conf.d alone.
+    let include = format!("add Include \"{}\" at the end of", scratch.path("n.cfg.lua").display());
+    assert!(ran.stderr.contains(&include), "{}", ran.stderr);
+}
+
+#[test]
+fn a_half_done_installation_is_completed() {
+    let scratch = Scratch::new();
+    like_debians(&scratch, &[]);
+    scratch.prints(&["init", "--output", "new.toml"]);
+    let written = fs::read_to_string(scratch.path("new.toml")).unwrap();
+    let written = written.replace("\"invite.example.org\"", "\"door.example.org\"");
+    let (before, secret) = written.split_once("\nsecret = \"").unwrap();
+    let (_, behind) = secret.split_once('"').unwrap();
+    let written = format!("{before}\nsecret = 'a \"b\\\\ c'{behind}");
+    fs::write(scratch.path("new.toml"), &written).unwrap();
+    let ran = scratch.run(&INIT);
+    assert!(ran.stderr.contains("new.toml is there already, and left as it is"), "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(scratch.path("new.toml")).unwrap(), written);
+    let lines = fs::read_to_string(scratch.path("conf.d/easy-invite.cfg.lua")).unwrap();
+    for expected in [
+        "    easy_invite_component = \"door.example.org\"\n",
+        "Component \"door.example.org\"\n    component_secret = \"a \\\"b\\\\\\\\ c\"\n",
+    ] {
+        assert!(lines.contains(expected), "{expected}: {lines}");
+    }
+    scratch.fails(
+        &INIT,
+        "conf.d/easy-invite.cfg.lua exists already and is left as it is: remove it, to have it written anew",
+    );
+    let other = ["init", "--host", "example.net", "--output", "new.toml", "--output-prosody", "other.cfg.lua"];
+    let problem = "new.toml exists already and does not serve example.net: \
+                   add a table [hosts.\"example.net\"], or name its host with --host";
+    scratch.fails(&other, problem);
+    assert!(!scratch.path("other.cfg.lua").exists());
+    // Neither file is left when one of them cannot be written.
+    let nowhere = ["init", "--output", "no/such.toml", "--output-prosody", "conf.d/other.cfg.lua"];
+    scratch.fails(&nowhere, "there is no folder no");
+    assert!(!scratch.path("conf.d/other.cfg.lua").exists());
+    let nowhere = ["init", "--output", "other.toml", "--output-prosody", "no/such.cfg.lua"];
+    scratch.fails(&nowhere, "there is no folder no");
+    assert!(!scratch.path("other.toml").exists());
+}
+
+#[test]
+fn the_folder_with_the_module_is_said_once_and_only_where_prosody_lacks_it() {
+    let scratch = Scratch::new();
+    like_debians(&scratch, &[]);
+    let main = scratch.path("prosody.cfg.lua");
+    let without = fs::read_to_string(&main).unwrap().lines().skip(1).collect::<Vec<_>>().join("\n");
+    fs::write(&main, &without).unwrap();
+    let ran = scratch.run(&INIT);
+    let file = scratch.path("conf.d/easy-invite.cfg.lua");
+    let written = fs::read_to_string(&file).unwrap();
+    let line = "\nplugin_paths = { \"/usr/local/lib/prosody/modules\" }\n";
+    assert_eq!(written.matches(line).count(), 1, "{written}");
+    assert!(ran.stderr.contains("next: sudo easy-invite prosody-module --install /usr/local/"), "{}", ran.stderr);
+
+    // Where the module is found, neither the line nor the command is needed.
+    let modules = scratch.path("modules");
+    scratch.prints(&["prosody-module", "--install", "modules"]);
+    fs::write(&main, format!("plugin_paths = {{ \"{}\" }}\n{without}", modules.display())).unwrap();
+    fs::remove_file(&file).unwrap();
+    let ran = scratch.run(&INIT);
+    assert!(!fs::read_to_string(&file).unwrap().contains("plugin_paths") && ran.stdout.is_empty(), "{}", ran.stdout);
+    assert!(!ran.stderr.contains("prosody-module"), "{}", ran.stderr);
+    assert!(scratch.prints(&["init", "--output", "3.toml"]).contains("-- Prosody finds the module: "));
 }
 
 #[test]

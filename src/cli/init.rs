@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jid::DomainPart;
-use rustix::fs::{Gid, Mode};
+use rustix::fs::Mode;
+use rustix::process::{Gid, geteuid};
 use serde_json::json;
 
 use super::context::Context;
 use super::print::complain;
 use super::prosody_config::{ProsodyConfig, WhichProsody};
-use super::prosody_lines::lines;
-use crate::config;
+use super::prosody_lines::{Lines, PLUGIN_PATH, lines};
+use crate::config::{self, Config};
 use crate::files::Folder;
 use crate::invite::Token;
 use crate::jids;
+use crate::secret::Secret;
 
 /// The host and the secret in the example, which are replaced.
 const EXAMPLE_HOST: &str = "example.org";
@@ -30,6 +32,9 @@ const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"
 /// The user of the daemon, and its group, as contrib/easy-invite.service has them.
 const DAEMON: &str = "easy-invite";
 
+/// Where a service manager finds a unit for the daemon.
+const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
 /// Write a first configuration, and print what to add to Prosody's
 ///
 /// The file has every key with its default. It also has a new random secret, so only its owner may
@@ -37,11 +42,19 @@ const DAEMON: &str = "easy-invite";
 /// easy-invite may read it as well, if there is one: the daemon's user is in it. A file that exists
 /// is left as it is. A configuration in /etc has its store in /var/lib/easy-invite.
 ///
-/// The lines for Prosody go to stdout, or to stderr if the configuration itself goes to stdout. If
-/// Prosody's own configuration can be read, they keep the settings that are there and say where
-/// each belongs.
+/// With --output-prosody, the lines for Prosody go into a file of their own, which Prosody's group
+/// may read, if root runs this. What would take the place of settings that are there is printed,
+/// and changed by you. If the configuration of easy-invite exists already, the lines fit it and
+/// have its secret.
+///
+/// Otherwise the lines for Prosody go to stdout, or to stderr if the configuration itself goes to
+/// stdout. If Prosody's own configuration can be read, they keep the settings that are there and
+/// say where each belongs.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: easy-invite init --host example.org --output /etc/easy-invite/config.toml")]
+#[command(after_help = "Examples:
+  easy-invite init --host example.org --output /etc/easy-invite/config.toml
+  easy-invite init --host example.org --output /etc/easy-invite/config.toml \
+                        --output-prosody /etc/prosody/conf.d/easy-invite.cfg.lua")]
 pub struct Arguments {
     /// The VirtualHost to serve
     #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = jids::domain)]
@@ -51,33 +64,116 @@ pub struct Arguments {
     #[arg(long, short, value_name = "FILE", default_value = "config.toml")]
     output: PathBuf,
 
+    /// The file to write for Prosody, such as /etc/prosody/conf.d/easy-invite.cfg.lua
+    #[arg(long, value_name = "FILE")]
+    output_prosody: Option<PathBuf>,
+
     #[command(flatten)]
     prosody: WhichProsody,
 }
 
-pub fn run(Arguments { host, output, prosody }: Arguments, context: &Context) -> anyhow::Result<()> {
-    let secret = Token::generate()?;
-    let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
+pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
+    let Arguments { host, output, output_prosody, prosody } = arguments;
     let prosody = prosody.config()?;
-    let component = DomainPart::new(&format!("invite.{host}"))?.into_owned();
     prosody.as_ref().and_then(ProsodyConfig::namesake).iter().for_each(complain);
-    let lua = lines(prosody.as_ref(), &host, &component, secret.reveal());
     let to_stdout = output == Path::new("-");
-    if !to_stdout {
-        write_new(&output, &text)?;
+    let is_there = !to_stdout && output.symlink_metadata().is_ok();
+    anyhow::ensure!(
+        !is_there || output_prosody.is_some(),
+        "{} exists already and is left as it is: --output-prosody FILE writes the lines for Prosody that fit it",
+        output.display()
+    );
+    if let Some(file) = output_prosody.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
+        anyhow::bail!("{} exists already and is left as it is: remove it, to have it written anew", file.display());
     }
-    let file = (!to_stdout).then(|| output.display().to_string());
-    let config = to_stdout.then_some(&text);
-    if to_stdout && !context.json {
-        write!(io::stdout(), "{text}")?;
-        write!(io::stderr(), "{lua}")?;
-        return Ok(());
+    let (component, secret, text) = if is_there {
+        let config = existing(&output, &host)?;
+        (config.component, config.secret?, None)
+    } else {
+        let secret = Secret::new(Token::generate()?.reveal().to_owned());
+        let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
+        (DomainPart::new(&format!("invite.{host}"))?.into_owned(), secret, Some(text))
+    };
+    let lines = lines(prosody.as_ref(), &host, &component, secret.reveal());
+    if let Some(file) = &output_prosody {
+        let text = format!("-- Written by `easy-invite init`.\n\n{}", lines.apart);
+        write_new(file, &text, |created| share_with_prosody(created, file, prosody.as_ref()))?;
     }
-    context.print(json!({"file": file, "config": config, "prosody": lua}), lua.trim_end())?;
-    if let Some(file) = file.filter(|_| !context.json) {
-        complain(format_args!("{file} is written: adapt it to your server"));
+    let (text, config) = if to_stdout { (None, text) } else { (text, None) };
+    if let Some(text) = &text
+        && let Err(error) = write_new(&output, text, share)
+    {
+        // Its secret would be nowhere else.
+        output_prosody.iter().for_each(|file| remove(file));
+        return Err(error);
+    }
+    let written = |file: &Path| file.display().to_string();
+    let file = text.map(|_| written(&output));
+    let lua = if output_prosody.is_some() { &lines.changes } else { &lines.all };
+    if context.json {
+        let prosody_file = output_prosody.as_deref().map(written);
+        return context
+            .print(json!({"file": file, "config": config, "prosody": lua, "prosody_file": prosody_file}), "");
+    }
+    match config {
+        Some(config) => write!(io::stdout(), "{config}").and_then(|()| write!(io::stderr(), "{lua}"))?,
+        None => write!(io::stdout(), "{lua}")?,
+    }
+    match (&output_prosody, file) {
+        (None, Some(file)) => complain(format_args!("{file} is written: adapt it to your server")),
+        (None, None) => (),
+        (Some(prosody_file), file) => {
+            match file {
+                Some(file) => complain(format_args!("{file} is written")),
+                None if is_there => complain(format_args!("{} is there already, and left as it is", output.display())),
+                None => (),
+            }
+            complain(format_args!("{} is written", prosody_file.display()));
+            for step in steps(prosody.as_ref(), &lines, &host, prosody_file) {
+                complain(format_args!("next: {step}"));
+            }
+        }
     }
     Ok(())
+}
+
+/// The configuration that is there already.
+fn existing(file: &Path, host: &DomainPart) -> anyhow::Result<Config> {
+    let config = Config::load(file)?;
+    anyhow::ensure!(
+        config.hosts.contains_key(host),
+        "{} exists already and does not serve {host}: add a table [hosts.\"{host}\"], or name its host with --host",
+        file.display()
+    );
+    Ok(config)
+}
+
+/// What is left to do, in its order.
+fn steps(prosody: Option<&ProsodyConfig>, lines: &Lines, host: &DomainPart, file: &Path) -> Vec<String> {
+    let mut steps = Vec::new();
+    if !lines.changes.is_empty() {
+        steps.push("change the lines above in Prosody's configuration".to_owned());
+    }
+    if let Some(config) = prosody {
+        let is_other = |why: &&String| !why.starts_with(&file.display().to_string());
+        steps.extend(config.unread.iter().filter(is_other).map(|why| format!("look there, too: {why}")));
+        if !config.includes(file) {
+            let path = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+            steps.push(format!("add Include \"{}\" at the end of {}", path.display(), config.file.display()));
+        }
+        if config.our_module().is_none() {
+            steps.push(format!("sudo easy-invite prosody-module --install {PLUGIN_PATH}"));
+        }
+        if config.host(host).is_none() {
+            steps.push(format!("give Prosody a certificate for {host}: sudo prosodyctl --root cert import FOLDER"));
+        }
+    }
+    let has_unit = UNITS.iter().any(|folder| Path::new(folder).join("easy-invite.service").exists());
+    steps.push(match has_unit {
+        true => "sudo systemctl restart prosody && sudo systemctl enable --now easy-invite".to_owned(),
+        false => "restart Prosody, and start easy-invite run: with systemd, by contrib/easy-invite.service".to_owned(),
+    });
+    steps
 }
 
 /// The example, with this host and secret. Neither needs to be escaped in TOML.
@@ -90,26 +186,47 @@ fn first_config(host: &DomainPart, secret: &str, system_wide: bool) -> String {
 fn share(file: &File) -> io::Result<()> {
     // In a folder of another user, the file is that user's.
     if file.metadata()?.uid() == 0
-        && let Some(group) = daemons_group()
+        && let Some(group) = group_named(DAEMON)
     {
-        rustix::fs::fchown(file, None, Some(group))?;
-        rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))?;
+        share_with(file, group)?;
     }
     Ok(())
 }
 
-/// The group of the daemon's user (group(5)), if there is one.
-fn daemons_group() -> Option<Gid> {
+/// Lets Prosody read a file: who may read its own configuration, or enter the folder.
+fn share_with_prosody(file: &File, path: &Path, config: Option<&ProsodyConfig>) -> io::Result<()> {
+    let group_of = |path: &Path| path.metadata().ok().map(|its| its.gid()).filter(|group| *group != 0);
+    let of_config = config.and_then(|config| group_of(&config.file));
+    let group = of_config.or_else(|| group_of(path.parent()?)).map(Gid::from_raw).or_else(|| group_named("prosody"));
+    match group.filter(|_| geteuid().is_root()) {
+        Some(group) => share_with(file, group),
+        None => Ok(()),
+    }
+}
+
+fn share_with(file: &File, group: Gid) -> io::Result<()> {
+    rustix::fs::fchown(file, None, Some(group))?;
+    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))?)
+}
+
+/// A group of this machine (group(5)), if there is one of this name.
+fn group_named(name: &str) -> Option<Gid> {
     let groups = std::fs::read_to_string("/etc/group").ok()?;
     let mut groups = groups.lines().map(|line| line.split(':'));
-    let id = groups.find_map(|mut fields| (fields.next() == Some(DAEMON)).then(|| fields.nth(1)).flatten())?;
+    let id = groups.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)).flatten())?;
     Some(Gid::from_raw(id.parse().ok()?))
 }
 
-fn write_new(file: &Path, text: &str) -> anyhow::Result<()> {
+fn write_new(file: &Path, text: &str, share: impl Fn(&File) -> io::Result<()>) -> anyhow::Result<()> {
     let (folder, name) = Folder::of(file)?;
     let mut created = folder.create(name, 0o600)?;
     let shared = share(&created);
     let written = shared.and_then(|()| created.write_all(text.as_bytes())).and_then(|()| created.sync_all());
     written.inspect_err(|_| folder.remove(name)).with_context(|| format!("{} cannot be written", file.display()))
+}
+
+fn remove(file: &Path) {
+    if let Ok((folder, name)) = Folder::of(file) {
+        folder.remove(name);
+    }
 }

@@ -26,6 +26,10 @@ const PLACES: [&str; 2] = ["/etc/prosody/prosody.cfg.lua", "/usr/local/etc/proso
 const DATA: [&str; 2] = ["/var/lib/prosody", "/usr/local/var/lib/prosody"];
 const OWN_MODULES: [&str; 2] = ["/usr/lib/prosody/modules", "/usr/local/lib/prosody/modules"];
 
+/// A module that every Prosody has in the folder of those that it comes with. Without it, that
+/// folder has only what somebody else put there.
+const ONE_OF_ITS_OWN: &str = "mod_presence.lua";
+
 /// The most bytes of a file that are read, and the most files.
 const LONGEST_FILE: u64 = 1 << 20;
 const MOST_FILES: usize = 1000;
@@ -129,6 +133,8 @@ pub struct ProsodyConfig {
     pub hosts: Vec<Host>,
     /// Files that it includes and that cannot be read, with the reason.
     pub unread: Vec<String>,
+    /// What it includes: names of files, or patterns.
+    included: Vec<PathBuf>,
     read: usize,
 }
 
@@ -186,18 +192,25 @@ impl ProsodyConfig {
         };
         let installed = DATA.map(|data| Path::new(data).join(installed));
         let plugins = self.global.list("plugin_paths").iter().map(PathBuf::from);
-        installed.into_iter().chain(plugins).chain(OWN_MODULES.map(PathBuf::from)).collect()
+        let [packaged, built] = OWN_MODULES.map(PathBuf::from);
+        let own = [Some(packaged), Some(built).filter(|folder| folder.join(ONE_OF_ITS_OWN).exists())];
+        installed.into_iter().chain(plugins).chain(own.into_iter().flatten()).collect()
     }
 
     /// The file that Prosody takes for mod_easy_invite, as util.pluginloader looks for it.
     pub fn module_file(&self) -> Option<PathBuf> {
+        self.module_files().next()
+    }
+
+    /// The same, and those that it would take otherwise.
+    fn module_files(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.plugin_folders().into_iter().flat_map(|folder| {
             let own = ["mod_easy_invite/easy_invite", FOLDER, "easy_invite", ""].map(|it| folder.join(it));
             let of_rocks = fs::read_dir(folder.join("share/lua")).into_iter().flatten().flatten();
             let of_rocks = of_rocks.flat_map(|of_lua| [of_lua.path(), of_lua.path().join(FOLDER)]);
             own.into_iter().chain(of_rocks).map(|folder| folder.join(MAIN_FILE)).collect::<Vec<_>>()
         });
-        files.into_iter().find(|file| file.is_file())
+        files.filter(|file| file.is_file())
     }
 
     /// Another module of the name that Prosody loads in place of ours, and what to do.
@@ -205,6 +218,21 @@ impl ProsodyConfig {
         let file = self.module_file().filter(|file| !is_ours(file))?;
         let [here, path] = [&self.file, &file].map(|it| printable(it.display()));
         Some(format!("By {here}, Prosody loads {path}, {}: {}", which_module(&file), removal(&file)))
+    }
+
+    /// easy-invite's own module, where Prosody looks, though another may come before it.
+    pub fn our_module(&self) -> Option<PathBuf> {
+        self.module_files().find(|file| is_ours(file))
+    }
+
+    /// Whether Prosody reads a file.
+    pub fn includes(&self, file: &Path) -> bool {
+        let folder_of = |path: &Path| Path::new(".").join(path.parent()?).canonicalize().ok();
+        let place = |path: &Path| Some((folder_of(path)?, path.file_name()?.to_str()?.to_owned()));
+        let is_in = |(folder, name): &(PathBuf, String), pattern: &Path| {
+            place(pattern).is_some_and(|(its, pattern)| its == *folder && is_meant(name, &pattern))
+        };
+        place(file).is_some_and(|file| self.included.iter().any(|pattern| is_in(&file, pattern)))
     }
 
     /// Why Prosody has not loaded our module on a VirtualHost that is in this configuration, as far
@@ -239,6 +267,7 @@ impl ProsodyConfig {
     /// What `Include` names: files whose names fit a pattern, or one file.
     fn include(&mut self, from: &Path, pattern: &str) {
         let path = from.parent().unwrap_or(Path::new("")).join(pattern);
+        self.included.push(path.clone());
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return;
         };
@@ -250,7 +279,7 @@ impl ProsodyConfig {
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<_> = entries.filter(|entry| !entry.starts_with('.') && fits(entry, name)).collect();
+        let mut names: Vec<_> = entries.filter(|entry| is_meant(entry, name)).collect();
         names.sort();
         names.iter().for_each(|name| self.add(&folder.join(name)));
     }
@@ -289,7 +318,11 @@ fn text_of(file: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether a name fits a pattern with `*` and `?`.
+/// Whether Prosody includes a file of this name by a pattern with `*` and `?`.
+fn is_meant(name: &str, pattern: &str) -> bool {
+    !name.starts_with('.') && fits(name, pattern)
+}
+
 fn fits(name: &str, pattern: &str) -> bool {
     let (mut rest, mut characters) = (name.chars(), pattern.chars());
     match characters.next() {

@@ -4,21 +4,64 @@
 use jid::DomainPart;
 
 use super::prosody_config::{Host, ProsodyConfig, Section, Value};
-use crate::texts::{fill, printable};
+use crate::texts::printable;
 
-const TEMPLATE: &str = include_str!("../../contrib/prosody.cfg.lua");
-
-/// Where the README has the module installed.
-const PLUGIN_PATH: &str = "/usr/local/lib/prosody/modules";
+/// Where the README has the module installed that comes with no package.
+pub const PLUGIN_PATH: &str = "/usr/local/lib/prosody/modules";
 
 /// Prosody's own modules for invites. Debian's configuration enables them.
 const OWN_INVITES: [&str; 3] = ["invites", "invites_adhoc", "invites_register"];
 
 const INDENT: &str = "    ";
 
+const CLOSED: &str = "    -- The module opens registration to people with an invite. Leave allow_registration out: with
+    -- it, registration would be open to everybody whenever the module does not load.
+";
+
+const PAGES: &str = "
+-- For web pages that explain an invite and register people, see [web] in the configuration, and
+-- docs/web.md.
+";
+
+/// The lines for Prosody.
+pub struct Lines {
+    /// All of them, with comments that say where each belongs.
+    pub all: String,
+    /// Those that may stand in a file of their own, which Prosody's configuration includes.
+    pub apart: String,
+    /// The others: they take the place of lines that are there. Empty if there are none.
+    pub changes: String,
+}
+
+/// What gives Prosody a setting.
+pub enum Addition {
+    /// Lines that may stand wherever its section is opened.
+    New(String),
+    /// A comment that says where it is already.
+    There(String),
+    /// Lines that take the place of others, and the comment that says of which.
+    Change(String),
+}
+
+impl Addition {
+    pub fn text(&self) -> &str {
+        match self {
+            Addition::New(text) | Addition::There(text) | Addition::Change(text) => text,
+        }
+    }
+
+    fn apart(&self) -> &str {
+        if let Addition::New(text) = self { text } else { "" }
+    }
+
+    fn change(&self) -> &str {
+        if let Addition::Change(text) = self { text } else { "" }
+    }
+}
+
 /// What to add to the configuration of a server that serves `host`. Without one, what a new one
 /// needs.
-pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart, secret: &str) -> String {
+pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart, secret: &str) -> Lines {
     let empty = ProsodyConfig::default();
     let there = config.unwrap_or(&empty);
     let its = there.host(host);
@@ -33,87 +76,151 @@ pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &Doma
                  -- replaces it.\n"
             .to_owned(),
     };
-    let enabled = match there.global.list("modules_enabled").iter().any(|module| module == "easy_invite") {
-        true => format!("{INDENT}-- modules_enabled of the whole server has \"easy_invite\" already.\n"),
-        false => addition(section, "modules_enabled", &["easy_invite"], INDENT),
+    let plugins = plugin_paths(there);
+    let settings = [
+        component_name(section, host, component),
+        match there.global.list("modules_enabled").iter().any(|module| module == "easy_invite") {
+            true => Addition::There(format!(
+                "{INDENT}-- modules_enabled of the whole server has \"easy_invite\" already.\n"
+            )),
+            false => addition(section, "modules_enabled", &["easy_invite"], INDENT),
+        },
+        disabled(there, section),
+    ];
+    let opened = open_registration(&there.global, section);
+    let place = host_place(config, its, host);
+    let text = settings.iter().map(Addition::text).collect::<String>();
+    let all_of_host = format!("{}VirtualHost \"{host}\"\n{text}{CLOSED}{}", place.text(), opened.text());
+    let component = component_lines(there.host(component), component, secret);
+    let new = settings.iter().map(Addition::apart).collect::<String>();
+    let is_to_open = matches!(place, Addition::New(_)) && (its.is_none() || !new.is_empty());
+    let apart_of_host = if is_to_open { format!("VirtualHost \"{host}\"\n{new}{CLOSED}\n") } else { String::new() };
+    let changes_of_host: String = match place {
+        Addition::New(_) => settings.iter().chain([&opened]).map(Addition::change).collect(),
+        _ => all_of_host.clone(),
     };
+    let separate = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
+    Lines {
+        apart: format!("{}{apart_of_host}{}", separate(plugins.apart()), component.apart()),
+        changes: format!("{}{changes_of_host}{}", plugins.change(), component.change()),
+        all: format!(
+            "{about}-- Restart Prosody afterwards.\n\n{}\n{all_of_host}\n{}{PAGES}",
+            plugins.text(),
+            component.text()
+        ),
+    }
+}
+
+/// The folder with the module, unless Prosody finds the module already.
+fn plugin_paths(there: &ProsodyConfig) -> Addition {
+    match there.our_module() {
+        Some(file) => Addition::There(format!("-- Prosody finds the module: {}.\n", printable(file.display()))),
+        None => match addition(&there.global, "plugin_paths", &[PLUGIN_PATH], "") {
+            Addition::New(line) => Addition::New(format!(
+                "-- Before the first VirtualHost. mod_easy_invite must be in one of these folders:\n\
+                 --     easy-invite prosody-module --install {PLUGIN_PATH}\n{line}"
+            )),
+            other => other,
+        },
+    }
+}
+
+/// The component's name, where it is not the one that the module takes by itself.
+fn component_name(section: &Section, host: &DomainPart, component: &DomainPart) -> Addition {
+    const SETTING: &str = "easy_invite_component";
+    let line = format!("{INDENT}{SETTING} = {}\n", quoted(component.as_str()));
+    match section.get(SETTING) {
+        None if component.as_str() == format!("invite.{host}") => Addition::There(String::new()),
+        None => Addition::New(line),
+        Some((Value::Text(text), _)) if text == component.as_str() => Addition::There(String::new()),
+        Some((_, place)) => Addition::Change(format!("{INDENT}-- In place of {SETTING} in {place}:\n{line}")),
+    }
+}
+
+fn disabled(there: &ProsodyConfig, section: &Section) -> Addition {
     let is_known = matches!(there.global.get("modules_enabled"), Some((Value::List(_), _)));
     let rivals = if is_known { there.rivals(section) } else { OWN_INVITES.to_vec() };
-    let disabled =
-        if rivals.is_empty() { String::new() } else { addition(section, "modules_disabled", &rivals, INDENT) };
-    fill(
-        TEMPLATE,
-        &[
-            ("about", about.as_str()),
-            ("plugin_paths", &addition(&there.global, "plugin_paths", &[PLUGIN_PATH], "")),
-            ("host_place", &host_place(config, its, host)),
-            ("host", host.as_str()),
-            ("enabled", &enabled),
-            ("disabled", &disabled),
-            ("open", &open_registration(&there.global, section)),
-            ("component", &component_lines(there.host(component), component, secret)),
-        ],
-    )
+    match rivals.is_empty() {
+        true => Addition::There(String::new()),
+        false => addition(section, "modules_disabled", &rivals, INDENT),
+    }
 }
 
 /// The line that gives a setting these texts besides those that it has.
-pub fn addition(section: &Section, setting: &str, added: &[&str], indent: &str) -> String {
+pub fn addition(section: &Section, setting: &str, added: &[&str], indent: &str) -> Addition {
     let list = |texts: &[&str]| texts.iter().map(|text| lua(text)).collect::<Vec<_>>().join(", ");
     match section.get(setting) {
-        None => format!("{indent}{setting} = {{ {} }}\n", list(added)),
+        None => Addition::New(format!("{indent}{setting} = {{ {} }}\n", list(added))),
         Some((Value::List(texts), place)) => {
             let mut all: Vec<_> = texts.iter().map(String::as_str).collect();
             all.extend(added.iter().filter(|text| !texts.iter().any(|it| it == *text)));
             if all.len() == texts.len() {
-                return format!("{indent}-- {setting} has {} already: {place}.\n", list(added));
+                return Addition::There(format!("{indent}-- {setting} has {} already: {place}.\n", list(added)));
             }
-            format!("{indent}-- In place of {setting} in {place}:\n{indent}{setting} = {{ {} }}\n", list(&all))
+            let line = format!("{indent}{setting} = {{ {} }}\n", list(&all));
+            Addition::Change(format!("{indent}-- In place of {setting} in {place}:\n{line}"))
         }
-        Some((_, place)) => format!("{indent}-- Add to {setting} in {place}: {}\n", list(added)),
+        Some((_, place)) => Addition::Change(format!("{indent}-- Add to {setting} in {place}: {}\n", list(added))),
     }
 }
 
-fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainPart) -> String {
+/// A section that is there may be opened again in another file, unless its name is the problem.
+fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainPart) -> Addition {
     match its {
         Some(Host { component: Some(_), place, .. }) => {
-            format!("-- {place} has a Component of this name, and easy-invite serves VirtualHosts.\n")
+            Addition::Change(format!("-- {place} has a Component of this name, and easy-invite serves VirtualHosts.\n"))
         }
-        Some(Host { name, place, .. }) if name != host.as_str() => {
-            format!("-- In place of VirtualHost {} in {place}, which clients know by this name:\n", lua(name))
+        Some(Host { name, place, .. }) if name != host.as_str() => Addition::Change(format!(
+            "-- In place of VirtualHost {} in {place}, which clients know by this name:\n",
+            lua(name)
+        )),
+        Some(Host { place, .. }) => {
+            Addition::New(format!("-- This one is there, {place}: the settings belong there.\n"))
         }
-        Some(Host { place, .. }) => format!("-- This one is there, {place}: the settings belong there.\n"),
-        None if config.is_some() => "-- There is no such VirtualHost yet: this is a new one.\n".to_owned(),
-        None => String::new(),
+        None if config.is_some() => {
+            Addition::New("-- There is no such VirtualHost yet: this is a new one.\n".to_owned())
+        }
+        None => Addition::New(String::new()),
     }
 }
 
 /// Open registration that is there already is nothing to build on.
-fn open_registration(global: &Section, section: &Section) -> String {
+fn open_registration(global: &Section, section: &Section) -> Addition {
     let opened = [section, global].into_iter().find_map(|it| it.get("allow_registration"));
     match opened {
-        Some((Value::Bool(true), place)) => format!("{INDENT}-- So take it out of {place}.\n"),
-        _ => String::new(),
+        Some((Value::Bool(true), place)) => {
+            Addition::Change(format!("{INDENT}-- Take allow_registration out of {place}.\n"))
+        }
+        _ => Addition::There(String::new()),
     }
 }
 
-fn component_lines(its: Option<&Host>, component: &DomainPart, secret: &str) -> String {
-    let before = match its {
+fn component_lines(its: Option<&Host>, component: &DomainPart, secret: &str) -> Addition {
+    let lines = format!("Component \"{component}\"\n{INDENT}component_secret = {}\n", quoted(secret));
+    match its {
         Some(Host { component: Some(module), section, place, .. }) if module == "component" => {
             let place = section.get("component_secret").map_or(place, |(_, place)| place);
-            format!("-- In place of its component_secret in {place}:\n")
+            Addition::Change(format!("-- In place of its component_secret in {place}:\n{lines}"))
         }
-        Some(Host { place, .. }) => format!(
+        Some(Host { place, .. }) => Addition::Change(format!(
             "-- {place} has this name for something else. Choose another here, in component.jid of easy-invite's\n\
-             -- configuration, and as easy_invite_component in the VirtualHost.\n"
-        ),
-        None => String::new(),
+             -- configuration, and as easy_invite_component in the VirtualHost.\n{lines}"
+        )),
+        None => Addition::New(lines),
+    }
+}
+
+/// A text in Lua's notation.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    let plain = |c: char| match c.is_control() {
+        true => c.to_string().bytes().map(|byte| format!("\\{byte:03}")).collect(),
+        false => c.to_string(),
     };
-    format!("{before}Component \"{component}\"\n{INDENT}component_secret = \"{secret}\"\n")
+    format!("\"{}\"", escaped.chars().map(plain).collect::<String>())
 }
 
 /// A text in Lua's notation, safe to print.
 fn lua(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
-    let plain = |c: char| if c.is_control() { format!("\\{:03}", u32::from(c)) } else { c.to_string() };
-    format!("\"{}\"", printable(escaped.chars().map(plain).collect::<String>()))
+    printable(quoted(text))
 }

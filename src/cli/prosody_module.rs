@@ -11,7 +11,7 @@ use serde_json::json;
 use super::context::Context;
 use super::print::complain;
 use super::prosody_config::{ProsodyConfig, Section, WhichProsody, which_module};
-use super::prosody_lines::addition;
+use super::prosody_lines::{Addition, addition};
 use crate::files::{FileError, Folder};
 use crate::invite::InviteId;
 use crate::prosody_module::{FILES, FOLDER, MAIN_FILE, VERSION, removal};
@@ -77,7 +77,7 @@ pub fn run(Arguments { install: folder, prosody }: Arguments, context: &Context)
 fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
     let is_in = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| folder == modules);
     let lacks = (!config.plugin_folders().iter().any(is_in)).then(|| {
-        let line = in_one_line(addition(&config.global, PLUGIN_PATHS, &[&modules.display().to_string()], ""));
+        let line = in_one_line(&addition(&config.global, PLUGIN_PATHS, &[&modules.display().to_string()], ""));
         format!("{} needs this folder. {line}", config.file.display())
     });
     let is_ours =
@@ -87,7 +87,7 @@ fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
         .map(|file| format!("Prosody finds {} before it, {}: {}", file.display(), which_module(&file), removal(&file)));
     let rivals = |place: String, section: &Section| {
         let rivals = config.rivals(section);
-        let line = in_one_line(addition(section, "modules_disabled", &rivals, ""));
+        let line = in_one_line(&addition(section, "modules_disabled", &rivals, ""));
         let names = rivals.join(", mod_");
         (!rivals.is_empty()).then(|| {
             format!(
@@ -106,8 +106,8 @@ fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
 }
 
 /// The line and the comment before it, as a sentence.
-fn in_one_line(lines: String) -> String {
-    lines.trim().trim_start_matches("-- ").replace('\n', " ")
+fn in_one_line(lines: &Addition) -> String {
+    lines.text().trim().trim_start_matches("-- ").replace('\n', " ")
 }
 
 /// Makes folders as the owner of the deepest one that exists, so that they belong to that user.

@@ -141,7 +141,7 @@ class Prosody(Service):
         if self._process is not None:
             raise RuntimeError("this Prosody runs already")
         self.write_config()
-        command = self._command("prosody", "--config", self.config_file, "-F")
+        command = self.command("prosody", "--config", self.config_file, "-F")
         self._process = Process(f"Prosody ({self.version})", command, self.output_file,
                                 environment=self.environment)
         try:
@@ -157,7 +157,7 @@ class Prosody(Service):
         Returns its exit code, stdout and stderr."""
         self.write_config()
         done = subprocess.run(
-            [str(word) for word in self._command("prosodyctl", "--config", self.config_file, *arguments)],
+            [str(word) for word in self.command("prosodyctl", "--config", self.config_file, *arguments)],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROSODYCTL_SECONDS)
         return done.returncode, done.stdout, done.stderr
 
@@ -197,7 +197,8 @@ class Prosody(Service):
             self._make_certificate()
         self.config_file.write_text(self._config())
 
-    def _command(self, *words: str | Path) -> list[str | Path]:
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """A command of /usr/bin, as the Debian of this Prosody has it."""
         if self._root is None:
             return [f"/usr/bin/{words[0]}", *words[1:]]
         return command_in(self._root, f"/usr/bin/{words[0]}", *words[1:])
