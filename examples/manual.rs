@@ -49,10 +49,18 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn Error>> {
     definition.build();
     write_pages(&definition, &definition, &commands)?;
     fs::write(formats.join(format!("{CONFIGURATION}.5")), finished(&configuration_page().render()))?;
-    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+    for shell in [Shell::Zsh, Shell::Fish] {
         clap_complete::generate_to(shell, &mut with_hints(cli::definition()), NAME, &completions)?;
     }
-    Ok(())
+    Ok(fs::write(completions.join("easy-invite.bash"), for_bash()?)?)
+}
+
+/// clap_complete 4.6 writes a function that knows no command of a program with a hyphen in its
+/// name. So it gets another name, which only its last lines tell bash.
+fn for_bash() -> Result<String, Box<dyn Error>> {
+    let mut script = Vec::new();
+    clap_complete::generate(Shell::Bash, &mut with_hints(cli::definition()), "easy_invite", &mut script);
+    Ok(String::from_utf8(script)?.replace(" easy_invite\n", &format!(" {NAME}\n")))
 }
 
 /// A shell completes names of files and folders where a value is one, and nothing where it cannot
