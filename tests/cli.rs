@@ -1280,6 +1280,7 @@ fn the_prosody_module_is_printed_or_installed() {
     let files: HashMap<String, String> = fs::read_dir(source)
         .unwrap()
         .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "lua"))
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(path).unwrap()))
         .collect();
     let printed = scratch.prints(&["prosody-module"]);
