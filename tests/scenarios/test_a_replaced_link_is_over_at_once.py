@@ -150,7 +150,7 @@ async def refused(server, username, invite):
 
 
 @pytest.mark.every_setup
-@pytest.mark.seconds(60)
+@pytest.mark.seconds(120)
 async def test_and_no_kill_makes_a_link_that_was_printed_worthless(web_server):
     daemon, invite = web_server.daemon, generate(web_server, "--uses", "unlimited")
     id, newest, printed = show(web_server, invite)["id"], invite, 0

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.every_setup
 KILLS = 70  # with each setup
 
 
-@pytest.mark.seconds(600)
+@pytest.mark.seconds(900)
 async def test_every_use_makes_one_account(prosody_version, store_url, tmp_path, request):
     url, seed = store_url(), os.urandom(8).hex()
     server = Server(prosody_version, tmp_path, store_url=url, settings=UNLIMITED)
