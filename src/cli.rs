@@ -77,11 +77,20 @@ const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
                   Exit codes: 0 done, 1 failed, 2 wrong usage; 78 if `run` cannot use its configuration, templates or \
                   store.\n\n\
                   Environment:\n  \
-                    EASY_INVITE_CONFIG  The configuration, if --config names none\n  \
-                    EASY_INVITE_SECRET  The component's secret, in place of the configuration's\n  \
-                    EASY_INVITE_LOG     What is logged to stderr, for example \"debug\"\n  \
-                    PROSODY_CONFIG      Prosody's configuration, if it is not in /etc/prosody\n  \
-                    PGPASSWORD          The password of PostgreSQL, if no URL has it"
+                    EASY_INVITE_CONFIG           The configuration, if --config names none\n  \
+                    EASY_INVITE_JID              In place of component.jid\n  \
+                    EASY_INVITE_SERVER           In place of component.server\n  \
+                    EASY_INVITE_SECRET           In place of component.secret\n  \
+                    EASY_INVITE_SECRET_FILE      In place of component.secret_file\n  \
+                    EASY_INVITE_STORE            In place of store.url\n  \
+                    EASY_INVITE_HOSTS            The hosts served, with commas or blanks in between\n  \
+                    EASY_INVITE_PUBLIC_URL       In place of web.public_url\n  \
+                    EASY_INVITE_LISTEN           In place of web.listen, if there are pages\n  \
+                    EASY_INVITE_TRUSTED_PROXIES  In place of web.trusted_proxies\n  \
+                    EASY_INVITE_METRICS_LISTEN   In place of metrics.listen\n  \
+                    EASY_INVITE_LOG              What is logged to stderr, for example \"debug\"\n  \
+                    PROSODY_CONFIG               Prosody's configuration, if it is not in /etc/prosody\n  \
+                    PGPASSWORD                   The password of PostgreSQL, if no URL has it"
 )]
 struct Arguments {
     #[command(subcommand)]

@@ -1,11 +1,12 @@
 //! The configuration: what the operator wrote, checked. Every error names the file, the line and
-//! the key, and says what was expected.
+//! the key, or the variable of the environment, and says what was expected.
 
+mod environment;
 mod raw;
+mod secret;
 mod values;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use jid::DomainPart;
 use serde_json::json;
 
-use self::raw::{Most, Raw, RawComponent, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
+use self::environment::Environment;
+use self::raw::{Most, Raw, RawControl, RawHost, RawMetrics, RawRole, RawStore, RawWeb, Source, Table};
 use self::values::Written;
-use crate::files::in_words;
+use crate::files::unreadable;
 use crate::invites::{DEFAULT_AUDIT, DEFAULT_RETENTION, Settings};
 use crate::jids;
 use crate::lifetime::Lifetime;
@@ -31,22 +33,20 @@ use crate::store::StoreUrl;
 use crate::texts::{Languages, printable};
 use crate::{metrics, web, xmpp};
 
+pub use environment::{FILE_VARIABLE, LOG_VARIABLE, SECRET_VARIABLE};
 pub use raw::{ConfigError, EXAMPLE};
-
-/// The variable that names the file where the command line does not.
-pub const FILE_VARIABLE: &str = "EASY_INVITE_CONFIG";
-
-/// The variable that holds the component's secret. It wins over the file.
-pub const SECRET_VARIABLE: &str = "EASY_INVITE_SECRET";
 
 /// Where the file is looked for when nobody names it.
 pub const USUAL_FILES: [&str; 2] = ["config.toml", "/etc/easy-invite/config.toml"];
 
+/// The folder of relative paths where there is no file: that of the daemon's data.
+pub const DATA_FOLDER: &str = "/var/lib/easy-invite";
+
 /// The longest file that is read: a thousand hosts fit, a disk image named by mistake is not read.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
-/// The longest file with a secret that is read.
-const LONGEST_SECRET: u64 = 64 * 1024;
+/// What the keys of the environment begin with in a [`Meaning`].
+const ENVIRONMENT: &str = "environment.";
 
 /// How many keys are named that differ.
 const MOST_NAMED: usize = 5;
@@ -59,8 +59,10 @@ const DEFAULT_TRUSTED_PROXIES: [&str; 2] = ["127.0.0.1", "::1"];
 /// What the operator configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The file.
-    pub file: PathBuf,
+    /// The file. Without it, all is from the environment.
+    pub file: Option<PathBuf>,
+    /// What the environment sets.
+    pub environment: Environment,
     /// The component's JID.
     pub component: DomainPart,
     /// The host and port of the chat server's component listener.
@@ -100,55 +102,69 @@ pub fn needs_restart(key: &str) -> bool {
     tables.iter().any(|table| key.starts_with(table)) || ["store.url", "web", "web.listen"].contains(&key)
 }
 
-/// What the operator is told of a file that differs from what the daemon serves, in these keys.
-pub fn stale(file: &Path, keys: &[String]) -> Option<String> {
-    let how = if keys.iter().any(|key| needs_restart(key)) { "restart" } else { "reload" };
-    let more = if keys.len() > MOST_NAMED { format!(" and {} more", keys.len() - MOST_NAMED) } else { String::new() };
-    let named = keys.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let file = printable(file.display());
-    let told = format!("{file} differs from what the daemon serves in {named}{more}: systemctl {how} easy-invite");
-    (!keys.is_empty()).then_some(told)
-}
-
 /// Nobody named a configuration file, and none is where it usually is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no configuration: there is neither {} nor {}. Name one with --config or ${FILE_VARIABLE}, \
-     or write a first one with `easy-invite init`",
+     write a first one with `easy-invite init`, or set $EASY_INVITE_JID, $EASY_INVITE_SECRET and $EASY_INVITE_HOSTS",
     USUAL_FILES[0],
     USUAL_FILES[1]
 )]
 pub struct NoConfig;
 
-/// The configuration file to use: the one that is named, else the first of the usual ones.
+/// The configuration file to use: the one that is named, else the first of the usual ones, else
+/// none if the environment sets any key.
 ///
 /// # Errors
-/// If there is none.
-pub fn find(named: Option<PathBuf>) -> Result<PathBuf, NoConfig> {
+/// If there is no configuration.
+pub fn find(named: Option<PathBuf>) -> Result<Option<PathBuf>, NoConfig> {
     let by_variable = || std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     // If /etc/easy-invite is closed to this user, reading the file in it says so.
     let may_be_there = |path: &PathBuf| path.try_exists().unwrap_or(path.is_absolute());
     let usual = || USUAL_FILES.map(PathBuf::from).into_iter().find(may_be_there);
-    named.or_else(by_variable).or_else(usual).ok_or(NoConfig)
+    let found = named.or_else(by_variable).or_else(usual);
+    if found.is_none() && Environment::of_process().is_empty() { Err(NoConfig) } else { Ok(found) }
 }
 
 impl Config {
-    /// Reads and checks a file, and the secret in the environment.
+    /// Reads and checks a file, and what the environment sets.
     ///
     /// # Errors
-    /// With the file, the line and the key.
+    /// With the file, the line and the key, or with the variable.
     pub fn load(file: &Path) -> Result<Config, ConfigError> {
-        let source = Source { file, text: &read(file)? };
-        let Raw { component, store, control, limits, web, metrics, hosts } = source.parse()?;
-        let component = component.map(|component| component.0).ok_or_else(|| {
+        Self::read(Some(file))
+    }
+
+    /// The same, as it was found ([`find`]): without a file, what the environment sets is all.
+    ///
+    /// # Errors
+    /// With the file, the line and the key, or with the variable.
+    pub fn read(file: Option<&Path>) -> Result<Config, ConfigError> {
+        let environment = Environment::of_process();
+        let text = file.map(read).transpose()?.unwrap_or_default();
+        let variables = environment.variables(file.is_some());
+        let source = Source { file, text: &text, variables: &variables };
+        let unknown: Vec<_> = environment.unknown().collect();
+        if let (None, Some(error)) = (file, unknown.first()) {
+            return Err(error.clone());
+        }
+        let Raw { component, store, control, limits, web, metrics, hosts } =
+            source.parse().and_then(|raw| environment.applied(raw))?;
+        let component = component.or(file.is_none().then(Table::default)).map(|component| component.0);
+        let component = component.ok_or_else(|| {
             source.problem(&["component"], "missing: expected a table [component] with jid and secret")
         })?;
         let has_secret = component.secret.is_some();
         let jid = component.jid.as_ref().map(|jid| jid.0.clone()).ok_or_else(|| {
             let expected = "the name of the component, for example \"invite.example.org\"";
-            source.problem(&["component", "jid"], format!("missing: expected {expected}"))
+            let nor = if file.is_none() {
+                format!(". There is no file {} either", USUAL_FILES.join(" or "))
+            } else {
+                String::new()
+            };
+            source.problem(&["component", "jid"], format!("missing: expected {expected}{nor}"))
         })?;
-        let folder = file.parent().unwrap_or(Path::new(""));
+        let folder = file.map_or(Path::new(DATA_FOLDER), |file| file.parent().unwrap_or(Path::new("")));
         let web = web.map(|web| check_web(&source, folder, web.0)).transpose()?;
         let metrics = metrics.map(|metrics| check_metrics(&source, &metrics.0, web.as_ref())).transpose()?;
         let hosts = check_hosts(&source, &jid, hosts)?;
@@ -160,15 +176,17 @@ impl Config {
         }
         let most = |written: Option<Most>, default| written.map_or(default, |most| most.0);
         let default = Limits::default();
-        let exposed = (has_secret || store.password().is_some()) && readable_by_everybody(file);
-        let shown = printable(file.display());
-        let exposed =
-            exposed.then(|| format!("{shown} holds a secret and can be read by everybody: chmod o-r {shown}"));
+        let holds_secret = has_secret || store.password().is_some();
+        let exposed = file.filter(|file| holds_secret && readable_by_everybody(file)).map(|file| {
+            let shown = printable(file.display());
+            format!("{shown} holds a secret and can be read by everybody: chmod o-r {shown}")
+        });
+        let unknown = unknown.iter().map(ConfigError::to_string);
         let secret_file = component.secret_file.as_ref().map(|secret_file| folder.join(secret_file));
         let server = component.server.as_ref().map_or(values::DEFAULT_SERVER, |server| &server.0.0).to_owned();
-        let found = find_secret(&source, folder, component)?;
+        let found = secret::find(&source, folder, component)?;
         Ok(Config {
-            file: file.to_owned(),
+            file: file.map(Path::to_owned),
             component: jid,
             server,
             secret: found.secret,
@@ -188,8 +206,44 @@ impl Config {
             web,
             metrics,
             hosts,
-            warnings: exposed.into_iter().chain(found.warning).collect(),
+            warnings: exposed.into_iter().chain(found.warning).chain(unknown).collect(),
+            environment,
         })
+    }
+
+    /// The same read anew. A file counts that has come since.
+    ///
+    /// # Errors
+    /// As for [`Config::read`].
+    pub fn anew(&self) -> Result<Config, ConfigError> {
+        let file = self.file.clone().or_else(|| find(None).ok().flatten());
+        Self::read(file.as_deref())
+    }
+
+    /// What the operator is told of it where it differs from what the daemon serves, in these keys.
+    pub fn stale(&self, keys: &[String]) -> Option<String> {
+        let variables: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix(ENVIRONMENT)).collect();
+        if !variables.is_empty() {
+            let named = variables.join(", ");
+            return Some(format!("the daemon was started with another {named} in its environment than this command"));
+        }
+        let how = if keys.iter().any(|key| needs_restart(key)) { "restart" } else { "reload" };
+        let more =
+            if keys.len() > MOST_NAMED { format!(" and {} more", keys.len() - MOST_NAMED) } else { String::new() };
+        let named = keys.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let file = self.file.as_ref().map_or("the environment".to_owned(), |file| printable(file.display()));
+        let told = format!("{file} differs from what the daemon serves in {named}{more}: systemctl {how} easy-invite");
+        (!keys.is_empty()).then_some(told)
+    }
+
+    /// Where it is from, for people.
+    pub fn source(&self) -> String {
+        let variables = self.environment.names();
+        match &self.file {
+            Some(file) if variables.is_empty() => printable(file.display()),
+            Some(file) => format!("{}, and {variables} in the environment", printable(file.display())),
+            None => format!("the environment: {variables}"),
+        }
     }
 
     /// What the daemon can change while it runs. Links lead to the web side, if there is one,
@@ -232,6 +286,7 @@ impl Config {
             "web": web,
             "metrics": self.metrics.as_ref().map(|metrics| json!({"listen": metrics.listen})),
             "hosts": self.hosts,
+            "environment": self.environment.values(),
         }))
     }
 
@@ -271,9 +326,7 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     let failed = |line, problem: String| ConfigError::of_file(file, line, problem);
     let mut bytes = Vec::new();
     let opened = File::open(file).map(|opened| opened.take(LONGEST_FILE + 1));
-    opened
-        .and_then(|mut opened| opened.read_to_end(&mut bytes))
-        .map_err(|error| failed(None, format!("cannot be read: {}", in_words(&error))))?;
+    opened.and_then(|mut opened| opened.read_to_end(&mut bytes)).map_err(|error| failed(None, unreadable(&error)))?;
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(failed(None, format!("longer than {LONGEST_FILE} bytes: that is no configuration")));
     }
@@ -385,8 +438,11 @@ fn check_hosts(
         hosts.insert(host, policy(raw));
     }
     if hosts.is_empty() {
-        let expected = "a table for each VirtualHost served, for example [hosts.\"example.org\"]";
-        return Err(source.problem(&["hosts"], format!("expected {expected}")));
+        let expected = match source.file {
+            Some(_) => "expected a table for each VirtualHost served, for example [hosts.\"example.org\"]",
+            None => "missing: expected the VirtualHosts served, for example example.org",
+        };
+        return Err(source.problem(&["hosts"], expected));
     }
     Ok(hosts)
 }
@@ -421,55 +477,6 @@ fn role_policy(raw: RawRole) -> RolePolicy {
         allow_contact_invites: raw.allow_contact_invites,
         max_uses: raw.max_uses.map(|most| most.0),
         max_expires: raw.max_expires.map(|lifetime| lifetime.0),
-    }
-}
-
-/// The secret of the component, as far as it is found.
-struct Found {
-    secret: Result<Secret, ConfigError>,
-    source: String,
-    /// That of the file.
-    written: Option<Secret>,
-    warning: Option<String>,
-}
-
-/// The secret of the environment, else that of the file.
-fn find_secret(source: &Source<'_>, folder: &Path, component: RawComponent) -> Result<Found, ConfigError> {
-    let (key, file) = (["component", "secret_file"], printable(source.file.display()));
-    let (written, place) = match (component.secret, component.secret_file) {
-        (Some(_), Some(_)) => return Err(source.problem(&key, "expected either secret or secret_file, found both")),
-        (Some(secret), None) => (Ok(secret.0), format!("component.secret in {file}")),
-        (None, Some(path)) => {
-            let path = folder.join(path);
-            let read = read_secret(&path).map_err(|problem| source.problem(&key, problem));
-            (read, format!("{}, the component.secret_file of {file},", printable(path.display())))
-        }
-        (None, None) => {
-            let expected = format!("secret or secret_file here, or ${SECRET_VARIABLE}");
-            (Err(source.problem(&["component", "secret"], format!("missing: expected {expected}"))), file)
-        }
-    };
-    let variable = format!("${SECRET_VARIABLE} in the environment");
-    let bad = |problem: &str| ConfigError::of_file(&variable, None, problem);
-    let set = std::env::var_os(SECRET_VARIABLE).filter(|set| !set.is_empty()).map(OsString::into_string);
-    let Some(set) = set else {
-        return Ok(Found { secret: written.clone(), source: place, written: written.ok(), warning: None });
-    };
-    let secret = set.map_err(|_| bad("expected UTF-8 text")).and_then(|text| raw::plain_secret(&text).map_err(bad));
-    let differs = matches!((&secret, &written), (Ok(set), Ok(written)) if set != written);
-    let warning = differs.then(|| format!("{variable} is another secret than {place} and wins: unset one of the two"));
-    Ok(Found { secret, source: format!("{variable}, which wins over {place}"), written: written.ok(), warning })
-}
-
-fn read_secret(file: &Path) -> Result<Secret, String> {
-    let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(LONGEST_SECRET + 1).read_to_string(&mut text));
-    match read {
-        Ok(read) if read as u64 > LONGEST_SECRET => {
-            Err(format!("{} is longer than {LONGEST_SECRET} bytes: no secret is", file.display()))
-        }
-        Ok(_) => raw::plain_secret(&text).map_err(|problem| format!("{}: {problem}", file.display())),
-        Err(error) => Err(format!("{} cannot be read: {}", file.display(), in_words(&error))),
     }
 }
 

@@ -62,6 +62,14 @@ pub fn in_words(error: &io::Error) -> String {
     }
 }
 
+/// Why a file cannot be read, in words that say what to do: the user may be the right one.
+pub fn unreadable(error: &io::Error) -> String {
+    let user = geteuid();
+    let refused = error.kind() == io::ErrorKind::PermissionDenied && !user.is_root();
+    let or = if refused { format!(", or let the user with the id {} read it", user.as_raw()) } else { String::new() };
+    format!("cannot be read: {}{or}", in_words(error))
+}
+
 /// A folder that is held open: nobody can put another one in its place.
 #[derive(Debug)]
 pub struct Folder {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -65,7 +66,8 @@ impl Scratch {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
         command.current_dir(self.folder.path()).args(arguments).stdin(Stdio::null());
-        for variable in [config::FILE_VARIABLE, config::SECRET_VARIABLE, "EASY_INVITE_LOG", "NO_COLOR"] {
+        let of_ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"EASY_INVITE_");
+        for variable in std::env::vars_os().map(|(name, _)| name).filter(of_ours).chain(["NO_COLOR".into()]) {
             command.env_remove(variable);
         }
         // Not that of a Prosody of this machine.

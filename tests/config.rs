@@ -1,6 +1,7 @@
 //! The configuration file: what is read, and the error for each mistake.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -53,7 +54,8 @@ fn loaded(text: &str) -> Config {
 fn easy_invite(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
     command.current_dir(folder).args(arguments);
-    for variable in [config::FILE_VARIABLE, config::SECRET_VARIABLE, "EASY_INVITE_LOG"] {
+    let of_ours = |name: &OsString| name.as_encoded_bytes().starts_with(b"EASY_INVITE_");
+    for variable in std::env::vars_os().map(|(name, _)| name).filter(of_ours) {
         command.env_remove(variable);
     }
     command
@@ -920,7 +922,8 @@ fn the_file_is_the_named_one_or_a_usual_one() {
         assert_failed(
             &easy_invite(nothing.path(), &["list"]).output().unwrap(),
             "no configuration: there is neither config.toml nor /etc/easy-invite/config.toml. Name one with --config \
-             or $EASY_INVITE_CONFIG, or write a first one with `easy-invite init`",
+             or $EASY_INVITE_CONFIG, write a first one with `easy-invite init`, or set $EASY_INVITE_JID, \
+             $EASY_INVITE_SECRET and $EASY_INVITE_HOSTS",
         );
     }
     assert_failed(
@@ -980,4 +983,216 @@ fn a_secret_that_everybody_can_read_is_warned_about_by_run_and_check() {
     for arguments in [&["generate", "example.org"][..], &["list"], &["show", "abcdefgh2345"]] {
         assert!(!warned(0o644, arguments), "{arguments:?}");
     }
+}
+
+/// What is set in a container, as far as a test can have it: the store is where the test may write,
+/// and nobody listens on the server's port.
+fn in_a_container(folder: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Command {
+    let mut command = easy_invite(folder, arguments);
+    let store = format!("sqlite:{}", folder.join("easy-invite.db").display());
+    command.env("EASY_INVITE_STORE", store).env("EASY_INVITE_JID", "invite.example.org");
+    command.env("EASY_INVITE_SERVER", "127.0.0.1:1").env("EASY_INVITE_HOSTS", "example.org, example.net");
+    command.env(config::SECRET_VARIABLE, "hunter2hunter2").envs(more.iter().copied());
+    command
+}
+
+fn has_system_wide_file() -> bool {
+    Path::new(config::USUAL_FILES[1]).exists()
+}
+
+#[test]
+fn the_environment_is_enough_and_is_named_as_the_configuration() {
+    if has_system_wide_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], more: &[(&str, &str)]| {
+        let output = in_a_container(folder.path(), arguments, more).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let pages = ("EASY_INVITE_PUBLIC_URL", "https://example.net/join");
+    let made = run(&["generate", "example.net"], &[pages]);
+    assert!(made.contains("https://example.net/join/i/"), "{made}");
+    // How pages are served makes none, which an image that says it relies on.
+    let listen = ("EASY_INVITE_LISTEN", "0.0.0.0:5380");
+    let made = run(&["generate", "example.org"], &[listen, ("EASY_INVITE_TRUSTED_PROXIES", "10.0.0.0/8 ::1")]);
+    assert!(made.contains("xmpp:example.org?register") && !made.contains("http"), "{made}");
+    let checked = run(&["check"], &[]);
+    let variables = "EASY_INVITE_HOSTS, EASY_INVITE_JID, EASY_INVITE_SERVER, EASY_INVITE_STORE";
+    assert!(
+        checked.starts_with(&format!(
+            "config                   tried  the environment: {variables} (without the daemon)\n"
+        )),
+        "{checked}"
+    );
+    assert!(checked.contains("component                FAILED the chat server cannot be reached"), "{checked}");
+    let refused = run(&["generate", "example.com"], &[]);
+    assert!(refused.contains("it serves example.net, example.org"), "{refused}");
+}
+
+#[test]
+fn each_variable_wins_over_the_file_and_hosts_keep_what_the_file_says_of_them() {
+    let file = "[component]\njid = \"wrong.example.org\"\nsecret = \"wrong\"\nserver = \"127.0.0.1:1\"\n\
+                [store]\nurl = \"sqlite:wrong.db\"\n\
+                [web]\npublic_url = \"https://wrong.example.org\"\nlisten = \"127.0.0.1:1\"\n\
+                [metrics]\nlisten = \"127.0.0.1:1\"\n\
+                [hosts.\"xn--mnchen-3ya.example\"]\nlanding_page = \"https://join.example/{token}\"\n\
+                [hosts.\"wrong.example\"]\n";
+    let folder = folder_with(file);
+    fs::write(folder.path().join("secret"), "hunter2").unwrap();
+    let variables = [
+        ("EASY_INVITE_JID", "\"invite.example.org\""),
+        ("EASY_INVITE_SERVER", "prosody:5347"),
+        ("EASY_INVITE_SECRET_FILE", "secret"),
+        ("EASY_INVITE_STORE", "sqlite:right.db"),
+        ("EASY_INVITE_PUBLIC_URL", "https://right.example.org"),
+        ("EASY_INVITE_LISTEN", "127.0.0.1:5390"),
+        ("EASY_INVITE_TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8"),
+        ("EASY_INVITE_METRICS_LISTEN", "127.0.0.1:5391"),
+        ("EASY_INVITE_HOSTS", "München.example example.org,"),
+    ];
+    let run = |arguments: &[&str]| {
+        let output = easy_invite(folder.path(), arguments).envs(variables).output().unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    assert!(run(&["generate", "münchen.example"]).contains("https://join.example/"));
+    assert!(run(&["generate", "example.org"]).contains("https://right.example.org/i/"));
+    assert!(run(&["generate", "wrong.example"]).contains("it serves example.org, münchen.example"));
+    assert!(folder.path().join("right.db").exists() && !folder.path().join("wrong.db").exists());
+    let checked = run(&["check"]);
+    let all = "EASY_INVITE_HOSTS, EASY_INVITE_JID, EASY_INVITE_LISTEN, EASY_INVITE_METRICS_LISTEN, \
+               EASY_INVITE_PUBLIC_URL, EASY_INVITE_SECRET_FILE, EASY_INVITE_SERVER, EASY_INVITE_STORE, \
+               EASY_INVITE_TRUSTED_PROXIES";
+    assert!(checked.contains(&format!("tried  config.toml, and {all} in the environment ")), "{checked}");
+    for right in ["https://right.example.org on 127.0.0.1:5390", "tried  127.0.0.1:5391", "prosody:5347"] {
+        assert!(checked.contains(right), "{right}: {checked}");
+    }
+    assert!(!checked.contains("wrong") && !checked.contains("hunter2"), "{checked}");
+}
+
+#[test]
+fn a_bad_variable_is_named_without_what_it_holds() {
+    let file = folder_with(format!("{COMPONENT}{HOST}{WEB}[metrics]\n"));
+    let none = tempfile::tempdir().unwrap();
+    let expected_listen = "expected an IP address and a port, such as \"127.0.0.1:5380\"";
+    for (name, value, problem) in [
+        ("EASY_INVITE_JID", "hunter2@example.org", "expected a domain such as example.org"),
+        ("EASY_INVITE_SERVER", "hunter2", "expected host:port, for example 127.0.0.1:5347 or [::1]:5347"),
+        (
+            "EASY_INVITE_STORE",
+            "mysql://u:hunter2@h/d",
+            "a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, or \
+             postgres://USER@HOST/DATABASE",
+        ),
+        (
+            "EASY_INVITE_PUBLIC_URL",
+            "hunter2",
+            "expected an http:// or https:// address without query and fragment, such as \
+             \"https://invite.example.org\"",
+        ),
+        ("EASY_INVITE_LISTEN", "5380:hunter2", expected_listen),
+        ("EASY_INVITE_METRICS_LISTEN", "hunter2", expected_listen),
+        (
+            "EASY_INVITE_TRUSTED_PROXIES",
+            "10.0.0.1,hunter2",
+            "expected an IP address or a network such as \"10.0.0.0/8\"",
+        ),
+        ("EASY_INVITE_HOSTS", "example.org,https://hunter2", "expected a domain such as example.org"),
+        ("EASY_INVITE_HOSTS", " , ", "expected the VirtualHosts served, for example example.org"),
+        (
+            "EASY_INVITE_HOSTS",
+            "example.net invite.example.org",
+            "the component's own JID: expected a VirtualHost of the chat server",
+        ),
+    ] {
+        let message = format!("${name} in the environment: {problem}");
+        let beside_a_file = easy_invite(file.path(), &["run"]).env(name, value).output().unwrap();
+        assert_failed_with(HOPELESS, &beside_a_file, &message);
+        if !has_system_wide_file() {
+            let alone = in_a_container(none.path(), &["run"], &[(name, value)]).output().unwrap();
+            assert_failed_with(HOPELESS, &alone, &message);
+        }
+    }
+    // Of a key that a variable does not set, it is the file's line.
+    let text = format!("{COMPONENT}{HOST}[hosts.\"example.org\".roles.\" \"]\n");
+    let role =
+        easy_invite(folder_with(text).path(), &["list"]).env("EASY_INVITE_HOSTS", "example.org").output().unwrap();
+    assert!(String::from_utf8(role.stderr).unwrap().starts_with("easy-invite: config.toml:5: hosts."));
+}
+
+#[test]
+fn what_the_environment_lacks_is_named_as_a_variable() {
+    if has_system_wide_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (lacking, problem) in [
+        (
+            "EASY_INVITE_JID",
+            "missing: expected the name of the component, for example \"invite.example.org\". There is no file \
+             config.toml or /etc/easy-invite/config.toml either",
+        ),
+        ("EASY_INVITE_HOSTS", "missing: expected the VirtualHosts served, for example example.org"),
+        ("EASY_INVITE_SECRET", "missing: expected Prosody's component_secret"),
+    ] {
+        // A variable of a compose file whose value is missing is there, and empty.
+        for empty in [true, false] {
+            let mut command = in_a_container(folder.path(), &["run"], &[]);
+            let output = if empty { command.env(lacking, "") } else { command.env_remove(lacking) }.output().unwrap();
+            assert_failed_with(HOPELESS, &output, &format!("${lacking} in the environment: {problem}"));
+        }
+    }
+    let unreadable = [("EASY_INVITE_SECRET", ""), ("EASY_INVITE_SECRET_FILE", "/run/secrets/no")];
+    assert_failed_with(
+        HOPELESS,
+        &in_a_container(folder.path(), &["run"], &unreadable).output().unwrap(),
+        "$EASY_INVITE_SECRET_FILE in the environment: /run/secrets/no cannot be read: No such file or directory (os \
+         error 2)",
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_without_a_file_and_a_warning_beside_one() {
+    let known = "there is no such variable: expected one of EASY_INVITE_JID, EASY_INVITE_SERVER, \
+                 EASY_INVITE_SECRET_FILE, EASY_INVITE_STORE, EASY_INVITE_PUBLIC_URL, EASY_INVITE_LISTEN, \
+                 EASY_INVITE_TRUSTED_PROXIES, EASY_INVITE_METRICS_LISTEN, EASY_INVITE_HOSTS, EASY_INVITE_SECRET, \
+                 EASY_INVITE_CONFIG, EASY_INVITE_LOG";
+    let socket = format!("[control]\nsocket = \"{}\"\n", "x".repeat(120)); // the daemon ends at once
+    let file = folder_with(format!("{COMPONENT}server = \"127.0.0.1:1\"\n{HOST}{socket}"));
+    let none = tempfile::tempdir().unwrap();
+    for name in ["EASY_INVITE_HOST", "EASY_INVITE_URL", "EASY_INVITE_SECRETS", "EASY_INVITE_jid", "EASY_INVITE_"] {
+        let said = format!("${name} in the environment: {known}");
+        if !has_system_wide_file() {
+            for command in ["run", "list"] {
+                let output = in_a_container(none.path(), &[command], &[(name, "hunter2")]).output().unwrap();
+                assert_failed_with(if command == "run" { HOPELESS } else { 1 }, &output, &said);
+            }
+        }
+        for command in ["run", "check"] {
+            let output = easy_invite(file.path(), &[command]).env(name, "hunter2").output().unwrap();
+            let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(printed.contains(&said) && !printed.contains("hunter2"), "{printed}");
+        }
+        let listed = easy_invite(file.path(), &["list"]).env(name, "hunter2").output().unwrap();
+        assert!(!String::from_utf8_lossy(&listed.stderr).contains(name), "who lists has other worries");
+    }
+}
+
+#[test]
+fn what_kubernetes_says_of_a_service_called_easy_invite_is_no_mistake() {
+    if has_system_wide_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let of_services = [
+        ("EASY_INVITE_SERVICE_HOST", "10.0.0.1"),
+        ("EASY_INVITE_SERVICE_PORT", "5380"),
+        ("EASY_INVITE_SERVICE_PORT_HTTP", "5380"),
+        ("EASY_INVITE_PORT", "tcp://10.0.0.1:5380"),
+        ("EASY_INVITE_PORT_5380_TCP_ADDR", "10.0.0.1"),
+        ("EASY_INVITE_METRICS_SERVICE_HOST", "10.0.0.2"),
+    ];
+    let mut command = in_a_container(folder.path(), &["generate", "example.org"], &of_services);
+    assert!(!command.output().unwrap().status.success());
+    assert!(command.env("KUBERNETES_SERVICE_HOST", "10.0.0.3").output().unwrap().status.success());
 }

@@ -113,8 +113,8 @@ impl Report<'_> {
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
     let mut report = Report { context, answered: false, failed: false };
     let loaded = config::find(context.config_file.clone()).map_err(anyhow::Error::from);
-    let (config, file) = match loaded.and_then(|file| Ok((Config::load(&file)?, file))) {
-        Ok(loaded) => loaded,
+    let config = match loaded.and_then(|file| Ok(Config::read(file.as_deref())?)) {
+        Ok(config) => config,
         Err(error) => {
             report.line("config", None, Found::Failed(error.to_string()))?;
             return report.end();
@@ -127,13 +127,13 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     report.answered = answered.is_some();
     // What it has not noticed yet, this command sees.
     let in_force = if answered.is_some() { daemon.meaning().await.ok() } else { None };
-    let stale = in_force.and_then(|meaning| config::stale(&file, &meaning.differences(&config.meaning())));
+    let stale = in_force.and_then(|meaning| config.stale(&meaning.differences(&config.meaning())));
     let mut usable = stale.or(problem(&Part::Config)).map_or(Ok(()), Err);
     if let Ok(None) = health {
         // A running daemon has its secret. If none runs, this command needs it.
         usable = config.xmpp().map(drop).map_err(|error| error.to_string());
     }
-    report.line("config", None, usable.map(|()| file.display()))?;
+    report.line("config", None, usable.map(|()| config.source()))?;
     for warning in &config.warnings {
         report.line("config", None, Found::Warning(warning.clone()))?;
     }

@@ -32,7 +32,7 @@ impl Context {
     /// # Errors
     /// If there is none, or it cannot be used.
     pub fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(&config::find(self.config_file.clone())?)?)
+        Ok(Config::read(config::find(self.config_file.clone())?.as_deref())?)
     }
 
     /// The configured store, which must exist, and the service over it. Accounts are looked up
@@ -81,7 +81,7 @@ fn service_beside_daemon(store: Store, config: &Config) -> Invites {
 pub fn control_place(config: &Config) -> Place {
     let keeper = match &config.store {
         StoreUrl::Sqlite(file) => file.clone(),
-        StoreUrl::Postgres(_) => config.file.clone(),
+        StoreUrl::Postgres(_) => config.file.clone().unwrap_or_else(|| config::DATA_FOLDER.into()),
     };
     Place { socket: config.control_socket.clone(), keeper }
 }

@@ -12,10 +12,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::config::LOG_VARIABLE;
 use crate::systemd;
-
-/// The variable that says what is logged, in the notation of `RUST_LOG`.
-pub const VARIABLE: &str = "EASY_INVITE_LOG";
 
 /// Lines for the journal.
 struct ForJournal(Format<tracing_subscriber::fmt::format::Full, ()>);
@@ -36,13 +34,13 @@ where
 /// # Errors
 /// If the variable says something else than what is logged.
 pub fn init(daemon: bool) -> anyhow::Result<()> {
-    let chosen = std::env::var(VARIABLE).ok().filter(|chosen| !chosen.trim().is_empty());
+    let chosen = std::env::var(LOG_VARIABLE).ok().filter(|chosen| !chosen.trim().is_empty());
     // A command prints what it did and what failed; the daemon has only its log.
     let usual = if daemon { "warn,easy_invite=info" } else { "warn,easy_invite::store=off,easy_invite::xmpp=off" };
     let filter = Targets::from_str(chosen.as_deref().unwrap_or(usual))
         // Not as the cause: the error's text has its own cause in it already.
         .map_err(|error| {
-            anyhow::anyhow!("${VARIABLE}: expected something like \"info\" or \"easy_invite=debug\": {error}")
+            anyhow::anyhow!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\": {error}")
         })?;
     // At TRACE, tokio_xmpp logs whole stanzas, and with them tokens.
     let no_stanzas =

@@ -59,7 +59,7 @@ fn url(name: &str, text: &str) -> anyhow::Result<StoreUrl> {
 /// Where a daemon that uses the store may listen: beside the file, and where the configuration
 /// says, if there is one.
 fn places(url: &StoreUrl, context: &Context) -> Vec<Place> {
-    let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::load(&file).ok());
+    let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::read(file.as_deref()).ok());
     let configured = config.filter(|config| whole_store::same(&config.store, url)).map(|config| control_place(&config));
     let beside = match url {
         StoreUrl::Sqlite(file) => Some(Place { socket: config::beside(url), keeper: file.clone() }),

@@ -39,6 +39,11 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
+    /// A problem of a variable of the environment.
+    pub fn of_variable(name: &str, problem: impl Into<String>) -> ConfigError {
+        ConfigError::of_file(format!("${name} in the environment"), None, problem)
+    }
+
     /// A problem of a file, or of a line of it.
     pub fn of_file(file: impl Into<PathBuf>, line: Option<usize>, problem: impl Into<String>) -> ConfigError {
         ConfigError { file: file.into(), line, key: None, problem: problem.into() }
@@ -55,7 +60,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// The file, with every value checked that can be checked by itself.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Raw {
     pub component: Option<Table<RawComponent>>,
@@ -71,7 +76,7 @@ pub struct Raw {
     pub hosts: BTreeMap<String, Table<RawHost>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawComponent {
     pub jid: Option<Value<DomainPart>>,
@@ -103,7 +108,7 @@ pub struct RawLimits {
     pub forms: Option<Most>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawWeb {
     pub listen: Option<Value<SocketAddr>>,
@@ -120,13 +125,13 @@ pub struct RawWeb {
     pub templates: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawMetrics {
     pub listen: Option<Value<SocketAddr>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawHost {
     pub registration_invite_only: Option<bool>,
@@ -235,9 +240,14 @@ impl<'de> Deserialize<'de> for RawSecret {
 /// # Errors
 /// If there is none, or more than that.
 pub fn plain_secret(text: &str) -> Result<Secret, &'static str> {
+    secret(without_quotes(text))
+}
+
+/// A text without what editors and files of variables leave around it.
+pub fn without_quotes(text: &str) -> &str {
     let text = text.trim_start_matches('\u{feff}').trim();
     let quoted = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
-    secret(quoted.unwrap_or(text))
+    quoted.unwrap_or(text)
 }
 
 fn secret(text: &str) -> Result<Secret, &'static str> {
@@ -248,12 +258,14 @@ fn secret(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// The text of the file, to say where in it a problem is.
+/// Where keys are from, to say where a problem is.
 pub struct Source<'a> {
-    /// The file.
-    pub file: &'a Path,
+    /// The file, if there is one.
+    pub file: Option<&'a Path>,
     /// Its text.
     pub text: &'a str,
+    /// The variables that set keys instead.
+    pub variables: &'a [(&'static str, &'static [&'static str])],
 }
 
 impl Source<'_> {
@@ -274,9 +286,14 @@ impl Source<'_> {
         })
     }
 
-    /// A problem with a key. If the key is missing, its line is that of the table that lacks it.
+    /// A problem with a key: of its variable, or of the file. If the key is missing, its line is
+    /// that of the table that lacks it.
     pub fn problem(&self, keys: &[&str], problem: impl Into<String>) -> ConfigError {
-        self.error(self.line_of(keys, None), Some(path(keys)), problem)
+        let is_set_by = |variable: &[&str]| keys == variable || keys.starts_with(variable) && !self.has(keys);
+        match self.variables.iter().find(|(_, key)| is_set_by(key)) {
+            Some((name, _)) => ConfigError::of_variable(name, problem),
+            None => self.error(self.line_of(keys, None), Some(path(keys)), problem),
+        }
     }
 
     /// A problem with an element of a list.
@@ -285,7 +302,8 @@ impl Source<'_> {
     }
 
     fn error(&self, line: usize, key: Option<String>, problem: impl Into<String>) -> ConfigError {
-        ConfigError { file: self.file.to_owned(), line: Some(line), key, problem: problem.into() }
+        let file = self.file.unwrap_or(Path::new("")).to_owned();
+        ConfigError { file, line: Some(line), key, problem: problem.into() }
     }
 
     /// The line of a byte.
@@ -294,6 +312,16 @@ impl Source<'_> {
         // A text that ends too early ends on its last line, not on the empty one behind it.
         let before = if before.len() == self.text.len() { before.trim_end() } else { before };
         before.matches('\n').count() + 1
+    }
+
+    /// Whether the file has a key.
+    fn has(&self, keys: &[&str]) -> bool {
+        let root = self.root();
+        let mut found = root.as_ref().map(Spanned::get_ref);
+        for key in keys {
+            found = found.and_then(|found| found.get(*key)).map(Spanned::get_ref);
+        }
+        found.is_some()
     }
 
     fn line_of(&self, keys: &[&str], element: Option<usize>) -> usize {

@@ -67,13 +67,14 @@ class Daemon(Service):
     def __init__(self, folder: Path, config: Mapping | str, *, environment: Mapping[str, str] | None = None,
                  binary: Path | None = None):
         """Describes the daemon. `start` (or `with`) runs it. `environment` is added to this
-        process's own.
+        process's own, less what the tests' own variables set.
 
         Each daemon has its own folder. Daemons that share a store do so through `config`.
         """
         self.folder = folder.resolve()
         self.config = config
-        self.environment = {**os.environ, **(environment or {})}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("EASY_INVITE_")}
+        self.environment = {**own, **(environment or {})}
         self.binary = binary or binary_path()
         self.config_file = self.folder / "config.toml"
         self.log_file = self.folder / "daemon.log"

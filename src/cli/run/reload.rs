@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::invites::{Invites, Settings};
 use crate::meaning::Meaning;
 use crate::systemd;
@@ -82,7 +82,7 @@ impl Served {
 
     /// What tells whether the files have changed: inode, length and time of the last change.
     fn files(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
-        let files = [Some(&self.config.file), self.config.secret_file.as_ref()].into_iter().flatten();
+        let files = [self.config.file.as_ref(), self.config.secret_file.as_ref()].into_iter().flatten();
         let look = |file: &PathBuf| std::fs::metadata(file).ok();
         files.map(|file| look(file).map(|it| (it.ino(), it.len(), it.ctime(), it.ctime_nsec()))).collect()
     }
@@ -96,7 +96,7 @@ impl Served {
     async fn reload(&mut self) {
         let running = self.config.clone();
         let built = spawn_blocking(move || {
-            let read = Config::load(&running.file)?;
+            let read = running.anew()?;
             read.xmpp()?;
             let meant = read.meaning();
             let next = read.beside(&running);
@@ -112,7 +112,7 @@ impl Served {
             }
         };
         let meaning = next.meaning();
-        let stale = config::stale(&next.file, &meaning.differences(&meant));
+        let stale = next.stale(&meaning.differences(&meant));
         self.tell(stale.clone());
         self.meaning.send_replace(meaning);
         let invites = self.invites.borrow().with(settings);
@@ -130,12 +130,12 @@ impl Served {
     /// Looks whether the file still says what is in force, and tells it in the log if not.
     fn compare(&self) {
         let differences = || {
-            let read = Config::load(&self.config.file)?;
+            let read = self.config.anew()?;
             read.xmpp()?;
             Ok::<_, ConfigError>(self.config.meaning().differences(&read.meaning()))
         };
         let stale = match differences() {
-            Ok(keys) => config::stale(&self.config.file, &keys),
+            Ok(keys) => self.config.stale(&keys),
             Err(error) => Some(format!("{error}; what was read before stays in force")),
         };
         if let Some(problem) = &stale {
