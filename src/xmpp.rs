@@ -17,6 +17,7 @@ mod stanza;
 mod stanza_error;
 mod wire;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -181,10 +182,16 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
             "the chat server says that {jid} is connected already: end the other daemon; after a crash this passes \
              by itself"
         ),
-        LoginError::Io(error) => format!(
-            "the chat server cannot be reached at {server}: {error} (component.server is the address of its component \
-             port, 5347 with Prosody)"
-        ),
+        LoginError::Io(error) => {
+            let is_here = server.starts_with("localhost:")
+                || server.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+            let elsewhere = ", which listens for other machines and containers only with component_interfaces";
+            format!(
+                "the chat server cannot be reached at {server}: {error} (component.server is the address of its \
+                 component port, 5347 with Prosody{})",
+                if is_here { "" } else { elsewhere }
+            )
+        }
         other => format!("{server} did not let the component {jid} in: {other}"),
     }
 }
