@@ -2,7 +2,7 @@
 -- external component, keeps the invites and decides. This module asks it, and does what only the
 -- server can do. docs/gate.md says how they talk. The names in `quotes` below are its headings.
 
-if prosody.process_type ~= "prosody" then -- prosodyctl loads this file too, for no host
+if (prosody.process_type or "prosody") ~= "prosody" then -- prosodyctl loads this file too, for no host
 	module.command = module:require "prosodyctl";
 	return;
 end
@@ -66,8 +66,11 @@ end, 1);
 
 local function stay_inactive(...)
 	why_inactive = string.format(...);
-	module:log_status("error", "Not active: %s", why_inactive);
+	(module.log_status or module.log)(module, "error", "Not active: %s", why_inactive);
 end
+
+-- Prosody 0.11 has neither this nor log_status.
+if not prosody.process_type then return stay_inactive("it needs Prosody 0.12 or newer, not %s", prosody.version); end
 
 -- Of a module that fails to load, Prosody keeps the handlers, and so the answer.
 local function require_part(name)

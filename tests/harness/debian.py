@@ -22,6 +22,11 @@ def debian_13() -> Path:
     return root_of("debian-13")
 
 
+def debian_11() -> Path:
+    """The folder with the files of Debian 11 and its Prosody, 0.11. It is made if it does not exist."""
+    return root_of("debian-root", "bullseye", "prosody-0.11", "prosody")
+
+
 def ejabberd_26() -> Path:
     """The folder with its files and those of ejabberd 26. It is made if it does not exist."""
     return root_of("ejabberd-26")

@@ -1,11 +1,11 @@
-"""A throw-away Prosody, 0.12 or 13, in its own folder and on free ports of 127.0.0.1.
+"""A throw-away Prosody, 0.12 or 13 (or 0.11, which is too old), in its own folder and on free ports of 127.0.0.1.
 
 It shares no configuration, data, certificates, ports or sockets with a Prosody of the machine.
 
 0.12 is Debian 12's version. "installed" is the machine's own, whichever it is. 13 comes from the
 folder that `scripts/debian-13` makes. Its /usr and /etc are mounted over the machine's for that
 one process (in a private mount namespace), so all other paths stay the same, and nothing stays
-mounted.
+mounted. 0.11 comes from a root of Debian 11 in the same way.
 """
 
 import os
@@ -16,13 +16,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .debian import command_in, debian_13
+from .debian import command_in, debian_11, debian_13
 from .process import Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_MODULES = Path(__file__).resolve().parent / "prosody_modules"
 VERSIONS = ("0.12", "13")
 INSTALLED = "installed"
+TOO_OLD = "0.11"
 
 START_SECONDS = 30
 PROSODYCTL_SECONDS = 30
@@ -86,7 +87,7 @@ class Prosody(Service):
                  environment: Mapping[str, str] | None = None):
         """Describes the server. `start` (or `with`) writes its configuration and runs it.
 
-        - `version`: one of VERSIONS, or INSTALLED.
+        - `version`: one of VERSIONS, INSTALLED, or TOO_OLD.
         - `hosts`: each VirtualHost and the Lua lines below it. Default: example.org with
           mod_easy_invite.
         - `components`: each external component's JID and secret. Default: invite.example.org.
@@ -104,8 +105,8 @@ class Prosody(Service):
         - `last_lines`: more Lua at the end, such as a `Component "rooms.example.org" "muc"`.
         - `environment`: more environment variables for the server.
         """
-        if version not in (*VERSIONS, INSTALLED):
-            raise ValueError(f"Prosody {version}: this harness knows {', '.join((*VERSIONS, INSTALLED))}")
+        if version not in (*VERSIONS, INSTALLED, TOO_OLD):
+            raise ValueError(f"Prosody {version}: this harness knows {', '.join((*VERSIONS, INSTALLED, TOO_OLD))}")
         self.version = version
         self.folder = folder.resolve()
         self.hosts = dict({"example.org": INVITE_HOST} if hosts is None else hosts)
@@ -129,7 +130,7 @@ class Prosody(Service):
         self.data_folder = self.folder / "data"
         self.log_file = self.folder / "prosody.log"
         self.output_file = self.folder / "prosody.out"
-        self._root = debian_13() if version == "13" else None
+        self._root = debian_13() if version == "13" else debian_11() if version == TOO_OLD else None
 
     @property
     def log(self) -> str:
@@ -146,7 +147,7 @@ class Prosody(Service):
                                 environment=self.environment)
         try:
             self._process.wait_until(self._answers, self.start_seconds, "answer on its ports")
-            if self.version in VERSIONS and f"Prosody version {self.version}." not in self.log:
+            if self.version != INSTALLED and f"Prosody version {self.version}." not in self.log:
                 raise ProcessFailed(f"this is not Prosody {self.version}")
         except ProcessFailed as failure:
             self.kill()
