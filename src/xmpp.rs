@@ -187,8 +187,8 @@ fn what_to_change(error: &LoginError, config: &Config) -> String {
                 || server.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
             let elsewhere = ", which listens for other machines and containers only with component_interfaces";
             format!(
-                "the chat server cannot be reached at {server}: {error} (component.server is the address of its \
-                 component port, 5347 with Prosody{})",
+                "the chat server cannot be reached at {server}: {error} (does it run? component.server is the \
+                 address of its component port, 5347 with Prosody{})",
                 if is_here { "" } else { elsewhere }
             )
         }

@@ -18,6 +18,9 @@ use crate::jids;
 use crate::prosody_module::{FOLDER, MAIN_FILE, removal};
 use crate::texts::printable;
 
+/// Names it, as for prosodyctl.
+const FILE_VARIABLE: &str = "PROSODY_CONFIG";
+
 /// Where Prosody looks for it: as a package has it, and as its own `make install` has it.
 const PLACES: [&str; 2] = ["/etc/prosody/prosody.cfg.lua", "/usr/local/etc/prosody/prosody.cfg.lua"];
 
@@ -29,6 +32,13 @@ const OWN_MODULES: [&str; 2] = ["/usr/lib/prosody/modules", "/usr/local/lib/pros
 /// A module that every Prosody has in the folder of those that it comes with. Without it, that
 /// folder has only what somebody else put there.
 const ONE_OF_ITS_OWN: &str = "mod_presence.lua";
+
+/// The oldest Prosody that can load the module: 0.12.
+const OLDEST_MINOR: u32 = 12;
+
+/// Said where there is none.
+const NO_PROSODY: &str = "no configuration of Prosody is found on this machine: install Prosody first (sudo apt \
+                          install prosody), or name a copy of the configuration, if it runs elsewhere (--prosody FILE)";
 
 /// The most bytes of a file that are read, and the most files.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -50,19 +60,35 @@ pub struct WhichProsody {
 }
 
 impl WhichProsody {
-    /// It, if there is one. One that was not asked for and cannot be read is only said.
+    /// It, if there is one. What keeps the Prosody of this machine from being used is only said, if
+    /// it was not asked for.
     ///
     /// # Errors
     /// If one was asked for and cannot be read.
     pub fn config(&self) -> anyhow::Result<Option<ProsodyConfig>> {
-        match &self.prosody {
-            Some(file) => Ok(Some(ProsodyConfig::read(file).map_err(anyhow::Error::msg)?)),
-            None => Ok(ProsodyConfig::find().unwrap_or_else(|problem| {
-                complain(problem);
-                None
-            })),
+        if let Some(file) = &self.prosody {
+            return Ok(Some(ProsodyConfig::read(file).map_err(anyhow::Error::msg)?));
         }
+        let found = ProsodyConfig::find();
+        match &found {
+            Ok(None) if std::env::var_os(FILE_VARIABLE).is_none() => complain(NO_PROSODY),
+            Ok(None) => (),
+            Err(problem) => complain(problem),
+            Ok(Some(_)) => too_old().iter().for_each(complain),
+        }
+        Ok(found.unwrap_or_default())
     }
+}
+
+/// Says that the Prosody of this machine is too old for the module, if it is.
+fn too_old() -> Option<String> {
+    let files = OWN_MODULES.iter().map(|modules| Path::new(modules).with_file_name("prosody.version"));
+    let version = files.filter_map(|file| text_of(&file).ok()).next()?;
+    let version = printable(version.trim());
+    let minor = version.strip_prefix("0.")?.split('.').next()?.parse::<u32>().ok()?;
+    (minor < OLDEST_MINOR).then(|| {
+        format!("Prosody {version} is on this machine, and mod_easy_invite needs 0.12 or newer: upgrade Prosody first")
+    })
 }
 
 /// What is written after `=`.
@@ -148,7 +174,7 @@ impl ProsodyConfig {
     /// # Errors
     /// If it is there and cannot be read.
     pub fn find() -> Result<Option<Self>, String> {
-        let named = std::env::var_os("PROSODY_CONFIG").map(PathBuf::from);
+        let named = std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
         let places = named.map_or_else(|| PLACES.map(PathBuf::from).to_vec(), |named| vec![named]);
         places.iter().find(|file| file.symlink_metadata().is_ok()).map(|file| Self::read(file)).transpose()
     }
