@@ -14,6 +14,7 @@ use std::panic::resume_unwind;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 
+use nix::unistd::User;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
@@ -54,10 +55,20 @@ pub enum FileError {
 /// What somebody can do who may not open what is the daemon's. Root needs no such advice.
 pub const AS_WHOM: &str = "run it as root or as the daemon's user (easy-invite)";
 
+/// The user of the daemon, as the package and contrib/easy-invite.sysusers have it.
+const DAEMON: &str = "easy-invite";
+
+/// Said to this user.
+const LET_IT: &str = "let the daemon's user have it: chgrp easy-invite FILE && chmod g+r FILE";
+
 /// An error of the system in words that say what to do.
 pub fn in_words(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::PermissionDenied if !geteuid().is_root() => format!("{error}: {AS_WHOM}"),
+        io::ErrorKind::PermissionDenied if !geteuid().is_root() => {
+            let user = User::from_uid(nix::unistd::geteuid()).ok().flatten();
+            let advice = if user.is_some_and(|user| user.name == DAEMON) { LET_IT } else { AS_WHOM };
+            format!("{error}: {advice}")
+        }
         _ => error.to_string(),
     }
 }
