@@ -1,7 +1,8 @@
 -- easy-invite for the host example.org. Put your own host instead, and the secret of [component] in
--- /etc/easy-invite/config.toml. This command writes such a file, and both secrets:
+-- /etc/easy-invite/config.toml. This command writes both files:
 --
---     easy-invite init --host example.org --output /etc/easy-invite/config.toml
+--     easy-invite init --host example.org --output /etc/easy-invite/config.toml \
+--         --output-prosody /etc/prosody/conf.d/easy-invite.cfg.lua
 --
 -- By hand: copy it to /etc/prosody/conf.avail, link it into /etc/prosody/conf.d, restart Prosody.
 -- If the VirtualHost stands elsewhere with modules_enabled or modules_disabled of its own, add to

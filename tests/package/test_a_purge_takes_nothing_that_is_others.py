@@ -39,5 +39,5 @@ def test_a_purge_works_on_after_prosody_is_gone_and_twice(machine):
     type_in(machine, COMMANDS[0])
     machine.shell("apt-get purge --yes prosody; userdel prosody || true; touch /etc/easy-invite/config.toml")
     for _ in range(2):
-        type_in(machine, "sudo apt purge easy-invite")
+        type_in(machine, "sudo dpkg --purge easy-invite")
     assert machine.run("ls", "/etc/easy-invite").returncode != 0
