@@ -13,7 +13,6 @@ from harness.stories import generate
 
 MONTH = 31 * 24 * 3600
 FOLDER = "/var/backups/easy-invite"
-PROGRAM = "/usr/local/bin/easy-invite"
 
 PAGE = (REPOSITORY / "docs" / "operations.md").read_text()
 SERVICE = re.findall(r"^Exec(?:StartPre|Start|StartPost)=(.*)$", PAGE, re.MULTILINE)
@@ -27,7 +26,7 @@ COMMANDS = {"systemd": " && ".join(SERVICE).replace("$$", "$").replace("%%", "%"
 def test_the_commands(server, tmp_path, by):
     backups = tmp_path / "backups"
     backups.mkdir()
-    command = COMMANDS[by].replace(FOLDER, str(backups)).replace(PROGRAM, str(binary_path()))
+    command = COMMANDS[by].replace(FOLDER, str(backups)).replace("easy-invite backup", f"{binary_path()} backup")
     generate(server)
 
     def night(config):
