@@ -69,9 +69,11 @@ async def test_after_a_removal_prosody_goes_on_and_lets_nobody_in(served, link):
 
 
 async def test_another_install_makes_all_of_it_work_again(served, link):
-    type_in(served, COMMANDS[0])
+    said = type_in(served, COMMANDS[0])
     assert served.show("easy-invite", "UnitFileState") == "enabled"
-    served.shell("systemctl restart prosody; systemctl start easy-invite")
+    next = re.search("easy-invite: for Prosody to load .*: (sudo .*)", said)[1]
+    assert "start easy-invite" in next
+    type_in(served, next)
     wait_until_it_serves(served)
     await register(served, "second", link)
     with pytest.raises(StanzaError):
@@ -107,3 +109,16 @@ async def test_it_can_be_purged_without_a_configuration(served):
     type_in(served, COMMANDS[0])
     type_in(served, "sudo apt purge easy-invite")
     assert served.run("dpkg", "--status", "easy-invite").returncode != 0
+
+
+async def test_a_purge_says_how_users_can_go_on_to_log_in(served):
+    """The VirtualHost that `init` wrote goes with its file."""
+    for command in COMMANDS[:2]:
+        type_in(served, command)
+    said = type_in(served, "sudo apt purge easy-invite")
+    type_in(served, re.search(r"the users of example.org cannot log in, .*:\n *(.*)", said)[1])
+    served.shell("systemctl restart prosody")
+    assert await has_account(served, "friend")
+    for command in COMMANDS[:2]:
+        type_in(served, command)
+    assert "cannot log in" not in type_in(served, "sudo apt purge easy-invite")
