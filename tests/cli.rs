@@ -1079,7 +1079,10 @@ fn the_lines_for_prosody_can_have_a_file_of_their_own() {
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
     let last = ran.stderr.lines().last().unwrap();
     assert!(last.starts_with("easy-invite: next: ") && last.contains("start"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("give Prosody a certificate for example.org") && !ran.stderr.contains("Include"));
+    assert!(
+        ran.stderr.contains("example.org is new to Prosody. Give Prosody a certificate")
+            && !ran.stderr.contains("Include")
+    );
     let file = scratch.path("conf.d/easy-invite.cfg.lua");
     let secret = config::Config::load(&scratch.path("new.toml")).unwrap().secret.unwrap();
     let written = fs::read_to_string(&file).unwrap();
@@ -1132,6 +1135,17 @@ fn what_stands_elsewhere_is_not_written_into_the_file_for_prosody_but_said() {
     let ran = scratch.run(&["init", "--host", "example.net", "--output", "n.toml", "--output-prosody", "n.cfg.lua"]);
     let written = fs::read_to_string(scratch.path("n.cfg.lua")).unwrap();
     assert!(ran.stdout.contains("In place of its component_secret in") && !written.contains("Component"), "{written}");
+    // A second host of one component: it has its secret already.
+    let both = fs::read_to_string(scratch.path("n.toml")).unwrap() + "[hosts.\"example.edu\"]\n";
+    fs::write(scratch.path("both.toml"), &both).unwrap();
+    let secret = both.lines().find_map(|line| line.strip_prefix("secret = ")).unwrap();
+    let set = taken.replace("\"old\"", secret);
+    fs::write(scratch.path("conf.d/taken.cfg.lua"), set).unwrap();
+    let to = ["--output", "both.toml", "--output-prosody", "conf.d/edu.cfg.lua"];
+    let second = scratch.run(&[&["init", "--host", "example.edu"][..], &to].concat());
+    let written = fs::read_to_string(scratch.path("conf.d/edu.cfg.lua")).unwrap();
+    assert!(written.contains("easy_invite_component = \"invite.example.net\"") && !written.contains("secret"));
+    assert!(second.stdout.is_empty() && !second.stderr.contains("change the lines"), "{second:?}");
     // Prosody reads conf.d alone.
     let include = format!("add Include \"{}\" at the end of", scratch.path("n.cfg.lua").display());
     assert!(ran.stderr.contains(&include), "{}", ran.stderr);
@@ -1164,7 +1178,7 @@ fn a_half_done_installation_is_completed() {
     );
     let other = ["init", "--host", "example.net", "--output", "new.toml", "--output-prosody", "other.cfg.lua"];
     let problem = "new.toml exists already and does not serve example.net: \
-                   add a table [hosts.\"example.net\"], or name its host with --host";
+                   add a table [hosts.\"example.net\"], name its host with --host, or remove it to begin anew";
     scratch.fails(&other, problem);
     assert!(!scratch.path("other.cfg.lua").exists());
     // Neither file is left when one of them cannot be written.

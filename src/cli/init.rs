@@ -142,7 +142,8 @@ fn existing(file: &Path, host: &DomainPart) -> anyhow::Result<Config> {
     let config = Config::load(file)?;
     anyhow::ensure!(
         config.hosts.contains_key(host),
-        "{} exists already and does not serve {host}: add a table [hosts.\"{host}\"], or name its host with --host",
+        "{} exists already and does not serve {host}: add a table [hosts.\"{host}\"], name its host with --host, or \
+         remove it to begin anew",
         file.display()
     );
     Ok(config)
@@ -165,7 +166,8 @@ fn steps(prosody: Option<&ProsodyConfig>, lines: &Lines, host: &DomainPart, file
             steps.push(format!("sudo easy-invite prosody-module --install {PLUGIN_PATH}"));
         }
         if config.host(host).is_none() {
-            steps.push(format!("give Prosody a certificate for {host}: sudo prosodyctl --root cert import FOLDER"));
+            let import = "sudo prosodyctl --root cert import FOLDER, such as /etc/letsencrypt/live";
+            steps.push(format!("{host} is new to Prosody. Give Prosody a certificate for {host}: {import}"));
         }
     }
     let has_unit = UNITS.iter().any(|folder| Path::new(folder).join("easy-invite.service").exists());

@@ -269,7 +269,8 @@ impl ProsodyConfig {
         let [of_all, of_host] = [&self.global, &its.section].map(|it| is_known(it, "modules_enabled"));
         match self.module_file() {
             _ if of_all && of_host && !self.enables(&its.section, "easy_invite") => {
-                Some(format!("VirtualHost \"{host}\" in {} does not enable it", its.place))
+                let place = its.section.get("modules_enabled").map_or(&its.place, |(_, place)| place);
+                Some(format!("VirtualHost \"{host}\" in {place} does not enable it"))
             }
             None if is_known(&self.global, "plugin_paths") => Some(format!(
                 "By {}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of plugin_paths",

@@ -199,8 +199,15 @@ fn component_lines(its: Option<&Host>, component: &DomainPart, secret: &str) -> 
     let lines = format!("Component \"{component}\"\n{INDENT}component_secret = {}\n", quoted(secret));
     match its {
         Some(Host { component: Some(module), section, place, .. }) if module == "component" => {
-            let place = section.get("component_secret").map_or(place, |(_, place)| place);
-            Addition::Change(format!("-- In place of its component_secret in {place}:\n{lines}"))
+            match section.get("component_secret") {
+                Some((Value::Text(its), place)) if its == secret => {
+                    Addition::There(format!("-- Component \"{component}\" has this secret already: {place}.\n"))
+                }
+                there => {
+                    let place = there.map_or(place, |(_, place)| place);
+                    Addition::Change(format!("-- In place of its component_secret in {place}:\n{lines}"))
+                }
+            }
         }
         Some(Host { place, .. }) => Addition::Change(format!(
             "-- {place} has this name for something else. Choose another here, in component.jid of easy-invite's\n\

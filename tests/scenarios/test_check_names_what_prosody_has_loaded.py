@@ -185,6 +185,13 @@ async def test_another_module_of_this_name(server, folders, tmp_path):
     restart(server)
     verdict, [detail] = check(server)
     assert 'VirtualHost "example.org" in' in detail and detail.endswith("does not enable it")
+    # Where a list is, there the module belongs: a second list would replace it.
+    server.prosody.hosts["example.org"] = 'modules_enabled = { "ping" }'
+    restart(server)
+    verdict, [detail] = check(server)
+    lines = server.prosody.config_file.read_text().splitlines()
+    [line] = [number for number, text in enumerate(lines, 1) if 'modules_enabled = { "ping" }' in text]
+    assert verdict == "failed" and detail.endswith(f"{server.prosody.config_file}, line {line} does not enable it")
 
 
 def test_another_module_of_this_name_that_prosodyctl_has_installed(server, tmp_path):
