@@ -71,9 +71,9 @@ const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
     name = "easy-invite",
     version,
     max_term_width = 100,
-    after_help = "First steps: `easy-invite init --host example.org` writes a configuration and says what to add to \
-                  Prosody's; `easy-invite run` is the daemon; `easy-invite check` says whether it works; \
-                  `easy-invite generate example.org` makes an invite.\n\n\
+    after_help = "First steps: `easy-invite init --host example.org --output /etc/easy-invite/config.toml` writes a \
+                  configuration and says what to add to Prosody's; `easy-invite run` is the daemon; `easy-invite \
+                  check` says whether it works; `easy-invite generate example.org` makes an invite.\n\n\
                   Exit codes: 0 done, 1 failed, 2 wrong usage; 78 if `run` cannot use its configuration, templates or \
                   store.\n\n\
                   Environment:\n  \

@@ -2,6 +2,7 @@
 //! the key, or the variable of the environment, and says what was expected.
 
 mod environment;
+mod place;
 mod raw;
 mod secret;
 mod values;
@@ -9,7 +10,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -34,10 +35,8 @@ use crate::texts::{Languages, printable};
 use crate::{metrics, web, xmpp};
 
 pub use environment::{FILE_VARIABLE, LOG_VARIABLE, SECRET_VARIABLE};
+pub use place::{NoConfig, USUAL_FILES, find, passed_over};
 pub use raw::{ConfigError, EXAMPLE};
-
-/// Where the file is looked for when nobody names it.
-pub const USUAL_FILES: [&str; 2] = ["config.toml", "/etc/easy-invite/config.toml"];
 
 /// The folder of relative paths where there is no file: that of the daemon's data.
 pub const DATA_FOLDER: &str = "/var/lib/easy-invite";
@@ -100,30 +99,6 @@ pub struct Config {
 pub fn needs_restart(key: &str) -> bool {
     let tables = ["component.", "control.", "metrics"];
     tables.iter().any(|table| key.starts_with(table)) || ["store.url", "web", "web.listen"].contains(&key)
-}
-
-/// Nobody named a configuration file, and none is where it usually is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no configuration: there is neither {} nor {}. Name one with --config or ${FILE_VARIABLE}, \
-     write a first one with `easy-invite init`, or set $EASY_INVITE_JID, $EASY_INVITE_SECRET and $EASY_INVITE_HOSTS",
-    USUAL_FILES[0],
-    USUAL_FILES[1]
-)]
-pub struct NoConfig;
-
-/// The configuration file to use: the one that is named, else the first of the usual ones, else
-/// none if the environment sets any key.
-///
-/// # Errors
-/// If there is no configuration.
-pub fn find(named: Option<PathBuf>) -> Result<Option<PathBuf>, NoConfig> {
-    let by_variable = || std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    // If /etc/easy-invite is closed to this user, reading the file in it says so.
-    let may_be_there = |path: &PathBuf| path.try_exists().unwrap_or(path.is_absolute());
-    let usual = || USUAL_FILES.map(PathBuf::from).into_iter().find(may_be_there);
-    let found = named.or_else(by_variable).or_else(usual);
-    if found.is_none() && Environment::of_process().is_empty() { Err(NoConfig) } else { Ok(found) }
 }
 
 impl Config {
@@ -326,7 +301,13 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     let failed = |line, problem: String| ConfigError::of_file(file, line, problem);
     let mut bytes = Vec::new();
     let opened = File::open(file).map(|opened| opened.take(LONGEST_FILE + 1));
-    opened.and_then(|mut opened| opened.read_to_end(&mut bytes)).map_err(|error| failed(None, unreadable(&error)))?;
+    opened.and_then(|mut opened| opened.read_to_end(&mut bytes)).map_err(|error| {
+        let or = match error.kind() {
+            io::ErrorKind::NotFound => ": `easy-invite init --host HOST --output FILE` writes a first one",
+            _ => "",
+        };
+        failed(None, unreadable(&error) + or)
+    })?;
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(failed(None, format!("longer than {LONGEST_FILE} bytes: that is no configuration")));
     }

@@ -922,13 +922,14 @@ fn the_file_is_the_named_one_or_a_usual_one() {
         assert_failed(
             &easy_invite(nothing.path(), &["list"]).output().unwrap(),
             "no configuration: there is neither config.toml nor /etc/easy-invite/config.toml. Name one with --config \
-             or $EASY_INVITE_CONFIG, write a first one with `easy-invite init`, or set $EASY_INVITE_JID, \
-             $EASY_INVITE_SECRET and $EASY_INVITE_HOSTS",
+             or $EASY_INVITE_CONFIG, write a first one with `easy-invite init --host HOST --output \
+             /etc/easy-invite/config.toml`, or set $EASY_INVITE_JID, $EASY_INVITE_SECRET and $EASY_INVITE_HOSTS",
         );
     }
     assert_failed(
         &easy_invite(nothing.path(), &["list", "--config", "nope.toml"]).output().unwrap(),
-        "nope.toml: cannot be read: No such file or directory (os error 2)",
+        "nope.toml: cannot be read: No such file or directory (os error 2): `easy-invite init --host HOST --output \
+         FILE` writes a first one",
     );
     assert_failed(
         &easy_invite(nothing.path(), &["--config", ".", "list"]).output().unwrap(),

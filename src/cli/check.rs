@@ -19,7 +19,7 @@ use super::context::{Context, control_place, now, service};
 use super::print::Reported;
 use super::prosody_config::ProsodyConfig;
 use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control::Daemon;
 use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
@@ -112,8 +112,7 @@ impl Report<'_> {
 
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
     let mut report = Report { context, answered: false, failed: false };
-    let loaded = config::find(context.config_file.clone()).map_err(anyhow::Error::from);
-    let config = match loaded.and_then(|file| Ok(Config::read(file.as_deref())?)) {
+    let config = match context.config() {
         Ok(config) => config,
         Err(error) => {
             report.line("config", None, Found::Failed(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! What commands work with: the configuration, the store, and the service over it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jid::DomainPart;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use nix::unistd::{User, getuid};
 use serde::Serialize;
 
+use super::print::complain;
 use crate::chat_server::ChatServer;
 use crate::config::{self, Config};
 use crate::control::{Daemon, Place};
@@ -27,12 +28,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// The configuration.
+    /// The configuration. If another one is passed over, that is said.
     ///
     /// # Errors
     /// If there is none, or it cannot be used.
     pub fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::read(config::find(self.config_file.clone())?.as_deref())?)
+        let named = self.config_file.clone();
+        if let Some(other) = config::passed_over(named.as_deref()) {
+            let [here, other] = [Path::new(config::USUAL_FILES[0]), &other].map(Path::display);
+            complain(format_args!("{here} in this folder is used, not {other}: --config {other} uses that"));
+        }
+        Ok(Config::read(config::find(named)?.as_deref())?)
     }
 
     /// The configured store, which must exist, and the service over it. Accounts are looked up

@@ -63,3 +63,13 @@ async def test_the_next_lines_open_the_pages(served):
     with served.network():
         await friend.register(page[0].rpartition("/")[2], "friend-by-page")
     assert await has_account(served, "friend-by-page")
+
+
+def test_a_configuration_forgotten_in_a_folder_does_not_take_over_without_a_word(served):
+    """Its store is another one, so its links are dead."""
+    there = "mkdir -p /tmp/forgotten; cd /tmp/forgotten; "
+    served.shell(f"{there} easy-invite init --host example.org 2>/dev/null")
+    made = served.run("sh", "-ec", f"{there} easy-invite generate example.org")
+    assert f"config.toml in this folder is used, not {CONFIG}" in made.stderr
+    named = served.run("sh", "-ec", f"{there} easy-invite generate example.org --config {CONFIG}")
+    assert named.returncode == 0 and named.stderr == ""
