@@ -82,3 +82,14 @@ async def test_a_configuration_that_the_daemon_may_not_read(machine):
     machine.shell(advice.split(": ")[1].replace("FILE", CONFIG))
     machine.shell("systemctl restart easy-invite")
     await check_it_serves(machine)
+
+
+async def test_a_link_that_is_made_before_the_daemon_runs(machine):
+    bring(machine)
+    machine.shell(f"apt-get install --yes /home/olivia/{FILE}; {CERTIFICATE}")
+    machine.shell(COMMANDS[1])
+    early = generate(machine)
+    for command in COMMANDS[2:4]:
+        machine.shell(command)
+    await check_it_serves(machine)
+    await register(machine, "early", early)
