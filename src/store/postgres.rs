@@ -295,6 +295,9 @@ impl Postgres {
                 *wait = self.wait_of(Some(stamp)).await;
                 if let Some(found @ Wait::Standby) = wait {
                     self.outage.begins(begun, &Problem::Waits(found.to_string()));
+                }
+                // A server that says who holds a lock does not stand still.
+                if !matches!(wait, Some(Wait::Lock(_))) {
                     self.pool.manager().look_around().await;
                 }
             }

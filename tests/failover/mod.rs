@@ -129,6 +129,25 @@ async fn a_primary_whose_commits_wait_is_left_when_its_standby_has_taken_over() 
     assert_eq!(count(&pair.standby).await, "23");
 }
 
+/// Its processes stand still while the system keeps their connections: its disk hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_stands_still_is_left_when_its_standby_has_taken_over() {
+    let pair = Pair::start();
+    let store = Store::open(&url(&pair.url(""))).await.unwrap();
+    pair.streams().await;
+    // Every connection of the pool is there already, so that their processes stand still as well.
+    join_all((0..64).map(|_| store.find(invite().token_hash))).await;
+    let processes = pair.primary.processes();
+    let signal = |name: &str| assert!(Command::new("kill").arg(name).args(&processes).status().unwrap().success());
+    signal("-STOP");
+    pair.standby.promote();
+    let stored = async || store.insert(invite(), Quota::default(), at(1000)).await == Ok(Ok(()));
+    let told = timeout(LONG / 2, until("it is stored", stored)).await;
+    signal("-CONT");
+    assert!(told.is_ok(), "the connections are tried one after the other");
+    assert_eq!((count(&pair.primary).await, count(&pair.standby).await), ("0".to_owned(), "1".to_owned()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_read_while_the_primary_is_away_and_left_when_it_is_back() {
     let pair = Pair::start();
@@ -161,12 +180,28 @@ async fn a_server_of_another_cluster_is_not_used() {
     assert_eq!((count(&first).await, count(&other).await), ("2".to_owned(), "0".to_owned()));
 }
 
+/// As after pg_upgrade, or where a dump was restored into a new cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_at_the_only_host_is_used() {
+    let (first, other) = (Cluster::start(), Cluster::start());
+    Store::open(&url(&format!("{}/postgres", other.url()))).await.unwrap();
+    let store = Store::open(&url(&format!("{}/postgres", first.url()))).await.unwrap();
+    stores(&store).await;
+    first.stop();
+    other.stop();
+    other.configure(&format!("port = {}\n", first.port));
+    other.go();
+    join_all((0..8).map(|_| stores(&store))).await;
+    assert_eq!(count(&first).await, "8", "what is at the first one's port now");
+}
+
 /// Somebody cancels what waits, ends its session, or limits how long statements may take.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_was_not_waited_for_to_the_end_is_no_yes_yet() {
     let cluster = Cluster::start();
     let database = format!("{}/postgres", cluster.url());
     query(&database, "ALTER DATABASE postgres SET statement_timeout = '3s'").await;
+    query(&database, "ALTER DATABASE postgres SET client_min_messages = 'error'").await;
     let store = Store::open(&url(&database)).await.unwrap();
     for end in ["pg_cancel_backend", "pg_terminate_backend"] {
         hold_commits(&cluster).await;

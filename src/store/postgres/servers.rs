@@ -33,8 +33,9 @@ const READ_ONLY_FOR: Duration = Duration::from_secs(1);
 
 /// What every connection begins with. A transaction that a stopped or vanished daemon left open
 /// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
-/// server's configuration says.
+/// server's configuration says, and what the server warns of is heard.
 const PREPARE: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
+     SET client_min_messages = 'warning'; \
      SELECT set_config('synchronous_commit', 'on', false) \
      WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
      SELECT pg_backend_pid(), current_setting('transaction_read_only')";
@@ -66,19 +67,11 @@ impl Lineage {
         (self.timeline < seen.timeline).then(|| {
             format!(
                 "is on timeline {}, and the store went on to timeline {}: it may have missed what was written since. \
-                 If this is the old primary, stop it, and make it a standby of the new one (pg_rewind, pg_basebackup)",
+                 If this is the old primary, stop it, and make it a standby of the new one (pg_rewind, \
+                 pg_basebackup). If it has a backup that you restored, restart easy-invite",
                 self.timeline, seen.timeline
             )
         })
-    }
-
-    /// The lineage with the store, of servers in the order of the URL.
-    fn newest(found: impl IntoIterator<Item = Lineage>) -> Option<Lineage> {
-        let newer = |newest: Lineage, other: Lineage| {
-            let is_newer = other.cluster == newest.cluster && other.timeline > newest.timeline;
-            if is_newer { other } else { newest }
-        };
-        found.into_iter().reduce(newer)
     }
 }
 
@@ -160,7 +153,7 @@ impl Servers {
         let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
         let seen = self.seen();
         let judged = self.hosts.iter().zip(met).map(|((name, _), met)| {
-            let found = met.and_then(|found| match seen.why_not(&found) {
+            let found = met.and_then(|found| match self.why_not(&seen, &found) {
                 None => Ok(found.to_string()),
                 Some(why) => Err(Problem::Unopenable(format!("the server {why}"))),
             });
@@ -169,7 +162,8 @@ impl Servers {
         judged.collect()
     }
 
-    /// Finds out whether another host has taken over from one that keeps everybody waiting.
+    /// Finds out which of several hosts has the store by now: another may have taken over from one
+    /// that keeps everybody waiting.
     pub async fn look_around(&self) {
         if self.hosts.len() > 1 {
             let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
@@ -194,6 +188,14 @@ impl Servers {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a server must not be used, if it must not.
+    fn why_not(&self, seen: &Seen, connection: &Connection) -> Option<String> {
+        let (found, known) = (connection.lineage.as_ref()?, seen.lineage.as_ref()?);
+        // A host without others is the one that is meant, also after pg_upgrade or a restored dump.
+        let is_moved = self.hosts.len() == 1 && found.cluster != known.cluster;
+        if is_moved { None } else { found.unfit_after(known) }
     }
 
     /// Connects to a host, and asks it what it is.
@@ -221,7 +223,7 @@ impl Servers {
     /// The connection, if its server may be used.
     fn judge(&self, host: usize, name: &str, mut connection: Connection) -> Result<Connection> {
         let mut seen = self.seen();
-        if let Some(why) = seen.why_not(&connection) {
+        if let Some(why) = self.why_not(&seen, &connection) {
             if seen.unfit.insert(host, why.clone()).as_ref() != Some(&why) {
                 tracing::warn!("the store {} does not use {name}, which {why}", self.store);
             }
@@ -244,12 +246,6 @@ impl Servers {
     }
 }
 
-impl Seen {
-    fn why_not(&self, connection: &Connection) -> Option<String> {
-        connection.lineage.as_ref()?.unfit_after(self.lineage.as_ref()?)
-    }
-}
-
 impl Manager for Servers {
     type Type = Connection;
     type Error = Problem;
@@ -258,10 +254,8 @@ impl Manager for Servers {
     /// none does, to one that can be read.
     async fn create(&self) -> Result<Connection> {
         // At first all are asked: an old primary may be the first in the URL.
-        if self.hosts.len() > 1 && self.seen().lineage.is_none() {
-            let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
-            let writable = met.into_iter().flatten().filter(|found| !found.stamp.read_only);
-            self.seen().lineage = Lineage::newest(writable.filter_map(|found| found.lineage));
+        if self.seen().lineage.is_none() {
+            self.look_around().await;
         }
         let (first, mut readable, mut problems) = (self.seen().host, None, Vec::new());
         let hosts = self.hosts.iter().enumerate();
@@ -335,12 +329,5 @@ mod tests {
         assert!(behind.contains("is on timeline 1, and the store went on to timeline 2"), "{behind}");
         let other = lineage("8", 9).unfit_after(&seen).unwrap();
         assert!(other.contains("another cluster (system identifier 8)"), "{other}");
-    }
-
-    #[test]
-    fn the_store_is_on_the_highest_timeline_of_the_first_servers_cluster() {
-        let servers = [lineage("7", 1), lineage("8", 9), lineage("7", 3), lineage("7", 2)];
-        assert_eq!(Lineage::newest(servers), Some(lineage("7", 3)));
-        assert_eq!(Lineage::newest([]), None);
     }
 }
