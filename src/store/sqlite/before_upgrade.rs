@@ -32,8 +32,10 @@ impl Copy {
         // Leaving the WAL mode, which the next connection enters again, needs a file for oneself.
         let set = |name, value| connection.pragma_update_and_check(None, name, value, |row| row.get::<_, String>(0));
         let mode = set("locking_mode", "EXCLUSIVE").and_then(|_| set("journal_mode", "DELETE"));
-        if mode.as_deref() != Ok("delete") {
-            return Err(Problem::Outdated(schema, IN_USE.to_owned()));
+        match mode.map_err(Problem::from) {
+            Ok(mode) if mode == "delete" => (),
+            Ok(_) | Err(Problem::Locked) => return Err(Problem::Outdated(schema, IN_USE.to_owned())),
+            Err(problem) => return Err(problem),
         }
         let (folder, name) = Folder::of(path)?;
         let unfinished = with_ending(name, ".unfinished-copy");
@@ -220,6 +222,14 @@ mod tests {
         assert_eq!((seen, marked(&store), copies(folder.path())), (1, Some(1), vec![]));
         drop(other);
         open(&newer(), &store).unwrap();
+    }
+
+    #[test]
+    fn no_other_program_is_blamed_for_what_the_system_refuses() {
+        let (_folder, store) = store();
+        let refused = Connection::open_with_flags(&store, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let problem = Copy::make(&refused, &store, 1).err().unwrap();
+        assert!(matches!(&problem, Problem::Other(words) if words.starts_with("disk I/O error")), "{problem}");
     }
 
     #[test]
