@@ -256,6 +256,10 @@ fn the_file_for_prosody_goes_through_no_link_and_only_prosodys_group_reads_it() 
         let written = scratch.place.path().join(name).metadata().unwrap();
         assert_eq!((written.uid(), written.gid(), written.mode() & 0o777), (owner, PROSODY, 0o640), "{name}");
     }
+    // A group that may not read Prosody's own configuration does not read this file either.
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o604)).unwrap();
+    scratch.does(&init("closed"));
+    assert_ne!(scratch.place.path().join("closed").metadata().unwrap().gid(), PROSODY);
 }
 
 #[test]

@@ -1181,6 +1181,12 @@ fn a_half_done_installation_is_completed() {
                    add a table [hosts.\"example.net\"], name its host with --host, or remove it to begin anew";
     scratch.fails(&other, problem);
     assert!(!scratch.path("other.cfg.lua").exists());
+    for file in ["-", "same"] {
+        let no_file = ["init", "--output", "same", "--output-prosody", file];
+        let problem = "--output-prosody FILE takes a file of its own: without it, the lines for Prosody go to stdout";
+        scratch.fails(&no_file, problem);
+        assert!(!scratch.path(file).exists());
+    }
     // Neither file is left when one of them cannot be written.
     let nowhere = ["init", "--output", "no/such.toml", "--output-prosody", "conf.d/other.cfg.lua"];
     scratch.fails(&nowhere, "there is no folder no");

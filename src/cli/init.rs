@@ -74,6 +74,10 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     let Arguments { host, output, output_prosody, prosody } = arguments;
+    anyhow::ensure!(
+        output_prosody.as_ref().is_none_or(|file| *file != output && file != Path::new("-")),
+        "--output-prosody FILE takes a file of its own: without it, the lines for Prosody go to stdout"
+    );
     let prosody = prosody.config()?;
     prosody.as_ref().and_then(ProsodyConfig::namesake).iter().for_each(complain);
     let to_stdout = output == Path::new("-");
@@ -197,9 +201,11 @@ fn share(file: &File) -> io::Result<()> {
 
 /// Lets Prosody read a file: who may read its own configuration, or enter the folder.
 fn share_with_prosody(file: &File, path: &Path, config: Option<&ProsodyConfig>) -> io::Result<()> {
-    let group_of = |path: &Path| path.metadata().ok().map(|its| its.gid()).filter(|group| *group != 0);
-    let of_config = config.and_then(|config| group_of(&config.file));
-    let group = of_config.or_else(|| group_of(path.parent()?)).map(Gid::from_raw).or_else(|| group_named("prosody"));
+    let group_with = |right: u32, path: &Path| {
+        path.metadata().ok().filter(|its| its.gid() != 0 && its.mode() & right != 0).map(|its| Gid::from_raw(its.gid()))
+    };
+    let of_config = config.and_then(|config| group_with(0o040, &config.file));
+    let group = of_config.or_else(|| group_with(0o010, path.parent()?)).or_else(|| group_named("prosody"));
     match group.filter(|_| geteuid().is_root()) {
         Some(group) => share_with(file, group),
         None => Ok(()),
