@@ -97,8 +97,8 @@ impl Server {
     }
 
     async fn store(&self, url: &str) -> Result<Met, StoreError> {
-        let sql =
-            "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'easy-invite'";
+        let sql = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+             WHERE application_name = 'easy-invite'";
         let plain = self.url("postgres", "127.0.0.1", "sslmode=disable");
         // The server may not have noticed yet that the connections of the store before are closed.
         while !query(&plain, sql).await.is_empty() {
