@@ -123,13 +123,14 @@ impl Postgres {
         let done = tokio::spawn(async move {
             let by = begin_by.unwrap_or(Instant::now() + PATIENCE);
             let Ok(_place) = timeout_at(by, store.places.acquire()).await else {
-                return Err(match store.wait_of(None).await {
+                return Err(match Box::pin(store.wait_of(None)).await {
                     Some(wait) => Problem::Waits(wait.to_string()),
                     None => no_connection(),
                 });
             };
             let writer = store.writer()?;
-            let result = store.until_known(Mode::Write, Some(&writer), &work, begin_by).await;
+            // Boxed, so that whoever waits for a place needs no room for it.
+            let result = Box::pin(store.until_known(Mode::Write, Some(&writer), &work, begin_by)).await;
             // A new writer adds a row, so it removes old ones, and no caller waits for that.
             if writer.number == 1 {
                 let store = store.clone();
@@ -292,7 +293,7 @@ impl Postgres {
         let watching = async {
             while self.pool.manager().is_current(stamp) {
                 sleep(SLOW).await;
-                *wait = self.wait_of(Some(stamp)).await;
+                *wait = Box::pin(self.wait_of(Some(stamp))).await; // boxed: it is rare, and large
                 if let Some(found @ Wait::Standby) = wait {
                     self.outage.begins(begun, &Problem::Waits(found.to_string()));
                 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
-use futures::future::{join, join_all};
+use futures::future::{BoxFuture, join, join_all};
 use tokio::time::timeout;
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Config, SimpleQueryMessage};
@@ -198,26 +198,29 @@ impl Servers {
         if is_moved { None } else { found.unfit_after(known) }
     }
 
-    /// Connects to a host, and asks it what it is.
-    async fn meet(&self, config: &Config) -> Result<Connection> {
-        let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
-        let (client, connection) = reach(config, &self.tls).await?;
-        let warned = Arc::<AtomicBool>::default();
-        let driving = tokio::spawn(drive(connection, warned.clone()));
-        let client = ClientWrapper::new(client, driving);
-        let asked = join(client.simple_query(PREPARE), client.simple_query(LINEAGE));
-        let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::Silent)?;
-        let [process, read_only] = last_row(&prepared?);
-        // Some services do not tell.
-        let lineage = lineage.ok().map(|said| last_row::<3>(&said));
-        if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
-            return Err(pooled("two transactions had different sessions"));
-        }
-        let lineage =
-            lineage.and_then(|[_, cluster, timeline]| Some(Lineage { cluster, timeline: timeline.parse().ok()? }));
-        let process = process.parse().map_err(|_| Problem::Other("it does not name its process".to_owned()))?;
-        let stamp = Stamp { process, read_only: read_only == "on", generation: 0 };
-        Ok(Connection { client, stamp, lineage, warned })
+    /// Connects to a host, and asks it what it is. Boxed: all who wait for a connection would have
+    /// room for it.
+    fn meet<'a>(&'a self, config: &'a Config) -> BoxFuture<'a, Result<Connection>> {
+        Box::pin(async move {
+            let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
+            let (client, connection) = reach(config, &self.tls).await?;
+            let warned = Arc::<AtomicBool>::default();
+            let driving = tokio::spawn(drive(connection, warned.clone()));
+            let client = ClientWrapper::new(client, driving);
+            let asked = join(client.simple_query(PREPARE), client.simple_query(LINEAGE));
+            let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::Silent)?;
+            let [process, read_only] = last_row(&prepared?);
+            // Some services do not tell.
+            let lineage = lineage.ok().map(|said| last_row::<3>(&said));
+            if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
+                return Err(pooled("two transactions had different sessions"));
+            }
+            let lineage =
+                lineage.and_then(|[_, cluster, timeline]| Some(Lineage { cluster, timeline: timeline.parse().ok()? }));
+            let process = process.parse().map_err(|_| Problem::Other("it does not name its process".to_owned()))?;
+            let stamp = Stamp { process, read_only: read_only == "on", generation: 0 };
+            Ok(Connection { client, stamp, lineage, warned })
+        })
     }
 
     /// The connection, if its server may be used.
