@@ -178,21 +178,13 @@ def make_server(prosody_version: str, store_url: Callable[[], str], tmp_path_fac
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs a test that is a coroutine in its own event
-    loop, and closes the streams that it left open."""
+    """Runs a test that is a coroutine."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     mark = pyfuncitem.get_closest_marker("seconds")
     seconds = mark.args[0] if mark else TEST_SECONDS
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-
-    async def run() -> None:
-        try:
-            await asyncio.wait_for(pyfuncitem.obj(**arguments), seconds)
-        finally:
-            await xmpp.close_all()
-
-    asyncio.run(run())
+    xmpp.run(asyncio.wait_for(pyfuncitem.obj(**arguments), seconds))
     return True
 
 

@@ -17,7 +17,7 @@ from .process import Process, ProcessFailed, Service, free_port, port_answers
 from .xmpp import Client
 
 START_SECONDS = 30
-CTL_SECONDS = 30
+CTL_SECONDS = 90
 
 
 def schema(name: str) -> str:

@@ -102,9 +102,9 @@ class Holdings:
     """The resources that a process holds."""
 
     memory: int
-    """Resident memory in KiB."""
+    """Resident memory in KiB, without pages of files: those of the program come as it uses them."""
     peak: int
-    """The most memory that it ever held."""
+    """The most memory that it ever held, if the pages of files have not grown since."""
     threads: int
     files: int
     """Open files and connections."""
@@ -114,8 +114,8 @@ class Holdings:
         """The resources of a running process."""
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         status = dict(line.split(":", 1) for line in lines if ":" in line)
-        return cls(int(status["VmRSS"].split()[0]), int(status["VmHWM"].split()[0]), int(status["Threads"]),
-                   len(os.listdir(f"/proc/{pid}/fd")))
+        now, peak, of_files = (int(status[name].split()[0]) for name in ("VmRSS", "VmHWM", "RssFile"))
+        return cls(now - of_files, peak - of_files, int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")))
 
 
 class Service:

@@ -4,7 +4,6 @@ tests/prosody_data has a folder for each version and storage. `data` or `prosody
 Prosody wrote. `sent.json` says what each link is, by name. scripts/record-prosody makes them anew.
 """
 
-import asyncio
 import dataclasses
 import json
 import shutil
@@ -34,7 +33,7 @@ def record(version: str, storage: str, folder: Path, postgres: Postgres) -> dict
     with tempfile.TemporaryDirectory() as scratch:
         server = old_server(version, Path(scratch), storage=of_prosody, global_lines=f"invite_expiry = {TEN_YEARS}")
         with server:
-            sent = asyncio.run(send(server))
+            sent = xmpp.run(send(server))
         folder.mkdir(parents=True)
         write_down(server, folder)
     told = {name: dataclasses.asdict(link) for name, link in sent.items()}

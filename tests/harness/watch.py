@@ -27,7 +27,8 @@ class Watch:
         self._server = server
         self._pid = server.daemon.pid
         self._ended = threading.Event()
-        self.before = self._last = Holdings.of(self._pid)
+        self.before = Holdings.of(self._pid)
+        self.peak = self.before.peak
         self.threads = self.before.threads
         self.files = self.before.files
         self.open_uses = 0
@@ -49,7 +50,7 @@ class Watch:
     def growth(self) -> int:
         """By how much its memory grew at the most, in KiB.
         The kernel keeps the peak, so no look misses it."""
-        return self._last.peak - self.before.memory
+        return self.peak - self.before.memory
 
     def __str__(self) -> str:
         return (f"{self.before.memory} kB and at the most {self.growth} more, {self.threads} threads, "
@@ -72,9 +73,10 @@ class Watch:
                 return
 
     def _look_at_process(self) -> None:
-        self._last = Holdings.of(self._pid)
-        self.threads = max(self.threads, self._last.threads)
-        self.files = max(self.files, self._last.files)
+        now = Holdings.of(self._pid)
+        self.peak = max(self.peak, now.peak)
+        self.threads = max(self.threads, now.threads)
+        self.files = max(self.files, now.files)
 
     def _look_into_store(self) -> None:
         try:

@@ -13,8 +13,9 @@ import hashlib
 import itertools
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
@@ -45,6 +46,8 @@ REPLY_SECONDS = 10
 # How much of the inbox a failure's message shows.
 MOST_SHOWN = 20
 LONGEST_SHOWN = 1000
+
+T = TypeVar("T")
 
 _open_streams: set["Stream"] = set()
 _ids = itertools.count(1)
@@ -651,6 +654,17 @@ def roster_items(stanza: Element) -> dict[str, RosterItem]:
 
 
 async def close_all() -> None:
-    """Closes every open stream, at the end of a test."""
-    for stream in list(_open_streams):
-        await stream.close()
+    """Closes every open stream."""
+    while _open_streams:
+        await _open_streams.pop().close()
+
+
+def run(coroutine: Coroutine[object, object, T]) -> T:
+    """Runs it in an event loop of its own, and closes the streams that it left open."""
+    async def run_and_close() -> T:
+        try:
+            return await coroutine
+        finally:
+            await close_all()
+
+    return asyncio.run(run_and_close())

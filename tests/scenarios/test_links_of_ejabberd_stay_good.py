@@ -2,7 +2,6 @@
 a real ejabberd 26 has them. Links that were sent do here what they did there, in every client and
 at their old addresses. What was used, withdrawn or is another host's is not good here either."""
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +164,7 @@ def moved(request, tmp_path_factory):
     store_url = postgres.create_database() if postgres else "sqlite:easy-invite.db"
     with Server(version, folder, settings=settings, store_url=store_url) as server, ejabberd:
         move = Move(server, ejabberd, database)
-        asyncio.run(move.make())
+        xmpp.run(move.make())
         yield move
 
 

@@ -2,7 +2,6 @@
 people were sent before, and that was good, does what it did, in every client and in browsers. What
 was used, withdrawn or too old is refused."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 import pytest
@@ -95,7 +94,7 @@ def moved(request, tmp_path_factory):
                         store_url=database() if store == "postgres" else "sqlite:easy-invite.db")
     move = Move(server)
     try:
-        asyncio.run(move.make())
+        xmpp.run(move.make())
         yield move
     finally:
         server.kill()
