@@ -17,7 +17,7 @@ use std::thread;
 use nix::unistd::User;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, StatxFlags};
 use rustix::io::Errno;
-use rustix::process::{Gid, Uid, geteuid};
+use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::texts::printable;
@@ -58,27 +58,31 @@ pub const AS_WHOM: &str = "run it as root or as the daemon's user (easy-invite)"
 /// The user of the daemon, as the package and contrib/easy-invite.sysusers have it.
 const DAEMON: &str = "easy-invite";
 
-/// Said to this user.
-const LET_IT: &str = "let the daemon's user have it: chgrp easy-invite FILE && chmod g+r FILE";
-
 /// An error of the system in words that say what to do.
 pub fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied if !geteuid().is_root() => {
-            let user = User::from_uid(nix::unistd::geteuid()).ok().flatten();
-            let advice = if user.is_some_and(|user| user.name == DAEMON) { LET_IT } else { AS_WHOM };
-            format!("{error}: {advice}")
-        }
-        _ => error.to_string(),
-    }
+    let advice = if is_refusal(error) && !is_daemon() { format!(": {AS_WHOM}") } else { String::new() };
+    format!("{error}{advice}")
 }
 
 /// Why a file cannot be read, in words that say what to do: the user may be the right one.
 pub fn unreadable(error: &io::Error) -> String {
-    let user = geteuid();
-    let refused = error.kind() == io::ErrorKind::PermissionDenied && !user.is_root();
-    let or = if refused { format!(", or let the user with the id {} read it", user.as_raw()) } else { String::new() };
-    format!("cannot be read: {}{or}", in_words(error))
+    let mut said = format!("cannot be read: {}", in_words(error));
+    if is_refusal(error) {
+        said += if is_daemon() { ": " } else { ", or " };
+        let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+        said += &format!("let the user with the id {user} read it: chgrp {group} FILE && chmod g+r FILE");
+    }
+    said
+}
+
+/// Whether a user may not do something. Root is refused for other reasons.
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root()
+}
+
+/// Whether this is the daemon's user.
+fn is_daemon() -> bool {
+    User::from_uid(nix::unistd::geteuid()).ok().flatten().is_some_and(|user| user.name == DAEMON)
 }
 
 /// A folder that is held open: nobody can put another one in its place.

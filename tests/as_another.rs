@@ -138,7 +138,8 @@ fn who_may_not_read_the_configuration_is_told_as_whom_to() {
     // In a container the daemon's user is another one than the file's.
     let daemon = scratch.run(DAEMON, &["run"]);
     let said = String::from_utf8(daemon.stderr).unwrap();
-    assert!(said.ends_with(&format!("{AS_WHOM}, or let the user with the id {DAEMON} read it\n")), "{said}");
+    let advice = format!("let the user with the id {DAEMON} read it: chgrp {DAEMON} FILE && chmod g+r FILE");
+    assert!(said.ends_with(&format!("{AS_WHOM}, or {advice}\n")), "{said}");
 }
 
 #[test]
