@@ -443,12 +443,12 @@ async fn an_export_is_of_one_moment_however_slowly_it_is_read(engine: Engine) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_easy-invite"));
     let mut export = command.current_dir(folder.0.path()).arg("export").stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
-    lines.next().unwrap().unwrap();
+    lines.nth(1).unwrap().unwrap(); // the first is said before anything is read
     let last = scratch.store.find_by_id(InviteId::parse("invite108000").unwrap()).await.unwrap().unwrap();
     use_it(&scratch.store, &last, Purpose::Register, "carol@example.org", 2000, vec![]).await;
     scratch.place.run("DELETE FROM invite WHERE id = 'invite107999'").await;
     let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
     assert_eq!(rest.last().unwrap(), &json!({"kind": "end", "invites": 8000, "uses": 0, "accounts": 0}));
-    assert_eq!((&rest[7999]["id"], &rest[7999]["state"]), (&json!("invite108000"), &json!("pending")));
+    assert_eq!((&rest[7998]["id"], &rest[7998]["state"]), (&json!("invite108000"), &json!("pending")));
     assert!(export.wait().unwrap().success());
 }
