@@ -1176,6 +1176,13 @@ fn a_half_done_installation_is_completed() {
         &INIT,
         "conf.d/easy-invite.cfg.lua exists already and is left as it is: remove it, to have it written anew",
     );
+    // What is no file is nothing to remove.
+    std::os::unix::fs::symlink("/dev/null", scratch.path("link")).unwrap();
+    for place in ["conf.d", "link", "/dev/null"] {
+        let problem = format!("{place} exists already and is left as it is: name a file that is new");
+        scratch.fails(&["init", "--output", "another.toml", "--output-prosody", place], &problem);
+        assert!(!scratch.path("another.toml").exists());
+    }
     let other = ["init", "--host", "example.net", "--output", "new.toml", "--output-prosody", "other.cfg.lua"];
     let problem = "new.toml exists already and does not serve example.net: \
                    add a table [hosts.\"example.net\"], name its host with --host, or remove it to begin anew";

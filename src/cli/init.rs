@@ -87,8 +87,12 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
         "{} exists already and is left as it is: --output-prosody FILE writes the lines for Prosody that fit it",
         output.display()
     );
-    if let Some(file) = output_prosody.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
-        anyhow::bail!("{} exists already and is left as it is: remove it, to have it written anew", file.display());
+    if let Some(file) = &output_prosody
+        && let Ok(there) = file.symlink_metadata()
+    {
+        // Nobody is told to remove a folder, or /dev/null.
+        let advice = if there.is_file() { "remove it, to have it written anew" } else { "name a file that is new" };
+        anyhow::bail!("{} exists already and is left as it is: {advice}", file.display());
     }
     let (component, secret, text) = if is_there {
         let config = existing(&output, &host)?;

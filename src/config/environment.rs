@@ -1,5 +1,5 @@
 //! The variables of the environment that set keys of the configuration. Each wins over the file,
-//! and together they do without one, as in a container. No error repeats what a variable holds.
+//! and together they do without one, as in a container. No error repeats a secret of a variable.
 
 use std::collections::BTreeMap;
 
