@@ -3,12 +3,13 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 CAREFUL = "loop,errors=remount-ro"
+BUSY_FOR = 10  # seconds
 
 
 @contextmanager
@@ -59,8 +60,15 @@ def mend(folder: Path) -> None:
 
 
 def remount(folder: Path, mode: str) -> None:
-    """Remounts it read-only ("ro") or for writing ("rw")."""
-    subprocess.run(["mount", "-o", f"remount,{mode}", folder], check=True)
+    """Remounts it read-only ("ro") or for writing ("rw"). It is busy while somebody writes a file:
+    then this tries again for some seconds."""
+    for _ in range(BUSY_FOR * 100):
+        mounted = subprocess.run(["mount", "-o", f"remount,{mode}", folder], capture_output=True, text=True)
+        if mounted.returncode == 0:
+            return
+        assert "busy" in mounted.stderr, mounted.stderr
+        time.sleep(0.01)
+    raise AssertionError(f"{folder} stays busy: {mounted.stderr}")
 
 
 def fill(file: Path) -> None:
