@@ -10,7 +10,7 @@ from harness.stories import eventually, generate, has_account, show
 from harness.watch import Watch
 from harness.xmpp import PING, StanzaError
 
-MEANWHILE = 3  # logins, one after the other, while the module waits for 5 seconds
+MEANWHILE = 1  # login at least, while the module waits for 5 seconds, however busy the machine is
 MOST_GROWTH = 4 * 1024  # kB
 MOST_CONNECTIONS = 16  # to PostgreSQL
 

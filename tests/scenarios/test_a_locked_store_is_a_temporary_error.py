@@ -11,7 +11,7 @@ from harness.xmpp import PING, StanzaError
 
 pytestmark = pytest.mark.store("sqlite")
 
-MEANWHILE = 10  # pings, one after the other, while the daemon waits for 4 seconds
+MEANWHILE = 3  # pings at least, while the daemon waits for 4 seconds, however busy the machine is
 
 
 async def test_until_the_lock_is_released(server):
