@@ -40,10 +40,13 @@ class Crowd:
     does not answer an uninvolved user's ping.
     """
 
-    def __init__(self, server: Server, name: str = "guest", to: str | None = None):
+    def __init__(self, server: Server, name: str = "guest", to: str | None = None, *, rivals: Server | None = None):
         """A crowd for a running server. Guests' names begin with `name`.
-        Commands go to the address `to`, or to the host."""
+        Commands go to the address `to`, or to the host. The second guest of each link registers
+        with the server `rivals`, or with the same."""
         self.server = server
+        self.servers = (server, rivals or server)
+        """Where the guests of a link register."""
         self.links: list[Link] = []
         self.refusals = 0
         """How many requests were refused as temporary."""
@@ -110,14 +113,15 @@ class Crowd:
                 number = next(self._numbers)
                 link = Link(invite, username, (f"{self._name}-{number}-a", f"{self._name}-{number}-b"))
                 self.links.append(link)
-                self._guests += [asyncio.create_task(self._register(link, guest)) for guest in link.guests]
+                self._guests += [asyncio.create_task(self._register(server, link, guest))
+                                 for server, guest in zip(self.servers, link.guests)]
             await asyncio.sleep(EVERY)
 
-    async def _register(self, link: Link, guest: str) -> None:
+    async def _register(self, server: Server, link: Link, guest: str) -> None:
         give_up = time.monotonic() + PATIENCE
         while time.monotonic() < give_up:
             try:
-                await register(self.server, guest, link.invite)
+                await register(server, guest, link.invite)
                 link.accounts.append(guest)
                 return
             except StanzaError as refusal:

@@ -171,7 +171,7 @@ def in_store(server: Server, statement: str, *values: object) -> list[tuple]:
         with sqlite3.connect(server.daemon.folder / url.removeprefix("sqlite:")) as store:
             return store.execute(statement, values).fetchall()
     import psycopg  # here, because the demo, with SQLite, runs without it
-    with psycopg.connect(url) as store:
+    with psycopg.connect(url, target_session_attrs="primary") as store:  # of a pair, too
         done = store.execute(statement.replace("?", "%s"), values)
         return done.fetchall() if done.description else []
 

@@ -13,19 +13,19 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import disk, xmpp
-from .postgres import Postgres
+from .failover import fail_over
+from .postgres import Pair, Postgres
 from .process import ProcessFailed
 from .prosody import INVITE_HOST
 from .relay import Relay
 from .server import USERS, Server, password_of
 from .stories import (Invite, accounts_on_disk, differences, eventually, has_account, in_store, new_invite,
                       register, show)
+from .tally import Tally
 from .web import Visitor, web_settings
 from .xmpp import StanzaError, StreamClosed, WaitTimeout
 
@@ -46,31 +46,6 @@ ENDED, TAKEN = ("cancel/item-not-found", "410"), ("cancel/conflict", "409")
 LOST = (StreamClosed, WaitTimeout, ConnectionError)
 UNLIMITED = {"limits": {"registrations": 1_000_000, "pages": "unlimited", "forms": "unlimited"},
              "hosts": {"example.org": {"invites_per_day": 1_000_000, "pending_invites": 1_000_000}}}
-
-
-@dataclass
-class Tally:
-    """The faults and the results so far."""
-
-    faults: Counter = field(default_factory=Counter)
-    invites: int = 0
-    accounts: int = 0
-    refusals: Counter = field(default_factory=Counter)
-    shortfalls: int = 0
-    losses: list[str] = field(default_factory=list)
-    doubles: list[str] = field(default_factory=list)
-
-    @property
-    def kills(self) -> int:
-        """How often a process was killed."""
-        return sum(count for name, count in self.faults.items() if name.startswith("kill"))
-
-    def __str__(self) -> str:
-        faults, refusals = (", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
-                            for counter in (self.faults, self.refusals))
-        return (f"{self.kills} kills ({faults}), {self.invites} invites, {self.accounts} accounts, "
-                f"{self.shortfalls} grants that failed for good, failed registrations ({refusals}), "
-                f"{len(self.losses)} losses, {len(self.doubles)} doubles")
 
 
 class Torture:
@@ -337,11 +312,26 @@ async def torture(server: Server, postgres: Postgres | None, seed: str, *, kills
 
 
 def main() -> int:
-    """The long form: every setup in turn."""
+    """The long form."""
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
     parser.add_argument("minutes", nargs="?", type=float, default=10, help="how long, in all (default: 10)")
     parser.add_argument("--seed", default=os.urandom(8).hex(), help="to choose the same faults again")
+    parser.add_argument("--failover", action="store_true", help="instead, two machines have their invites in a pair of "
+                        "PostgreSQL servers, and the standby takes over again and again")
     arguments = parser.parse_args()
+    try:
+        seconds = arguments.minutes * 60
+        whole = (xmpp.run(_failovers(seconds, arguments.seed)) if arguments.failover
+                 else _every_setup(seconds, arguments.seed))
+    except ProcessFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    print(f"In all: {whole} (seed {arguments.seed})")
+    return 1 if whole.losses or whole.doubles else 0
+
+
+def _every_setup(seconds: float, seed: str) -> Tally:
+    """Every setup in turn."""
     setups, whole = [("0.12", False), ("13", False), ("0.12", True), ("13", True)], Tally()
     for version, on_postgres in setups:
         name = f"Prosody {version}, {'PostgreSQL' if on_postgres else 'SQLite'}"
@@ -352,23 +342,46 @@ def main() -> int:
             store_url = postgres.create_database() if postgres else "sqlite:easy-invite.db"
             server = Server(version, Path(folder), store_url=store_url, settings=UNLIMITED)
             try:
-                seconds = arguments.minutes * 60 / len(setups)
-                tally = asyncio.run(torture(server, postgres, arguments.seed, seconds=seconds))
-            except ProcessFailed as failure:
-                print(failure, file=sys.stderr)
-                return 1
+                tally = asyncio.run(torture(server, postgres, seed, seconds=seconds / len(setups)))
             finally:
                 server.kill()
                 if postgres:
                     postgres.stop()
-        print(f"{name}: {tally}", *tally.losses, *tally.doubles, sep="\n  ", flush=True)
-        whole.faults += tally.faults
-        whole.invites, whole.accounts = whole.invites + tally.invites, whole.accounts + tally.accounts
-        whole.refusals += tally.refusals
-        whole.shortfalls += tally.shortfalls
-        whole.losses, whole.doubles = whole.losses + tally.losses, whole.doubles + tally.doubles
-    print(f"In all: {whole} (seed {arguments.seed})")
-    return 1 if whole.losses or whole.doubles else 0
+        _report(name, tally)
+        whole += tally
+    return whole
+
+
+async def _failovers(seconds: float, seed: str) -> Tally:
+    """Rounds of failovers of one pair, each with new servers and a new store. In one event loop: a
+    database ends with the thread that started it."""
+    began, whole = time.monotonic(), Tally()
+    with tempfile.TemporaryDirectory() as database:
+        pair = Pair(Path(database))
+        pair.start()
+        try:
+            for number in itertools.count(1):
+                if time.monotonic() - began >= seconds or whole.losses or whole.doubles:
+                    return whole
+                with tempfile.TemporaryDirectory() as folder:
+                    url = pair.create_database()
+                    servers = [Server(version, Path(folder) / version, store_url=url, settings=UNLIMITED)
+                               for version in ("13", "0.12")]
+                    try:
+                        for server in servers:
+                            server.start()
+                        tally = await fail_over(servers, pair, f"{seed} {number}")
+                    finally:
+                        for server in servers:
+                            server.kill()
+                _report(f"Round {number}", tally)
+                whole += tally
+        finally:
+            pair.kill()
+
+
+def _report(name: str, tally: Tally) -> None:
+    print(f"{name}: {tally}", *tally.losses, *tally.doubles, sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":
