@@ -187,6 +187,8 @@ pub struct Hook {
     pub replaced: bool,
     /// The other modules that make invites there. Of many, some.
     pub rivals: Vec<String>,
+    /// What else the operator should mend, and how: a text each. Of many, some.
+    pub warnings: Vec<String>,
 }
 
 /// A file of the hook, as it was when the server loaded it.

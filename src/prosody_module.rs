@@ -40,13 +40,11 @@ pub fn described(hook: &Hook) -> String {
     [hook.software.clone()].into_iter().chain(version).chain(place).collect()
 }
 
-/// What is amiss with what Prosody has loaded on a VirtualHost, and what to do: a sentence each. Of
-/// another server's hook, nobody can tell.
+/// What is amiss with the hook of a VirtualHost, and what to do: a sentence each. What another
+/// server than Prosody has loaded, nobody can tell.
 pub fn amiss(host: &DomainPart, hook: &Hook) -> Vec<String> {
-    if !hook.software.starts_with("Prosody") {
-        return Vec::new();
-    }
-    loaded_amiss(hook).into_iter().chain(rivals_amiss(host, &hook.rivals)).collect()
+    let loaded = hook.software.starts_with("Prosody").then(|| [loaded_amiss(hook), rivals_amiss(host, &hook.rivals)]);
+    loaded.into_iter().flatten().flatten().chain(hook.warnings.iter().cloned()).collect()
 }
 
 fn loaded_amiss(hook: &Hook) -> Option<String> {
@@ -166,6 +164,8 @@ mod tests {
     fn the_module_of_this_version_is_described_and_nothing_is_amiss() {
         assert_eq!(told(&ours()), "");
         assert_eq!(described(&ours()), format!("Prosody 13.0.1, mod_easy_invite {VERSION} in /modules"));
+        let warned = Hook { warnings: vec!["it has no certificate".to_owned()], ..ours() };
+        assert_eq!(told(&warned), "it has no certificate");
         let of_another_server = Hook { software: "ejabberd 26.1".to_owned(), ..Hook::default() };
         assert_eq!(
             (told(&of_another_server), described(&of_another_server)),

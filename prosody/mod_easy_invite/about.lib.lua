@@ -1,9 +1,12 @@
 -- What is loaded here, for the daemon to compare with what it knows (docs/gate.md, `hello`): this
--- module's version and files, and what else makes invites.
+-- module's version and files, what else makes invites, and the certificate.
 
 local modulemanager = require "core.modulemanager";
+local portmanager = require "core.portmanager";
 local is_utf8 = require "util.encodings".utf8.valid;
 local sha256 = require "util.hashes".sha256;
+local st = require "util.stanza";
+local x509 = require "util.x509";
 
 local host = module.host;
 local about = { version = "0.1.0" }; -- of easy-invite
@@ -39,6 +42,64 @@ function about.rivals()
 		if name == "invites" or (loaded.module.dependencies or {}).invites then rivals[name] = true; end
 	end
 	return rivals;
+end
+
+---- Whether clients can encrypt, without which Prosody lets nobody register
+local require_encryption = module:get_option_boolean("c2s_require_encryption",
+	module:get_option_boolean("require_encryption", true));
+
+-- Has mod_tls offer StartTLS to a client. Returns whether there is a TLS context, what it is made
+-- from, and why there is none.
+local function offer_tls(tls)
+	local client, why = { type = "c2s_unauthed", host = host }, nil;
+	function client.log(level, ...) why = level == "error" and string.format(...) or why; end
+	local handlers = tls.module.event_handlers:get(prosody.hosts[host].events, "stream-features");
+	for handler in pairs(handlers or {}) do
+		handler { origin = client, features = st.stanza("features") };
+	end
+	return client.ssl_ctx, client.ssl_cfg or {}, why;
+end
+
+local function is_direct() -- there are ports on which clients encrypt from the start
+	local active = portmanager.get_active_services();
+	return active:get("c2s_direct_tls") or active:get("legacy_ssl");
+end
+
+-- Returns what is wrong, and what to do.
+local function find_fault()
+	local tls = modulemanager.get_module(host, "tls");
+	if not tls then
+		return not is_direct() and 'mod_tls is not loaded there: add "tls" to modules_enabled, then restart Prosody';
+	end
+	local has_context, config, why = offer_tls(tls);
+	if not has_context then
+		return ("its certificate cannot be used (%s; key: %s). May Prosody's user read the key, and does it fit? "
+			.."Mend it, then: systemctl reload prosody"):format(why or "no reason is known", config.key or "none");
+	end
+	local import = ("prosodyctl --root cert import %s /etc/letsencrypt/live"):format(host);
+	if not config.certificate then
+		return "it has no certificate, or may not read it. Get one, as from Let's Encrypt, then: "..import;
+	end
+	local file = io.open(config.certificate);
+	local certificate = file and require "ssl".loadcertificate(file:read("*a"));
+	if file then file:close(); end
+	if not certificate then return; end
+	if not certificate:validat(os.time()) then
+		return ("its certificate %s is good from %s to %s, and not now. Renew it, then: %s"):format(
+			config.certificate, certificate:notbefore(), certificate:notafter(), import);
+	end
+	if not x509.verify_identity(host, "_xmpp-client", certificate) then
+		return ("its certificate %s is for other names (prosodyctl check certs). Get one for this name, then: %s")
+			:format(config.certificate, import);
+	end
+end
+
+-- What the operator should know, a text each.
+function about.warnings()
+	local is_found, fault = pcall(find_fault); -- it uses more of Prosody than its API promises
+	if not require_encryption or not is_found or not fault then return {}; end
+	return { ("apps cannot connect to %s with encryption, without which Prosody lets nobody register or log in: %s")
+		:format(host, fault) };
 end
 
 return about;

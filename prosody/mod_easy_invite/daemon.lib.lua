@@ -73,6 +73,7 @@ return function (gate, about, accounts, grants, rights, nickname, is_registering
 			if exists == false and not is_doubtful then hello:tag("admin", { username = username }):up(); end
 		end
 		for _, option in ipairs(rights.unused_options()) do hello:tag("unused", { option = option }):up(); end
+		for _, warning in ipairs(about.warnings()) do hello:text_tag("warning", warning); end
 		if accounts.form then hello:add_child(accounts.form:form()); end
 		for _, purpose in ipairs { "register", "reset" } do
 			local why = accounts.never(purpose);

@@ -61,11 +61,12 @@ const SHORT_TOKENS_NAMED: usize = 10;
 /// the web side (making every page once), the component's connection to the chat server, and the
 /// hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with WARN
 /// names something that works, but should be mended: a PostgreSQL server that does not wait for its
-/// disk or its standby, or is away or not used, uses that stay reserved, accounts that the chat
-/// server cannot make, what an invite grants and the chat server could not give, imported invites
-/// with a short token, the name of an admin that has no account, or options of Prosody that have no
-/// effect any more. The daemon is asked, and looks anew. If none runs, this command tries the parts
-/// by itself: a line with "tried" has found nothing wrong, but is no promise.
+/// disk or its standby, or is away or not used, uses that stay reserved, a certificate that Prosody
+/// lacks or clients refuse, accounts that the chat server cannot make, what an invite grants and
+/// the chat server could not give, imported invites with a short token, the name of an admin that
+/// has no account, or options of Prosody that have no effect any more. The daemon is asked, and
+/// looks anew. If none runs, this command tries the parts by itself: a line with "tried" has found
+/// nothing wrong, but is no promise.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}

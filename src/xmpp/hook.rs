@@ -185,8 +185,13 @@ fn answer<T>(of: Of, outcome: Result<Option<Element>, ErrorAnswer>, read: fn(&El
 
 /// What could not be given for good, as the hook's `fate` says: some short texts.
 pub fn failed(fate: &Element) -> Vec<String> {
-    let texts = fate.children().filter(|child| child.is("failed", ns::GATE));
-    texts.take(MOST_FAILED).map(|child| said(&child.text())).collect()
+    texts(fate, "failed", MOST_FAILED)
+}
+
+/// The text of each child of this name, of the first that there are.
+fn texts(payload: &Element, name: &str, most: usize) -> Vec<String> {
+    let named = payload.children().filter(|child| child.is(name, ns::GATE));
+    named.take(most).map(|child| said(&child.text())).collect()
 }
 
 fn hook(payload: &Element) -> Option<Hook> {
@@ -206,6 +211,7 @@ fn hook(payload: &Element) -> Option<Hook> {
             .collect(),
         replaced: yes(payload, "replaced").unwrap_or(false),
         rivals: listed(payload, "rival", "module"),
+        warnings: texts(payload, "warning", MOST_LISTED),
     })
 }
 
