@@ -105,8 +105,12 @@ impl Token {
 
     /// The same for tokens that have the shape of ours.
     pub fn parse_ours(text: &str) -> Option<Self> {
-        let shaped = text.len() == TOKEN_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        shaped.then(|| Token(text.to_owned()))
+        Self::parse(text).filter(Token::is_like_ours)
+    }
+
+    /// Whether it has the shape of ours, and so too many random bits to be guessed.
+    pub fn is_like_ours(&self) -> bool {
+        self.0.len() == TOKEN_LENGTH && self.0.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
     /// Whether it may be a token of ours that a program has cut, or has added letters to.

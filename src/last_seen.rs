@@ -1,5 +1,6 @@
-//! When a daemon was last seen at work, and whether the clock can be trusted with what cannot be
-//! undone: a clock that is a year ahead would have every invite removed.
+//! When a daemon was last seen at work, and what follows from that: whether the clock can be
+//! trusted with what cannot be undone (a clock that is a year ahead would have every invite
+//! removed), and whether the store may lack invites that were made.
 
 use std::fmt;
 
@@ -14,13 +15,34 @@ const DOUBTED_FOR: SignedDuration = SignedDuration::from_hours(6);
 /// How far ahead of the clock an instant may lie, since machines' clocks differ.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
+/// For how long a store may lack invites whose links people still open: as long as an invite lives,
+/// unless somebody says otherwise.
+const LACKING_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// The latest instant that can have been noted by `now`. A later one was noted while a clock was
 /// wrong, and does not tell when it was.
 pub fn latest(now: Timestamp) -> Timestamp {
     now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX)
 }
 
-/// What daemons have seen of the clock.
+/// Where a PostgreSQL server stands in the history of its cluster (PostgreSQL's documentation,
+/// "Timelines").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The system identifier: copies of a cluster share it.
+    pub cluster: i64,
+    /// It grows whenever a standby becomes the primary, or a backup is restored up to some moment.
+    pub timeline: i64,
+}
+
+impl Lineage {
+    /// Whether a store that is here now may lack what was written at `earlier`.
+    fn may_lack(self, earlier: Lineage) -> bool {
+        self.cluster != earlier.cluster || self.timeline > earlier.timeline
+    }
+}
+
+/// What daemons have seen of the clock, and of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastSeen {
     /// When a daemon was last at work.
@@ -29,27 +51,40 @@ pub struct LastSeen {
     pub since: Timestamp,
     /// What it showed before that jump, if that is known.
     pub before: Option<Timestamp>,
+    /// Where the store was then; `None` if that is not known, or there is only one such place.
+    pub lineage: Option<Lineage>,
+    /// Since when this store stands in for another, whose last invites it may lack: an asynchronous
+    /// standby took over, or a backup was restored. `None`: it does not.
+    pub took_over_at: Option<Timestamp>,
 }
 
 impl LastSeen {
     /// A daemon is at work for the first time. A store that was filled without one, from a backup
     /// for example, does not tell whether the clock is right.
-    pub fn first(now: Timestamp, store_is_empty: bool) -> Self {
-        LastSeen { at: now, since: if store_is_empty { Timestamp::UNIX_EPOCH } else { now }, before: None }
+    pub fn first(now: Timestamp, store_is_empty: bool, lineage: Option<Lineage>) -> Self {
+        let since = if store_is_empty { Timestamp::UNIX_EPOCH } else { now };
+        LastSeen { at: now, since, before: None, lineage, took_over_at: (!store_is_empty).then_some(now) }
     }
 
     /// A daemon is at work after this. It may be another one with another clock. A step of more
     /// than `tolerance`, ahead or back, is a jump.
     #[must_use]
-    pub fn then(self, now: Timestamp, tolerance: Lifetime) -> Self {
+    pub fn then(self, now: Timestamp, tolerance: Lifetime, lineage: Option<Lineage>) -> Self {
         let step = now.duration_since(self.at).abs();
-        match tolerance {
-            Lifetime::Seconds(most) if step > SignedDuration::from_secs(most) => {
-                LastSeen { at: now, since: now, before: Some(self.at) }
-            }
+        let (since, before) = match tolerance {
+            Lifetime::Seconds(most) if step > SignedDuration::from_secs(most) => (now, Some(self.at)),
             // The clock may have been set back to a time before its last jump.
-            _ => LastSeen { at: now, since: self.since.min(now), ..self },
-        }
+            _ => (self.since.min(now), self.before),
+        };
+        let is_another = matches!((lineage, self.lineage), (Some(new), Some(old)) if new.may_lack(old));
+        let took_over_at = if is_another { Some(now) } else { self.took_over_at.map(|at| at.min(now)) };
+        LastSeen { at: now, since, before, lineage: lineage.or(self.lineage), took_over_at }
+    }
+
+    /// Until when the store may lack invites that people were told of; `None` if it lacks none.
+    pub fn lacks_invites_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.took_over_at?.saturating_add(LACKING_FOR).unwrap_or(Timestamp::MAX);
+        (now < until).then_some(until)
     }
 
     /// Whether the clock has jumped a short while ago, so that it may be wrong.
@@ -86,8 +121,8 @@ mod tests {
     /// What is known after the clock has shown these times one after the other, and whether the
     /// last of them is doubted.
     fn doubted_after(times: &[i64]) -> bool {
-        let first = LastSeen::first(at(0), true);
-        times.iter().fold(first, |seen, time| seen.then(at(*time), TOLERANCE)).is_doubtful()
+        let first = LastSeen::first(at(0), true, None);
+        times.iter().fold(first, |seen, time| seen.then(at(*time), TOLERANCE, None)).is_doubtful()
     }
 
     #[test]
@@ -112,18 +147,41 @@ mod tests {
 
     #[test]
     fn a_store_that_was_filled_without_a_daemon_is_no_witness() {
-        let seen = LastSeen::first(at(0), false);
-        assert!(seen.is_doubtful() && !seen.then(at(6 * HOUR), TOLERANCE).is_doubtful());
+        let seen = LastSeen::first(at(0), false, None);
+        assert!(seen.is_doubtful() && !seen.then(at(6 * HOUR), TOLERANCE, None).is_doubtful());
     }
 
     #[test]
     fn where_nothing_is_removed_no_clock_is_doubted() {
-        assert!(!LastSeen::first(at(0), true).then(at(4000 * DAY), Lifetime::Never).is_doubtful());
+        assert!(!LastSeen::first(at(0), true, None).then(at(4000 * DAY), Lifetime::Never, None).is_doubtful());
+    }
+
+    #[test]
+    fn a_store_that_took_over_may_lack_invites_for_a_week() {
+        let on = |cluster, timeline| Some(Lineage { cluster, timeline });
+        for (places, took_over_at, why) in [
+            (&[(0, on(1, 1)), (5, on(1, 1))][..], None, "the same server"),
+            (&[(0, on(1, 1)), (5, on(1, 2)), (9, on(1, 2))], Some(5), "a standby took over"),
+            (&[(0, on(1, 1)), (5, on(1, 2)), (9, on(1, 3))], Some(9), "and another one"),
+            (&[(0, on(1, 1)), (5, on(1, 2)), (9, on(1, 1)), (9, on(1, 1))], Some(5), "an old primary is back"),
+            (&[(0, on(1, 3)), (5, on(2, 1))], Some(5), "another cluster"),
+            (&[(0, None), (5, on(1, 2)), (9, None), (12, on(1, 2))], None, "not every server says where it is"),
+            (&[(0, on(1, 1)), (5, None), (9, on(1, 2))], Some(9), "and yet it is noticed"),
+            (&[(0, on(1, 1)), (400 * DAY, on(1, 2)), (5, on(1, 2))], Some(5), "the clock was ahead"),
+        ] {
+            let [(_, first), later @ ..] = places else { panic!("{why}") };
+            let first = LastSeen::first(at(0), true, *first);
+            let seen = later.iter().fold(first, |seen, (time, place)| seen.then(at(*time), TOLERANCE, *place));
+            assert_eq!(seen.took_over_at, took_over_at.map(at), "{why}");
+        }
+        let filled = LastSeen::first(at(0), false, None).then(at(DAY), TOLERANCE, None);
+        assert_eq!(filled.lacks_invites_until(at(7 * DAY - 1)), Some(at(7 * DAY)), "a backup was restored");
+        assert_eq!(filled.lacks_invites_until(at(7 * DAY)), None);
     }
 
     #[test]
     fn the_log_says_both_times_and_what_follows() {
-        let seen = LastSeen::first(at(0), true).then(at(400 * DAY), TOLERANCE);
+        let seen = LastSeen::first(at(0), true, None).then(at(400 * DAY), TOLERANCE, None);
         let said = "the clock shows 2028-02-19T08:00:00Z, and a daemon was last seen at 2027-01-15T08:00:00Z. In case \
                     the clock is wrong, nothing that ended is removed before 2028-02-19T14:00:00Z: set it right until \
                     then";

@@ -26,7 +26,7 @@ use crate::event::{Actor, Event};
 use crate::import::plan::{Figures, Known};
 use crate::import::{Item, Reason};
 use crate::invite::{Invite, InviteId, Program, TokenHash, Use};
-use crate::last_seen::LastSeen;
+use crate::last_seen::{LastSeen, Lineage};
 use crate::lifetime::Lifetime;
 use crate::policy::Change;
 use crate::refusal::Refusal;
@@ -152,6 +152,14 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.ensure_in_place().map_err(|problem| self.failed(problem)),
             Backend::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Where a PostgreSQL store was found last; `None` if that is not known.
+    pub fn lineage(&self) -> Option<Lineage> {
+        match &self.backend {
+            Backend::Sqlite(_) => None,
+            Backend::Postgres(postgres) => postgres.lineage(),
         }
     }
 
@@ -452,9 +460,10 @@ promises! {
     /// Of how many uses the makers of their invites are still to be told.
     Read notices() -> u64;
 
-    /// Writes that a daemon is at work `now`, and returns what is known of the clock then. A step
-    /// of more than `tolerance`, ahead or back, is a jump of the clock.
-    Write seen(now: Timestamp, tolerance: Lifetime) -> LastSeen;
+    /// Writes that a daemon is at work `now`, where the store is found ([`Store::lineage`]), and
+    /// returns what is known of the clock and of the store then. A step of more than `tolerance`,
+    /// ahead or back, is a jump of the clock.
+    Write seen(now: Timestamp, tolerance: Lifetime, lineage: Option<Lineage>) -> LastSeen;
 
     /// Reads the whole store and tells what is wrong with it, if anything.
     Snapshot verify() -> ();

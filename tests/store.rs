@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use easy_invite::event::{Action, Actor, Event};
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, State, Token, Use};
-use easy_invite::last_seen::LastSeen;
+use easy_invite::last_seen::{LastSeen, Lineage};
 use easy_invite::lifetime::Lifetime;
 use easy_invite::policy::Change;
 use easy_invite::refusal::{Mistake, Refusal};
 use easy_invite::store::{
     Claim, Contents, EventFilter, Filter, Forgotten, Notice, Past, Problem, Quota, Shortfall, Store, StoreError,
 };
-use engines::{Engine, Scratch, at, claim_of, host, invite, jid, on_both_engines, username};
+use engines::{
+    Engine, Scratch, at, claim_of, daemon, host, invite, jid, on_both_engines, presented_often, source, username,
+};
 use futures::future::join_all;
 use jid::{BareJid, NodePart};
 use jiff::Timestamp;
@@ -60,6 +62,8 @@ on_both_engines! {
     the_token_of_an_invite_that_is_gone_is_known,
     it_is_known_when_a_daemon_was_last_at_work,
     daemons_with_different_clocks_doubt_both,
+    where_a_daemon_was_last_at_work_is_kept_and_that_the_store_took_over,
+    who_presents_what_a_restored_store_lacks_is_not_guessing,
     what_was_made_by_a_clock_far_ahead_neither_counts_nor_outlives_its_account,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
     reservations_with_an_open_fate_are_found,
@@ -905,29 +909,71 @@ async fn what_ended_long_ago_is_purged_but_not_who_invited_whom(engine: Engine) 
 
 async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
     let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
-    let first = scratch.store.seen(at(1000), day).await.unwrap();
-    assert_eq!(scratch.again().await.seen(at(1000), day).await, Ok(first));
-    let jump = scratch.store.seen(at(100_000), day).await.unwrap();
-    assert_eq!(jump, LastSeen { at: at(100_000), since: at(100_000), before: Some(at(1000)) });
-    assert_eq!(scratch.store.seen(at(100_000), day).await, Ok(jump), "a second time, after a lost connection");
+    let first = scratch.store.seen(at(1000), day, None).await.unwrap();
+    assert_eq!(scratch.again().await.seen(at(1000), day, None).await, Ok(first));
+    let jump = scratch.store.seen(at(100_000), day, None).await.unwrap();
+    assert_eq!(jump, LastSeen { at: at(100_000), since: at(100_000), before: Some(at(1000)), ..first });
+    assert_eq!(scratch.store.seen(at(100_000), day, None).await, Ok(jump), "a second time, after a lost connection");
 
     let filled = Scratch::new(engine).await;
     filled.with(|_| ()).await;
     scratch.store.copy_into(&filled.store, |_| ()).await.unwrap();
-    let seen = filled.store.seen(at(100_000), day).await.unwrap();
+    let seen = filled.store.seen(at(100_000), day, None).await.unwrap();
     assert!(seen.is_doubtful() && seen.before.is_none(), "no daemon was at work on the copy: {seen:?}");
 }
 
 async fn daemons_with_different_clocks_doubt_both(engine: Engine) {
     let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
     let other = scratch.again().await;
-    scratch.store.seen(at(1000), day).await.unwrap();
-    other.seen(at(900_000), day).await.unwrap();
+    scratch.store.seen(at(1000), day, None).await.unwrap();
+    other.seen(at(900_000), day, None).await.unwrap();
     for time in 0..100 {
-        let (ahead, right) = (other.seen(at(900_000 + time), day), scratch.store.seen(at(1000 + time), day));
+        let (ahead, right) =
+            (other.seen(at(900_000 + time), day, None), scratch.store.seen(at(1000 + time), day, None));
         let (ahead, right) = tokio::join!(ahead, right);
         assert!(ahead.unwrap().is_doubtful() && right.unwrap().is_doubtful());
     }
+}
+
+async fn where_a_daemon_was_last_at_work_is_kept_and_that_the_store_took_over(engine: Engine) {
+    let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
+    let on = |timeline| Some(Lineage { cluster: i64::MIN, timeline });
+    let seen = async |second, timeline| scratch.again().await.seen(at(second), day, on(timeline)).await.unwrap();
+    assert_eq!((seen(1000, 1).await.took_over_at, seen(1001, 1).await.took_over_at), (None, None));
+    let took_over = seen(1002, 2).await;
+    assert_eq!((took_over.lineage, took_over.took_over_at), (on(2), Some(at(1002))));
+    assert_eq!(seen(1002, 2).await, took_over, "a second time, after a lost connection");
+    assert_eq!(seen(1010, 2).await, LastSeen { at: at(1010), ..took_over }, "another daemon, or a later start");
+}
+
+async fn who_presents_what_a_restored_store_lacks_is_not_guessing(engine: Engine) {
+    let (first, restored) = (Scratch::new(engine).await, Scratch::new(engine).await);
+    let before = daemon(first.again().await, || at(1000));
+    before.seen().await.unwrap();
+    let (kept, lost) = (Token::generate().unwrap(), Token::generate().unwrap());
+    let short = Token::parse("abcdefgh").unwrap();
+    first.with(|invite| invite.token_hash = kept.hash()).await;
+    first.with(|invite| (invite.token_hash, invite.token_length) = (short.hash(), Some(8))).await;
+    first.store.copy_into(&restored.store, |_| ()).await.unwrap();
+    let refused = presented_often(&before, lost.reveal(), "192.0.2.7").await;
+    assert!(matches!(refused, Refusal::AddressRefused { .. }), "nothing is missing there: {refused:?}");
+
+    let within: [fn() -> Timestamp; 2] = [|| at(1000), || at(1000 + 7 * DAY - 1)];
+    for (clock, address) in within.into_iter().zip(["192.0.2.7", "192.0.2.8"]) {
+        let started = daemon(restored.again().await, clock);
+        started.seen().await.unwrap();
+        let link = format!("(https://example.org/i/{}).", lost.reveal());
+        for text in [lost.reveal(), &link] {
+            assert_eq!(presented_often(&started, text, address).await, Refusal::Unknown, "{text}");
+        }
+        assert!(started.look(&[kept.clone()], source(address)).await.is_ok(), "and is served");
+        let refused = presented_often(&started, "hgfedcba", address).await;
+        assert!(matches!(refused, Refusal::AddressRefused { .. }), "a short one may be guessed: {refused:?}");
+    }
+    let later = daemon(restored.again().await, || at(1000 + 7 * DAY));
+    later.seen().await.unwrap();
+    let refused = presented_often(&later, lost.reveal(), "192.0.2.9").await;
+    assert!(matches!(refused, Refusal::AddressRefused { .. }), "it was long ago: {refused:?}");
 }
 
 async fn what_was_made_by_a_clock_far_ahead_neither_counts_nor_outlives_its_account(engine: Engine) {

@@ -156,7 +156,13 @@ CREATE TABLE last_seen (
     at     BIGINT NOT NULL,
     -- What the clock showed after its last jump, and before it. Null: not known.
     since  BIGINT NOT NULL,
-    before BIGINT
+    before BIGINT,
+    -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
+    cluster  BIGINT,
+    timeline BIGINT,
+    -- Since when this store stands in for another, whose last invites it may lack. Null: it does
+    -- not.
+    took_over_at BIGINT
 ) WITH (fillfactor = 50); -- A daemon writes it every few seconds: its new version fits beside it.
 
 -- The last commit of each writer, written in the same transaction. If the connection is lost during

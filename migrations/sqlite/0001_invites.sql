@@ -150,5 +150,11 @@ CREATE TABLE last_seen (
     at     INTEGER NOT NULL,
     -- What the clock showed after its last jump, and before it. Null: not known.
     since  INTEGER NOT NULL,
-    before INTEGER
+    before INTEGER,
+    -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
+    cluster  INTEGER,
+    timeline INTEGER,
+    -- Since when this store stands in for another, whose last invites it may lack. Null: it does
+    -- not.
+    took_over_at INTEGER
 ) STRICT;

@@ -78,7 +78,7 @@ impl Invites {
 
     /// Finds the invite of a token that a stranger presents, of any type, state and host, and which
     /// of the tokens it is that the stranger may mean. If no invite has any of them, or ever had,
-    /// that counts as a guess.
+    /// that counts as a guess; but not while invites may be missing, and it may be one of these.
     ///
     /// # Errors
     /// As [`Invites::find`], also if there are no tokens; `AddressRefused` or `TooManyUnknown`
@@ -86,20 +86,28 @@ impl Invites {
     pub async fn look(&self, tokens: &[Token], address: Address) -> Result<(Invite, Token)> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
-        match self.of_tokens(tokens).await? {
-            Some(found) => Ok(found),
-            None if self.is_guess(tokens).await? => Err(self.count_guess(address).into()),
-            None => Err(Refusal::Incomplete.into()),
+        if let Some(found) = self.of_tokens(tokens).await? {
+            return Ok(found);
         }
+        let (ours, others): (Vec<_>, Vec<_>) = tokens.iter().partition(|token| token.is_like_ours());
+        let may_be_lost = !ours.is_empty() && self.may_lack_invites();
+        // What a program has left of a token of ours, or made of it, has another length. It finds
+        // nothing, unless another program's tokens have this length.
+        let finds_nothing = may_be_lost || tokens.iter().all(Token::may_be_changed);
+        let lengths: Vec<_> = others.iter().filter_map(|token| u32::try_from(token.reveal().len()).ok()).collect();
+        let is_guess = !finds_nothing || !lengths.is_empty() && self.0.store.has_tokens_of(lengths).await?;
+        Err(match (is_guess, may_be_lost) {
+            (true, _) => self.count_guess(address),
+            (false, true) => Refusal::Unknown,
+            (false, false) => Refusal::Incomplete,
+        }
+        .into())
     }
 
-    /// Whether tokens that nobody has may be tried to find one. What a program has left of a token
-    /// of ours, or made of it, has another length. It finds nothing, unless another program's
-    /// tokens have this length.
-    async fn is_guess(&self, tokens: &[Token]) -> Result<bool> {
-        let lengths: Vec<u32> = tokens.iter().filter_map(|token| u32::try_from(token.reveal().len()).ok()).collect();
-        let is_changed = tokens.iter().all(Token::may_be_changed);
-        Ok(!is_changed || !lengths.is_empty() && self.0.store.has_tokens_of(lengths).await?)
+    /// Whether the store may lack invites that people have links of.
+    fn may_lack_invites(&self) -> bool {
+        let seen = *lock(&self.0.last_seen);
+        seen.is_some_and(|seen| seen.lacks_invites_until(self.now()).is_some())
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes

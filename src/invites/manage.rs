@@ -210,7 +210,18 @@ impl Invites {
     pub async fn seen(&self) -> Result<LastSeen> {
         self.0.store.ensure_in_place()?;
         let kept = self.settings().retention.min(self.settings().audit);
-        Ok(self.0.store.seen(self.now(), kept.max(SMALLEST_JUMP)).await?)
+        let (store, now) = (&self.0.store, self.now());
+        let seen = store.seen(now, kept.max(SMALLEST_JUMP), store.lineage()).await?;
+        let last = lock(&self.0.last_seen).replace(seen);
+        if let Some((since, until)) = seen.took_over_at.zip(seen.lacks_invites_until(now))
+            && last.is_none_or(|last| last.took_over_at != Some(since))
+        {
+            tracing::warn!(
+                "since {since} this store stands in for another (a standby took over, or a backup was restored), and \
+                 may lack invites: until {until}, unknown links that look like its own are not counted as guesses"
+            );
+        }
+        Ok(seen)
     }
 
     /// What work in the store has been waiting for, for longer than a second.

@@ -14,6 +14,7 @@ use super::retries::Retries;
 use crate::chat_server::{ChatServer, Hook, NoAnswer};
 use crate::counters::Counters;
 use crate::invite::{NoRandomness, Purpose};
+use crate::last_seen::LastSeen;
 use crate::lifetime::Lifetime;
 use crate::limits::{Counts, Limits};
 use crate::policy::HostPolicy;
@@ -87,6 +88,8 @@ pub(super) struct State {
     pub(super) doubtful: Mutex<Absences<String>>,
     /// What was known of accounts a moment ago.
     pub(super) looks: Mutex<Looks>,
+    /// What was found when the daemon wrote last that it is at work.
+    pub(super) last_seen: Mutex<Option<LastSeen>>,
     /// Wakes who tells the makers of invites: one was used, or the chat server is back.
     pub(super) used: Notify,
 }
@@ -151,6 +154,7 @@ impl Invites {
             gone: Mutex::default(),
             doubtful: Mutex::default(),
             looks: Mutex::default(),
+            last_seen: Mutex::default(),
             used: Notify::new(),
         };
         Invites(Arc::new(state), Arc::new(settings))

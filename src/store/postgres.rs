@@ -24,6 +24,7 @@ use super::row::Value;
 use super::session::{Mode, Session, Work};
 use super::statements::{Wait, wait_of};
 use crate::database::PostgresUrl;
+use crate::last_seen::Lineage;
 use outage::Outage;
 use servers::{SILENCE, Servers, Stamp};
 use statement::pooled;
@@ -374,6 +375,11 @@ impl Postgres {
             PoolError::Backend(problem) => problem,
             error => Problem::Unreachable(error.to_string()),
         })
+    }
+
+    /// Where the store was found last.
+    pub fn lineage(&self) -> Option<Lineage> {
+        self.pool.manager().lineage()
     }
 
     /// What each host in the URL is, for people.

@@ -3,10 +3,16 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use easy_invite::chat_server::ChatServer;
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token, Use};
+use easy_invite::invites::{Error, Invites, Settings};
+use easy_invite::limits::Address;
+use easy_invite::links::tokens_in;
+use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Quota, Store, StoreUrl};
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
@@ -231,6 +237,28 @@ pub fn invite() -> Invite {
         token_length: None,
         replaced: false,
     }
+}
+
+/// What a daemon does that nobody has connected to a chat server.
+pub fn daemon(store: Store, clock: fn() -> Timestamp) -> Invites {
+    Invites::new(store, Settings::new(host("invite.example.org")), ChatServer::channel().0, clock)
+}
+
+/// Where a stranger comes from.
+pub fn source(address: &str) -> Address {
+    Some(address.parse::<IpAddr>().unwrap()).into()
+}
+
+/// What a stranger is told in the end who presents what no invite has more often than one may.
+pub async fn presented_often(daemon: &Invites, text: &str, address: &str) -> Refusal {
+    let mut told = None;
+    for _ in 0..25 {
+        told = match daemon.look(&tokens_in(text), source(address)).await {
+            Err(Error::Refused(refusal)) => Some(refusal),
+            other => panic!("{other:?}"),
+        };
+    }
+    told.unwrap()
 }
 
 pub fn claim_of(invite: &Invite, purpose: Purpose, account: &str) -> Use {

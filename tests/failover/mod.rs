@@ -1,5 +1,7 @@
 //! What becomes of the store when its server is one of a pair, or behind a pooler.
 
+mod lost;
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

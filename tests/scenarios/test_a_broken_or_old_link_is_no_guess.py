@@ -75,7 +75,10 @@ async def test_a_link_of_a_store_that_was_moved(make_server):
         server.daemon.config["store"]["url"] = url
         server.daemon.start()
         visitor = Visitor(server, SOURCE)
-        assert (await open_often(server, visitor, invite.token)).status == 404
+        for token in (invite.token, "MadeAfterTheBackup123456"):
+            page = await open_often(server, visitor, token)
+            assert (page.status, page.heading) == (404, text("unknown"))
+        assert "this store stands in for another" in server.daemon.log
         assert await door_is_open(server, visitor, generate(server), name=url.partition(":")[2][0])
         server.daemon.stop()
 

@@ -20,6 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::statement::pooled;
 use crate::database::connect::{Driver, Unreached, each, reach, tls};
 use crate::database::{PostgresUrl, with_cause};
+use crate::last_seen::Lineage;
 use crate::store::error::{Problem, Result};
 
 /// How long the hosts are tried, all together. A connection that is silent for `SILENCE` counts as
@@ -45,18 +46,9 @@ const LINEAGE: &str = "SELECT pg_backend_pid(), (SELECT system_identifier FROM p
      CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
      ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END";
 
-/// Where a server stands in the history of its cluster (PostgreSQL's documentation, "Timelines").
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Lineage {
-    /// The system identifier: copies of a cluster share it.
-    cluster: String,
-    /// It grows by one whenever a standby becomes the primary.
-    timeline: i64,
-}
-
 impl Lineage {
     /// Why a server must not be used after one of lineage `seen`.
-    fn unfit_after(&self, seen: &Lineage) -> Option<String> {
+    fn unfit_after(self, seen: Lineage) -> Option<String> {
         if self.cluster != seen.cluster {
             return Some(format!(
                 "belongs to another cluster (system identifier {}) than the server with the store ({}): let store.url \
@@ -173,6 +165,11 @@ impl Servers {
         }
     }
 
+    /// Where the store is.
+    pub fn lineage(&self) -> Option<Lineage> {
+        self.seen().lineage
+    }
+
     /// Whether a connection may still be used.
     pub fn is_current(&self, stamp: Stamp) -> bool {
         self.seen().generation == stamp.generation
@@ -192,7 +189,7 @@ impl Servers {
 
     /// Why a server must not be used, if it must not.
     fn why_not(&self, seen: &Seen, connection: &Connection) -> Option<String> {
-        let (found, known) = (connection.lineage.as_ref()?, seen.lineage.as_ref()?);
+        let (found, known) = (connection.lineage?, seen.lineage?);
         // A host without others is the one that is meant, also after pg_upgrade or a restored dump.
         let is_moved = self.hosts.len() == 1 && found.cluster != known.cluster;
         if is_moved { None } else { found.unfit_after(known) }
@@ -215,8 +212,9 @@ impl Servers {
             if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
                 return Err(pooled("two transactions had different sessions"));
             }
-            let lineage =
-                lineage.and_then(|[_, cluster, timeline]| Some(Lineage { cluster, timeline: timeline.parse().ok()? }));
+            let lineage = lineage.and_then(|[_, cluster, timeline]| {
+                Some(Lineage { cluster: cluster.parse().ok()?, timeline: timeline.parse().ok()? })
+            });
             let process = process.parse().map_err(|_| Problem::Other("it does not name its process".to_owned()))?;
             let stamp = Stamp { process, read_only: read_only == "on", generation: 0 };
             Ok(Connection { client, stamp, lineage, warned })
@@ -235,9 +233,9 @@ impl Servers {
         seen.unfit.remove(&host);
         if !connection.stamp.read_only {
             seen.host = host;
-            if let Some(found) = &connection.lineage
-                && seen.lineage.as_ref() != Some(found)
-                && seen.lineage.replace(found.clone()).is_some()
+            if let Some(found) = connection.lineage
+                && seen.lineage != Some(found)
+                && seen.lineage.replace(found).is_some()
             {
                 // Whoever is still connected to the old primary leaves it.
                 seen.generation += 1;
@@ -318,19 +316,19 @@ fn last_row<const N: usize>(said: &[SimpleQueryMessage]) -> [String; N] {
 mod tests {
     use super::*;
 
-    fn lineage(cluster: &str, timeline: i64) -> Lineage {
-        Lineage { cluster: cluster.to_owned(), timeline }
+    fn lineage(cluster: i64, timeline: i64) -> Lineage {
+        Lineage { cluster, timeline }
     }
 
     #[test]
     fn a_server_that_is_behind_or_of_another_cluster_is_unfit() {
-        let seen = lineage("7", 2);
-        for fit in [lineage("7", 2), lineage("7", 3)] {
-            assert_eq!(fit.unfit_after(&seen), None);
+        let seen = lineage(7, 2);
+        for fit in [lineage(7, 2), lineage(7, 3)] {
+            assert_eq!(fit.unfit_after(seen), None);
         }
-        let behind = lineage("7", 1).unfit_after(&seen).unwrap();
+        let behind = lineage(7, 1).unfit_after(seen).unwrap();
         assert!(behind.contains("is on timeline 1, and the store went on to timeline 2"), "{behind}");
-        let other = lineage("8", 9).unfit_after(&seen).unwrap();
+        let other = lineage(8, 9).unfit_after(seen).unwrap();
         assert!(other.contains("another cluster (system identifier 8)"), "{other}");
     }
 }

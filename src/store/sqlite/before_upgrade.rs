@@ -145,7 +145,7 @@ mod tests {
 
     fn mark(store: &Path, mark: i64) {
         let connection = Connection::open(store).unwrap();
-        connection.execute("INSERT OR REPLACE INTO last_seen VALUES (1, ?1, 0, NULL)", [mark]).unwrap();
+        connection.execute("INSERT OR REPLACE INTO last_seen (id, at, since) VALUES (1, ?1, 0)", [mark]).unwrap();
     }
 
     /// The mark, if it is a store of the first schema.
