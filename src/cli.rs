@@ -17,6 +17,7 @@ mod edit;
 mod export;
 mod forget;
 mod generate;
+mod hook;
 mod import;
 mod init;
 mod input;

@@ -250,11 +250,18 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
                 false => chat_server.account(&account).await,
             })
         }
+        // It speaks to no hook of a host that it does not serve, though one may answer.
+        Request::Hello { host } if !meaning.borrow().serves(host.as_str()) => serde_json::to_string(&not_served(&host)),
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
         Request::Health {} => serde_json::to_string(&Answer::Ok(lookout.look().await)),
         Request::Unsettled {} => serde_json::to_string(&Answer::Ok(unsettled())),
         Request::Meaning {} => serde_json::to_string(&Answer::Ok(meaning.borrow().clone())),
     }
+}
+
+fn not_served(host: &DomainPart) -> Answer<()> {
+    let words = format!("the running daemon does not serve {host} yet: systemctl reload easy-invite");
+    Err(NoAnswer::NotSetUp(words))
 }
 
 /// The command line's end: the daemon that listens on a path, if one does.

@@ -17,6 +17,11 @@ impl Meaning {
         Meaning(digested(tables))
     }
 
+    /// Whether it has a table of this VirtualHost.
+    pub fn serves(&self, host: &str) -> bool {
+        self.0.get("hosts").and_then(|hosts| hosts.get(host)).is_some()
+    }
+
     /// The keys with different values, as they are written in TOML. A table that only one of the
     /// two has is named as a whole.
     pub fn differences(&self, other: &Meaning) -> Vec<String> {
@@ -79,6 +84,7 @@ mod tests {
             json!({"limits": {"pages": 7}, "hosts": {"example.org": {"admins": []}}, "web": {"name": "x"}}),
         );
         assert_eq!(first.differences(&third), ["web"]);
+        assert!(second.serves("example.net") && !first.serves("example.net") && first.serves("example.org"));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, control_place, now, service};
+use super::hook::explained;
 use super::print::Reported;
-use super::prosody_config::ProsodyConfig;
 use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::Config;
 use crate::control::Daemon;
@@ -164,12 +164,10 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
             let is_connected = found.is_ok();
             report.line("component", None, found)?;
             report_unsettled(&mut report, &daemon).await?;
-            let tried = |host: &DomainPart| match () {
-                () if !is_connected => Err(NOT_CONNECTED.to_owned()),
-                () if !health.hosts.contains(host) => {
-                    Err("the running daemon does not serve it yet: systemctl reload easy-invite".to_owned())
-                }
-                () => Ok(()),
+            let is_served = |host: &DomainPart| health.hosts.contains(host);
+            let tried = |host: &DomainPart| match is_connected || !is_served(host) {
+                true => Ok(()),
+                false => Err(NOT_CONNECTED.to_owned()),
             };
             report_hooks(&mut report, &config, &daemon.chat_server(), tried).await?;
         }
@@ -328,13 +326,7 @@ async fn report_hooks(
 ) -> anyhow::Result<()> {
     let asked = stream::iter(config.hosts.keys()).map(async |host| {
         let found = match tried(host) {
-            Ok(()) => chat_server.hello(host.clone()).await.map_err(|reason| match reason {
-                NoAnswer::NotSetUp(reason) => match seen_in_configuration(host) {
-                    Some(why) => format!("{reason}. {why}"),
-                    None => reason,
-                },
-                reason => reason.to_string(),
-            }),
+            Ok(()) => chat_server.hello(host.clone()).await.map_err(|reason| explained(host, reason)),
             Err(why_not) => Err(why_not),
         };
         (host, found)
@@ -362,11 +354,6 @@ async fn report_hooks(
         report_admins(report, host, hook.admins, config.hosts.get(host), chat_server).await?;
     }
     Ok(())
-}
-
-/// Why Prosody has not loaded our module on a VirtualHost, if its configuration shows it.
-fn seen_in_configuration(host: &DomainPart) -> Option<String> {
-    ProsodyConfig::find().ok()??.why_not_loaded(host)
 }
 
 /// Warns of the names that a configuration calls admins, and that have no account: those that the

@@ -8,9 +8,11 @@ use futures::{StreamExt, stream};
 use jid::DomainPart;
 
 use super::context::{Context, served_host};
+use super::hook::explained;
 use super::input::wrong_usage;
 use super::print::{self, complain};
 use super::progress::Progress;
+use crate::chat_server::{Answer, Hook, NoAnswer};
 use crate::generate::Options;
 use crate::invite_json::InviteJson;
 use crate::invites::{Invites, Issued};
@@ -25,7 +27,8 @@ const AT_A_TIME: usize = 256;
 ///
 /// Prints the link for people, if the host has a landing page, then the xmpp: link for chat
 /// clients. They hold the invite's secret and cannot be shown again. Without options, the invite
-/// registers one account.
+/// registers one account. If the running daemon knows that nobody can use the link as things are,
+/// a warning on stderr says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite generate example.org
@@ -62,26 +65,32 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let invites = context.open_or_make().await?;
     let host = served_host(&invites, &arguments.host)?;
     let wish = arguments.options.wish(host.clone()).map_err(anyhow::Error::msg)?;
+    let met = invites.meet(&host).await;
     // Without an answer, nobody knows what the chat server can never do: the invite is made.
-    let hook = invites.meet(&host).await.unwrap_or_default();
-    if let Some(why) = hook.never(wish.invite_type.purpose()) {
+    if let Some(why) = met.as_ref().ok().and_then(|hook| hook.never(wish.invite_type.purpose())) {
         anyhow::bail!("{why}. What is left on {host} is to make contacts: --contact JID --contact-only");
     }
     if several {
-        return make_many(&invites, wish, count, context).await;
+        return make_many(&invites, wish, count, met, context).await;
     }
     let issued = invites.create(wish).await?;
-    print_issued(&issued, qr, &invites, context)
+    print_issued(&issued, qr, &invites, met, context)
 }
 
-/// Prints an invite with its new links.
-pub fn print_issued(issued: &Issued, qr: bool, invites: &Invites, context: &Context) -> anyhow::Result<()> {
+/// Prints an invite with its new links. Its host's hook has answered in this way.
+pub fn print_issued(
+    issued: &Issued,
+    qr: bool,
+    invites: &Invites,
+    met: Answer<Hook>,
+    context: &Context,
+) -> anyhow::Result<()> {
     context.print(InviteJson::issued(issued, invites.now()), described(issued))?;
     if qr {
         let mut stdout = io::stdout().lock();
         write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;
     }
-    warn_unchecked(issued);
+    warn(issued, met);
     Ok(())
 }
 
@@ -97,18 +106,24 @@ fn described(issued: &Issued) -> String {
 
 /// Makes several invites at a time and prints each as soon as it is stored. The first failure stops
 /// it.
-async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context) -> anyhow::Result<()> {
+async fn make_many(
+    invites: &Invites,
+    wish: Wish,
+    count: u32,
+    met: Answer<Hook>,
+    context: &Context,
+) -> anyhow::Result<()> {
     // Those that follow the first failure mostly have the same cause.
     let first_failure = OnceCell::new();
     let wanted = stream::iter(0..count).take_while(|_| ready(first_failure.get().is_none()));
     let mut made = wanted.map(|_| invites.create(wish.clone())).buffer_unordered(AT_A_TIME);
     let mut progress = Progress::beside_output();
-    let mut printed = 0;
+    let (mut printed, mut met) = (0, Some(met));
     while let Some(result) = made.next().await {
         let shown = result.map_err(anyhow::Error::from).and_then(|issued| {
             context.print(InviteJson::issued(&issued, invites.now()), best_link(&issued))?;
-            if printed == 0 {
-                warn_unchecked(&issued);
+            if let Some(met) = met.take() {
+                warn(&issued, met);
             }
             Ok(())
         });
@@ -127,8 +142,18 @@ async fn make_many(invites: &Invites, wish: Wish, count: u32, context: &Context)
     }
 }
 
-fn warn_unchecked(issued: &Issued) {
-    if let Some(reason) = &issued.unchecked {
-        complain(format_args!("warning: could not check whether the accounts exist: {reason}"));
+/// Warns of what is wrong with a link that was printed, as far as a running daemon knows.
+fn warn(issued: &Issued, met: Answer<Hook>) {
+    let host = &issued.invite.host;
+    match (met, &issued.unchecked) {
+        // Nothing helps but to mend it. While the chat server is away, links wait for it.
+        (Err(reason @ (NoAnswer::NotSetUp(_) | NoAnswer::Late(_))), _) => complain(format_args!(
+            "warning: nobody can use an invite of {host} at present: {}. easy-invite check tells whether it is mended",
+            explained(host, reason)
+        )),
+        (_, Some(reason)) => {
+            complain(format_args!("warning: could not check whether the accounts exist: {reason}"));
+        }
+        _ => (),
     }
 }

@@ -217,7 +217,7 @@ async def test_the_configuration_was_changed(server):
     server.daemon.write_config()
     await all_say(server, "config", "differs from what the daemon serves", "systemctl reload easy-invite")
     code, lines = await checked(server)
-    assert code == 1 and "does not serve it yet" in lines["hook", "new.example"]["detail"], lines
+    assert code == 1 and "does not serve new.example yet" in lines["hook", "new.example"]["detail"], lines
     del server.daemon.config["hosts"]["new.example"]
     server.daemon.write_config()
     await all_is_well(server)
