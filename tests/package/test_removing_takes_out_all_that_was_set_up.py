@@ -89,15 +89,15 @@ async def test_by_an_operator_who_follows_the_page(machine, how, words):
     assert LINES in found and 'Component "invite.example.org"' in found and '"invites_register"' in found
     machine.shell(f"rm {LINES}")
     write(machine, "/etc/prosody/conf.d/example.org.cfg.lua", 'VirtualHost "example.org"\n')
-    follow("if you have added it for easy-invite")
+    follow("if you added it for easy-invite")
     await assert_as_it_should_be()
 
     machine.run("tee", "/etc/apt/apt.conf.d/90yes", input='APT::Get::Assume-Yes "true";\n')
     follow(words)
     await assert_as_it_should_be()
     follow("## 3. ")
-    assert follow("once no file is its own") == "", "there is no file of the daemon's user"
-    for before in ("A site of its own in nginx", "Bans by fail2ban", "Nightly backups"):
+    assert follow("The daemon's user, if") == "", "there is no file of the daemon's user"
+    for before in ("A separate site in nginx", "fail2ban. ", "Nightly backups"):
         follow(before)
     machine.shell(re.search(r"^rm /etc/cron.*$", PAGE, re.MULTILINE)[0])
     machine.shell(re.search(r"^rm /etc/prometheus.*$", PAGE, re.MULTILINE)[0])
