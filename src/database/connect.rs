@@ -39,6 +39,12 @@ pub enum Unreached {
     /// It may accept connections, and says nothing.
     #[error("it does not answer")]
     Silent,
+    /// It has accepted the login, and then says nothing.
+    #[error(
+        "it accepts the login and then does not answer, as PgBouncer does while its sessions are all taken: let \
+         default_pool_size be 16 for each daemon, and more for commands"
+    )]
+    NoSession,
     /// It, or the network, says why.
     #[error("{}", with_cause(.0))]
     Failed(tokio_postgres::Error),

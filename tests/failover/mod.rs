@@ -291,6 +291,23 @@ async fn a_host_or_an_address_that_is_silent_is_passed_over() {
     }
 }
 
+/// The settings of PgBouncer in docs/scaling.md.
+fn documented() -> &'static str {
+    let (_, section) = include_str!("../../docs/scaling.md").split_once("\n## PgBouncer\n").unwrap();
+    section.split("```\n").nth(1).unwrap()
+}
+
+/// The same with another value of one of them.
+fn documented_but(setting: &str, value: &str) -> String {
+    let lines = documented().lines().map(|line| match line.split_once(" = ") {
+        Some((name, _)) if name == setting => format!("{name} = {value}\n"),
+        _ => format!("{line}\n"),
+    });
+    let changed: String = lines.collect();
+    assert_ne!(changed, documented(), "{setting}");
+    changed
+}
+
 /// PgBouncer before a server. It ends with this.
 struct Pooler {
     folder: tempfile::TempDir,
@@ -300,11 +317,11 @@ struct Pooler {
 }
 
 impl Pooler {
-    async fn start(server: u16, mode: &str) -> Self {
+    async fn start(server: u16, settings: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         chown(folder.path(), owner(), None).unwrap();
-        Pooler::configure(&folder, server, port, mode);
+        Pooler::configure(&folder, server, port, settings);
         let mut command = Command::new("/usr/sbin/pgbouncer");
         if let Some(owner) = owner() {
             std::os::unix::process::CommandExt::uid(&mut command, owner);
@@ -316,19 +333,18 @@ impl Pooler {
         pooler
     }
 
-    fn configure(folder: &tempfile::TempDir, server: u16, port: u16, mode: &str) {
+    fn configure(folder: &tempfile::TempDir, server: u16, port: u16, settings: &str) {
         let settings = format!(
             "[databases]\npostgres = host=127.0.0.1 port={server} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
-             default_pool_size = 40\nserver_login_retry = 1\n"
+             unix_socket_dir =\nauth_type = any\n{settings}"
         );
         fs::write(folder.path().join("pgbouncer.ini"), settings).unwrap();
     }
 
-    /// Lets it pool otherwise from now on.
-    fn pool(&self, mode: &str) {
-        Pooler::configure(&self.folder, self.server, self.port, mode);
+    /// Gives it other settings from now on.
+    fn reload(&self, settings: &str) {
+        Pooler::configure(&self.folder, self.server, self.port, settings);
         assert!(Command::new("kill").args(["-HUP", &self.process.id().to_string()]).status().unwrap().success());
     }
 
@@ -349,27 +365,62 @@ async fn a_pooler_may_pool_sessions_and_nothing_less() {
     let cluster = Cluster::start();
     let direct = Store::open(&url(&format!("{}/postgres", cluster.url()))).await.unwrap();
     for mode in ["transaction", "statement"] {
-        let pooler = Pooler::start(cluster.port, mode).await;
+        let pooler = Pooler::start(cluster.port, &documented_but("pool_mode", mode)).await;
         for _ in 0..3 {
             let said = refused(&pooler.url()).await.to_string();
             assert!(said.contains("cannot be opened") && said.contains("pool_mode = session"), "{mode}: {said}");
         }
     }
-    let pooler = Pooler::start(cluster.port, "session").await;
-    let store = Store::open(&url(&pooler.url())).await.unwrap();
-    join_all((0..40).map(|_| stores(&store))).await;
+    let pooler = Pooler::start(cluster.port, documented()).await;
+    // Two daemons, with all connections that they ever have, and a command.
+    let daemons = [Store::open(&url(&pooler.url())).await.unwrap(), Store::open(&url(&pooler.url())).await.unwrap()];
+    join_all((0..40).map(|number| stores(&daemons[number % 2]))).await;
+    join_all((0..200).map(|number| daemons[number % 2].find(invite().token_hash))).await;
+    stores(&Store::open(&url(&pooler.url())).await.unwrap()).await;
     cluster.restart();
+    join_all(daemons.iter().map(stores)).await;
+    assert_eq!(direct.contents().await.unwrap().invites, 43);
+    for daemon in &daemons {
+        assert_eq!(daemon.waits().await, Ok(None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_with_too_few_sessions_is_named_as_such() {
+    let cluster = Cluster::start();
+    let pooler = Pooler::start(cluster.port, &documented_but("default_pool_size", "2")).await;
+    let store = Store::open(&url(&pooler.url())).await.unwrap();
+    let said = refused(&pooler.url()).await.to_string();
+    assert!(said.contains("default_pool_size be 16 for each daemon"), "{said}");
     stores(&store).await;
-    assert_eq!(direct.contents().await.unwrap().invites, 41);
-    assert_eq!(store.waits().await, Ok(None));
+}
+
+/// Without the setting of the docs, it keeps its clients out for 15 seconds. The test sees longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_lets_a_daemon_back_in_as_soon_as_server_login_retry_says() {
+    let cluster = Cluster::start();
+    let slow = Pooler::start(cluster.port, &documented_but("server_login_retry", "1000")).await;
+    let store = Store::open(&url(&slow.url())).await.unwrap();
+    stores(&store).await;
+    cluster.stop();
+    let kept_out = async || {
+        let begun = begun_by((Instant::now() + Duration::from_secs(1)).into(), store.find(invite().token_hash));
+        begun.await.is_err_and(|error| error.to_string().contains("server_login_retry"))
+    };
+    until("the pooler has seen it", &kept_out).await;
+    cluster.go();
+    stores(&Store::open(&url(&format!("{}/postgres", cluster.url()))).await.unwrap()).await;
+    assert!(kept_out().await, "the server is back, and the pooler does not look");
+    slow.reload(documented());
+    stores(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_that_begins_to_share_sessions_mixes_nothing_up() {
     let cluster = Cluster::start();
-    let pooler = Pooler::start(cluster.port, "session").await;
+    let pooler = Pooler::start(cluster.port, documented()).await;
     let stores = [Store::open(&url(&pooler.url())).await.unwrap(), Store::open(&url(&pooler.url())).await.unwrap()];
-    pooler.pool("transaction");
+    pooler.reload(&documented_but("pool_mode", "transaction"));
     sleep(Duration::from_millis(200)).await;
     let mut told = Vec::new();
     for _ in 0..5 {

@@ -205,7 +205,7 @@ impl Servers {
             let driving = tokio::spawn(drive(connection, warned.clone()));
             let client = ClientWrapper::new(client, driving);
             let asked = join(client.simple_query(PREPARE), client.simple_query(LINEAGE));
-            let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::Silent)?;
+            let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::NoSession)?;
             let [process, read_only] = last_row(&prepared?);
             // Some services do not tell.
             let lineage = lineage.ok().map(|said| last_row::<3>(&said));

@@ -63,7 +63,7 @@ pub fn pooled(seen: &str) -> Problem {
 impl From<Unreached> for Problem {
     fn from(unreached: Unreached) -> Self {
         match unreached {
-            Unreached::Silent => Problem::Unreachable(unreached.to_string()),
+            Unreached::Silent | Unreached::NoSession => Problem::Unreachable(unreached.to_string()),
             Unreached::Failed(error) => error.into(),
         }
     }
