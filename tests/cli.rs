@@ -1103,6 +1103,53 @@ fn the_lines_for_prosody_can_have_a_file_of_their_own() {
 }
 
 #[test]
+fn several_hosts_are_served_by_one_component() {
+    let scratch = Scratch::new();
+    let own = "VirtualHost \"example.net\"\n  modules_enabled = { \"mam\" }\n";
+    like_debians(&scratch, &[("conf.d/own.cfg.lua", own)]);
+    let hosts = ["--host", "example.org", "--host", "Example.net", "--host", "example.edu"];
+    let ran = scratch.run(&[&INIT[..], &hosts].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let config = config::Config::load(&scratch.path("new.toml")).unwrap();
+    assert_eq!(config.component.as_str(), "invite.example.org");
+    let served: Vec<_> = config.hosts.keys().map(|host| host.as_str()).collect();
+    assert_eq!(served, ["example.edu", "example.net", "example.org"]);
+    let written = fs::read_to_string(scratch.path("conf.d/easy-invite.cfg.lua")).unwrap();
+    let settings: Vec<_> = written.lines().filter(|line| !line.trim().is_empty() && !line.contains("-- ")).collect();
+    let disabled = "    modules_disabled = { \"invites\", \"invites_adhoc\", \"invites_register\" }";
+    assert_eq!(
+        settings,
+        [
+            "VirtualHost \"example.org\"",
+            "    modules_enabled = { \"easy_invite\" }",
+            disabled,
+            "VirtualHost \"example.net\"",
+            "    easy_invite_component = \"invite.example.org\"",
+            disabled,
+            "VirtualHost \"example.edu\"",
+            "    easy_invite_component = \"invite.example.org\"",
+            "    modules_enabled = { \"easy_invite\" }",
+            disabled,
+            "Component \"invite.example.org\"",
+            &format!("    component_secret = \"{}\"", config.secret.unwrap().reveal()),
+        ]
+    );
+    assert!(ran.stdout.contains("own.cfg.lua, line 2:\n    modules_enabled = { \"mam\", \"easy_invite\" }\n"));
+    let new = ["example.org", "example.edu"].map(|host| format!("next: {host} is new to Prosody"));
+    assert!(new.iter().all(|line| ran.stderr.contains(line)), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("example.net is new") && ran.stderr.contains("and start easy-invite run"));
+    // Later ones, for a daemon that runs perhaps.
+    let to = ["--output", "new.toml", "--output-prosody", "conf.d/others.cfg.lua"];
+    let later = scratch.run(&[&["init", "--host", "example.net", "--host", "example.edu"][..], &to].concat());
+    assert!(later.code == 0 && later.stderr.contains("and start it, or send it a SIGHUP"), "{}", later.stderr);
+    let unserved = ["init", "--host", "example.edu", "--host", "example.com", "--output", "new.toml"];
+    let problem = "new.toml exists already and does not serve example.com: add a table [hosts.\"example.com\"], name \
+                   its host with --host, or remove it to begin anew";
+    scratch.fails(&[&unserved[..], &["--output-prosody", "com.cfg.lua"]].concat(), problem);
+    scratch.misused(&["init", "--host", "a.example", "--host", "A.example", "--output", "x"], "given twice");
+}
+
+#[test]
 fn what_stands_elsewhere_is_not_written_into_the_file_for_prosody_but_said() {
     let scratch = Scratch::new();
     let own = "VirtualHost \"example.org\"\n  modules_enabled = { \"mam\" }\n  allow_registration = true\n\

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::iter;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use rustix::process::{Gid, geteuid};
 use serde_json::json;
 
 use super::context::Context;
+use super::input::wrong_usage;
 use super::print::complain;
 use super::prosody_config::{ProsodyConfig, WhichProsody};
 use super::prosody_lines::{Lines, PLUGIN_PATH, lines};
@@ -45,7 +47,7 @@ const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/li
 /// With --output-prosody, the lines for Prosody go into a file of their own, which Prosody's group
 /// may read, if root runs this. What would take the place of settings that are there is printed,
 /// and changed by you. If the configuration of easy-invite exists already, the lines fit it and
-/// have its secret.
+/// have its secret. So a further host gets its lines, once the configuration has its table.
 ///
 /// Otherwise the lines for Prosody go to stdout, or to stderr if the configuration itself goes to
 /// stdout. If Prosody's own configuration can be read, they keep the settings that are there and
@@ -56,9 +58,9 @@ const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/li
   easy-invite init --host example.org --output /etc/easy-invite/config.toml \
                         --output-prosody /etc/prosody/conf.d/easy-invite.cfg.lua")]
 pub struct Arguments {
-    /// The VirtualHost to serve
-    #[arg(long, value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = jids::domain)]
-    host: DomainPart,
+    /// The VirtualHost to serve (repeatable; the component is named after the first)
+    #[arg(long = "host", value_name = "HOST", default_value = EXAMPLE_HOST, value_parser = jids::domain)]
+    hosts: Vec<DomainPart>,
 
     /// The file to write, or - for stdout
     #[arg(long, short, value_name = "FILE", default_value = "config.toml")]
@@ -73,7 +75,11 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
-    let Arguments { host, output, output_prosody, prosody } = arguments;
+    let Arguments { hosts, output, output_prosody, prosody } = arguments;
+    let twice = hosts.iter().enumerate().find(|(at, host)| hosts.iter().take(*at).any(|other| other == *host));
+    if let Some((_, host)) = twice {
+        return Err(wrong_usage(format!("--host {host} is given twice")));
+    }
     anyhow::ensure!(
         output_prosody.as_ref().is_none_or(|file| *file != output && file != Path::new("-")),
         "--output-prosody FILE takes a file of its own: without it, the lines for Prosody go to stdout"
@@ -95,14 +101,15 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
         anyhow::bail!("{} exists already and is left as it is: {advice}", file.display());
     }
     let (component, secret, text) = if is_there {
-        let config = existing(&output, &host)?;
+        let config = existing(&output, &hosts)?;
         (config.component, config.secret?, None)
     } else {
         let secret = Secret::new(Token::generate()?.reveal().to_owned());
-        let text = first_config(&host, secret.reveal(), output.starts_with("/etc"));
-        (DomainPart::new(&format!("invite.{host}"))?.into_owned(), secret, Some(text))
+        let text = first_config(&hosts, secret.reveal(), output.starts_with("/etc"));
+        let first = hosts.first().map_or(EXAMPLE_HOST, |host| host.as_str());
+        (DomainPart::new(&format!("invite.{first}"))?.into_owned(), secret, Some(text))
     };
-    let lines = lines(prosody.as_ref(), &host, &component, secret.reveal());
+    let lines = lines(prosody.as_ref(), &hosts, &component, secret.reveal());
     if let Some(file) = &output_prosody {
         let text = format!("-- Written by `easy-invite init`.\n\n{}", lines.apart);
         write_new(file, &text, |created| share_with_prosody(created, file, prosody.as_ref()))?;
@@ -137,7 +144,7 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
                 None => (),
             }
             complain(format_args!("{} is written", prosody_file.display()));
-            for step in steps(prosody.as_ref(), &lines, &host, prosody_file) {
+            for step in steps(prosody.as_ref(), &lines, &hosts, prosody_file, is_there) {
                 complain(format_args!("next: {step}"));
             }
         }
@@ -146,19 +153,27 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
 }
 
 /// The configuration that is there already.
-fn existing(file: &Path, host: &DomainPart) -> anyhow::Result<Config> {
+fn existing(file: &Path, hosts: &[DomainPart]) -> anyhow::Result<Config> {
     let config = Config::load(file)?;
-    anyhow::ensure!(
-        config.hosts.contains_key(host),
-        "{} exists already and does not serve {host}: add a table [hosts.\"{host}\"], name its host with --host, or \
-         remove it to begin anew",
-        file.display()
-    );
+    if let Some(host) = hosts.iter().find(|host| !config.hosts.contains_key(*host)) {
+        anyhow::bail!(
+            "{} exists already and does not serve {host}: add a table [hosts.\"{host}\"], name its host with --host, \
+             or remove it to begin anew",
+            file.display()
+        );
+    }
     Ok(config)
 }
 
-/// What is left to do, in its order.
-fn steps(prosody: Option<&ProsodyConfig>, lines: &Lines, host: &DomainPart, file: &Path) -> Vec<String> {
+/// What is left to do, in its order. If the configuration was there before, a daemon may run with
+/// what it was.
+fn steps(
+    prosody: Option<&ProsodyConfig>,
+    lines: &Lines,
+    hosts: &[DomainPart],
+    file: &Path,
+    may_run: bool,
+) -> Vec<String> {
     let mut steps = Vec::new();
     if !lines.changes.is_empty() {
         steps.push("change the lines above in Prosody's configuration".to_owned());
@@ -173,23 +188,30 @@ fn steps(prosody: Option<&ProsodyConfig>, lines: &Lines, host: &DomainPart, file
         if config.our_module().is_none() {
             steps.push(format!("sudo easy-invite prosody-module --install {PLUGIN_PATH}"));
         }
-        if config.host(host).is_none() {
+        for host in hosts.iter().filter(|host| config.host(host).is_none()) {
             let import = "sudo prosodyctl --root cert import FOLDER, such as /etc/letsencrypt/live";
             steps.push(format!("{host} is new to Prosody. Give Prosody a certificate for {host}: {import}"));
         }
     }
     let has_unit = UNITS.iter().any(|folder| Path::new(folder).join("easy-invite.service").exists());
+    let (start, run) = match may_run {
+        true => ("enable easy-invite && sudo systemctl reload-or-restart easy-invite", "start it, or send it a SIGHUP"),
+        false => ("enable --now easy-invite", "start easy-invite run"),
+    };
     steps.push(match has_unit {
-        true => "sudo systemctl restart prosody && sudo systemctl enable --now easy-invite".to_owned(),
-        false => "restart Prosody, and start easy-invite run: with systemd, by contrib/easy-invite.service".to_owned(),
+        true => format!("sudo systemctl restart prosody && sudo systemctl {start}"),
+        false => format!("restart Prosody, and {run}: with systemd, by contrib/easy-invite.service"),
     });
     steps
 }
 
-/// The example, with this host and secret. Neither needs to be escaped in TOML.
-fn first_config(host: &DomainPart, secret: &str, system_wide: bool) -> String {
-    let text = config::EXAMPLE.replace(EXAMPLE_HOST, host.as_str()).replace(EXAMPLE_SECRET, secret);
-    if system_wide { text.replace(EXAMPLE_STORE, SYSTEM_STORE) } else { text }
+/// The example, with these hosts and the secret. None of them needs to be escaped in TOML.
+fn first_config(hosts: &[DomainPart], secret: &str, system_wide: bool) -> String {
+    let (first, others) = hosts.split_first().map_or((EXAMPLE_HOST, hosts), |(first, others)| (first.as_str(), others));
+    let text = config::EXAMPLE.replace(EXAMPLE_HOST, first).replace(EXAMPLE_SECRET, secret);
+    let text = if system_wide { text.replace(EXAMPLE_STORE, SYSTEM_STORE) } else { text };
+    let tables = others.iter().map(|host| format!("\n[hosts.\"{host}\"]\n"));
+    iter::once(text).chain(tables).collect()
 }
 
 /// Lets the daemon's user read a file of root's.

@@ -59,13 +59,11 @@ impl Addition {
     }
 }
 
-/// What to add to the configuration of a server that serves `host`. Without one, what a new one
-/// needs.
-pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart, secret: &str) -> Lines {
+/// What to add to the configuration of a server that serves these hosts. Without one, what a new
+/// one needs.
+pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &DomainPart, secret: &str) -> Lines {
     let empty = ProsodyConfig::default();
     let there = config.unwrap_or(&empty);
-    let its = there.host(host);
-    let section = its.map_or(&empty.global, |its| &its.section);
     let about = match config {
         Some(config) => {
             let unread: String =
@@ -77,6 +75,28 @@ pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &Doma
             .to_owned(),
     };
     let plugins = plugin_paths(there);
+    let of_hosts: Vec<_> = hosts.iter().map(|host| lines_of_host(config, host, component)).collect();
+    let of_each = |part: fn(&Lines) -> &String| of_hosts.iter().map(part).map(String::as_str).collect::<String>();
+    let component = component_lines(there.host(component), component, secret);
+    let separate = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
+    Lines {
+        apart: format!("{}{}{}", separate(plugins.apart()), of_each(|lines| &lines.apart), component.apart()),
+        changes: format!("{}{}{}", plugins.change(), of_each(|lines| &lines.changes), component.change()),
+        all: format!(
+            "{about}-- Restart Prosody afterwards.\n\n{}\n{}{}{PAGES}",
+            plugins.text(),
+            of_each(|lines| &lines.all),
+            component.text()
+        ),
+    }
+}
+
+/// What a VirtualHost needs.
+fn lines_of_host(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart) -> Lines {
+    let empty = ProsodyConfig::default();
+    let there = config.unwrap_or(&empty);
+    let its = there.host(host);
+    let section = its.map_or(&empty.global, |its| &its.section);
     let settings = [
         component_name(section, host, component),
         match there.global.list("modules_enabled").iter().any(|module| module == "easy_invite") {
@@ -90,24 +110,16 @@ pub fn lines(config: Option<&ProsodyConfig>, host: &DomainPart, component: &Doma
     let opened = open_registration(&there.global, section);
     let place = host_place(config, its, host);
     let text = settings.iter().map(Addition::text).collect::<String>();
-    let all_of_host = format!("{}VirtualHost \"{host}\"\n{text}{CLOSED}{}", place.text(), opened.text());
-    let component = component_lines(there.host(component), component, secret);
+    let all = format!("{}VirtualHost \"{host}\"\n{text}{CLOSED}{}\n", place.text(), opened.text());
     let new = settings.iter().map(Addition::apart).collect::<String>();
     let is_to_open = matches!(place, Addition::New(_)) && (its.is_none() || !new.is_empty());
-    let apart_of_host = if is_to_open { format!("VirtualHost \"{host}\"\n{new}{CLOSED}\n") } else { String::new() };
-    let changes_of_host: String = match place {
-        Addition::New(_) => settings.iter().chain([&opened]).map(Addition::change).collect(),
-        _ => all_of_host.clone(),
-    };
-    let separate = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
     Lines {
-        apart: format!("{}{apart_of_host}{}", separate(plugins.apart()), component.apart()),
-        changes: format!("{}{changes_of_host}{}", plugins.change(), component.change()),
-        all: format!(
-            "{about}-- Restart Prosody afterwards.\n\n{}\n{all_of_host}\n{}{PAGES}",
-            plugins.text(),
-            component.text()
-        ),
+        apart: if is_to_open { format!("VirtualHost \"{host}\"\n{new}{CLOSED}\n") } else { String::new() },
+        changes: match place {
+            Addition::New(_) => settings.iter().chain([&opened]).map(Addition::change).collect(),
+            _ => all.clone(),
+        },
+        all,
     }
 }
 
