@@ -1,6 +1,7 @@
 //! The store in PostgreSQL: a pool of connections, and no answer before the outcome is known.
 
 mod outage;
+pub mod pipeline;
 mod servers;
 pub mod statement;
 
@@ -9,14 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool::managed::{Object, Pool, PoolError};
-use deadpool_postgres::Transaction;
 use prometheus_client::metrics::histogram::Histogram;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::IsolationLevel;
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::Severity;
 
 use super::deadline::begin_by;
 use super::error::{Problem, Result, known_schema};
@@ -26,6 +26,7 @@ use super::statements::{Wait, wait_of};
 use crate::database::PostgresUrl;
 use crate::last_seen::Lineage;
 use outage::Outage;
+use pipeline::Pipeline;
 use servers::{SILENCE, Servers, Stamp};
 use statement::pooled;
 
@@ -48,11 +49,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take before the store finds out what it waits for.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// How transactions begin.
+const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const BEGIN_SNAPSHOT: [&str; 2] = [
+    "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    // Whoever takes what is read may be slow: a pager that waits for its reader.
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+];
+
 /// The last thing that a writing transaction writes: its writer, and its number. A transaction's id
 /// would not do: after a crash, the server gives ids again that had not reached the disk. It fails
 /// in another session than the connection's own, where a statement may be another of this name.
 const NOTE_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
-     SELECT $1, CASE WHEN pg_backend_pid() = $3::int THEN $2::bigint END, extract(epoch FROM now())::bigint \
+     SELECT $1, CASE WHEN pg_backend_pid() = $3::bigint THEN $2::bigint END, extract(epoch FROM now())::bigint \
      WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
      ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at";
 
@@ -251,23 +260,21 @@ impl Postgres {
         work: &Work<T>,
         begin_by: Instant,
     ) -> std::result::Result<T, Lost<T>> {
-        let mut client = self.client(begin_by).await.map_err(Lost::Undone)?;
+        let client = self.client(begin_by).await.map_err(Lost::Undone)?;
         let (stamp, warned, mut wait) = (client.stamp, client.warned.clone(), None);
         warned.store(false, Ordering::SeqCst);
         // A copy takes as long as it takes.
         let limit = if let Mode::Snapshot = mode { Duration::MAX } else { SILENCE };
-        let beginning = timeout(limit, self.begin(&mut client, mode, writer, work));
+        let beginning = timeout(limit, begin(&client, mode, writer, work));
         let Some(Ok(worked)) = self.watched(stamp, &mut wait, beginning).await else {
             drop(Client::take(client)); // an answer may still come on it
             let silent = || Problem::Unreachable(format!("no answer within {} s", SILENCE.as_secs()));
             return Err(Lost::Undone(if self.pool.manager().is_current(stamp) { silent() } else { taken_over() }));
         };
-        // Dropping a transaction sends ROLLBACK without waiting. The next user of the connection
-        // comes after it.
-        let (value, transaction) = worked.map_err(|problem| Lost::Undone(self.judged(problem, stamp, wait.take())))?;
-        let Some((transaction, wrote)) = transaction else { return Ok(value) };
+        let worked = worked.map_err(|problem| Lost::Undone(self.judged(problem, stamp, wait.take())))?;
+        let (value, Session::Postgres(pipeline), wrote) = worked else { return Ok(worked.0) };
         let since = Instant::now();
-        let committed = self.watched(stamp, &mut wait, transaction.commit()).await;
+        let committed = self.watched(stamp, &mut wait, pipeline.commit()).await;
         if wrote {
             self.commits.observe(since.elapsed().as_secs_f64());
         }
@@ -327,44 +334,8 @@ impl Postgres {
     async fn wait_of(&self, stamp: Option<Stamp>) -> Option<Wait> {
         let client = self.client(Instant::now() + SLOW).await.ok()?;
         let process = stamp.map_or(Value::Null, |stamp| i64::from(stamp.process).into());
-        let mut session = Session::Postgres(&client, &client.statement_cache);
+        let mut session = Session::Postgres(Pipeline::new(&client, &client.statement_cache));
         timeout(PATIENCE, wait_of(&mut session, process)).await.ok()?.ok()?
-    }
-
-    /// Runs work up to its commit. Returns its value, and the transaction, if there is one, with
-    /// whether it wrote.
-    async fn begin<'c, T>(
-        &self,
-        client: &'c mut Client,
-        mode: Mode,
-        writer: Option<&Writer>,
-        work: &Work<T>,
-    ) -> Result<(T, Option<(Transaction<'c>, bool)>)> {
-        let process = client.stamp.process;
-        let builder = match mode {
-            Mode::Read => {
-                return Ok((work(&mut Session::Postgres(client, &client.statement_cache)).await?, None));
-            }
-            Mode::Snapshot => {
-                client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true)
-            }
-            Mode::Write => client.build_transaction().isolation_level(IsolationLevel::ReadCommitted),
-        };
-        let transaction = builder.start().await?;
-        if let Mode::Snapshot = mode {
-            // Whoever takes what is read may be slow: a pager that waits for its reader.
-            transaction.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-        }
-        let value = work(&mut Session::Postgres(transaction.client(), &transaction.statement_cache)).await?;
-        let Some(writer) = writer else { return Ok((value, Some((transaction, false)))) };
-        let note = transaction.prepare_cached(NOTE_COMMIT).await?;
-        match transaction.execute(&note, &[&writer.id.as_slice(), &writer.number, &process]).await {
-            Ok(noted) => Ok((value, Some((transaction, noted > 0)))),
-            Err(error) if error.code() == Some(&SqlState::NOT_NULL_VIOLATION) => {
-                Err(pooled("a transaction had the session of another connection"))
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// A connection, if one is free by then.
@@ -435,6 +406,29 @@ impl Postgres {
         }
         Ok(transaction.commit().await?)
     }
+}
+
+/// Runs work up to its commit. Returns its value, the session, and whether it wrote.
+async fn begin<'c, T>(
+    client: &'c Client,
+    mode: Mode,
+    writer: Option<&Writer>,
+    work: &Work<T>,
+) -> Result<(T, Session<'c>, bool)> {
+    let (connection, prepared): (&tokio_postgres::Client, _) = (client, &client.statement_cache);
+    let mut session = Session::Postgres(match mode {
+        Mode::Read => Pipeline::new(connection, prepared),
+        Mode::Snapshot => Pipeline::begin(connection, prepared, &BEGIN_SNAPSHOT),
+        Mode::Write => Pipeline::begin(connection, prepared, &[BEGIN]),
+    });
+    let value = work(&mut session).await?;
+    let mut wrote = false;
+    if let Some(writer) = writer {
+        let process = i64::from(client.stamp.process).into();
+        let values = [Value::Bytes(writer.id.to_vec()), writer.number.into(), process];
+        wrote = session.execute(NOTE_COMMIT, &values).await? > 0;
+    }
+    Ok((value, session, wrote))
 }
 
 /// That there was no time to connect.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::StatementCache;
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::BoxFuture;
 
 use super::error::Result;
+use super::postgres::pipeline::Pipeline;
 use super::postgres::statement as postgres;
 use super::row::{Row, Value, tuples};
 use super::sqlite::statement as sqlite;
@@ -27,7 +27,7 @@ pub enum Mode {
 /// A connection to one of the engines, in a transaction unless the work only reads.
 pub enum Session<'a> {
     Sqlite(&'a mut rusqlite::Connection),
-    Postgres(&'a tokio_postgres::Client, &'a StatementCache),
+    Postgres(Pipeline<'a>),
 }
 
 impl Session<'_> {
@@ -36,10 +36,8 @@ impl Session<'_> {
     pub async fn rows(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Session::Sqlite(connection) => Ok(sqlite::query(connection, sql, values)?),
-            Session::Postgres(client, statements) => {
-                let statement = statements.prepare(client, sql).await?;
-                let rows = client.query(&statement, &postgres::parameters(values)).await?;
-                Ok(rows.iter().map(postgres::row).collect::<Result<_, _>>()?)
+            Session::Postgres(pipeline) => {
+                Ok(pipeline.query(sql, values).await?.iter().map(postgres::row).collect::<Result<_, _>>()?)
             }
         }
     }
@@ -48,29 +46,16 @@ impl Session<'_> {
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
             Session::Sqlite(connection) => Ok(sqlite::execute(connection, sql, values)?),
-            Session::Postgres(client, statements) => {
-                let statement = statements.prepare(client, sql).await?;
-                Ok(client.execute(&statement, &postgres::parameters(values)).await?)
-            }
+            Session::Postgres(pipeline) => Ok(pipeline.execute(sql, values).await?),
         }
     }
 
-    /// Runs statements one after the other. PostgreSQL gets them at once, so they take the time of
-    /// one.
-    pub async fn execute_all(&mut self, statements: &[(&str, &[Value])]) -> Result<()> {
+    /// Runs a statement whose outcome nobody needs. PostgreSQL gets it with the next statement, and
+    /// at the latest before the commit.
+    pub fn later(&mut self, sql: String, values: Vec<Value>) -> Result<()> {
         match self {
-            Session::Sqlite(connection) => {
-                for (sql, values) in statements {
-                    sqlite::execute(connection, sql, values)?;
-                }
-            }
-            Session::Postgres(client, prepared) => {
-                let run = statements.iter().map(async |(sql, values)| {
-                    let statement = prepared.prepare(client, sql).await?;
-                    client.execute(&statement, &postgres::parameters(values)).await
-                });
-                try_join_all(run).await?;
-            }
+            Session::Sqlite(connection) => drop(sqlite::execute(connection, &sql, &values)?),
+            Session::Postgres(pipeline) => pipeline.later(sql, values),
         }
         Ok(())
     }
@@ -87,25 +72,25 @@ impl Session<'_> {
 
     /// Has PostgreSQL look up some hundred rows in an index, until this transaction ends. It would
     /// rather read a table of a hundred thousand.
-    pub async fn prefer_indexes(&mut self) -> Result<()> {
+    pub fn prefer_indexes(&mut self) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) {
-            self.execute("SET LOCAL enable_seqscan = off", &[]).await?;
+            self.later("SET LOCAL enable_seqscan = off".to_owned(), Vec::new())?;
         }
         Ok(())
     }
 
     /// Lets nobody else lock the same name until this transaction ends. SQLite has one writer at a
     /// time anyway.
-    pub async fn lock(&mut self, name: &str) -> Result<()> {
-        self.lock_all(&[name.into()]).await
+    pub fn lock(&mut self, name: &str) -> Result<()> {
+        self.lock_all(vec![name.into()])
     }
 
     /// The same of several names, one after the other.
-    pub async fn lock_all(&mut self, names: &[Value]) -> Result<()> {
+    pub fn lock_all(&mut self, names: Vec<Value>) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) && !names.is_empty() {
             let names_in_order = format!("(VALUES {}) AS names (name)", tuples(1, names.len()));
             let sql = format!("SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM {names_in_order}");
-            self.execute(&sql, names).await?;
+            self.later(sql, names)?;
         }
         Ok(())
     }

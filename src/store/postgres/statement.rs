@@ -103,6 +103,10 @@ fn explain(error: &DbError) -> Problem {
         &SqlState::LOCK_NOT_AVAILABLE => Problem::Locked,
         &SqlState::READ_ONLY_SQL_TRANSACTION => Problem::Standby(text),
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => pooled(&text),
+        // What notes a commit fails in another session than the connection's own.
+        &SqlState::NOT_NULL_VIOLATION if error.table() == Some("last_commit") => {
+            pooled("a transaction had the session of another connection")
+        }
         &SqlState::DISK_FULL => Problem::Full,
         &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => Problem::Corrupt(text),
         &SqlState::T_R_SERIALIZATION_FAILURE

@@ -91,11 +91,11 @@ async fn end_open(
          WHERE redeemed_at IS NULL AND account = $2 AND reserved_at <= $3 RETURNING invite";
     let values = [now.into(), account.as_str().into(), deleted_at.into()];
     for invite in session.query(sql, &values, |row| row.required(0, InviteId::parse)).await? {
-        count_use(session, &invite, now).await?;
+        count_use(session, &invite, now)?;
         let redeemed = Event::new(now, by.clone(), Action::Redeemed);
         let (invite, account) = (Some(invite), Some(account.clone()));
         let detail = Some("account-deleted".to_owned());
-        record(session, &[Event { invite, account, detail, ..redeemed }]).await?;
+        record(session, &[Event { invite, account, detail, ..redeemed }])?;
     }
     Ok(())
 }
@@ -130,14 +130,14 @@ pub async fn end_older(
         ..why.clone()
     });
     let ended: Vec<_> = ended.collect();
-    record(session, &ended).await?;
+    record(session, &ended)?;
     Ok(ended.len() as u64)
 }
 
 pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp, by: Actor) -> Result<Forgotten> {
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
-    session.lock(account.as_str()).await?;
+    session.lock(account.as_str())?;
     // So that a use that is being reserved at this moment is counted.
     let named = "(inviter = $1 OR (host = $2 AND username = $3))";
     let names = || [jid(), host.into(), username.into()];
@@ -161,7 +161,7 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp,
     let events = forget_in_events(session, &account).await?;
     let forgotten = Forgotten { open, invites, uses, invited, known: known > 0, events };
     if forgotten != Forgotten::default() {
-        record(session, &[Event::new(now, by, Action::Forgotten)]).await?;
+        record(session, &[Event::new(now, by, Action::Forgotten)])?;
     }
     Ok(forgotten)
 }

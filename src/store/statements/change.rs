@@ -29,7 +29,7 @@ pub async fn regenerate(
     let values = [now.into(), Value::Bytes(token_hash.0.into()), id.as_str().into()];
     match session.query(&sql, &values, invite_of).await?.pop() {
         Some(invite) => {
-            record(session, &[Event::of(&invite, now, by, Action::Regenerated)]).await?;
+            record(session, &[Event::of(&invite, now, by, Action::Regenerated)])?;
             Ok(Ok(invite))
         }
         None => {
@@ -49,7 +49,7 @@ pub async fn change(
 ) -> Result<Result<Invite, Refusal>> {
     // What the locks are named after never changes.
     let Some(invite) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
-    lock_names(session, &invite, quota).await?;
+    lock_names(session, &invite, quota)?;
     take_rows(session, "id = $1", &[id.as_str().into()]).await?;
     let Some(before) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
     if before.revoked_at.is_some() {
@@ -76,7 +76,7 @@ pub async fn change(
         let values = [after.note.as_deref().into(), after.expires_at.into(), after.max_uses.into(), id.as_str().into()];
         session.execute(sql, &values).await?;
         let event = Event::of(&after, now, by, Action::Changed);
-        record(session, &[Event { detail: Some(changed.join(" ")), ..event }]).await?;
+        record(session, &[Event { detail: Some(changed.join(" ")), ..event }])?;
     }
     Ok(Ok(after))
 }

@@ -52,10 +52,10 @@ fn first_id() -> Result<i64> {
 }
 
 /// Writes events.
-pub async fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
+pub fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
     for page in events.chunks(PAGE) {
         let (sql, values) = written(page)?;
-        session.execute(&sql, &values).await?;
+        session.later(sql, values)?;
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
     ];
     let is_new = session.execute(sql, &values).await? == 0;
     if is_new {
-        record(session, &[event]).await?;
+        record(session, &[event])?;
     }
     Ok(is_new)
 }

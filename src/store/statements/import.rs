@@ -27,9 +27,9 @@ pub async fn import(
     by: Actor,
 ) -> Result<(Figures, Vec<(usize, Reason)>)> {
     // Two imports do not run at the same time, and nobody else reserves these usernames meanwhile.
-    session.lock("import").await?;
+    session.lock("import")?;
     let names: BTreeSet<_> = invites(&items).filter_map(|imported| imported.invite.reserves()).collect();
-    session.lock_all(&names.iter().map(|name| name.as_str().into()).collect::<Vec<_>>()).await?;
+    session.lock_all(names.iter().map(|name| name.as_str().into()).collect())?;
     let mut known = known_of(session, items.clone(), now).await?;
     let Plan { invites, uses, accounts, revoked, skipped, figures } = plan(&items, &mut known, now);
     add_invites(session, &invites, now, &by).await?;
@@ -48,7 +48,7 @@ fn accounts(items: &[Item]) -> impl Iterator<Item = &Joined> {
 }
 
 pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Timestamp) -> Result<Known> {
-    session.prefer_indexes().await?;
+    session.prefer_indexes()?;
     let by_token = |joined: &Joined| match &joined.by {
         Some(By::Token(token)) => Some((*token, joined.account.clone())),
         _ => None,
@@ -155,7 +155,7 @@ async fn add_invites(session: &mut Session<'_>, new: &[(Invite, &[Used])], now: 
     let uses: Vec<_> = new.iter().flat_map(|(invite, uses)| uses.iter().map(|used| (&invite.id, used))).collect();
     insert_uses(session, &uses, now).await?;
     let events: Vec<_> = new.iter().map(|(invite, _)| imported(invite, now, by)).collect();
-    record(session, &events).await
+    record(session, &events)
 }
 
 fn imported(invite: &Invite, now: Timestamp, by: &Actor) -> Event {
@@ -219,7 +219,7 @@ async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: T
         }
     }
     insert_uses(session, &taken, now).await?;
-    record(session, &events).await?;
+    record(session, &events)?;
     // Registrations here hold the places of these. If they fail, nobody else may have the places.
     revoke_imported(session, full, now, by.clone()).await.map(drop)
 }
@@ -272,6 +272,6 @@ pub async fn revoke_imported(
     let condition = format!("{PENDING} AND token_length IS NOT NULL AND id IN ({these})");
     let ended = end(session, &condition, &values).await?;
     let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
-    record(session, &events).await?;
+    record(session, &events)?;
     Ok(events.len() as u64)
 }

@@ -33,13 +33,14 @@ pub async fn insert(
     now: Timestamp,
     by: Actor,
 ) -> Result<Result<(), Refusal>> {
-    lock_names(session, &invite, quota).await?;
+    lock_names(session, &invite, quota)?;
     if let Some(refusal) = no_room(session, &invite, quota, now).await? {
         return Ok(Err(refusal));
     }
     let (sql, values) = added(&[(&invite, None)]);
-    let (told, event) = written(&[Event::made(&invite, &by)])?;
-    session.execute_all(&[(&sql, &values), (&told, &event)]).await?;
+    session.later(sql, values)?;
+    let (sql, values) = written(&[Event::made(&invite, &by)])?;
+    session.later(sql, values)?;
     Ok(Ok(()))
 }
 
@@ -90,12 +91,12 @@ fn limited(invite: &Invite, quota: Quota) -> Option<&BareJid> {
 
 /// Lets nobody else reserve the username of an invite, or fill the quota of its inviter, until the
 /// transaction ends. Locks on names come before locks on rows.
-pub async fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
+pub fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
     if let Some(account) = invite.reserves() {
-        session.lock(account.as_str()).await?;
+        session.lock(account.as_str())?;
     }
     if let Some(inviter) = limited(invite, quota) {
-        session.lock(&format!("invites of {inviter}")).await?;
+        session.lock(&format!("invites of {inviter}"))?;
     }
     Ok(())
 }

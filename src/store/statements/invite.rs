@@ -96,11 +96,11 @@ pub async fn short_tokens(session: &mut Session<'_>, now: Timestamp) -> Result<V
 }
 
 /// Counts a use of an invite that is redeemed.
-pub async fn count_use(session: &mut Session<'_>, id: &InviteId, now: Timestamp) -> Result<()> {
+pub fn count_use(session: &mut Session<'_>, id: &InviteId, now: Timestamp) -> Result<()> {
     // The clock may have been set back since the last use.
     let sql = "UPDATE invite SET uses = uses + 1, \
          last_used_at = CASE WHEN last_used_at > $1 THEN last_used_at ELSE $1 END WHERE id = $2";
-    session.execute(sql, &[now.into(), id.as_str().into()]).await.map(drop)
+    session.later(sql.to_owned(), vec![now.into(), id.as_str().into()])
 }
 
 pub async fn find_by_id(session: &mut Session<'_>, id: InviteId) -> Result<Option<Invite>> {
@@ -119,9 +119,15 @@ pub async fn reserving_invite(
     except: Option<&InviteId>,
     now: Timestamp,
 ) -> Result<bool> {
+    let (sql, values) = reserving(account, except, now);
+    session.exists(&sql, &values).await
+}
+
+/// The statement that finds such an invite, and its values.
+pub fn reserving(account: &BareJid, except: Option<&InviteId>, now: Timestamp) -> (String, Vec<Value>) {
     let sql = format!(
-        "SELECT 1 FROM invite WHERE {PENDING} AND host = $2 AND username = $3 \
-         AND type <> 'password-reset' AND id <> $4 LIMIT 1"
+        "SELECT 1 FROM invite AS other WHERE {PENDING} AND other.host = $2 AND other.username = $3 \
+         AND other.type <> 'password-reset' AND other.id <> $4 LIMIT 1"
     );
     let values = [
         now.into(),
@@ -129,7 +135,7 @@ pub async fn reserving_invite(
         account.node().map(|node| node.as_str()).into(),
         except.map_or("", InviteId::as_str).into(),
     ];
-    session.exists(&sql, &values).await
+    (sql, values.into())
 }
 
 pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Timestamp) -> Result<Vec<Invite>> {
@@ -196,7 +202,7 @@ pub async fn end(session: &mut Session<'_>, condition: &str, values: &[Value]) -
 pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp, by: Actor) -> Result<Option<Invite>> {
     let ended = end(session, "revoked_at IS NULL AND id = $2", &[now.into(), id.as_str().into()]).await?;
     let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
-    record(session, &events).await?;
+    record(session, &events)?;
     find_by_id(session, id).await
 }
 
@@ -204,7 +210,7 @@ pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now:
     let values = [now.into(), inviter.as_str().into()];
     let ended = end(session, &format!("{PENDING} AND inviter = $2"), &values).await?;
     let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
-    record(session, &events).await?;
+    record(session, &events)?;
     Ok(events.len() as u64)
 }
 

@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::end_older;
-use super::event::{record, written};
-use super::invite::{INVITE_COLUMNS, count_use, find_by_id, invite_of, reserving_invite};
+use super::event::record;
+use super::invite::{INVITE_COLUMNS, count_use, find_by_id, invite_of, reserving, reserving_invite};
 use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, InviteId, Purpose, Use};
 use crate::policy;
 use crate::refusal::Refusal;
-use crate::store::error::Result;
+use crate::store::error::{Problem, Result};
 use crate::store::row::{Row, Value};
 use crate::store::session::Session;
 
@@ -52,11 +52,25 @@ const CONTENDED: u32 = 16;
 
 pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Result<Claim> {
     let (invite, account) = (wanted.invite.as_str(), wanted.account.as_str());
-    session.lock(account).await?;
+    session.lock(account)?;
     // The account may be being registered elsewhere, with this invite or another.
     let standing = reservations(session, "redeemed_at IS NULL AND account = $1", &[account.into()], CONTENDED).await?;
     if standing.iter().any(|(reserved, _)| (&reserved.id, &reserved.invite) == (&wanted.id, &wanted.invite)) {
         return Ok(Claim::Reserved); // this is run again
+    }
+    if standing.is_empty() && take(session, &wanted, links).await? {
+        let sql = "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)";
+        let values = vec![
+            wanted.id.as_str().into(),
+            invite.into(),
+            wanted.purpose.as_ref().into(),
+            account.into(),
+            wanted.server.as_str().into(),
+            wanted.reserved_at.into(),
+        ];
+        session.later(sql.to_owned(), values)?;
+        return Ok(Claim::Reserved);
     }
     if wanted.purpose == Purpose::Register
         && reserving_invite(session, &wanted.account, Some(&wanted.invite), wanted.reserved_at).await?
@@ -66,22 +80,6 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Resu
     if !standing.is_empty() {
         return Ok(Claim::Contended(standing));
     }
-    let take = "UPDATE invite SET taken = taken + 1 \
-         WHERE id = $1 AND links = $2 AND revoked_at IS NULL AND (max_uses IS NULL OR taken < max_uses)";
-    if session.execute(take, &[invite.into(), links.into()]).await? == 1 {
-        let sql = "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)";
-        let values = [
-            wanted.id.as_str().into(),
-            invite.into(),
-            wanted.purpose.as_ref().into(),
-            account.into(),
-            wanted.server.as_str().into(),
-            wanted.reserved_at.into(),
-        ];
-        session.execute(sql, &values).await?;
-        return Ok(Claim::Reserved);
-    }
     match find_by_id(session, wanted.invite.clone()).await? {
         Some(invite) if invite.revoked_at.is_none() && invite.links == links => (),
         Some(invite) if invite.revoked_at.is_none() => return Ok(Claim::Refused(Refusal::Replaced)),
@@ -89,6 +87,25 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Resu
     }
     let standing = reservations(session, "redeemed_at IS NULL AND invite = $1", &[invite.into()], CONTENDED).await?;
     Ok(if standing.is_empty() { Claim::Refused(Refusal::UsedUp) } else { Claim::Contended(standing) })
+}
+
+/// Takes a use of an invite, if one is left and, for a new account, no other invite reserves its
+/// username.
+async fn take(session: &mut Session<'_>, wanted: &Use, links: u32) -> Result<bool> {
+    let (free, mut values) = match wanted.purpose {
+        Purpose::Register => {
+            let (sql, values) = reserving(&wanted.account, Some(&wanted.invite), wanted.reserved_at);
+            (format!("NOT EXISTS ({sql})"), values)
+        }
+        _ => ("TRUE".to_owned(), Vec::new()),
+    };
+    let (id, newest) = (values.len() + 1, values.len() + 2);
+    values.extend([wanted.invite.as_str().into(), links.into()]);
+    let sql = format!(
+        "UPDATE invite SET taken = taken + 1 WHERE {free} AND id = ${id} AND links = ${newest} \
+         AND revoked_at IS NULL AND (max_uses IS NULL OR taken < max_uses)"
+    );
+    Ok(session.execute(&sql, &values).await? == 1)
 }
 
 pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJid) -> Result<bool> {
@@ -108,28 +125,32 @@ pub async fn redeem(
     notify: bool,
     now: Timestamp,
 ) -> Result<Option<(Use, bool)>> {
-    let (id, host) = (Value::from(reservation.as_str()), Value::from(host.as_str()));
-    let failed = Some(failed.as_slice()).filter(|failed| !failed.is_empty()).into();
-    let sql = format!(
-        "UPDATE invite_use SET redeemed_at = $1, failed = $2 WHERE id = $3 AND {HOST} = $4 AND redeemed_at IS NULL"
-    );
-    let redeemed = session.execute(&sql, &[now.into(), failed, id.clone(), host.clone()]).await? > 0;
-    let found = reservations(session, "invite_use.id = $1 AND host = $2", &[id, host], 1).await?.pop();
-    let Some((used, invite)) = found else { return Ok(None) };
-    if !redeemed {
+    let own = [reservation.as_str().into(), host.as_str().into()];
+    let found = async |session: &mut Session<'_>| {
+        Ok::<_, Problem>(uses(session, "invite_use", "invite_use.id = $1 AND host = $2", &own, 1).await?.pop())
+    };
+    let ((used, invite), redeemed) = match found(session).await? {
+        Some(found) => found,
+        None => return Ok(None),
+    };
+    if redeemed {
         return Ok(Some((used, false)));
     }
-    count_use(session, &used.invite, now).await?;
+    let failed = Some(failed.as_slice()).filter(|failed| !failed.is_empty()).into();
+    let sql = "UPDATE invite_use SET redeemed_at = $1, failed = $2 WHERE id = $3 AND redeemed_at IS NULL";
+    if session.execute(sql, &[now.into(), failed, used.id.as_str().into()]).await? == 0 {
+        // Somebody else has just redeemed or released it.
+        return Ok(found(session).await?.map(|((used, _), _)| (used, false)));
+    }
+    count_use(session, &used.invite, now)?;
     let by = Actor::User(used.account.clone());
     let event = Event::of(&invite, now, by.clone(), Action::Redeemed);
     let (account, detail) = (Some(used.account.clone()), Some(used.purpose.to_string()));
-    let (event, told) = written(&[Event { account, detail, ..event }])?;
-    let mut statements = vec![(event.as_str(), told.as_slice())];
-    let notice = [Value::from(used.id.as_str()), invite.id.as_str().into()];
+    record(session, &[Event { account, detail, ..event }])?;
     if notify && policy::told_of(&used, &invite).is_some() {
-        statements.push(("INSERT INTO notice (invite_use, invite) VALUES ($1, $2)", &notice));
+        let sql = "INSERT INTO notice (invite_use, invite) VALUES ($1, $2)";
+        session.later(sql.to_owned(), vec![used.id.as_str().into(), invite.id.as_str().into()])?;
     }
-    session.execute_all(&statements).await?;
     // Only now it is certain whose name this is, or that the password is another.
     if used.purpose != Purpose::Contact {
         let why = Event { detail: Some("replaced".to_owned()), ..Event::new(now, by, Action::Stopped) };
@@ -139,13 +160,13 @@ pub async fn redeem(
         let sql = "INSERT INTO account (jid, inviter, invite, registered_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (jid) DO UPDATE SET inviter = excluded.inviter, invite = excluded.invite, \
              registered_at = excluded.registered_at";
-        let values = [
+        let values = vec![
             used.account.as_str().into(),
             invite.inviter.as_ref().map(|jid| jid.as_str()).into(),
             invite.id.as_str().into(),
             now.into(),
         ];
-        session.execute(sql, &values).await?;
+        session.later(sql.to_owned(), values)?;
     }
     Ok(Some((used, true)))
 }
@@ -163,7 +184,7 @@ pub async fn release_of_server(session: &mut Session<'_>, server: String, now: T
         ..Event::new(now, by.clone(), Action::Released)
     });
     let released: Vec<_> = released.collect();
-    record(session, &released).await?;
+    record(session, &released)?;
     Ok(released.len() as u64)
 }
 
@@ -172,7 +193,8 @@ async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value])
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite, account");
     let given_back = session.query(&sql, values, |row| Ok((row.required(0, InviteId::parse)?, row.text(1)?))).await?;
     for (invite, _) in &given_back {
-        session.execute("UPDATE invite SET taken = taken - 1 WHERE id = $1", &[invite.as_str().into()]).await?;
+        let sql = "UPDATE invite SET taken = taken - 1 WHERE id = $1";
+        session.later(sql.to_owned(), vec![invite.as_str().into()])?;
     }
     Ok(given_back)
 }

@@ -23,7 +23,7 @@ pub async fn seen(
     tolerance: Lifetime,
     lineage: Option<Lineage>,
 ) -> Result<LastSeen> {
-    session.lock("last_seen").await?;
+    session.lock("last_seen")?;
     let seen = match last_seen(session).await? {
         Some(last) => last.then(now, tolerance, lineage),
         None => {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::invite_use::uses;
 use crate::invite::{Invite, InviteId, Use};
 use crate::store::error::Result;
-use crate::store::row::{Value, among};
+use crate::store::row::among;
 use crate::store::session::Session;
 
 /// How long nobody is told again of the same invite.
@@ -53,7 +53,7 @@ pub async fn claim_notices(
         return Ok(Vec::new());
     }
     // Otherwise two daemons could make two messages of one name.
-    session.lock("notices").await?;
+    session.lock("notices")?;
     let paused = now.saturating_sub(PAUSE).unwrap_or(Timestamp::MIN);
     let furthest = until.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
     let latest = now.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
@@ -95,13 +95,12 @@ pub async fn end_notice(
     message: String,
     told_at: Option<Timestamp>,
 ) -> Result<()> {
-    let (id, message) = (invite.as_str().into(), message.as_str().into());
-    let told = "UPDATE invite SET told_at = $1 WHERE id = $2 AND (max_uses IS NULL OR max_uses > 1)";
-    let remove = "DELETE FROM notice WHERE invite = $1 AND message = $2";
-    let told = told_at.map(|instant| (told, vec![Value::from(instant), Value::clone(&id)]));
-    let statements = told.into_iter().chain([(remove, vec![id, message])]).collect::<Vec<_>>();
-    let statements: Vec<_> = statements.iter().map(|(sql, values)| (*sql, values.as_slice())).collect();
-    session.execute_all(&statements).await
+    if let Some(instant) = told_at {
+        let sql = "UPDATE invite SET told_at = $1 WHERE id = $2 AND (max_uses IS NULL OR max_uses > 1)";
+        session.later(sql.to_owned(), vec![instant.into(), invite.as_str().into()])?;
+    }
+    let sql = "DELETE FROM notice WHERE invite = $1 AND message = $2";
+    session.later(sql.to_owned(), vec![invite.as_str().into(), message.as_str().into()])
 }
 
 pub async fn drop_notices(session: &mut Session<'_>, hosts: Vec<DomainPart>) -> Result<u64> {

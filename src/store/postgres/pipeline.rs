@@ -1,0 +1,118 @@
+//! Statements on a connection to PostgreSQL. What nobody waits for goes with the next statement
+//! that somebody waits for, so a transaction takes fewer round trips.
+
+use deadpool_postgres::StatementCache;
+use futures::FutureExt;
+use futures::future::{try_join, try_join_all};
+use tokio_postgres::{Client, Error, Row};
+
+use super::statement::parameters;
+use crate::store::row::Value;
+
+/// A connection, in a transaction or outside of one. If this is dropped before the transaction is
+/// committed, it is rolled back.
+pub struct Pipeline<'a> {
+    client: &'a Client,
+    prepared: &'a StatementCache,
+    /// What goes with the next statement.
+    waiting: Vec<(String, Vec<Value>)>,
+    state: State,
+}
+
+/// Where the transaction of a pipeline stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// There is none, or it has ended.
+    Outside,
+    /// What begins it waits.
+    Beginning,
+    Open,
+}
+
+impl<'a> Pipeline<'a> {
+    /// A connection outside of a transaction.
+    pub fn new(client: &'a Client, prepared: &'a StatementCache) -> Self {
+        Pipeline { client, prepared, waiting: Vec::new(), state: State::Outside }
+    }
+
+    /// A connection in a transaction that begins with these statements.
+    pub fn begin(client: &'a Client, prepared: &'a StatementCache, statements: &[&str]) -> Self {
+        let waiting = statements.iter().map(|sql| ((*sql).to_owned(), Vec::new())).collect();
+        Pipeline { client, prepared, waiting, state: State::Beginning }
+    }
+
+    /// Sends a statement with the next one, which fails if this one does.
+    pub fn later(&mut self, sql: String, values: Vec<Value>) {
+        self.waiting.push((sql, values));
+    }
+
+    /// Runs a statement, and returns its rows.
+    pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let waiting = self.before(sql).await?;
+        let (client, statement) = (self.client, self.prepared.prepare(self.client, sql).await?);
+        self.run(waiting, client.query(&statement, &parameters(values))).await
+    }
+
+    /// Runs a statement, and returns how many rows it changed.
+    pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
+        let waiting = self.before(sql).await?;
+        let (client, statement) = (self.client, self.prepared.prepare(self.client, sql).await?);
+        self.run(waiting, client.execute(&statement, &parameters(values))).await
+    }
+
+    /// Commits, if a transaction is open.
+    pub async fn commit(mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.state, State::Outside) == State::Open {
+            self.client.batch_execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
+    /// The statements that go with this one. A transaction has to be open before anything is
+    /// changed: otherwise the change would stay, whatever fails after it.
+    async fn before(&mut self, sql: &str) -> Result<Vec<(String, Vec<Value>)>, Error> {
+        if self.state == State::Beginning {
+            let changing = self.waiting.iter().position(|(sql, _)| changes(sql));
+            if let Some(harmless) = changing.or(changes(sql).then_some(self.waiting.len())) {
+                let first = self.waiting.drain(..harmless).collect();
+                self.run(first, async { Ok(()) }).await?;
+            }
+        }
+        Ok(std::mem::take(&mut self.waiting))
+    }
+
+    /// Sends statements at once, and then the last one. An error is that of the first that fails:
+    /// the server runs none of a transaction after it.
+    async fn run<T>(
+        &mut self,
+        statements: Vec<(String, Vec<Value>)>,
+        last: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let client = self.client;
+        let mut prepared = Vec::with_capacity(statements.len());
+        for (sql, values) in &statements {
+            prepared.push((self.prepared.prepare(client, sql).await?, parameters(values)));
+        }
+        if self.state == State::Beginning {
+            self.state = State::Open;
+        }
+        // Each is sent when its future is polled first, in this order.
+        let waiting = prepared.iter().map(|(statement, parameters)| client.execute(statement, parameters));
+        let ((), value) = try_join(try_join_all(waiting).map(|done| done.map(drop)), last).await?;
+        Ok(value)
+    }
+}
+
+/// The server gets the ROLLBACK before the next user of the connection asks anything.
+impl Drop for Pipeline<'_> {
+    fn drop(&mut self) {
+        if self.state == State::Open {
+            drop(self.client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+/// Whether a statement may change something.
+fn changes(sql: &str) -> bool {
+    !["SELECT ", "SET ", "START "].iter().any(|beginning| sql.starts_with(beginning))
+}
