@@ -10,8 +10,8 @@ use crate::event::{Actor, Event};
 use crate::invite::Invite;
 use crate::last_seen::latest;
 use crate::refusal::Refusal;
-use crate::store::error::Result;
-use crate::store::row::{Value, tuples};
+use crate::store::error::{Problem, Result};
+use crate::store::row::{Row, Value, tuples};
 use crate::store::session::Session;
 
 /// How many invites an inviter may have; `None`: without limit.
@@ -129,35 +129,62 @@ async fn over_quota(
     quota: Quota,
     now: Timestamp,
 ) -> Result<Option<Refusal>> {
-    if let Some(per_day) = quota.per_day {
-        let since = now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
-        // The newest of the day, as many as the quota allows. When the last of these is a day old,
-        // there is room for one.
-        let sql = "SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
-                   AND created_at <= $3 ORDER BY created_at DESC LIMIT $4";
-        let values = [inviter.as_str().into(), since.into(), latest(now).into(), per_day.into()];
-        let made = session.query(sql, &values, |row| row.since(0)).await?;
-        if made.len() >= per_day as usize {
-            let again_at = made.last().map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
-            return Ok(Some(Refusal::TooManyToday { most: per_day, again_at }));
+    Ok(made_by(session, inviter, quota, now).await?.room_in(quota, now).err())
+}
+
+/// The invites of an inviter that count in a quota; none, where it has no limit.
+struct Made {
+    /// Within a day, up to the limit.
+    of_day: u64,
+    /// When the first of these was made.
+    oldest: Option<Timestamp>,
+    pending: u64,
+    /// When the first of these expires.
+    first_end: Option<Timestamp>,
+}
+
+impl Made {
+    /// How many more there may be, or why not one.
+    fn room_in(&self, quota: Quota, now: Timestamp) -> Result<u64, Refusal> {
+        let left = |most: Option<u32>, made| most.map_or(u64::MAX, |most| u64::from(most).saturating_sub(made));
+        match (quota, left(quota.per_day, self.of_day), left(quota.pending, self.pending)) {
+            (Quota { per_day: Some(most), .. }, 0, _) => {
+                // When the oldest is a day old, there is room for one.
+                let again_at = self.oldest.map_or(now, |oldest| oldest.saturating_add(DAY).unwrap_or(Timestamp::MAX));
+                Err(Refusal::TooManyToday { most, again_at })
+            }
+            (Quota { pending: Some(most), .. }, _, 0) => {
+                Err(Refusal::TooManyPending { most, again_at: self.first_end })
+            }
+            (_, of_day, pending) => Ok(of_day.min(pending)),
         }
     }
-    if let Some(pending) = quota.pending {
-        // Written so that the index `pending_by_inviter` is read, which leaves out invites that
-        // have ended.
-        let pending_of = format!("SELECT expires_at FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = 'user'");
-        let sql = format!(
-            "SELECT count(*), min(expires_at) FROM ( \
-             {pending_of} AND expires_at > $2 UNION ALL {pending_of} AND expires_at IS NULL) AS pending"
-        );
-        let counted = session
-            .query(&sql, &[inviter.as_str().into(), now.into()], |row| Ok((row.count::<u64>(0)?, row.instant(1)?)))
-            .await?;
-        if let Some((_, again_at)) = counted.into_iter().find(|(count, _)| *count >= u64::from(pending)) {
-            return Ok(Some(Refusal::TooManyPending { most: pending, again_at }));
-        }
-    }
-    Ok(None)
+}
+
+async fn made_by(session: &mut Session<'_>, inviter: &BareJid, quota: Quota, now: Timestamp) -> Result<Made> {
+    // Written so that the index `pending_by_inviter` is read, which leaves out invites that have
+    // ended.
+    let pending = format!("SELECT expires_at FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = 'user'");
+    let sql = format!(
+        "SELECT of_day, oldest, pending, first_end FROM (SELECT count(*) AS of_day, min(created_at) AS oldest FROM ( \
+             SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
+             AND created_at <= $3 ORDER BY created_at DESC LIMIT $4) AS newest) AS day \
+         CROSS JOIN (SELECT count(*) AS pending, min(expires_at) AS first_end FROM ( \
+             {pending} AND expires_at > $5 UNION ALL {pending} AND expires_at IS NULL LIMIT $6) AS unended) AS now"
+    );
+    let values = [
+        inviter.as_str().into(),
+        now.saturating_sub(DAY).unwrap_or(Timestamp::MIN).into(),
+        latest(now).into(),
+        quota.per_day.unwrap_or(0).into(),
+        now.into(),
+        quota.pending.map_or(0, |_| i64::MAX).into(),
+    ];
+    let read = |row: &Row| {
+        Ok(Made { of_day: row.count(0)?, oldest: row.instant(1)?, pending: row.count(2)?, first_end: row.instant(3)? })
+    };
+    let counted = session.query(&sql, &values, read).await?.pop();
+    counted.ok_or_else(|| Problem::Other("the database counts nothing".to_owned()))
 }
 
 /// Whether an invite that an admin made is within what a user may have, with all that its inviter
