@@ -178,20 +178,44 @@ fn in_one<const N: usize>(
 
 async fn server(url: &PostgresUrl) -> anyhow::Result<Client> {
     let tls = connect::tls(url).map_err(|problem| anyhow!(problem))?;
-    let mut problem = None;
-    for config in connect::each(url, PATIENCE, PATIENCE) {
+    let mut problems = Vec::new();
+    for ((host, port), config) in url.hosts().into_iter().zip(connect::each(url, PATIENCE, PATIENCE)) {
         match connect::reach(&config, &tls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
                 client.batch_execute(PREPARE_CONNECTION).await.map_err(of_server)?;
                 return Ok(client);
             }
-            Err(unreached) => problem = Some(unreached),
+            Err(unreached) => problems.push((format!("{host}:{port}"), unreached)),
         }
     }
-    Err(problem.map_or_else(|| anyhow!("its URL names no host"), Into::into))
+    match problems.as_slice() {
+        [(_, problem)] => Err(anyhow!("{problem}")),
+        _ => {
+            let all: Vec<_> = problems.iter().map(|(host, problem)| format!("{host}: {problem}")).collect();
+            Err(anyhow!("{}", all.join("; ")))
+        }
+    }
 }
 
 fn of_server(error: tokio_postgres::Error) -> anyhow::Error {
     anyhow!("{}", with_cause(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_several_hosts_each_says_why_it_was_not_reached() {
+        let opened = |hosts: &str| {
+            let url: StoreUrl = format!("postgres://prosody@{hosts}/prosody?sslmode=disable").parse().unwrap();
+            tokio::task::block_in_place(|| Foreign::with(&url, |_| Ok(()))).map_err(|error| format!("{error:#}"))
+        };
+        let said = opened("127.0.0.1:1,127.0.0.1:2").unwrap_err();
+        let each = said.split_once(": 127.0.0.1:1: ").and_then(|(_, said)| said.split_once("; 127.0.0.1:2: "));
+        assert!(each.is_some_and(|(one, two)| one.contains("refused") && two.contains("refused")), "{said}");
+        let said = opened("127.0.0.1:1").unwrap_err();
+        assert!(said.contains("refused") && !said.contains(';'), "{said}");
+    }
 }
