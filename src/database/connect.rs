@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -26,6 +28,9 @@ use crate::texts::printable;
 
 /// The longest file with passwords or certificates that is read.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// For how long an address may be silent before the next one is tried beside it: RFC 8305 says so.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
 /// What the server calls us, in pg_stat_activity and its log.
 const APPLICATION: &str = "easy-invite";
@@ -76,8 +81,7 @@ pub fn each(url: &PostgresUrl, patience: Duration, silence: Duration) -> Vec<Con
     hosts.map(config).collect()
 }
 
-/// Connects to a host, by one of its addresses. Each gets the same part of the host's time, since
-/// an address may accept a connection and say nothing.
+/// Connects to a host, by the first of its addresses that lets us in.
 ///
 /// # Errors
 /// If none answers, or what the last one says.
@@ -95,16 +99,29 @@ pub async fn reach(config: &Config, tls: &MakeRustlsConnect) -> Result<(Client, 
     if ways.is_empty() {
         ways.push(config.clone()); // the library says why a name is unknown
     }
-    let part = patience / u32::try_from(ways.len()).unwrap_or(u32::MAX);
-    let mut problem = Unreached::Silent;
-    for way in ways {
-        match timeout(part, encrypted_or_not(&way, tls)).await {
-            Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(error)) => problem = Unreached::Failed(error),
-            Err(_) => problem = Unreached::Silent,
+    let reaching = first_of(ways.into_iter().map(async |way| encrypted_or_not(&way, tls).await));
+    let reached = timeout(patience, reaching).await.map_err(|_| Unreached::Silent)?;
+    reached.map_err(|problem| problem.map_or(Unreached::Silent, Unreached::Failed))
+}
+
+/// What succeeds first. Each begins when another has failed, or when the one before has been silent
+/// for a while; but that one goes on, since it may only be slow (RFC 8305, "Happy Eyeballs").
+///
+/// # Errors
+/// The last one, when all have failed.
+async fn first_of<T, E>(ways: impl Iterator<Item: Future<Output = Result<T, E>>>) -> Result<T, Option<E>> {
+    let (mut ways, mut trying, mut problem) = (ways.fuse(), FuturesUnordered::new(), None);
+    loop {
+        let next = ways.next();
+        let limit = if next.is_some() { NEXT_ADDRESS_AFTER } else { Duration::MAX };
+        trying.extend(next);
+        match timeout(limit, trying.next()).await {
+            Ok(Some(Ok(value))) => return Ok(value),
+            Ok(Some(Err(error))) => problem = Some(error),
+            Ok(None) => return Err(problem),
+            Err(_) => (),
         }
     }
-    Err(problem)
 }
 
 /// With `sslmode=prefer`, a server that does not let us in encrypted is asked without, as libpq
@@ -274,6 +291,26 @@ impl ServerCertVerifier for AnyCertificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_addresses_the_first_that_answers_wins_and_a_slow_one_has_time() {
+        for (addresses, first, why) in [
+            (&[(0, true)][..], (Ok(0), 0), "the only one"),
+            (&[(9_000, true)], (Ok(0), 9_000), "the only one, and slow"),
+            (&[(2_000, true), (60_000, true)], (Ok(0), 2_000), "the next one is silent"),
+            (&[(60_000, true), (2_000, true)], (Ok(1), 2_250), "one is silent"),
+            (&[(0, false), (1_000, true), (0, false)], (Ok(1), 1_000), "others refuse"),
+            (&[(500, false), (300, false), (0, false)], (Err(Some(1)), 550), "all refuse"),
+            (&[], (Err(None), 0), "there is none"),
+        ] {
+            let begun = tokio::time::Instant::now();
+            let ways = addresses.iter().enumerate().map(async |(number, (millis, answers))| {
+                tokio::time::sleep(Duration::from_millis(*millis)).await;
+                if *answers { Ok(number) } else { Err(number) }
+            });
+            assert_eq!((first_of(ways).await, begun.elapsed().as_millis()), first, "{why}");
+        }
+    }
 
     #[test]
     fn a_password_file_is_read_as_libpq_reads_it() {
