@@ -213,7 +213,7 @@ async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Resu
         report.line("store", None, Found::Warning(format!("PostgreSQL runs with {}: {words}", settings.join(", "))))?;
     }
     if let Some(wait) = store.waits().await.unwrap_or_default() {
-        report.line("store", None, Found::Warning(format!("work waits for longer than a second: {wait}")))?;
+        report.line("store", None, Found::Warning(Problem::Waits(wait.to_string()).to_string()))?;
     }
     let servers = store.servers().await;
     if servers.len() > 1 {

@@ -22,7 +22,7 @@ pub enum Problem {
     /// The same, of a database server that says whose lock it is.
     #[error("is locked by {0}")]
     LockedBy(String),
-    /// Earlier work waits for something, and this had no place beside it.
+    /// Work waits for something, and other work for its place.
     #[error("keeps everybody waiting: {0}")]
     Waits(String),
     /// The database server only reads. Another one may take writes by now.
