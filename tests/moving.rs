@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use easy_invite::event::Actor;
 use easy_invite::import::own;
@@ -15,12 +16,13 @@ use easy_invite::import::plan::Figures;
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Program, Purpose, Token, Use};
 use easy_invite::invites::{Outcome, Target, import};
 use easy_invite::policy::Change;
-use easy_invite::store::{Claim, Store};
+use easy_invite::store::{Claim, Store, begun_by};
 use engines::{Engine, Place, Scratch, at, host, invite, jid, on_both_engines, username};
 use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 on_both_engines! {
     an_export_says_all_that_is_known_and_no_secret,
@@ -102,8 +104,13 @@ async fn use_it(store: &Store, invite: &Invite, purpose: Purpose, account: &str,
     store.redeem(invite.host.clone(), id, failed, false, at(second)).await.unwrap().unwrap();
 }
 
-/// Fills a store with an invite of every type, state and issuer, and whatever else there is.
+/// Fills a store with an invite of every type, state and issuer, and whatever else there is. Some
+/// hundred uses wait for each other, for longer than a daemon would on a slow machine.
 async fn fill(scratch: &Scratch) -> Vec<(Token, Invite)> {
+    begun_by(Instant::now() + Duration::from_secs(120), filled(scratch)).await
+}
+
+async fn filled(scratch: &Scratch) -> Vec<(Token, Invite)> {
     let mut made = Vec::new();
     let store = &scratch.store;
     let notes = ["\"a\" \\ b</script>", "שלום עולם", "مرحبا", "你好，世界 🎉👩‍👩‍👧", "für Zoë", "e\u{301}\u{327}"];
