@@ -49,6 +49,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take before the store finds out what it waits for.
 const SLOW: Duration = Duration::from_secs(2);
 
+/// How long a caller whose time is over still waits to hear what keeps everybody waiting.
+const ASKING: Duration = Duration::from_secs(1);
+
 /// How transactions begin.
 const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const BEGIN_SNAPSHOT: [&str; 2] = [
@@ -133,9 +136,9 @@ impl Postgres {
         let done = tokio::spawn(async move {
             let by = begin_by.unwrap_or(Instant::now() + PATIENCE);
             let Ok(_place) = timeout_at(by, store.places.acquire()).await else {
-                return Err(match Box::pin(store.wait_of(None)).await {
-                    Some(wait) => Problem::Waits(wait.to_string()),
-                    None => no_connection(),
+                return Err(match timeout(ASKING, Box::pin(store.wait_of(None))).await {
+                    Ok(Some(wait)) => Problem::Waits(wait.to_string()),
+                    _ => no_connection(),
                 });
             };
             let writer = store.writer()?;
