@@ -109,6 +109,11 @@ impl Cluster {
         children.split_whitespace().map(str::to_owned).chain([first.clone()]).collect()
     }
 
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(self.programs.join(program));
         command.arg("--pgdata").arg(self.data()).args(arguments).current_dir(self.folder.path());
@@ -118,7 +123,7 @@ impl Cluster {
         let log = || fs::OpenOptions::new().append(true).create(true).open(self.folder.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         let ended = command.status().unwrap();
-        assert!(ended.success(), "{program}: {}", fs::read_to_string(self.folder.path().join("log")).unwrap());
+        assert!(ended.success(), "{program}: {}", self.log());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of the store when its server is one of a pair, or behind a pooler.
 
+mod looking;
 mod lost;
 
 use std::fs;
@@ -541,7 +542,7 @@ async fn a_command_and_check_and_the_log_say_that_a_standby_is_waited_for() {
     let making =
         daemon.cli(&["generate", "example.org"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let said = check();
-    assert!(said.contains("WARN   work waits for longer than a second: no synchronous standby"), "{said}");
+    assert!(said.contains("WARN   keeps everybody waiting: no synchronous standby"), "{said}");
     let failed = said.lines().find(|line| line.starts_with("store") && line.contains("FAILED")).unwrap_or_default();
     assert!(failed.contains("has not answered for 4 seconds: no synchronous standby"), "{said}");
     assert!(!said.contains("is empty"), "{said}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::ClientWrapper;
 use futures::future::{BoxFuture, join, join_all};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::error::Severity;
 use tokio_postgres::{AsyncMessage, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -32,6 +32,9 @@ pub const SILENCE: Duration = Duration::from_secs(10);
 /// tried anew.
 const READ_ONLY_FOR: Duration = Duration::from_secs(1);
 
+/// Between two looks at all hosts, at least. Whoever waits for an answer wants one now and then.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// What every connection begins with. A transaction that a stopped or vanished daemon left open
 /// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
 /// server's configuration says, and what the server warns of is heard.
@@ -41,10 +44,15 @@ const PREPARE: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_
      WHERE current_setting('synchronous_commit') IN ('off', 'local'); \
      SELECT pg_backend_pid(), current_setting('transaction_read_only')";
 
-/// The cluster, and the timeline on which it writes. A standby knows that of its last restartpoint.
+/// The cluster, and the timeline on which it writes. A standby tells that of its last restartpoint,
+/// which may be minutes old.
 const LINEAGE: &str = "SELECT pg_backend_pid(), (SELECT system_identifier FROM pg_control_system()), \
      CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
      ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END";
+
+/// Where daemons were last at work on this store, as far as a server has heard of it. A standby
+/// that follows a new primary has heard of it within seconds.
+const LAST_SEEN: &str = "SELECT cluster, timeline FROM last_seen";
 
 impl Lineage {
     /// Why a server must not be used after one of lineage `seen`.
@@ -113,8 +121,8 @@ impl fmt::Display for Connection {
 struct Seen {
     /// Where the store is.
     lineage: Option<Lineage>,
-    /// The host that was used last, by its place in the URL.
-    host: usize,
+    /// The host that took writes last, by its place in the URL.
+    host: Option<usize>,
     /// Grows when all hosts are to be tried anew. Older connections are used no more.
     generation: u64,
     /// Why a host is not used. It is logged once.
@@ -127,6 +135,8 @@ pub struct Servers {
     hosts: Vec<(String, Config)>,
     tls: MakeRustlsConnect,
     seen: Mutex<Seen>,
+    /// When all hosts were looked at last.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Servers {
@@ -137,6 +147,7 @@ impl Servers {
             hosts: names.zip(each(url, PATIENCE, SILENCE)).collect(),
             tls: tls(url).map_err(Problem::Unopenable)?,
             seen: Mutex::default(),
+            looked: tokio::sync::Mutex::default(),
         })
     }
 
@@ -155,14 +166,17 @@ impl Servers {
     }
 
     /// Finds out which of several hosts has the store by now: another may have taken over from one
-    /// that keeps everybody waiting.
+    /// that keeps everybody waiting. One look is enough for all who wait.
     pub async fn look_around(&self) {
-        if self.hosts.len() > 1 {
-            let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
-            for (host, ((name, _), found)) in self.hosts.iter().zip(met).enumerate() {
-                drop(found.and_then(|found| self.judge(host, name, found)));
-            }
+        let mut looked = self.looked.lock().await;
+        if self.hosts.len() == 1 || looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN_AFTER) {
+            return;
         }
+        let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
+        for (host, ((name, _), found)) in self.hosts.iter().zip(met).enumerate() {
+            drop(found.and_then(|found| self.judge(host, name, found)));
+        }
+        *looked = Some(Instant::now());
     }
 
     /// Where the store is.
@@ -212,9 +226,15 @@ impl Servers {
             if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
                 return Err(pooled("two transactions had different sessions"));
             }
-            let lineage = lineage.and_then(|[_, cluster, timeline]| {
-                Some(Lineage { cluster: cluster.parse().ok()?, timeline: timeline.parse().ok()? })
-            });
+            let mut lineage = lineage.and_then(|[_, cluster, timeline]| lineage_of([cluster, timeline]));
+            if let Some(lineage) = &mut lineage
+                && read_only == "on"
+                && let Ok(Ok(said)) = timeout(patience, client.simple_query(LAST_SEEN)).await
+                && let Some(heard) = lineage_of(last_row(&said))
+                && heard.cluster == lineage.cluster
+            {
+                lineage.timeline = lineage.timeline.max(heard.timeline);
+            }
             let process = process.parse().map_err(|_| Problem::Other("it does not name its process".to_owned()))?;
             let stamp = Stamp { process, read_only: read_only == "on", generation: 0 };
             Ok(Connection { client, stamp, lineage, warned })
@@ -232,7 +252,7 @@ impl Servers {
         }
         seen.unfit.remove(&host);
         if !connection.stamp.read_only {
-            seen.host = host;
+            seen.host = Some(host);
             if let Some(found) = connection.lineage
                 && seen.lineage != Some(found)
                 && seen.lineage.replace(found).is_some()
@@ -255,10 +275,10 @@ impl Manager for Servers {
     /// none does, to one that can be read.
     async fn create(&self) -> Result<Connection> {
         // At first all are asked: an old primary may be the first in the URL.
-        if self.seen().lineage.is_none() {
+        if self.seen().host.is_none() {
             self.look_around().await;
         }
-        let (first, mut readable, mut problems) = (self.seen().host, None, Vec::new());
+        let (first, mut readable, mut problems) = (self.seen().host.unwrap_or(0), None, Vec::new());
         let hosts = self.hosts.iter().enumerate();
         for (host, (name, config)) in hosts.cycle().skip(first).take(self.hosts.len()) {
             match self.meet(config).await.and_then(|met| self.judge(host, name, met)) {
@@ -301,6 +321,11 @@ async fn drive(mut connection: Driver, warned: Arc<AtomicBool>) {
             None => return,
         }
     }
+}
+
+/// The lineage in the texts of a cluster and a timeline, if they are known.
+fn lineage_of([cluster, timeline]: [String; 2]) -> Option<Lineage> {
+    Some(Lineage { cluster: cluster.parse().ok()?, timeline: timeline.parse().ok()? })
 }
 
 /// The values of the last row that a server sent, as text.

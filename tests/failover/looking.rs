@@ -1,0 +1,55 @@
+//! How a daemon finds the server that has the store, among several.
+
+use std::time::{Duration, Instant};
+
+use easy_invite::store::Store;
+use futures::future::{join, join_all};
+use tokio::time::sleep;
+
+use super::super::engines::cluster::Cluster;
+use super::super::engines::{at, daemon, query};
+use super::super::url;
+use super::{Pair, hold_commits, stores, until};
+
+/// Until its next restartpoint, which takes minutes, its control file has the old timeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_standby_that_follows_the_new_primary_is_not_taken_for_an_old_one() {
+    let primary = Cluster::start();
+    let (first, second) = (primary.standby(), primary.standby());
+    let ports = [primary.port, first.port, second.port].map(|port| format!("127.0.0.1:{port}")).join(",");
+    let store = Store::open(&url(&format!("postgres://postgres@{ports}/postgres?sslmode=disable"))).await.unwrap();
+    let daemon = daemon(store.clone(), || at(1000));
+    daemon.seen().await.unwrap();
+    let from = format!("SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", first.port);
+    second.set(&[&from]).await;
+    let senders = format!("{}/postgres", first.url());
+    until("it follows the first", async || !query(&senders, "SELECT 1 FROM pg_stat_replication").await.is_empty())
+        .await;
+    primary.stop();
+    first.promote();
+    until("the store is there", async || daemon.seen().await.is_ok_and(|seen| seen.took_over_at.is_some())).await;
+    let stands = async || {
+        let servers = store.servers().await;
+        servers[2].1.as_ref().is_ok_and(|found| found == "read-only, a standby perhaps, timeline 2")
+    };
+    until("it is known to be on the new timeline", stands).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_look_at_the_other_hosts_is_enough_for_all_commits_that_wait() {
+    let pair = Pair::start();
+    let store = Store::open(&url(&pair.url(""))).await.unwrap();
+    pair.standby.set(&["SET log_connections = on"]).await;
+    hold_commits(&pair.primary).await;
+    let begun = Instant::now();
+    let looks = || pair.standby.log().matches("application_name=easy-invite").count();
+    let waiting = join_all((0..10).map(|_| stores(&store)));
+    let counting = async {
+        sleep(Duration::from_secs(8)).await;
+        let (looks, seconds) = (looks(), begun.elapsed().as_secs_f64());
+        pair.primary.set(&["RESET synchronous_standby_names"]).await;
+        (looks, seconds)
+    };
+    let (_, (looks, seconds)) = join(waiting, counting).await;
+    assert!(looks > 0 && (looks as f64) < seconds + 3.0, "{looks} in {seconds:.1} s");
+}
