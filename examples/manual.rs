@@ -215,8 +215,10 @@ fn see_also<'a>(page: &mut Roff, pages: impl Iterator<Item = (&'a str, &'a str)>
 }
 
 /// What it takes besides what the crates write: words in backticks are bold, a long URL may go on
-/// in the next line, and groff has names for tildes and circumflexes.
+/// in the next line, groff has names for tildes and circumflexes, and documents are where a package
+/// has them.
 fn finished(page: &str) -> String {
+    let page = page.replace(" docs/", r" /usr/share/doc/easy\-invite/docs/");
     let preamble = Roff::new().render();
     let lines = page.replace(&preamble, "").replace('~', r"\(ti").replace('^', r"\(ha").replace('?', r"?\:");
     let parts = lines.split('`').enumerate();

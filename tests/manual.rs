@@ -29,6 +29,22 @@ fn page(file: &Path) -> String {
     shown
 }
 
+#[test]
+fn a_page_names_documents_by_their_whole_path() {
+    let folder = written();
+    let mut named = 0;
+    for section in ["man1", "man5"] {
+        for file in fs::read_dir(folder.path().join(section)).unwrap() {
+            let page = page(&file.unwrap().path());
+            for (before, name) in page.match_indices("docs/").map(|(at, _)| page.split_at(at)) {
+                assert!(before.ends_with("/usr/share/doc/easy-invite/"), "{before}{name}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 1);
+}
+
 /// The words of a text, with one space between them.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -89,7 +105,7 @@ fn every_key_of_the_configuration_is_in_its_page_with_its_default() {
             assert!(is_headed(bare), "{bare}: {page}");
         } else if is_prose {
             let is_of_the_file = ["# Every key of easy-invite", "# remove the \"#\""];
-            let text = words(&bare.replace('`', ""));
+            let text = words(&bare.replace('`', "").replace("docs/", "/usr/share/doc/easy-invite/docs/"));
             assert!(
                 is_of_the_file.iter().any(|it| line.starts_with(it)) || words(&page).contains(&text),
                 "{text}: {page}"
