@@ -121,4 +121,19 @@ async def test_a_purge_says_how_users_can_go_on_to_log_in(served):
     assert await has_account(served, "friend")
     for command in COMMANDS[:2]:
         type_in(served, command)
-    assert "cannot log in" not in type_in(served, "sudo apt purge easy-invite")
+    said = type_in(served, "sudo apt purge easy-invite")
+    assert "cannot log in" not in said and "still has lines" not in said
+
+
+async def test_a_purge_names_other_files_with_lines_for_it(served):
+    for command in COMMANDS[:2]:
+        type_in(served, command)
+    second = "/etc/prosody/conf.d/second.cfg.lua"
+    served.shell(f"""
+        echo '[hosts."example.net"]' >> {CONFIG}
+        easy-invite init --host example.net --output {CONFIG} --output-prosody {second}
+        echo '-- easy_invite was here' > /etc/prosody/conf.d/other.cfg.lua
+    """)
+    said = type_in(served, "sudo apt purge easy-invite")
+    assert re.findall(r"easy-invite: (\S+) still has lines for easy-invite", said) == [second], said
+    served.shell(f"rm {second} /etc/prosody/conf.d/other.cfg.lua")

@@ -53,6 +53,29 @@ async def test_a_user_of_this_name_who_can_log_in(machine):
     await check_it_serves(machine)
 
 
+async def test_a_machine_on_which_no_user_is_made(machine):
+    machine.shell("mv /usr/bin/systemd-sysusers /usr/bin/moved; ln -s true /usr/bin/systemd-sysusers")
+    bring(machine)
+    said = machine.shell(f"apt-get install --yes /home/olivia/{FILE}")
+    assert "can log in" not in said
+    mend = re.search("there is no user easy-invite for the daemon.*: (sudo .*)", said)[1]
+    machine.shell(f"mv /usr/bin/moved /usr/bin/systemd-sysusers; {mend}")
+    follow_readme(machine)
+    await check_it_serves(machine)
+
+
+async def test_a_second_host_while_the_daemon_runs(machine):
+    follow_readme(machine)
+    said = machine.shell(f"""
+        echo '[hosts."example.net"]' >> {CONFIG}
+        easy-invite init --host example.net --output {CONFIG} --output-prosody /etc/prosody/conf.d/second.cfg.lua 2>&1
+    """)
+    machine.shell(re.findall("easy-invite: next: (sudo .*)", said)[-1])
+    await check_it_serves(machine)
+    checked = machine.run("easy-invite", "check").stdout
+    assert "serves example.net, example.org" in checked and "apps cannot connect to example.net" in checked, checked
+
+
 @pytest.mark.parametrize("made, status, mend", [
     (f"mkdir {FOLDER}; ln -s /etc/shadow {FOLDER}/easy-invite.db; chown -Rh mallory {FOLDER}", "1",
      f"rm {FOLDER}/easy-invite.db"),
