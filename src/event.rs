@@ -106,6 +106,9 @@ pub enum Action {
     Changed,
     /// An invite got another link.
     Regenerated,
+    /// An invite, or another link of one, was taken back: whoever asked for it was told to try
+    /// again later.
+    Withdrawn,
     /// An invite ended with an account, or with a password.
     Stopped,
     /// No invite was made, because of a limit. The refusals of an hour are one event.

@@ -18,6 +18,7 @@
 //! - `notices`: who made an invite is told that it was used
 //! - `counted`: all of this, in numbers
 //! - `telling`: what the command line did is told in the daemon's log
+//! - `withdraw`: whoever was told to try again later has no invite
 
 mod absences;
 mod accounts;
@@ -35,6 +36,7 @@ mod retries;
 mod service;
 mod settle;
 mod telling;
+mod withdraw;
 
 pub use browser::{BrowserRegistration, Registered};
 pub use counted::Standing;

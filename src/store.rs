@@ -30,13 +30,13 @@ use crate::last_seen::{LastSeen, Lineage};
 use crate::lifetime::Lifetime;
 use crate::policy::Change;
 use crate::refusal::Refusal;
-pub use deadline::begun_by;
+pub use deadline::{answer_by, answered_by, begin_by, begun_as_here, begun_by};
 pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
 pub use statements::{
-    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed,
-    Shortfall, Wait,
+    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed, Replaced,
+    Shortfall, Wait, Withdrawal,
 };
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -420,6 +420,24 @@ promises! {
     /// Sends the invites under a filter (not of an inviter alone), their uses, and who invited whom
     /// on its host.
     Snapshot export(filter: Filter, now: Timestamp, things: Once<Exported>) -> ();
+
+    /// Notes that nobody is given a link, before it is known whether it is stored. This waits for
+    /// no standby, as the link itself may do.
+    Aside note_withdrawal(link: Withdrawal, now: Timestamp) -> ();
+
+    /// Whether a link is stored that nobody is given.
+    Read has_withdrawals() -> bool;
+
+    /// Withdraws links that nobody is given, where they are stored: `only` one, or all that were
+    /// noted. A new invite is removed. A replaced link is good again, if no newer one has replaced
+    /// it. Returns what was done.
+    Write withdraw(only: Option<Withdrawal>, now: Timestamp) by actor -> Vec<Event>;
+
+    /// Removes the note of a link that is not stored, and never will be.
+    Write drop_withdrawal(token_hash: TokenHash) -> ();
+
+    /// Removes the notes from before an instant of links that were never stored.
+    Write purge_withdrawals(before: Timestamp) -> u64;
 
     /// Removes up to `limit` invites that ended before an instant, and returns how many. Who
     /// invited whom stays, and so do the hashes of their tokens.

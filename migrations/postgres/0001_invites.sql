@@ -149,6 +149,18 @@ CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTI
 CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite FOR EACH ROW
     WHEN (OLD.token_hash <> NEW.token_hash) EXECUTE FUNCTION keep_past_token();
 
+-- Links that nobody is given: whoever asked for one was told to try again later, before it was
+-- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
+CREATE TABLE withdrawn_link (
+    token_hash BYTEA PRIMARY KEY,
+    noted_at   BIGINT NOT NULL,
+    -- What the invite had before. Null: it is a new invite.
+    replaced       BYTEA,
+    token_length   BIGINT,
+    links          BIGINT,
+    regenerated_at BIGINT
+);
+
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,
 -- where no daemon has been seen yet.
 CREATE TABLE last_seen (

@@ -143,6 +143,18 @@ CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite WHEN OLD.toke
     INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash, OLD.id);
 END;
 
+-- Links that nobody is given: whoever asked for one was told to try again later, before it was
+-- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
+CREATE TABLE withdrawn_link (
+    token_hash BLOB PRIMARY KEY,
+    noted_at   INTEGER NOT NULL,
+    -- What the invite had before. Null: it is a new invite.
+    replaced       BLOB,
+    token_length   INTEGER,
+    links          INTEGER,
+    regenerated_at INTEGER
+) STRICT, WITHOUT ROWID;
+
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,
 -- where no daemon has been seen yet.
 CREATE TABLE last_seen (

@@ -35,6 +35,9 @@ const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// How often it is looked what the command line did.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether a link is stored that a daemon which has ended since gave nobody.
+const WITHDRAW_EVERY: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether somebody is to be told that an invite was used. Those whose turn
 /// it is at once are told at once.
 const NOTIFY_EVERY: Duration = Duration::from_secs(5);
@@ -240,7 +243,7 @@ async fn keep_notifying(invites: &watch::Receiver<Invites>) {
     }
 }
 
-/// Settles open reservations and removes old invites, from time to time.
+/// Settles open reservations, withdraws links and removes old invites, from time to time.
 async fn keep_house(invites: &watch::Receiver<Invites>) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);
@@ -250,6 +253,7 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
     let mut settle = every(SETTLE_EVERY, Instant::now() + SETTLE_EVERY);
     let mut purge = every(PURGE_EVERY, Instant::now());
     let mut tell = every(TELL_EVERY, Instant::now() + TELL_EVERY);
+    let mut withdraw = every(WITHDRAW_EVERY, Instant::now());
     let current = || invites.borrow().clone();
     let mut failing = false;
     loop {
@@ -266,6 +270,9 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
             }
             _ = tell.tick() => if let Err(error) = current().tell().await {
                 tracing::debug!(%error, "what the command line did cannot be told now");
+            },
+            _ = withdraw.tick() => if let Err(error) = current().withdraw().await {
+                tracing::debug!(%error, "links that nobody was given cannot be withdrawn now");
             },
             _ = purge.tick() => match current().purge().await {
                 Ok(Ok(0)) => (),

@@ -15,10 +15,14 @@ use crate::lifetime::Lifetime;
 use crate::links::Reference;
 use crate::policy::{self, Change, HostPolicy};
 use crate::refusal::Refusal;
-use crate::store::{Filter, Quota, Store, Wait};
+use crate::store::{Filter, Quota, Replaced, Store, Wait, Withdrawal};
 
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
+
+/// How long it is known that nobody was given a link that is not stored. What became of it is known
+/// when the database server is back.
+const WITHDRAWALS_KEPT: Lifetime = Lifetime::Seconds(30 * 24 * 60 * 60);
 
 /// A step of the clock that is no longer than this is no jump, however short something is kept.
 const SMALLEST_JUMP: Lifetime = Lifetime::Seconds(60);
@@ -127,7 +131,10 @@ impl Invites {
             lock(&self.0.counts).renew(user, most, Instant::now()).map_err(refused)?;
         }
         let token = Token::generate()?;
-        let invite = store.regenerate(invite.id, token.hash(), self.now()).await??;
+        let link = Withdrawal { token_hash: token.hash(), replaced: Some(Replaced::from(&invite)) };
+        let (renewing, hash, now) = (store.clone(), token.hash(), self.now());
+        let storing = async move { Ok(renewing.regenerate(invite.id, hash, now).await??) };
+        let invite = self.in_time(link, storing).await?;
         tracing::info!(actor = %store.actor(), invite = %invite.id, "new link for the invite");
         Ok(Issued::new(invite, token, policy, unchecked))
     }
@@ -243,6 +250,9 @@ impl Invites {
             return Ok(Err(seen));
         }
         let (store, full) = (&self.0.store, u64::from(PURGE_BATCH));
+        if let Some(before) = before(seen, WITHDRAWALS_KEPT) {
+            store.purge_withdrawals(before).await?;
+        }
         let mut purged = 0;
         if let Some(before) = before(seen, self.settings().retention) {
             let mut batch = full;

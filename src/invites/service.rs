@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::absences::Absences;
 use super::looks::Looks;
@@ -34,6 +34,9 @@ pub const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
 /// How long the log of events is kept, unless the operator says otherwise.
 pub const DEFAULT_AUDIT: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
+
+/// Of how many links it is noted at a time that they are to be withdrawn. There may be a thousand.
+const NOTING: usize = 4;
 
 /// What the operator may change while the daemon runs.
 #[derive(Clone, Debug)]
@@ -92,6 +95,8 @@ pub(super) struct State {
     pub(super) last_seen: Mutex<Option<LastSeen>>,
     /// Wakes who tells the makers of invites: one was used, or the chat server is back.
     pub(super) used: Notify,
+    /// A place for each link of which it is just being noted that it is to be withdrawn.
+    pub(super) noting: Semaphore,
 }
 
 /// Why something was not done.
@@ -106,6 +111,9 @@ pub enum Error {
     /// The chat server had to be asked, and has not answered.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
+    /// It was not known in time whether a link is stored. If it is, it is withdrawn.
+    #[error("it was not known in time whether the link is stored: if it is, it will be withdrawn")]
+    Late,
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -118,7 +126,7 @@ impl Error {
         let own = &texts.failure;
         match self {
             Error::Refused(refusal) => return refusal.text(texts),
-            Error::Store(_) => &own.store,
+            Error::Store(_) | Error::Late => &own.store,
             Error::NoAnswer(NoAnswer::Unreachable(_)) => &own.unreachable,
             Error::NoAnswer(NoAnswer::Late(_)) => &own.late,
             Error::NoAnswer(NoAnswer::NotSetUp(_)) => &own.not_set_up,
@@ -156,6 +164,7 @@ impl Invites {
             looks: Mutex::default(),
             last_seen: Mutex::default(),
             used: Notify::new(),
+            noting: Semaphore::new(NOTING),
         };
         Invites(Arc::new(state), Arc::new(settings))
     }

@@ -30,7 +30,7 @@ impl Invites {
     }
 }
 
-fn log(event: &Event) {
+pub(super) fn log(event: &Event) {
     let Event { at, actor, invite, host, account, detail, .. } = event;
     let (invite, host, account) =
         (invite.as_ref().map(display), host.as_ref().map(display), account.as_ref().map(display));
@@ -46,6 +46,7 @@ fn in_words(action: Action) -> &'static str {
         Action::Revoked => "invite revoked",
         Action::Changed => "invite changed",
         Action::Regenerated => "new link for the invite",
+        Action::Withdrawn => "withdrawn: whoever asked for it was told to try again later",
         Action::Stopped => "invite ended",
         Action::Refused => "no invite made",
         Action::Released => "reserved use given back",

@@ -86,6 +86,15 @@ const PAST_TOKEN: Table = Table {
     merge: "token_hash = excluded.token_hash",
 };
 
+const WITHDRAWN_LINK: Table = Table {
+    name: "withdrawn_link",
+    key: "token_hash",
+    below: &[Value::Bytes(Vec::new())],
+    columns: "token_hash, noted_at, replaced, token_length, links, regenerated_at",
+    marks: ["", ""],
+    merge: "noted_at = excluded.noted_at",
+};
+
 const EVENT: Table = Table {
     name: "event",
     key: "at, id",
@@ -107,7 +116,7 @@ pub struct Page {
 pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<()> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
-    for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &EVENT] {
+    for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &WITHDRAWN_LINK, &EVENT] {
         let Table { name, key, columns, below, .. } = table;
         let after = numbers(0, below.len());
         let sql = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");

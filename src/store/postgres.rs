@@ -60,6 +60,9 @@ const BEGIN_SNAPSHOT: [&str; 2] = [
     "SET LOCAL idle_in_transaction_session_timeout = 0",
 ];
 
+/// It is on this server's disk, and waits for no standby.
+const BEGIN_ASIDE: [&str; 2] = [BEGIN, "SET LOCAL synchronous_commit = local"];
+
 /// The last thing that a writing transaction writes: its writer, and its number. A transaction's id
 /// would not do: after a crash, the server gives ids again that had not reached the disk. It fails
 /// in another session than the connection's own, where a statement may be another of this name.
@@ -126,7 +129,7 @@ impl Postgres {
     pub async fn run<T: Send + 'static>(&self, mode: Mode, work: Work<T>) -> Result<T> {
         match mode {
             Mode::Write => self.write(work).await,
-            Mode::Read | Mode::Snapshot => self.until_known(mode, None, &work, begin_by()).await,
+            Mode::Read | Mode::Snapshot | Mode::Aside => self.until_known(mode, None, &work, begin_by()).await,
         }
     }
 
@@ -423,9 +426,10 @@ async fn begin<'c, T>(
         Mode::Read => Pipeline::new(connection, prepared),
         Mode::Snapshot => Pipeline::begin(connection, prepared, &BEGIN_SNAPSHOT),
         Mode::Write => Pipeline::begin(connection, prepared, &[BEGIN]),
+        Mode::Aside => Pipeline::begin(connection, prepared, &BEGIN_ASIDE),
     });
     let value = work(&mut session).await?;
-    let mut wrote = false;
+    let mut wrote = matches!(mode, Mode::Aside);
     if let Some(writer) = writer {
         let process = i64::from(client.stamp.process).into();
         let values = [Value::Bytes(writer.id.to_vec()), writer.number.into(), process];

@@ -22,6 +22,9 @@ pub enum Mode {
     Snapshot,
     /// It writes: all of it or nothing, durable when the caller hears of it.
     Write,
+    /// The same, but it waits for no standby, and it is done while all that may write are waiting.
+    /// A failover may lose it. It may run twice.
+    Aside,
 }
 
 /// A connection to one of the engines, in a transaction unless the work only reads.

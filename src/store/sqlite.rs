@@ -137,7 +137,7 @@ impl Sqlite {
     pub async fn run<T: Send + 'static>(&self, mode: Mode, work: Work<T>) -> Result<T> {
         match mode {
             Mode::Read => self.reader.run(work).await,
-            Mode::Write => self.writer.run(work).await,
+            Mode::Write | Mode::Aside => self.writer.run(work).await,
             // Other reads of this process wait meanwhile. Only the command line uses it.
             Mode::Snapshot => {
                 self.reader.run(Arc::new(move |session| in_snapshot(session, work.clone()).boxed())).await

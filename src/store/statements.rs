@@ -20,6 +20,7 @@ mod of_maker;
 mod taken;
 mod tree;
 mod whole;
+mod withdrawal;
 
 pub use account::{Forgotten, account_deleted, accounts_of, forget, password_changed, registered_at};
 pub use change::{change, regenerate};
@@ -42,3 +43,6 @@ pub use of_maker::list_of_maker;
 pub use taken::take_rows;
 pub use tree::{Branch, origin, tree};
 pub use whole::{Contents, Wait, contents, is_synchronous, unsafe_settings, verify, wait_of, waits};
+pub use withdrawal::{
+    Replaced, Withdrawal, drop_withdrawal, has_withdrawals, note_withdrawal, purge_withdrawals, withdraw,
+};

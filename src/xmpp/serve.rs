@@ -30,7 +30,7 @@ use super::router::Router;
 use super::stanza::{ErrorAnswer, Request, Stanza, element, error_in, error_reply, ns, reply, with};
 use super::wire::{Progress, Received, Wire};
 use crate::chat_server::{Question, Questions};
-use crate::store::begun_by;
+use crate::store::{answered_by, begun_by};
 use crate::systemd::Watchdog;
 
 /// How many requests and ready replies may wait before reading stops: all that may be in flight,
@@ -48,6 +48,10 @@ const WRITTEN_AT_ONCE: usize = 32;
 /// How long a request may wait before its work in the store begins. The hook waits five seconds.
 /// Later work would keep others waiting, and nobody would wait for its answer.
 const BEGIN_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long a user who asks for a link waits for the outcome. After that, the daemon says "try
+/// again later" before the hook does, and sees to it that nothing comes of the request.
+const ANSWER_WITHIN: Duration = Duration::from_millis(4400);
 
 /// How long the chat server may read nothing before the connection is given up.
 const WRITE_PATIENCE: Duration = Duration::from_secs(60);
@@ -270,9 +274,9 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
             return ready((vec![reply(&request, Err(error))], None)).boxed();
         };
         let router = self.router.clone();
-        let begin_by = Instant::now() + BEGIN_WITHIN;
+        let (begin_by, answer_by) = (Instant::now() + BEGIN_WITHIN, Instant::now() + ANSWER_WITHIN);
         async move {
-            let outcome = begun_by(begin_by, router.answer(&request, &invites)).await;
+            let outcome = answered_by(answer_by, begun_by(begin_by, router.answer(&request, &invites))).await;
             (vec![reply(&request, outcome)], Some(sender))
         }
         .boxed()

@@ -16,7 +16,7 @@ pub fn try_again(texts: &Texts) -> StanzaError {
 pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(refusal) => refused(refusal, texts),
-        Error::Store(_) | Error::NoAnswer(_) | Error::NoRandomness(_) => {
+        Error::Store(_) | Error::Late | Error::NoAnswer(_) | Error::NoRandomness(_) => {
             tracing::error!(%cause, "a request failed");
             error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, cause.text(texts))
         }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use easy_invite::chat_server::ChatServer;
 use easy_invite::invite::{Invite, InviteId, InviteType, Issuer, Purpose, Token, Use};
@@ -17,17 +18,19 @@ use easy_invite::store::{Claim, Quota, Store, StoreUrl};
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 use rusqlite::types::Value;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 pub mod cluster;
 pub mod relay;
+pub mod service;
 
 /// The variable with the URL of a PostgreSQL server in which databases can be made, without a
 /// database.
 const SERVER_VARIABLE: &str = "EASY_INVITE_TEST_POSTGRES";
 
 /// What is in a store, each table by its key.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "SELECT id, token_hash, type, host, username, inviter, issuer, roles, groups, note, max_uses, taken, uses, \
      created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, inviter_name, \
      imported_from, token_length, told_at FROM invite ORDER BY id",
@@ -35,6 +38,7 @@ const TABLES: [&str; 6] = [
     "SELECT invite_use, invite, message FROM notice ORDER BY invite_use",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
     "SELECT token_hash, invite FROM past_token ORDER BY token_hash",
+    "SELECT token_hash, replaced, token_length, links, regenerated_at FROM withdrawn_link ORDER BY token_hash",
     "SELECT at, id, actor, action, host, invite, account, detail, count FROM event ORDER BY at, id",
 ];
 
@@ -193,6 +197,16 @@ pub async fn query(url: &str, sql: &str) -> Vec<Vec<String>> {
         _ => None,
     });
     rows.collect()
+}
+
+/// Waits until something is true, for longer than the store ever waits.
+pub async fn until(what: &str, is_true: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_true().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
 pub fn at(second: i64) -> Timestamp {

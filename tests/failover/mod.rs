@@ -2,6 +2,7 @@
 
 mod looking;
 mod lost;
+mod withdrawn;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,18 +16,8 @@ use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use super::engines::cluster::{Cluster, owner};
-use super::engines::{at, invite, query};
+use super::engines::{at, invite, query, until};
 use super::{LONG, refused, url};
-
-/// Waits until something is true.
-async fn until(what: &str, is_true: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !is_true().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 /// A primary and its standby.
 struct Pair {

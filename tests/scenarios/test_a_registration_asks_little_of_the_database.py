@@ -13,9 +13,10 @@ from harness.stories import eventually, generate, new_invite
 pytestmark = pytest.mark.store("postgres")
 
 # What the daemon does every few seconds: it settles uses, writes that it is at work, and tells what
-# the command line did, and the makers of invites that they were used. Of a new connection it asks
-# which server it is.
-NOW_AND_THEN = ("pg_control_system", "reserved_at <=", "last_seen", "untold = 1", "UPDATE notice", "FROM notice")
+# the command line did, and the makers of invites that they were used, and withdraws links. Of a new
+# connection it asks which server it is.
+NOW_AND_THEN = ("pg_control_system", "reserved_at <=", "last_seen", "untold = 1", "UPDATE notice", "FROM notice",
+                "FROM withdrawn_link")
 
 # The last column, of round trips, is for `tests/postgres.rs`.
 ROW = re.compile(r"^\| ([^|]+?) +\| (\d+) +\| (\d+) +\| \d+ +\|$", re.MULTILINE)

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::event::written;
 use super::invite::{PENDING, UNENDED, reserving_invite};
 use super::invite_use::reserved_for;
+use super::withdrawal::withdraw;
 use crate::event::{Actor, Event};
 use crate::invite::Invite;
 use crate::last_seen::latest;
@@ -34,8 +35,12 @@ pub async fn insert(
     by: Actor,
 ) -> Result<Result<(), Refusal>> {
     lock_names(session, &invite, quota)?;
-    if let Some(refusal) = no_room(session, &invite, quota, now).await? {
-        return Ok(Err(refusal));
+    if no_room(session, &invite, quota, now).await?.is_some() {
+        // What nobody is given does not count. Somebody else may just be withdrawing it.
+        withdraw(session, None, now, Actor::Daemon).await?;
+        if let Some(refusal) = no_room(session, &invite, quota, now).await? {
+            return Ok(Err(refusal));
+        }
     }
     let (sql, values) = added(&[(&invite, None)]);
     session.later(sql, values)?;

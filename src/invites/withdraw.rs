@@ -1,0 +1,104 @@
+//! Whoever asks for a link and is told to try again later has none: if it is stored after that, it
+//! is withdrawn.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout, timeout_at};
+
+use super::service::{Error, Invites, Result};
+use super::telling::log;
+use crate::store::{Withdrawal, answer_by, begin_by, begun_as_here};
+
+/// How long an answer waits until it is noted that nobody is given the link. The hook waits five
+/// seconds in all.
+const NOTED_WITHIN: Duration = Duration::from_millis(400);
+
+/// The pause before something that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Invites {
+    /// Stores a link. If its outcome is not known while the caller waits, or the caller goes away,
+    /// nobody is given the link, and it is withdrawn as soon as it is known to be stored.
+    ///
+    /// # Errors
+    /// [`Error::Late`] if that is so; otherwise those of `storing`.
+    pub(super) async fn in_time<T: Send + 'static>(
+        &self,
+        link: Withdrawal,
+        storing: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, mut outcome) = oneshot::channel();
+        let (note, noted) = oneshot::channel();
+        let (invites, begin_by) = (self.clone(), begin_by());
+        tokio::spawn(async move {
+            let mut reply = reply;
+            let mut storing = pin!(begun_as_here(begin_by, storing));
+            let stored = tokio::select! {
+                biased;
+                stored = &mut storing => reply.send(stored).err(),
+                () = reply.closed() => tokio::select! {
+                    biased;
+                    stored = storing => Some(stored),
+                    () = Box::pin(invites.note(&link, note)) => None,
+                },
+            };
+            match stored {
+                None => (), // told
+                Some(Ok(_)) => Box::pin(invites.withdraw_late(link)).await,
+                Some(Err(_)) => drop(Box::pin(invites.0.store.drop_withdrawal(link.token_hash)).await),
+            }
+        });
+        let told = match answer_by() {
+            Some(by) => timeout_at(by, &mut outcome).await,
+            None => Ok((&mut outcome).await),
+        };
+        if let Ok(Ok(stored)) = told {
+            return stored;
+        }
+        outcome.close();
+        if let Ok(stored) = outcome.try_recv() {
+            return stored;
+        }
+        drop(timeout(NOTED_WITHIN, noted).await);
+        Err(Error::Late)
+    }
+
+    /// Notes in the store that nobody is given a link, says so, and never ends.
+    async fn note(&self, link: &Withdrawal, noted: oneshot::Sender<()>) {
+        // Boxed, so that whoever waits needs no room for it.
+        let try_once = async || {
+            let _place = self.0.noting.acquire().await;
+            Box::pin(self.0.store.note_withdrawal(link.clone(), self.now())).await
+        };
+        while let Err(error) = try_once().await {
+            tracing::debug!(%error, "it cannot be noted now that a link is to be withdrawn");
+            sleep(PAUSE).await;
+        }
+        noted.send(()).ok();
+        std::future::pending().await
+    }
+
+    /// Withdraws a link that is stored. This does not end before it is done.
+    async fn withdraw_late(&self, link: Withdrawal) {
+        loop {
+            match self.0.store.withdraw(Some(link.clone()), self.now()).await {
+                Ok(events) => return events.iter().for_each(log),
+                Err(error) => tracing::debug!(%error, "a link cannot be withdrawn now"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Withdraws links that were noted, also by daemons that have ended since, and are stored.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn withdraw(&self) -> Result<()> {
+        if self.0.store.has_withdrawals().await? {
+            self.0.store.withdraw(None, self.now()).await?.iter().for_each(log);
+        }
+        Ok(())
+    }
+}
