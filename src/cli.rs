@@ -63,10 +63,10 @@ const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
 
 /// Invite-only registration for XMPP servers
 ///
-/// easy-invite makes links with which people register on an XMPP server that is closed to everybody
-/// else. A link works as often as you say, and can make the newcomer and the inviter contacts.
-/// easy-invite runs beside Prosody as an external component. The commands here work on its store
-/// directly, whether it runs or not.
+/// easy-invite makes links that let people register on an XMPP server that is closed to everybody
+/// else. You choose how often a link works, and whether it makes the newcomer and the inviter
+/// contacts. The daemon runs beside Prosody as an external component. The commands work directly on
+/// its store, whether the daemon runs or not.
 #[derive(Debug, Parser)]
 #[command(
     name = "easy-invite",
@@ -78,31 +78,31 @@ const EXIT_HOPELESS: u8 = 78; // EX_CONFIG of sysexits.h
                   Exit codes: 0 done, 1 failed, 2 wrong usage; 78 if `run` cannot use its configuration, templates or \
                   store.\n\n\
                   Environment:\n  \
-                    EASY_INVITE_CONFIG           The configuration, if --config names none\n  \
+                    EASY_INVITE_CONFIG           The configuration file, if there is no --config\n  \
                     EASY_INVITE_JID              In place of component.jid\n  \
                     EASY_INVITE_SERVER           In place of component.server\n  \
                     EASY_INVITE_SECRET           In place of component.secret\n  \
                     EASY_INVITE_SECRET_FILE      In place of component.secret_file\n  \
                     EASY_INVITE_STORE            In place of store.url\n  \
-                    EASY_INVITE_HOSTS            The hosts served, with commas or blanks in between\n  \
+                    EASY_INVITE_HOSTS            The hosts to serve, separated by commas or spaces\n  \
                     EASY_INVITE_PUBLIC_URL       In place of web.public_url\n  \
                     EASY_INVITE_LISTEN           In place of web.listen, if there are pages\n  \
                     EASY_INVITE_TRUSTED_PROXIES  In place of web.trusted_proxies\n  \
                     EASY_INVITE_METRICS_LISTEN   In place of metrics.listen\n  \
-                    EASY_INVITE_LOG              What is logged to stderr, for example \"debug\"\n  \
+                    EASY_INVITE_LOG              How much is logged to stderr, for example \"debug\"\n  \
                     PROSODY_CONFIG               Prosody's configuration, if it is not in /etc/prosody\n  \
-                    PGPASSWORD                   The password of PostgreSQL, if no URL has it"
+                    PGPASSWORD                   PostgreSQL's password, if the URL has none"
 )]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// The configuration [default: $EASY_INVITE_CONFIG, ./config.toml,
+    /// The configuration file [default: $EASY_INVITE_CONFIG, ./config.toml,
     /// /etc/easy-invite/config.toml]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     config: Option<PathBuf>,
 
-    /// Print JSON, one value a line
+    /// Print JSON, one value per line
     #[arg(long, global = true, help_heading = "Everywhere")]
     json: bool,
 }

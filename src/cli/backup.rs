@@ -14,12 +14,12 @@ use crate::store::{Contents, Store, StoreUrl};
 
 /// Copy the store into a file, while the daemon runs
 ///
-/// The file is an SQLite store with everything that the configured store holds at one moment,
-/// whether that is SQLite or PostgreSQL. `restore` takes it, and a configuration with store.url =
-/// "sqlite:FILE" can list and check it. It gets its name when it is complete, read back and on the
-/// disk. Nothing is overwritten. Only its owner may read it: it says who invited whom, though it
-/// holds no token. A backup that was cut short leaves a file that ends in .unfinished, which can be
-/// removed.
+/// The file is an SQLite store with everything that the configured store, SQLite or PostgreSQL,
+/// holds at one moment. `restore` reads it. With a configuration that has store.url =
+/// "sqlite:FILE", the other commands can list and check it. The file appears under its name when it
+/// is complete, verified and on the disk. No file is overwritten. Only its owner may read the
+/// backup: it contains no tokens, but it says who invited whom. An interrupted backup leaves a file
+/// that ends in .unfinished, which you can remove.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite backup /var/backups/easy-invite-$(date +%F).db

@@ -55,18 +55,18 @@ const SHORTFALLS_NAMED: u32 = 20;
 /// How many invites with short tokens are named of a host.
 const SHORT_TOKENS_NAMED: usize = 10;
 
-/// Check configuration, daemon, store, web side, component and hooks
+/// Check the configuration, the daemon, the store, the web pages, the component and the hooks
 ///
-/// Prints a line for each of: the configuration, the running daemon, the store (reading all of it),
-/// the web side (making every page once), the component's connection to the chat server, and the
-/// hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with WARN
-/// names something that works, but should be mended: a PostgreSQL server that does not wait for its
-/// disk or its standby, or is away or not used, uses that stay reserved, a certificate that Prosody
-/// lacks or clients refuse, accounts that the chat server cannot make, what an invite grants and
-/// the chat server could not give, imported invites with a short token, the name of an admin that
-/// has no account, or options of Prosody that have no effect any more. The daemon is asked, and
-/// looks anew. If none runs, this command tries the parts by itself: a line with "tried" has found
-/// nothing wrong, but is no promise.
+/// Prints a line for each part: the configuration, the running daemon, the store (all of it is
+/// read), the web pages (each is rendered once), the component's connection to the chat server, and
+/// the hook of each host. A line with FAILED says what to do, and the exit code is 1. A line with
+/// WARN names something that works but needs attention: a PostgreSQL server that does not wait for
+/// its disk or its standby, or that is down or not used; uses that stay reserved; a certificate
+/// that Prosody lacks or that clients reject; accounts that the chat server cannot make; grants of
+/// an invite that the chat server could not give; imported invites with a short token; the name of
+/// an admin that has no account; or options of Prosody that no longer have an effect. The running
+/// daemon tests each part again. If no daemon runs, this command tries the parts by itself: "tried"
+/// means that it found nothing wrong, but that the daemon's result may differ.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}

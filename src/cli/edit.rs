@@ -14,8 +14,8 @@ use crate::policy::Change;
 
 /// Change an invite
 ///
-/// Its link stays the same. An invite that has expired or is used up works again when it gets more
-/// time or more uses; a revoked one does not. What is not named stays as it is.
+/// The link stays the same. An invite that has expired or is used up works again when it gets more
+/// time or more uses. A revoked invite does not. Values that you do not name do not change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite edit w7d3kq9xmt2c --expires 4w
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     expires: Option<Lifetime>,
 
-    /// How often it can be used, with the uses until now, or "unlimited"
+    /// How often it can be used, including past uses, or "unlimited"
     #[arg(long, value_name = "N", value_parser = max_uses, allow_hyphen_values = true)]
     uses: Option<MaxUses>,
 }

@@ -17,13 +17,13 @@ const AHEAD: usize = 1000;
 
 /// Print the invites, and who invited whom, as lines of JSON
 ///
-/// All of it is as it was at one moment, and the daemon may run. `import easy-invite` reads it
-/// back. There is no token in it, so nobody can make a link of it. But it has a hash of each token,
-/// so that the links work where it is imported; the hash of a short token, which another program
-/// has made, stays here. It says who invited whom: keep it as you keep a backup.
+/// The export shows everything as it is at one moment, and the daemon may run meanwhile. `import
+/// easy-invite` reads it back. It contains no tokens, so nobody can make a link from it, but a hash
+/// of each token, so that the links work where it is imported. It leaves out the hashes of short
+/// tokens, as other programs make them. It says who invited whom: protect it like a backup.
 ///
-/// To move or to keep the whole store, use `migrate-store` and `backup`: an export has no log of
-/// events, and nothing of registrations in progress.
+/// To move or keep the whole store, use `migrate-store` and `backup`: an export has no log of
+/// events and no registrations in progress.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite export > invites.jsonl
@@ -32,14 +32,14 @@ const AHEAD: usize = 1000;
 Each line has a kind: easy-invite-export (the first; with the version of the format), invite (the fields of list \
                         --json, and issuer, owners_since, language, inviter_name, imported_from, token_length and \
                         token_hash), use (of the invite before it: invite, account, purpose, redeemed_at, failed), \
-                        account (account, inviter, invite, registered_at) and end (the last; how many of each there \
-                        are).")]
+                        account (account, inviter, invite, registered_at) and end (the last; with the number of \
+                        lines of each kind).")]
 pub struct Arguments {
     /// Only invites to this VirtualHost, and its accounts
     #[arg(value_parser = jids::domain)]
     host: Option<DomainPart>,
 
-    /// Only invites in this state ("redeemed": no use is left); who invited whom is told anyway
+    /// Only invites in this state ("redeemed": no use is left). Who invited whom is always complete
     #[arg(long, default_value = "all", value_parser = ["pending", "redeemed", "expired", "revoked", "all"])]
     state: String,
 }

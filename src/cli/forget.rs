@@ -9,20 +9,20 @@ use super::print::{complain, table};
 use crate::jids;
 use crate::store::Forgotten;
 
-/// Erase what is known of one person
+/// Erase one person's data
 ///
-/// This erases the invites that they made or that name them (pending ones too), their uses of
-/// others' invites, whom they invited, who invited them, and their name in the log of events. The
-/// chat server keeps their account and contacts, and nothing is erased from backups and the
-/// daemon's own log: delete the account there first, and see docs/operations.md for the rest.
+/// This erases the invites that they made or that name them (also pending ones), their name in uses
+/// of other people's invites and in the log of events, whom they invited, and who invited them.
+/// Delete their account on the chat server first: this command does not touch it, nor backups and
+/// the daemon's own log. For these, see docs/operations.md.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite forget alice@example.org --yes")]
 pub struct Arguments {
-    /// Their address, on a host that is served here or on any other
+    /// Their JID, on a served host or on any other
     #[arg(value_name = "JID", value_parser = jids::account)]
     jid: BareJid,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

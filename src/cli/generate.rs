@@ -26,9 +26,9 @@ const AT_A_TIME: usize = 256;
 /// Make an invite and print its link(s)
 ///
 /// Prints the link for people, if the host has a landing page, then the xmpp: link for chat
-/// clients. They hold the invite's secret and cannot be shown again. Without options, the invite
-/// registers one account. If the running daemon knows that nobody can use the link as things are,
-/// a warning on stderr says why.
+/// clients. The links contain the invite's secret and cannot be shown again. Without options, the
+/// invite registers one account. If the running daemon knows that nobody can use the link at
+/// present, a warning on stderr says why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite generate example.org
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// Make N invites, and print one link a line: the landing page's, or else the xmpp: link
+    /// Make N invites, and print one link per line: the landing page's, or else the xmpp: link
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 

@@ -23,12 +23,12 @@ use crate::jids;
 use crate::refusal::Refusal;
 use crate::store::{Problem, Store, StoreError};
 
-/// Import what another program knows of invites
+/// Import invites from another program
 ///
-/// Links that were sent stay good, and so does who invited whom. Nothing is changed in the other
-/// program, which may go on serving meanwhile. Run it again to take what came in between: what is
-/// here already stays as it is, and what was imported and has been used or withdrawn there since
-/// ends here. The last line tells all of it in figures.
+/// Links that were sent keep working. Who invited whom is imported, too. The import changes nothing
+/// in the other program, which may run meanwhile. Run it again to import what is new since: invites
+/// that are here already do not change, except that imported invites end here if they have since
+/// been used or withdrawn there. The last line has all the figures.
 ///
 /// Only the hosts of the configuration are imported.
 #[derive(Debug, clap::Args)]
@@ -39,12 +39,13 @@ use crate::store::{Problem, Store, StoreError};
   easy-invite import ejabberd --sql postgres://ejabberd@localhost/ejabberd
   easy-invite import easy-invite invites.jsonl
 
-With --json, the last line has the fields dry_run, imported, pending and ended (of those), \
-                        short_tokens (of the pending), accounts, already, \
-                        ended_since (were here, and have ended there since), skipped (how many for each reason), \
-                        left_out (what invites say there and has no place here, and of how many), \
-                        other_hosts (that were not imported) and left (of each host, how many of those that were \
-                        here and are not there any more were left, since the source may have others).")]
+With --json, the last line has the fields dry_run, imported, pending and ended (of the imported invites), \
+                        short_tokens (of the pending ones), accounts, already (invites that are here already), \
+                        ended_since (imported before, and ended at the source since), skipped (how many for each \
+                        reason), left_out (data that easy-invite does not use, and how many invites have it), \
+                        other_hosts (hosts that were not imported) and left (for each host, how many imported \
+                        invites are missing at the source and still stay pending, because the source may not be \
+                        complete).")]
 pub struct Arguments {
     #[command(subcommand)]
     source: Source,
@@ -59,7 +60,7 @@ enum Source {
         #[arg(long, value_name = "DIR", conflicts_with = "sql")]
         data: Option<PathBuf>,
 
-        /// Prosody's database, where it keeps its data in SQL: sqlite:FILE, or
+        /// Prosody's database, if it keeps its data in SQL: sqlite:FILE, or
         /// postgres://USER@HOST/DATABASE with the password in $PGPASSWORD or ~/.pgpass
         #[arg(long, value_name = "URL")]
         sql: Option<String>,
@@ -102,11 +103,11 @@ struct Options {
     #[arg(value_name = "HOST", value_parser = jids::domain)]
     hosts: Vec<DomainPart>,
 
-    /// Read everything and tell what would be done, but write nothing
+    /// Read everything and say what would be done, but write nothing
     #[arg(long)]
     dry_run: bool,
 
-    /// Name everything that is skipped
+    /// Name each skipped entry
     #[arg(long)]
     verbose: bool,
 }

@@ -39,19 +39,20 @@ const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/li
 
 /// Write a first configuration, and print what to add to Prosody's
 ///
-/// The file has every key with its default. It also has a new random secret, so only its owner may
-/// read it; if root runs this, that is the owner of its folder. If that is root, the group
-/// easy-invite may read it as well, if there is one: the daemon's user is in it. A file that exists
-/// is left as it is. A configuration in /etc has its store in /var/lib/easy-invite.
+/// The file has every key with its default, and a new random secret, so only its owner may read it.
+/// If root runs this command, the owner of the file is the owner of its folder. If that is root,
+/// too, the group easy-invite of the daemon's user may read the file, if that group exists. An
+/// existing file is not changed. A configuration in /etc has its store in /var/lib/easy-invite.
 ///
-/// With --output-prosody, the lines for Prosody go into a file of their own, which Prosody's group
-/// may read, if root runs this. What would take the place of settings that are there is printed,
-/// and changed by you. If the configuration of easy-invite exists already, the lines fit it and
-/// have its secret. So a further host gets its lines, once the configuration has its table.
+/// With --output-prosody, the lines for Prosody go into a new file. If root runs this command,
+/// Prosody's group may read that file. Lines that would replace settings in Prosody's configuration
+/// are not written but printed: change these yourself. If easy-invite's configuration exists
+/// already, the lines match it and have its secret. To add a host later, add its table to the
+/// configuration, then run this command again.
 ///
-/// Otherwise the lines for Prosody go to stdout, or to stderr if the configuration itself goes to
-/// stdout. If Prosody's own configuration can be read, they keep the settings that are there and
-/// say where each belongs.
+/// Without --output-prosody, the lines for Prosody go to stdout, or to stderr if the configuration
+/// itself goes to stdout. If this command can read Prosody's configuration, the lines keep its
+/// settings and say where each line belongs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite init --host example.org --output /etc/easy-invite/config.toml

@@ -18,9 +18,9 @@ const NOTE_LENGTH: usize = 40;
 
 /// List invites, the newest first
 ///
-/// Prints a table: id, type, state, uses of how many, expiry, and inviter, username, the program
-/// that it was imported from, and note if any invite has them. The links cannot be shown: the store
-/// keeps a hash of each invite's secret.
+/// Prints a table: id, type, state, uses and their maximum, expiry. If any invite has them, also
+/// the inviter, the username, the program that the invite was imported from, and the note. The
+/// links cannot be shown: the store has only a hash of each invite's secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite list

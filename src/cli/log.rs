@@ -20,14 +20,14 @@ use crate::texts::printable;
 /// How many events are read at a time. For those of one account, each page looks at all events.
 const PAGE: u32 = 5000;
 
-/// Tell what happened to invites, and who did it
+/// Show what happened to invites, and who did it
 ///
-/// Prints a line for each event, the newest last: when, what, to which invite, who did it, which
-/// account it is about, and a word more. An event stays as long as store.audit says.
+/// Prints a line for each event, the newest last: the time, the action, the invite, the actor, the
+/// account that it is about, and a detail. Events are kept for store.audit (90 days by default).
 ///
 /// The actors: user:JID and admin:JID in a chat client or a browser (whoever uses an invite is a
-/// user), cli:USER on this command line, hook:HOST for what the chat server has reported, daemon
-/// for what it does by itself.
+/// user), cli:USER on this command line, hook:HOST if the chat server has reported the change, and
+/// daemon if the daemon made it by itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite log --since 1d
@@ -35,11 +35,10 @@ const PAGE: u32 = 5000;
   easy-invite log --invite w7d3kq9xmt2c --json
 
 A line of --json has the fields at (RFC 3339, UTC), actor, action, host, invite (its id), account, detail and \
-                        count; null where there is none. The actions: made, imported (detail: from where), redeemed, \
-                        revoked, changed (detail: of note, expires and uses), regenerated (a new link), stopped (it \
-                        ended with an account or a password), refused (by a limit: count times within the hour from \
-                        at on), released, purged \
-                        (count invites), forgotten.")]
+                        count, each of which may be null. The actions: made, imported (detail: the source), \
+                        redeemed, revoked, changed (detail: which of note, expires and uses), regenerated (a new \
+                        link), stopped (because of an account or a password), refused (by a limit, count times \
+                        within the hour after this time), released, purged (count invites), forgotten.")]
 pub struct Arguments {
     /// Only what happened on this VirtualHost
     #[arg(value_parser = jids::domain)]

@@ -12,12 +12,12 @@ use crate::store::{Store, StoreUrl};
 
 /// Copy one store into another, of either kind
 ///
-/// Stop the daemon first: its changes meanwhile would be lost. FROM stays as it is. TO is made if
-/// it does not exist, and keeps what it holds already. If this command is cut short, run it again.
-/// No configuration is needed.
+/// Stop the daemon first: changes that it makes meanwhile would be lost. FROM is not changed. TO is
+/// made if it does not exist, and keeps what it holds already. If this command is interrupted, run
+/// it again. It needs no configuration.
 ///
-/// Other users of this machine can see what is typed here. So leave the password out of the URL:
-/// PostgreSQL's is also taken from $PGPASSWORD or ~/.pgpass.
+/// Other users of this machine can see the arguments while the command runs. So leave PostgreSQL's
+/// password out of the URL, and put it into $PGPASSWORD or ~/.pgpass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite migrate-store sqlite:/var/lib/easy-invite/easy-invite.db postgres://easy_invite@db.example.org/easy_invite

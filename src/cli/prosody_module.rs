@@ -20,12 +20,11 @@ const PLUGIN_PATHS: &str = "plugin_paths";
 
 /// Print or install the module for Prosody
 ///
-/// mod_easy_invite is the part that works within Prosody. With --install, this command writes the
-/// files that belong to this version into DIR, and replaces older ones. It then says what keeps
-/// Prosody from loading them, if its configuration can be read: another folder that comes first, or
-/// other modules that make invites. Without --install, it
-/// prints them one after the other, to read. With --json, it prints {"file", "text"} for each, for
-/// scripts that install them.
+/// mod_easy_invite is the part of easy-invite that runs in Prosody. With --install, this command
+/// writes this version's files into DIR, and replaces older ones. If it can read Prosody's
+/// configuration, it then warns of what keeps Prosody from loading them: another folder that comes
+/// first, or other modules that make invites. Without --install, it prints the files one after the
+/// other. With --json, it prints {"file", "text"} for each, for scripts that install them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite prosody-module --install /usr/local/lib/prosody/modules

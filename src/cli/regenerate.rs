@@ -9,8 +9,9 @@ use crate::links::Reference;
 /// Make a new link for an invite and print it
 ///
 /// The old link stops working at once, also for people who have opened it already and are about to
-/// register. Everything else about the invite stays the same. One that has expired, is used up or
-/// is revoked gets no new link: `edit` can give it more time or more uses, unless it is revoked.
+/// register. Everything else about the invite stays the same. An invite that has expired, is used
+/// up or is revoked gets no new link. If it is not revoked, `edit` can give it more time or more
+/// uses first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite regenerate w7d3kq9xmt2c --qr

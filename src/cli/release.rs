@@ -12,8 +12,8 @@ use super::print::complain;
 /// While somebody registers, a use of their invite is reserved. If several machines share a store,
 /// only the chat server that reserved a use knows what became of it. While that server is away, the
 /// use stays reserved. `easy-invite check` names such uses and the server's id. If the server never
-/// comes back, this command frees them. If it had just made an account with one, the invite can
-/// make a second account.
+/// comes back, this command frees them. If the server had just made an account with such a use, the
+/// invite can make a second account.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite release --server 4k7xw2m9")]
 pub struct Arguments {
@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     server: String,
 
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }

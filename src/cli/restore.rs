@@ -11,9 +11,9 @@ use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
 
 /// Fill the configured store from a backup
 ///
-/// Stop the daemon first. The store must be empty or not exist yet: nothing is overwritten. The
-/// whole backup is read first. A backup of an older version is brought up to date. Invites that
-/// were used or revoked after the backup was made are pending again.
+/// Stop the daemon first. The store must be empty or missing: nothing is overwritten. The whole
+/// backup is read before anything is written. A backup of an older version is upgraded. Invites
+/// that were used or revoked after the backup was made are pending again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite restore /var/backups/easy-invite-2026-05-01.db")]
 pub struct Arguments {

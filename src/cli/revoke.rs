@@ -17,9 +17,9 @@ const LONGEST_LIST: u64 = 8 * 1024 * 1024;
 
 /// Revoke invites
 ///
-/// They end at once, also for people who have opened the link already and are about to register.
-/// Accounts that were made with them stay. Prints a line for each invite. Unknown invites are
-/// reported, and the others are still revoked.
+/// The invites end at once, also for people who have opened the link already and are about to
+/// register. Accounts that were made with them stay. Prints a line for each invite. If an invite is
+/// unknown, the command says so, and still revokes the others.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite revoke w7d3kq9xmt2c
@@ -28,8 +28,8 @@ const LONGEST_LIST: u64 = 8 * 1024 * 1024;
   easy-invite revoke --inviter mallory@example.org")]
 #[group(required = true, multiple = false)]
 pub struct Arguments {
-    /// The invites' ids, their tokens, or any of their links; - reads them from stdin, one a line.
-    /// Those that begin with a hyphen stand behind --
+    /// The invites' ids, their tokens, or any of their links; - reads them from stdin, one per
+    /// line. Write -- before one that begins with a hyphen
     #[arg(value_name = "REF")]
     references: Vec<String>,
 

@@ -57,11 +57,11 @@ const CUT_SHORT: i32 = 1;
 
 /// Run the daemon, until SIGTERM or Ctrl-C
 ///
-/// It connects to the chat server as a component, and answers users' commands and the questions of
-/// the module. When the connection is lost, it connects again. It stays in the foreground and logs
-/// to stderr, as service managers want it; $EASY_INVITE_LOG says how much ("debug",
-/// "easy_invite=debug"). After SIGTERM it answers the requests in flight, then ends. A second
-/// signal ends it at once.
+/// The daemon connects to the chat server as a component, and answers the module's questions and
+/// users' commands. When it loses the connection, it reconnects. It stays in the foreground and
+/// logs to stderr, as service managers expect. $EASY_INVITE_LOG sets how much it logs ("debug",
+/// "easy_invite=debug"). After SIGTERM, it answers the requests in flight and exits. After a second
+/// signal, it exits at once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: easy-invite run --config /etc/easy-invite/config.toml")]
 pub struct Arguments {}

@@ -22,9 +22,9 @@ const ACCOUNTS_SHOWN: usize = 100;
 
 /// Show an invite
 ///
-/// Prints all that is known of the invite, the accounts that were made with it (at most 100, the
-/// newest first), and what of it the chat server could not give to an account. The invite's secret
-/// cannot be shown: the store keeps a hash of it.
+/// Prints everything about the invite, the accounts that were made with it (at most 100, the newest
+/// first), and the roles, groups and contacts that the chat server could not give them. The link
+/// cannot be shown: the store has only a hash of the invite's secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite show w7d3kq9xmt2c

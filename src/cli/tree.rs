@@ -18,22 +18,22 @@ const AHEAD: usize = 1000;
 /// The deepest step that is indented further than the one before.
 const DEEPEST_INDENT: usize = 30;
 
-/// Tell who invited whom
+/// Show who invited whom
 ///
-/// Prints a line for each account that came by an invite and still exists, below the account that
-/// invited it: the account, when it was registered, and the id of the invite. Whoever came
-/// otherwise and has invited others has a line without these. The first accounts to come stand
-/// first.
+/// Prints a line for each account that was made with an invite and still exists, below the account
+/// that invited it: the account, the time of its registration, and the id of the invite. An account
+/// that was made otherwise, and has invited others, has a line without time and id. The oldest
+/// accounts come first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite tree
   easy-invite tree alice@example.org --depth 1
   easy-invite tree carol@example.org --up --json
 
-A line of --json has the fields depth, account, inviter, invite (its id) and registered_at (RFC 3339, UTC); null \
-                        where it is not known. An account whose name was deleted and registered again by somebody \
-                        whom it had invited makes a loop: its tree begins with one of the loop, and ends before that \
-                        one comes again.")]
+A line of --json has the fields depth, account, inviter, invite (its id) and registered_at (RFC 3339, UTC), or \
+                        null if a value is not known. There is a loop if an account was deleted and its name was \
+                        registered again by somebody whom it had invited. The tree then begins with one account of \
+                        the loop, and ends before that account comes again.")]
 pub struct Arguments {
     /// Only this account, and those below it
     #[arg(value_name = "JID", value_parser = jids::account)]
