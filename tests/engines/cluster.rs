@@ -114,6 +114,19 @@ impl Cluster {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
+    /// A dump of a database, put into the same one of another cluster.
+    pub fn dump_into(&self, other: &Cluster) {
+        let [from, to] = [self, other].map(|cluster| format!("{}/postgres", cluster.url()));
+        let dump = Command::new(self.programs.join("pg_dump")).arg(from).output().unwrap();
+        let file = self.folder.path().join("dump");
+        fs::write(&file, dump.stdout).unwrap();
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1", &to])
+            .arg("--file")
+            .arg(file);
+        assert!(dump.status.success() && psql.status().unwrap().success());
+    }
+
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = Command::new(self.programs.join(program));
         command.arg("--pgdata").arg(self.data()).args(arguments).current_dir(self.folder.path());

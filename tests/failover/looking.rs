@@ -7,9 +7,9 @@ use futures::future::{join, join_all};
 use tokio::time::sleep;
 
 use super::super::engines::cluster::Cluster;
-use super::super::engines::{at, daemon, query};
+use super::super::engines::{at, daemon, invite, query};
 use super::super::url;
-use super::{Pair, hold_commits, stores, until};
+use super::{ORDINARY_ROLE, Pair, hold_commits, let_in, stores, until};
 
 /// Until its next restartpoint, which takes minutes, its control file has the old timeline.
 #[tokio::test(flavor = "multi_thread")]
@@ -33,6 +33,31 @@ async fn a_second_standby_that_follows_the_new_primary_is_not_taken_for_an_old_o
         servers[2].1.as_ref().is_ok_and(|found| found == "read-only, a standby perhaps, timeline 2")
     };
     until("it is known to be on the new timeline", stands).await;
+}
+
+/// As with some services, which keep to themselves what is in a control file.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_servers_tell_no_timeline_a_new_connection_asks_the_primary_alone() {
+    let pair = Pair::start();
+    let primary = format!("{}/postgres", pair.primary.url());
+    let hidden = format!("{ORDINARY_ROLE}; REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
+    query(&primary, &hidden).await;
+    pair.streams().await;
+    for cluster in [&pair.primary, &pair.standby] {
+        let_in(cluster).await;
+    }
+    pair.standby.set(&["SET log_connections = on"]).await;
+    let store = Store::open(&url(&pair.url("").replace("postgres@", "einv@"))).await.unwrap();
+    for _ in 0..8 {
+        // For longer than one look is enough.
+        sleep(Duration::from_millis(1200)).await;
+        join_all((0..64).map(|_| store.find(invite().token_hash))).await;
+        query(&primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'einv'").await;
+    }
+    stores(&store).await;
+    // The first one, and some if the primary was slow to let it in.
+    let looks = pair.standby.log().matches("application_name=easy-invite").count();
+    assert!(looks < 5, "{looks}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

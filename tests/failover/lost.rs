@@ -4,6 +4,7 @@ use easy_invite::invite::{Invite, Token};
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{Quota, Store};
 
+use super::super::engines::cluster::Cluster;
 use super::super::engines::{at, daemon, invite, presented_often, query, source};
 use super::super::url;
 use super::{Pair, until};
@@ -43,4 +44,16 @@ async fn who_presents_a_link_that_a_failover_lost_is_not_guessing() {
     assert_eq!(presented_often(&again, lost.reveal(), "192.0.2.8").await, Refusal::Unknown);
     let refused = presented_often(&again, "hgfedcba", "192.0.2.8").await;
     assert!(matches!(refused, Refusal::AddressRefused { .. }), "a short one may be guessed: {refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_presents_a_link_that_is_not_in_a_restored_dump_is_not_guessing() {
+    let (first, second) = (Cluster::start(), Cluster::start());
+    let opened = async |cluster: &Cluster| Store::open(&url(&format!("{}/postgres", cluster.url()))).await.unwrap();
+    daemon(opened(&first).await, || at(1000)).seen().await.unwrap();
+    first.dump_into(&second);
+    let restored = daemon(opened(&second).await, || at(2000));
+    restored.seen().await.unwrap();
+    let lost = Token::generate().unwrap();
+    assert_eq!(presented_often(&restored, lost.reveal(), "192.0.2.7").await, Refusal::Unknown);
 }

@@ -60,6 +60,15 @@ async fn count(cluster: &Cluster) -> String {
     query(&format!("{}/postgres", cluster.url()), "SELECT count(*) FROM invite").await[0][0].clone()
 }
 
+const ORDINARY_ROLE: &str = "CREATE ROLE einv LOGIN; GRANT ALL ON SCHEMA public TO einv";
+
+/// Lets this role in without a password.
+async fn let_in(cluster: &Cluster) {
+    let access = cluster.data().join("pg_hba.conf");
+    fs::write(&access, format!("host all einv 127.0.0.1/32 trust\n{}", fs::read_to_string(&access).unwrap())).unwrap();
+    query(&format!("{}/postgres", cluster.url()), "SELECT pg_reload_conf()").await;
+}
+
 const WAITING: &str = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
 
 /// Lets commits wait for a standby that is not there. Returns when they do.
@@ -219,10 +228,8 @@ async fn a_commit_that_was_not_waited_for_to_the_end_is_no_yes_yet() {
 async fn reading_goes_on_while_all_commits_wait_for_a_standby_and_the_wait_has_a_name() {
     let cluster = Cluster::start();
     let database = format!("{}/postgres", cluster.url());
-    query(&database, "CREATE ROLE einv LOGIN; GRANT ALL ON SCHEMA public TO einv").await;
-    let access = cluster.data().join("pg_hba.conf");
-    fs::write(&access, format!("host all einv 127.0.0.1/32 trust\n{}", fs::read_to_string(&access).unwrap())).unwrap();
-    query(&database, "SELECT pg_reload_conf()").await;
+    query(&database, ORDINARY_ROLE).await;
+    let_in(&cluster).await;
     // Of others, an ordinary role does not see what they wait for.
     let store = Store::open(&url(&database.replace("postgres@", "einv@"))).await.unwrap();
     assert!(!store.is_synchronous().await.unwrap());
