@@ -270,6 +270,61 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
     assert_eq!(query(&database.url, whole).await, before);
 }
 
+/// Makes invites of one inviter, many at the same time, until there may be no more.
+async fn fill_up(stores: &[Store], quota: Quota) -> usize {
+    let workers = stores.iter().flat_map(|store| std::iter::repeat_n(store, 6)).map(async |store| {
+        let mut made = 0;
+        loop {
+            match store.insert(invite(), quota, at(1000)).await {
+                Ok(Ok(())) => made += 1,
+                Ok(Err(_)) => return made,
+                Err(_) => (), // somebody else was too slow, and nothing was made
+            }
+        }
+    });
+    join_all(workers).await.into_iter().sum()
+}
+
+/// Where there is room for many, nobody waits for an invite that is just being made. Later, all
+/// wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_quota_is_never_exceeded_by_those_who_do_not_wait_for_each_other() {
+    const MOST: usize = 1500;
+    let most = Some(MOST as u32);
+    for quota in [Quota { per_day: most, pending: None }, Quota { per_day: None, pending: most }] {
+        let (relay, store, scratch) = relayed().await;
+        let at_once: usize =
+            scratch.place.query("SELECT current_setting('max_connections')").await[0][0].parse().unwrap();
+        let room = at_once + 20;
+        let fill = format!(
+            "INSERT INTO invite (id, token_hash, type, host, inviter, issuer, roles, groups, max_uses, created_at) \
+             SELECT 'filler' || n, sha256(n::text::bytea), 'account', 'example.org', 'alice@example.org', 'user', \
+                 '[]', '[]', 1, 1000 FROM generate_series(1, {}) n",
+            MOST - room
+        );
+        scratch.place.run(&fill).await;
+        let stores = [scratch.again().await, scratch.again().await, scratch.again().await];
+        relay.set(Fault::HoldCommit);
+        let held = tokio::spawn(async move { store.insert(invite(), quota, at(1000)).await });
+        relay.struck.notified().await;
+        let beside = timeout(LONG, scratch.store.insert(invite(), quota, at(1000))).await.unwrap();
+        assert_eq!(beside, Ok(Ok(())), "it does not wait for the other");
+        let count = async || scratch.place.query("SELECT count(*) FROM invite").await;
+        let going_on = async {
+            let mut before = Vec::new();
+            // Until all the others wait.
+            while std::mem::replace(&mut before, count().await) != before {
+                sleep(Duration::from_secs(1)).await;
+            }
+            relay.release();
+        };
+        let filling = futures::future::join(fill_up(&stores, quota), going_on);
+        let (made, ()) = timeout(LONG * 2, filling).await.unwrap();
+        assert_eq!(held.await.unwrap(), Ok(Ok(())));
+        assert_eq!(made + 2, room, "{quota:?}");
+    }
+}
+
 /// Operators plan by the table in docs/scaling.md. A busy machine may tear apart what the store
 /// sends at once. So the least of a few tries counts.
 #[tokio::test(flavor = "multi_thread")]

@@ -97,4 +97,34 @@ impl Session<'_> {
         }
         Ok(())
     }
+
+    /// Lets nobody else lock the same name, but for those who do it as this does. Then
+    /// `keep_shared` has to be called.
+    pub fn lock_shared(&mut self, name: &str) -> Result<()> {
+        if !matches!(self, Session::Sqlite(_)) {
+            self.later("SAVEPOINT shared".to_owned(), Vec::new())?;
+            let sql = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))";
+            self.later(sql.to_owned(), vec![name.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Keeps such a lock until this transaction ends, or gives it up.
+    pub fn keep_shared(&mut self, keep: bool) -> Result<()> {
+        if !matches!(self, Session::Sqlite(_)) {
+            if !keep {
+                self.later("ROLLBACK TO SAVEPOINT shared".to_owned(), Vec::new())?;
+            }
+            self.later("RELEASE SAVEPOINT shared".to_owned(), Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// How many transactions that write can be open at a time, as an expression of SQL.
+    pub fn open_at_once(&self) -> &'static str {
+        match self {
+            Session::Sqlite(_) => "1",
+            Session::Postgres(_) => "current_setting('max_connections')::bigint",
+        }
+    }
 }

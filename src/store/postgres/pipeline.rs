@@ -60,12 +60,15 @@ impl<'a> Pipeline<'a> {
         self.run(waiting, client.execute(&statement, &parameters(values))).await
     }
 
-    /// Commits, if a transaction is open.
+    /// Sends what still waits, and then commits. Outside of a transaction, nothing waits.
     pub async fn commit(mut self) -> Result<(), Error> {
-        if std::mem::replace(&mut self.state, State::Outside) == State::Open {
-            self.client.batch_execute("COMMIT").await?;
+        if self.state == State::Outside {
+            return Ok(());
         }
-        Ok(())
+        let waiting = self.before("COMMIT").await?;
+        self.run(waiting, async { Ok(()) }).await?;
+        self.state = State::Outside;
+        self.client.batch_execute("COMMIT").await
     }
 
     /// The statements that go with this one. A transaction has to be open before anything is
@@ -114,5 +117,5 @@ impl Drop for Pipeline<'_> {
 
 /// Whether a statement may change something.
 fn changes(sql: &str) -> bool {
-    !["SELECT ", "SET ", "START "].iter().any(|beginning| sql.starts_with(beginning))
+    !["SELECT ", "SET ", "START ", "SAVEPOINT "].iter().any(|beginning| sql.starts_with(beginning))
 }

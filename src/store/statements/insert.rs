@@ -24,6 +24,10 @@ pub struct Quota {
     pub pending: Option<u32>,
 }
 
+/// Who has a quota up to this makes one invite after the other. A server lets some hundred
+/// transactions in at a time, so there is little room for more.
+const SMALL: u32 = 1000;
+
 /// The time over which a quota counts.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -34,7 +38,9 @@ pub async fn insert(
     now: Timestamp,
     by: Actor,
 ) -> Result<Result<(), Refusal>> {
-    lock_names(session, &invite, quota)?;
+    lock_username(session, &invite)?;
+    let quota = if is_far_from(session, &invite, quota, now).await? { Quota::default() } else { quota };
+    lock_quota(session, &invite, quota)?;
     if no_room(session, &invite, quota, now).await?.is_some() {
         // What nobody is given does not count. Somebody else may just be withdrawing it.
         withdraw(session, None, now, Actor::Daemon).await?;
@@ -97,13 +103,35 @@ fn limited(invite: &Invite, quota: Quota) -> Option<&BareJid> {
 /// Lets nobody else reserve the username of an invite, or fill the quota of its inviter, until the
 /// transaction ends. Locks on names come before locks on rows.
 pub fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
-    if let Some(account) = invite.reserves() {
-        session.lock(account.as_str())?;
-    }
-    if let Some(inviter) = limited(invite, quota) {
-        session.lock(&format!("invites of {inviter}"))?;
-    }
-    Ok(())
+    lock_username(session, invite)?;
+    lock_quota(session, invite, quota)
+}
+
+fn lock_username(session: &mut Session<'_>, invite: &Invite) -> Result<()> {
+    invite.reserves().map_or(Ok(()), |account| session.lock(account.as_str()))
+}
+
+fn lock_quota(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
+    limited(invite, quota).map_or(Ok(()), |inviter| session.lock(&quota_of(inviter)))
+}
+
+/// What a lock on the quota of an inviter is named after.
+fn quota_of(inviter: &BareJid) -> String {
+    format!("invites of {inviter}")
+}
+
+/// Whether an inviter has so much room that others may make invites at the same time. Of those that
+/// share the lock, the one that counts last does not count those that are open then, and there are
+/// fewer of them than the server lets in. Who finds less room than that locks alone, and so waits
+/// for all that share, and counts again.
+async fn is_far_from(session: &mut Session<'_>, invite: &Invite, quota: Quota, now: Timestamp) -> Result<bool> {
+    let is_small = [quota.per_day, quota.pending].into_iter().flatten().any(|most| most <= SMALL);
+    let Some(inviter) = limited(invite, quota).filter(|_| !is_small) else { return Ok(false) };
+    session.lock_shared(&quota_of(inviter))?;
+    let made = made_by(session, inviter, quota, now).await?;
+    let is_far = made.room_in(quota, now).is_ok_and(|room| room >= made.open_at_once);
+    session.keep_shared(is_far)?;
+    Ok(is_far)
 }
 
 /// Why an invite that is not pending cannot become pending, if so.
@@ -146,6 +174,8 @@ struct Made {
     pending: u64,
     /// When the first of these expires.
     first_end: Option<Timestamp>,
+    /// How many transactions can be open at a time.
+    open_at_once: u64,
 }
 
 impl Made {
@@ -171,11 +201,13 @@ async fn made_by(session: &mut Session<'_>, inviter: &BareJid, quota: Quota, now
     // ended.
     let pending = format!("SELECT expires_at FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = 'user'");
     let sql = format!(
-        "SELECT of_day, oldest, pending, first_end FROM (SELECT count(*) AS of_day, min(created_at) AS oldest FROM ( \
+        "SELECT of_day, oldest, pending, first_end, {} \
+         FROM (SELECT count(*) AS of_day, min(created_at) AS oldest FROM ( \
              SELECT created_at FROM invite WHERE inviter = $1 AND issuer = 'user' AND created_at > $2 \
              AND created_at <= $3 ORDER BY created_at DESC LIMIT $4) AS newest) AS day \
          CROSS JOIN (SELECT count(*) AS pending, min(expires_at) AS first_end FROM ( \
-             {pending} AND expires_at > $5 UNION ALL {pending} AND expires_at IS NULL LIMIT $6) AS unended) AS now"
+             {pending} AND expires_at > $5 UNION ALL {pending} AND expires_at IS NULL LIMIT $6) AS unended) AS now",
+        session.open_at_once()
     );
     let values = [
         inviter.as_str().into(),
@@ -186,7 +218,13 @@ async fn made_by(session: &mut Session<'_>, inviter: &BareJid, quota: Quota, now
         quota.pending.map_or(0, |_| i64::MAX).into(),
     ];
     let read = |row: &Row| {
-        Ok(Made { of_day: row.count(0)?, oldest: row.instant(1)?, pending: row.count(2)?, first_end: row.instant(3)? })
+        Ok(Made {
+            of_day: row.count(0)?,
+            oldest: row.instant(1)?,
+            pending: row.count(2)?,
+            first_end: row.instant(3)?,
+            open_at_once: row.count(4)?,
+        })
     };
     let counted = session.query(&sql, &values, read).await?.pop();
     counted.ok_or_else(|| Problem::Other("the database counts nothing".to_owned()))
