@@ -966,7 +966,7 @@ async fn who_presents_what_a_restored_store_lacks_is_not_guessing(engine: Engine
         for text in [lost.reveal(), &link] {
             assert_eq!(presented_often(&started, text, address).await, Refusal::Unknown, "{text}");
         }
-        assert!(started.look(&[kept.clone()], source(address)).await.is_ok(), "and is served");
+        assert!(started.look(std::slice::from_ref(&kept), source(address)).await.is_ok(), "and is served");
         let refused = presented_often(&started, "hgfedcba", address).await;
         assert!(matches!(refused, Refusal::AddressRefused { .. }), "a short one may be guessed: {refused:?}");
     }
