@@ -12,22 +12,31 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .crowd import INVITERS, Crowd
-from .postgres import Pair, Postgres
+from .postgres import Pair
 from .server import USERS, Server
 from .stories import accounts_on_disk, differences, eventually, in_store
 from .tally import Tally
 
-# How the old primary is kept from writing, if it is. Without a fence it runs on beside the new one.
-FENCES: dict[str, Callable[[Postgres], None]] = {
-    "kill primary": Postgres.kill,
-    "make primary read-only": lambda primary: primary.set("default_transaction_read_only", "on"),
-    "pause primary": Postgres.pause,
-    "leave primary alone": lambda primary: None,
-}
-FAILOVERS = 6 * ["kill primary"] + 2 * ["make primary read-only"] + ["pause primary", "leave primary alone"]
 SYNCHRONOUS_COMMIT = ("on", "remote_apply")  # by turns
 SERVED = 2  # links of each machine that make their account between two steps
 LONGEST_SETTLING = 60  # seconds
+
+
+def _kill_while_commits_wait(pair: Pair) -> None:
+    pair.hold_commits()
+    pair.primary.kill()
+
+
+# How the old primary is kept from writing, if it is. Without a fence it runs on beside the new one.
+FENCES: dict[str, Callable[[Pair], None]] = {
+    "kill primary": lambda pair: pair.primary.kill(),
+    "kill primary while commits wait": _kill_while_commits_wait,
+    "make primary read-only": lambda pair: pair.primary.set("default_transaction_read_only", "on"),
+    "pause primary": lambda pair: pair.primary.pause(),
+    "leave primary alone": lambda pair: None,
+}
+FAILOVERS = [*2 * ["kill primary"], *4 * ["kill primary while commits wait"], *2 * ["make primary read-only"],
+             "pause primary", "leave primary alone"]
 
 
 async def fail_over(servers: Sequence[Server], pair: Pair, seed: str) -> Tally:
@@ -49,7 +58,7 @@ async def fail_over(servers: Sequence[Server], pair: Pair, seed: str) -> Tally:
         for turn, way in enumerate(ways):
             await more()
             old = pair.primary
-            await asyncio.to_thread(FENCES[way], old)
+            await asyncio.to_thread(FENCES[way], pair)
             await asyncio.to_thread(pair.fail_over)
             await more()
             await asyncio.to_thread(old.resume)

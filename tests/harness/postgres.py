@@ -25,7 +25,7 @@ STOP_SECONDS = 60  # it writes everything to its disk first, which may be busy
 SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB",
             "log_line_prefix": "%d %p ", "recovery_init_sync_method": "syncfs"}
 # What pg_rewind needs, on both servers of a pair.
-SETTINGS_OF_A_PAIR = {"wal_log_hints": "on", "wal_keep_size": "256MB"}
+SETTINGS_OF_A_PAIR = {"wal_log_hints": "on", "wal_keep_size": "128MB", "min_wal_size": "32MB"}
 
 
 class Postgres(Service):
@@ -192,6 +192,14 @@ class Pair:
     def create_database(self) -> str:
         """Creates an empty database and returns its URL, with both hosts."""
         return re.sub(r"(?<=@)[^/]*", self._hosts, self.primary.create_database())
+
+    def hold_commits(self) -> None:
+        """Sends the standby nothing any more, until the primary is killed. Returns when a commit
+        waits for it."""
+        for process, in self.primary.query("SELECT pid FROM pg_stat_replication"):
+            os.kill(process, signal.SIGSTOP)
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        self.primary._process.wait_until(lambda: self.primary.query(waiting), START_SECONDS, "commit that waits")
 
     def fail_over(self) -> None:
         """The standby takes over. The old primary has been fenced, or not."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.disk import small
 from harness.failover import FAILOVERS, fail_over
 from harness.postgres import Pair
 from harness.torture import UNLIMITED
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.store("postgres")
 
 @pytest.fixture
 def pair():
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, small(Path(folder), "1g"):  # copied again and again: in memory
         made = Pair(Path(folder))
         yield made
         made.kill()
