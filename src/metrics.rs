@@ -66,8 +66,8 @@ impl Config {
         let Config { listen } = self;
         (!listen.ip().to_canonical().is_loopback()).then(|| {
             format!(
-                "[metrics] listen = \"{listen}\" can be reached from other machines, and tells everybody who asks how \
-                 many invites each host has. Let a firewall admit Prometheus alone, or listen on 127.0.0.1"
+                "[metrics] listen = \"{listen}\" can be reached from other machines, so others can \
+                 read the numbers. Let your firewall admit only Prometheus, or listen on 127.0.0.1"
             )
         })
     }

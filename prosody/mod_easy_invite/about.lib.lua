@@ -73,19 +73,20 @@ local function find_fault()
 	end
 	local has_context, config, why = offer_tls(tls);
 	if not has_context then
-		return ("its certificate cannot be used (%s; key: %s). May Prosody's user read the key, and does it fit? "
-			.."Mend it, then: systemctl reload prosody"):format(why or "no reason is known", config.key or "none");
+		return ("its certificate cannot be used (%s; key: %s). Can Prosody's user read the key, and does it match "
+			.."the certificate? Correct this, then: systemctl reload prosody")
+			:format(why or "no reason is known", config.key or "none");
 	end
 	local import = ("prosodyctl --root cert import %s /etc/letsencrypt/live"):format(host);
 	if not config.certificate then
-		return "it has no certificate, or may not read it. Get one, as from Let's Encrypt, then: "..import;
+		return "it has no certificate, or may not read it. Get one, for example from Let's Encrypt, then: "..import;
 	end
 	local file = io.open(config.certificate);
 	local certificate = file and require "ssl".loadcertificate(file:read("*a"));
 	if file then file:close(); end
 	if not certificate then return; end
 	if not certificate:validat(os.time()) then
-		return ("its certificate %s is good from %s to %s, and not now. Renew it, then: %s"):format(
+		return ("its certificate %s is valid from %s to %s, not now. Renew it, then: %s"):format(
 			config.certificate, certificate:notbefore(), certificate:notafter(), import);
 	end
 	if not x509.verify_identity(host, "_xmpp-client", certificate) then

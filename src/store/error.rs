@@ -23,19 +23,19 @@ pub enum Problem {
     #[error("is locked by {0}")]
     LockedBy(String),
     /// Work waits for something, and other work for its place.
-    #[error("keeps everybody waiting: {0}")]
+    #[error("is blocked: {0}")]
     Waits(String),
     /// The database server only reads. Another one may take writes by now.
     #[error("takes no writes: {0}: is this a standby? Let store.url name the primary")]
     Standby(String),
     /// The work did not begin while the caller waited.
-    #[error("did not begin in time: it is locked by another program, or its disk does not answer")]
+    #[error("did not begin in time: it is locked by another program, or its disk does not respond")]
     Late,
     /// The file cannot be written.
     #[error("is on a read-only file system: mount it for writing")]
     ReadOnly,
     /// The user of this process may not write the file or its folder.
-    #[error("may not be changed by this user: {AS_WHOM}, to whom its file and folder have to belong")]
+    #[error("may not be changed by this user: {AS_WHOM}, who has to own its file and folder")]
     Denied,
     /// The disk is full.
     #[error("cannot grow: no space is left on the disk")]
@@ -63,7 +63,7 @@ pub enum Problem {
     #[error("has schema {0}, {1}")]
     Schema(i64, String),
     /// An older version made it, and it stays as it was; the text says why.
-    #[error("has schema {0} of an older version, and stays as it was: {1}")]
+    #[error("has schema {0} of an older version, and was not changed: {1}")]
     Outdated(usize, String),
     /// It cannot be opened.
     #[error("cannot be opened: {0}")]

@@ -49,7 +49,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take before the store finds out what it waits for.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// How long a caller whose time is over still waits to hear what keeps everybody waiting.
+/// How long a caller whose time is over still waits to hear what blocks its work.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// How transactions begin.

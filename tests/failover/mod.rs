@@ -536,11 +536,11 @@ async fn a_command_and_check_and_the_log_say_that_a_standby_is_waited_for() {
     ];
     assert!(servers.iter().all(|line| said.contains(line)), "{said}");
     hold_commits(&pair.primary).await;
-    until("the log says so", async || daemon.said("keeps everybody waiting: no synchronous standby").len() == 1).await;
+    until("the log says so", async || daemon.said("is blocked: no synchronous standby").len() == 1).await;
     let making =
         daemon.cli(&["generate", "example.org"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let said = check();
-    assert!(said.contains("WARN   keeps everybody waiting: no synchronous standby"), "{said}");
+    assert!(said.contains("WARN   is blocked: no synchronous standby"), "{said}");
     let failed = said.lines().find(|line| line.starts_with("store") && line.contains("FAILED")).unwrap_or_default();
     assert!(failed.contains("has not answered for 4 seconds: no synchronous standby"), "{said}");
     assert!(!said.contains("is empty"), "{said}");
@@ -549,6 +549,6 @@ async fn a_command_and_check_and_the_log_say_that_a_standby_is_waited_for() {
     let made = making.wait_with_output().unwrap();
     let (link, told) = (String::from_utf8(made.stdout).unwrap(), String::from_utf8(made.stderr).unwrap());
     assert!(made.status.success() && link.contains("example.org"), "{link} {told}");
-    assert!(told.contains("keeps everybody waiting: no synchronous standby"), "{told}");
+    assert!(told.contains("is blocked: no synchronous standby"), "{told}");
     until("it is over", async || daemon.said("is back after ").len() == 1).await;
 }

@@ -76,7 +76,7 @@ def test_the_certificate_has_expired_or_is_not_good_yet(server, tmp_path, days):
     clock = Clock(tmp_path)
     clock.set(days * 24 * 60 * 60)
     make_certificate(server, clock=clock)
-    assert_warned(server, f"{server.prosody.folder}/certs/example.org.crt is good from", IMPORT)
+    assert_warned(server, f"{server.prosody.folder}/certs/example.org.crt is valid from", IMPORT)
 
 
 def test_the_certificate_is_for_another_name(server):

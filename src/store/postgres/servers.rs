@@ -166,7 +166,7 @@ impl Servers {
     }
 
     /// Finds out which of several hosts has the store by now: another may have taken over from one
-    /// that keeps everybody waiting. One look is enough for all who wait.
+    /// that blocks others. One look is enough for all who wait.
     pub async fn look_around(&self) {
         let mut looked = self.looked.lock().await;
         if self.hosts.len() == 1 || looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN_AFTER) {

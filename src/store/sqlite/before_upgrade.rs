@@ -218,7 +218,7 @@ mod tests {
         let other = Connection::open(&store).unwrap();
         let seen: i64 = other.query_row("SELECT at FROM last_seen", [], |row| row.get(0)).unwrap();
         let words = open(&newer(), &store).unwrap_err().to_string();
-        assert!(words.starts_with("has schema 1 of an older version, and stays as it was: another program"), "{words}");
+        assert!(words.starts_with("has schema 1 of an older version, and was not changed: another program"), "{words}");
         assert_eq!((seen, marked(&store), copies(folder.path())), (1, Some(1), vec![]));
         drop(other);
         open(&newer(), &store).unwrap();
