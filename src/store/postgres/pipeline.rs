@@ -3,7 +3,7 @@
 
 use deadpool_postgres::StatementCache;
 use futures::FutureExt;
-use futures::future::{try_join, try_join_all};
+use futures::future::{join, join_all};
 use tokio_postgres::{Client, Error, Row};
 
 use super::statement::parameters;
@@ -85,7 +85,8 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Sends statements at once, and then the last one. An error is that of the first that fails:
-    /// the server runs none of a transaction after it.
+    /// the server runs none of a transaction after it. All are heard out, since a later answer may
+    /// be there first for whoever looks at one after the other.
     async fn run<T>(
         &mut self,
         statements: Vec<(String, Vec<Value>)>,
@@ -101,8 +102,9 @@ impl<'a> Pipeline<'a> {
         }
         // Each is sent when its future is polled first, in this order.
         let waiting = prepared.iter().map(|(statement, parameters)| client.execute(statement, parameters));
-        let ((), value) = try_join(try_join_all(waiting).map(|done| done.map(drop)), last).await?;
-        Ok(value)
+        let (done, value) = join(join_all(waiting), last).await;
+        done.into_iter().collect::<Result<Vec<_>, _>>()?;
+        value
     }
 }
 
