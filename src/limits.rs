@@ -291,6 +291,11 @@ impl Counts {
         Ok(())
     }
 
+    /// A user who was counted has no new link.
+    pub fn take_back_renewal(&mut self, user: &BareJid) {
+        self.renewals.take_back(user);
+    }
+
     /// A registration has ended. One that made no account does not count.
     pub fn registered(&mut self, reservation: &str, made: bool) {
         let ended = self.registering.iter().position(|(name, _)| name == reservation);

@@ -214,7 +214,7 @@ async fn who_goes_away_has_no_invite(engine: Engine) {
 
 async fn who_is_told_to_try_again_later_keeps_the_link_of_before(engine: Engine) {
     let Scratch { store, place } = Scratch::new(engine).await;
-    let invites = service(&store, 5);
+    let invites = service(&store, 1);
     let made = invites.create(wish_of("alice")).await.unwrap();
     let held = hold(&place, "EXCLUSIVE").await;
     let (by, which) = (By::Account(jid("alice@example.org")), || Reference::from(made.invite.id.clone()));

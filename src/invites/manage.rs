@@ -126,7 +126,11 @@ impl Invites {
             Err(Error::Refused(Refusal::Unknown)) => return Err(Refusal::InviterStopped.into()),
             Err(error) => return Err(error),
         };
-        if let (Issuer::User, Some(most), By::Account(user)) = (rights, policy.invites_per_day, by) {
+        let limited = match (rights, policy.invites_per_day, by) {
+            (Issuer::User, Some(most), By::Account(user)) => Some((user, most)),
+            _ => None,
+        };
+        if let Some((user, most)) = limited {
             let refused = |left| Refusal::TooManyLinks { again_at: self.after(left) };
             lock(&self.0.counts).renew(user, most, Instant::now()).map_err(refused)?;
         }
@@ -134,7 +138,11 @@ impl Invites {
         let link = Withdrawal { token_hash: token.hash(), replaced: Some(Replaced::from(&invite)) };
         let (renewing, hash, now) = (store.clone(), token.hash(), self.now());
         let storing = async move { Ok(renewing.regenerate(invite.id, hash, now).await??) };
-        let invite = self.in_time(link, storing).await?;
+        let renewed = self.in_time(link, storing).await;
+        if let (Err(_), Some((user, _))) = (&renewed, limited) {
+            lock(&self.0.counts).take_back_renewal(user); // who is given no link may ask again
+        }
+        let invite = renewed?;
         tracing::info!(actor = %store.actor(), invite = %invite.id, "new link for the invite");
         Ok(Issued::new(invite, token, policy, unchecked))
     }
