@@ -950,6 +950,7 @@ async fn who_presents_what_a_restored_store_lacks_is_not_guessing(engine: Engine
     let (first, restored) = (Scratch::new(engine).await, Scratch::new(engine).await);
     let before = daemon(first.again().await, || at(1000));
     before.seen().await.unwrap();
+    daemon(restored.again().await, || at(999)).seen().await.unwrap(); // it was started on the empty store
     let (kept, lost) = (Token::generate().unwrap(), Token::generate().unwrap());
     let short = Token::parse("abcdefgh").unwrap();
     first.with(|invite| invite.token_hash = kept.hash()).await;

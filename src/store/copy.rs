@@ -193,10 +193,12 @@ async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<S
 }
 
 /// Gives back the uses that the source has given back since an earlier copy, which was cut short.
+/// If a daemon was at work on the target before, it has seen nothing of what is there now.
 pub async fn finish(session: &mut Session<'_>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \
          (SELECT count(*) FROM invite_use WHERE invite = invite.id AND redeemed_at IS NULL) WHERE taken > uses";
     session.execute(sql, &[]).await?;
+    session.execute("DELETE FROM last_seen", &[]).await?;
     Ok(())
 }
