@@ -35,8 +35,8 @@ pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
 pub use statements::{
-    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed, Replaced,
-    Shortfall, Wait, Withdrawal,
+    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed,
+    Shortfall, Wait,
 };
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -423,7 +423,7 @@ promises! {
 
     /// Notes that nobody is given a link, before it is known whether it is stored. This waits for
     /// no standby, as the link itself may do.
-    Aside note_withdrawal(link: Withdrawal, now: Timestamp) -> ();
+    Aside note_withdrawal(token_hash: TokenHash, now: Timestamp) -> ();
 
     /// Whether a link is stored that nobody is given.
     Read has_withdrawals() -> bool;
@@ -431,7 +431,7 @@ promises! {
     /// Withdraws links that nobody is given, where they are stored: `only` one, or all that were
     /// noted. A new invite is removed. A replaced link is good again, if no newer one has replaced
     /// it. Returns what was done.
-    Write withdraw(only: Option<Withdrawal>, now: Timestamp) by actor -> Vec<Event>;
+    Write withdraw(only: Option<TokenHash>, now: Timestamp) by actor -> Vec<Event>;
 
     /// Removes the note of a link that is not stored, and never will be.
     Write drop_withdrawal(token_hash: TokenHash) -> ();

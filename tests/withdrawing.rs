@@ -9,7 +9,7 @@ use easy_invite::invite::{Invite, Token};
 use easy_invite::invites::{By, Error};
 use easy_invite::links::Reference;
 use easy_invite::refusal::Refusal;
-use easy_invite::store::{EventFilter, Past, Quota, Replaced, Store, Withdrawal, answered_by};
+use easy_invite::store::{EventFilter, Past, Quota, Store, answered_by};
 use engines::service::{service, wish_of};
 use engines::{Engine, Place, Scratch, at, invite, jid, on_both_engines, until, username};
 use tokio::time::{Instant, sleep, timeout};
@@ -25,13 +25,10 @@ on_both_engines! {
     who_is_told_to_try_again_later_keeps_the_link_of_before,
     what_was_not_stored_leaves_no_note,
     what_nobody_is_given_is_withdrawn_in_a_copy_as_well,
+    who_is_given_a_link_keeps_it_when_another_one_is_withdrawn,
 }
 
 const ONE: Quota = Quota { per_day: Some(1), pending: Some(1) };
-
-fn of(invite: &Invite) -> Withdrawal {
-    Withdrawal { token_hash: invite.token_hash, replaced: None }
-}
 
 async fn stored(store: &Store, invite: &Invite) {
     assert_eq!(store.insert(invite.clone(), ONE, at(1000)).await, Ok(Ok(())));
@@ -51,7 +48,7 @@ async fn a_link_that_nobody_is_given_is_withdrawn_once_it_is_stored(engine: Engi
     let (late, given) = (invite(), Invite { inviter: Some(jid("bob@example.org")), ..invite() });
     stored(&store, &given).await;
     for _ in 0..2 {
-        store.note_withdrawal(of(&late), at(1000)).await.unwrap();
+        store.note_withdrawal(late.token_hash, at(1000)).await.unwrap();
     }
     assert!(!store.has_withdrawals().await.unwrap());
     assert_eq!(store.withdraw(None, at(1001)).await, Ok(vec![]));
@@ -65,7 +62,7 @@ async fn a_link_that_nobody_is_given_is_withdrawn_once_it_is_stored(engine: Engi
     assert_eq!(store.find_by_id(given.id.clone()).await, Ok(Some(given)));
     let made = (Action::Made, Some("account-and-contact".to_owned()));
     assert_eq!(actions(&store).await, [made.clone(), made, (Action::Withdrawn, Some("invite".to_owned()))]);
-    assert_eq!(store.withdraw(Some(of(&late)), at(1003)).await, Ok(vec![]));
+    assert_eq!(store.withdraw(Some(late.token_hash), at(1003)).await, Ok(vec![]));
     assert_eq!(count(&place, "withdrawn_link").await, "0");
     store.verify().await.unwrap();
 }
@@ -74,7 +71,7 @@ async fn an_invite_that_nobody_is_given_does_not_count(engine: Engine) {
     let Scratch { store, place } = Scratch::new(engine).await;
     let named = || Invite { username: username("carol"), ..invite() };
     let (late, again) = (named(), named());
-    store.note_withdrawal(of(&late), at(1000)).await.unwrap();
+    store.note_withdrawal(late.token_hash, at(1000)).await.unwrap();
     stored(&store, &late).await;
     stored(&store, &again).await;
     assert_eq!(store.find_by_id(late.id).await, Ok(None));
@@ -88,7 +85,7 @@ async fn an_invite_that_nobody_is_given_does_not_count(engine: Engine) {
 async fn what_somebody_has_used_is_not_withdrawn(engine: Engine) {
     let scratch = Scratch::new(engine).await;
     let used = scratch.with(|_| ()).await;
-    scratch.store.note_withdrawal(of(&used), at(1000)).await.unwrap();
+    scratch.store.note_withdrawal(used.token_hash, at(1000)).await.unwrap();
     scratch.reserve(&used, "carol@example.org").await.unwrap();
     assert_eq!(scratch.store.withdraw(None, at(1001)).await, Ok(vec![]));
     assert_eq!(scratch.store.find_by_id(used.id.clone()).await, Ok(Some(used)));
@@ -105,8 +102,7 @@ async fn a_replaced_link_is_good_again_when_the_new_one_is_withdrawn(engine: Eng
     let store = &scratch.store;
     let before = scratch.with(|invite| (invite.max_uses, invite.token_length) = (Some(3), Some(8))).await;
     let late = renewed(store, &before).await;
-    let withdrawal = |late: &Invite| Withdrawal { replaced: Some(Replaced::from(&before)), ..of(late) };
-    store.note_withdrawal(withdrawal(&late), at(2000)).await.unwrap();
+    store.note_withdrawal(late.token_hash, at(2000)).await.unwrap();
     let done = store.withdraw(None, at(2001)).await.unwrap();
     assert_eq!(done.first().and_then(|event| event.detail.as_deref()), Some("link"));
     assert_eq!(store.find(before.token_hash).await, Ok(Some(before.clone())), "as it was");
@@ -119,7 +115,7 @@ async fn a_replaced_link_is_good_again_when_the_new_one_is_withdrawn(engine: Eng
     // A newer link was given since.
     let late = renewed(store, &before).await;
     let given = renewed(store, &before).await;
-    assert_eq!(store.withdraw(Some(withdrawal(&late)), at(2001)).await, Ok(vec![]));
+    assert_eq!(store.withdraw(Some(late.token_hash), at(2001)).await, Ok(vec![]));
     assert_eq!(store.find(given.token_hash).await, Ok(Some(given.clone())));
     let past = Some(Past::Replaced(Box::new(given)));
     assert_eq!(store.past(before.token_hash).await, Ok(past));
@@ -133,14 +129,11 @@ async fn of_several_links_that_nobody_is_given_none_stays(engine: Engine) {
         let links = [scratch.with(|_| ()).await];
         let links = [&links[..], &[renewed(store, &links[0]).await]].concat();
         let links = [&links[..], &[renewed(store, &links[1]).await]].concat();
-        let late = [0, 1].map(|number| Withdrawal {
-            token_hash: links[number + 1].token_hash,
-            replaced: Some(Replaced::from(&links[number])),
-        });
-        for late in &late {
-            store.note_withdrawal(late.clone(), at(2000)).await.unwrap();
+        let late = [links[1].token_hash, links[2].token_hash];
+        for late in late {
+            store.note_withdrawal(late, at(2000)).await.unwrap();
         }
-        store.withdraw(Some(late[first].clone()), at(2001)).await.unwrap();
+        store.withdraw(Some(late[first]), at(2001)).await.unwrap();
         while store.has_withdrawals().await.unwrap() {
             store.withdraw(None, at(2001)).await.unwrap();
         }
@@ -245,7 +238,7 @@ async fn what_was_not_stored_leaves_no_note(engine: Engine) {
     .await;
     assert_eq!(count(&place, "invite").await, "1");
     // What is left of a daemon that has ended since goes in the end.
-    store.note_withdrawal(of(&invite()), at(1000)).await.unwrap();
+    store.note_withdrawal(invite().token_hash, at(1000)).await.unwrap();
     assert_eq!(store.purge_withdrawals(at(1000)).await, Ok(0));
     assert_eq!(store.purge_withdrawals(at(1001)).await, Ok(1));
 }
@@ -253,12 +246,35 @@ async fn what_was_not_stored_leaves_no_note(engine: Engine) {
 async fn what_nobody_is_given_is_withdrawn_in_a_copy_as_well(engine: Engine) {
     let (source, target) = (Scratch::new(engine).await, Scratch::new(engine).await);
     let (late, before) = (source.with(|_| ()).await, source.with(|_| ()).await);
-    let link = Withdrawal { replaced: Some(Replaced::from(&before)), ..of(&renewed(&source.store, &before).await) };
-    for late in [of(&late), link] {
+    let link = renewed(&source.store, &before).await.token_hash;
+    for late in [late.token_hash, link] {
         source.store.note_withdrawal(late, at(2000)).await.unwrap();
     }
     source.store.copy_into(&target.store, |_| ()).await.unwrap();
     target.store.withdraw(None, at(2001)).await.unwrap();
     assert_eq!(target.store.find_by_id(late.id).await, Ok(None));
     assert_eq!(target.store.find(before.token_hash).await, Ok(Some(before)));
+}
+
+async fn who_is_given_a_link_keeps_it_when_another_one_is_withdrawn(engine: Engine) {
+    let Scratch { store, place } = Scratch::new(engine).await;
+    let invites = service(&store, 5);
+    let made = invites.create(wish_of("alice")).await.unwrap();
+    let held = hold(&place, "EXCLUSIVE").await;
+    let (by, which) = (By::Account(jid("alice@example.org")), || Reference::from(made.invite.id.clone()));
+    let given = answered_by(Instant::now() + Duration::from_secs(60), invites.regenerate(&by, which()));
+    let late = async {
+        sleep(Duration::from_millis(500)).await; // the other one is first
+        let told = answered_by(soon(), invites.regenerate(&by, which())).await;
+        drop(held);
+        told
+    };
+    let (given, late) = futures::future::join(given, late).await;
+    assert!(late.is_err(), "{late:?}");
+    let given = given.unwrap().token.hash();
+    until("both are stored", async || {
+        actions(&store).await.iter().filter(|(action, _)| *action == Action::Regenerated).count() == 2
+    })
+    .await;
+    until("what was given is good", async || store.find(given).await.unwrap().is_some()).await;
 }

@@ -137,28 +137,35 @@ CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 CREATE TABLE past_token (
     token_hash BYTEA PRIMARY KEY,
     -- The invite that had it, and may have a newer link.
-    invite     TEXT COLLATE "C" NOT NULL
+    invite     TEXT COLLATE "C" NOT NULL,
+    -- What the invite had with a token that was replaced, in case it is to have it again.
+    links          BIGINT,
+    token_length   BIGINT,
+    regenerated_at BIGINT
 );
 
-CREATE FUNCTION keep_past_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO past_token VALUES (OLD.token_hash, OLD.id) ON CONFLICT DO NOTHING;
+CREATE INDEX replaced_token ON past_token (invite, links) WHERE links IS NOT NULL;
+
+CREATE FUNCTION keep_removed_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO past_token (token_hash, invite) VALUES (OLD.token_hash, OLD.id) ON CONFLICT DO NOTHING;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTION keep_past_token();
+CREATE FUNCTION keep_replaced_token() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO past_token VALUES (OLD.token_hash, OLD.id, OLD.links, OLD.token_length, OLD.regenerated_at)
+        ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTION keep_removed_token();
 CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite FOR EACH ROW
-    WHEN (OLD.token_hash <> NEW.token_hash) EXECUTE FUNCTION keep_past_token();
+    WHEN (OLD.token_hash <> NEW.token_hash) EXECUTE FUNCTION keep_replaced_token();
 
 -- Links that nobody is given: whoever asked for one was told to try again later, before it was
 -- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
 CREATE TABLE withdrawn_link (
     token_hash BYTEA PRIMARY KEY,
-    noted_at   BIGINT NOT NULL,
-    -- What the invite had before. Null: it is a new invite.
-    replaced       BYTEA,
-    token_length   BIGINT,
-    links          BIGINT,
-    regenerated_at BIGINT
+    noted_at   BIGINT NOT NULL
 );
 
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,

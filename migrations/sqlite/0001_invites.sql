@@ -132,27 +132,29 @@ CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 CREATE TABLE past_token (
     token_hash BLOB PRIMARY KEY,
     -- The invite that had it, and may have a newer link.
-    invite     TEXT NOT NULL
+    invite     TEXT NOT NULL,
+    -- What the invite had with a token that was replaced, in case it is to have it again.
+    links          INTEGER,
+    token_length   INTEGER,
+    regenerated_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX replaced_token ON past_token (invite, links) WHERE links IS NOT NULL;
+
 CREATE TRIGGER invite_removed AFTER DELETE ON invite BEGIN
-    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash, OLD.id);
+    INSERT OR IGNORE INTO past_token (token_hash, invite) VALUES (OLD.token_hash, OLD.id);
 END;
 
 CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite WHEN OLD.token_hash <> NEW.token_hash BEGIN
-    INSERT OR IGNORE INTO past_token VALUES (OLD.token_hash, OLD.id);
+    INSERT OR IGNORE INTO past_token
+        VALUES (OLD.token_hash, OLD.id, OLD.links, OLD.token_length, OLD.regenerated_at);
 END;
 
 -- Links that nobody is given: whoever asked for one was told to try again later, before it was
 -- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
 CREATE TABLE withdrawn_link (
     token_hash BLOB PRIMARY KEY,
-    noted_at   INTEGER NOT NULL,
-    -- What the invite had before. Null: it is a new invite.
-    replaced       BLOB,
-    token_length   INTEGER,
-    links          INTEGER,
-    regenerated_at INTEGER
+    noted_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- When a daemon was last seen at work: at most one row. This table is not copied to another store,

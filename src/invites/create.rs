@@ -11,7 +11,7 @@ use crate::links;
 use crate::names;
 use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
-use crate::store::{Quota, Withdrawal};
+use crate::store::Quota;
 
 /// An invite with a new secret: the only time that these links can be shown.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl Invites {
             let now = inserted.created_at;
             Ok(store.insert(inserted, quota, now).await??)
         };
-        self.in_time(Withdrawal { token_hash: invite.token_hash, replaced: None }, storing).await?;
+        self.in_time(invite.token_hash, storing).await?;
         let actor = Actor::of(invite, self.0.store.actor());
         tracing::info!(%actor, invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");
         self.0.counters.made(invite.host.as_str(), invite.invite_type, invite.issuer);

@@ -15,7 +15,7 @@ use crate::lifetime::Lifetime;
 use crate::links::Reference;
 use crate::policy::{self, Change, HostPolicy};
 use crate::refusal::Refusal;
-use crate::store::{Filter, Quota, Replaced, Store, Wait, Withdrawal};
+use crate::store::{Filter, Quota, Store, Wait};
 
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
@@ -135,10 +135,9 @@ impl Invites {
             lock(&self.0.counts).renew(user, most, Instant::now()).map_err(refused)?;
         }
         let token = Token::generate()?;
-        let link = Withdrawal { token_hash: token.hash(), replaced: Some(Replaced::from(&invite)) };
         let (renewing, hash, now) = (store.clone(), token.hash(), self.now());
         let storing = async move { Ok(renewing.regenerate(invite.id, hash, now).await??) };
-        let renewed = self.in_time(link, storing).await;
+        let renewed = self.in_time(hash, storing).await;
         if let (Err(_), Some((user, _))) = (&renewed, limited) {
             lock(&self.0.counts).take_back_renewal(user); // who is given no link may ask again
         }

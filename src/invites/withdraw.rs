@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::service::{Error, Invites, Result};
 use super::telling::log;
-use crate::store::{Withdrawal, answer_by, begin_by, begun_as_here};
+use crate::invite::TokenHash;
+use crate::store::{answer_by, begin_by, begun_as_here};
 
 /// How long an answer waits until it is noted that nobody is given the link. The hook waits five
 /// seconds in all.
@@ -26,7 +27,7 @@ impl Invites {
     /// [`Error::Late`] if that is so; otherwise those of `storing`.
     pub(super) async fn in_time<T: Send + 'static>(
         &self,
-        link: Withdrawal,
+        link: TokenHash,
         storing: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let (reply, mut outcome) = oneshot::channel();
@@ -41,13 +42,13 @@ impl Invites {
                 () = reply.closed() => tokio::select! {
                     biased;
                     stored = storing => Some(stored),
-                    () = Box::pin(invites.note(&link, note)) => None,
+                    () = Box::pin(invites.note(link, note)) => None,
                 },
             };
             match stored {
                 None => (), // told
                 Some(Ok(_)) => Box::pin(invites.withdraw_late(link)).await,
-                Some(Err(_)) => drop(Box::pin(invites.0.store.drop_withdrawal(link.token_hash)).await),
+                Some(Err(_)) => drop(Box::pin(invites.0.store.drop_withdrawal(link)).await),
             }
         });
         let told = match answer_by() {
@@ -66,11 +67,11 @@ impl Invites {
     }
 
     /// Notes in the store that nobody is given a link, says so, and never ends.
-    async fn note(&self, link: &Withdrawal, noted: oneshot::Sender<()>) {
+    async fn note(&self, link: TokenHash, noted: oneshot::Sender<()>) {
         // Boxed, so that whoever waits needs no room for it.
         let try_once = async || {
             let _place = self.0.noting.acquire().await;
-            Box::pin(self.0.store.note_withdrawal(link.clone(), self.now())).await
+            Box::pin(self.0.store.note_withdrawal(link, self.now())).await
         };
         while let Err(error) = try_once().await {
             tracing::debug!(%error, "it cannot be noted now that a link is to be withdrawn");
@@ -81,9 +82,9 @@ impl Invites {
     }
 
     /// Withdraws a link that is stored. This does not end before it is done.
-    async fn withdraw_late(&self, link: Withdrawal) {
+    async fn withdraw_late(&self, link: TokenHash) {
         loop {
-            match self.0.store.withdraw(Some(link.clone()), self.now()).await {
+            match self.0.store.withdraw(Some(link), self.now()).await {
                 Ok(events) => return events.iter().for_each(log),
                 Err(error) => tracing::debug!(%error, "a link cannot be withdrawn now"),
             }

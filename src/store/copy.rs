@@ -81,7 +81,7 @@ const PAST_TOKEN: Table = Table {
     name: "past_token",
     key: "token_hash",
     below: &[Value::Bytes(Vec::new())],
-    columns: "token_hash, invite",
+    columns: "token_hash, invite, links, token_length, regenerated_at",
     marks: ["", ""],
     merge: "token_hash = excluded.token_hash",
 };
@@ -90,7 +90,7 @@ const WITHDRAWN_LINK: Table = Table {
     name: "withdrawn_link",
     key: "token_hash",
     below: &[Value::Bytes(Vec::new())],
-    columns: "token_hash, noted_at, replaced, token_length, links, regenerated_at",
+    columns: "token_hash, noted_at",
     marks: ["", ""],
     merge: "noted_at = excluded.noted_at",
 };

@@ -43,6 +43,4 @@ pub use of_maker::list_of_maker;
 pub use taken::take_rows;
 pub use tree::{Branch, origin, tree};
 pub use whole::{Contents, Wait, contents, is_synchronous, unsafe_settings, verify, wait_of, waits};
-pub use withdrawal::{
-    Replaced, Withdrawal, drop_withdrawal, has_withdrawals, note_withdrawal, purge_withdrawals, withdraw,
-};
+pub use withdrawal::{drop_withdrawal, has_withdrawals, note_withdrawal, purge_withdrawals, withdraw};

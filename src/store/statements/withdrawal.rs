@@ -8,47 +8,12 @@ use super::invite::{INVITE_COLUMNS, find, invite_of};
 use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, TokenHash};
 use crate::store::error::Result;
-use crate::store::row::{Row, Value};
+use crate::store::row::Value;
 use crate::store::session::Session;
 
-/// A link that nobody is given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withdrawal {
-    /// The hash of its token.
-    pub token_hash: TokenHash,
-    /// The link that it replaced. `None`: it is that of a new invite.
-    pub replaced: Option<Replaced>,
-}
-
-/// A link of an invite that has a newer one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    token_hash: TokenHash,
-    token_length: Option<u32>,
-    links: u32,
-    regenerated_at: Option<Timestamp>,
-}
-
-impl From<&Invite> for Replaced {
-    fn from(invite: &Invite) -> Self {
-        let Invite { token_hash, token_length, links, regenerated_at, .. } = *invite;
-        Replaced { token_hash, token_length, links, regenerated_at }
-    }
-}
-
-pub async fn note_withdrawal(session: &mut Session<'_>, link: Withdrawal, now: Timestamp) -> Result<()> {
-    let sql = "INSERT INTO withdrawn_link (token_hash, noted_at, replaced, token_length, links, regenerated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-    let replaced = link.replaced.as_ref();
-    let values = [
-        Value::Bytes(link.token_hash.0.into()),
-        now.into(),
-        replaced.map_or(Value::Null, |it| Value::Bytes(it.token_hash.0.into())),
-        replaced.and_then(|it| it.token_length).into(),
-        replaced.map(|it| it.links).into(),
-        replaced.and_then(|it| it.regenerated_at).into(),
-    ];
-    session.execute(sql, &values).await.map(drop)
+pub async fn note_withdrawal(session: &mut Session<'_>, token_hash: TokenHash, now: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO withdrawn_link (token_hash, noted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    session.execute(sql, &[bytes(token_hash), now.into()]).await.map(drop)
 }
 
 /// Reads few rows, however many invites there are.
@@ -58,85 +23,78 @@ pub async fn has_withdrawals(session: &mut Session<'_>) -> Result<bool> {
     session.exists(&format!("SELECT 1 {STORED} LIMIT 1"), &[]).await
 }
 
-fn withdrawal_of(row: &Row) -> Result<Withdrawal> {
-    let replaced = match row.number(3)? {
-        Some(links) => Some(Replaced {
-            token_hash: TokenHash(row.bytes(1)?),
-            token_length: row.number(2)?,
-            links,
-            regenerated_at: row.instant(4)?,
-        }),
-        None => None,
-    };
-    Ok(Withdrawal { token_hash: TokenHash(row.bytes(0)?), replaced })
-}
-
 pub async fn withdraw(
     session: &mut Session<'_>,
-    only: Option<Withdrawal>,
+    only: Option<TokenHash>,
     now: Timestamp,
     by: Actor,
 ) -> Result<Vec<Event>> {
     let links = match only {
-        Some(link) => vec![link],
+        Some(token_hash) => vec![token_hash],
         None => {
             // In one order, so that two daemons do not wait for each other.
-            let sql = format!(
-                "SELECT withdrawn_link.token_hash, replaced, withdrawn_link.token_length, withdrawn_link.links, \
-                 withdrawn_link.regenerated_at {STORED} ORDER BY withdrawn_link.token_hash"
-            );
-            session.query(&sql, &[], withdrawal_of).await?
+            let sql = format!("SELECT withdrawn_link.token_hash {STORED} ORDER BY withdrawn_link.token_hash");
+            session.query(&sql, &[], |row| Ok(TokenHash(row.bytes(0)?))).await?
         }
     };
     let mut events = Vec::new();
-    for link in links {
-        let undone = undo(session, &link).await?;
-        if let Some(invite) = &undone {
-            let detail = if link.replaced.is_some() { "link" } else { "invite" };
-            let withdrawn = Event::of(invite, now, by.clone(), Action::Withdrawn);
+    for token_hash in links {
+        // If the invite has another link by now, this one may come back, when that is withdrawn.
+        let Some(invite) = find(session, token_hash).await? else { continue };
+        let is_new = invite.links == 1;
+        let undone = if is_new { remove(session, token_hash).await? } else { put_back(session, &invite).await? };
+        if let Some(invite) = undone {
+            let detail = if is_new { "invite" } else { "link" };
+            let withdrawn = Event::of(&invite, now, by.clone(), Action::Withdrawn);
             events.push(Event { detail: Some(detail.to_owned()), ..withdrawn });
         }
-        // If the invite has another link by now, this one may come back, when that is withdrawn.
-        if undone.is_some() || find(session, link.token_hash).await?.is_some() {
-            drop_withdrawal(session, link.token_hash).await?;
-        }
+        drop_withdrawal(session, token_hash).await?;
     }
     record(session, &events)?;
     Ok(events)
 }
 
-/// Removes a new invite, or gives an invite its earlier link back. `None`: it is not stored, or
-/// something else has come of it since.
-async fn undo(session: &mut Session<'_>, link: &Withdrawal) -> Result<Option<Invite>> {
-    let token = |hash: TokenHash| Value::Bytes(hash.0.into());
-    let undone = match &link.replaced {
-        None => {
-            let sql = format!("DELETE FROM invite WHERE token_hash = $1 AND taken = 0 RETURNING {INVITE_COLUMNS}");
-            session.query(&sql, &[token(link.token_hash)], invite_of).await?.pop()
-        }
-        Some(replaced) => {
-            let sql = format!(
-                "UPDATE invite SET token_hash = $1, token_length = $2, links = $3, regenerated_at = $4 \
-                 WHERE token_hash = $5 AND links - 1 = $3 RETURNING {INVITE_COLUMNS}"
-            );
-            let Replaced { token_hash, token_length, links, regenerated_at } = *replaced;
-            let values =
-                [token(token_hash), token_length.into(), links.into(), regenerated_at.into(), token(link.token_hash)];
-            session.query(&sql, &values, invite_of).await?.pop()
-        }
-    };
-    if undone.is_some() {
-        // Nobody has the one, and the other is good again.
-        let earlier = link.replaced.as_ref().map_or(link.token_hash, |replaced| replaced.token_hash);
-        let sql = "DELETE FROM past_token WHERE token_hash IN ($1, $2)";
-        session.execute(sql, &[token(link.token_hash), token(earlier)]).await?;
+/// Removes a new invite. `None`: somebody has used it, or it has another link by now.
+async fn remove(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Invite>> {
+    let sql =
+        format!("DELETE FROM invite WHERE token_hash = $1 AND taken = 0 AND links = 1 RETURNING {INVITE_COLUMNS}");
+    let removed = session.query(&sql, &[bytes(token_hash)], invite_of).await?.pop();
+    if removed.is_some() {
+        forget(session, token_hash)?;
     }
-    Ok(undone)
+    Ok(removed)
+}
+
+/// Gives an invite the link that it had before. `None`: it has another link by now.
+async fn put_back(session: &mut Session<'_>, invite: &Invite) -> Result<Option<Invite>> {
+    let sql = "SELECT token_hash, token_length, links, regenerated_at FROM past_token WHERE invite = $1 AND links = $2";
+    let values = [invite.id.as_str().into(), (invite.links - 1).into()];
+    let Some(mut before) = session.rows(sql, &values).await?.pop().map(|row| row.0) else { return Ok(None) };
+    before.push(bytes(invite.token_hash));
+    let sql = format!(
+        "UPDATE invite SET token_hash = $1, token_length = $2, links = $3, regenerated_at = $4 \
+         WHERE token_hash = $5 RETURNING {INVITE_COLUMNS}"
+    );
+    let changed = session.query(&sql, &before, invite_of).await?.pop();
+    if let Some(changed) = &changed {
+        forget(session, invite.token_hash)?;
+        forget(session, changed.token_hash)?;
+    }
+    Ok(changed)
+}
+
+/// A token is no past one: nobody ever had it, or it is good again.
+fn forget(session: &mut Session<'_>, token_hash: TokenHash) -> Result<()> {
+    session.later("DELETE FROM past_token WHERE token_hash = $1".to_owned(), vec![bytes(token_hash)])
+}
+
+fn bytes(token_hash: TokenHash) -> Value {
+    Value::Bytes(token_hash.0.into())
 }
 
 pub async fn drop_withdrawal(session: &mut Session<'_>, token_hash: TokenHash) -> Result<()> {
     let sql = "DELETE FROM withdrawn_link WHERE token_hash = $1";
-    session.execute(sql, &[Value::Bytes(token_hash.0.into())]).await.map(drop)
+    session.execute(sql, &[bytes(token_hash)]).await.map(drop)
 }
 
 pub async fn purge_withdrawals(session: &mut Session<'_>, before: Timestamp) -> Result<u64> {
