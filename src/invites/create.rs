@@ -1,5 +1,6 @@
 //! An invite is made.
 
+use futures::FutureExt;
 use jid::{BareJid, DomainPart};
 
 use super::service::{Error, Invites, Result};
@@ -77,7 +78,8 @@ impl Invites {
         let storing = async move {
             let now = inserted.created_at;
             Ok(store.insert(inserted, quota, now).await??)
-        };
+        }
+        .boxed();
         self.in_time(invite.token_hash, storing).await?;
         let actor = Actor::of(invite, self.0.store.actor());
         tracing::info!(%actor, invite = %invite.id, r#type = %invite.invite_type, host = %invite.host, "invite made");

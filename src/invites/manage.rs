@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::FutureExt;
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
 
@@ -136,7 +137,7 @@ impl Invites {
         }
         let token = Token::generate()?;
         let (renewing, hash, now) = (store.clone(), token.hash(), self.now());
-        let storing = async move { Ok(renewing.regenerate(invite.id, hash, now).await??) };
+        let storing = async move { Ok(renewing.regenerate(invite.id, hash, now).await??) }.boxed();
         let renewed = self.in_time(hash, storing).await;
         if let (Err(_), Some((user, _))) = (&renewed, limited) {
             lock(&self.0.counts).take_back_renewal(user); // who is given no link may ask again

@@ -4,6 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout, timeout_at};
 
@@ -21,14 +22,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl Invites {
     /// Stores a link. If its outcome is not known while the caller waits, or the caller goes away,
-    /// nobody is given the link, and it is withdrawn as soon as it is known to be stored.
+    /// nobody is given the link, and it is withdrawn as soon as it is known to be stored. `storing`
+    /// is boxed, since a flood of callers would have room for it twice.
     ///
     /// # Errors
     /// [`Error::Late`] if that is so; otherwise those of `storing`.
     pub(super) async fn in_time<T: Send + 'static>(
         &self,
         link: TokenHash,
-        storing: impl Future<Output = Result<T>> + Send + 'static,
+        storing: BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
         let (reply, mut outcome) = oneshot::channel();
         let (note, noted) = oneshot::channel();

@@ -185,13 +185,17 @@ def events(server: Server, *arguments: str, stdin: str = "") -> list[dict]:
 
 def differences(server: Server) -> list[str]:
     """What the log of events tells differently from the invites in the store: each has been made
-    once, was used as often as it is counted, and has ended once if it has ended."""
+    once, was used as often as it is counted, and has ended once if it has ended. One that was
+    withdrawn is there no more, and nothing else has come of it."""
     listed = server.daemon.cli("--json", "list", "--state", "all", "--limit", "1000000")
     invites = [json.loads(line) for line in listed.stdout.splitlines()]
     ended = {"stopped": "revoked"}
-    told = Counter((ended.get(event["action"], event["action"]), event["invite"])
-                   for event in events(server) if event["invite"])
+    log = [event for event in events(server) if event["invite"]]
+    told = Counter((ended.get(event["action"], event["action"]), event["invite"]) for event in log)
     there = Counter({("made", invite["id"]): 1 for invite in invites})
+    withdrawn = {event["invite"] for event in log if event["action"] == "withdrawn"}
+    there.update((action, id) for id in withdrawn - {invite["id"] for invite in invites}
+                 for action in ("made", "withdrawn"))
     there.update({("redeemed", invite["id"]): invite["uses"] for invite in invites if invite["uses"]})
     there.update({("revoked", invite["id"]): 1 for invite in invites if invite["revoked_at"]})
     return [f"{which}: {told[which]} in the log of events, {there[which]} in the store"
