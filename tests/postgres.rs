@@ -686,9 +686,9 @@ async fn what_a_stopped_client_left_open_holds_others_for_seconds_alone() {
         }
         assert!(begin.elapsed() < LONG, "{answers:?}");
     };
+    // Who holds the lock is not known where it is given up while the server is asked.
     assert!(
-        !answers.is_empty()
-            && answers.iter().all(|error| error.to_string().contains("is locked by easy-invite (process ")),
+        answers.iter().any(|error| error.to_string().contains("is locked by easy-invite (process ")),
         "{answers:?}"
     );
     assert_eq!(won.revoked_at, Some(at(2000)));

@@ -37,8 +37,8 @@ const TABLES: [&str; 7] = [
     "SELECT id, invite, purpose, account, server, reserved_at, redeemed_at, failed FROM invite_use ORDER BY id",
     "SELECT invite_use, invite, message FROM notice ORDER BY invite_use",
     "SELECT jid, inviter, invite, registered_at FROM account ORDER BY jid",
-    "SELECT token_hash, invite FROM past_token ORDER BY token_hash",
-    "SELECT token_hash, replaced, token_length, links, regenerated_at FROM withdrawn_link ORDER BY token_hash",
+    "SELECT token_hash, invite, links, token_length, regenerated_at FROM past_token ORDER BY token_hash",
+    "SELECT token_hash, noted_at FROM withdrawn_link ORDER BY token_hash",
     "SELECT at, id, actor, action, host, invite, account, detail, count FROM event ORDER BY at, id",
 ];
 
