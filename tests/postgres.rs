@@ -15,7 +15,7 @@ use easy_invite::refusal::Refusal;
 use easy_invite::store::{Claim, Filter, Forgotten, Problem, Quota, Store, StoreError, StoreUrl, begun_by};
 use engines::cluster::Cluster;
 use engines::relay::{Fault, Relay};
-use engines::{Database, Engine, Place, Scratch, at, claim_of, host, invite, jid, query, server};
+use engines::{Database, Engine, Place, Scratch, at, claim_of, host, invite, jid, query, server, until};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -380,16 +380,21 @@ async fn the_server_may_restart_between_two_calls() {
 #[tokio::test]
 async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_to_wait_for_it() {
     let cluster = Cluster::start();
-    // Nothing but what a commit itself waits for is written within this test.
     let database = Database::new(&cluster.url()).await;
-    for set in ["ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'"] {
-        query(&database.url, set).await;
-    }
-    query(&database.url, "SELECT pg_reload_conf()").await;
+    let open = async || Store::open(&url(&database.url)).await.unwrap();
+    // Its connection is older than the server's settings.
+    let mut opened = Some(open().await);
+    // Nothing but what a commit itself waits for is written within this test.
+    cluster.set(&["SET synchronous_commit = off", "SET wal_writer_delay = '10s'"]).await;
+    let is_off = async || query(&database.url, "SHOW synchronous_commit").await == [["off"]];
+    until("the server reads its settings anew", is_off).await;
     let of_database = format!("ALTER DATABASE {} SET synchronous_commit = off", database.name);
-    for set in ["SELECT 1", &of_database] {
+    for set in ["SELECT 1", "SELECT 2", &of_database] {
         query(&database.url, set).await;
-        let store = Store::open(&url(&database.url)).await.unwrap();
+        let store = match opened.take() {
+            Some(opened) => opened,
+            None => open().await,
+        };
         let mut told = Vec::new();
         for _ in 0..10 {
             let kept = invite();
