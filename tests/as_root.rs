@@ -263,6 +263,29 @@ fn the_file_for_prosody_goes_through_no_link_and_only_prosodys_group_reads_it() 
 }
 
 #[test]
+fn where_there_is_no_group_prosody_it_is_said_who_must_read_the_file_for_prosody() {
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.folder(), fs::Permissions::from_mode(0o700)).unwrap();
+    let groups = fs::read_to_string("/etc/group").unwrap();
+    let others = groups.lines().filter(|line| !line.starts_with("prosody:"));
+    fs::write(scratch.place.path().join("groups"), others.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(scratch.place.path().join("prosody.cfg.lua"), "VirtualHost \"localhost\"").unwrap();
+    let without_group = "mount --bind groups /etc/group && exec \"$0\" init --output \"$1.toml\" \
+                         --prosody prosody.cfg.lua --output-prosody \"$1\"";
+    for (name, told) in [("written", true), ("daemon/written", false)] {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", without_group, env!("CARGO_BIN_EXE_easy-invite"), name]);
+        let output = time_limit::run(command.current_dir(scratch.place.path()), PATIENCE);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "these tests need root, which may mount: {said}");
+        let advice = format!("next: only root can read {name}, because there is no group prosody. Let the group");
+        assert_eq!(said.contains(&advice), told, "{said}");
+        let written = scratch.place.path().join(name).metadata().unwrap();
+        assert_eq!(written.mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
 fn the_module_is_installed_through_no_link_and_belongs_to_the_owner_of_its_folder() {
     let scratch = Scratch::new();
     let install = ["prosody-module", "--install", "daemon/modules"];

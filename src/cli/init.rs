@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jid::DomainPart;
+use nix::unistd::Group;
 use rustix::fs::Mode;
 use rustix::process::{Gid, geteuid};
 use serde_json::json;
@@ -45,10 +46,10 @@ const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/li
 /// existing file is not changed. A configuration in /etc has its store in /var/lib/easy-invite.
 ///
 /// With --output-prosody, the lines for Prosody go into a new file. If root runs this command,
-/// Prosody's group may read that file. Lines that would replace settings in Prosody's configuration
-/// are not written but printed: change these yourself. If easy-invite's configuration exists
-/// already, the lines match it and have its secret. To add a host later, add its table to the
-/// configuration, then run this command again.
+/// Prosody's group may read that file. If there is no such group, the command says what to do.
+/// Lines that would replace settings in Prosody's configuration are not written but printed: change
+/// these yourself. If easy-invite's configuration exists already, the lines match it and have its
+/// secret. To add a host later, add its table to the configuration, then run this command again.
 ///
 /// Without --output-prosody, the lines for Prosody go to stdout, or to stderr if the configuration
 /// itself goes to stdout. If this command can read Prosody's configuration, the lines keep its
@@ -194,6 +195,13 @@ fn steps(
             steps.push(format!("{host} is new to Prosody. Give Prosody a certificate for {host}: {import}"));
         }
     }
+    if file.metadata().is_ok_and(|its| its.uid() == 0 && its.mode() & 0o044 == 0) {
+        let file = file.display();
+        steps.push(format!(
+            "only root can read {file}, because there is no group prosody. Let the group of Prosody's user read it: \
+             sudo chgrp GROUP {file} && sudo chmod g+r {file}"
+        ));
+    }
     let has_unit = UNITS.iter().any(|folder| Path::new(folder).join("easy-invite.service").exists());
     let (start, run) = match may_run {
         true => ("enable easy-invite && sudo systemctl reload-or-restart easy-invite", "start it, or send it a SIGHUP"),
@@ -244,12 +252,9 @@ fn share_with(file: &File, group: Gid) -> io::Result<()> {
     Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(0o640))?)
 }
 
-/// A group of this machine (group(5)), if there is one of this name.
+/// A group of this machine, if there is one of this name.
 fn group_named(name: &str) -> Option<Gid> {
-    let groups = std::fs::read_to_string("/etc/group").ok()?;
-    let mut groups = groups.lines().map(|line| line.split(':'));
-    let id = groups.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)).flatten())?;
-    Some(Gid::from_raw(id.parse().ok()?))
+    Some(Gid::from_raw(Group::from_name(name).ok()??.gid.as_raw()))
 }
 
 fn write_new(file: &Path, text: &str, share: impl Fn(&File) -> io::Result<()>) -> anyhow::Result<()> {
