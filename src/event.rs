@@ -106,7 +106,7 @@ pub enum Action {
     Changed,
     /// An invite got another link.
     Regenerated,
-    /// An invite, or another link of one, was taken back: whoever asked for it was told to try
+    /// An invite, or another link of one, was withdrawn: whoever asked for it was told to try
     /// again later.
     Withdrawn,
     /// An invite ended with an account, or with a password.

@@ -239,7 +239,7 @@ pub enum State {
     Redeemed,
     /// Its time is over.
     Expired,
-    /// It was taken back.
+    /// It was revoked.
     Revoked,
 }
 
@@ -315,7 +315,7 @@ pub struct Invite {
     pub created_at: Timestamp,
     /// When it ends; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// When it was taken back.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
     /// Since when the accounts to which it belongs (its inviter's, and the one that it resets) were
     /// there when it was made: the younger one. `None` where that was not known.

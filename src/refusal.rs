@@ -22,7 +22,7 @@ pub enum Refusal {
     Incomplete,
     /// The invite's time is over.
     Expired,
-    /// The invite was taken back.
+    /// The invite was revoked.
     Revoked,
     /// The invite has a newer link.
     Replaced,
@@ -359,7 +359,7 @@ mod tests {
             (
                 Refusal::TooManyPending { most: 1, again_at: Some(again_at) },
                 "You have 1 invitation that can still be used. This server allows no more. You can create the next \
-                 one when this one is used, or when it expires at 2026-11-25 10:00 UTC",
+                 one when this one is used, or when it expires on 2026-11-25 10:00 UTC",
             ),
             (
                 Refusal::TooManyPending { most: 2, again_at: None },

@@ -176,7 +176,7 @@ mod tests {
             let before = own.number.split_whitespace().next().unwrap();
             assert_eq!(Said::read(&format!("x {before} 7"), &[]).unwrap().number(&own.number), Some(7));
             let mut answers = vec![&own.usage, &own.which, &own.not_listed, &own.newest, &own.unreadable];
-            answers.extend([&command.my_invites, &command.no_invites, &command.taken_back, &command.state]);
+            answers.extend([&command.my_invites, &command.no_invites, &command.revoke_done, &command.state]);
             answers.extend([&command.send_page, &command.send_uri, &command.forbidden, &command.not_available]);
             for answer in answers {
                 assert_eq!(meanings_of(&Said::read(answer, &[]).unwrap()), 0, "{}: {answer}", texts.code);

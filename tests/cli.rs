@@ -802,7 +802,7 @@ fn what_an_invite_cannot_become_is_said_and_changes_nothing() {
     set("taken = 2", id);
     scratch.fails(
         &["edit", id, "--uses", "1", "--note", "lost"],
-        "Number of uses already taken: 2. Please choose no smaller one",
+        "Number of uses already taken: 2. Please choose at least this number",
     );
     assert_eq!(scratch.json(&["show", id]), before);
     set("taken = 0, expires_at = 1000", pinned_id);
@@ -812,7 +812,7 @@ fn what_an_invite_cannot_become_is_said_and_changes_nothing() {
     scratch.prints(&["revoke", text(&other, "id")]);
     assert_eq!(scratch.json(&extend)[0]["state"], "pending");
     assert_eq!(scratch.run(&["generate", "example.org", "--username", "carol"]).code, 1, "reserved again");
-    scratch.fails(&["edit", text(&other, "id"), "--expires", "1d"], "This invitation has been withdrawn");
+    scratch.fails(&["edit", text(&other, "id"), "--expires", "1d"], "This invitation has been revoked");
 }
 
 #[test]
@@ -850,7 +850,7 @@ fn a_new_link_takes_the_place_of_the_old_one() {
     for (column, why) in [
         ("taken = 5, uses = 5", "This invitation has already been used"),
         ("taken = 0, uses = 0, expires_at = 1000", "This invitation has expired"),
-        ("expires_at = NULL, revoked_at = 1000", "This invitation has been withdrawn"),
+        ("expires_at = NULL, revoked_at = 1000", "This invitation has been revoked"),
     ] {
         set(column);
         scratch.fails(&["regenerate", id], why);

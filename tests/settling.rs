@@ -462,7 +462,7 @@ async fn a_form_that_is_posted_again_sets_no_password_of_a_younger_account() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     daemon.hook.lock().unwrap().alice_since = Some(clock() - SignedDuration::from_secs(1));
     let refused = daemon.invites.register(form).await.unwrap_err();
-    assert_eq!(refused.to_string(), "This invitation has been withdrawn");
+    assert_eq!(refused.to_string(), "This invitation has been revoked");
     assert_eq!(daemon.hook.lock().unwrap().sets, 2);
 }
 

@@ -1,4 +1,4 @@
-//! The command "My Invites": users see what they have made, take it back, renew and change it.
+//! The command "My Invites": users see what they have made, renew, change and revoke it.
 
 use jid::BareJid;
 
@@ -58,7 +58,7 @@ pub async fn run(requester: &Requester<'_>, maker: &BareJid, submission: &Submis
         Some("regenerate") => Ok(Outcome::Invitation(Box::new(invites.regenerate(&by, invite).await?))),
         Some("revoke") => {
             let invite = invites.revoke(&by, invite).await?;
-            Ok(Outcome::Done(fill(&texts.command.taken_back, &[("invite", &name(&invite, texts))])))
+            Ok(Outcome::Done(fill(&texts.command.revoke_done, &[("invite", &name(&invite, texts))])))
         }
         None | Some("change") if changes(submission) => {
             let choices = Choices { texts, caps: requester.caps().await?, filled_in: submission };
@@ -98,7 +98,7 @@ async fn list(requester: &Requester<'_>, maker: &BareJid, submission: &Submissio
     let is_listed = |id: &&str| options.iter().any(|(listed, _)| listed == id);
     let chosen = submission.text("invite").filter(is_listed).unwrap_or(first).to_owned();
     let actions =
-        [("show", &own.show), ("regenerate", &own.regenerate), ("change", &own.change), ("revoke", &own.take_back)];
+        [("show", &own.show), ("regenerate", &own.regenerate), ("change", &own.change), ("revoke", &own.revoke)];
     let action = submission.text("action").filter(|action| actions.iter().any(|(known, _)| known == action));
     let actions = actions.map(|(action, label)| (action.to_owned(), label.clone()));
     let (invite, action) = (

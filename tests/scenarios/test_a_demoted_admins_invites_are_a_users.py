@@ -8,7 +8,7 @@ from harness.stories import (generate, has_account, in_store, new_account_invite
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
-STOPPED = "Whoever created this invitation may not create such invitations at present"
+STOPPED = "The person who created this invitation is not allowed to create such invitations at present"
 
 
 def promote(server, username="alice"):

@@ -11,7 +11,7 @@ from harness.xmpp import REGISTER, StanzaError
 
 pytestmark = pytest.mark.one_setup  # 0.12 has no disabled accounts
 
-STOPPED = "Whoever created this invitation may not create such invitations at present"
+STOPPED = "The person who created this invitation is not allowed to create such invitations at present"
 GRACE = 'registration_delete_grace_period = "7d"'
 
 

@@ -27,7 +27,7 @@ def expire(server, invite) -> None:
 
 
 async def test_a_link_for_a_new_password(web_server):
-    """Used, expired, withdrawn, or overtaken by another: it speaks of the password, and warns."""
+    """Used, expired, revoked, or overtaken by another: it speaks of the password, and warns."""
     used_up, revoked, overtaken = (generate(web_server, "--reset", "bob") for _ in range(3))
     revoke(web_server, revoked)
     visitor = Visitor(web_server)

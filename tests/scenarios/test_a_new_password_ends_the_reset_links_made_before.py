@@ -9,7 +9,7 @@ from harness.stories import eventually, generate, has_account, register, reset_l
 from harness.web import Visitor, web_settings
 from harness.xmpp import REGISTER, StanzaError
 
-WITHDRAWN = "This invitation has been withdrawn"
+REVOKED = "This invitation has been revoked"
 
 
 async def by_a_client_with_a_link(server, link):
@@ -35,9 +35,9 @@ async def test_using_one_ends_the_others(make_server, reset):
     await used(server, second)
     assert show(server, second)["revoked_at"] is None
     assert [show(server, link)["state"] for link in (first, third, alices)] == ["revoked", "revoked", "pending"]
-    with pytest.raises(StanzaError, match=WITHDRAWN):
+    with pytest.raises(StanzaError, match=REVOKED):
         await register(server, "bob", first, password="a thief's")
-    with pytest.raises(StanzaError, match=WITHDRAWN):
+    with pytest.raises(StanzaError, match=REVOKED):
         await presented.registration_set("bob", "a thief's")
     visitor = Visitor(server)
     assert (await visitor.get(visitor.path(first, "reset"))).status == 410
@@ -97,7 +97,7 @@ async def test_a_registration_is_no_change(make_server):
 async def assert_ended(server, links):
     for link in links:
         await eventually(lambda: show(server, link)["state"] == "revoked", "the link has ended")
-        with pytest.raises(StanzaError, match=WITHDRAWN):
+        with pytest.raises(StanzaError, match=REVOKED):
             await register(server, "bob", link, password="a thief's")
     assert await has_account(server, "bob", password="a new one")
 
@@ -108,6 +108,6 @@ async def test_a_link_that_had_expired_before_gets_no_more_time(make_server):
     await eventually(lambda: show(server, link)["state"] == "expired", "its second is over")
     await by_the_users_client(server)
     await eventually(lambda: show(server, link)["state"] == "revoked", "the link has ended")
-    assert WITHDRAWN in server.daemon.cli("edit", link.uri, "--expires", "7d").stderr
-    with pytest.raises(StanzaError, match=WITHDRAWN):
+    assert REVOKED in server.daemon.cli("edit", link.uri, "--expires", "7d").stderr
+    with pytest.raises(StanzaError, match=REVOKED):
         await register(server, "bob", link, password="a thief's")

@@ -10,7 +10,7 @@ from harness.xmpp import StanzaError
 async def test_for_a_session_that_presents_it_later(server):
     invite = generate(server)
     revoke(server, invite)
-    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has been withdrawn"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has been revoked"):
         await register(server, "late", invite)
 
 
@@ -21,7 +21,7 @@ async def test_for_a_session_that_has_presented_it(server, options):
     stream = await server.connect()
     await stream.preauth(invite.token)
     revoke(server, invite)
-    with pytest.raises(StanzaError, match="modify/not-acceptable: This invitation has been withdrawn"):
+    with pytest.raises(StanzaError, match="modify/not-acceptable: This invitation has been revoked"):
         await stream.registration_set("olivia", password_of("olivia"))
     assert not await has_account(server, "olivia")
     assert show(server, invite)["state"] == "revoked"
@@ -32,6 +32,6 @@ async def test_for_a_session_that_has_presented_a_reset_link(server):
     stream = await server.connect()
     await stream.preauth(invite.token)
     revoke(server, invite)
-    with pytest.raises(StanzaError, match="modify/not-acceptable: This invitation has been withdrawn"):
+    with pytest.raises(StanzaError, match="modify/not-acceptable: This invitation has been revoked"):
         await stream.registration_set("bob", "a new password")
     assert await has_account(server, "bob")

@@ -11,7 +11,7 @@ from harness.stories import (eventually, generate, has_account, leave_open, new_
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError, bare
 
-WITHDRAWN = "This invitation has been withdrawn"
+REVOKED = "This invitation has been revoked"
 OPEN = {"hosts": {"example.org": {"registration_invite_only": False}}}
 
 
@@ -53,7 +53,7 @@ async def test_users_invites_and_reset_links(make_server, way):
     await assert_of_no_use(server, resets, "bob")
     for stream, username in zip(presented, ("carol", "bob")):
         if way != while_prosody_is_stopped:
-            with pytest.raises(StanzaError, match=WITHDRAWN):
+            with pytest.raises(StanzaError, match=REVOKED):
                 await stream.registration_set(username, "a thief's")
     new_bob = await server.login("bob", "of the new owner")
     for username, invite in (("alice", invites[0]), ("admin", invites[3])):
@@ -142,7 +142,7 @@ async def presented_on(server, invite):
 
 async def assert_of_no_use(server, invites, username):
     for invite in invites:
-        with pytest.raises(StanzaError, match=WITHDRAWN):
+        with pytest.raises(StanzaError, match=REVOKED):
             await presented_on(server, invite)
         visitor = Visitor(server)
         assert (await visitor.get(visitor.path(invite))).status == 410

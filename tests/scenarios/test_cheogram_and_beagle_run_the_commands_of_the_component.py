@@ -85,7 +85,7 @@ async def test_a_user_renews_and_takes_back_an_invite(server, kind):
     session = changing.session if kind is clients.Cheogram else None
     changed = alice.show(await alice.stream.execute(COMPONENT, MY_INVITES, action=None, session=session, form=form))
     assert changed.note.startswith("Saved: in the second form · 0 of 1 used")
-    taken_back = await alice.run_command(COMPONENT, MY_INVITES, {"invite": id, "action": "revoke"})
-    assert taken_back.note.startswith("The invitation “in the second form” has been taken back")
+    revoked = await alice.run_command(COMPONENT, MY_INVITES, {"invite": id, "action": "revoke"})
+    assert revoked.note.startswith("The invitation “in the second form” has been revoked")
     with pytest.raises(StanzaError, match="item-not-found"):
         await register(server, "eve", Invite(renewed.values["uri"]))

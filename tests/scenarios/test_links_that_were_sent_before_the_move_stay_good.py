@@ -232,7 +232,7 @@ async def refused(server, invite, words, heading):
 
 async def test_a_link_that_was_used_between_the_imports_is_over(moved, server):
     await refused(server, moved.between["used"], "already been used", "used")
-    await refused(server, moved.between["used by a contact"], "withdrawn|already been used", "revoked")
+    await refused(server, moved.between["used by a contact"], "revoked|already been used", "revoked")
 
 
 async def test_a_link_that_was_withdrawn_between_the_imports_makes_no_account(moved, server):

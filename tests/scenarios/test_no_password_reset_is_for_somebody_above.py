@@ -8,7 +8,7 @@ from harness.stories import generate, has_account, register, reset_link, show
 from harness.web import Visitor, web_settings
 from harness.xmpp import StanzaError
 
-STOPPED = "Whoever created this invitation may not create such invitations at present"
+STOPPED = "The person who created this invitation is not allowed to create such invitations at present"
 CUSTOM_ROLES = """custom_roles = {
     { name = "helper"; priority = 60; inherits = { "prosody:registered" } };
     { name = "deputy"; priority = 10; inherits = { "prosody:admin" } };

@@ -89,7 +89,7 @@ async def test_an_invite_may_be_named_by_its_id_or_link_and_only_ones_own(make_s
             assert shown["id"] in await write(alice, f"show {reference}")
             assert "does not recognise" in await write(bob, f"revoke {reference}")
         assert "pending" == show(server, invite)["state"]
-        assert "taken back" in await write(alice, f"revoke <{invite.uri}>")
+        assert "has been revoked" in await write(alice, f"revoke <{invite.uri}>")
         assert not await registers(server, "carol", invite)
 
 

@@ -79,7 +79,7 @@ async def test_a_password_reset_warns_of_itself(server, tmp_path):
         await fill_in(profanity, "Address of the account", "bob", "bob")
         profanity.type("/form submit")
         await profanity.read(r"Form title: Password Reset Link(?s:.*)Whoever has this link can set a new password for "
-                             r"bob@example\.org(?s:.*)Good once, until")
+                             r"bob@example\.org(?s:.*)Good for one use, until")
         await profanity.read(r"Link to send, only to bob@example\.org: https:\S+")
 
 

@@ -45,7 +45,7 @@ async def test_a_message_when_the_invite_is_used(server):
         while "told-of" not in message["body"]:  # what came while alice was offline comes first
             message = await asyncio.wait_for(messages.get(), SECONDS)
         assert (message["from"], message["type"]) == ("invite.example.org", "chat")
-        assert message["body"].startswith("told-of@example.org has joined with your invitation of ")
+        assert message["body"].startswith("told-of@example.org has joined with your invitation from ")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -41,8 +41,8 @@ async def test_a_new_invite(web_server):
     ({"uses": "1", "roster-subscription": "1"}, "Good for one person, until {end}."),
     ({"uses": "unlimited", "expires": "never"}, "Good for any number of people, with no end date."),
     ({"uses": "unlimited", "expires": "4w"}, "Good for any number of people, until {end}."),
-    ({"username": "carol"}, "Good for carol@example.org alone, until {end}."),
-    ({"username": "dora", "expires": "never"}, "Good for dora@example.org alone, with no end date."),
+    ({"username": "carol"}, "Good only for carol@example.org, until {end}."),
+    ({"username": "dora", "expires": "never"}, "Good only for dora@example.org, with no end date."),
 ], ids=lambda value: value if isinstance(value, str) else "-".join(value.values()))
 async def test_an_invite_with_options(web_server, answers, good):
     made = await run(web_server, CREATE_ACCOUNT, answers)
@@ -53,7 +53,7 @@ async def test_an_invite_with_options(web_server, answers, good):
 @pytest.mark.parametrize("account", ["bob", "bob@example.org"])
 async def test_a_password_reset_is_not_an_invitation(web_server, account):
     made = await run(web_server, PASSWORD_RESET, {"accountjid": account})
-    assert said(made) == ("Password Reset Link", WARNING + TWO_LINKS + f"Good once, until {end(made)}.")
+    assert said(made) == ("Password Reset Link", WARNING + TWO_LINKS + f"Good for one use, until {end(made)}.")
     assert labels(made) == {"landing-url": "Link to send, only to bob@example.org",
                             "uri": "Link for XMPP apps, only to bob@example.org",
                             "expire": f"Valid until {end(made)}"}
@@ -66,7 +66,7 @@ async def test_a_link_without_a_page(make_server):
     assert said(made)[1] == ONE_LINK + f"Good for one person, until {end(made)}."
     assert list(form_values(made)) == ["FORM_TYPE", "uri", "expire"]
     reset = await run(server, PASSWORD_RESET, {"accountjid": "bob"})
-    assert said(reset)[1] == WARNING + ONE_LINK + f"Good once, until {end(reset)}."
+    assert said(reset)[1] == WARNING + ONE_LINK + f"Good for one use, until {end(reset)}."
 
 
 @pytest.mark.one_setup

@@ -29,7 +29,7 @@ async def test_an_invites_life(server):
 
     if server.daemon.pid is None:
         server.daemon.start()
-    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has been withdrawn"):
+    with pytest.raises(StanzaError, match="cancel/item-not-found: This invitation has been revoked"):
         await register(server, "mallory", other)
     await register(server, "carol", invite)
     await used(server, invite)

@@ -1,4 +1,4 @@
-"""Users see the invites that they have made, get a new link for one, change it and take it back, on
+"""Users see the invites that they have made, get a new link for one, change it and revoke it, on
 the server's own address and on the component. Nobody else learns that an invite is there."""
 
 import asyncio
@@ -133,7 +133,7 @@ async def test_what_cannot_be_chosen_is_no_field(make_server):
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-async def test_an_invite_is_taken_back_in_two_steps(server, address):
+async def test_an_invite_is_revoked_in_two_steps(server, address):
     alice = await server.login("alice")
     made = await fill_in(alice, INVITE_WITH_OPTIONS, {"note": f"wrong person {address}"})
     id, label = await id_of(alice, f"wrong person {address}", address)
@@ -143,7 +143,7 @@ async def test_an_invite_is_taken_back_in_two_steps(server, address):
         menu = Menu(alice, address)
         await menu.send()
         _, note = await menu.send({"invite": id, "action": "revoke"})
-        assert note == f"The invitation “wrong person {address}” has been taken back. Its link does not work any more."
+        assert note == f"The invitation “wrong person {address}” has been revoked. Its link no longer works."
         with pytest.raises(StanzaError):
             await early.registration_set("early", "a good password of early")
     with pytest.raises(StanzaError, match="item-not-found"):
@@ -202,7 +202,7 @@ async def test_an_invite_ends_between_list_and_choice(server, action):
     form, note = await menu.send({"invite": id, "action": action})
     if action == "change":
         form, note = await menu.send({"note": "too late"})
-    assert "This invitation has been withdrawn" in (note or form_values(form)["error"])
+    assert "This invitation has been revoked" in (note or form_values(form)["error"])
     assert (show(server, made)["state"], show(server, made)["note"]) == ("revoked", f"soon over, {action}")
 
 

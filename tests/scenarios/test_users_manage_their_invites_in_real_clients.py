@@ -1,5 +1,5 @@
 """In real chat apps that know nothing of invites, users see theirs, get a new link, change one and
-take it back. The old links register nobody."""
+revoke it. The old links register nobody."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ HOST = "example.org"
 
 # The wishes that users choose from, as forms have them.
 LABELS = {"show": "Show details", "regenerate": "Get a new link: the old one stops working",
-          "change": "Change note, end or uses", "revoke": "Take it back"}
+          "change": "Change note, end or uses", "revoke": "Revoke it"}
 
 
 class InProfanity:
@@ -265,7 +265,7 @@ class InSlixmpp:
 @pytest.mark.one_setup
 @pytest.mark.seconds(90)
 @pytest.mark.parametrize("client", [InProfanity, InPoezio, InGajim, InConverse, InSlixmpp], ids=lambda it: it.__name__)
-async def test_an_invite_is_renewed_changed_shown_and_taken_back(make_server, tmp_path, client):
+async def test_an_invite_is_renewed_changed_shown_and_revoked(make_server, tmp_path, client):
     server = make_server(**client.options)
     alice = await server.login("alice")
     old = await fill_in(alice, INVITE_WITH_OPTIONS, {"note": "for Carol"})
@@ -284,6 +284,6 @@ async def test_an_invite_is_renewed_changed_shown_and_taken_back(make_server, tm
         await app.choose("for Dave", "show")
         await app.read("pending")
         await app.choose("for Dave", "revoke")
-        await app.read_note("“for Dave” has been taken back")
+        await app.read_note("“for Dave” has been revoked")
         with pytest.raises(StanzaError, match="item-not-found"):
             await register(server, "carol", new)

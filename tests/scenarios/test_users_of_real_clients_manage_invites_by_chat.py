@@ -56,6 +56,6 @@ async def manages_an_invite(server: Server, ask) -> None:
     assert renewed.token != first.token
     assert not await registers(server, "carol", first)
     assert not await has_account(server, "carol")
-    await ask(f"revoke {number}", "“Carol” has been taken back")
+    await ask(f"revoke {number}", "“Carol” has been revoked")
     assert not await registers(server, "carol", renewed)
     await ask(f"show {number}", "State: revoked")

@@ -78,7 +78,7 @@ async def test_an_invite_without_a_note_is_named_by_its_day(server, carol):
     alice = await server.login("alice")
     await register(server, carol, await new_invite(alice))
     text = await told(alice)
-    assert text.startswith(f"{carol}@example.org has joined with your invitation of "), text
+    assert text.startswith(f"{carol}@example.org has joined with your invitation from "), text
     assert text.endswith(" UTC."), "an invite for one says nothing of what is left"
 
 
@@ -95,7 +95,7 @@ async def test_who_is_offline_is_told_later(server, carol):
 
 @pytest.mark.parametrize(("language", "words"), [
     ("de-AT", "ist mit deiner Einladung vom"), ("pl", "ma już konto dzięki Twojemu zaproszeniu z"),
-    ("tlh", "has joined with your invitation of")])
+    ("tlh", "has joined with your invitation from")])
 async def test_in_the_language_in_which_the_invite_was_made(server, carol, language, words):
     async with await server.login("alice", language=language) as alice:
         invite = await new_invite(alice)
@@ -119,7 +119,7 @@ async def test_of_a_new_contact(server):
     bob = await server.login("bob")
     bob.subscribe("alice@example.org", invite.token)
     await alice.roster_push("bob@example.org", "both")
-    assert (await told(alice)).startswith("bob@example.org has become your contact with your invitation of ")
+    assert (await told(alice)).startswith("bob@example.org has become your contact with your invitation from ")
 
 
 async def test_the_operators_invite_tells_the_contact_whom_it_names_but_not_the_note(server, carol):
@@ -161,7 +161,7 @@ async def test_an_invite_for_many_is_told_of_once_an_hour(server, carol):
     await all_are_told(server)
 
 
-async def test_nothing_is_said_of_what_is_left_of_an_invite_that_was_taken_back(server, carol):
+async def test_nothing_is_said_of_what_is_left_of_an_invite_that_was_revoked(server, carol):
     async with await server.login("admin") as admin:
         invite = await class_invite(server, admin, uses="9")
         await register(server, f"{carol}-first", invite)
