@@ -85,11 +85,12 @@ pub struct Config {
     pub control_socket: PathBuf,
     /// What an address may do.
     pub limits: Limits,
-    /// The web side, if there is one.
+    /// The web pages, if there are any.
     pub web: Option<web::Config>,
     /// The metrics server, if there is one.
     pub metrics: Option<metrics::Config>,
-    /// The served hosts. No landing page: that of the web side, if there is one.
+    /// The served hosts. Their `landing_page` is only what the file says: `settings` adds the web
+    /// pages.
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What should be mended, although the configuration can be used.
     pub warnings: Vec<String>,
@@ -221,8 +222,8 @@ impl Config {
         }
     }
 
-    /// What the daemon can change while it runs. Links lead to the web side, if there is one,
-    /// except those of hosts with a page of their own.
+    /// What the daemon can change while it runs. Links lead to the web pages, if there are any,
+    /// except on hosts with a page of their own.
     pub fn settings(&self, languages: Arc<Languages>) -> Settings {
         let mut hosts = self.hosts.clone();
         let pages = self.web.as_ref().map(|web| web.public_url.landing_page());
@@ -334,7 +335,7 @@ fn readable_by_everybody(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
-/// The web side. Relative paths are relative to the folder of the configuration.
+/// The web pages. Relative paths are relative to the folder of the configuration.
 fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Config, ConfigError> {
     let public_url = raw.public_url.ok_or_else(|| {
         let expected = "where browsers find the pages, such as \"https://invite.example.org\"";
@@ -370,7 +371,7 @@ fn check_web(source: &Source<'_>, folder: &Path, raw: RawWeb) -> Result<web::Con
     Ok(web::Config { listen, public_url: public_url.0, also, trusted_proxies, branding })
 }
 
-/// The metrics server, which cannot listen where the web side does.
+/// The metrics server, which cannot listen where the web pages do.
 fn check_metrics(
     source: &Source<'_>,
     raw: &RawMetrics,

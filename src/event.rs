@@ -106,8 +106,8 @@ pub enum Action {
     Changed,
     /// An invite got another link.
     Regenerated,
-    /// An invite, or another link of one, was withdrawn: whoever asked for it was told to try
-    /// again later.
+    /// An invite, or another link of one, was withdrawn: whoever asked for it was told to try again
+    /// later.
     Withdrawn,
     /// An invite ended with an account, or with a password.
     Stopped,

@@ -1,5 +1,5 @@
-//! HTTP on an address: how many connections there are, and how long each may take. What is answered
-//! is the caller's router.
+//! An HTTP server: it limits how many connections there are, and how long each may take. The
+//! caller's router answers the requests.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 /// File descriptors for everything else: files, the store, the chat server.
 const OTHER_FILES: u64 = 256;
 
-/// How long a connection may wait for the head of the next request, idle or not.
+/// How long the head of the next request may take, including the time when nothing is sent.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may read nothing of a response.
@@ -34,22 +34,22 @@ const TAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection accepts requests.
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 
-/// How long the last request may take. A registration takes half a minute at worst.
+/// How long the last request may take after that. A registration takes half a minute at worst.
 const LAST_REQUEST: Duration = Duration::from_secs(40);
 
 /// How long open responses may take when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long to wait for a response of our own.
+/// How long [`answers`] waits for a response.
 const KNOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// What is served on an address.
+/// What a server serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// Its name, in sentences.
+    /// The name of the server, in logs and errors.
     pub name: &'static str,
     /// The table of the configuration that says where it listens.
     pub table: &'static str,
@@ -58,7 +58,7 @@ pub struct Endpoint {
     /// How many connections there are at a time. Further ones wait to be accepted. An idle one
     /// takes a few kilobytes.
     pub connections: usize,
-    /// A path that it answers, and what is in that answer's head and in no other program's.
+    /// A path, and a text in the head of its response that no other program sends.
     pub sign: (&'static str, &'static str),
 }
 
@@ -95,7 +95,7 @@ pub async fn open(endpoint: Endpoint, listen: SocketAddr) -> Result<TcpListener,
     TcpListener::bind(listen).await.map_err(|error| CannotListen { endpoint, listen, error })
 }
 
-/// Whether this program serves it on an address, asked from this machine.
+/// Whether easy-invite serves this on an address, as seen from this machine.
 pub async fn answers(endpoint: Endpoint, listen: SocketAddr) -> bool {
     let (path, sign) = endpoint.sign;
     let address = match listen.ip() {
@@ -113,13 +113,13 @@ pub async fn answers(endpoint: Endpoint, listen: SocketAddr) -> bool {
     timeout(KNOCK_PATIENCE, asked).await.is_ok_and(|answered| answered.unwrap_or(false))
 }
 
-/// Serves until `stop`. Each request is answered by the router that is there when it comes in.
-/// `mend` corrects its address before.
+/// Serves until `stop` is cancelled. Each request goes to the newest router, after `correct_uri`
+/// has corrected its URI.
 pub async fn serve(
     endpoint: Endpoint,
     listener: TcpListener,
     router: watch::Receiver<Router>,
-    mend: fn(&mut Uri),
+    correct_uri: fn(&mut Uri),
     stop: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(connections(endpoint)));
@@ -134,7 +134,7 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 serving.spawn(async move {
-                    if let Err(error) = serve_connection(stream, peer, router, mend, stop).await {
+                    if let Err(error) = serve_connection(stream, peer, router, correct_uri, stop).await {
                         tracing::debug!(%error, "a connection to {} failed", endpoint.name);
                     }
                     drop(place);
@@ -153,7 +153,7 @@ pub async fn serve(
     }
 }
 
-/// As many connections as it wants, or as the system allows.
+/// How many connections there may be: as many as the endpoint wants, or as the system allows.
 fn connections(Endpoint { name, connections: wanted, .. }: Endpoint) -> usize {
     let raised = rlimit::increase_nofile_limit(wanted as u64 + OTHER_FILES);
     // If the limit cannot be raised, it stays as it is.
@@ -169,7 +169,7 @@ async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: watch::Receiver<Router>,
-    mend: fn(&mut Uri),
+    correct_uri: fn(&mut Uri),
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
@@ -177,7 +177,7 @@ async fn serve_connection(
     stream.set_write_timeout(Some(TAKE_PATIENCE));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        mend(request.uri_mut());
+        correct_uri(request.uri_mut());
         TowerToHyperService::new(router.borrow().clone()).call(request)
     });
     let connection = http1::Builder::new()

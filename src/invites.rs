@@ -1,5 +1,5 @@
 //! The service: everything that happens to invites, in terms of rules, store and chat server. The
-//! edges (the XMPP component, the web side, the command line) turn requests into these calls, and
+//! edges (the XMPP component, the web pages, the command line) turn requests into these calls, and
 //! outcomes into answers.
 //!
 //! One type, [`Invites`], with a file for each thing that happens:

@@ -53,7 +53,7 @@ pub struct Limits {
     pub forms: Option<u32>,
 }
 
-/// What an address asks of the web side.
+/// What an address asks of the web pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebRequest {
     /// To see a page.
@@ -183,7 +183,8 @@ impl Counts {
         self.refused.by_key.len()
     }
 
-    /// An address asks something of the web side, which also refuses addresses that guessed.
+    /// Counts a request to the web pages. Addresses that have guessed tokens are refused there,
+    /// too.
     ///
     /// # Errors
     /// For how long it may not.

@@ -5,7 +5,7 @@ mod reading;
 
 use std::fmt;
 
-use jid::{DomainPart, NodePart};
+use jid::{DomainPart, NodeRef};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::Url;
@@ -14,24 +14,25 @@ use crate::invite::{Invite, InviteType, Token};
 pub use old::{OldPath, tokens_of_old_link};
 pub use reading::{BadReference, Reading, Reference, read, tokens_in};
 
-/// What an address keeps unencoded in an `xmpp:` URI: RFC 3986's unreserved characters (RFC 5122
-/// §2.7.2 would allow more, but not every client's parser does). The same goes for its host: Monal
-/// and Siskin decode this, but would take `xn--…` for the name that the server knows.
+/// What is percent-encoded in the addresses of an `xmpp:` URI: everything but RFC 3986's unreserved
+/// characters. (RFC 5122 §2.7.2 allows more, but not every client's parser does.) This includes the
+/// host: Monal and Siskin decode it, but they would not convert `xn--…` into the host's name.
 const ADDRESS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The `xmpp:` URI of an invite (XEP-0401 §5, XEP-0379 §3).
 ///
-/// If the username is fixed, the URI names it. The server still makes the contact.
+/// If the invite fixes the username, the URI names that account. The server makes the contact all
+/// the same.
 pub fn uri(invite: &Invite, token: &Token) -> String {
     let (host, token) = (utf8_percent_encode(invite.host.as_str(), ADDRESS), token.reveal());
-    let address = |node: &NodePart| format!("{}@{host}", utf8_percent_encode(node.as_str(), ADDRESS));
+    let address = |node: &NodeRef| format!("{}@{host}", utf8_percent_encode(node.as_str(), ADDRESS));
     let inviter = invite.inviter.as_ref().and_then(|jid| jid.node());
     match (invite.invite_type, &invite.username, inviter) {
         (InviteType::Contact, _, Some(inviter)) => {
-            format!("xmpp:{}?roster;preauth={token}", address(&inviter.to_owned()))
+            format!("xmpp:{}?roster;preauth={token}", address(inviter))
         }
         (InviteType::AccountAndContact, None, Some(inviter)) => {
-            format!("xmpp:{}?roster;preauth={token};ibr=y", address(&inviter.to_owned()))
+            format!("xmpp:{}?roster;preauth={token};ibr=y", address(inviter))
         }
         (_, Some(username), _) => format!("xmpp:{}?register;preauth={token}", address(username)),
         _ => format!("xmpp:{host}?register;preauth={token}"),
@@ -76,8 +77,8 @@ impl LandingPage {
         (web && plain && TOKENS.iter().all(|token| page.leads_to(&site, token))).then_some(page).ok_or(BadLandingPage)
     }
 
-    /// Whether the link of the invite with this token is on the site and names the invite, with any
-    /// other names in it.
+    /// Whether the link of an invite with this token is on the site, and has this token, whatever
+    /// names are in it.
     fn leads_to(&self, site: &Url, token: &str) -> bool {
         let link = self.fill(&format!("user@example.org?register;preauth={token}"), token);
         let Ok(opened) = Url::parse(&link) else { return false };
@@ -103,7 +104,7 @@ impl LandingPage {
     }
 }
 
-/// The address of the web side for browsers: an `http(s)` URL, with a path or without.
+/// The address of the web pages for browsers: an `http(s)` URL, with a path or without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(Url);
 
@@ -134,7 +135,7 @@ impl PublicUrl {
         url.filter(|url| LandingPage::parse(&url.landing_page().0).is_ok()).ok_or(BadPublicUrl)
     }
 
-    /// Whether browsers reach it by HTTPS.
+    /// Whether browsers use HTTPS.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -149,7 +150,7 @@ impl PublicUrl {
         self.0.origin().ascii_serialization()
     }
 
-    /// Its path, without a slash at the end. Every path of the web side begins with it.
+    /// Its path, without a slash at the end. The path of every page begins with it.
     pub fn path(&self) -> &str {
         self.0.path().trim_end_matches('/')
     }
@@ -169,7 +170,7 @@ impl PublicUrl {
 mod tests {
     use super::*;
     use crate::invite::tests::invite;
-    use jid::{BareJid, DomainPart};
+    use jid::{BareJid, DomainPart, NodePart};
 
     fn token() -> Token {
         Token::parse("ABCDEFGHIJKLMNOPQRSTUVWX").unwrap()
@@ -235,7 +236,7 @@ mod tests {
             "https://join.example.org{uri}",
             "https://join.example.org/join{token}",
             "https://join.example.org/ {uri}",
-            // The trial's own tokens.
+            // The tokens that `parse` tries.
             "https://join.example.org/join{token}/ABCDEFGHIJKLMNOPQRSTUVWX",
             "https://join.example.org/join{token}/zyxwvutsrqponmlkjihgfedc",
         ] {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_web_side_is_reached_with_a_path_or_without() {
+    fn a_public_url_may_have_a_path() {
         for (text, path, page) in [
             ("https://invite.example.org", "", "https://invite.example.org/i/ABCDEFGHIJKLMNOPQRSTUVWX"),
             ("https://example.org/join/", "/join", "https://example.org/join/i/ABCDEFGHIJKLMNOPQRSTUVWX"),

@@ -1,9 +1,10 @@
-//! An edge: what a monitoring system asks, in HTTP on an address of its own. `/metrics` is what
-//! happened and what stands open, as OpenMetrics. `/healthz` says that the process answers,
-//! `/readyz` whether it can do its work.
+//! An edge: what a monitoring system asks, in HTTP on an address of its own. `/metrics` has the
+//! numbers, as OpenMetrics. `/healthz` says that the process answers, `/readyz` whether it can do
+//! its work.
 //!
-//! A scrape reads what is in memory, and asks neither the store nor the chat server. What stands
-//! open is counted from time to time, however often somebody asks.
+//! A scrape reads what is in memory, and asks neither the store nor the chat server. Pending
+//! invites and open uses are counted in the store every few seconds, however often Prometheus
+//! scrapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +32,7 @@ use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
 use crate::invites::{Error, Invites, Standing};
 
-/// What is served.
+/// The metrics server.
 pub const ENDPOINT: Endpoint = Endpoint {
     name: "the metrics server",
     table: "metrics",
@@ -40,15 +41,15 @@ pub const ENDPOINT: Endpoint = Endpoint {
     sign: ("/healthz", "server: easy-invite"),
 };
 
-/// How old the numbers that are shown may be. Within this time a scrape costs nothing but the
+/// How old the text of an earlier scrape may be to serve another one, which then costs only the
 /// sending.
 const FRESH: Duration = Duration::from_millis(50);
 
-/// How often what stands open is counted.
+/// The shortest pause between two counts of pending invites and open uses.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
-/// The pause after counting, in multiples of the time that it took. So a store with millions of
-/// invites is read for a twentieth of the time.
+/// The pause after a count, in multiples of the time that it took. So even a store with millions of
+/// invites is being counted for at most a twentieth of the time.
 const PAUSES: u32 = 20;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -61,7 +62,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is dangerous about the address, if others than programs of this machine may reach it.
+    /// A warning if the address can be reached from other machines.
     pub fn warning(&self) -> Option<String> {
         let Config { listen } = self;
         (!listen.ip().to_canonical().is_loopback()).then(|| {
@@ -73,20 +74,20 @@ impl Config {
     }
 }
 
-/// What stands open on each host, and how many uses are still to be told; `None` until it is
-/// counted.
+/// The pending invites and open uses of each host, and how many uses inviters are still to be told
+/// of; `None` until they are counted.
 type Counted = Option<(BTreeMap<DomainPart, Standing>, u64)>;
 
-/// What is shown, and where it comes from.
+/// The text for Prometheus, and where its numbers come from.
 struct Exposition {
     invites: watch::Receiver<Invites>,
     health: watch::Receiver<Health>,
     standing: watch::Receiver<Counted>,
-    /// The text that was shown last, and since when it is true.
+    /// The last text, and when it was made.
     last: Mutex<Option<(Instant, Bytes)>>,
 }
 
-/// Everything that is answered, and the task that counts what stands open.
+/// The router for all paths, and the task that counts pending invites and open uses.
 pub fn server(
     invites: watch::Receiver<Invites>,
     health: watch::Receiver<Health>,
@@ -129,8 +130,8 @@ async fn keep_counting(invites: watch::Receiver<Invites>, counted: watch::Sender
                 COUNT_EVERY.max(since.elapsed() * PAUSES)
             }
             Err(error) => {
-                tracing::debug!(%error, "what stands open cannot be counted");
-                counted.send_replace(None); // old numbers would hide that nobody knows
+                tracing::debug!(%error, "pending invites and open uses cannot be counted");
+                counted.send_replace(None); // old numbers would hide the failure
                 COUNT_EVERY
             }
         };
@@ -139,7 +140,7 @@ async fn keep_counting(invites: watch::Receiver<Invites>, counted: watch::Sender
 }
 
 impl Exposition {
-    /// The metrics as text, which is made anew when it is too old.
+    /// The metrics as text: the last one, or a new one if that is too old.
     fn text(&self) -> Result<Bytes, fmt::Error> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((since, text)) = &*last
@@ -188,7 +189,11 @@ impl Exposition {
         if let Some((_, notices)) = &*standing {
             let queued: Gauge = Gauge::default();
             queued.set(number(*notices));
-            registry.register("notices_queued", "Uses of which the makers of invites are still to be told", queued);
+            registry.register(
+                "notices_queued",
+                "Uses for which the message to the inviter is still to be sent",
+                queued,
+            );
         }
         registry.register("hook_up", "1 if the module of the chat server has answered, 0 if not", hook_up);
         registry.register(
@@ -198,7 +203,7 @@ impl Exposition {
         );
         registry.register(
             "addresses_refused",
-            "Addresses that are refused at present, for some minutes, since they guessed tokens",
+            "Addresses that are refused for some minutes, because they have guessed tokens",
             addresses_refused,
         );
         registry

@@ -7,7 +7,8 @@ use qrcodegen::{QrCode, QrCodeEcc};
 /// Light modules around the code. The standard asks for four; two are enough for every reader.
 const QUIET_ZONE: i32 = 2;
 
-/// Black on white in the 256-colour palette, whatever the terminal's own colours are.
+/// Black on white in the 256-colour palette, which looks the same whatever the terminal's colours
+/// are.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
 const RESET: &str = "\x1b[0m";
 
@@ -29,7 +30,7 @@ pub fn for_terminal(text: &str, output: &impl IsTerminal) -> Result<String, TooL
 }
 
 /// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the
-/// same on every terminal; without, dark modules have the colour of text, as on paper.
+/// same on every terminal; without, dark modules have the colour of text, for printing.
 ///
 /// # Errors
 /// If the text does not fit one.

@@ -1,7 +1,7 @@
 //! The texts for people, in their languages: one file each in `languages/`. No I/O.
 //!
-//! A language is complete: a key that is missing or unknown is an error, and so is a text with
-//! other `{placeholders}` than the English one.
+//! A language must be complete: a missing or unknown key is an error, and so is a text with other
+//! `{placeholders}` than the English one.
 
 mod catalog;
 mod fill;

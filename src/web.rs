@@ -1,8 +1,9 @@
-//! The web side: the page that an invite's link opens, registration and password reset in browsers.
+//! The web pages: an invite's page, which its link opens, and registration and password reset in
+//! browsers.
 //!
-//! It runs behind a proxy that speaks TLS. A request goes one way: `http_server` (connections) →
-//! `site` (`visitor`: who asks; limits; which page; `forms`: what a browser sends) → the service →
-//! `pages` (what people read) → `response` (what is sent).
+//! They are served behind a proxy that speaks TLS. A request goes one way: `http_server`
+//! (connections) → `site` (`visitor`: who asks; limits; which page; `forms`: what a browser sends)
+//! → the service → `pages` (what people read) → `response` (what is sent).
 
 mod address;
 mod apps;
@@ -23,31 +24,31 @@ use ipnet::IpNet;
 pub use branding::{About, BadBranding, Branding};
 pub use colour::Colour;
 pub use pages::Pages;
-pub use site::{Site, has_page_at, mend, router};
+pub use site::{Site, correct_uri, has_page_at, router};
 
 use crate::http_server::Endpoint;
 use crate::links::{OldPath, PublicUrl};
 
-/// What is served.
+/// The server for the pages.
 pub const ENDPOINT: Endpoint = Endpoint {
-    name: "the web side",
+    name: "the server for the web pages",
     table: "web",
     client: "the proxy",
     connections: 4096,
     sign: ("/", "x-robots-tag: noindex"),
 };
 
-/// The configuration of the web side.
+/// The configuration of the web pages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Where it listens.
+    /// Where the daemon listens for the proxy.
     pub listen: SocketAddr,
-    /// Where browsers find it.
+    /// Where browsers find them.
     pub public_url: PublicUrl,
-    /// Where it answers old links, besides.
+    /// The paths of old links, which show the pages of their invites, too.
     pub also: Vec<OldPath>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// What the pages look like.
+    /// What they look like.
     pub branding: Branding,
 }

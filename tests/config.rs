@@ -30,7 +30,7 @@ const COMPONENT: &str = "[component]\njid = \"invite.example.org\"\nsecret = \"h
 /// One more line, with which it is complete.
 const HOST: &str = "[hosts.\"example.org\"]\n";
 
-/// Two more, for the web side.
+/// Two more, for the web pages.
 const WEB: &str = "[web]\npublic_url = \"https://example.org/join\"\n";
 
 fn host(name: &str) -> DomainPart {

@@ -1,4 +1,4 @@
-//! `easy-invite check`: looks at the configuration, the store, the web side, the component and the
+//! `easy-invite check`: looks at the configuration, the store, the web pages, the component and the
 //! hooks.
 
 use std::collections::BTreeMap;

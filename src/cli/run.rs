@@ -1,4 +1,4 @@
-//! `easy-invite run`: the daemon. It opens everything, starts the component, the web side and the
+//! `easy-invite run`: the daemon. It opens everything, starts the component, the web pages and the
 //! control socket, and does what is due from time to time.
 
 mod reload;
@@ -100,10 +100,10 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
     let (settings, pages) = build(&config)?;
     let invites = Invites::new(store, settings, chat_server.clone(), now);
     let (router, routed) = router(&config, &invites, pages).map(watch::channel).unzip();
-    let web_side = match (&config.web, routed) {
+    let web_pages = match (&config.web, routed) {
         (Some(web), Some(routed)) => {
             let listener = http_server::open(web::ENDPOINT, web.listen).await?;
-            tracing::info!(listen = %web.listen, "the web side is open");
+            tracing::info!(listen = %web.listen, "the web pages are served");
             Some((listener, routed))
         }
         _ => None,
@@ -148,8 +148,8 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
         let (invites, stop) = (current.clone(), stop.clone());
         async move { stop.run_until_cancelled(keep_notifying(&invites)).await }
     });
-    let showing = web_side.map(|(listener, router)| {
-        tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::mend, stop.clone()))
+    let showing = web_pages.map(|(listener, router)| {
+        tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::correct_uri, stop.clone()))
     });
     let measured = metrics_server.map(|listener| {
         let (router, counting) = metrics::server(current.clone(), health);

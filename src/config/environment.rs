@@ -32,7 +32,7 @@ struct Variable {
     set: fn(&mut Raw, &str) -> Result<(), String>,
 }
 
-/// All of them. A variable that only says how the web side is served makes none.
+/// All of them. A variable that only says how the web pages are served does not create them.
 const VARIABLES: [Variable; 9] = [
     Variable {
         name: "EASY_INVITE_JID",

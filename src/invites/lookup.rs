@@ -151,7 +151,7 @@ impl Invites {
         }
     }
 
-    /// Counts a request from an address to the web side.
+    /// Counts a request from an address to the web pages.
     ///
     /// # Errors
     /// When the address may ask again, if it has asked too much, or guessed.

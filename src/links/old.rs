@@ -1,22 +1,21 @@
-//! Old links: those that another program made before. The operator says at which paths they lead
-//! here (`[web] also`).
+//! Old links: those that another invite program made. `[web] also` names their paths.
 //!
 //! Prosody's modules make `PATH?TOKEN`, `PATH/setup/APP?TOKEN` and `/register?t=TOKEN&c=APP`,
-//! Snikket `PATH/TOKEN/register`, ejabberd `PATH/TOKEN/APP/registration`. Pages for all servers are
-//! given the whole URI, as in `PATH?alice@example.org?roster;preauth=TOKEN`.
+//! Snikket `PATH/TOKEN/register`, ejabberd `PATH/TOKEN/APP/registration`. Pages for all servers get
+//! the whole URI, as in `PATH?alice@example.org?roster;preauth=TOKEN`.
 
 use serde::Serialize;
 
 use super::reading::{decoded, tokens_in};
 use crate::invite::Token;
 
-/// What the parameter with the token is called.
+/// The parameter with the token has one of these names.
 const NAMES: [&str; 3] = ["t", "token", "preauth"];
 
-/// Names of pages that are as long as a token.
+/// Names of pages that are long enough to be tokens.
 const NO_TOKENS: [&str; 2] = ["register", "registration"];
 
-/// A path at which old links lead here, and everything below it.
+/// A path of old links, with everything below it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OldPath(String);
 
@@ -36,7 +35,7 @@ impl OldPath {
         path.then(|| OldPath(plain(text).trim_end_matches('/').to_owned())).ok_or(BadOldPath)
     }
 
-    /// Whether it is another path, or below it.
+    /// Whether it is this path, or below it.
     pub fn is_within(&self, path: &str) -> bool {
         self.0.strip_prefix(&plain(path)).is_some_and(|below| below.is_empty() || below.starts_with('/'))
     }

@@ -1,11 +1,11 @@
-//! Reading links back: the token in whatever a person's program has made of a link.
+//! Finds the token in a link, whatever programs have made of the link.
 //!
 //! Programs add to a link (a full stop, a bracket, a campaign's name), encode it, wrap it into a
-//! link of their own, and break it. What they do not touch is the order of the letters and digits.
-//! So a token of ours is looked for among these, and only one of exactly its length is one. Tokens
-//! that other programs have made may be longer or shorter, and have hyphens and underscores, which
-//! people also put around a link. So a text is read in several ways, and the store knows which of
-//! them is a token.
+//! link of their own, and break it. They do not change the order of its letters and digits. So a
+//! token of ours is looked for among these, and must have exactly the right length. Tokens that
+//! other programs have made may be longer or shorter, and may contain hyphens and underscores,
+//! which people also put around a link. So a text can be read as several tokens, and only the store
+//! knows which of them exists.
 
 use std::iter::successors;
 
@@ -14,23 +14,24 @@ use percent_encoding::percent_decode_str;
 use crate::invite::{InviteId, TOKEN_LENGTH, Token, is_of_token};
 use crate::names::is_ignorable;
 
-/// A link in a link in a link is encoded this often. Each percent sign is then `%252525`.
+/// How often a text may be encoded, as in a link in a link in a link. A percent sign is then
+/// `%252525`.
 const MOST_ENCODINGS: usize = 3;
 
 /// What stands before the token in our links, and in those of Prosody, Snikket and ejabberd.
 const BEFORE_TOKEN: [&str; 7] =
     ["preauth", "/i/", "/invite/", "/invites/", "/invite?", "/invites_page?", "/register?t="];
 
-/// What stands before the link that Proofpoint has wrapped and written in its own way.
+/// What stands before the original link in one that Proofpoint has rewritten.
 const BEFORE_PROOFPOINTS: &str = "/v2/url?u=";
 
-/// A text is read in this many ways at most.
+/// A text is read as this many tokens at most.
 const MOST_TOKENS: usize = 8;
 
-/// How somebody names an invite: by its id, its token or any of its links.
+/// How a person names an invite: by its id, its token or any of its links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Its public id, if the text has the shape of one. A token may have it, too.
+    /// Its public id, if the text has the form of one. A token may have that form, too.
     pub id: Option<InviteId>,
     /// The tokens that the text may be or have, the likeliest first.
     pub tokens: Vec<Token>,
@@ -57,7 +58,7 @@ impl std::str::FromStr for Reference {
     type Err = BadReference;
 
     fn from_str(text: &str) -> Result<Self, BadReference> {
-        let named = Reference { id: InviteId::parse(text.trim_matches(is_between)), tokens: tokens_in(text) };
+        let named = Reference { id: InviteId::parse(text.trim_matches(is_separator)), tokens: tokens_in(text) };
         if named.id.is_some() || !named.tokens.is_empty() { Ok(named) } else { Err(BadReference) }
     }
 }
@@ -65,8 +66,8 @@ impl std::str::FromStr for Reference {
 /// What was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The tokens that it may be, the likeliest first. No two are of the same length: nobody who
-    /// guesses tokens of one length tries two of them by one text.
+    /// The tokens that it may have, the likeliest first. No two have the same length, so one text
+    /// is one guess for each length.
     pub tokens: Vec<Token>,
     /// The decoded text up to the end of the token.
     pub text: String,
@@ -79,7 +80,7 @@ pub fn tokens_in(text: &str) -> Vec<Token> {
     read(text).map(|reading| reading.tokens).unwrap_or_default()
 }
 
-/// The same with what stands around them; `None` if there is none.
+/// The same, with the text around the token; `None` if there is no token.
 pub fn read(text: &str) -> Option<Reading> {
     let text = decoded(text);
     let text = text.split_once(BEFORE_PROOFPOINTS).map_or(text.clone(), |(_, link)| of_proofpoint(link));
@@ -95,7 +96,7 @@ pub fn read(text: &str) -> Option<Reading> {
     let is_in_link = |rest| text.strip_suffix(rest).is_some_and(|before| before.ends_with(['/', '?', '#', '=']));
     let found = ours.into_iter().chain(others.into_iter().flatten()).chain(elsewhere);
     let found = found.chain(runs.into_iter().flat_map(|rest| of_any_program(rest, is_in_link(rest))));
-    // A token may have in it what stands before one.
+    // A token may contain a text of `BEFORE_TOKEN`.
     let alone = Token::parse(&text).map(|token| (token, ""));
     let found: Vec<(Token, &str)> = found.chain(alone).collect();
     let rest = found.first()?.1.trim_start_matches(is_of_token);
@@ -113,7 +114,7 @@ fn is_of_ours(c: char) -> bool {
     c.is_ascii_alphanumeric()
 }
 
-fn is_between(c: char) -> bool {
+fn is_separator(c: char) -> bool {
     !is_of_ours(c)
 }
 
@@ -132,7 +133,7 @@ fn of_proofpoint(link: &str) -> String {
     decoded(&link.replace('-', "%").replace('_', "/"))
 }
 
-/// A text from its first such character on.
+/// A text from its first character of a kind on.
 fn from_run(text: &str, is_part: fn(char) -> bool) -> &str {
     text.trim_start_matches(|c| !is_part(c))
 }
@@ -142,9 +143,10 @@ fn run(text: &str, is_part: fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()))
 }
 
-/// A text from each place on at which a token may begin that no link announces, the likeliest
-/// first. A name or a number may look like a token. Names stand before it, so the last one counts.
-/// What programs add stands behind it, so one with which the text begins comes first.
+/// The places where a token may begin in a text without any of `BEFORE_TOKEN`, as the text from
+/// there on, the likeliest first. A name or a number may look like a token. Names stand before the
+/// token, so the last place is likelier than those before. But programs add things after the token,
+/// so the start of the text is likelier still.
 fn likely(text: &str, is_part: fn(char) -> bool) -> Vec<&str> {
     let begin = |text| Some(from_run(text, is_part)).filter(|rest| !rest.is_empty());
     let runs: Vec<&str> = successors(begin(text), |rest| begin(run(rest, is_part).1)).collect();
@@ -157,9 +159,9 @@ fn whole(text: &str) -> Option<(Token, &str)> {
     Some((Token::parse_ours(run)?, rest))
 }
 
-/// The first such characters of a text as a token of the usual length. Between its pieces there may
-/// be characters that nobody sees, or a line break (which XML makes a space) and what programs put
-/// beside it.
+/// The first characters of a kind in a text, as a token of the usual length. Between its pieces
+/// there may be invisible characters, or a line break (which XML makes a space) and what programs
+/// put beside it.
 fn broken(text: &str, is_part: fn(char) -> bool) -> Option<(Token, &str)> {
     let (mut token, mut rest) = (String::new(), from_run(text, is_part));
     loop {
@@ -180,9 +182,9 @@ fn after_an_escape(text: &str) -> Option<(Token, &str)> {
     whole(from_run(text, is_of_ours).strip_prefix("3D")?)
 }
 
-/// What a text begins with, as a token of any program: as it is, behind an escape, and without the
-/// hyphens and underscores around it, since these may be no part of it. Where a link has announced
-/// a token, it is known where that begins.
+/// What a text begins with, as a token of any program: as it is, after an escape, and without the
+/// hyphens and underscores around it, which may not belong to it. `announced`: the text follows one
+/// of `BEFORE_TOKEN`, so it is known where the token begins.
 fn of_any_program(text: &str, announced: bool) -> Vec<(Token, &str)> {
     let text = text.trim_start_matches(|c| !is_of_token(c) && !matches!(c, ';' | '&'));
     let (run, rest) = run(text, is_of_token);
@@ -192,8 +194,8 @@ fn of_any_program(text: &str, announced: bool) -> Vec<(Token, &str)> {
     broken(text, is_of_token).into_iter().chain(parts).collect()
 }
 
-/// A text, and what is left of it when the hyphens and underscores are taken away one by one: at
-/// its end, and then at its start, or by turns.
+/// A text, and what is left of it when its hyphens and underscores are removed one by one: first at
+/// its end and then at its start (`end_first`), or at both in turn.
 fn shorter_and_shorter(text: &str, end_first: bool) -> impl Iterator<Item = &str> {
     let parts = successors(Some((text, true)), move |(part, at_end)| {
         let end = part.strip_suffix(['-', '_']).map(|part| (part, end_first));
@@ -338,7 +340,7 @@ mod tests {
                     format!("https://urldefense.example/v3/__{link}__;!!NEt6yMaO-gk!x$"),
                     format!("https://urldefense.example/v2/url?u={}&d=x", encoded(&link, 1).replace('%', "-")),
                 ] {
-                    // Where nothing else is, nobody can tell which hyphens are the token's.
+                    // If there is nothing else, nobody can tell which hyphens are the token's.
                     let is_bare =
                         link == foreign && foreign.starts_with(['-', '_']) && text.contains(&format!("_{link}"));
                     assert!(is_bare || tokens_in(&text).contains(&token), "{text}: {:?}", tokens_in(&text).len());
@@ -399,7 +401,7 @@ mod tests {
         fn what_is_read_from_any_text_is_there_in_this_order(
             text in "(\\PC|[%=&/ \n\u{ad}3D]|preauth|/i/|[0-9A-Z]{8,24}){0,12}",
         ) {
-            let letters = |text: &str| text.chars().filter(|c| !is_between(*c)).collect::<String>();
+            let letters = |text: &str| text.chars().filter(|c| !is_separator(*c)).collect::<String>();
             if let Some(read) = read(&text) {
                 prop_assert_eq!(format!("{}{}", read.text, read.rest), decoded(&text));
                 prop_assert!(!read.rest.starts_with(is_of_token), "{:?}", text);

@@ -40,7 +40,7 @@ pub struct Texts {
     pub web: WebTexts,
     /// The fields that newcomers fill in on them.
     pub field: FieldTexts,
-    /// The messages to the makers of invites.
+    /// The messages to inviters.
     pub notice: NoticeTexts,
     /// The service as a contact.
     pub contact: ContactTexts,

@@ -8,7 +8,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::names::is_ignorable;
 
-/// A text with its `{placeholders}` filled in. Nothing is filled in within the values.
+/// A text with its `{placeholders}` filled in. Placeholders in the values stay as they are.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -24,16 +24,16 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
-/// A character around text that may be written in another direction than what is around it (UAX 9
+/// The characters around a text that may run in another direction than the text around it (UAX 9
 /// §2.4.1).
 pub struct Isolate;
 
 impl Isolate {
-    /// Begins what is written from left to right, such as an address.
+    /// Before a text that runs from left to right, such as an address.
     pub const LEFT_TO_RIGHT: char = '\u{2066}';
-    /// Begins what has a direction of its own, such as a date.
+    /// Before a text that has a direction of its own, such as a date.
     pub const OWN: char = '\u{2068}';
-    /// Ends either.
+    /// After either.
     pub const END: char = '\u{2069}';
 }
 
@@ -66,7 +66,7 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// A text of any origin, such as a path, safe to print and in one line: characters that control the
-/// terminal or turn the reading direction are escaped.
+/// terminal or change the reading direction are escaped.
 pub fn printable(text: impl fmt::Display) -> String {
     let steers = |c: char| {
         c.is_control()
@@ -83,9 +83,9 @@ pub fn printable(text: impl fmt::Display) -> String {
     })
 }
 
-/// A text as what a person typed is compared with it: without case, accents and invisible
-/// characters, and with the same digits. Turkish has an i with a dot and one without, and each is
-/// the other's small letter elsewhere, so they count as one.
+/// The form in which texts that people type are compared: without case, accents and invisible
+/// characters, and with ASCII digits. Turkish has an i with a dot and one without, which
+/// lower-casing by the rules of other languages mixes up, so they count as one.
 pub fn folded(text: &str) -> String {
     let plain = |c: char| match c {
         'ı' => 'i',
@@ -97,8 +97,8 @@ pub fn folded(text: &str) -> String {
     seen.flat_map(char::to_lowercase).map(plain).collect()
 }
 
-/// A user's own text in one line of plain text: characters that control, or turn the reading
-/// direction, are left out. Those that join letters stay.
+/// A user's own text as one line, without control characters and those that change the reading
+/// direction. Characters that join letters stay.
 pub fn one_line(text: &str) -> String {
     let steers =
         |c: &char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,4 +1,4 @@
-//! The languages, which one a reader gets, and whether one is complete.
+//! All languages: which one a reader gets, and whether one is complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ impl Languages {
         texts.fold(Languages(BTreeMap::new()), Languages::and)
     }
 
-    /// These and another one. What is filled in within a text from right to left is isolated in
-    /// chats, too: an address in it would take the signs beside it along.
+    /// These and another one. If it runs from right to left, what is filled in is isolated in
+    /// chats, too: otherwise an address would move the punctuation beside it.
     fn and(mut self, texts: Texts) -> Self {
         let texts = if texts.language.direction == Direction::Rtl { texts.isolated() } else { texts };
         self.0.insert(texts.code.clone(), Arc::new(texts));
@@ -130,7 +130,8 @@ fn checked(code: &str, file: &str) -> Result<Texts, String> {
     Texts::read(code, file).map_err(in_words)
 }
 
-/// `forms`: what [`Plurals::needed`] says of the language.
+/// Compares a value with its English one. `key` is its path in the file, `forms` the plural forms
+/// that the language needs ([`Plurals::needed`]).
 fn compare(key: &str, value: &Value, english: &Value, forms: &BTreeMap<&str, u32>) -> Result<(), String> {
     match (value, english) {
         (Value::Table(values), Value::Table(english)) => {
@@ -168,7 +169,7 @@ fn compare(key: &str, value: &Value, english: &Value, forms: &BTreeMap<&str, u32
     Ok(())
 }
 
-/// Compares two texts. A value that is none has the wrong type, which serde says better.
+/// Compares two texts. A value of another type is left to serde, whose error is better.
 fn compare_text(key: &str, value: &Value, english: &Value, may_lack: &[&str]) -> Result<(), String> {
     let (Value::String(value), Value::String(english)) = (value, english) else { return Ok(()) };
     let named = |names: BTreeSet<&str>| match names.is_empty() {

@@ -10,11 +10,11 @@ use ipnet::IpNet;
 use crate::limits::ip_address;
 
 /// The client's address: the peer's own, or what the trusted proxies say in `X-Forwarded-For`.
-/// `None` if they say nothing readable, since a trusted proxy is nobody's client.
+/// `None` if that cannot be read: the address of a trusted proxy is never a client's.
 ///
 /// Each proxy adds the address that it sees at the end, and a client can write whatever it likes
-/// before that. So the addresses are read from the right, each by itself, up to the first that is
-/// no trusted proxy's: that is the client.
+/// before that. So the addresses are read from the right, one by one, up to the first that is not a
+/// trusted proxy's: that is the client's.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr> {
     let lines = headers.get_all("x-forwarded-for").into_iter().rev();
     let named = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).map(hop_address);

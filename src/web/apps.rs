@@ -12,7 +12,7 @@ use super::colour::Colour;
 /// The list that comes with the program.
 const BUILT_IN: &str = include_str!("../../templates/apps.toml");
 
-/// The size of the picture of an app, where there is no style.
+/// The size of the picture of an app, in case the style is missing.
 const SIZE: &str = r#"width="40" height="40""#;
 
 /// A kind of device.
@@ -46,7 +46,7 @@ impl Device {
 pub struct Browser<'a> {
     /// The devices that it may run on, the likeliest first; none if nothing tells.
     pub devices: &'a [Device],
-    /// It is a part of another app, and perhaps opens no further ones.
+    /// It is a part of another app, and perhaps cannot open further ones.
     pub in_app: bool,
 }
 
@@ -62,9 +62,9 @@ impl Browser<'static> {
     /// `Sec-CH-UA-Mobile`), in one text.
     pub fn of(headers: &str) -> Self {
         use Device::{Android, Ios, Linux, MacOs, Windows};
-        // The first row counts all of whose words are there. Tablets pass for computers: every
-        // browser of an iPad is Safari and says that it is on a Mac, and those of Android say Linux
-        // where a page is to look as on a computer.
+        // The first row counts whose words are all there. Tablets call themselves computers: every
+        // browser on an iPad is Safari and says that it runs on a Mac, and a browser on Android
+        // says Linux if its user wants pages to look as on a computer.
         let rows: [(&[&str], &'static [Device]); 16] = [
             (&["Windows Phone"], &[]),
             (&["Android"], &[Android]),
@@ -98,7 +98,7 @@ pub struct App {
     pub name: String,
     /// What it runs on.
     pub on: Vec<Device>,
-    /// It opens the `xmpp:` URI of an invite and registers with it.
+    /// Whether it opens the `xmpp:` URI of an invite and registers with it.
     pub invites: bool,
     /// Where to get it, the first choice first.
     pub get: Vec<Store>,
@@ -135,7 +135,7 @@ impl Apps {
     /// Reads the operator's list, or else the built-in one, with the icons that it names.
     ///
     /// # Errors
-    /// If it is no list of apps, or an icon is no small image.
+    /// If it is not a list of apps, or an icon is missing, too long or not an image.
     pub fn load(branding: &Branding) -> Result<Apps, BadBranding> {
         let mut apps = Apps::parse(&branding.text("apps.toml", BUILT_IN)?)
             .map_err(|problem| branding.problem("apps.toml", problem))?;
@@ -150,7 +150,7 @@ impl Apps {
     /// Reads a list.
     ///
     /// # Errors
-    /// In one line, if it is no such list, or an address in it is no `http(s)` URL.
+    /// One line, if it is not a list of apps, or an address in it is not an `http(s)` URL.
     fn parse(text: &str) -> Result<Apps, String> {
         let apps: Apps = toml::from_str(text).map_err(|error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -172,9 +172,9 @@ impl Apps {
         Ok(apps)
     }
 
-    /// The apps for these devices, the first one's first, or for every device where there are none.
-    /// Each says on which of these it runs. If there is the `xmpp:` URI of an invite, their links
-    /// pass it on.
+    /// The apps for these devices, in the order of the devices; for all devices if none is given.
+    /// `on` has only those of the devices. With the `xmpp:` URI of an invite, their links pass it
+    /// on.
     pub fn of(&self, devices: &[Device], uri: Option<&str>) -> Vec<App> {
         let devices = if devices.is_empty() { &Device::ALL } else { devices };
         let mut apps = self.app.clone();
@@ -198,7 +198,7 @@ impl Apps {
         names
     }
 
-    /// For each of these devices the first app that opens invites, as [`Apps::of`] has it.
+    /// For each of these devices, the first of [`Apps::of`] that opens invites.
     pub fn first_for_invites(&self, devices: &[Device], uri: &str) -> Vec<App> {
         let mut apps = self.of(devices, Some(uri));
         let mut served = Vec::new();

@@ -13,13 +13,13 @@ use super::colour::Colour;
 use crate::files::in_words;
 use crate::texts::{Languages, placeholders, printable};
 
-/// The longest file that is read from the operator's folder.
+/// The longest text file that is read from the operator's folder, in bytes.
 const LONGEST_FILE: u64 = 256 * 1024;
 
-/// The longest image that browsers ask for: the logo, or the icon.
+/// The longest image that browsers ask for (the logo or the icon), in bytes.
 const LONGEST_IMAGE: u64 = 512 * 1024;
 
-/// The longest icon of an app. It is a part of each page that recommends the app.
+/// The longest icon of an app, in bytes. It is a part of each page that recommends the app.
 const LONGEST_ICON: u64 = 3 * 1024;
 
 /// The longest sentence that says what this is, in characters.
@@ -36,7 +36,7 @@ pub struct Branding {
     pub name: Option<String>,
     /// What this is, instead of the built-in sentence.
     pub about: Option<About>,
-    /// An image beside it.
+    /// An image beside the name.
     pub logo: Option<PathBuf>,
     /// The colour of buttons.
     pub accent: Option<Colour>,
@@ -48,7 +48,7 @@ pub struct Branding {
     pub templates: Option<PathBuf>,
 }
 
-/// Why the web side cannot look as it should: one line.
+/// Why the pages cannot look as the operator wants, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", printable(format_args!("{}: {problem}", .file.display())))]
 pub struct BadBranding {
@@ -63,7 +63,8 @@ impl BadBranding {
 }
 
 impl Branding {
-    /// What is wrong with a file that is in the operator's folder, or else built in.
+    /// A problem with a file in the operator's folder, or with the built-in one if there is no
+    /// folder.
     pub fn problem(&self, name: &str, problem: impl Into<String>) -> BadBranding {
         BadBranding { file: self.own(name).unwrap_or_else(|| name.into()), problem: problem.into() }
     }
@@ -118,7 +119,7 @@ impl Branding {
     /// The icon of an app, as a URL that holds it.
     ///
     /// # Errors
-    /// If there is no such file, or it is no small image.
+    /// If there is no such file, it is too long, or it is not an image.
     pub fn icon_of_app(&self, name: &str) -> Result<String> {
         let image = Image::read(&self.own(name).unwrap_or_else(|| name.into()), LONGEST_ICON)?;
         Ok(format!("data:{};base64,{}", image.media_type, BASE64_STANDARD.encode(image.bytes)))
@@ -164,10 +165,10 @@ impl About {
         Some(format!("{expected}, in which {{name}} stands for the name, found {bad:?}"))
     }
 
-    /// A problem if a sentence is in a language that no page is in.
+    /// Checks that there are pages in the language of each sentence.
     ///
     /// # Errors
-    /// The language, and those that there are.
+    /// A language without pages, and the languages that have them.
     pub fn check_languages(&self, languages: &Languages) -> Result<()> {
         let codes: Vec<&str> = languages.iter().map(|texts| texts.code.as_str()).collect();
         let About::ByLanguage(sentences) = self else { return Ok(()) };

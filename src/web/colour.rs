@@ -27,7 +27,7 @@ impl Colour {
     const SCHEMES: [[Colour; 2]; 2] =
         [[Colour([0xff; 3]), Colour([0x1d, 0x21, 0x26])], [Colour([0x1e, 0x22, 0x28]), Colour([0xe9, 0xeb, 0xee])]];
 
-    /// The colour in a text; `None` if it is none.
+    /// The colour in a text; `None` if the text is not a colour.
     pub fn parse(text: &str) -> Option<Colour> {
         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
         let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -46,10 +46,10 @@ impl Colour {
         if self.luminance() > 0.179 { "#000" } else { "#fff" }
     }
 
-    /// The CSS that sets the colour, that of text on it, and that of its edge, which can be told
-    /// from the page in light and in dark.
+    /// The CSS that sets the colour, the colour of text on it, and the colour of its edge, which
+    /// stands out from the page in light and in dark mode.
     pub fn style(self) -> String {
-        let [light, dark] = Colour::SCHEMES.map(|[page, text]| self.told_from(page, text).hex());
+        let [light, dark] = Colour::SCHEMES.map(|[page, text]| self.distinct_from(page, text).hex());
         let (accent, text) = (self.hex(), self.of_text());
         format!(
             ":root{{--accent:{accent};--on-accent:{text};--edge:{light}}}\
@@ -57,9 +57,9 @@ impl Colour {
         )
     }
 
-    /// The same, with as much of another colour as gives it a contrast of 3 with a page (WCAG 2.2
-    /// §1.4.11).
-    fn told_from(self, page: Colour, text: Colour) -> Colour {
+    /// This colour, mixed with as much of the colour of text as gives it a contrast of 3 with the
+    /// page (WCAG 2.2 §1.4.11).
+    fn distinct_from(self, page: Colour, text: Colour) -> Colour {
         let mixed = |tenths: u16| {
             let mix = |one: u8, other: u8| ((u16::from(one) * (10 - tenths) + u16::from(other) * tenths) / 10) as u8;
             let ([r, g, b], [red, green, blue]) = (self.0, text.0);

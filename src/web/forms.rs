@@ -19,36 +19,36 @@ use crate::secret::Secret;
 use crate::texts::{Texts, escaped, fill};
 use crate::{jids, password};
 
-/// The longest username, in bytes with most characters escaped: chat servers name files after
-/// accounts.
+/// The longest username, in bytes when it is percent-encoded: chat servers name files after
+/// accounts in this form.
 const LONGEST_FILE_NAME: usize = 200;
 
-/// The fields of a form. Some are secrets, so they cannot be printed.
+/// The fields of a form. Some are secrets, so there is no `Debug`.
 #[derive(Default)]
 pub struct Fields {
     /// The username.
     pub username: String,
-    /// What was typed behind it: nothing, or `@` and the host. Password managers keep what is in
-    /// the field.
+    /// What was typed after it: nothing, or `@` and the host. The form shows it again, since
+    /// password managers save what is in the field.
     pub domain: String,
     /// The password that was typed.
     pub password: String,
     /// The password that the form offers.
-    pub made: String,
+    pub offered: String,
     /// The offered password was chosen.
-    pub made_chosen: bool,
-    /// The form's secret, which comes back with it.
+    pub offered_chosen: bool,
+    /// The form's secret, which must match the browser's cookie.
     pub form: String,
-    /// What else the chat server asks.
+    /// The chat server's own fields.
     pub asked: Vec<Field>,
-    /// What was typed there, by the names of the inputs.
+    /// What was typed in these: the name of the input, and the value.
     pub typed: Vec<(String, String)>,
 }
 
-/// What the inputs for the chat server's own fields are called: this, and the field's name.
+/// The names of the inputs for the chat server's own fields begin with this.
 const ASKED: &str = "field-";
 
-/// A field of the chat server's as the page shows it.
+/// One of the chat server's own fields, as the page shows it.
 #[derive(Debug, Serialize)]
 pub struct Shown<'a> {
     /// The name of its input.
@@ -60,12 +60,12 @@ pub struct Shown<'a> {
     options: &'a [(String, String)],
     /// What was typed or chosen, or is there at first.
     values: Vec<&'a str>,
-    /// What browsers may fill in, in the words of HTML.
+    /// What browsers may fill in: HTML's attribute `autocomplete`.
     autocomplete: Option<&'static str>,
 }
 
-/// What a field of XEP-0077 is called, and what browsers may fill in there.
-fn known<'a>(var: &str, texts: &'a Texts) -> Option<(&'a String, &'static str)> {
+/// The label of a field of XEP-0077, and its `autocomplete`.
+fn standard_field<'a>(var: &str, texts: &'a Texts) -> Option<(&'a String, &'static str)> {
     let field = &texts.field;
     Some(match var {
         "nick" => (&field.nick, "nickname"),
@@ -84,15 +84,16 @@ fn known<'a>(var: &str, texts: &'a Texts) -> Option<(&'a String, &'static str)> 
     })
 }
 
-/// What a field is called: as the chat server says, or in the reader's language.
+/// The label of a field: the chat server's, otherwise ours in the reader's language, otherwise its
+/// name.
 fn label<'a>(field: &'a Field, texts: &'a Texts) -> &'a str {
-    let known = known(&field.var, texts).map(|(label, _)| label);
-    field.label.as_ref().or(known).unwrap_or(&field.var)
+    let standard = standard_field(&field.var, texts).map(|(label, _)| label);
+    field.label.as_ref().or(standard).unwrap_or(&field.var)
 }
 
 impl Fields {
-    /// The fields in the body of a request; an unknown field is ignored. `host` may be typed behind
-    /// the username.
+    /// The fields in the body of a request; an unknown field is ignored. `@` and the host may be
+    /// typed after the username.
     pub fn read(body: &[u8], host: &str) -> Fields {
         let mut fields = Fields::default();
         for (name, value) in form_urlencoded::parse(body) {
@@ -104,8 +105,8 @@ impl Fields {
                     fields.username = username.to_owned();
                 }
                 "password" => fields.password = value.into_owned(),
-                "made" => fields.made = value.into_owned(),
-                "choice" => fields.made_chosen = value == "made",
+                "offered" => fields.offered = value.into_owned(),
+                "choice" => fields.offered_chosen = value == "offered",
                 "form" => fields.form = value.into_owned(),
                 name if name.starts_with(ASKED) => fields.typed.push((name.to_owned(), value.into_owned())),
                 _ => (),
@@ -114,11 +115,11 @@ impl Fields {
         fields
     }
 
-    /// The registration that the form asks for with an invite, from this address if it is known.
+    /// The registration that the form asks for, with an invite, from this address if it is known.
     ///
     /// # Errors
-    /// What has to be corrected, if the username cannot be one: also in the password. Otherwise the
-    /// service judges both.
+    /// If the username is invalid or a required field is empty: all that has to be corrected, in
+    /// the password, too. Otherwise the service checks username and password.
     pub fn registration(
         &self,
         invite: &Invite,
@@ -137,8 +138,8 @@ impl Fields {
             }
         };
         let password = self.password();
-        // The same whenever the form is sent again with the same answers. The secrets in it keep
-        // others from learning the password by trying.
+        // The name is the same whenever the form is sent again with the same answers. Nobody can
+        // find the password by trying, since other secrets are hashed with it.
         let mut hash = Sha256::new();
         for part in [&self.form, token.reveal(), username.as_str(), password] {
             hash.update(part.len().to_be_bytes());
@@ -150,7 +151,7 @@ impl Fields {
         Ok(BrowserRegistration { token: token.clone(), username, password, answers, form, address })
     }
 
-    /// What was typed or chosen in a field of the chat server's.
+    /// What was typed or chosen in one of the chat server's own fields.
     fn typed_in(&self, field: &Field) -> impl Iterator<Item = &str> {
         let typed = self.typed.iter().filter(|(name, _)| name.strip_prefix(ASKED) == Some(&field.var));
         typed.map(|(_, value)| value.as_str())
@@ -182,7 +183,7 @@ impl Fields {
                 required: field.required,
                 options: &field.options,
                 values: if self.typed.is_empty() { at_first.collect() } else { self.typed_in(field).collect() },
-                autocomplete: known(&field.var, texts).map(|(_, autocomplete)| autocomplete),
+                autocomplete: standard_field(&field.var, texts).map(|(_, autocomplete)| autocomplete),
             }
         };
         self.asked.iter().filter(|field| field.kind != Kind::Hidden).map(show).collect()
@@ -190,12 +191,12 @@ impl Fields {
 
     /// The password that the form asks for: what was typed, even if the offered one is chosen.
     fn password(&self) -> &str {
-        if self.takes_made() { &self.made } else { &self.password }
+        if self.takes_offered() { &self.offered } else { &self.password }
     }
 
     /// Whether the account gets the offered password.
-    pub fn takes_made(&self) -> bool {
-        self.made_chosen && self.password.is_empty()
+    pub fn takes_offered(&self) -> bool {
+        self.offered_chosen && self.password.is_empty()
     }
 
     /// What is wrong with the password, if anything is.
@@ -219,13 +220,13 @@ impl Fields {
         username.ok_or_else(|| named(&texts.web.username_invalid, &escaped(&self.username)))
     }
 
-    /// The password to offer when the form is shown again: the same, since it may have been noted
-    /// down.
+    /// The password to offer when the form is shown again: the same, since the reader may have
+    /// written it down.
     ///
     /// # Errors
     /// If the system has no randomness.
-    pub fn made_again(&self) -> Result<String, NoRandomness> {
-        if password::is_made(&self.made) { Ok(self.made.clone()) } else { password::make() }
+    pub fn offered_again(&self) -> Result<String, NoRandomness> {
+        if password::is_made(&self.offered) { Ok(self.offered.clone()) } else { password::make() }
     }
 }
 
@@ -250,22 +251,17 @@ pub struct Problem {
 }
 
 impl Correction {
-    /// A field whose content cannot be used.
-    pub fn of_field(field: impl Into<String>, text: String) -> Correction {
-        Correction::new(StatusCode::UNPROCESSABLE_ENTITY, Some(field.into()), text)
+    /// Something is wrong with one field.
+    pub fn of_field(field: &str, text: String) -> Correction {
+        Correction::new(StatusCode::UNPROCESSABLE_ENTITY, Some(field), text)
     }
 
-    fn new(status: StatusCode, field: Option<String>, text: String) -> Correction {
-        Correction { status, problems: vec![Problem { field, text }], suggestions: Vec::new() }
+    fn new(status: StatusCode, field: Option<&str>, text: String) -> Correction {
+        let problem = Problem { field: field.map(str::to_owned), text };
+        Correction { status, problems: vec![problem], suggestions: Vec::new() }
     }
 
-    /// The same, and what else is wrong.
-    fn and(mut self, other: Option<Problem>) -> Correction {
-        self.problems.extend(other);
-        self
-    }
-
-    /// The error of a registration, as far as the form can be sent again after it.
+    /// What to correct after an error of a registration, if the form can be sent again.
     ///
     /// # Errors
     /// The same error, if it cannot.
@@ -301,7 +297,7 @@ impl Correction {
                 }
                 Refusal::RegistrationLimited(_) => (StatusCode::TOO_MANY_REQUESTS, None, refusal.text(texts)),
                 Refusal::RegistrationRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, None, refusal.text(texts)),
-                // Sending the form again, unchanged, tells what comes of it.
+                // When the same form is sent again, the answer is the outcome.
                 Refusal::InProgress => (StatusCode::SERVICE_UNAVAILABLE, None, web.busy_text.clone()),
                 _ => return Err(error),
             },
@@ -310,13 +306,16 @@ impl Correction {
                 (status_of(&error), None, error.text(texts))
             }
         };
-        // The username is looked at first.
-        let other = field.and_then(|_| fields.problem_with_password(invite, texts));
-        Ok(Correction::new(status, field.map(str::to_owned), text).and(other))
+        let mut correction = Correction::new(status, field, text);
+        if field.is_some() {
+            // The service checks the username first.
+            correction.problems.extend(fields.problem_with_password(invite, texts));
+        }
+        Ok(correction)
     }
 }
 
-/// Why a password is refused. Chat apps get other words, which they understand.
+/// Why a password is refused. Chat apps get the English sentences that they recognise.
 fn password_text(refusal: &Refusal, texts: &Texts) -> String {
     match refusal {
         Refusal::PasswordRefused(BadPassword::Short) => texts.web.password_short.clone(),

@@ -1,4 +1,4 @@
-//! Pages that say one thing: why there is no other page.
+//! Pages that say one thing: why the page that was asked for is not shown.
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::texts::{Texts, fill};
 pub enum Notice {
     /// The service did not do what was asked for, for this reason.
     Error(Error),
-    /// The form was not ours, or its cookie is missing.
+    /// The form does not come from a page of ours, or its cookie is missing.
     Forged,
     /// The body was too long.
     TooLarge,
@@ -36,7 +36,7 @@ impl Notice {
         };
         let (status, heading, text) = match self {
             Notice::Error(Error::Refused(refusal)) => match refusal {
-                // The invite is known: its inviter is not.
+                // The invite exists, but its inviter's account does not.
                 Refusal::Unknown if kind.is_some() => (StatusCode::GONE, &web.revoked, &web.inviter_gone),
                 Refusal::Unknown | Refusal::UnknownHost(_) => (StatusCode::NOT_FOUND, &web.unknown, &web.unknown_text),
                 Refusal::Incomplete => (StatusCode::NOT_FOUND, &web.incomplete, &web.incomplete_text),
@@ -80,7 +80,7 @@ impl Notice {
         (status, heading.clone(), fill(text, &[("inviter", &inviter), ("host", &host), ("account", &account)]))
     }
 
-    /// When the address may ask again, if it has asked for too much, or guessed.
+    /// When the address may ask again, if it has sent too many requests or guesses.
     pub fn refused_until(&self) -> Option<Timestamp> {
         match self {
             Notice::Error(Error::Refused(
@@ -93,8 +93,8 @@ impl Notice {
         }
     }
 
-    /// Whether the link is good for nothing, and anybody could do without it where registration is
-    /// open.
+    /// Whether the link is of no use any more, so that its owner has to register without it, where
+    /// registration is open.
     pub fn is_of_dead_link(&self) -> bool {
         let dead = |refusal: &Refusal| {
             matches!(refusal, Refusal::Unknown | Refusal::Incomplete | Refusal::InviterStopped) || self.is_end()
@@ -102,7 +102,7 @@ impl Notice {
         matches!(self, Notice::Error(Error::Refused(refusal)) if dead(refusal))
     }
 
-    /// Whether the invite itself is over, or its link.
+    /// Whether the invite has ended, or its link was replaced.
     pub fn is_end(&self) -> bool {
         matches!(
             self,

@@ -29,16 +29,18 @@ type Result<T> = std::result::Result<T, minijinja::Error>;
 
 const STYLE: &str = include_str!("../../templates/style.css");
 
-/// After how many seconds a failure may have passed.
+/// After how many seconds to try again after a failure that may pass.
 const TRY_AGAIN_SECONDS: u64 = 60;
 
 const SAMPLE_TOKEN: &str = "ABCDEFGHIJKLMNOPQRSTUVWX";
 
-/// What the web side looks like, and says.
+/// All that the pages are made from.
 #[derive(Debug)]
 pub struct Pages {
     templates: Templates,
+    /// The languages for chats.
     languages: Arc<Languages>,
+    /// The same for pages.
     texts: Languages,
     apps: Apps,
     style: String,
@@ -57,9 +59,9 @@ pub struct Page {
     pub html: String,
     /// The `xmpp:` URI that stands for the same invite (`rel="alternate"`).
     pub alternate: Option<String>,
-    /// After how many seconds it is worth another try, where it is.
+    /// After how many seconds to try again, if that may help.
     pub retry_after: Option<u64>,
-    /// A cookie that the browser is given.
+    /// A cookie for the browser.
     pub cookie: Option<String>,
 }
 
@@ -70,12 +72,12 @@ pub struct Subject {
     pub invite: Invite,
     /// Its token, for the links.
     pub token: Token,
-    /// What it does now for the visitor; `None`: nothing.
+    /// What the visitor can use it for now; `None`: nothing.
     pub purpose: Option<Purpose>,
 }
 
 impl Subject {
-    /// The `xmpp:` URI, which promises no account where none can be made (XEP-0401 §5).
+    /// The `xmpp:` URI. It offers no account if none can be made (XEP-0401 §5).
     fn uri(&self) -> String {
         match self.invite.invite_type {
             InviteType::AccountAndContact if self.purpose != Some(Purpose::Register) => {
@@ -94,8 +96,9 @@ pub struct Reader<'a> {
     pub texts: &'a Texts,
     /// Their browser.
     pub browser: Browser<'a>,
-    /// The page was opened at the address of an old link, where the other pages may not be.
-    pub elsewhere: bool,
+    /// The page was opened at the path of an old link, perhaps at another origin than the other
+    /// pages.
+    pub at_old_path: bool,
 }
 
 /// The password that an account got.
@@ -104,14 +107,14 @@ pub enum Password<'a> {
     /// The person typed it.
     Typed,
     /// The form offered it.
-    Made(&'a str),
-    /// The form offered it, and it was shown since.
+    Offered(&'a str),
+    /// The form offered it, and the person has seen it since.
     Seen,
 }
 
 impl Pages {
-    /// Reads the operator's files. With a folder of theirs, makes every page in every language, so
-    /// that a mistake shows when the daemon starts. A test does so with what is built in.
+    /// Reads the operator's files. If they have a folder of their own, renders every page in every
+    /// language, so that a mistake shows when the daemon starts. A test does so without a folder.
     ///
     /// # Errors
     /// If one of the operator's files cannot be used.
@@ -171,13 +174,13 @@ impl Pages {
 
     /// What links to other pages begin with.
     fn root(&self, reader: Reader<'_>) -> String {
-        if reader.elsewhere { self.public_url.to_string() } else { self.public_url.path().to_owned() }
+        if reader.at_old_path { self.public_url.to_string() } else { self.public_url.path().to_owned() }
     }
 
     /// The page of an invite that can be used.
     ///
     /// # Errors
-    /// As every page: if a template fails with data that [`Pages::load`] did not try.
+    /// Like every page: if a template fails on data that [`Pages::load`] did not try.
     pub fn landing(&self, reader: Reader<'_>, subject: &Subject) -> Result<Page> {
         let uri = subject.uri();
         let more = context! {
@@ -223,8 +226,8 @@ impl Pages {
             form => &fields.form,
             username => format!("{}{}", suggestions.first().unwrap_or(&fields.username), fields.domain),
             suggestions => data(suggestions),
-            choice => if fields.takes_made() { "made" } else { "own" },
-            made => &fields.made,
+            choice => if fields.takes_offered() { "offered" } else { "own" },
+            offered => &fields.offered,
             asked => data(fields.shown(reader.texts)),
             problems => data(problems),
             own => self.link(reader, &subject.token, own),
@@ -233,8 +236,8 @@ impl Pages {
         self.about(reader, status, subject, "form.html", more)
     }
 
-    /// The account was made, or the password set. `service`: where its owner may write to invite
-    /// others.
+    /// The page after an account was made, or a password set. `service`: the address to which the
+    /// new user can write to invite others.
     ///
     /// # Errors
     /// See [`Pages::landing`].
@@ -254,7 +257,7 @@ impl Pages {
             finished => registered.finished,
             service => service.map(|service| service.as_str()),
             typed => matches!(password, Password::Typed),
-            made => if let Password::Made(made) = password { Some(made) } else { None },
+            offered => if let Password::Offered(offered) = password { Some(offered) } else { None },
             apps => data(apps),
             device => device(reader),
             qr => svg(&login),
@@ -263,8 +266,8 @@ impl Pages {
         self.about(reader, StatusCode::OK, subject, "done.html", more)
     }
 
-    /// A page that says one thing, about an invite if there is one. `open`: where its reader can
-    /// register without one.
+    /// A page that says one thing, about an invite if there is one. `open`: the hosts where its
+    /// reader can register without an invite.
     ///
     /// # Errors
     /// See [`Pages::landing`].
@@ -307,7 +310,7 @@ impl Pages {
         Ok(Page { retry_after: refused_for.or(page.retry_after), ..page })
     }
 
-    /// A page about an invite: what every such page knows of it, and more.
+    /// A page about an invite. `more` is what its template needs besides the invite.
     fn about(
         &self,
         reader: Reader<'_>,
@@ -365,7 +368,7 @@ impl Pages {
         Ok(Page { status, html, alternate: None, retry_after, cookie: None })
     }
 
-    /// Makes every page.
+    /// Renders every page.
     fn try_all(&self) -> Result<()> {
         let types =
             [InviteType::Account, InviteType::AccountAndContact, InviteType::Contact, InviteType::PasswordReset];
@@ -375,16 +378,16 @@ impl Pages {
                 let account = BareJid::from_parts(None, &subject.invite.host);
                 for devices in [&[][..], &[Device::Android], &[Device::Windows], &[Device::MacOs, Device::Ios]] {
                     let reader =
-                        Reader { texts, browser: Browser { devices, in_app: !devices.is_empty() }, elsewhere: false };
+                        Reader { texts, browser: Browser { devices, in_app: !devices.is_empty() }, at_old_path: false };
                     self.landing(reader, &subject)?;
                     self.apps(reader, &subject, false)?;
                     self.apps(reader, &subject, true)?;
-                    for (finished, password) in [(true, Password::Typed), (false, Password::Made("x"))] {
+                    for (finished, password) in [(true, Password::Typed), (false, Password::Offered("x"))] {
                         let registered = Registered { account: account.clone(), finished };
                         self.done(reader, &subject, &registered, password, Some(&subject.invite.host))?;
                     }
                 }
-                let reader = Reader { texts, browser: Browser::default(), elsewhere: false };
+                let reader = Reader { texts, browser: Browser::default(), at_old_path: false };
                 let mut correction = Correction::of_field("username", texts.web.username_missing.clone());
                 correction.suggestions = vec!["user2".to_owned()];
                 let kinds = [Kind::TextSingle, Kind::TextMulti, Kind::ListSingle, Kind::Boolean, Kind::Fixed];
@@ -402,8 +405,8 @@ impl Pages {
     }
 }
 
-/// What templates know of the reader's device: what it may be, whether that is certainly a phone or
-/// a tablet, and whether the browser is a part of another app.
+/// What templates know about the reader's device: what it may be, whether it is certainly a phone
+/// or a tablet, and whether the browser is a part of another app.
 fn device(reader: Reader<'_>) -> Value {
     let Browser { devices, in_app } = reader.browser;
     context! { may_be => data(devices), mobile => reader.browser.is_mobile(), in_app }
@@ -460,7 +463,7 @@ mod tests {
 
     fn landing(pages: &Pages, language: &str, invite_type: InviteType) -> String {
         let browser = Browser { devices: &[Device::Android], in_app: false };
-        let reader = Reader { texts: pages.texts(language), browser, elsewhere: false };
+        let reader = Reader { texts: pages.texts(language), browser, at_old_path: false };
         pages.landing(reader, &sample(invite_type).unwrap()).unwrap().html
     }
 
@@ -501,7 +504,7 @@ mod tests {
             assert!(page.contains(part), "{part}: {page}");
         }
         assert_eq!(pages.icon().bytes, b"ours");
-        let reader = Reader { texts: Texts::english(), browser: Browser::default(), elsewhere: false };
+        let reader = Reader { texts: Texts::english(), browser: Browser::default(), at_old_path: false };
         let notice = pages.notice(reader, &Refusal::Unknown.into(), None, &[], Timestamp::UNIX_EPOCH).unwrap();
         assert!(notice.html.contains("Ours") && notice.status == StatusCode::NOT_FOUND);
     }
@@ -535,7 +538,7 @@ mod tests {
         let pages = Pages::load(Branding::default(), url()).unwrap();
         let mut subject = sample(InviteType::Contact).unwrap();
         subject.invite.inviter = Some(BareJid::new("a$%!;{host}=x@example.org").unwrap());
-        let reader = Reader { texts: pages.texts("en"), browser: Browser::default(), elsewhere: false };
+        let reader = Reader { texts: pages.texts("en"), browser: Browser::default(), at_old_path: false };
         let page = pages.landing(reader, &subject).unwrap().html;
         assert!(page.contains("<bdi dir=\"ltr\">a$%!;{host}=x@example.org</bdi>"), "{page}");
         let fields = Fields { username: "\"><script>alert(1)</script>".into(), ..Fields::default() };

@@ -6,9 +6,9 @@ use axum::response::{Html, IntoResponse, Response};
 use super::branding::Image;
 use super::pages::Page;
 
-/// The headers of every response that has none of its own, for pages whose style has this hash, and
-/// whose images are at another origin too, if one is named.
-pub fn headers(style_hash: &str, images: &str) -> HeaderMap {
+/// The headers that a response has unless it sets its own. `style_hash` allows the pages' style.
+/// `origin` is that of the images, if the pages are shown at other origins, too.
+pub fn headers(style_hash: &str, origin: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -17,13 +17,14 @@ pub fn headers(style_hash: &str, images: &str) -> HeaderMap {
         (header::VARY, "Accept-Language, User-Agent, Sec-CH-UA-Platform, Sec-CH-UA-Mobile"),
         (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        // Web clients may read the pages: they say nothing that the token does not give.
+        // Web clients may read the pages, which say nothing that the token does not give away.
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
         (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Link"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     // The pages have no scripts and no frames, and load nothing else from elsewhere.
+    let images = origin.map(|origin| format!(" {origin}")).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:{images}; form-action 'self'; \
          base-uri 'none'; frame-ancestors 'none'"

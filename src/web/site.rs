@@ -1,4 +1,4 @@
-//! The pages that can be asked for: requests become calls of the service, outcomes become pages.
+//! The paths of the pages. Requests become calls of the service, and their outcomes become pages.
 
 use std::future::ready;
 use std::net::SocketAddr;
@@ -39,10 +39,10 @@ use crate::refusal::Refusal;
 /// The longest body of a request: a username, two passwords and some lines of text.
 const BODY_BYTES: usize = 8 * 1024;
 
-/// How long a client may take to send it.
+/// How long a client may take to send the body.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The web side of the service. Cheap to clone.
+/// What serves the pages. Cheap to clone.
 #[derive(Clone)]
 pub struct Site(Arc<Inner>);
 
@@ -51,8 +51,8 @@ struct Inner {
     pages: Pages,
     also: Vec<OldPath>,
     trusted_proxies: Vec<IpNet>,
-    /// How many pages may be made at a time.
-    turns: Semaphore,
+    /// A permit for each page that may be rendered at a time.
+    renderers: Semaphore,
 }
 
 /// Why the response is not the page that was asked for.
@@ -86,22 +86,23 @@ impl Otherwise {
 type Outcome<T> = Result<T, Otherwise>;
 
 impl Site {
-    /// The web side, with these pages, which are at the addresses of old links too.
+    /// Serves these pages, also at the paths of old links.
     pub fn new(invites: Invites, pages: Pages, also: Vec<OldPath>, trusted_proxies: Vec<IpNet>) -> Site {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let turns = Semaphore::new(processors.saturating_sub(1).max(1));
-        Site(Arc::new(Inner { invites, pages, also, trusted_proxies, turns }))
+        let renderers = Semaphore::new(processors.saturating_sub(1).max(1));
+        Site(Arc::new(Inner { invites, pages, also, trusted_proxies, renderers }))
     }
 }
 
-/// A request: who sends it, and what stands in its path for the token.
+/// A request: who sends it, and for which invite.
 struct Visit {
     site: Arc<Inner>,
     visitor: Visitor,
-    /// The tokens that the path may have; none if they are cut, or it has bytes that are no text.
+    /// The tokens that the path may contain. None if the token is cut off, or the path is not
+    /// UTF-8.
     tokens: Vec<Token>,
     /// The path is that of an old link.
-    elsewhere: bool,
+    at_old_path: bool,
 }
 
 impl FromRequestParts<Site> for Visit {
@@ -112,7 +113,7 @@ impl FromRequestParts<Site> for Visit {
         let visitor = Visitor::new(peer.ip(), &parts.headers, &site.trusted_proxies, site.pages.public_url());
         let token = Path::<String>::from_request_parts(parts, site).await.ok();
         let tokens = token.map(|Path(text)| tokens_in(&format!("/i/{text}"))).unwrap_or_default();
-        Ok(Visit { site: site.clone(), visitor, tokens, elsewhere: false })
+        Ok(Visit { site: site.clone(), visitor, tokens, at_old_path: false })
     }
 }
 
@@ -128,13 +129,13 @@ struct AppsQuery {
 impl Visit {
     fn reader(&self) -> Reader<'_> {
         let texts = self.site.pages.texts(&self.visitor.languages);
-        Reader { texts, browser: self.visitor.browser, elsewhere: self.elsewhere }
+        Reader { texts, browser: self.visitor.browser, at_old_path: self.at_old_path }
     }
 
-    /// Makes a page, away from the threads that answer the chat server. One processor stays free of
-    /// this.
-    async fn make<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
-        let _turn = self.site.turns.acquire().await;
+    /// Renders a page. Meanwhile, other threads run the tasks that answer the chat server, and one
+    /// processor is kept free for these.
+    async fn render<T>(&self, page: impl FnOnce(&Pages) -> T) -> T {
+        let _permit = self.site.renderers.acquire().await;
         tokio::task::block_in_place(|| page(&self.site.pages))
     }
 
@@ -144,7 +145,7 @@ impl Visit {
         Ok(Subject { invite, token, purpose: None })
     }
 
-    /// The same with what the invite does now, if it does anything.
+    /// The same with what the invite can be used for now, if it can be used.
     async fn usable(&self, found: Subject) -> Outcome<Subject> {
         match self.site.invites.purpose(&found.invite).await {
             Ok(purpose) => Ok(Subject { purpose: Some(purpose), ..found }),
@@ -154,7 +155,7 @@ impl Visit {
 
     async fn landing(&self) -> Outcome<Page> {
         let subject = self.usable(self.find().await?).await?;
-        Ok(self.make(|pages| pages.landing(self.reader(), &subject)).await?)
+        Ok(self.render(|pages| pages.landing(self.reader(), &subject)).await?)
     }
 
     async fn apps(&self, wanted: &AppsQuery) -> Outcome<Page> {
@@ -170,11 +171,12 @@ impl Visit {
         if let Some(chosen) = &chosen {
             reader.browser.devices = slice::from_ref(chosen);
         }
-        Ok(self.make(|pages| pages.apps(reader, &subject, logging_in)).await?)
+        Ok(self.render(|pages| pages.apps(reader, &subject, logging_in)).await?)
     }
 
-    /// The invite that a form is for; a redirect if the invite has another form or none. The form
-    /// that is `sent` may have used the invite up itself: then the invite is still for it.
+    /// The invite that a form is for; a redirect if the invite has another form or none. If the
+    /// form is `sent`, it may be for the second time and have used up the invite itself, so an
+    /// invite that has ended is accepted.
     async fn for_form(&self, form: Purpose, sent: bool) -> Outcome<Subject> {
         let subject = match self.usable(self.find().await?).await {
             Err(Otherwise::Notice(notice, Some(ended))) if sent && notice.is_end() => {
@@ -182,16 +184,16 @@ impl Visit {
             }
             usable => usable?,
         };
-        let meant = match subject.purpose {
+        let page = match subject.purpose {
             Some(purpose) if purpose == form => return Ok(subject),
             Some(Purpose::Register) => "/register",
             Some(Purpose::Reset) => "/reset",
             _ => "",
         };
-        Err(Otherwise::Redirect(self.site.pages.link(self.reader(), &subject.token, meant)))
+        Err(Otherwise::Redirect(self.site.pages.link(self.reader(), &subject.token, page)))
     }
 
-    /// What the chat server asks besides a username and a password.
+    /// The fields that the chat server asks for, besides a username and a password.
     fn asked(&self, subject: &Subject) -> Vec<Field> {
         match subject.purpose {
             Some(Purpose::Register) => self.site.invites.registration_fields(&subject.invite.host),
@@ -210,8 +212,8 @@ impl Visit {
             }
         };
         let asked = self.asked(&subject);
-        let fields = Fields { form, made: password::make()?, asked, ..Fields::default() };
-        let page = self.make(|pages| pages.form(self.reader(), &subject, &fields, None)).await?;
+        let fields = Fields { form, offered: password::make()?, asked, ..Fields::default() };
+        let page = self.render(|pages| pages.form(self.reader(), &subject, &fields, None)).await?;
         Ok(Page { cookie, ..page })
     }
 
@@ -233,25 +235,25 @@ impl Visit {
                 Err(error) => self.to_correct(error, &subject, &fields).await?,
             },
         };
-        fields.made = fields.made_again()?;
-        Ok(self.make(|pages| pages.form(reader, &subject, &fields, Some(&correction))).await?)
+        fields.offered = fields.offered_again()?;
+        Ok(self.render(|pages| pages.form(reader, &subject, &fields, Some(&correction))).await?)
     }
 
-    /// The page after a registration, the name of which its form makes. The offered password is
-    /// shown until a page with it has reached the browser, which the cookie tells: a form may have
-    /// been sent twice, and the first page may be lost.
+    /// The page after the registration of this name (`BrowserRegistration::form`). The offered
+    /// password is shown until the browser has received a page with it, and returns its cookie: a
+    /// form may be sent twice, and the first response may be lost.
     async fn done(&self, subject: &Subject, fields: &Fields, name: &str, registered: &Registered) -> Outcome<Page> {
-        let password = match fields.takes_made() {
+        let password = match fields.takes_offered() {
             false => Password::Typed,
             true if self.visitor.has_seen(name) => Password::Seen,
-            true => Password::Made(&fields.made),
+            true => Password::Offered(&fields.offered),
         };
         let policy = self.site.invites.policy(subject.invite.host.as_str());
         let may_invite = subject.purpose != Some(Purpose::Reset)
             && policy.is_ok_and(|(_, policy)| policy.lets_newcomers_invite(&subject.invite.roles));
         let service = may_invite.then_some(&self.site.invites.settings().component);
-        let page = self.make(|pages| pages.done(self.reader(), subject, registered, password, service)).await?;
-        let shown = matches!(password, Password::Made(_));
+        let page = self.render(|pages| pages.done(self.reader(), subject, registered, password, service)).await?;
+        let shown = matches!(password, Password::Offered(_));
         let cookie = shown.then(|| form_cookie(&fields.form, Some(name), self.site.pages.public_url()));
         Ok(Page { cookie, ..page })
     }
@@ -273,8 +275,8 @@ impl Visit {
         })
     }
 
-    /// Where the reader of a notice can register without the link, which is good for nothing. Of an
-    /// unknown link nobody knows for which host it was.
+    /// The hosts where the reader of a notice can register without an invite, if the link is of no
+    /// use any more. For an unknown link, whose host nobody knows, these are all open hosts.
     fn open_hosts(&self, notice: &Notice, subject: Option<&Subject>) -> Vec<&DomainPart> {
         let may_be_of =
             |host: &DomainPart| subject.is_none_or(|it| it.invite.invite_type.registers() && it.invite.host == *host);
@@ -285,17 +287,17 @@ impl Visit {
     /// The page that was asked for, or the response in its place.
     async fn respond(&self, outcome: Outcome<Page>) -> Response {
         let reader = self.reader();
-        let made = match outcome {
+        let page = match outcome {
             Ok(page) => Ok(page),
             Err(Otherwise::Redirect(to)) => return Redirect::to(&to).into_response(),
             Err(Otherwise::Notice(notice, subject)) => {
                 let now = self.site.invites.now();
                 let open = self.open_hosts(&notice, subject.as_deref());
-                self.make(|pages| pages.notice(reader, &notice, subject.as_deref(), &open, now)).await
+                self.render(|pages| pages.notice(reader, &notice, subject.as_deref(), &open, now)).await
             }
             Err(Otherwise::Broken(error)) => Err(error),
         };
-        match made {
+        match page {
             Ok(page) => response::page(page, &reader.texts.code),
             Err(error) => {
                 tracing::error!(%error, "a page cannot be shown");
@@ -309,7 +311,7 @@ impl Visit {
     }
 }
 
-/// All pages, with the path of the public URL and without it, since some proxies take it away.
+/// All pages, with the path of the public URL and without it, since some proxies strip it.
 ///
 /// Every request is counted before anything else is done with it, even if there is no such page: a
 /// form that is sent counts as a form, anything else as a page.
@@ -346,43 +348,43 @@ pub fn router(site: Site) -> Router {
     let all = pages.merge(forms);
     let path = site.0.pages.public_url().path();
     let all = if path.is_empty() { all } else { all.clone().nest(path, all) };
-    let elsewhere =
-        if site.0.also.is_empty() { String::new() } else { format!(" {}", site.0.pages.public_url().origin()) };
-    let headers = response::headers(&site.0.pages.style_hash(), &elsewhere);
+    let origin = (!site.0.also.is_empty()).then(|| site.0.pages.public_url().origin());
+    let headers = response::headers(&site.0.pages.style_hash(), origin.as_deref());
     all.layer(map_response(move |response: Response| ready(response::with(&headers, response)))).with_state(site)
 }
 
-/// Whether there is a page already at the path of old links, or above it.
+/// Whether a path of old links is that of a page, or below one.
 pub fn has_page_at(path: &OldPath, public_url: &PublicUrl) -> bool {
     let at_root = ["/i", "/logo", "/icon.png"];
     at_root.iter().any(|page| path.is_within(page) || path.is_within(&format!("{}{page}", public_url.path())))
 }
 
-/// Where the path of a page holds a token and what a program has made of it, it is as it was meant.
-/// Nobody is redirected for that: a scanner that asks for the headers alone follows no redirect.
-pub fn mend(uri: &mut Uri) {
+/// Corrects a link that a program has altered: its path becomes that of the page that was meant. A
+/// redirect would not do, since an app that scans a QR code asks only for the headers, and follows
+/// no redirects.
+pub fn correct_uri(uri: &mut Uri) {
     let Some((before, link)) = uri.path().split_once("/i/") else { return };
     let Some(Reading { text, rest, .. }) = read(&format!("/i/{link}")) else { return };
     let token = utf8_percent_encode(text.trim_start_matches("/i/"), NON_ALPHANUMERIC);
-    // A proxy that takes a part of the path away may leave a slash too many.
+    // A proxy that strips a part of the path may leave a slash too many.
     let before = before.split('/').filter(|part| !part.is_empty()).fold(String::new(), |path, part| path + "/" + part);
-    let is_between = |c: char| !c.is_ascii_alphanumeric();
+    let is_separator = |c: char| !c.is_ascii_alphanumeric();
     let rest = rest.split("</").next().unwrap_or_default(); // the end of an element of HTML
-    let page = rest.trim_start_matches(|c| is_between(c) && c != '/').strip_prefix('/').unwrap_or_default();
-    let page = page.trim_start_matches('/').split(is_between).next().filter(|page| !page.is_empty());
+    let page = rest.trim_start_matches(|c| is_separator(c) && c != '/').strip_prefix('/').unwrap_or_default();
+    let page = page.trim_start_matches('/').split(is_separator).next().filter(|page| !page.is_empty());
     let page = page.map(|page| format!("/{page}")).unwrap_or_default();
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    if let Ok(meant) = Uri::try_from(format!("{before}/i/{token}{page}{query}")) {
-        *uri = meant;
+    if let Ok(corrected) = Uri::try_from(format!("{before}/i/{token}{page}{query}")) {
+        *uri = corrected;
     }
 }
 
-/// The page of an invite at the address of an old link. All other addresses have none.
+/// The page of the invite of an old link. At all other paths, there is no page.
 async fn old_link(visit: Visit, method: Method, OriginalUri(uri): OriginalUri) -> Response {
     let address = uri.path_and_query().map_or("", |address| address.as_str());
     match tokens_of_old_link(&visit.site.also, address) {
         Some(tokens) if matches!(method, Method::GET | Method::HEAD) => {
-            let visit = Visit { tokens, elsewhere: true, ..visit };
+            let visit = Visit { tokens, at_old_path: true, ..visit };
             visit.respond(visit.landing().await).await
         }
         _ => visit.refuse(Notice::NoPage).await,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::branding::{BadBranding, Branding};
 use crate::texts::{Isolate, fill};
 
-/// The templates, each with the built-in one.
+/// The names of the templates, and the built-in ones.
 const TEMPLATES: [(&str, &str); 7] = [
     ("layout.html", include_str!("../../templates/layout.html")),
     ("parts.html", include_str!("../../templates/parts.html")),
@@ -48,7 +48,7 @@ impl Templates {
         Ok(Templates(environment))
     }
 
-    /// The text of a page.
+    /// Renders a page.
     ///
     /// # Errors
     /// If the template fails on this data.
@@ -57,13 +57,13 @@ impl Templates {
     }
 }
 
-/// What is wrong with a template, or with the one that the error names itself.
+/// What is wrong with a template: with this one, unless the error names another.
 pub fn bad_template(branding: &Branding, name: &str, error: &Error) -> BadBranding {
     let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
     branding.problem(error.name().unwrap_or(name), format!("{line}{}", error.to_string().replace('\n', " ")))
 }
 
-/// Data, for a template.
+/// Data as a value for templates.
 pub fn data(from: impl Serialize) -> Value {
     Value::from(Serde(from))
 }
@@ -82,8 +82,8 @@ fn fill_plain(text: String, values: Value) -> Result<String, Error> {
     filled(&text, &values, Value::to_string)
 }
 
-/// The filter `isolated`: a text with elements in place of its isolates, which would be copied with
-/// an address.
+/// The filter `isolated`: a text with elements in place of its isolates, which a reader would copy
+/// together with an address.
 fn isolated_html(text: &str) -> String {
     let text = HtmlEscape(text).to_string();
     let mut parts = text.split(Isolate::LEFT_TO_RIGHT);
@@ -100,8 +100,9 @@ fn address_html(address: &str) -> String {
     format!("{ADDRESS}{}</bdi>", unbroken(&HtmlEscape(address).to_string()))
 }
 
-/// An address in HTML that no browser breaks behind a hyphen: readers would take the hyphen for one
-/// of the browser's. A character in its place, or beside it, would be copied with the address.
+/// An address in HTML that no browser breaks after a hyphen, since readers could think that the
+/// browser has added the hyphen. Elements do this, because a special hyphen or a joiner would be
+/// copied with the address.
 fn unbroken(address: &str) -> String {
     let mut html = String::with_capacity(address.len());
     let mut rest = address;

@@ -11,11 +11,12 @@ use super::apps::Browser;
 use crate::invite::Token;
 use crate::links::PublicUrl;
 
-/// The cookie with the secret of a form. Another site cannot send it along. Behind a dot is the
-/// name of the last registration whose offered password this browser was shown.
+/// The cookie with the secret of a form. Requests that another site causes do not have it
+/// (`SameSite`). After a dot, it has the name of the last registration whose offered password this
+/// browser was shown.
 const FORM_COOKIE: &str = "easy-invite-form";
 
-/// The same behind HTTPS. Browsers take a cookie with this prefix from this very host alone, not
+/// The same with HTTPS. Browsers accept a cookie with this prefix from this very host alone, not
 /// from its subdomains and siblings (RFC 6265bis §4.1.3.2).
 const FORM_COOKIE_OF_THE_HOST: &str = "__Host-easy-invite-form";
 
@@ -23,29 +24,30 @@ const FORM_COOKIE_OF_THE_HOST: &str = "__Host-easy-invite-form";
 const PLATFORM: HeaderName = HeaderName::from_static("sec-ch-ua-platform");
 const MOBILE: HeaderName = HeaderName::from_static("sec-ch-ua-mobile");
 
-/// What a request says of its sender.
+/// What a request tells about its sender.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    /// Where it comes from; `None` if nobody knows.
+    /// The client's address; `None` if it is unknown.
     pub address: Option<IpAddr>,
-    /// The languages that it wants (`Accept-Language`).
+    /// The languages that the browser asks for (`Accept-Language`).
     pub languages: String,
     /// The browser.
     pub browser: Browser<'static>,
-    /// The secrets of the forms that this browser was shown. Other sites of the same domain may
-    /// have added to them, where there is no HTTPS.
+    /// The secrets of the forms that this browser was shown. Without HTTPS, other sites of the same
+    /// domain may have added some.
     forms: Vec<String>,
-    /// The registrations whose offered passwords it was shown.
+    /// The names of the registrations whose offered passwords it was shown.
     seen: Vec<String>,
-    /// Another site has the browser send this.
+    /// The browser says that another site has caused the request.
     other_site: bool,
 }
 
 impl Visitor {
-    /// The sender of a request with these headers, on a connection of `peer`, to pages at this URL.
+    /// The sender of a request with these headers, on a connection from `peer`, to pages at this
+    /// URL.
     pub fn new(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet], public_url: &PublicUrl) -> Visitor {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Each by itself: another site may have added one that is no text.
+        // Each is decoded by itself, since another site may have added one that is not UTF-8.
         let cookies =
             headers.get_all(header::COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|c| *c == b';'));
         let pairs = cookies.filter_map(|cookie| str::from_utf8(cookie).ok()?.trim().split_once('='));
@@ -71,7 +73,7 @@ impl Visitor {
         self.forms.first()
     }
 
-    /// Whether we showed this form to this very browser, and no other site has it sent.
+    /// Whether this browser was shown this form, and no other site has caused the request.
     pub fn was_shown(&self, form: &str) -> bool {
         self.forms.iter().any(|shown| shown == form) && !self.other_site
     }
@@ -82,10 +84,10 @@ impl Visitor {
     }
 }
 
-/// The cookie for a form with this secret, perhaps with a registration whose offered password is
-/// shown now.
+/// The cookie for a form with this secret. `seen` is the name of a registration whose offered
+/// password is shown with it.
 pub fn form_cookie(form: &str, seen: Option<&str>, public_url: &PublicUrl) -> String {
-    // The prefix of the name asks for `Secure`, and for the path of the whole host.
+    // With the prefix `__Host-`, a cookie must have `Secure` and the path `/`.
     let (path, secure) = if public_url.is_https() { ("", "; Secure") } else { (public_url.path(), "") };
     let seen = seen.map(|registration| format!(".{registration}")).unwrap_or_default();
     format!("{}={form}{seen}; Path={path}/; HttpOnly; SameSite=Strict{secure}", cookie_name(public_url))
@@ -95,10 +97,12 @@ fn cookie_name(public_url: &PublicUrl) -> &'static str {
     if public_url.is_https() { FORM_COOKIE_OF_THE_HOST } else { FORM_COOKIE }
 }
 
-/// Whether the browser says that another site has it send this. A page cannot change these headers.
+/// Whether the browser says that another site has caused the request. No page can change the
+/// headers that say so.
 ///
-/// `Origin: null` tells nothing: a hostile page may hide its origin behind it. Then
-/// `Sec-Fetch-Site` has to tell. A browser that sends neither header is known by the cookie alone.
+/// `Origin: null` says nothing, since a hostile page can hide its origin like this. So it is
+/// accepted only with a `Sec-Fetch-Site`. If a browser sends neither header, only the cookie
+/// counts.
 fn is_of_other_site(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
     let (sites, origin) = (headers.get_all("sec-fetch-site"), public_url.origin());
     let no_site = sites.iter().next().is_none();

@@ -52,10 +52,10 @@ async def test_as_a_form(web_server, content, status):
     (b"&username=carol-8&password=" + b"p" * 257, 422),
     (b"&username=carol-9&password=shorter", 422), (b"&username=carol-10&password=carol-10", 422),
     (b"&username=nobody&username=carol-11&password=wrong&password=the+last+one+counts", 200),
-    (b"&username=carol-12&password=long+enough&choice=neither&more=fields&shown-username=admin&made=x", 200),
+    (b"&username=carol-12&password=long+enough&choice=neither&more=fields&shown-username=admin&offered=x", 200),
     (b"&username=carol-13", 422), (b"&password=long+enough", 422),
-    (b"&username=carol-14&choice=made&made=&password=", 422),
-    (b"&username=carol-15&choice=made&made=anything+goes+that+is+long&password=", 200)])
+    (b"&username=carol-14&choice=offered&offered=&password=", 422),
+    (b"&username=carol-15&choice=offered&offered=anything+goes+that+is+long&password=", 200)])
 async def test_as_its_fields(web_server, added, status):
     invite, visitor = generate(web_server), Visitor(web_server)
     form = (await visitor.get(visitor.path(invite, "register"))).fields["form"]

@@ -91,6 +91,6 @@ async def test_a_form_is_for_the_browser_that_opened_it(web_server):
     first, second = [await one.filled_in(invite, "carol") for _ in range(2)]
     mine, others = one.cookies[FORM_COOKIE], (await other.filled_in(invite, "carol"))["form"]
     assert first["form"] == second["form"] == mine != others
-    assert first["made"] != second["made"]
+    assert first["offered"] != second["offered"]
     refused = await other.post(other.path(invite, "register"), first)
     assert refused.status == 403

@@ -46,7 +46,7 @@ async def test_but_another_form_is_another_registration(make_server):
     form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
     assert (await visitor.post(path, form)).status == 200
     others = [(visitor, {**form, "password": "another password"}), (Visitor(server), None),
-              (visitor, {**form, "choice": "made", "password": ""})]
+              (visitor, {**form, "choice": "offered", "password": ""})]
     for browser, sent in others:
         sent = sent or await browser.filled_in(invite, "carol", PASSWORD)
         taken = await browser.post(path, sent)

@@ -44,12 +44,12 @@ async def test_whatever_the_outcome(server):
 async def test_an_offered_password_is_shown_until_its_owner_has_it(server):
     visitor, invite = Visitor(server), generate(server)
     filled = await visitor.filled_in(invite, "alice", "")
-    made = filled["made"]
-    again = await visitor.post(visitor.path(invite, "register"), {**filled, "choice": "made"})
-    assert again.status == 409 and again.fields["made"] == made and again.fields["choice"] == "made"
+    offered = filled["offered"]
+    again = await visitor.post(visitor.path(invite, "register"), {**filled, "choice": "offered"})
+    assert again.status == 409 and again.fields["offered"] == offered and again.fields["choice"] == "offered"
     welcome = await visitor.post(visitor.path(invite, "register"), {**again.fields, "username": "carol"})
-    assert welcome.status == 200 and made in welcome.body
+    assert welcome.status == 200 and offered in welcome.body
     reloaded = await visitor.post(visitor.path(invite, "register"), {**again.fields, "username": "carol"})
-    assert reloaded.status == 200 and made not in reloaded.body
-    assert await has_account(server, "carol", password=made)
-    assert made not in server.daemon.log + server.prosody.log
+    assert reloaded.status == 200 and offered not in reloaded.body
+    assert await has_account(server, "carol", password=offered)
+    assert offered not in server.daemon.log + server.prosody.log

@@ -23,7 +23,7 @@ use crate::web::{self, BadBranding, Pages, Site};
 /// may still be writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a configuration asks for: the settings, and the pages of the web side.
+/// What a configuration asks for: the settings, and the web pages.
 ///
 /// # Errors
 /// If one of the operator's templates or languages cannot be used.
@@ -34,7 +34,7 @@ pub fn build(config: &Config) -> Result<(Settings, Option<Pages>), BadBranding> 
     Ok((config.settings(languages), pages))
 }
 
-/// The addresses of the web side, if it has pages.
+/// The addresses of the web pages, if there are any.
 pub fn router(config: &Config, invites: &Invites, pages: Option<Pages>) -> Option<Router> {
     let (web, pages) = config.web.as_ref().zip(pages)?;
     Some(web::router(Site::new(invites.clone(), pages, web.also.clone(), web.trusted_proxies.clone())))
@@ -46,7 +46,7 @@ pub struct Served {
     pub config: Config,
     /// The service with its settings.
     pub invites: watch::Sender<Invites>,
-    /// The web side, if there is one.
+    /// The web pages, if there are any.
     pub router: Option<watch::Sender<Router>>,
     /// What the configuration means.
     pub meaning: watch::Sender<Meaning>,
