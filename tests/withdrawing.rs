@@ -7,7 +7,9 @@ use std::time::Duration;
 use easy_invite::event::Action;
 use easy_invite::invite::{Invite, Token};
 use easy_invite::invites::{By, Error};
+use easy_invite::lifetime::Lifetime;
 use easy_invite::links::Reference;
+use easy_invite::policy::Change;
 use easy_invite::refusal::Refusal;
 use easy_invite::store::{EventFilter, Past, Quota, Store, answered_by};
 use engines::service::{service, wish_of};
@@ -17,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 on_both_engines! {
     a_link_that_nobody_is_given_is_withdrawn_once_it_is_stored,
     an_invite_that_nobody_is_given_does_not_count,
+    an_ended_invite_is_extended_in_the_place_of_one_that_nobody_is_given,
     what_somebody_has_used_is_not_withdrawn,
     a_replaced_link_is_good_again_when_the_new_one_is_withdrawn,
     of_several_links_that_nobody_is_given_none_stays,
@@ -80,6 +83,27 @@ async fn an_invite_that_nobody_is_given_does_not_count(engine: Engine) {
     assert_eq!(refused, Err(Refusal::UsernameReserved));
     let refused = store.insert(invite(), ONE, at(1000)).await.unwrap();
     assert!(matches!(refused, Err(Refusal::TooManyToday { .. })), "{refused:?}");
+}
+
+async fn an_ended_invite_is_extended_in_the_place_of_one_that_nobody_is_given(engine: Engine) {
+    let scratch = Scratch::new(engine).await;
+    let store = &scratch.store;
+    let longer = || Change { expires: Some(Lifetime::Seconds(60)), ..Change::default() };
+    // Both want the last place in the quota of one inviter, or the same username.
+    for (name, pending) in [(None, Some(1)), (username("carol"), None)] {
+        let quota = Quota { per_day: None, pending };
+        let expired =
+            scratch.with(|invite| (invite.username, invite.expires_at) = (name.clone(), Some(at(1001)))).await;
+        let late = Invite { username: name.clone(), created_at: at(2000), ..invite() };
+        assert_eq!(store.insert(late.clone(), quota, at(2000)).await, Ok(Ok(())));
+        let refused = store.change(expired.id.clone(), longer(), quota, at(2000)).await.unwrap();
+        assert!(matches!(refused, Err(Refusal::TooManyPending { .. } | Refusal::UsernameReserved)), "{refused:?}");
+        store.note_withdrawal(late.token_hash, at(2000)).await.unwrap();
+        let extended = store.change(expired.id.clone(), longer(), quota, at(2000)).await.unwrap();
+        assert_eq!(extended.map(|invite| invite.expires_at), Ok(Some(at(2060))));
+        assert_eq!(store.find_by_id(late.id).await, Ok(None));
+        store.revoke(expired.id, at(2000)).await.unwrap();
+    }
 }
 
 async fn what_somebody_has_used_is_not_withdrawn(engine: Engine) {

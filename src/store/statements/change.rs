@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::event::record;
-use super::insert::{Quota, lock_names, no_room};
+use super::insert::{Quota, lock_names, make_room, no_room};
 use super::invite::{INVITE_COLUMNS, PENDING, find_by_id, invite_of};
 use super::taken::take_rows;
 use crate::event::{Action, Actor, Event};
@@ -50,6 +50,8 @@ pub async fn change(
     // What the locks are named after never changes.
     let Some(invite) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
     lock_names(session, &invite, quota)?;
+    // What it finds may not hold any more when the row is locked. So it is asked again below.
+    make_room(session, &invite, quota, now).await?;
     take_rows(session, "id = $1", &[id.as_str().into()]).await?;
     let Some(before) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
     if before.revoked_at.is_some() {

@@ -41,12 +41,8 @@ pub async fn insert(
     lock_username(session, &invite)?;
     let quota = if is_far_from(session, &invite, quota, now).await? { Quota::default() } else { quota };
     lock_quota(session, &invite, quota)?;
-    if no_room(session, &invite, quota, now).await?.is_some() {
-        // What nobody is given does not count. Somebody else may just be withdrawing it.
-        withdraw(session, None, now, Actor::Daemon).await?;
-        if let Some(refusal) = no_room(session, &invite, quota, now).await? {
-            return Ok(Err(refusal));
-        }
+    if let Some(refusal) = make_room(session, &invite, quota, now).await? {
+        return Ok(Err(refusal));
     }
     let (sql, values) = added(&[(&invite, None)]);
     session.later(sql, values)?;
@@ -132,6 +128,22 @@ async fn is_far_from(session: &mut Session<'_>, invite: &Invite, quota: Quota, n
     let is_far = made.room_in(quota, now).is_ok_and(|room| room >= made.open_at_once);
     session.keep_shared(is_far)?;
     Ok(is_far)
+}
+
+/// As [`no_room`], but links that nobody was given do not count: they are withdrawn before an invite
+/// is refused. That locks the rows of their invites, so no row may be locked before.
+pub async fn make_room(
+    session: &mut Session<'_>,
+    invite: &Invite,
+    quota: Quota,
+    now: Timestamp,
+) -> Result<Option<Refusal>> {
+    if no_room(session, invite, quota, now).await?.is_none() {
+        return Ok(None);
+    }
+    withdraw(session, None, now, Actor::Daemon).await?;
+    // Counts again even if nothing was withdrawn here: another daemon may have withdrawn it.
+    no_room(session, invite, quota, now).await
 }
 
 /// Why an invite that is not pending cannot become pending, if so.
