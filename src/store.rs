@@ -430,8 +430,8 @@ promises! {
 
     /// Withdraws links that nobody is given, where they are stored: `only` one, or all that were
     /// noted. A new invite is removed. A replaced link is good again, if no newer one has replaced
-    /// it. Returns what was done.
-    Write withdraw(only: Option<TokenHash>, now: Timestamp) by actor -> Vec<Event>;
+    /// it.
+    Write withdraw(only: Option<TokenHash>, now: Timestamp) by actor -> ();
 
     /// Removes the note of a link that is not stored, and never will be.
     Write drop_withdrawal(token_hash: TokenHash) -> ();
@@ -450,7 +450,8 @@ promises! {
     /// Events after this one (when it was, and its id), the oldest first.
     Read events(filter: EventFilter, after: (Timestamp, i64), limit: u32) -> Vec<Event>;
 
-    /// What the command line did and no daemon has told yet, the oldest first.
+    /// The events that a daemon is yet to write to its log, the oldest first: what the command line
+    /// did, and what was withdrawn.
     Read untold(limit: u32) -> Vec<Event>;
 
     /// Notes that an event is told. `false`: another daemon has told it.

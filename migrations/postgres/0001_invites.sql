@@ -123,7 +123,7 @@ CREATE TABLE event (
     account TEXT COLLATE "C",
     detail  TEXT COLLATE "C",
     count   BIGINT NOT NULL,
-    -- 1: the command line did it, and no daemon has written it to its log yet.
+    -- 1: a daemon has yet to write it to its log.
     untold  BIGINT,
     PRIMARY KEY (at, id)
 );

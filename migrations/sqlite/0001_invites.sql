@@ -118,7 +118,7 @@ CREATE TABLE event (
     account TEXT,
     detail  TEXT,
     count   INTEGER NOT NULL,
-    -- 1: the command line did it, and no daemon has written it to its log yet.
+    -- 1: a daemon has yet to write it to its log.
     untold  INTEGER,
     PRIMARY KEY (at, id)
 ) STRICT, WITHOUT ROWID;

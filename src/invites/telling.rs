@@ -1,4 +1,4 @@
-//! What the command line did is told in the daemon's log, and counted.
+//! What the command line did, and what the store withdrew, is told in the daemon's log and counted.
 
 use futures::future::try_join_all;
 use tracing::field::display;
@@ -10,8 +10,8 @@ use crate::event::{Action, Event};
 const PAGE: u32 = 100;
 
 impl Invites {
-    /// Writes to the log what the command line has done since it was told last, one line each. Of
-    /// several daemons, one tells it.
+    /// Logs what the command line has done and what was withdrawn since this was called last, one
+    /// line each. Of several daemons, one logs it.
     ///
     /// # Errors
     /// If the store fails. What was not told is told the next time.
@@ -30,7 +30,7 @@ impl Invites {
     }
 }
 
-pub(super) fn log(event: &Event) {
+fn log(event: &Event) {
     let Event { at, actor, invite, host, account, detail, .. } = event;
     let (invite, host, account) =
         (invite.as_ref().map(display), host.as_ref().map(display), account.as_ref().map(display));

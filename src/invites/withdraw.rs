@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use super::service::{Error, Invites, Result};
-use super::telling::log;
 use crate::invite::TokenHash;
 use crate::store::{answer_by, begin_by, begun_as_here};
 
@@ -87,7 +86,7 @@ impl Invites {
     async fn withdraw_late(&self, link: TokenHash) {
         loop {
             match self.0.store.withdraw(Some(link), self.now()).await {
-                Ok(events) => return events.iter().for_each(log),
+                Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "a link cannot be withdrawn now"),
             }
             sleep(PAUSE).await;
@@ -100,7 +99,7 @@ impl Invites {
     /// If the store fails.
     pub async fn withdraw(&self) -> Result<()> {
         if self.0.store.has_withdrawals().await? {
-            self.0.store.withdraw(None, self.now()).await?.iter().for_each(log);
+            self.0.store.withdraw(None, self.now()).await?;
         }
         Ok(())
     }

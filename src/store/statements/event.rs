@@ -60,8 +60,10 @@ pub fn record(session: &mut Session<'_>, events: &[Event]) -> Result<()> {
     Ok(())
 }
 
-/// The statement that writes events, and its values. Those of the command line stay to be told by
-/// the daemon.
+/// The statement that writes events, and its values. A daemon logs at once what it does itself. It
+/// cannot do so for what the command line does, nor for what a transaction withdraws to make room
+/// for an invite, since the transaction may run again. These events are marked as untold, and a
+/// daemon logs them later.
 pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
     let mut values: Vec<Value> = Vec::with_capacity(events.len() * 10);
     for (id, event) in (first_id()?..).zip(events) {
@@ -75,7 +77,7 @@ pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
             event.account.as_ref().map(|account| account.as_str()).into(),
             event.detail.as_deref().into(),
             i64::try_from(event.count).unwrap_or(i64::MAX).into(),
-            matches!(event.actor, Actor::Cli(_)).then_some(1i64).into(),
+            (matches!(event.actor, Actor::Cli(_)) || event.action == Action::Withdrawn).then_some(1i64).into(),
         ]);
     }
     let sql = format!("INSERT INTO event ({COLUMNS}, untold) VALUES {}", tuples(10, values.len()));

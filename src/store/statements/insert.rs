@@ -130,8 +130,8 @@ async fn is_far_from(session: &mut Session<'_>, invite: &Invite, quota: Quota, n
     Ok(is_far)
 }
 
-/// As [`no_room`], but links that nobody was given do not count: they are withdrawn before an invite
-/// is refused. That locks the rows of their invites, so no row may be locked before.
+/// As [`no_room`], but links that nobody was given do not count: before an invite is refused, they
+/// are withdrawn. That locks the rows of their invites, so no row may be locked before.
 pub async fn make_room(
     session: &mut Session<'_>,
     invite: &Invite,

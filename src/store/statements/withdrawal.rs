@@ -23,12 +23,7 @@ pub async fn has_withdrawals(session: &mut Session<'_>) -> Result<bool> {
     session.exists(&format!("SELECT 1 {STORED} LIMIT 1"), &[]).await
 }
 
-pub async fn withdraw(
-    session: &mut Session<'_>,
-    only: Option<TokenHash>,
-    now: Timestamp,
-    by: Actor,
-) -> Result<Vec<Event>> {
+pub async fn withdraw(session: &mut Session<'_>, only: Option<TokenHash>, now: Timestamp, by: Actor) -> Result<()> {
     let links = match only {
         Some(token_hash) => vec![token_hash],
         None => {
@@ -50,8 +45,7 @@ pub async fn withdraw(
         }
         drop_withdrawal(session, token_hash).await?;
     }
-    record(session, &events)?;
-    Ok(events)
+    record(session, &events)
 }
 
 /// Removes a new invite. `None`: somebody has used it, or it has another link by now.
