@@ -35,8 +35,8 @@ pub use error::{Problem, Result, StoreError};
 pub use once::Once;
 use session::{Mode, Session};
 pub use statements::{
-    Branch, Claim, Contents, Cursor, EventFilter, Exported, FailoverRisk, Filter, Forgotten, Notice, Past, Quota,
-    Redeemed, Shortfall, Wait,
+    Branch, Claim, Contents, Cursor, EventFilter, Exported, Filter, Forgotten, Notice, Past, Quota, Redeemed,
+    Shortfall, Wait,
 };
 
 /// The store. Cheap to clone. Dropping the last clone waits until all work is done and the files
@@ -506,9 +506,9 @@ promises! {
     /// lose what was acknowledged. A connection cannot turn them on for itself.
     Read unsafe_settings() -> Vec<String>;
 
-    /// Why a failover to another PostgreSQL server may lose what was acknowledged last, if the
-    /// settings of this server let that happen.
-    Read failover_risk() -> Option<FailoverRisk>;
+    /// Whether a commit waits for a standby. Without one, a failover loses what was acknowledged
+    /// last.
+    Read is_synchronous() -> bool;
 
     /// What work on this PostgreSQL store has been waiting for, for longer than a second.
     Read waits() -> Option<Wait>;

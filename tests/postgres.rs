@@ -408,6 +408,29 @@ async fn what_is_acknowledged_is_on_the_disk_also_where_the_server_is_told_not_t
     }
 }
 
+#[tokio::test]
+async fn a_commit_waits_for_the_standbys_disk_also_where_the_server_is_told_not_to() {
+    let cluster = Cluster::start();
+    let database = Database::new(&cluster.url()).await;
+    drop(Store::open(&url(&database.url)).await.unwrap());
+    for sql in [
+        "CREATE TABLE seen (setting text)",
+        "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$",
+        "CREATE TRIGGER see AFTER INSERT ON invite FOR EACH ROW EXECUTE FUNCTION see()",
+    ] {
+        query(&database.url, sql).await;
+    }
+    for (set, used) in
+        [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")]
+    {
+        query(&database.url, &format!("ALTER DATABASE {} SET synchronous_commit = {set}", database.name)).await;
+        let store = Store::open(&url(&database.url)).await.unwrap();
+        assert_eq!(store.insert(invite(), Quota::default(), at(1000)).await, Ok(Ok(())));
+        assert_eq!(query(&database.url, "DELETE FROM seen RETURNING setting").await, [[used]], "{set}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stands_still_is_not_waited_for_without_end() {
     let cluster = Cluster::start();

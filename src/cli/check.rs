@@ -217,8 +217,10 @@ async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Resu
     }
     let servers = store.servers().await;
     if servers.len() > 1 {
-        if let Some(risk) = store.failover_risk().await.unwrap_or_default() {
-            report.line("store", None, Found::Warning(risk.to_string()))?;
+        if !store.is_synchronous().await.unwrap_or(true) {
+            let words = "synchronous_standby_names is empty, so no commit waits for a standby: a failover loses \
+                         what was acknowledged last, and a used invite may be good once more. Name the standbys in it";
+            report.line("store", None, Found::Warning(words.to_owned()))?;
         }
         for (host, found) in servers {
             let found = found.map_or_else(|problem| Found::Warning(problem.to_string()), Found::Ok);

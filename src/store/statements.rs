@@ -42,5 +42,5 @@ pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
 pub use of_maker::list_of_maker;
 pub use taken::take_rows;
 pub use tree::{Branch, origin, tree};
-pub use whole::{Contents, FailoverRisk, Wait, contents, failover_risk, unsafe_settings, verify, wait_of, waits};
+pub use whole::{Contents, Wait, contents, is_synchronous, unsafe_settings, verify, wait_of, waits};
 pub use withdrawal::{drop_withdrawal, has_withdrawals, note_withdrawal, purge_withdrawals, withdraw};

@@ -11,7 +11,7 @@ use std::os::unix::fs::chown;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use easy_invite::store::{FailoverRisk, Problem, Quota, Store, StoreError, Wait, begun_by};
+use easy_invite::store::{Problem, Quota, Store, StoreError, Wait, begun_by};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -232,9 +232,9 @@ async fn reading_goes_on_while_all_commits_wait_for_a_standby_and_the_wait_has_a
     let_in(&cluster).await;
     // Of others, an ordinary role does not see what they wait for.
     let store = Store::open(&url(&database.replace("postgres@", "einv@"))).await.unwrap();
-    assert_eq!(store.failover_risk().await, Ok(Some(FailoverRisk::Asynchronous)));
+    assert!(!store.is_synchronous().await.unwrap());
     hold_commits(&cluster).await;
-    until("it is noticed", async || store.failover_risk().await == Ok(None)).await;
+    until("it is noticed", async || store.is_synchronous().await.unwrap()).await;
     let inserts = (0..40).map(|_| store.insert(invite(), Quota::default(), at(1000)));
     let inserting = begun_by((Instant::now() + Duration::from_secs(3)).into(), join_all(inserts));
     let reading = async {
@@ -535,11 +535,6 @@ async fn a_command_and_check_and_the_log_say_that_a_standby_is_waited_for() {
         format!("server 127.0.0.1:{two}   ok     read-only, a standby perhaps, timeline 1"),
     ];
     assert!(servers.iter().all(|line| said.contains(line)), "{said}");
-    pair.primary.set(&["SET synchronous_standby_names = 'standby'", "SET synchronous_commit = remote_write"]).await;
-    until("the weaker wait is told", async || check().contains("WARN   synchronous_commit is remote_write, so")).await;
-    pair.primary.set(&["SET synchronous_commit = local"]).await;
-    until("commits wait for its disk all the same", async || !check().contains("used invite may be good")).await;
-    pair.primary.set(&["RESET synchronous_commit"]).await;
     hold_commits(&pair.primary).await;
     until("the log says so", async || daemon.said("is blocked: no synchronous standby").len() == 1).await;
     let making =

@@ -36,12 +36,13 @@ const READ_ONLY_FOR: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What every connection begins with. A transaction that a stopped or vanished daemon left open
-/// ends by itself, since others wait for its rows. A commit waits for the disk, whatever the
-/// server's configuration says now or after a reload, and what the server warns of is heard.
+/// ends by itself, since others wait for its rows. A commit waits for the disk, and for a
+/// synchronous standby's, whatever the server's configuration says now or after a reload. What the
+/// server warns of is heard.
 const PREPARE: &str = "SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '10s'; \
      SET client_min_messages = 'warning'; \
      SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
-     WHEN 'off' THEN 'on' WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, false); \
+     WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false); \
      SELECT pg_backend_pid(), current_setting('transaction_read_only')";
 
 /// The cluster, and the timeline on which it writes. A standby tells that of its last restartpoint,

@@ -54,32 +54,6 @@ impl fmt::Display for Wait {
     }
 }
 
-/// Why a failover between PostgreSQL servers may lose what was acknowledged last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailoverRisk {
-    /// No commit waits for a standby.
-    Asynchronous,
-    /// A commit waits until a standby has received it, but not until it is on the standby's disk.
-    Unflushed,
-}
-
-impl fmt::Display for FailoverRisk {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (cause, mend) = match self {
-            FailoverRisk::Asynchronous => (
-                "synchronous_standby_names is empty, so no commit waits for a standby: a failover",
-                "Name the standbys in it",
-            ),
-            FailoverRisk::Unflushed => (
-                "synchronous_commit is remote_write, so no commit waits for a standby's disk: a failover after a \
-                 power failure of both servers",
-                "Set it to on, and restart easy-invite",
-            ),
-        };
-        write!(f, "{cause} loses what was acknowledged last, and a used invite may be good once more. {mend}")
-    }
-}
-
 pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
     let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), \
          (SELECT count(*) FROM account), (SELECT count(*) FROM event)";
@@ -98,18 +72,9 @@ pub async fn unsafe_settings(session: &mut Session<'_>) -> Result<Vec<String>> {
     session.query(sql, &[], |row| row.text(0)).await
 }
 
-pub async fn failover_risk(session: &mut Session<'_>) -> Result<Option<FailoverRisk>> {
-    if let Session::Sqlite(_) = session {
-        return Ok(None);
-    }
-    let sql = "SELECT CASE WHEN current_setting('synchronous_standby_names') = '' THEN 'nobody' \
-         ELSE current_setting('synchronous_commit') END";
-    let waits_for: Option<String> = session.query(sql, &[], |row| row.text(0)).await?.pop();
-    Ok(match waits_for.as_deref() {
-        Some("nobody") => Some(FailoverRisk::Asynchronous),
-        Some("remote_write") => Some(FailoverRisk::Unflushed),
-        _ => None, // "on" or "remote_apply": each connection raises "off" and "local" to "on"
-    })
+pub async fn is_synchronous(session: &mut Session<'_>) -> Result<bool> {
+    let named = "SELECT 1 WHERE current_setting('synchronous_standby_names') <> ''";
+    Ok(matches!(session, Session::Sqlite(_)) || session.exists(named, &[]).await?)
 }
 
 pub async fn waits(session: &mut Session<'_>) -> Result<Option<Wait>> {
