@@ -18,12 +18,12 @@ use crate::names::is_ignorable;
 /// `%252525`.
 const MOST_ENCODINGS: usize = 3;
 
-/// What stands before the token in our links, and in those of Prosody, Snikket and ejabberd.
-const BEFORE_TOKEN: [&str; 7] =
-    ["preauth", "/i/", "/invite/", "/invites/", "/invite?", "/invites_page?", "/register?t="];
+/// The markers: what stands before the token in our links, and in those of Prosody, Snikket and
+/// ejabberd.
+const MARKERS: [&str; 7] = ["preauth", "/i/", "/invite/", "/invites/", "/invite?", "/invites_page?", "/register?t="];
 
 /// What stands before the original link in one that Proofpoint has rewritten.
-const BEFORE_PROOFPOINTS: &str = "/v2/url?u=";
+const PROOFPOINT: &str = "/v2/url?u=";
 
 /// A text is read as this many tokens at most.
 const MOST_TOKENS: usize = 8;
@@ -83,22 +83,29 @@ pub fn tokens_in(text: &str) -> Vec<Token> {
 /// The same, with the text around the token; `None` if there is no token.
 pub fn read(text: &str) -> Option<Reading> {
     let text = decoded(text);
-    let text = text.split_once(BEFORE_PROOFPOINTS).map_or(text.clone(), |(_, link)| of_proofpoint(link));
-    let behind =
-        |before: &'static str| text.rmatch_indices(before).filter_map(|(start, _)| text.get(start + before.len()..));
-    let marked: Vec<&str> = BEFORE_TOKEN.iter().copied().flat_map(behind).collect();
+    let text = text.split_once(PROOFPOINT).map_or(text.clone(), |(_, link)| of_proofpoint(link));
+    let after = |marker: &'static str| text.rmatch_indices(marker).filter_map(|(at, _)| text.get(at + marker.len()..));
+    let marked: Vec<&str> = MARKERS.iter().copied().flat_map(after).collect();
+    // A token of ours after a marker, and then one of any program there.
     let ours = marked.iter().find_map(|rest| broken(rest, is_of_ours).or_else(|| after_an_escape(rest)));
-    let runs = if ours.is_none() { likely(&text, is_of_ours) } else { Vec::new() };
-    let elsewhere = runs.iter().find_map(|rest| whole(rest));
-    let elsewhere = elsewhere.or_else(|| runs.iter().find_map(|rest| broken(rest, is_of_ours)));
+    let none_of_ours = ours.is_none();
+    let mut found: Vec<(Token, &str)> = ours.into_iter().collect();
     let others = marked.iter().map(|rest| of_any_program(rest, true)).find(|found| !found.is_empty());
-    let runs = if marked.is_empty() { likely(&text, is_of_token) } else { Vec::new() };
-    let is_in_link = |rest| text.strip_suffix(rest).is_some_and(|before| before.ends_with(['/', '?', '#', '=']));
-    let found = ours.into_iter().chain(others.into_iter().flatten()).chain(elsewhere);
-    let found = found.chain(runs.into_iter().flat_map(|rest| of_any_program(rest, is_in_link(rest))));
-    // A token may contain a text of `BEFORE_TOKEN`.
-    let alone = Token::parse(&text).map(|token| (token, ""));
-    let found: Vec<(Token, &str)> = found.chain(alone).collect();
+    found.extend(others.into_iter().flatten());
+    // The same at other places.
+    if none_of_ours {
+        let places = likely(&text, is_of_ours);
+        let ours = places.iter().find_map(|rest| whole(rest));
+        found.extend(ours.or_else(|| places.iter().find_map(|rest| broken(rest, is_of_ours))));
+    }
+    if marked.is_empty() {
+        for rest in likely(&text, is_of_token) {
+            let is_in_link = text.strip_suffix(rest).is_some_and(|before| before.ends_with(['/', '?', '#', '=']));
+            found.extend(of_any_program(rest, is_in_link));
+        }
+    }
+    // A token may contain a marker.
+    found.extend(Token::parse(&text).map(|token| (token, "")));
     let rest = found.first()?.1.trim_start_matches(is_of_token);
     let mut tokens: Vec<Token> = Vec::new();
     for (token, _) in &found {
@@ -143,10 +150,10 @@ fn run(text: &str, is_part: fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !is_part(c)).unwrap_or(text.len()))
 }
 
-/// The places where a token may begin in a text without any of `BEFORE_TOKEN`, as the text from
-/// there on, the likeliest first. A name or a number may look like a token. Names stand before the
-/// token, so the last place is likelier than those before. But programs add things after the token,
-/// so the start of the text is likelier still.
+/// The places where a token may begin in a text without a marker, as the text from there on, the
+/// likeliest first. A name or a number may look like a token. Names stand before the token, so the
+/// last place is likelier than those before. But programs add things after the token, so the start
+/// of the text is likelier still.
 fn likely(text: &str, is_part: fn(char) -> bool) -> Vec<&str> {
     let begin = |text| Some(from_run(text, is_part)).filter(|rest| !rest.is_empty());
     let runs: Vec<&str> = successors(begin(text), |rest| begin(run(rest, is_part).1)).collect();
@@ -183,8 +190,8 @@ fn after_an_escape(text: &str) -> Option<(Token, &str)> {
 }
 
 /// What a text begins with, as a token of any program: as it is, after an escape, and without the
-/// hyphens and underscores around it, which may not belong to it. `announced`: the text follows one
-/// of `BEFORE_TOKEN`, so it is known where the token begins.
+/// hyphens and underscores around it, which may not belong to it. `announced`: the text follows a
+/// marker, so it is known where the token begins.
 fn of_any_program(text: &str, announced: bool) -> Vec<(Token, &str)> {
     let text = text.trim_start_matches(|c| !is_of_token(c) && !matches!(c, ';' | '&'));
     let (run, rest) = run(text, is_of_token);
