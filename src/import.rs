@@ -41,9 +41,9 @@ pub enum Item {
     /// What invites say in the source and has no place here: its name there, and of how many.
     LeftOut(String, u64),
     /// All invites that the source has of this host have been sent. So an invite of this host that
-    /// was imported from there and was not sent has been used or withdrawn there. A source sends
-    /// this only of a host whose invites it has really found and read to their end, though there
-    /// may be none left.
+    /// was imported from there and was not sent has been used or revoked there. A source sends this
+    /// only of a host whose invites it has really found and read to their end, though there may be
+    /// none left.
     Whole(DomainPart),
 }
 
@@ -52,7 +52,7 @@ pub enum Item {
 pub struct Imported {
     /// As it is kept here: with a new id, the hash of its token, the token's length and the program
     /// that it comes from. How often it was used is counted from `uses`. `revoked_at` is set if it
-    /// was withdrawn there, even by an end that lies before its beginning.
+    /// was revoked there, even by an end that lies before its beginning.
     pub invite: Invite,
     /// Its uses, as far as the source knows the accounts.
     pub uses: Vec<Used>,

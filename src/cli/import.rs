@@ -28,7 +28,7 @@ use crate::store::{Problem, Store, StoreError};
 /// Links that were sent keep working. Who invited whom is imported, too. The import changes nothing
 /// in the other program, which may run meanwhile. Run it again to import what is new since: invites
 /// that are here already do not change, except that imported invites end here if they have since
-/// been used or withdrawn there. The last line has all the figures.
+/// been used or revoked there. The last line has all the figures.
 ///
 /// Only the hosts of the configuration are imported.
 #[derive(Debug, clap::Args)]
@@ -222,7 +222,7 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
     for (host, count) in &outcome.left {
         complain(format_args!(
             "{} imported earlier for {host}, can still be used here, and cannot be found this time: this may not be \
-             where the invites of {host} are. If they were used or withdrawn there, end them here with easy-invite \
+             where the invites of {host} are. If they were used or revoked there, end them here with easy-invite \
              revoke",
             counted(*count, "invite was", "invites were")
         ));
@@ -295,8 +295,8 @@ fn in_words(outcome: &Outcome, dry_run: bool) -> String {
     }
     words += &format!("; {}", counted(figures.already, "was there already", "were there already"));
     if figures.ended_since > 0 {
-        let since = "that was there has been used or withdrawn at the source since, and has ended";
-        let since_many = "that were there have been used or withdrawn at the source since, and have ended";
+        let since = "that was there has been used or revoked at the source since, and has ended";
+        let since_many = "that were there have been used or revoked at the source since, and have ended";
         words += &format!("; {}", counted(figures.ended_since, since, since_many));
     }
     words

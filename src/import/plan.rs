@@ -72,7 +72,7 @@ pub struct Figures {
     pub accounts: u64,
     /// Invites and accounts that were there, and of which nothing is new.
     pub already: u64,
-    /// Invites that were there and could be used, and that have been used up or withdrawn in the
+    /// Invites that were there and could be used, and that have been used up or revoked in the
     /// source since.
     pub ended_since: u64,
     /// How many were skipped, and why.
@@ -177,8 +177,8 @@ impl<'a> Plan<'a> {
                 is_new |= self.take_use(used, &invite.token_hash, known);
                 self.take_user(used, invite, there.id.clone(), known);
             }
-            // Where Prosody withdraws an invite of a user, what makes contacts stays. ejabberd does
-            // not tell everywhere whether an invite registers.
+            // When Prosody revokes an invite of a user, the part that makes contacts stays.
+            // ejabberd does not always tell whether an invite registers.
             let registers_no_more = there.imported_from == Some(Program::Prosody)
                 && there.invite_type.registers()
                 && !invite.invite_type.registers();

@@ -6,7 +6,7 @@
 //! both. The inviters' are read first: Prosody writes the host's first and removes it last, so an
 //! invite that is made meanwhile is never taken for one that makes no account.
 //!
-//! Prosody removes an invite that was used or withdrawn, and keeps one that has expired.
+//! Prosody removes an invite that was used or revoked, and keeps one that has expired.
 
 mod files;
 mod sql;

@@ -92,10 +92,10 @@ impl Row {
         let created_at = instant(&self.created_at)?.ok_or(Reason::Malformed)?;
         let expires = instant(&self.expires)?;
         let ended = |at: Timestamp| expires.is_some_and(|end| end <= at);
-        // ejabberd withdraws an invite by an end of long ago. One that it does not take, though it
-        // is neither used nor over, ends here as well.
+        // ejabberd revokes an invite by moving its end to long ago. One that it does not take,
+        // though it is neither used nor over, ends here as well.
         let refused = self.valid == Some(false) && !ended(now);
-        let withdrawn = used.is_none() && (refused || ended(created_at));
+        let revoked = used.is_none() && (refused || ended(created_at));
         Ok((
             Invite {
                 id,
@@ -113,7 +113,7 @@ impl Row {
                 // A clock that was far ahead would make it count as new for as long.
                 created_at: created_at.min(now),
                 expires_at: expires.map(|end| end.max(created_at)),
-                revoked_at: withdrawn.then_some(now),
+                revoked_at: revoked.then_some(now),
                 // The accounts have moved as well: they may be younger than the invite.
                 owners_since: Some(now),
                 links: 1,
