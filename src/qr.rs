@@ -31,10 +31,7 @@ pub fn for_terminal(text: &str, output: &impl IsTerminal) -> Result<String, TooL
 
 /// The QR code of a text in half blocks, two modules to a character. With `colours`, it looks the
 /// same on every terminal; without, dark modules have the colour of text, for printing.
-///
-/// # Errors
-/// If the text does not fit one.
-pub fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
+fn half_blocks(text: &str, colours: bool) -> Result<String, TooLong> {
     let code = QrCode::encode_text(text, QrCodeEcc::Low).map_err(|_| TooLong)?;
     let (start, end) = if colours { (BLACK_ON_WHITE, RESET) } else { ("", "") };
     let range = || -QUIET_ZONE..code.size() + QUIET_ZONE;

@@ -8,7 +8,7 @@ mod fill;
 mod languages;
 mod plural;
 
-pub use catalog::{CommandTexts, Direction, Language, MistakeTexts, RefusalTexts, Texts, WebTexts};
+pub use catalog::{CommandTexts, Texts};
 pub use fill::{Isolate, escaped, fill, folded, one_line, placeholders, printable, shortened};
 pub use languages::{BadLanguage, Languages};
 pub use plural::Counted;

@@ -138,8 +138,8 @@ impl Fields {
             }
         };
         let password = self.password();
-        // The name is the same whenever the form is sent again with the same answers. Nobody can
-        // find the password by trying, since other secrets are hashed with it.
+        // The name is the same whenever the form is sent again with the same username and password.
+        // Nobody can find the password by trying, since other secrets are hashed with it.
         let mut hash = Sha256::new();
         for part in [&self.form, token.reveal(), username.as_str(), password] {
             hash.update(part.len().to_be_bytes());

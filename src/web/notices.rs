@@ -73,10 +73,9 @@ impl Notice {
             Notice::NoPage => (StatusCode::NOT_FOUND, &web.no_page, &web.no_page_text),
             Notice::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, &web.no_page, &web.no_page_text),
         };
-        let named = |name: fn(&Invite) -> Option<String>| invite.and_then(name).unwrap_or_default();
-        let inviter = named(Invite::inviter_shown);
-        let (host, account) =
-            (named(|it| Some(it.host.to_string())), named(|it| it.account().map(|it| it.to_string())));
+        let inviter = invite.and_then(Invite::inviter_shown).unwrap_or_default();
+        let host = invite.map(|invite| invite.host.to_string()).unwrap_or_default();
+        let account = invite.and_then(Invite::account).map(|account| account.to_string()).unwrap_or_default();
         (status, heading.clone(), fill(text, &[("inviter", &inviter), ("host", &host), ("account", &account)]))
     }
 

@@ -204,7 +204,7 @@ impl Visit {
     async fn show_form(&self, purpose: Purpose) -> Outcome<Page> {
         let subject = self.for_form(purpose, false).await?;
         let (form, cookie) = match self.visitor.form() {
-            Some(form) => (form.clone(), None),
+            Some(form) => (form.to_owned(), None),
             None => {
                 let form = Token::generate()?.reveal().to_owned();
                 let cookie = form_cookie(&form, None, self.site.pages.public_url());

@@ -69,8 +69,8 @@ impl Visitor {
     }
 
     /// The secret of a form that this browser was shown before.
-    pub fn form(&self) -> Option<&String> {
-        self.forms.first()
+    pub fn form(&self) -> Option<&str> {
+        self.forms.first().map(String::as_str)
     }
 
     /// Whether this browser was shown this form, and no other site has caused the request.
