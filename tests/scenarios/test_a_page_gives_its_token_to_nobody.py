@@ -52,7 +52,8 @@ async def test_nor_where_everything_is_logged(make_server):
     welcome = await visitor.register(invite, "carol")
     assert (landing.status, welcome.status) == (200, 200)
     await visitor.send(f"GET {visitor.path(invite)} nonsense\r\n\r\n".encode())
-    await eventually(lambda: "DEBUG a connection to the web pages failed" in server.daemon.log, "the log has it")
+    await eventually(lambda: "DEBUG a connection to the server for the web pages failed" in server.daemon.log,
+                     "the log has it")
     assert invite.token not in server.daemon.log
 
 
