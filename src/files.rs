@@ -213,6 +213,7 @@ impl Folder {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => (),
             FileType::Symlink => return Err(unfit(&path, LINK)),
+            FileType::Directory => return Err(unfit(&path, "is a folder: name a file in it")),
             _ => return Err(unfit(&path, "is no regular file: move it away, or name another file")),
         }
         if stat.st_nlink > 1 {
@@ -517,7 +518,7 @@ mod tests {
         for (found, words) in [
             ("link", "is a symbolic link"),
             ("dangling", "is a symbolic link"),
-            ("folder", "is no regular file"),
+            ("folder", "is a folder"),
             ("pipe", "is no regular file"),
         ] {
             let error = folder.size_of(name(found)).unwrap_err().to_string();

@@ -1457,9 +1457,7 @@ fn a_store_that_cannot_be_used_is_explained_in_one_line() {
 
     fs::remove_file(&store).unwrap();
     fs::create_dir(&store).unwrap();
-    all_fail(&format!(
-        "the store {display} cannot be opened: easy-invite.db is no regular file: move it away, or name another file"
-    ));
+    all_fail(&format!("the store {display} cannot be opened: easy-invite.db is a folder: name a file in it"));
 
     let elsewhere =
         CONFIG.replace("[hosts.\"example.org\"]", "[store]\nurl = \"sqlite:no/such.db\"\n[hosts.\"example.org\"]");
@@ -2283,6 +2281,9 @@ fn no_message_shows_the_password_of_a_url() {
         &["migrate-store", "sqlite:easy-invite.db", strange],
         &["migrate-store", "sqlite:easy-invite.db", "postgres://u:hunter9@h/d?colour=red"],
         &["migrate-store", "sqlite:easy-invite.db", "postgres://127.0.0.1:1/d?user=u&password=hunter9"],
+        &["migrate-store", "sqlite:easy-invite.db", "postgres://u:hunter9@a,,b/d"],
+        &["migrate-store", "sqlite:easy-invite.db", "postgres://u:%zzhunter9@h/d"],
+        &["migrate-store", "sqlite:easy-invite.db", "postgres://u:hunter9/d"],
         &["migrate-store", "mysql://u:hunter9@h/d", "sqlite:x.db"],
         &["migrate-store", "sqlite:a.db", "sqlite:b.db", url],
         &["migrate-store", "--from", url],

@@ -375,6 +375,18 @@ fn impossible_values_are_named() {
                 .to_owned(),
         ),
         (
+            "url = \"postgres://user:hunter2@a,,b/x\"",
+            "url: a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: a host is empty in \
+             \"a,,b\""
+                .to_owned(),
+        ),
+        (
+            "url = \"sqlite://host/x.db\"",
+            "url: an SQLite store is written sqlite:FILE: after two slashes a host is expected, which a file has not: \
+             write one slash, three, or none"
+                .to_owned(),
+        ),
+        (
             "url = \"easy-invite.db\"",
             "url: a store is written sqlite:FILE, for example sqlite:/var/lib/easy-invite/easy-invite.db, or \
              postgres://USER@HOST/DATABASE"
@@ -877,7 +889,7 @@ fn an_error_is_one_line_whatever_a_path_holds() {
     let web = config.web.unwrap();
     let error = easy_invite::web::Pages::load(web.branding, web.public_url).unwrap_err().to_string();
     assert!(error.ends_with("/a\\u{9}b.png: there is no such file"), "{error}");
-    for url in ["sqlite:a\tb.db", "postgres://a%09b:x@%09/c%09"] {
+    for url in ["sqlite:a\tb.db", "postgres://a%09b:x@h/c%09"] {
         let shown = url.parse::<StoreUrl>().unwrap().to_string();
         assert!(shown.contains("\\u{9}") && !shown.contains(char::is_control), "{shown:?}");
     }

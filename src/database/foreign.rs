@@ -179,14 +179,14 @@ fn in_one<const N: usize>(
 async fn server(url: &PostgresUrl) -> anyhow::Result<Client> {
     let tls = connect::tls(url).map_err(|problem| anyhow!(problem))?;
     let mut problems = Vec::new();
-    for ((host, port), config) in url.hosts().into_iter().zip(connect::each(url, PATIENCE, PATIENCE)) {
+    for (name, config) in url.names().into_iter().zip(connect::each(url, PATIENCE, PATIENCE)) {
         match connect::reach(&config, &tls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
                 client.batch_execute(PREPARE_CONNECTION).await.map_err(of_server)?;
                 return Ok(client);
             }
-            Err(unreached) => problems.push((format!("{host}:{port}"), unreached)),
+            Err(unreached) => problems.push((name, unreached)),
         }
     }
     match problems.as_slice() {

@@ -4,15 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::secret::Secret;
 use crate::texts::printable;
 
-/// PostgreSQL's port, where the URL does not say.
-pub const USUAL_PORT: u16 = 5432;
+mod address;
 
 /// Which store, by URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +30,9 @@ pub enum BadStoreUrl {
          or postgres://USER@HOST/DATABASE"
     )]
     Unknown,
+    /// It names a file, and the text says why it cannot be a store.
+    #[error("an SQLite store is written sqlite:FILE: {0}")]
+    Sqlite(String),
     /// It begins as the URL of a PostgreSQL server does; the text says what is wrong with the rest.
     #[error("a PostgreSQL store is written postgres://USER@HOST/DATABASE?sslmode=MODE: {0}")]
     Postgres(String),
@@ -45,16 +46,28 @@ impl FromStr for StoreUrl {
             let url = PostgresUrl::parse(text).map_err(BadStoreUrl::Postgres)?;
             return Ok(StoreUrl::Postgres(Box::new(url)));
         }
-        match text.strip_prefix("sqlite:") {
-            // "sqlite:///path" is the same file as "sqlite:/path".
-            Some(path) => match path.strip_prefix("//").unwrap_or(path) {
-                "" => Err(BadStoreUrl::Unknown),
-                path if path.contains(['?', '\0']) || path.ends_with('/') => Err(BadStoreUrl::Unknown),
-                path => Ok(StoreUrl::Sqlite(path.into())),
-            },
-            None => Err(BadStoreUrl::Unknown),
-        }
+        let path = text.strip_prefix("sqlite:").ok_or(BadStoreUrl::Unknown)?;
+        sqlite_file(path).map(StoreUrl::Sqlite).map_err(|problem| BadStoreUrl::Sqlite(problem.to_owned()))
     }
+}
+
+/// The file that is named after `sqlite:`.
+fn sqlite_file(text: &str) -> Result<PathBuf, &'static str> {
+    // "sqlite:///path" is the same file as "sqlite:/path".
+    let path = text.strip_prefix("//").unwrap_or(text);
+    let problem = match path {
+        _ if path.trim_matches('/').is_empty() => "the name of the file is missing",
+        _ if path.len() < text.len() && !path.starts_with('/') => {
+            "after two slashes a host is expected, which a file has not: write one slash, three, or none"
+        }
+        _ if path.contains('\0') => "the name of the file has a NUL in it",
+        _ if path.contains('?') => "nothing can be set after a \"?\"",
+        _ if path.trim() != path => "there is a blank before or after the name of the file",
+        _ if path.ends_with('/') => "it names a folder: name a file in it",
+        _ if path.starts_with('~') => "\"~\" does not stand for a home folder here: write the whole path",
+        _ => return Ok(path.into()),
+    };
+    Err(problem)
 }
 
 /// For people: in one line, without a password.
@@ -104,49 +117,53 @@ pub(super) enum Authorities {
 
 impl PostgresUrl {
     fn parse(text: &str) -> Result<Self, String> {
+        let (_, text) = text.split_once("://").unwrap_or_default();
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
-        // The first "@" would end the password, and the rest of it would be taken for a host, and
-        // shown.
-        if address.matches('@').count() > 1 {
-            return Err("there is more than one \"@\": in a name or a password it is written %40".to_owned());
-        }
         // A "?" in a password would begin the query, and the rest of the password would be shown.
         if query.contains('@') {
             return Err(
                 "there is an \"@\" after the \"?\": in a name or a password they are written %40 and %3F".to_owned()
             );
         }
-        let (mut mode, mut authorities, mut passed_on) = (None, None, String::new());
+        let mut config = address::read(address)?;
+        let (mut mode, mut authorities) = ("prefer".to_owned(), None);
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| "expected KEY=VALUE after \"?\"".to_owned())?;
-            let value = percent_decode_str(value).decode_utf8_lossy();
-            match name {
-                "sslmode" => mode = Some(value.into_owned()),
-                "sslrootcert" if value == "system" => authorities = Some(Authorities::System),
-                "sslrootcert" => authorities = Some(Authorities::File(PathBuf::from(value.as_ref()))),
-                "target_session_attrs" => passed_on = format!("?{pair}"),
-                other => return Err(instead_of(other)),
+            let value = address::decoded("value after \"=\"", value)?;
+            match (name, value.as_str()) {
+                ("sslmode", _) => mode = value,
+                ("sslrootcert", "") => return Err("sslrootcert is empty: expected a file, or system".to_owned()),
+                ("sslrootcert", "system") => authorities = Some(Authorities::System),
+                ("sslrootcert", _) => authorities = Some(Authorities::File(value.into())),
+                ("target_session_attrs", "any") => drop(config.target_session_attrs(TargetSessionAttrs::Any)),
+                ("target_session_attrs", "read-write") => {
+                    config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+                }
+                ("target_session_attrs", _) => {
+                    return Err("target_session_attrs is read-write or any: a store has to take writes".to_owned());
+                }
+                (other, _) => return Err(instead_of(other)),
             }
         }
-        let mut config: Config =
-            format!("{address}{passed_on}").parse().map_err(|error: tokio_postgres::Error| with_cause(&error))?;
-        if config.get_hosts().is_empty() {
-            return Err("the host is missing".to_owned());
-        }
-        config.ssl_mode(ssl_mode(mode.as_deref().unwrap_or("prefer"), authorities.is_some())?);
+        config.ssl_mode(ssl_mode(&mode, authorities.is_some())?);
         Ok(PostgresUrl { config, authorities })
     }
 
     /// Hosts (or folders with sockets) and their ports.
     pub fn hosts(&self) -> Vec<(String, u16)> {
-        let ports = self.config.get_ports();
-        let hosts = self.config.get_hosts().iter().enumerate();
-        let named = hosts.map(|(number, host)| {
-            let host = match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(folder) => folder.display().to_string(),
-            };
-            (host, ports.get(number).or(ports.first()).copied().unwrap_or(USUAL_PORT))
+        let named = self.config.get_hosts().iter().zip(self.config.get_ports()).map(|(host, port)| match host {
+            Host::Tcp(name) => (name.clone(), *port),
+            Host::Unix(folder) => (folder.display().to_string(), *port),
+        });
+        named.collect()
+    }
+
+    /// What the hosts are called for people: each with its port.
+    pub fn names(&self) -> Vec<String> {
+        let is_ipv6 = |host: &str| host.contains(':') && !host.starts_with('/');
+        let named = self.hosts().into_iter().map(|(host, port)| match is_ipv6(&host) {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
         });
         named.collect()
     }
@@ -177,9 +194,10 @@ fn ssl_mode(name: &str, has_authorities: bool) -> Result<SslMode, String> {
 /// What to do instead of an option that is refused.
 fn instead_of(option: &str) -> String {
     let instead = match option {
-        "host" | "hostaddr" | "port" | "user" | "dbname" => {
-            "write it before the \"?\": postgres://USER@HOST:PORT/DATABASE"
+        "host" => {
+            "write it before the \"?\": postgres://USER@HOST/DATABASE, where a socket's folder is %2Frun%2Fpostgresql"
         }
+        "hostaddr" | "port" | "user" | "dbname" => "write it before the \"?\": postgres://USER@HOST:PORT/DATABASE",
         "password" | "passfile" => "put the password into ~/.pgpass or $PGPASSWORD",
         "options" => "set it on the server: ALTER ROLE … SET …",
         "sslcert" | "sslkey" | "sslpassword" => "let the server ask for a password instead of a certificate",
@@ -191,10 +209,9 @@ fn instead_of(option: &str) -> String {
 /// For people: in one line, without password and options.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.hosts().into_iter().map(|(host, port)| format!("{host}:{port}")).collect();
-        let user = self.config.get_user().map(|user| format!("{user}@")).unwrap_or_default();
-        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
-        f.write_str(&printable(format_args!("postgres://{user}{}/{database}", hosts.join(","))))
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        f.write_str(&printable(format_args!("postgres://{user}@{}/{database}", self.names().join(","))))
     }
 }
 
@@ -218,6 +235,41 @@ mod tests {
         assert!(!format!("{url:?}").contains("hunter2"));
         let several = PostgresUrl::parse("postgres://einv@a:1,b:2/x?target_session_attrs=read-write").unwrap();
         assert_eq!(several.to_string(), "postgres://einv@a:1,b:2/x");
+        let others = PostgresUrl::parse("postgres://einv@[::1],%2Frun%2Fpostgresql").unwrap();
+        assert_eq!(others.to_string(), "postgres://einv@[::1]:5432,/run/postgresql:5432/einv");
+    }
+
+    #[test]
+    fn an_sqlite_store_is_a_file() {
+        for (url, file) in [
+            ("sqlite:a.db", "a.db"),
+            ("sqlite:/a b/#%41.db", "/a b/#%41.db"),
+            ("sqlite:///a.db", "/a.db"),
+            ("sqlite:./~.db", "./~.db"),
+            ("sqlite::memory:", ":memory:"),
+        ] {
+            assert_eq!(url.parse(), Ok(StoreUrl::Sqlite(file.into())));
+        }
+        for (url, problem) in [
+            ("sqlite:", "is missing"),
+            ("sqlite:///", "is missing"),
+            ("sqlite://a.db", "after two slashes a host is expected"),
+            ("sqlite://localhost/a.db", "after two slashes a host is expected"),
+            ("sqlite:/a/", "it names a folder"),
+            ("sqlite:a.db?mode=ro", "nothing can be set after a \"?\""),
+            ("sqlite:~/a.db", "\"~\" does not stand for a home folder"),
+            ("sqlite:~u/a.db", "\"~\" does not stand for a home folder"),
+            ("sqlite: /a.db", "a blank before or after"),
+            ("sqlite:/a.db ", "a blank before or after"),
+            ("sqlite:a\0.db", "a NUL"),
+            ("SQLITE:/a.db", "a store is written sqlite:FILE"),
+            (" sqlite:/a.db", "a store is written sqlite:FILE"),
+            ("/a.db", "a store is written sqlite:FILE"),
+            ("", "a store is written sqlite:FILE"),
+        ] {
+            let found = url.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(found.contains(problem), "{url}: {found}");
+        }
     }
 
     #[test]
@@ -245,21 +297,25 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslmode=verify-full", "add &sslrootcert=FILE"),
             ("postgres://u:hunter2@h/d?sslmode", "expected KEY=VALUE"),
             ("postgres://u:hunter2@h/d?colour=red", "colour is not taken after \"?\": leave it out"),
-            ("postgres://h/d?user=u&password=hunter2", "user is not taken after \"?\": write it before"),
+            ("postgres://u@h/d?port=5433", "port is not taken after \"?\": write it before"),
+            ("postgres://u@h/d?host=hunter2", "host is not taken after \"?\": write it before"),
+            ("postgres://h/d?user=u&password=hunter2", "the user is missing"),
+            ("postgres://u:pa?hunter2=x", "the user is missing"),
             ("postgres://u@h/d?password=hunter2", "password is not taken after \"?\": put the password into ~/.pgpass"),
             ("postgres://u:hunter2@h/d?sslcert=a.crt&sslkey=a.key", "let the server ask for a password"),
             ("postgres://u:hunter2@h/d?options=-cfsync%3Doff", "ALTER ROLE"),
-            ("postgres://u:hunter2@h/d?target_session_attrs=maybe", "target_session_attrs"),
+            ("postgres://u:hunter2@h/d?target_session_attrs=maybe", "target_session_attrs is read-write or any"),
+            ("postgres://u:hunter2@h/d?target_session_attrs=read-only", "a store has to take writes"),
+            ("postgres://u:hunter2@h/d?sslmode=dis%ffable", "has a \"%\" that stands for no character"),
+            ("postgres://u:hunter2@h/d?sslmode=verify-full&sslrootcert=", "sslrootcert is empty"),
             ("postgres://u:hunter2@h/d?sslrootcert=system&sslmode=require", "only sslmode=verify-full"),
             ("postgres://u:hunter2@h/d?sslrootcert=ca.crt", "only sslmode=verify-full"),
-            ("postgres:///d", "the host is missing"),
-            ("postgres://u:hunter2@h:port/d", "port"),
             ("postgres://u:pa?hunter2=x@h/d", "an \"@\" after the \"?\""),
             ("postgres://u:pa?hunter2@h/d", "written %40 and %3F"),
             ("postgres://u:pa?sslmode=hunter2@h/d", "written %40 and %3F"),
             ("postgres://u:pa?x=y&hunter2&z@h/d?sslmode=prefer", "written %40 and %3F"),
             ("postgres://u@h/d?sslrootcert=hunter2@x", "written %40 and %3F"),
-            ("postgres://u:x@hunter2@h/d", "more than one \"@\""),
+            ("postgres://u:hunter2@a,,b/d", "a host is empty in \"a,,b\""),
         ] {
             let found = PostgresUrl::parse(text).unwrap_err();
             assert!(found.contains(problem) && !found.contains("hunter2"), "{text}: {found}");

@@ -142,10 +142,9 @@ pub struct Servers {
 
 impl Servers {
     pub fn new(url: &PostgresUrl) -> Result<Self> {
-        let names = url.hosts().into_iter().map(|(host, port)| format!("{host}:{port}"));
         Ok(Servers {
             store: url.to_string(),
-            hosts: names.zip(each(url, PATIENCE, SILENCE)).collect(),
+            hosts: url.names().into_iter().zip(each(url, PATIENCE, SILENCE)).collect(),
             tls: tls(url).map_err(Problem::Unopenable)?,
             seen: Mutex::default(),
             looked: tokio::sync::Mutex::default(),
