@@ -59,11 +59,17 @@ pub struct LastSeen {
 }
 
 impl LastSeen {
-    /// A daemon is at work for the first time. A store that was filled without one, from a backup
-    /// for example, does not tell whether the clock is right.
-    pub fn first(now: Timestamp, store_is_empty: bool, lineage: Option<Lineage>) -> Self {
+    /// A daemon is at work for the first time, on a store that stands in for another since
+    /// `took_over_at`. A store that was filled without a daemon, by an import for example, does not
+    /// tell whether the clock is right.
+    pub fn first(
+        now: Timestamp,
+        store_is_empty: bool,
+        lineage: Option<Lineage>,
+        took_over_at: Option<Timestamp>,
+    ) -> Self {
         let since = if store_is_empty { Timestamp::UNIX_EPOCH } else { now };
-        LastSeen { at: now, since, before: None, lineage, took_over_at: (!store_is_empty).then_some(now) }
+        LastSeen { at: now, since, before: None, lineage, took_over_at: took_over_at.map(|at| at.min(now)) }
     }
 
     /// A daemon is at work after this. It may be another one with another clock. A step of more
@@ -121,7 +127,7 @@ mod tests {
     /// What is known after the clock has shown these times one after the other, and whether the
     /// last of them is doubted.
     fn doubted_after(times: &[i64]) -> bool {
-        let first = LastSeen::first(at(0), true, None);
+        let first = LastSeen::first(at(0), true, None, None);
         times.iter().fold(first, |seen, time| seen.then(at(*time), TOLERANCE, None)).is_doubtful()
     }
 
@@ -147,13 +153,14 @@ mod tests {
 
     #[test]
     fn a_store_that_was_filled_without_a_daemon_is_no_witness() {
-        let seen = LastSeen::first(at(0), false, None);
+        let seen = LastSeen::first(at(0), false, None, None);
+        assert_eq!(seen.took_over_at, None, "and yet it lacks nothing");
         assert!(seen.is_doubtful() && !seen.then(at(6 * HOUR), TOLERANCE, None).is_doubtful());
     }
 
     #[test]
     fn where_nothing_is_removed_no_clock_is_doubted() {
-        assert!(!LastSeen::first(at(0), true, None).then(at(4000 * DAY), Lifetime::Never, None).is_doubtful());
+        assert!(!LastSeen::first(at(0), true, None, None).then(at(4000 * DAY), Lifetime::Never, None).is_doubtful());
     }
 
     #[test]
@@ -170,18 +177,20 @@ mod tests {
             (&[(0, on(1, 1)), (400 * DAY, on(1, 2)), (5, on(1, 2))], Some(5), "the clock was ahead"),
         ] {
             let [(_, first), later @ ..] = places else { panic!("{why}") };
-            let first = LastSeen::first(at(0), true, *first);
+            let first = LastSeen::first(at(0), true, *first, None);
             let seen = later.iter().fold(first, |seen, (time, place)| seen.then(at(*time), TOLERANCE, *place));
             assert_eq!(seen.took_over_at, took_over_at.map(at), "{why}");
         }
-        let filled = LastSeen::first(at(0), false, None).then(at(DAY), TOLERANCE, None);
+        let filled = LastSeen::first(at(1), false, None, Some(at(0))).then(at(DAY), TOLERANCE, None);
         assert_eq!(filled.lacks_invites_until(at(7 * DAY - 1)), Some(at(7 * DAY)), "a backup was restored");
         assert_eq!(filled.lacks_invites_until(at(7 * DAY)), None);
+        let ahead = LastSeen::first(at(0), false, None, Some(at(400 * DAY)));
+        assert_eq!(ahead.lacks_invites_until(at(7 * DAY)), None, "it was restored while the clock was ahead");
     }
 
     #[test]
     fn the_log_says_both_times_and_what_follows() {
-        let seen = LastSeen::first(at(0), true, None).then(at(400 * DAY), TOLERANCE, None);
+        let seen = LastSeen::first(at(0), true, None, None).then(at(400 * DAY), TOLERANCE, None);
         let said = "the clock shows 2028-02-19T08:00:00Z, and a daemon was last seen at 2027-01-15T08:00:00Z. In case \
                     the clock is wrong, nothing that ended is removed before 2028-02-19T14:00:00Z: set it right until \
                     then";

@@ -229,8 +229,8 @@ impl Store {
         };
         let (read, written) = futures::join!(reading, writing);
         let rows = written?;
-        read?;
-        target.run(Mode::Write, |session| copy::finish(session).boxed()).await?;
+        let took_over_at = read?;
+        target.run(Mode::Write, move |session| copy::finish(session, took_over_at).boxed()).await?;
         Ok(rows)
     }
 }
@@ -483,6 +483,11 @@ promises! {
     /// returns what is known of the clock and of the store then. A step of more than `tolerance`,
     /// ahead or back, is a jump of the clock.
     Write seen(now: Timestamp, tolerance: Lifetime, lineage: Option<Lineage>) -> LastSeen;
+
+    /// Writes that the store was filled from another one, for which it stands in since
+    /// `took_over_at`: it may lack the last invites of that one. `None`: it has them all. No daemon
+    /// has been at work on what it holds now.
+    Write filled(took_over_at: Option<Timestamp>) -> ();
 
     /// Reads the whole store and tells what is wrong with it, if anything.
     Snapshot verify() -> ();

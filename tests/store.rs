@@ -63,6 +63,7 @@ on_both_engines! {
     it_is_known_when_a_daemon_was_last_at_work,
     daemons_with_different_clocks_doubt_both,
     where_a_daemon_was_last_at_work_is_kept_and_that_the_store_took_over,
+    only_what_was_restored_stands_in_for_another_store,
     who_presents_what_a_restored_store_lacks_is_not_guessing,
     what_was_made_by_a_clock_far_ahead_neither_counts_nor_outlives_its_account,
     the_accounts_of_an_invite_are_those_that_registered_with_it,
@@ -922,6 +923,26 @@ async fn it_is_known_when_a_daemon_was_last_at_work(engine: Engine) {
     assert!(seen.is_doubtful() && seen.before.is_none(), "no daemon was at work on the copy: {seen:?}");
 }
 
+async fn only_what_was_restored_stands_in_for_another_store(engine: Engine) {
+    let seen = async |scratch: &Scratch, second| {
+        let lasting = Lifetime::Seconds(DAY);
+        scratch.again().await.seen(at(second), lasting, None).await.unwrap().took_over_at
+    };
+    let (filled, moved, restored) =
+        (Scratch::new(engine).await, Scratch::new(engine).await, Scratch::new(engine).await);
+    filled.with(|_| ()).await;
+    assert_eq!(seen(&filled, 1000).await, None, "the command line has made its invite");
+    filled.store.copy_into(&moved.store, |_| ()).await.unwrap();
+    assert_eq!(seen(&moved, 1000).await, None, "it has all that was there");
+    restored.store.filled(Some(at(900))).await.unwrap();
+    filled.store.copy_into(&restored.store, |_| ()).await.unwrap();
+    assert_eq!(seen(&restored, 1000).await, Some(at(900)));
+    restored.store.copy_into(&moved.store, |_| ()).await.unwrap();
+    assert_eq!(seen(&moved, 1001).await, Some(at(900)), "it lacks what its source lacks");
+    filled.store.copy_into(&moved.store, |_| ()).await.unwrap();
+    assert_eq!(seen(&moved, 1002).await, Some(at(900)), "and still does");
+}
+
 async fn daemons_with_different_clocks_doubt_both(engine: Engine) {
     let (scratch, day) = (Scratch::new(engine).await, Lifetime::Seconds(DAY));
     let other = scratch.again().await;
@@ -955,6 +976,7 @@ async fn who_presents_what_a_restored_store_lacks_is_not_guessing(engine: Engine
     let short = Token::parse("abcdefgh").unwrap();
     first.with(|invite| invite.token_hash = kept.hash()).await;
     first.with(|invite| (invite.token_hash, invite.token_length) = (short.hash(), Some(8))).await;
+    restored.store.filled(Some(at(1000))).await.unwrap();
     first.store.copy_into(&restored.store, |_| ()).await.unwrap();
     let refused = presented_often(&before, lost.reveal(), "192.0.2.7").await;
     assert!(matches!(refused, Refusal::AddressRefused { .. }), "nothing is missing there: {refused:?}");

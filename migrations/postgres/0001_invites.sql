@@ -168,13 +168,14 @@ CREATE TABLE withdrawn_link (
     noted_at   BIGINT NOT NULL
 );
 
--- When a daemon was last seen at work: at most one row. This table is not copied to another store,
--- where no daemon has been seen yet.
+-- When a daemon was last seen at work: at most one row. Only its `took_over_at` is copied to
+-- another store, where no daemon has been seen yet.
 CREATE TABLE last_seen (
     id     BIGINT PRIMARY KEY CHECK (id = 1),
-    at     BIGINT NOT NULL,
-    -- What the clock showed after its last jump, and before it. Null: not known.
-    since  BIGINT NOT NULL,
+    -- Null: none has been seen since the store was filled from another one.
+    at     BIGINT,
+    -- What the clock showed after its last jump (null as `at` is), and before it (null: not known).
+    since  BIGINT,
     before BIGINT,
     -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
     cluster  BIGINT,

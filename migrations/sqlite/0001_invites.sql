@@ -157,13 +157,14 @@ CREATE TABLE withdrawn_link (
     noted_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- When a daemon was last seen at work: at most one row. This table is not copied to another store,
--- where no daemon has been seen yet.
+-- When a daemon was last seen at work: at most one row. Only its `took_over_at` is copied to
+-- another store, where no daemon has been seen yet.
 CREATE TABLE last_seen (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
-    at     INTEGER NOT NULL,
-    -- What the clock showed after its last jump, and before it. Null: not known.
-    since  INTEGER NOT NULL,
+    -- Null: none has been seen since the store was filled from another one.
+    at     INTEGER,
+    -- What the clock showed after its last jump (null as `at` is), and before it (null: not known).
+    since  INTEGER,
     before INTEGER,
     -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
     cluster  INTEGER,

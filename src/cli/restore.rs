@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::context::{Context, control_place};
+use super::context::{Context, control_place, now};
 use super::print::complain;
 use super::whole_store;
 use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
@@ -49,6 +49,7 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
          empty database",
         config.store
     );
+    store.filled(Some(now())).await?; // first, since it holds whatever becomes of the copying
     whole_store::copy(&backup, &store).await?;
     let holds = whole_store::verified(&store).await?;
     let name = config.store.to_string();

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::error::Result;
 use super::row::{Row, Value, numbers};
 use super::session::Session;
-use super::statements::take_rows;
+use super::statements::{filled, take_rows, took_over_at};
 
 /// How many rows are copied at a time. All their values fit into one statement of either engine.
 const PAGE: usize = 500;
@@ -112,8 +113,9 @@ pub struct Page {
     open: Arc<HashSet<String>>,
 }
 
-/// Sends everything in a store, until the receiver is gone.
-pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<()> {
+/// Sends everything in a store, until the receiver is gone. Returns since when the store stands in
+/// for another.
+pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<Option<Timestamp>> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
     for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &WITHDRAWN_LINK, &EVENT] {
@@ -126,11 +128,11 @@ pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Resul
             let Some(Row(values)) = rows.last() else { break };
             last = values.iter().take(below.len()).cloned().collect();
             if pages.send(Page { table, rows, open: Arc::clone(&open) }).await.is_err() {
-                return Ok(()); // writing has failed, and says why
+                return Ok(None); // writing has failed, and says why
             }
         }
     }
-    Ok(())
+    took_over_at(session).await
 }
 
 /// Adds a page of rows to the target.
@@ -193,12 +195,11 @@ async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<S
 }
 
 /// Gives back the uses that the source has given back since an earlier copy, which was cut short.
-/// If a daemon was at work on the target before, it has seen nothing of what is there now.
-pub async fn finish(session: &mut Session<'_>) -> Result<()> {
+/// Where the source stands in for another store, so does the target, `took_over_at` that instant.
+pub async fn finish(session: &mut Session<'_>, took_over_at: Option<Timestamp>) -> Result<()> {
     take_rows(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \
          (SELECT count(*) FROM invite_use WHERE invite = invite.id AND redeemed_at IS NULL) WHERE taken > uses";
     session.execute(sql, &[]).await?;
-    session.execute("DELETE FROM last_seen", &[]).await?;
-    Ok(())
+    filled(session, took_over_at).await
 }

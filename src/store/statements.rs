@@ -37,7 +37,7 @@ pub use invite_use::{
     Claim, Shortfall, open_since, redeem, redeemed_by, release, release_of_server, reserve, reserved_for,
     reserved_until, shortfalls_of, shortfalls_since, used_under,
 };
-pub use last_seen::seen;
+pub use last_seen::{filled, seen, took_over_at};
 pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
 pub use of_maker::list_of_maker;
 pub use taken::take_rows;

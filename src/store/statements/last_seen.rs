@@ -1,4 +1,4 @@
-//! When a daemon was last at work on the store.
+//! When a daemon was last at work on the store, and whether the store stands in for another.
 
 use jiff::Timestamp;
 
@@ -7,14 +7,29 @@ use crate::lifetime::Lifetime;
 use crate::store::error::Result;
 use crate::store::session::Session;
 
-async fn last_seen(session: &mut Session<'_>) -> Result<Option<LastSeen>> {
+/// What is known of a daemon that was at work; and since when the store stands in for another.
+async fn last_seen(session: &mut Session<'_>) -> Result<(Option<LastSeen>, Option<Timestamp>)> {
     let sql = "SELECT at, since, before, cluster, timeline, took_over_at FROM last_seen";
     let read = session.query(sql, &[], |row| {
+        let (times, before, took_over_at) = (row.instant(0)?.zip(row.instant(1)?), row.instant(2)?, row.instant(5)?);
         let lineage = row.number(3)?.zip(row.number(4)?).map(|(cluster, timeline)| Lineage { cluster, timeline });
-        let (at, since, before) = (row.since(0)?, row.since(1)?, row.instant(2)?);
-        Ok(LastSeen { at, since, before, lineage, took_over_at: row.instant(5)? })
+        let last = times.map(|(at, since)| LastSeen { at, since, before, lineage, took_over_at });
+        Ok((last, took_over_at))
     });
-    Ok(read.await?.pop())
+    Ok(read.await?.pop().unwrap_or_default())
+}
+
+pub async fn took_over_at(session: &mut Session<'_>) -> Result<Option<Timestamp>> {
+    Ok(last_seen(session).await?.1)
+}
+
+pub async fn filled(session: &mut Session<'_>, took_over_at: Option<Timestamp>) -> Result<()> {
+    let sql = "INSERT INTO last_seen (id, took_over_at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET \
+         at = NULL, since = NULL, before = NULL, cluster = NULL, timeline = NULL, \
+         took_over_at = CASE WHEN excluded.took_over_at > last_seen.took_over_at THEN excluded.took_over_at \
+         ELSE COALESCE(last_seen.took_over_at, excluded.took_over_at) END";
+    session.execute(sql, &[took_over_at.into()]).await?;
+    Ok(())
 }
 
 pub async fn seen(
@@ -25,10 +40,10 @@ pub async fn seen(
 ) -> Result<LastSeen> {
     session.lock("last_seen")?;
     let seen = match last_seen(session).await? {
-        Some(last) => last.then(now, tolerance, lineage),
-        None => {
+        (Some(last), _) => last.then(now, tolerance, lineage),
+        (None, took_over_at) => {
             let sql = "SELECT 1 FROM invite UNION ALL SELECT 1 FROM past_token LIMIT 1";
-            LastSeen::first(now, !session.exists(sql, &[]).await?, lineage)
+            LastSeen::first(now, !session.exists(sql, &[]).await?, lineage, took_over_at)
         }
     };
     let sql = "INSERT INTO last_seen (id, at, since, before, cluster, timeline, took_over_at) \
