@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use easy_invite::store::Store;
+use easy_invite::store::{Quota, Store, begun_by};
 use futures::future::{join, join_all};
 use tokio::time::sleep;
 
 use super::super::engines::cluster::Cluster;
 use super::super::engines::{at, daemon, invite, query};
 use super::super::url;
-use super::{ORDINARY_ROLE, Pair, hold_commits, let_in, stores, until};
+use super::{ORDINARY_ROLE, Pair, count, hold_commits, let_in, stores, until};
 
 /// Until its next restartpoint, which takes minutes, its control file has the old timeline.
 #[tokio::test(flavor = "multi_thread")]
@@ -33,6 +33,41 @@ async fn a_second_standby_that_follows_the_new_primary_is_not_taken_for_an_old_o
         servers[2].1.as_ref().is_ok_and(|found| found == "read-only, a standby perhaps, timeline 2")
     };
     until("it is known to be on the new timeline", stands).await;
+}
+
+/// The new primary is away. A daemon that has just started knows of it from its standby alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_primary_is_not_used_where_only_a_standby_knows_of_the_new_one() {
+    let primary = Cluster::start();
+    let (first, second) = (primary.standby(), primary.standby());
+    let ports = [primary.port, first.port, second.port].map(|port| format!("127.0.0.1:{port}")).join(",");
+    let all = url(&format!("postgres://postgres@{ports}/postgres?sslmode=disable"));
+    let before = daemon(Store::open(&all).await.unwrap(), || at(1000));
+    before.seen().await.unwrap();
+    let from = format!("SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", first.port);
+    second.set(&[&from]).await;
+    let senders = format!("{}/postgres", first.url());
+    until("it follows the first", async || !query(&senders, "SELECT 1 FROM pg_stat_replication").await.is_empty())
+        .await;
+    primary.stop();
+    first.promote();
+    until("the store is there", async || before.seen().await.is_ok_and(|seen| seen.took_over_at.is_some())).await;
+    let heard = format!("{}/postgres", second.url());
+    let timeline = async || query(&heard, "SELECT timeline FROM last_seen").await;
+    until("the second has heard of it", async || timeline().await == [["2"]]).await;
+    first.stop();
+    primary.go();
+
+    let store = Store::open(&all).await.unwrap();
+    let by = Instant::now() + Duration::from_secs(2);
+    assert!(begun_by(by.into(), store.insert(invite(), Quota::default(), at(1000))).await.is_err());
+    assert_eq!(count(&primary).await, "0");
+    assert_eq!(store.find(invite().token_hash).await, Ok(None), "the standby is read");
+    let old = store.servers().await.remove(0).1.unwrap_err().to_string();
+    assert!(old.contains("is on timeline 1, and the store went on to timeline 2"), "{old}");
+    first.go();
+    stores(&store).await;
+    assert_eq!((count(&primary).await, count(&first).await), ("0".to_owned(), "1".to_owned()));
 }
 
 /// As with some services, which keep to themselves what is in a control file.

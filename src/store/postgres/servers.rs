@@ -120,7 +120,7 @@ impl fmt::Display for Connection {
 /// What is known of the servers.
 #[derive(Default)]
 struct Seen {
-    /// Where the store is.
+    /// Where the store is: the newest timeline that a server has told of.
     lineage: Option<Lineage>,
     /// The host that took writes last, by its place in the URL.
     host: Option<usize>,
@@ -173,8 +173,11 @@ impl Servers {
             return;
         }
         let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
-        for (host, ((name, _), found)) in self.hosts.iter().zip(met).enumerate() {
-            drop(found.and_then(|found| self.judge(host, name, found)));
+        let met = self.hosts.iter().zip(met).enumerate();
+        let mut met: Vec<_> = met.filter_map(|(host, ((name, _), met))| Some((host, name, met.ok()?))).collect();
+        met.sort_by_key(|(.., met)| met.stamp.read_only); // where the store is, one that takes writes knows best
+        for (host, name, met) in met {
+            drop(self.judge(host, name, met));
         }
         *looked = Some(Instant::now());
     }
@@ -251,16 +254,19 @@ impl Servers {
             return Err(Problem::Unopenable(format!("the server {why}")));
         }
         seen.unfit.remove(&host);
-        if !connection.stamp.read_only {
-            seen.host = Some(host);
-            if let Some(found) = connection.lineage
-                && seen.lineage != Some(found)
-                && seen.lineage.replace(found).is_some()
-            {
-                // Whoever is still connected to the old primary leaves it.
-                seen.generation += 1;
-                tracing::warn!("the store {} is at {name} now, on timeline {}", self.store, found.timeline);
-            }
+        let writable = !connection.stamp.read_only;
+        // A standby tells of a new primary as well, which may be away just now.
+        let went_on = connection.lineage.zip(seen.lineage).is_some_and(|(found, known)| found != known);
+        if writable || went_on {
+            seen.lineage = connection.lineage.or(seen.lineage);
+        }
+        // Whoever is still connected to the old primary leaves it.
+        seen.generation += u64::from(went_on);
+        let moved = writable && seen.host.replace(host).is_some_and(|before| before != host);
+        if let Some(found) = connection.lineage
+            && (moved || writable && went_on)
+        {
+            tracing::warn!("the store {} is at {name} now, on timeline {}", self.store, found.timeline);
         }
         connection.stamp.generation = seen.generation;
         Ok(connection)
