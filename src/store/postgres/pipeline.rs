@@ -85,8 +85,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Sends statements at once, and then the last one. An error is that of the first that fails:
-    /// the server runs none of a transaction after it. All are heard out, since a later answer may
-    /// be there first for whoever looks at one after the other.
+    /// the server runs none of a transaction after it.
     async fn run<T>(
         &mut self,
         statements: Vec<(String, Vec<Value>)>,
@@ -102,9 +101,7 @@ impl<'a> Pipeline<'a> {
         }
         // Each is sent when its future is polled first, in this order.
         let waiting = prepared.iter().map(|(statement, parameters)| client.execute(statement, parameters));
-        let (done, value) = join(join_all(waiting), last).await;
-        done.into_iter().collect::<Result<Vec<_>, _>>()?;
-        value
+        answered(join_all(waiting), last).await
     }
 }
 
@@ -117,7 +114,43 @@ impl Drop for Pipeline<'_> {
     }
 }
 
+/// The answer to the last of some statements, or the first of them that is an error. All are waited
+/// for: whoever looks at one after the other may find a later answer first.
+async fn answered<D, T, E>(
+    waiting: impl Future<Output = Vec<Result<D, E>>>,
+    last: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let (done, value) = join(waiting, last).await;
+    done.into_iter().collect::<Result<Vec<_>, _>>()?;
+    value
+}
+
 /// Whether a statement may change something.
 fn changes(sql: &str) -> bool {
     !["SELECT ", "SET ", "START ", "SAVEPOINT "].iter().any(|beginning| sql.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// An answer that is there when it is looked for the second time.
+    async fn late(answer: Result<(), &str>) -> Result<(), &str> {
+        yield_now().await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn of_several_errors_the_one_of_the_first_statement_is_told() {
+        const ABORTED: Result<(), &str> = Err("current transaction is aborted");
+        let lock = async || late(Err("deadlock detected")).await;
+        let now = async |answer: Result<(), &'static str>| answer;
+        assert_eq!(answered(join_all([lock()]), now(ABORTED)).await, Err("deadlock detected"));
+        let waiting = [lock().boxed(), now(ABORTED).boxed()];
+        assert_eq!(answered(join_all(waiting), now(ABORTED)).await, Err("deadlock detected"));
+        assert_eq!(answered(join_all([late(Ok(()))]), lock()).await, Err("deadlock detected"));
+        assert_eq!(answered(join_all([late(Ok(()))]), now(Ok(()))).await, Ok(()));
+    }
 }
