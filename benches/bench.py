@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.daemon import Daemon, binary_path
@@ -26,8 +27,8 @@ from harness.prosody import VERSIONS
 
 import report
 from report import Row
-from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, RUN_SECONDS, Load, Postgres,
-                     Side, copy_store, daemon, fill, free_port, measure, megabytes, prosody)
+from servers import (COMPONENT, HOST, NO_INVITES, OPEN_TO_ALL, OUR_INVITES, OWN_INVITES, RUN_SECONDS, Load, Pair,
+                     Postgres, Side, copy_store, daemon, fill, free_port, measure, megabytes, prosody)
 
 NOTHING = "a component that stores nothing"
 TO_COMPONENT = "easy-invite"
@@ -37,6 +38,16 @@ OWN_FILES = "Prosody's own, default storage"
 OWN_SQLITE = "Prosody's own, SQLite"
 SIZES = (0, 1_000, 100_000, 1_000_000, 10_000_000)
 WARM_UP = 0.5
+
+
+@dataclass
+class InStore:
+    """A number of daemons that work in one store, without a chat server."""
+
+    name: str
+    url: str
+    daemons: int = 1
+    inviters: int = 1000
 
 
 class Bench:
@@ -50,7 +61,7 @@ class Bench:
         self.rows: list[Row] = []
         self._names = 0
 
-    def turns(self, row: Row, sides: list[Side], measure_one: Callable[[Side], dict]) -> None:
+    def turns(self, row: Row, sides: "list[Side] | list[InStore]", measure_one: Callable[..., dict]) -> None:
         """Measures the sides one after the other, round after round."""
         for number in range(self.options.rounds):
             for side in sides if number % 2 == 0 else sides[::-1]:
@@ -312,6 +323,30 @@ class Bench:
         median = statistics.median(times)
         return {"count": len(times), "per_second": 1 / median, "median_ms": median * 1e3}
 
+    def stores(self) -> None:
+        """What daemons do in their store: on both engines, with a synchronous standby
+        and without one, and several daemons on one database."""
+        with ExitStack() as stack:
+            database = stack.enter_context(Postgres(self.place("postgres"))).create_database()
+            pair = Pair(self.place("pair"))
+            stack.callback(pair.kill)
+            pair.start()
+            sqlite = f"sqlite:{self.place('sqlite') / 'easy-invite.db'}"
+            engines = [InStore("SQLite", sqlite), InStore("PostgreSQL", database),
+                       InStore("PostgreSQL with a synchronous standby", pair.create_database())]
+            daemons = [InStore(f"{count} on one PostgreSQL", database, count) for count in (1, 2, 4)]
+            of_one = [InStore(side.name, database, side.daemons, inviters=1) for side in daemons]
+            for key, what, title, sides in (
+                ("engines/new-invite", "new-invite", "New Invite in the store of one daemon", engines),
+                ("engines/register", "register", "A registration in the store of one daemon", engines),
+                ("daemons/new-invite", "new-invite", "New Invite by several daemons, many inviters", daemons),
+                ("daemons/one-inviter", "new-invite", "New Invite by several daemons, one inviter", of_one),
+                ("daemons/register", "register", "A registration by several daemons", daemons),
+            ):
+                self.turns(Row(f"stores/{key}", f"{title}, 16 at once in each"), sides,
+                           lambda side: self.load.in_store(what, side.url, daemons=side.daemons, name=self.new_name(),
+                                                           inviters=side.inviters, seconds=self.options.seconds))
+
     def moving(self) -> None:
         """Importing Prosody's own invites, from files and from SQL, and once more with nothing new."""
         count, version = min(100_000, self.options.largest), VERSIONS[-1]
@@ -387,7 +422,7 @@ class Bench:
 
 
 PER_VERSION = ("new_invite", "ten_thousand", "present", "redeem", "bystander")
-ONCE = ("generator", "scripted", "waiting", "moving", "footprint")
+ONCE = ("generator", "scripted", "stores", "waiting", "moving", "footprint")
 
 
 def machine() -> dict:

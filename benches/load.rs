@@ -1,8 +1,11 @@
 //! Load for `scripts/bench`: clients of a chat server, and the components that they are compared
 //! with. One thread, which reads answers without parsing them as XML, so that its own cost is not
-//! what is measured.
+//! what is measured. And daemons that work in a store, without a chat server.
 //!
 //! `cargo bench --bench load -- --help` lists the measurements. Each prints one JSON object.
+
+#[path = "load/in_store.rs"]
+mod in_store;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,6 +24,7 @@ use futures::future::try_join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
 use xmpp_parsers::component::Handshake;
 
 /// How long one answer may take before the measurement fails.
@@ -66,6 +70,8 @@ enum Command {
         /// The port of 127.0.0.1
         port: u16,
     },
+    /// Daemons that work in a store, without a chat server
+    Store(in_store::Work),
     /// A chat server without users, which sends a component commands as fast as they are answered
     Stream {
         /// The port of 127.0.0.1 to which the component connects
@@ -136,9 +142,18 @@ enum What {
     List,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::Store(work) => println!("{}", Runtime::new()?.block_on(work.measure())?),
+        other => on_one_thread(other)?,
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn on_one_thread(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Store(_) => bail!("daemons have several threads"),
         Command::Run(run) => tokio::task::LocalSet::new().run_until(measure(run)).await,
         Command::Nothing { server, jid, secret } => do_nothing(server, &jid, fs::read_to_string(secret)?.trim()).await,
         Command::Server { port } => tokio::task::LocalSet::new().run_until(serve(port)).await,

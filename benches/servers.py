@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.daemon import Daemon, binary_path, default_config
-from harness.postgres import Postgres
+from harness.postgres import Pair, Postgres
 from harness.process import Holdings, Process, free_port
 from harness.prosody import COMPONENT_SECRET, USUAL_MODULES, Prosody, lua
 
@@ -110,10 +110,17 @@ class Load:
 
     def run(self, what: str, port: int, **options: object) -> dict:
         """Lets clients do `what` on the server at this port. Returns their measurement."""
-        done = subprocess.run(self.command(what, port, **options), stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=RUN_SECONDS)
+        return self._measured(self.command(what, port, **options))
+
+    def in_store(self, what: str, url: str, **options: object) -> dict:
+        """Lets daemons do `what` in a store. Returns their measurement."""
+        words = [f"--{name}={value}" for name, value in options.items()]
+        return self._measured([str(self._binary), "store", what, url, *words])
+
+    def _measured(self, command: list[str]) -> dict:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS)
         if done.returncode != 0:
-            raise RuntimeError(f"{what} failed: {done.stderr}")
+            raise RuntimeError(f"{' '.join(command[1:3])} failed: {done.stderr}")
         return json.loads(done.stdout)
 
     @contextmanager
@@ -176,5 +183,6 @@ def megabytes(pid: int) -> float:
     return Holdings.of(pid).memory / 1024
 
 
-__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Postgres",
-           "RUN_SECONDS", "Side", "copy_store", "daemon", "fill", "free_port", "measure", "megabytes", "prosody"]
+__all__ = ["COMPONENT", "HOST", "Load", "NO_INVITES", "OPEN_TO_ALL", "OUR_INVITES", "OWN_INVITES", "Pair",
+           "Postgres", "RUN_SECONDS", "Side", "copy_store", "daemon", "fill", "free_port", "measure", "megabytes",
+           "prosody"]
