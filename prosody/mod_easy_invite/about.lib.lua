@@ -1,5 +1,5 @@
--- What is loaded here, for the daemon to compare with what it knows (docs/gate.md, `hello`): this
--- module's version and files, what else makes invites, and the certificate.
+-- What the operator should know (docs/gate.md, `hello`): this module's version and files, other
+-- modules that make invites, and why clients cannot encrypt.
 
 local modulemanager = require "core.modulemanager";
 local portmanager = require "core.portmanager";
@@ -9,11 +9,11 @@ local st = require "util.stanza";
 local x509 = require "util.x509";
 
 local host = module.host;
-local about = { version = "0.1.0" }; -- of easy-invite
+local about = { version = "0.1.0" }; -- easy-invite's
 local names = { "mod_easy_invite.lua", "about.lib.lua", "accounts.lib.lua", "commands.lib.lua", "daemon.lib.lua";
 	"gate.lib.lua", "grants.lib.lua", "hosts.lib.lua", "nicknames.lib.lua", "prosodyctl.lib.lua", "rights.lib.lua" };
 
--- As Prosody finds them now: a file that one folder lacks may come from another.
+-- Returns the files that Prosody would load now. They may be in several folders.
 local function find_files()
 	local files = {};
 	for i, name in ipairs(names) do
@@ -26,7 +26,7 @@ end
 
 about.files = find_files();
 
--- Whether the files are others now: Prosody loads them when it starts.
+-- Whether the files have changed since Prosody loaded them.
 function about.are_files_replaced()
 	for i, file in ipairs(find_files()) do
 		if file.sha256 ~= about.files[i].sha256 then return true; end
@@ -34,8 +34,8 @@ function about.are_files_replaced()
 	return false;
 end
 
--- Returns [name] = true for each module that makes invites of its own, which nobody accepts:
--- Prosody's, and those that work with it.
+-- Returns [name] = true for each module whose invites nobody accepts: mod_invites, and the modules
+-- that depend on it.
 function about.rivals()
 	local rivals = {};
 	for name, loaded in pairs(modulemanager.get_modules(host)) do
@@ -44,12 +44,12 @@ function about.rivals()
 	return rivals;
 end
 
----- Whether clients can encrypt, without which Prosody lets nobody register
-local require_encryption = module:get_option_boolean("c2s_require_encryption",
+---- Whether clients can encrypt. Otherwise, Prosody lets nobody register.
+about.require_encryption = module:get_option_boolean("c2s_require_encryption",
 	module:get_option_boolean("require_encryption", true));
 
--- Has mod_tls offer StartTLS to a client. Returns whether there is a TLS context, what it is made
--- from, and why there is none.
+-- Lets mod_tls offer StartTLS to a simulated client. Returns the TLS context if there is one, the
+-- options that it was made from, and the error.
 local function offer_tls(tls)
 	local client, why = { type = "c2s_unauthed", host = host }, nil;
 	function client.log(level, ...) why = level == "error" and string.format(...) or why; end
@@ -60,19 +60,19 @@ local function offer_tls(tls)
 	return client.ssl_ctx, client.ssl_cfg or {}, why;
 end
 
-local function is_direct() -- there are ports on which clients encrypt from the start
+local function has_tls_port() -- whether there are ports on which clients encrypt from the start
 	local active = portmanager.get_active_services();
 	return active:get("c2s_direct_tls") or active:get("legacy_ssl");
 end
 
--- Returns what is wrong, and what to do.
+-- Returns a text that says what is wrong and what to do; nil or false if nothing is.
 local function find_fault()
 	local tls = modulemanager.get_module(host, "tls");
 	if not tls then
-		return not is_direct() and 'mod_tls is not loaded there: add "tls" to modules_enabled, then restart Prosody';
+		return not has_tls_port() and 'mod_tls is not loaded there: add "tls" to modules_enabled, then restart Prosody';
 	end
-	local has_context, config, why = offer_tls(tls);
-	if not has_context then
+	local context, config, why = offer_tls(tls);
+	if not context then
 		return ("its certificate cannot be used (%s; key: %s). Can Prosody's user read the key, and does it match "
 			.."the certificate? Correct this, then: systemctl reload prosody")
 			:format(why or "no reason is known", config.key or "none");
@@ -95,10 +95,11 @@ local function find_fault()
 	end
 end
 
--- What the operator should know, a text each.
+-- Returns a list of warnings.
 function about.warnings()
-	local is_found, fault = pcall(find_fault); -- it uses more of Prosody than its API promises
-	if not require_encryption or not is_found or not fault then return {}; end
+	if not about.require_encryption then return {}; end
+	local ok, fault = pcall(find_fault); -- which uses more of Prosody than its API promises
+	if not ok or not fault then return {}; end
 	return { ("apps cannot connect to %s with encryption, without which Prosody lets nobody register or log in: %s")
 		:format(host, fault) };
 end

@@ -1,26 +1,25 @@
--- The nickname that a user has published for contacts to read: of the account (XEP-0172), else of
--- its vCard (XEP-0292, XEP-0054).
+-- The nickname that a user has published for contacts: that of the account (XEP-0172), otherwise
+-- that in its vCard (XEP-0292, XEP-0054).
 
 local modulemanager = require "core.modulemanager";
 local cache = require "util.cache";
 local now = require "util.time".monotonic;
 local st = require "util.stanza";
 
-local longest = 200; -- bytes: 50 characters, and the daemon looks again
+local max_bytes = 200; -- at least 50 characters, which the daemon shows
 local vcards = module:open_store("vcard");
 
--- One line, without what nobody sees.
+-- Returns the beginning of the text, without control characters, or nil if it is blank. The daemon
+-- removes what else should not be shown.
 local function cleaned(text)
 	text = text or "";
-	if #text > longest then -- the last character may be cut
-		text = text:sub(1, longest):gsub("[\192-\255]?[\128-\191]*$", "");
+	if #text > max_bytes then -- without the last character, which may be cut
+		text = text:sub(1, max_bytes):gsub("[\192-\255]?[\128-\191]*$", "");
 	end
-	text = text:gsub("%c", " "):gsub("\226\128[\142\143\168-\174]", ""):gsub("\226\129[\166-\169]", "")
-		:gsub("\216\156", ""):match("^%s*(.-)%s*$");
-	return text ~= "" and text or nil;
+	return text:gsub("%c", " "):match("^%s*(.*%S)");
 end
 
--- What is in the last item of a node that contacts may read.
+-- Returns the payload of a node's last item, if contacts may read it.
 local function published(service, node)
 	local ok, config = service:get_node_config(node, true);
 	if not ok or config.access_model ~= "open" and config.access_model ~= "presence" then return; end
@@ -43,9 +42,9 @@ local function find(username)
 	return vcard and (cleaned(vcard:get_child_text("NICKNAME")) or cleaned(vcard:get_child_text("FN")));
 end
 
--- Finding it reads several files. What a user sends may change it. So may other modules: it is
--- looked for again within a minute.
-local known, good_for = cache.new(1000), 60; -- [username] = the nickname, and when it was found; seconds
+-- Finding it reads several files, so it is cached: until the user sends a stanza that may change
+-- it, or for a minute, since other modules may change it as well.
+local known, max_age = cache.new(1000), 60; -- [username] = { nickname, at }; seconds
 module:hook("iq/bare", function (event)
 	if event.stanza.attr.type == "set" and event.origin.username then known:set(event.origin.username, nil); end
 end, 100);
@@ -53,12 +52,13 @@ module:hook_global("user-deleted", function (event)
 	if event.host == module.host then known:set(event.username, nil); end
 end);
 
--- Nobody waits for a nickname, and nothing fails for want of one.
+-- Returns the nickname, or nil. An error is no reason to fail: a nickname is optional.
 return function (username)
-	local before = known:get(username);
-	if before and now() - before.at < good_for then return before.nickname; end
+	local cached = known:get(username);
+	if cached and now() - cached.at < max_age then return cached.nickname; end
 	local ok, found = pcall(find, username);
 	if not ok then module:log("debug", "The nickname of %s cannot be read: %s", username, found); end
-	known:set(username, { nickname = ok and found or nil, at = now() });
-	return ok and found or nil;
+	local nickname = ok and found or nil;
+	known:set(username, { nickname = nickname, at = now() });
+	return nickname;
 end;

@@ -1,9 +1,9 @@
--- `prosodyctl mod_easy_invite generate HOST`: asks the running Prosody, through its admin socket.
+-- `prosodyctl mod_easy_invite generate HOST`: asks the running Prosody through its admin socket.
 
 local adminstream = require "util.adminstream";
 local st = require "util.stanza";
 
-local answer_within = 10; -- seconds
+local answer_timeout = 10; -- seconds
 local usage = [[
 Usage: prosodyctl mod_easy_invite generate HOST [options]
 
@@ -17,7 +17,7 @@ end
 
 return function (words)
 	local command, asked_host = words[1], words[2];
-	if asked_host == "generate" then command, asked_host = asked_host, command; end -- either order
+	if asked_host == "generate" then command, asked_host = asked_host, command; end -- in either order
 	if command ~= "generate" or not asked_host then fail(2, "%s", usage); end
 	local host = module:require "hosts"(asked_host);
 	if not prosody.hosts[host] then fail(1, "%s is not a host of this Prosody", asked_host); end
@@ -39,8 +39,8 @@ return function (words)
 		require "core.configmanager".get("*", "admin_socket") or "prosody.sock");
 	local ok, err = adminstream.connection(socket, client.listeners):connect();
 	if not ok then
-		fail(1, "Cannot reach Prosody at %s (%s): does it run, with admin_shell in its modules_enabled?", socket, err);
+		fail(1, "Cannot reach Prosody at %s (%s): is it running, with admin_shell in modules_enabled?", socket, err);
 	end
-	require "util.timer".add_task(answer_within, function () fail(1, "Prosody does not answer"); end);
+	require "util.timer".add_task(answer_timeout, function () fail(1, "Prosody does not answer"); end);
 	require "net.server".loop();
 end;

@@ -96,7 +96,8 @@ async def test_another_version(server, folders):
 
 
 async def test_a_version_from_before_modules_said_theirs(server, folders):
-    edit(folders[0] / "mod_easy_invite" / "daemon.lib.lua", "version = about.version, ", "")
+    edit(folders[0] / "mod_easy_invite" / "daemon.lib.lua", "hello.attr.version, hello.attr.replaced = about.version, ",
+         "hello.attr.replaced = ")
     restart(server)
     await assert_told(server, "older than this", "easy-invite prosody-module --install", "restart Prosody")
 
