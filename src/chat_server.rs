@@ -1,5 +1,5 @@
-//! The questions that the daemon has for the chat server. This file does not know how they get
-//! there.
+//! The daemon's questions to the chat server, and what an answer can be. How they get there is the
+//! matter of `xmpp`.
 
 use std::net::IpAddr;
 
@@ -12,10 +12,10 @@ use crate::fields::{Answers, Field};
 use crate::invite::{Invite, Purpose, Use};
 use crate::secret::Secret;
 
-/// How many questions may wait to be sent. With more, the caller waits.
-const WAITING_QUESTIONS: usize = 256;
+/// How many questions may wait to be sent. If there are more, their callers wait.
+const MAX_QUEUED: usize = 256;
 
-/// How the daemon's connection to the chat server stands.
+/// The state of the daemon's connection to the chat server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     /// Not yet connected.
@@ -26,7 +26,7 @@ pub enum Link {
     Down {
         /// Why, and what to change.
         problem: String,
-        /// When the daemon tries again by itself.
+        /// When the daemon tries again.
         again_at: Timestamp,
     },
 }
@@ -37,39 +37,39 @@ pub enum Link {
 pub struct Account {
     /// There is such an account.
     pub exists: bool,
-    /// The chat server counts it among its admins. If there is no such account: a configuration of
-    /// the server calls this name an admin.
+    /// It is an admin of its host. If there is no such account: the server's configuration calls
+    /// this name an admin.
     pub admin: bool,
-    /// The chat server could not have an account of that name.
+    /// The chat server cannot have an account of this name.
     pub impossible: bool,
-    /// The server would register no account of that name. The text says what refuses it, and may
-    /// say why. Where the question is not asked, or the server cannot tell, there is none.
+    /// The server would refuse to register this name. The text says what refuses it, and perhaps
+    /// why. `None` if it would not, cannot tell, or was not asked.
     pub refusal: Option<String>,
-    /// `exists` is false, but the chat server may just be unable to read its accounts.
+    /// `exists` is false, but perhaps the chat server just cannot read its accounts.
     pub doubtful: bool,
-    /// When the account was made, where the chat server knows.
+    /// When the account was made, if the chat server knows that.
     pub created_at: Option<Timestamp>,
-    /// Otherwise, an instant since when it is the same account. It may have been made before.
+    /// If not, an instant at which the account was there already.
     pub known_since: Option<Timestamp>,
-    /// Nobody can log in to it at present.
+    /// Nobody can log in to it now.
     pub disabled: bool,
-    /// The chat server lets it make invites that register somebody.
+    /// The chat server lets its user make invites that register accounts.
     pub may_invite: bool,
-    /// The chat server lets it make invites at all.
+    /// The chat server lets its user make invites at all.
     pub may_invite_contacts: bool,
-    /// It has an admin's rights, here or elsewhere on the server, or can take them on.
+    /// It has, or can assume, an admin's rights on its host or elsewhere on the server.
     pub privileged: bool,
-    /// Which of two with such rights is above: the one with the higher rank. `None` where the chat
-    /// server knows no such thing.
+    /// Of two privileged accounts, the one with the higher rank ranks above the other. `None` if
+    /// the chat server has no ranks.
     pub rank: Option<i64>,
     /// Its roles, the primary one first.
     pub roles: Vec<String>,
-    /// What its user wants to be called, as the user wrote it.
+    /// The nickname that its user has published, unchanged.
     pub nickname: Option<String>,
 }
 
 impl Default for Account {
-    /// No account, as far as anybody knows.
+    /// There is no such account, and nothing else is known.
     fn default() -> Self {
         Account {
             exists: false,
@@ -91,11 +91,11 @@ impl Default for Account {
 }
 
 impl Account {
-    /// Whether the account `jid`, of which this is known, exists: where it has to, a doubtful "no"
-    /// is no answer.
+    /// Whether the account exists, for a caller to whom a doubtful "no" is no answer. `jid` is its
+    /// address.
     ///
     /// # Errors
-    /// If it is doubtful.
+    /// If the "no" is doubtful.
     pub fn certainly_exists(&self, jid: &BareJid) -> Answer<bool> {
         match !self.exists && self.doubtful {
             true => Err(NoAnswer::Unable(format!("the chat server cannot tell at the moment whether {jid} exists"))),
@@ -103,17 +103,17 @@ impl Account {
         }
     }
 
-    /// Since when the name is this account's, at the latest.
+    /// An instant since which this name has certainly been this account's.
     pub fn since(&self) -> Option<Timestamp> {
         self.created_at.or(self.known_since)
     }
 
-    /// Whether it is above another account: whoever has an admin's rights is above whoever has
-    /// none, and of two who have them, the one with the higher rank.
+    /// Whether it ranks above another account: it is privileged and the other is not, or both are
+    /// and it has the higher rank.
     pub fn is_above(&self, other: &Account) -> bool {
-        let has_rights = |account: &Account| account.admin || account.privileged;
+        let is_privileged = |account: &Account| account.admin || account.privileged;
         let is_higher = || self.rank.zip(other.rank).is_some_and(|(own, others)| own > others);
-        has_rights(self) && (!has_rights(other) || is_higher())
+        is_privileged(self) && (!is_privileged(other) || is_higher())
     }
 }
 
@@ -122,25 +122,24 @@ impl Account {
 pub enum Fate {
     /// The account is made, the password is set or the contact is made.
     Made {
-        /// What the invite grants and the server cannot give, with the reasons, for the operator.
+        /// A text for the operator about each grant that failed for good.
         failed: Vec<String>,
     },
-    /// The account is made, but not all that the invite grants. Settling the reservation has the
-    /// rest done later.
+    /// The account is made, but does not have everything that the invite grants yet. The hook tries
+    /// again when it is asked to settle the reservation.
     Unfinished,
     /// Nothing was made.
     NotMade {
-        /// The server says that there is no such account, but may just be unable to read its
-        /// accounts.
+        /// Perhaps the server just cannot read its accounts.
         doubtful: bool,
     },
-    /// It has not ended, or nobody can tell yet.
+    /// It has not ended, or its end is not known yet.
     InFlight,
-    /// The hook of another server made the reservation. This one did nothing.
+    /// The reservation is another server's. This one did nothing.
     Elsewhere,
 }
 
-/// Why the hook made no account.
+/// Why the hook made no account, or set no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Objection {
     /// There is an account of this name now.
@@ -149,16 +148,15 @@ pub enum Objection {
     NoSuchAccount,
     /// There can be no account of this name.
     UsernameImpossible,
-    /// It cannot be a password, or the server wants a better one. The text, if any, is the
-    /// server's.
+    /// The server does not accept the password. The text, if any, is the server's.
     Password(String),
-    /// A limit of the server holds it back for now. The text, if any, is the server's.
+    /// A limit of the server does not allow it now. The text, if any, is the server's.
     Limited(String),
     /// The server can never do this, on this VirtualHost.
     Never,
     /// The server refuses for another reason. The text, if any, is the server's.
     Other(String),
-    /// Nobody decided: the server cannot do it at the moment, or does not know the question.
+    /// The server cannot do it now, or does not know the question.
     NoAnswer(NoAnswer),
 }
 
@@ -169,25 +167,25 @@ pub struct Hook {
     pub software: String,
     /// The id of its server. Several servers may serve the same VirtualHost.
     pub server: String,
-    /// The usernames that the server's configuration calls admins, and that have no account. Of
-    /// many, some.
+    /// The usernames that the server's configuration calls admins, and that have no account. If
+    /// there are many, some of them. The same goes for the other lists.
     pub admins: Vec<String>,
-    /// The options of the server about inviting that have no effect. Of many, some.
+    /// The server's options for its own invites that are set and have no effect.
     pub unused: Vec<String>,
     /// What newcomers are asked besides a username and a password.
     pub fields: Vec<Field>,
-    /// What the server can never do for an account of this VirtualHost, and why not, for the
+    /// What the server can never do for an account of this VirtualHost, and the reason, for the
     /// operator.
     pub never: Vec<(Purpose, String)>,
-    /// The version of mod_easy_invite, if it is that and says so.
+    /// The version of mod_easy_invite, if the hook is that module.
     pub version: Option<String>,
     /// The files of mod_easy_invite that are loaded.
     pub files: Vec<HookFile>,
     /// These files were replaced since they were loaded.
     pub replaced: bool,
-    /// The other modules that make invites there. Of many, some.
+    /// The other modules there that make invites.
     pub rivals: Vec<String>,
-    /// What else the operator should mend, and how: a text each. Of many, some.
+    /// What else the operator should correct, and how.
     pub warnings: Vec<String>,
 }
 
@@ -203,7 +201,7 @@ pub struct HookFile {
 }
 
 impl Hook {
-    /// For the operator: why the server can never do this, if it cannot.
+    /// Why the server can never do this, for the operator. `None` if it can.
     pub fn never(&self, purpose: Purpose) -> Option<String> {
         let (_, why) = self.never.iter().find(|(never, _)| *never == purpose)?;
         Some(match purpose {
@@ -213,11 +211,11 @@ impl Hook {
     }
 }
 
-/// Why a question has no answer. The text is a whole sentence for the operator. People read other
-/// words, for whom it only matters whose turn it is now.
+/// Why a question has no answer. The text is for the operator. Users read other texts, which only
+/// say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum NoAnswer {
-    /// Nobody could be asked: there is no connection to the chat server.
+    /// There is no connection to the chat server.
     #[error("{0}")]
     Unreachable(String),
     /// The chat server took too long.
@@ -227,7 +225,7 @@ pub enum NoAnswer {
     /// until the operator changes something.
     #[error("{0}")]
     NotSetUp(String),
-    /// The hook cannot tell, or cannot do it, at the moment.
+    /// The hook cannot answer, or cannot do it, now.
     #[error("{0}")]
     Unable(String),
 }
@@ -235,7 +233,7 @@ pub enum NoAnswer {
 /// An answer, or the reason why there is none.
 pub type Answer<T> = Result<T, NoAnswer>;
 
-/// The way back for an answer. The one who asked may have stopped waiting for it.
+/// Where the answer goes. The caller may have stopped waiting for it.
 pub type Reply<T> = oneshot::Sender<Answer<T>>;
 
 /// A chat message to an account.
@@ -243,7 +241,7 @@ pub type Reply<T> = oneshot::Sender<Answer<T>>;
 pub struct Message {
     /// The account.
     pub to: BareJid,
-    /// Its name, the same when it is sent again.
+    /// Its stanza id, which is the same when it is sent again.
     pub id: String,
     /// The language of the text (BCP 47).
     pub language: String,
@@ -251,47 +249,46 @@ pub struct Message {
     pub body: String,
 }
 
-/// What the hook of a VirtualHost, or the server itself, is asked, with the way back for its
-/// answer.
+/// A question to the hook of a VirtualHost or to the server itself, and where its answer goes.
 #[derive(Debug)]
 pub enum Ask {
     /// Is the hook there?
     Hello {
-        /// Its name and the id of its server are enough: this is asked every few seconds.
+        /// The software and the server's id are enough: this is asked every few seconds.
         brief: bool,
-        /// The hook, as it introduces itself.
+        /// For the answer.
         reply: Reply<Hook>,
     },
     /// What is known of the account with this localpart?
     Account {
         /// The localpart.
         username: NodePart,
-        /// Also, would the server let somebody register it?
+        /// Also asks whether the server would let somebody register it.
         register: bool,
-        /// What is known.
+        /// For the answer.
         reply: Reply<Account>,
     },
-    /// What became of this reservation? If its account was made, give it what it lacks.
+    /// How did this reservation end? If its account was made, give it what it lacks.
     Settle(Box<(Use, Invite)>, Reply<Fate>),
     /// Make the account of a reserved use, or set its password.
     Create {
-        /// The reservation, of the hook's own server.
+        /// The reservation, in the name of this hook's server.
         reserved: Box<(Use, Invite)>,
-        /// The account's password from then on.
+        /// The new password.
         password: Secret,
         /// The answers to the hook's fields, for a new account.
         answers: Answers,
         /// Where the browser connects from, for the server's own limits.
         address: Option<IpAddr>,
-        /// What came of it.
+        /// For the answer.
         reply: Reply<Result<Fate, Objection>>,
     },
-    /// Take this message. This one is for the chat server itself, without the hook.
+    /// Deliver this message. The server itself answers this, without the hook.
     Deliver(Message, Reply<()>),
 }
 
 impl Ask {
-    /// There is no answer, for this reason.
+    /// Tells the caller why there is no answer.
     pub fn fail(self, why: NoAnswer) {
         match self {
             Ask::Hello { reply, .. } => drop(reply.send(Err(why))),
@@ -312,61 +309,61 @@ pub struct Question {
     pub ask: Ask,
 }
 
-/// The asking end.
+/// The end that asks.
 #[derive(Clone, Debug)]
 pub struct ChatServer(mpsc::Sender<Question>);
 
-/// The answering end, which holds the connection to the chat server.
+/// The end that answers, which has the connection to the chat server.
 pub type Questions = mpsc::Receiver<Question>;
 
 impl ChatServer {
     /// Both ends.
     pub fn channel() -> (ChatServer, Questions) {
-        let (sender, receiver) = mpsc::channel(WAITING_QUESTIONS);
+        let (sender, receiver) = mpsc::channel(MAX_QUEUED);
         (ChatServer(sender), receiver)
     }
 
-    /// What is known of an account.
+    /// What the chat server knows of an account.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no answer.
     pub async fn account(&self, jid: &BareJid) -> Answer<Account> {
-        self.look_at(jid, false).await
+        self.ask_account(jid, false).await
     }
 
-    /// The same of an account that somebody may want to register: also, would the server let them?
+    /// The same of a name that somebody may want to register: also, whether the server refuses it.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no answer.
     pub async fn new_account(&self, jid: &BareJid) -> Answer<Account> {
-        self.look_at(jid, true).await
+        self.ask_account(jid, true).await
     }
 
-    async fn look_at(&self, jid: &BareJid, register: bool) -> Answer<Account> {
+    async fn ask_account(&self, jid: &BareJid, register: bool) -> Answer<Account> {
         let Some(username) = jid.node().map(ToOwned::to_owned) else { return Ok(Account::default()) };
         self.ask(jid.domain().to_owned(), |reply| Ask::Account { username, register, reply }).await
     }
 
-    /// Whether an account exists that has to.
+    /// Whether an account exists, without doubt.
     ///
     /// # Errors
-    /// If nobody answers, or a "no" is doubtful.
+    /// If there is no answer, or a "no" is doubtful.
     pub async fn certainly_exists(&self, jid: &BareJid) -> Answer<bool> {
         self.account(jid).await?.certainly_exists(jid)
     }
 
-    /// What became of a reserved use.
+    /// How a reservation ended.
     ///
     /// # Errors
-    /// If nobody answers, or the hook cannot settle it now.
+    /// If there is no answer, or the hook cannot settle it now.
     pub async fn settle(&self, reserved: (Use, Invite)) -> Answer<Fate> {
         self.ask(reserved.1.host.clone(), |reply| Ask::Settle(Box::new(reserved), reply)).await
     }
 
-    /// Has the account of a reserved use made, or its password set.
+    /// Lets the hook make the account of a reservation, or set its password.
     ///
     /// # Errors
-    /// If nobody answers. The account may have been made: [`ChatServer::settle`] tells.
+    /// If there is no answer. The account may have been made: ask [`ChatServer::settle`].
     pub async fn create(
         &self,
         reserved: (Use, Invite),
@@ -378,34 +375,35 @@ impl ChatServer {
         self.ask(host, |reply| Ask::Create { reserved, password, answers, address, reply }).await
     }
 
-    /// The hook of a VirtualHost.
+    /// What the hook of a VirtualHost says about itself.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no answer.
     pub async fn hello(&self, host: DomainPart) -> Answer<Hook> {
         self.ask(host, |reply| Ask::Hello { brief: false, reply }).await
     }
 
-    /// The id of the server whose hook is there.
+    /// The id of the server of a VirtualHost's hook.
     ///
     /// # Errors
-    /// If nobody answers.
+    /// If there is no answer.
     pub async fn server_of(&self, host: DomainPart) -> Answer<String> {
         Ok(self.ask(host, |reply| Ask::Hello { brief: true, reply }).await?.server)
     }
 
-    /// Has the chat server take a message, which it then delivers or sends back.
+    /// Sends a message, and waits until the chat server has accepted it. The server then delivers
+    /// it or sends it back.
     ///
     /// # Errors
-    /// If it is not certain that it was taken.
+    /// If it is not certain that the server has accepted it.
     pub async fn deliver(&self, message: Message) -> Answer<()> {
         self.ask(message.to.domain().to_owned(), |reply| Ask::Deliver(message, reply)).await
     }
 
     async fn ask<T>(&self, host: DomainPart, ask: impl FnOnce(Reply<T>) -> Ask) -> Answer<T> {
-        let nobody = || NoAnswer::Unreachable("not connected to the chat server".to_owned());
+        let offline = || NoAnswer::Unreachable("not connected to the chat server".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.0.send(Question { host, ask: ask(reply) }).await.map_err(|_| nobody())?;
-        answer.await.unwrap_or_else(|_| Err(nobody()))
+        self.0.send(Question { host, ask: ask(reply) }).await.map_err(|_| offline())?;
+        answer.await.unwrap_or_else(|_| Err(offline()))
     }
 }

@@ -1,5 +1,6 @@
-//! The commands of users, one a file: its node and its words, who may run it, its form and what it
-//! does. Plain data goes in and comes out. The edges make stanzas of it (`xmpp`).
+//! The commands that users run from their chat apps, one a file: its node and words, who may run
+//! it, its form and what it does. Their input and output is plain data, which `xmpp` turns into
+//! stanzas.
 
 mod choices;
 mod command;
@@ -18,7 +19,7 @@ pub use form::{Field, Form, Kind, Submission, boolean, date_time};
 pub use invitation::invitation;
 pub use requester::Requester;
 
-/// Every command, in the order in which they are listed.
+/// All commands, in the order in which clients see them.
 pub static COMMANDS: [Command; 6] = [
     new_invite::COMMAND,
     create_account::COMMAND,

@@ -1,5 +1,5 @@
-//! What a chat server asks of newcomers besides a username and a password: the fields of a data
-//! form (XEP-0004), and what somebody typed into them.
+//! What a chat server asks newcomers besides a username and a password: the fields of a data form
+//! (XEP-0004), and the answers.
 
 use serde::{Deserialize, Serialize};
 use strum::EnumString;
@@ -9,15 +9,15 @@ use strum::EnumString;
 pub struct Field {
     /// Its name.
     pub var: String,
-    /// What is typed or chosen in it.
+    /// How it is filled in.
     pub kind: Kind,
-    /// What the server calls it, if anything.
+    /// The server's label for it.
     pub label: Option<String>,
-    /// It may not stay empty.
+    /// It may not be left empty.
     pub required: bool,
     /// The values to choose from, each with its label.
     pub options: Vec<(String, String)>,
-    /// The values that it has at first.
+    /// The initial values.
     pub values: Vec<String>,
 }
 
@@ -26,10 +26,10 @@ pub struct Field {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Kind {
-    /// A line of text. So is every type that is not named here.
+    /// A line of text. Every type that is not listed here counts as this one.
     #[default]
     TextSingle,
-    /// A line of text that nobody else may see.
+    /// A line of text that is hidden while it is typed.
     TextPrivate,
     /// Lines of text.
     TextMulti,
@@ -39,9 +39,9 @@ pub enum Kind {
     ListMulti,
     /// Yes or no.
     Boolean,
-    /// Nothing: its values go back to the server.
+    /// It is not shown, and its values go back to the server.
     Hidden,
-    /// Nothing: its values are for people to read.
+    /// A text to read.
     Fixed,
 }
 
@@ -49,7 +49,7 @@ pub enum Kind {
 pub type Answers = Vec<(String, Vec<String>)>;
 
 impl Field {
-    /// The values of the field, after somebody typed or chose this. None, if that is nothing.
+    /// The field's values after somebody has typed or chosen this. Empty if nothing of it is valid.
     pub fn answered<'a>(&self, mut typed: impl Iterator<Item = &'a str>) -> Vec<String> {
         let plain = |text: &str| text.replace(is_not_xml, "").trim().to_owned();
         let given = |text: &String| !text.is_empty();
@@ -66,7 +66,8 @@ impl Field {
     }
 }
 
-/// Characters that XML cannot carry, or that a line of text should not.
+/// Whether a character must not be in a line of text: a control character, or one that XML
+/// excludes.
 pub fn is_not_xml(c: char) -> bool {
     c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }

@@ -1,5 +1,5 @@
-//! The words by which people ask for something in a chat, however they write them: in any case,
-//! with punctuation, below what they quote.
+//! The words by which people ask for something in a chat, however they write them: in capitals,
+//! with punctuation, or below a quotation.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use unicode_normalization::char::is_combining_mark;
 use crate::names::is_ignorable;
 use crate::texts::folded;
 
-/// The longest text that is read, in bytes. The longest note fits in, below a long quotation.
-pub const LONGEST: usize = 16 * 1024;
+/// How many bytes of a text are read: enough for the longest note below a long quotation.
+pub const MAX_BYTES: usize = 16 * 1024;
 
-/// What somebody wrote, cut into a word and what follows it.
+/// What somebody wrote: a word, and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The first word, [`folded`].
@@ -21,7 +21,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// Reads a text. Lines that begin with `>` are quotations (XEP-0393 §5.1.3), and so are the
+    /// Reads a text, without its quotations: lines that begin with `>` (XEP-0393 §5.1.3), and the
     /// ranges of characters in `quoted` (XEP-0461 §3.2). `None` if nothing is left.
     pub fn read(text: &str, quoted: &[Range<usize>]) -> Option<Said> {
         let own = text.chars().enumerate().filter(|(at, _)| !quoted.iter().any(|range| range.contains(at)));
@@ -39,18 +39,18 @@ impl Said {
             false => (first, ""),
         };
         let rest = format!("{tail} {}", after.trim_start_matches([':', ' ']));
-        // A mark of its own, such as "¸", is folded into a space and the mark.
+        // Folding turns a mark that stands alone, such as "¸", into a space and the mark.
         let word = folded(word).split_whitespace().collect();
         Some(Said { word, rest: rest.trim().to_owned() })
     }
 
-    /// Is the word one of these, which are separated by spaces?
+    /// Whether the word is one of these, which are separated by spaces.
     pub fn is(&self, words: &str) -> bool {
         is_among(&self.word, words)
     }
 
-    /// The number that the rest is: `2`, `#2`, or `no. 2` where "no" is among `before`, which are
-    /// separated by spaces. `None` if it is something else.
+    /// The number in the rest: `2`, `#2`, or `no. 2` if "no" is one of the words in `before`, which
+    /// are separated by spaces. `None` if the rest is something else.
     pub fn number(&self, before: &str) -> Option<usize> {
         let rest = folded(&self.rest);
         let mut parts = rest.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());

@@ -1,4 +1,4 @@
-//! The component (XEP-0114): connects to the chat server and serves the stream, again and again, as
+//! The component (XEP-0114): connects to the chat server, serves the stream, and reconnects, as
 //! long as the daemon runs.
 
 mod chat;
@@ -40,14 +40,14 @@ use router::Router;
 use serve::serve;
 use wire::LoginError;
 
-/// The first wait before connecting again. It doubles up to [`LONGEST_WAIT`].
+/// The first wait before the daemon reconnects. It doubles up to [`MAX_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait before connecting again. An operator who restarts the chat server should not
-/// have to wait for the daemon.
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// The longest wait before the daemon reconnects. An operator who restarts the chat server should
+/// not have to wait for the daemon.
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
-/// A session that lasted this long was a good one. After it, the daemon connects again at once.
+/// After a session that lasted this long, the daemon reconnects at once.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
 
 /// How to reach the chat server.
@@ -59,13 +59,15 @@ pub struct Config {
     pub server: String,
     /// The secret that the component shares with the chat server.
     pub secret: Secret,
-    /// Where the secret is from, for people who have to change it.
+    /// Where the secret was found, for the operator who has to change it.
     pub secret_source: String,
 }
 
-/// Serves until `stop`. Then answers what is in flight, closes the stream and returns. Each request
-/// gets the service as it is when the request comes in. With `connect`, a connection that is down
-/// is tried again at once. While all goes on, the watchdog is fed.
+/// Runs the component until `stop` is cancelled. Then answers the requests in flight, closes the
+/// stream and returns.
+///
+/// Each request gets the newest value of `invites`. `link` is told how the connection stands.
+/// `connect` ends the wait before the next attempt to connect. The watchdog is fed throughout.
 pub async fn run(
     config: Config,
     invites: watch::Receiver<Invites>,
@@ -80,18 +82,11 @@ pub async fn run(
     let mut wait = FIRST_WAIT;
     loop {
         let connecting = wire::connect(&config.server, component, config.secret.reveal());
-        let problem = match unanswered(
-            connecting,
-            &mut questions,
-            "not connected to the chat server",
-            &mut watchdog,
-            &stop,
-        )
-        .await
-        {
-            None => return,
-            Some(Err(error)) => what_to_change(&error, &config),
-            Some(Ok(wire)) => {
+        let why = "not connected to the chat server";
+        let Some(login) = while_offline(connecting, &mut questions, why, &mut watchdog, &stop).await else { return };
+        let problem = match login {
+            Err(error) => what_to_change(&error, &config),
+            Ok(wire) => {
                 tracing::info!(jid = component, server = config.server, "component session established");
                 link.send_replace(Link::Connected);
                 let since = Instant::now();
@@ -108,15 +103,15 @@ pub async fn run(
         let pause = wait.mul_f64(0.75 + rand::random::<f64>() / 2.0);
         let again_at = invites.borrow().now().saturating_add(pause).unwrap_or(Timestamp::MAX);
         link.send_replace(Link::Down { problem: problem.clone(), again_at });
-        let told = timeout(pause, connect.notified());
-        let Some(told) = unanswered(told, &mut questions, &problem, &mut watchdog, &stop).await else { return };
-        // Somebody who has just mended it does not wait long.
-        wait = if told.is_ok() { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT) };
+        let pause = timeout(pause, connect.notified());
+        let Some(ended) = while_offline(pause, &mut questions, &problem, &mut watchdog, &stop).await else { return };
+        // If `connect` ended the pause, somebody is waiting: keep the next pauses short.
+        wait = if ended.is_ok() { FIRST_WAIT } else { (wait * 2).clamp(FIRST_WAIT, MAX_WAIT) };
     }
 }
 
-/// Logs in over an open connection, and serves it until it ends or `stop`: what [`run`] does again
-/// and again. Returns how it ended, in words.
+/// Logs in over an open connection, and serves it until it ends or `stop` is cancelled, as [`run`]
+/// does with each connection. Returns how it ended, in words.
 pub async fn serve_connection(
     reader: impl AsyncRead + Unpin,
     writer: impl AsyncWrite + Unpin,
@@ -144,9 +139,9 @@ fn router(config: &Config, invites: &watch::Receiver<Invites>) -> Arc<Router> {
     })
 }
 
-/// Waits for `work`. Questions that come meanwhile get `why` instead of an answer. `None` when it
-/// is time to stop.
-async fn unanswered<T>(
+/// Waits for `work` while there is no connection, so each question fails with `why`. Returns `None`
+/// if `stop` is cancelled.
+async fn while_offline<T>(
     work: impl Future<Output = T>,
     questions: &mut Questions,
     why: &str,
@@ -164,7 +159,7 @@ async fn unanswered<T>(
     }
 }
 
-/// A failed login in words that say what to change.
+/// Why a login failed, and what the operator can change.
 fn what_to_change(error: &LoginError, config: &Config) -> String {
     let (jid, server) = (&config.jid, &config.server);
     match error {

@@ -1,4 +1,4 @@
-//! The fields in which somebody chooses what an invite allows, and what they chose.
+//! The fields for what an invite allows, and what somebody chose in them.
 
 use std::collections::BTreeSet;
 
@@ -8,31 +8,31 @@ use crate::policy::{Caps, Change};
 use crate::refusal::{Mistake, Refusal};
 use crate::texts::{Texts, folded};
 
-/// What stands for any number of uses.
+/// The option for any number of uses.
 const UNLIMITED: &str = "unlimited";
 
-/// What stands for the value that an invite has already.
+/// The option for the value that an invite has already.
 const KEEP: &str = "keep";
 
 /// The lifetimes to choose from, besides the usual one.
 const LIFETIMES: [&str; 6] = ["1h", "1d", "7d", "4w", "365d", "never"];
 
-/// The numbers of uses to choose from, besides any.
+/// The numbers of uses to choose from, besides [`UNLIMITED`].
 const USES: [u32; 6] = [1, 2, 5, 10, 20, 100];
 
-/// What can be chosen where the form is shown.
+/// What a user can choose for an invite.
 pub struct Choices<'a> {
-    /// The words for it.
+    /// The texts in the user's language.
     pub texts: &'a Texts,
-    /// The most that can be chosen.
+    /// The most that the user may choose.
     pub caps: Caps,
     /// What was filled in so far.
     pub filled_in: &'a Submission,
 }
 
 impl Choices<'_> {
-    /// The end of an invite: the usual lifetime, or what the invite has, which is described by
-    /// `keep`, unless another one is chosen. `None` if there is nothing to choose.
+    /// The field for the lifetime. The usual lifetime is chosen at first or, if the invite exists,
+    /// its own end, whose label is `keep`. `None` if there is only one option.
     pub fn expires(&self, usual: Lifetime, keep: Option<String>) -> Option<Field> {
         let typed = lifetime(self.filled_in, self.texts).ok().flatten();
         let typed = typed.filter(|typed| self.caps.allow_lifetime(*typed));
@@ -45,10 +45,11 @@ impl Choices<'_> {
         list("expires", &self.texts.command.expires, keep, options, &chosen)
     }
 
-    /// The number of uses, from `least` on. As in [`Choices::expires`]; the usual number is one.
-    pub fn uses(&self, least: u32, keep: Option<String>) -> Option<Field> {
+    /// The field for the number of uses, which is at least `min`. For `keep` and `None`, see
+    /// [`Choices::expires`]. The usual number is one.
+    pub fn uses(&self, min: u32, keep: Option<String>) -> Option<Field> {
         let own = &self.texts.command;
-        let allowed = |uses: &Option<u32>| self.caps.allow_uses(*uses) && uses.is_none_or(|uses| uses >= least);
+        let allowed = |uses: &Option<u32>| self.caps.allow_uses(*uses) && uses.is_none_or(|uses| uses >= min);
         let typed = max_uses(self.filled_in, self.texts).ok().flatten().filter(allowed);
         let numbers = USES.into_iter().chain(self.caps.max_uses).chain(typed.flatten());
         let numbers: BTreeSet<u32> = numbers.filter(|number| allowed(&Some(*number))).collect();
@@ -62,14 +63,14 @@ impl Choices<'_> {
         list("uses", &own.uses, keep, numbers.chain(any), &chosen)
     }
 
-    /// A note, and the one that there is.
+    /// The field for the note. `note` is in it at first.
     pub fn note(&self, note: &str) -> Field {
         let typed = if self.filled_in.has("note") { self.filled_in.text("note").unwrap_or_default() } else { note };
         Field::text("note", &self.texts.command.note, typed)
     }
 
-    /// What was chosen, and what could not be understood. What is as it was before is not chosen:
-    /// somebody else may have changed it since.
+    /// What was chosen, and what could not be understood. A value that was left unchanged is not
+    /// chosen, since somebody else may have changed it meanwhile.
     pub fn chosen(&self) -> (Change, Vec<Refusal>) {
         let note = self.filled_in.text("note");
         let is_as_before = self.filled_in.has("before") && note == self.filled_in.text("before");
@@ -88,7 +89,7 @@ impl Choices<'_> {
     }
 }
 
-/// A list whose first option keeps what there is, if something is there.
+/// A list, in which `keep` is the label of the first option, if there is one.
 fn list(
     var: &str,
     label: &str,
@@ -100,13 +101,13 @@ fn list(
     (options.len() > 1).then(|| Field::list(var, label, options, chosen))
 }
 
-/// The lifetime that was chosen, or typed where a client allows that.
+/// The lifetime that was chosen, or typed, which some clients allow.
 fn lifetime(submission: &Submission, texts: &Texts) -> Result<Option<Lifetime>, Mistake> {
     let typed = submission.text("expires").filter(|text| *text != KEEP).map(|text| Lifetime::typed(text, texts));
     typed.transpose().map_err(Mistake::BadLifetime)
 }
 
-/// How many uses were chosen or typed; `Some(None)`: any number.
+/// How many uses were chosen or typed. `Some(None)` is any number.
 fn max_uses(submission: &Submission, texts: &Texts) -> Result<Option<Option<u32>>, Mistake> {
     let typed = submission.text("uses").map(folded).filter(|text| text != KEEP);
     let Some(text) = typed else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! What a command is, and what comes of running it.
+//! What a command is, and what it can result in.
 
 use futures::future::BoxFuture;
 
@@ -11,18 +11,17 @@ use crate::texts::{CommandTexts, Texts};
 pub struct Command {
     /// The node by which clients know the command (XEP-0050).
     pub node: &'static str,
-    /// The words that run it in a chat, each in its own way.
+    /// The words that run it in a chat, each with values of its own.
     pub words: &'static [Word],
     pub(super) name: fn(&CommandTexts) -> &str,
     pub(super) audience: Audience,
-    /// Asks for what is to be filled in next, with what was filled in so far: mostly a form.
-    /// Without it the command completes at once: the built-in buttons of mobile clients show no
-    /// form.
+    /// Returns the next form, from what was filled in so far. `None` if the command completes at
+    /// once, for the buttons of mobile clients, which show no form.
     pub ask: Option<Step>,
     pub(super) run: Step,
 }
 
-/// A step of a command: from what was filled in to what comes of it.
+/// A step of a command, from what was filled in to an outcome.
 pub type Step = for<'a> fn(&'a Requester<'a>, &'a Submission) -> BoxFuture<'a, Result<Outcome, Error>>;
 
 /// Who may run a command.
@@ -30,7 +29,7 @@ pub type Step = for<'a> fn(&'a Requester<'a>, &'a Submission) -> BoxFuture<'a, R
 pub enum Audience {
     /// All users of a served host.
     Users,
-    /// Users who may invite. Admins always.
+    /// Users who may invite, and admins.
     Inviters,
     /// Admins.
     Admins,
@@ -40,13 +39,13 @@ pub enum Audience {
 pub struct Word {
     /// The word, in the user's language.
     pub text: fn(&Texts) -> &str,
-    /// The values that it fills in.
+    /// The fields that it fills in, and their values.
     pub chosen: &'static [(&'static str, &'static str)],
-    /// What stands behind the word, if something does.
+    /// What follows the word. `None` if nothing does.
     pub argument: Option<Argument>,
 }
 
-/// What stands behind a word.
+/// What follows a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
     /// A text, or nothing: the value of this field.
@@ -55,16 +54,16 @@ pub enum Argument {
     Option(&'static str),
 }
 
-/// What comes of a command.
+/// What a step of a command results in.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A link: of a new invite, or a new one of an old invite.
+    /// A link of a new invite, or a new link of an old one.
     Invitation(Box<Issued>),
-    /// The next form to fill in. Its hidden values belong to what is filled in.
+    /// The next form to fill in. Its hidden values are part of what is filled in.
     Ask(Form),
     /// A form to read.
-    Told(Form),
-    /// It is done: a sentence.
+    Result(Form),
+    /// A sentence that says what was done.
     Done(String),
 }
 
@@ -74,10 +73,10 @@ impl Command {
         (self.name)(&texts.command)
     }
 
-    /// May the requester run the command? Commands that they may not run are not listed either.
+    /// Whether the requester may run the command, and sees it in the list.
     ///
     /// # Errors
-    /// If the chat server does not tell.
+    /// If the chat server does not answer.
     pub async fn open_to(&self, requester: &Requester<'_>) -> Result<bool, Error> {
         match self.audience {
             Audience::Users => Ok(true),
@@ -89,7 +88,7 @@ impl Command {
     /// Runs the command with what was filled in.
     ///
     /// # Errors
-    /// Why it came to nothing. A limit that was met is in the log of events then.
+    /// Why it did nothing. If that is a limit for users, the log of events has it then.
     pub async fn run(&self, requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
         let outcome = (self.run)(requester, submission).await;
         if let Err(cause) = &outcome {

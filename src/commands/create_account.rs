@@ -43,7 +43,7 @@ fn form(requester: &Requester, submission: &Submission) -> Form {
 /// Makes the invite that was filled in.
 ///
 /// # Errors
-/// If fields have impossible values (all of them are named), or the invite is not stored.
+/// If fields have impossible values (the error names all of them), or the invite is not stored.
 async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
     let choices = Choices { texts: requester.texts, caps: Caps::NONE, filled_in: submission };
     let (chosen, mut mistakes) = choices.chosen();

@@ -1,4 +1,4 @@
-//! Forms as plain data, and what comes back filled in.
+//! Forms as plain data, and what was filled in.
 
 use jiff::Timestamp;
 
@@ -9,35 +9,35 @@ pub struct Form {
     pub title: String,
     /// What to do with it, or empty. Some clients do not show it.
     pub instructions: String,
-    /// Its fields, at most five.
+    /// Its fields. A form to fill in shows at most five.
     pub fields: Vec<Field>,
 }
 
 /// A field of a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The name by which programs know it: one of its own within its form.
+    /// The name by which programs know it, unique in its form.
     pub var: String,
-    /// What people read before it. Hidden and fixed fields have none.
+    /// The label. Hidden and fixed fields have none.
     pub label: String,
     /// How it is filled in.
     pub kind: Kind,
-    /// Its value, which may be changed where the kind allows it.
+    /// Its value at first.
     pub value: String,
 }
 
-/// How a field is filled in. Every other kind is shown wrongly by some client.
+/// How a field is filled in. Some client shows each of the other kinds of XEP-0004 wrongly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Not at all: it comes back as it is, unseen.
+    /// It is not shown, and comes back unchanged.
     Hidden,
-    /// Not at all: it is a text to read.
+    /// A text to read.
     Fixed,
-    /// By writing a line.
+    /// A line of text.
     Text,
-    /// With yes (`1`) or no (`0`).
+    /// Yes (`1`) or no (`0`).
     Boolean,
-    /// By choosing one of these: a value, and what people read.
+    /// One of these options: a value, and its label.
     List(Vec<(String, String)>),
 }
 
@@ -52,12 +52,12 @@ impl Field {
         Field { kind: Kind::Boolean, ..Field::text(var, label, if value { "1" } else { "0" }) }
     }
 
-    /// A choice. One option is chosen already.
+    /// A list of options. The value `chosen` is chosen at first.
     pub fn list(var: &str, label: &str, options: impl IntoIterator<Item = (String, String)>, chosen: &str) -> Self {
         Field { kind: Kind::List(options.into_iter().collect()), ..Field::text(var, label, chosen) }
     }
 
-    /// A value that comes back unseen.
+    /// A value that is not shown and comes back.
     pub fn hidden(var: &str, value: &str) -> Self {
         Field { kind: Kind::Hidden, ..Field::text(var, "", value) }
     }
@@ -79,12 +79,12 @@ impl<Var: Into<String>, Value: AsRef<str>> FromIterator<(Var, Value)> for Submis
 }
 
 impl Submission {
-    /// These values, and others where these say nothing.
+    /// These values, and those of the fields that only `others` has.
     pub fn and(self, others: Submission) -> Self {
         Submission(self.0.into_iter().chain(others.0).collect())
     }
 
-    /// Is the field there, whatever its value?
+    /// Whether the field is there, also if it is empty.
     pub fn has(&self, var: &str) -> bool {
         self.0.iter().any(|(name, _)| name == var)
     }
@@ -95,7 +95,8 @@ impl Submission {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The value of a yes or no. `None` if the field holds something else.
+    /// The value of a yes or no, which is no if it is missing. `None` if the field has another
+    /// value.
     pub fn boolean(&self, var: &str) -> Option<bool> {
         self.text(var).map_or(Some(false), boolean)
     }

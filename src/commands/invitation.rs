@@ -5,9 +5,9 @@ use crate::invite::{Invite, InviteType};
 use crate::invites::Issued;
 use crate::texts::{Texts, fill};
 
-/// The invite's links and its end.
+/// The invite's links and expiry.
 ///
-/// Some clients show no instructions, so the labels say the most important of it once more.
+/// Some clients show no instructions, so the labels repeat the most important part of them.
 pub fn invitation(issued: &Issued, texts: &Texts) -> Form {
     let (invite, own) = (&issued.invite, &texts.command);
     let account = invite.account().filter(|_| invite.invite_type == InviteType::PasswordReset);
@@ -34,7 +34,7 @@ pub fn invitation(issued: &Issued, texts: &Texts) -> Form {
     Form { title: title.clone(), instructions: instructions.join(" "), fields }
 }
 
-/// For how many people an invite is good, and until when: one sentence.
+/// A sentence that says for how many people an invite is good, and until when.
 fn good_for(invite: &Invite, texts: &Texts) -> String {
     let own = &texts.command;
     let who = match (invite.account(), invite.max_uses) {

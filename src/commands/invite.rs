@@ -1,4 +1,5 @@
-//! The command "Invite with Options": as "New Invite", but the user chooses what the invite allows.
+//! The command "Invite with Options": like "New Invite", but the user chooses what the invite
+//! allows.
 
 use super::choices::Choices;
 use super::command::{Argument, Audience, Command, Outcome, Word};
@@ -31,7 +32,7 @@ async fn ask(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
     }))
 }
 
-/// Makes the invite that was filled in. What a user may not choose, an admin makes as an admin.
+/// Makes the invite that was filled in.
 async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outcome, Error> {
     let choices = Choices { texts: requester.texts, caps: requester.caps().await?, filled_in: submission };
     let (chosen, mut mistakes) = choices.chosen();

@@ -1,5 +1,5 @@
-//! The command "Somebody's Invites": for admins, who see and do with the invites of an account what
-//! its user can.
+//! The command "Somebody's Invites": for admins, who can do with the invites of an account what its
+//! user can do with "My Invites".
 
 use jid::BareJid;
 
@@ -38,7 +38,8 @@ async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
     my_invites::run(requester, &maker(requester, submission)?, submission).await
 }
 
-/// Whose invites an admin has asked for. The form that changes an invite does not name the account.
+/// The account whose invites the admin has asked for. The form that changes an invite does not name
+/// it, so then this returns the admin's own account.
 fn maker(requester: &Requester<'_>, submission: &Submission) -> Result<BareJid, Refusal> {
     let names_an_invite = !submission.has("accountjid") && submission.has("invite");
     if names_an_invite { Ok(requester.account.clone()) } else { account(requester, submission) }

@@ -1,4 +1,4 @@
-//! The command "My Invites": users see what they have made, renew, change and revoke it.
+//! The command "My Invites": users see their invites, change and revoke them, and replace links.
 
 use jid::BareJid;
 
@@ -32,14 +32,13 @@ const fn with_action(text: fn(&Texts) -> &str, chosen: &'static [(&'static str, 
     Word { text, chosen, argument: Some(Argument::Option("invite")) }
 }
 
-/// The longest part of a note that stands in a list, in characters.
+/// How many characters of a note a list shows.
 const NOTE_IN_LIST: usize = 40;
 
-/// How many of those who have joined are shown.
+/// How many of the accounts that have joined are shown.
 const ACCOUNTS_SHOWN: usize = 20;
 
-/// Asks what to do with which of the invites of a maker, or what to change of the one that was
-/// chosen.
+/// Asks what to do with which of an inviter's invites or, if that was chosen, what to change of it.
 pub async fn ask(requester: &Requester<'_>, maker: &BareJid, submission: &Submission) -> Result<Outcome, Error> {
     if let Ok(Some(invite)) = chosen(submission)
         && (changes(submission) || submission.text("action") == Some("change"))
@@ -70,7 +69,7 @@ pub async fn run(requester: &Requester<'_>, maker: &BareJid, submission: &Submis
             let label = label(&invite, requester);
             Ok(Outcome::Done(fill(&texts.command.changed, &[("invite", &label)])))
         }
-        None | Some("show") => Ok(Outcome::Told(details(&invites.show(&by, invite).await?, requester))),
+        None | Some("show") => Ok(Outcome::Result(details(&invites.show(&by, invite).await?, requester))),
         Some("change") => change_form(requester, &invites.show(&by, invite).await?.invite, submission).await,
         Some(_) => list(requester, maker, submission).await,
     }
@@ -111,8 +110,8 @@ async fn list(requester: &Requester<'_>, maker: &BareJid, submission: &Submissio
     Ok(Outcome::Ask(Form { title, instructions: own.choose_invite.clone(), fields }))
 }
 
-/// Asks what to change. The note as it is shown here comes back unseen: what is not changed in this
-/// form may be changed by somebody else in the meantime.
+/// Asks what to change. The form also has the note in a hidden field, to tell later whether the
+/// user has changed it: somebody else may do so meanwhile.
 async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Submission) -> Result<Outcome, Error> {
     let own = &requester.texts.command;
     let choices = Choices { texts: requester.texts, caps: requester.caps().await?, filled_in: submission };
@@ -140,7 +139,7 @@ async fn change_form(requester: &Requester<'_>, invite: &Invite, submission: &Su
     }))
 }
 
-/// An invite and who has joined by it, to read.
+/// An invite and the accounts that have joined with it, to read.
 fn details(shown: &Shown, requester: &Requester<'_>) -> Form {
     let (invite, texts, own) = (&shown.invite, requester.texts, &requester.texts.command);
     let state = state(invite, requester);
@@ -165,7 +164,7 @@ fn label(invite: &Invite, requester: &Requester<'_>) -> String {
     [name(invite, texts), used(invite, texts), end(invite, requester)].join(" · ")
 }
 
-/// What people call an invite: its note, else when it was made.
+/// The name of an invite for people: its note, or else the day it was made.
 fn name(invite: &Invite, texts: &Texts) -> String {
     let note = invite.note.as_deref().map(one_line).unwrap_or_default();
     let short = shortened(&note, NOTE_IN_LIST);
@@ -184,7 +183,7 @@ fn used(invite: &Invite, texts: &Texts) -> String {
     }
 }
 
-/// Where an invite stands.
+/// The state of an invite, in words.
 fn state<'a>(invite: &Invite, requester: &Requester<'a>) -> &'a str {
     let own = &requester.texts.command;
     match invite.state(requester.invites.now()) {
@@ -195,7 +194,7 @@ fn state<'a>(invite: &Invite, requester: &Requester<'a>) -> &'a str {
     }
 }
 
-/// When an invite ends, or why it has ended.
+/// When an invite expires or, if it has ended, its state.
 fn end(invite: &Invite, requester: &Requester<'_>) -> String {
     let (texts, own) = (requester.texts, &requester.texts.command);
     match (invite.state(requester.invites.now()), invite.expires_at) {

@@ -1,4 +1,4 @@
-//! The command "New Invite" (XEP-0401 §3.1): completes at once, with the defaults of the host.
+//! The command "New Invite" (XEP-0401 §3.1): completes at once, with the host's defaults.
 
 use super::command::{Audience, Command, Outcome};
 use super::requester::Requester;
@@ -17,8 +17,8 @@ pub const COMMAND: Command = Command {
     run: |requester, _| Box::pin(async { make(requester, &Change::default()).await }),
 };
 
-/// Makes an invite to become the requester's contact and, where the requester may, to register. An
-/// admin's invite needs an admin's rights only if a user could not make it.
+/// Makes an invite to become the requester's contact and, if the requester may invite new users, to
+/// register. An admin makes it with a user's rights if those are enough.
 ///
 /// # Errors
 /// If the requester may not invite, or the invite is not stored.
@@ -39,7 +39,7 @@ pub async fn make(requester: &Requester<'_>, chosen: &Change) -> Result<Outcome,
         allowed => wish(allowed?, Issuer::User),
     };
     let instead = |refusal: &Refusal| match refusal {
-        // The chat server can never make an account: a contact is what is left.
+        // The chat server can never make an account, so the invite is for a contact only.
         Refusal::NoRegistrationHere(_) => Some(wish(InviteType::Contact, Issuer::User)),
         limit => (admin && limit.limit().is_some()).then(|| wish(best, Issuer::Admin)),
     };
@@ -47,7 +47,7 @@ pub async fn make(requester: &Requester<'_>, chosen: &Change) -> Result<Outcome,
     Ok(Outcome::Invitation(Box::new(made)))
 }
 
-/// The invite of the requester that was chosen.
+/// The requester's wish for an invite, with what was chosen.
 pub fn wish(invite_type: InviteType, issuer: Issuer, requester: &Requester<'_>, chosen: &Change) -> Wish {
     let mut wish = Wish::new(invite_type, requester.host.clone(), issuer);
     (wish.inviter, wish.language) = (Some(requester.account.clone()), Some(requester.texts.code.clone()));

@@ -1,4 +1,4 @@
-//! The command "Password Reset Link": for admins. Its node is the one that Prosody's users know.
+//! The command "Password Reset Link": for admins. Its node is that of Prosody's mod_invites_adhoc.
 
 use std::future::ready;
 
@@ -46,10 +46,10 @@ async fn run(requester: &Requester<'_>, submission: &Submission) -> Result<Outco
     Ok(Outcome::Invitation(Box::new(requester.invites.create(wish).await?)))
 }
 
-/// The account of the requester's host that was typed, by its address or its username alone.
+/// The account that was typed, as an address or a username of the requester's host.
 ///
 /// # Errors
-/// If it is none of the host's.
+/// If it is no account of that host.
 pub fn account(requester: &Requester<'_>, submission: &Submission) -> Result<BareJid, Refusal> {
     let host = requester.host;
     let expected = || Refusal::Impossible(Mistake::NoAccount(host.to_string()));

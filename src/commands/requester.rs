@@ -10,7 +10,7 @@ use crate::texts::Texts;
 
 /// A user of a served host, who asks the component for something.
 pub struct Requester<'a> {
-    /// The full JID, as the server wrote it.
+    /// The full JID, as the chat server wrote it.
     pub full_jid: &'a str,
     /// The account.
     pub account: BareJid,
@@ -29,8 +29,8 @@ impl<'a> Requester<'a> {
     /// The user with this address. `None` if it is not the address of a user of a served host.
     pub fn new(address: &'a str, invites: &'a Invites, texts: &'a Texts) -> Option<Self> {
         let account = jid::Jid::new(address).ok()?.into_bare();
-        // The jid crate folds more characters than servers do. If it changed the localpart, the
-        // server means another account.
+        // The jid crate folds more characters than servers do. If it has changed the localpart,
+        // this is another account than the server's.
         let (written, _) = address.split_once('@')?;
         account.node().filter(|username| username.as_str() == written)?;
         let (host, policy) = invites.policy(account.domain().as_str()).ok()?;
@@ -40,15 +40,16 @@ impl<'a> Requester<'a> {
     /// What the chat server knows of the user. It is asked at most once.
     ///
     /// # Errors
-    /// If it does not answer.
+    /// If the chat server does not answer.
     pub async fn known(&self) -> Result<&Account, Error> {
         Ok(self.known.get_or_try_init(|| self.invites.account(&self.account)).await?)
     }
 
-    /// Is the user an admin of the host, by the configuration or in the eyes of the chat server?
+    /// Whether the user is an admin of the host, by the daemon's configuration or the chat
+    /// server's.
     ///
     /// # Errors
-    /// If the chat server had to be asked, and does not answer.
+    /// If the chat server has to be asked, and does not answer.
     pub async fn is_admin(&self) -> Result<bool, Error> {
         Ok(self.policy.admins.contains(&self.account) || self.known().await?.admin)
     }
@@ -61,7 +62,7 @@ impl<'a> Requester<'a> {
         Ok(if self.is_admin().await? { Caps::NONE } else { self.policy.caps(self.known().await?) })
     }
 
-    /// Does "New Invite" make something for the user?
+    /// Whether "New Invite" makes an invite for the user.
     ///
     /// # Errors
     /// If the chat server does not answer.

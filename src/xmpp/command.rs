@@ -17,13 +17,13 @@ use crate::refusal::{Mistake, Refusal};
 use crate::texts::{Texts, fill};
 
 /// How long a session stays open. Some clients never cancel, so sessions end by themselves.
-const SESSION_LIFE: Duration = Duration::from_secs(60 * 60);
+const SESSION_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// How many sessions one user may have open. One more closes the oldest.
-const SESSIONS_EACH: usize = 16;
+/// How many sessions an account may have open. One more closes the oldest.
+const MAX_SESSIONS_EACH: usize = 16;
 
-/// How many sessions may be open in all, at some 300 bytes each, and what they keep of a form.
-const SESSIONS_IN_ALL: usize = 10_000;
+/// How many sessions may be open in all, at some 300 bytes and a form's hidden values each.
+const MAX_SESSIONS: usize = 10_000;
 
 /// The command of a node.
 ///
@@ -35,10 +35,10 @@ pub fn of_node(node: &str, texts: &Texts) -> Result<&'static Command, StanzaErro
     found.ok_or_else(unknown)
 }
 
-/// May the requester run the command?
+/// Whether the requester may run the command.
 ///
 /// # Errors
-/// A stanza error if the chat server does not tell.
+/// A stanza error if the chat server does not answer.
 pub async fn is_open(command: &Command, requester: &Requester<'_>) -> Result<bool, StanzaError> {
     command.open_to(requester).await.map_err(|cause| stanza_error(&cause, requester.texts))
 }
@@ -46,8 +46,8 @@ pub async fn is_open(command: &Command, requester: &Requester<'_>) -> Result<boo
 /// Answers a `<command/>`.
 ///
 /// # Errors
-/// A stanza error if there is no such command, the requester may not run it, or the request breaks
-/// the rules (XEP-0050 §4). Also if a command without a form fails.
+/// A stanza error if there is no such command, the requester may not run it, the request breaks the
+/// rules (XEP-0050 §4), or a command without a form fails.
 pub async fn execute(
     payload: &Element,
     requester: &Requester<'_>,
@@ -67,13 +67,13 @@ pub async fn execute(
         return Err(error_in(texts, ErrorType::Auth, DefinedCondition::Forbidden, &texts.command.forbidden));
     }
     let (id, kept) = match payload.attr("sessionid") {
-        // The session is closed before the command runs: of two submissions at once, one finds
-        // none.
+        // The session is closed before the command runs, so of two submissions at once, only one
+        // finds it.
         Some(id) => match sessions.close(id, requester.full_jid, command.node) {
             Some(kept) => (id.to_owned(), kept),
             None => return Err(bad_request("bad-sessionid", texts, &texts.command.finished)),
         },
-        // An id need not be a secret: it is of no use to anybody but its requester.
+        // The id is no secret: only its requester can use it.
         None => (nonce().map_err(|_| try_again(texts))?, Submission::default()),
     };
     if cancels {
@@ -96,11 +96,11 @@ pub async fn execute(
             form.instructions += &format!(" {}", fill(&texts.contact.yours, &[("service", service)]));
             return Ok(result(ns::INVITATION, &form));
         }
-        Ok(Outcome::Told(form)) => return Ok(result(command.node, &form)),
+        Ok(Outcome::Result(form)) => return Ok(result(command.node, &form)),
         Ok(Outcome::Done(text)) => return Ok(completed(note("info", &text))),
         Err(cause) => cause,
     };
-    // The built-in buttons show a stanza error but no note.
+    // The buttons of mobile clients show a stanza error, but no note.
     let Some(ask) = command.ask else { return Err(stanza_error(&cause, texts)) };
     if let Error::Refused(refusal) = &cause
         && let Ok(Outcome::Ask(form)) = ask(requester, &filled_in).await
@@ -108,7 +108,7 @@ pub async fn execute(
     {
         return ask_for(&form, command, &id, requester, sessions);
     }
-    // For commands with forms, some clients show a note but no stanza error.
+    // For commands with forms, some clients show a note, but no stanza error.
     let text = stanza_error(&cause, texts).texts.into_values().next().unwrap_or_default();
     Ok(completed(note("error", &text)))
 }
@@ -122,8 +122,8 @@ fn reply(command: &Command, session: &str, status: &str, texts: &Texts) -> Eleme
     in_language(reply, texts)
 }
 
-/// Shows a form, and opens a session for its answer. The session keeps the form's hidden values:
-/// a client need not send them back, and cannot change them.
+/// Sends a form, and opens a session for its submission. The session keeps the form's hidden
+/// values: the client need not send them back, and cannot change them.
 fn ask_for(
     form: &Form,
     command: &Command,
@@ -142,14 +142,14 @@ fn ask_for(
     Ok(with(reply, [actions, data_form("form", command.node, form)]))
 }
 
-/// The form once more, and below it what is wrong: one client numbers the fields, and the numbers
-/// stay. Each problem is a text of its own, since one client shows a single line of a text. `None`
-/// if there is nothing to correct in the form.
+/// The form again, and below it what is wrong: one client numbers the fields, so their order stays.
+/// Each problem is a field of its own, since one client shows only one line of a text. `None` if
+/// nothing in the form can be corrected.
 fn with_mistakes(mut form: Form, refusals: &[Refusal], texts: &Texts) -> Option<Form> {
     let line = |refusal: &Refusal| {
         let is_about = |field: &Field| field.kind != Kind::Hidden && vars(refusal).contains(&field.var.as_str());
         let position = form.fields.iter().position(is_about);
-        // Without the hint in brackets.
+        // The label without its hint in brackets.
         let label = position.and_then(|position| form.fields.get(position)?.label.split(" (").next());
         let problem = refusal.text(texts);
         let named = label.map(|label| [("field", label), ("problem", &problem)]);
@@ -162,7 +162,7 @@ fn with_mistakes(mut form: Form, refusals: &[Refusal], texts: &Texts) -> Option<
     lines.iter().any(|(position, _)| position.is_some()).then_some(form)
 }
 
-/// The fields of a form that a refusal can be about.
+/// The names of the fields that a refusal may be about.
 fn vars(refusal: &Refusal) -> &'static [&'static str] {
     match refusal {
         Refusal::UsernameTaken
@@ -196,8 +196,8 @@ fn bad_request(condition: &str, texts: &Texts, text: &str) -> StanzaError {
     error
 }
 
-/// The open sessions of the commands (XEP-0050 §1.4), by account, the oldest first. Each belongs to
-/// one full JID and one command, and its first answer closes it.
+/// The open sessions of commands (XEP-0050 §1.4), by account, the oldest first. Each belongs to one
+/// full JID and one command. The next request in it closes it.
 #[derive(Default)]
 pub struct Sessions(Mutex<HashMap<String, VecDeque<Session>>>);
 
@@ -222,18 +222,18 @@ impl Sessions {
             own.retain(|session| session.ends > now);
             !own.is_empty()
         });
-        if open.values().map(VecDeque::len).sum::<usize>() >= SESSIONS_IN_ALL {
+        if open.values().map(VecDeque::len).sum::<usize>() >= MAX_SESSIONS {
             return false;
         }
         let own = open.entry(bare(full_jid).to_owned()).or_default();
-        if own.len() >= SESSIONS_EACH {
+        if own.len() >= MAX_SESSIONS_EACH {
             own.pop_front();
         }
-        own.push_back(Session { id, full_jid: full_jid.to_owned(), node, kept, ends: now + SESSION_LIFE });
+        own.push_back(Session { id, full_jid: full_jid.to_owned(), node, kept, ends: now + SESSION_LIFETIME });
         true
     }
 
-    /// Closes a session for its answer, and returns what it has kept. `None` if no such session is
+    /// Closes a session, and returns the values that it has kept. `None` if no such session is
     /// open.
     fn close(&self, id: &str, full_jid: &str, node: &str) -> Option<Submission> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,13 +273,13 @@ mod tests {
         for number in 0..100 {
             assert!(open(format!("s{number}"), &format!("a@example.org/{number}")));
         }
-        assert_eq!(count(&sessions), SESSIONS_EACH);
+        assert_eq!(count(&sessions), MAX_SESSIONS_EACH);
         assert!(sessions.close("s83", "a@example.org/83", "node").is_none());
         assert!(sessions.close("s84", "a@example.org/84", "node").is_some());
-        for number in 0..SESSIONS_IN_ALL {
+        for number in 0..MAX_SESSIONS {
             open("s".into(), &format!("u{number}@example.org/x"));
         }
-        assert_eq!(count(&sessions), SESSIONS_IN_ALL);
+        assert_eq!(count(&sessions), MAX_SESSIONS);
         assert!(!open("one more".into(), "z@example.org/x"));
     }
 }

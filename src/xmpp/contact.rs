@@ -1,5 +1,4 @@
-//! The component as a contact: the name, the picture and the words that apps show of it, in the
-//! language of whoever looks.
+//! The component as a contact: its name, picture and status, in the user's language.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -22,11 +21,11 @@ const AVATAR_PIXELS: &str = "192";
 
 static AVATAR_TEXT: LazyLock<String> = LazyLock::new(|| BASE64_STANDARD.encode(AVATAR));
 
-/// Its SHA-1, by which apps know whether they have it already.
+/// The picture's SHA-1, by which apps know whether they have it already.
 static AVATAR_ID: LazyLock<String> =
     LazyLock::new(|| hash_caps(AVATAR, Algo::Sha_1).map(|hash| hash.to_hex()).unwrap_or_default());
 
-/// What can be read of the component as of an account (XEP-0163).
+/// The nodes of the component, which can be read like those of an account (XEP-0163).
 const NODES: [Node; 4] = [
     Node { name: ns::NICK, id: || "current", payload: nick },
     Node { name: ns::AVATAR_METADATA, id: || &AVATAR_ID, payload: |_| avatar_metadata() },
@@ -93,7 +92,7 @@ pub fn vcard4(texts: &Texts) -> Element {
     with(element!(ns::VCARD4, "vcard"), said)
 }
 
-/// Answers what is asked of a node (XEP-0060 §6.5).
+/// Answers a request for the items of a node (XEP-0060 §6.5).
 ///
 /// # Errors
 /// `item-not-found` if there is no such node.
@@ -105,33 +104,32 @@ pub fn items(pubsub: &Element, texts: &Texts) -> Outcome {
     Ok(Some(with(element!(ns::PUBSUB, "pubsub"), [items])))
 }
 
-/// What tells apps the name without being asked: the event of the node that has it. Some show no
-/// other name of a contact.
+/// The event that tells apps the name (XEP-0172). Some show a contact's name only from this.
 pub fn name_event(texts: &Texts) -> Option<Element> {
     let node = NODES.iter().find(|node| node.name == ns::NICK)?;
     Some(with(element!(ns::PUBSUB_EVENT, "event"), [node.items(ns::PUBSUB_EVENT, texts)]))
 }
 
-/// What a presence says: what to write, and which picture there is (XEP-0153).
+/// The contents of a presence: a status that says what to write, and the picture's hash (XEP-0153).
 pub fn presence(texts: &Texts) -> [Element; 2] {
     let photo = text(ns::VCARD_UPDATE, "photo", &AVATAR_ID);
     [text(ns::COMPONENT, "status", &texts.contact.status), with(element!(ns::VCARD_UPDATE, "x"), [photo])]
 }
 
-/// The languages in which users have asked last. When a user comes online, the server asks for a
-/// presence and names none.
+/// The languages in which users last asked. When a user comes online, the server's probe names no
+/// language.
 #[derive(Default)]
 pub struct Readers(Mutex<HashMap<BareJid, String>>);
 
-/// Of how many users the language is known.
-const MOST_READERS: usize = 10_000;
+/// How many users' languages are kept.
+const MAX_READERS: usize = 10_000;
 
 impl Readers {
-    /// A user reads these texts.
+    /// Keeps the language of a user.
     pub fn note(&self, account: &BareJid, texts: &Texts) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.get(account) != Some(&texts.code) {
-            if known.len() >= MOST_READERS {
+            if known.len() >= MAX_READERS {
                 known.clear();
             }
             known.insert(account.clone(), texts.code.clone());

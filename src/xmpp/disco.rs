@@ -11,10 +11,10 @@ use super::stanza::{element, error_in, ns};
 use crate::commands::{COMMANDS, Requester};
 use crate::texts::{Languages, Texts};
 
-/// What identifies this software in entity capabilities (XEP-0115 §4).
+/// The node that identifies this software in entity capabilities (XEP-0115 §4).
 const CAPS_NODE: &str = "urn:easy-invite";
 
-/// The component's features: those for users, and forms. Only the hook uses the gate.
+/// The component's features. The gate is not one of them, since only the hook uses it.
 const FEATURES: [&str; 10] = [
     ns::COMMANDS,
     ns::DISCO_INFO,
@@ -28,9 +28,9 @@ const FEATURES: [&str; 10] = [
     ns::RETRIEVE_ITEMS,
 ];
 
-/// What the component is and can do. It has its name in every language, so that its capabilities
-/// are the same for all readers. The language of this one is the first, since many clients take the
-/// first name. Some clients mark a bot.
+/// The component's identities and features. It has a name in every language, so that its
+/// capabilities are the same for all users. The requester's language comes first, since many
+/// clients show the first name. Some clients show that an entity is a bot.
 fn component(node: Option<&str>, texts: &Texts, languages: &Languages) -> DiscoInfoResult {
     let others = languages.iter().filter(|other| other.code != texts.code);
     let named = |texts: &Texts| Identity::new("component", "generic", &texts.code, &texts.contact.name);
@@ -57,7 +57,7 @@ pub fn caps(texts: &Texts, languages: &Languages) -> Option<Element> {
         let [lang, name] = [it.lang, it.name].map(Option::unwrap_or_default);
         format!("{}/{}/{lang}/{name}", it.category, it.type_)
     };
-    // xmpp_parsers sorts with the "<" behind each, and "a#b" comes before "a" then.
+    // xmpp_parsers sorts the texts with a "<" at their ends, which puts "a#b" before "a".
     let mut said: Vec<_> = identities.into_iter().map(identity).collect();
     said.sort();
     said.extend(features);
@@ -65,8 +65,8 @@ pub fn caps(texts: &Texts, languages: &Languages) -> Option<Element> {
     Some(Caps::new(CAPS_NODE, hash).into())
 }
 
-/// Answers `disco#info` of a node, or of the component itself. `requester`: the user who asks, if
-/// it is a user of a served host.
+/// Answers `disco#info` of a node, or of the component itself. `requester` is the user who asks, if
+/// that is a user of a served host.
 ///
 /// # Errors
 /// `forbidden` for a command that the requester may not run, `item-not-found` for an unknown node.
@@ -149,7 +149,7 @@ mod tests {
         (445, &["urn:xmpp:ibr-token:0"]),
     ];
 
-    /// What doap.xml lists and nobody can discover, with the reason.
+    /// The XEPs that doap.xml lists and the component does not advertise, with the reason.
     const NOT_ADVERTISED: [(u16, &str); 14] = [
         (68, "is about the names of fields"),
         (77, "is advertised by Prosody's own module, which registers"),
@@ -167,7 +167,7 @@ mod tests {
         (428, "is read in messages"),
     ];
 
-    /// What the component answers, and what the module adds to the features of streams and hosts.
+    /// The component's features, and those that the module adds to streams and hosts.
     fn advertised() -> Vec<String> {
         let features = component(None, Texts::english(), &Languages::built_in()).features;
         let lua = FILES.iter().flat_map(|(_, text)| text.lines().map(str::trim));

@@ -1,12 +1,11 @@
-//! Data forms (XEP-0004), in the shape that every client shows, and read back leniently.
+//! Data forms (XEP-0004): written in the form that every client shows, and read leniently.
 
 use minidom::Element;
 
 use super::stanza::{element, ns, with, with_text};
 use crate::commands::{Field, Form, Kind, Submission};
 
-/// A form to fill in (`kind` is `form`) or to read (`result`). `name` tells programs which one it
-/// is (XEP-0068).
+/// A form to fill in (`kind` is `form`) or to read (`result`). `name` is its FORM_TYPE (XEP-0068).
 pub fn data_form(kind: &str, name: &str, form: &Form) -> Element {
     let mut data_form = element!(ns::DATA_FORMS, "x", "type" = kind);
     data_form.append_child(with_text(element!(ns::DATA_FORMS, "title"), &form.title));
@@ -24,7 +23,7 @@ fn field(field: &Field) -> Element {
         Kind::Boolean => ("boolean", &[][..]),
         Kind::List(options) => ("list-single", options.as_slice()),
     };
-    // Most clients would not show the label of a fixed text.
+    // Most clients do not show the label of a fixed field.
     let label = (!matches!(field.kind, Kind::Hidden | Kind::Fixed)).then_some(field.label.as_str());
     let element = element!(ns::DATA_FORMS, "field", "var" = field.var.as_str(), "type" = kind, "label" = label);
     let option = |(value, label): &(String, String)| {
@@ -37,17 +36,17 @@ fn value_of(text: &str) -> Element {
     with_text(element!(ns::DATA_FORMS, "value"), text)
 }
 
-/// Is there a form that its user did not want to fill in (XEP-0004 §3.1)?
+/// Whether there is a form that the user has cancelled (XEP-0004 §3.1).
 pub fn is_cancelled(parent: &Element) -> bool {
     parent.children().any(|child| child.is("x", ns::DATA_FORMS) && child.attr("type") == Some("cancel"))
 }
 
-/// The form that was filled in, in a command or another element. `None` if there is none.
+/// The submitted form in a command or another element. `None` if there is none.
 ///
-/// Clients send back whole forms with labels and instructions, leave out fields, or send fields
+/// Some clients send the whole form with labels and instructions, leave out fields, or send fields
 /// without a value.
 pub fn submission(parent: &Element) -> Option<Submission> {
-    let form = parent.children().find(|child| child.is("x", ns::DATA_FORMS))?;
+    let form = parent.get_child("x", ns::DATA_FORMS)?;
     let fields = form.children().filter(|child| child.name() == "field");
     let values = fields.filter_map(|field| {
         let value = field.children().find(|child| child.name() == "value").map(Element::text);

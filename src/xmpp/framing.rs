@@ -1,16 +1,14 @@
-//! Cuts the stream into stanzas before the parser sees them, and keeps back stanzas that it cannot
-//! stand: too large, nested too deeply, or with a reserved namespace.
+//! Cuts the stream into stanzas before they get to the parser, and replaces those that would break
+//! it: too large, nested too deeply, or with a reserved namespace.
 //!
-//! The chat server passes on whatever its users send, within its own generous limits. The parser
-//! ends the stream at a long attribute, and at a reserved namespace, which servers make of an
-//! unusual `xml:` attribute. It takes seconds for tens of thousands of levels, and the elements
-//! that come out overflow the stack. One user's stanza must not do that to all the others. So such
-//! a stanza is replaced by its bare start tag and a note, or by nothing where the start tag is the
-//! problem.
+//! The chat server passes on what its users send, within its own generous limits. The parser ends
+//! the stream at a long attribute. It also does so at a reserved namespace, into which servers turn
+//! an unusual `xml:` attribute. For tens of thousands of nested elements it takes seconds, and its
+//! result overflows the stack. One user's stanza must not do that to everybody else. So such a
+//! stanza is replaced by its start tag and a note, or removed if its start tag is the problem.
 //!
-//! The input comes from a server's serialiser, without comments and document types. If one comes
-//! anyway, everything from there on goes to the parser as it is, and the parser ends the stream
-//! (RFC 6120 §11.1).
+//! A server's serialiser writes no comments and document types. If one comes anyway, everything
+//! after it goes to the parser unchanged, which ends the stream (RFC 6120 §11.1).
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -20,7 +18,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 /// How many bytes are read in one go: some 80 requests.
 const READ_AT_ONCE: usize = 16 * 1024;
 
-/// How deep a stanza may be nested. A relayed form, the deepest that makes sense, has 8 levels.
+/// How deep a stanza may be nested. The deepest useful one, a relayed form, has 8 levels.
 const MAX_DEPTH: usize = 24;
 
 /// How many bytes a stanza may have. A form with every field filled in is below 8 kB.
@@ -30,19 +28,19 @@ const MAX_BYTES: usize = 64 * 1024;
 /// parser takes 8,192.
 const MAX_TOKEN: usize = 4096;
 
-/// The namespaces that no prefix may be bound to (Namespaces in XML 1.0 §3). An attribute with one
-/// of these values is refused whatever its name, since no stanza needs it.
+/// The namespaces to which no prefix may be bound (Namespaces in XML 1.0 §3). An attribute with one
+/// of these values is refused whatever its name is, since no stanza needs one.
 const RESERVED: [&[u8]; 2] = [b"http://www.w3.org/XML/1998/namespace", b"http://www.w3.org/2000/xmlns/"];
 
 /// The namespace of the note that says why a stanza was refused.
 pub const REFUSED: &str = "urn:easy-invite:refused";
 
-/// The place of the next byte in the text.
+/// Where in the text the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Between tags.
     Text,
-    /// Directly behind a `<`.
+    /// Directly after a `<`.
     TagBegin,
     /// In a start tag (`false`) or an end tag (`true`).
     Tag(bool),
@@ -50,15 +48,15 @@ enum Place {
     Value(u8),
     /// In a processing instruction, such as the XML declaration.
     Instruction,
-    /// Behind a `<!`.
+    /// After a `<!`.
     Declaration,
     /// In a CDATA section, which is text.
     Cdata,
-    /// Behind something unexpected. No byte is looked at any more.
+    /// After something unexpected: the rest goes to the parser unchanged.
     Beyond,
 }
 
-/// Takes the bytes that come in, and gives out those for the parser.
+/// Turns the bytes that come in into those for the parser.
 #[derive(Debug)]
 struct Framing {
     place: Place,
@@ -66,10 +64,9 @@ struct Framing {
     depth: usize,
     /// The byte before.
     previous: u8,
-    /// How many bytes of the name or value there are so far. In a CDATA section, how many `]` in a
-    /// row.
+    /// The length of the name or value so far. In a CDATA section, the number of `]` just before.
     token: usize,
-    /// The stanza so far. Of a refused one, the start tag.
+    /// The stanza so far, or the start tag of a refused one.
     stanza: Vec<u8>,
     /// The length of the start tag, once it is complete.
     head: Option<usize>,
@@ -82,7 +79,7 @@ impl Framing {
         Framing { place: Place::Text, depth: 0, previous: 0, token: 0, stanza: Vec::new(), head: None, refused: None }
     }
 
-    /// Takes bytes, and adds to `out` what they complete.
+    /// Takes bytes, and adds the stanzas that they complete to `out`.
     fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for byte in bytes {
             self.take(*byte, out);
@@ -144,7 +141,7 @@ impl Framing {
         (self.place, self.token) = (place, 0);
     }
 
-    /// Counts a tag that a `>` has ended.
+    /// Handles the end of a tag.
     fn end_tag(&mut self, end: bool, empty: bool, out: &mut Vec<u8>) {
         match (end, empty) {
             (true, _) => self.depth = self.depth.saturating_sub(1),
@@ -157,7 +154,7 @@ impl Framing {
         if self.depth > MAX_DEPTH {
             self.refuse("nested too deeply");
         }
-        // At depth 1, a stanza has ended, or the stream's own start tag.
+        // At depth 1, this is the end of a stanza or of the stream's start tag.
         if self.depth <= 1 {
             self.flush(out);
         }
@@ -179,7 +176,7 @@ impl Framing {
         }
     }
 
-    /// Gives the complete stanza to the parser, or what replaces it.
+    /// Adds the complete stanza, or what replaces it, to `out`.
     fn flush(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.stanza);
         if let (Some(why), Some(head)) = (self.refused.take(), self.head) {
@@ -194,7 +191,7 @@ impl Framing {
     }
 }
 
-/// A connection whose stanzas come in bounded.
+/// A connection on which only stanzas within the bounds come in.
 pub fn bounded<R, W>(reader: R, writer: W) -> impl AsyncBufRead + AsyncWrite + Unpin + use<R, W>
 where
     R: AsyncRead + Unpin,

@@ -1,5 +1,5 @@
-//! The gate (docs/gate.md), answering side: what the chat server's hook asks and tells the daemon.
-//! `hook` is the asking side.
+//! The gate (docs/gate.md): answers to what the chat server's hook asks and reports. `hook` has the
+//! other direction.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use minidom::Element;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 
-use super::hook::{LONGEST_ID, failed, grants, is_id};
+use super::hook::{MAX_ID, failed, grants, is_id};
 use super::stanza::{Kind, Outcome, Request, element, error, language, not_for_you, ns, with, with_text};
 use super::stanza_error::{not_valid, stanza_error};
 use crate::commands::{Requester, boolean, date_time};
@@ -23,11 +23,11 @@ use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::texts::{Texts, fill};
 
-/// Answers a stanza of the gate. Only a served VirtualHost itself may speak it. One that is not
-/// served any more may still tell how its last registrations ended.
+/// Answers a stanza of the gate. Only a served VirtualHost itself may send one. A VirtualHost that
+/// is no longer served may still report how its last registrations ended.
 ///
 /// # Errors
-/// A stanza error that says why not; the hook passes it on to its client.
+/// A stanza error, which the hook passes on to its client.
 pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
     let payload = &request.payload;
     let texts = invites.languages().preferred(payload.attr("lang").unwrap_or_default());
@@ -38,17 +38,17 @@ pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
         (Err(_), Some(former)) => former,
         (Err(refusal), None) => return Err(refusal.clone()),
     };
-    let said = Said { payload, host, invites, texts };
+    let gate_request = GateRequest { payload, host, invites, texts };
     match (request.kind, payload.name()) {
-        (Kind::Get, "check") => said.check().await,
-        (Kind::Get, "instructions") => said.instructions().await,
-        (Kind::Set, "reserve") => said.reserve().await,
-        (Kind::Set, "refused") => said.refused_by_server().await,
-        (Kind::Set, "fate") => said.fate().await.map_err(|problem| served.err().unwrap_or(problem)),
-        (Kind::Set, "contact") => said.contact().await,
-        (Kind::Set, "generate") => said.generate().await,
-        (Kind::Set, "deleted") => said.deleted().await,
-        (Kind::Set, "password-changed") => said.password_changed().await,
+        (Kind::Get, "check") => gate_request.check().await,
+        (Kind::Get, "instructions") => gate_request.instructions().await,
+        (Kind::Set, "reserve") => gate_request.reserve().await,
+        (Kind::Set, "refused") => gate_request.refused_by_server().await,
+        (Kind::Set, "fate") => gate_request.fate().await.map_err(|problem| served.err().unwrap_or(problem)),
+        (Kind::Set, "contact") => gate_request.contact().await,
+        (Kind::Set, "generate") => gate_request.generate().await,
+        (Kind::Set, "deleted") => gate_request.deleted().await,
+        (Kind::Set, "password-changed") => gate_request.password_changed().await,
         _ => Err(not_for_you()),
     }
 }
@@ -57,16 +57,16 @@ pub async fn answer(request: &Request, invites: &Invites) -> Outcome {
 fn host<'a>(request: &Request, invites: &'a Invites, texts: &Texts) -> Result<&'a DomainPart, StanzaError> {
     match invites.policy(&request.from) {
         Ok((host, _)) => Ok(host),
-        // The operator forgot a VirtualHost, and is told so. Nobody else needs to know of the gate.
+        // Probably a VirtualHost that the operator forgot. Other senders need not know of the gate.
         Err(refusal) if DomainPart::new(&request.from).is_ok() => Err(stanza_error(&refusal.into(), texts)),
         Err(_) => Err(not_for_you()),
     }
 }
 
-/// The request of a user that their VirtualHost relays: the user, and the payload.
+/// The user and the payload of a request that a VirtualHost relays.
 ///
 /// # Errors
-/// If the sender is no VirtualHost, the user is of another host, or there is no payload.
+/// If the sender is no served VirtualHost, the user is of another host, or there is no payload.
 pub fn relayed<'a>(request: &'a Request, invites: &'a Invites) -> Result<(Requester<'a>, &'a Element), StanzaError> {
     let (relay, languages) = (&request.payload, invites.languages());
     let lang = relay.attr("lang");
@@ -83,8 +83,8 @@ fn bad(what: &str) -> StanzaError {
     error(ErrorType::Modify, DefinedCondition::BadRequest, format!("The gate needs {what} here"))
 }
 
-/// A stanza of the hook.
-struct Said<'a> {
+/// A request of a hook.
+struct GateRequest<'a> {
     payload: &'a Element,
     /// The VirtualHost whose hook it is.
     host: &'a DomainPart,
@@ -92,21 +92,20 @@ struct Said<'a> {
     texts: &'a Texts,
 }
 
-impl Said<'_> {
+impl GateRequest<'_> {
     async fn check(&self) -> Outcome {
         let granted = self.invites.check(self.host, &self.tokens()?, self.address()).await;
         let grant = granted.map_err(|cause| not_valid(&cause, self.texts))?;
         Ok(Some(element!(ns::GATE, "invite", "grant" = grant.to_text())))
     }
 
-    /// What a client is told: that the server refuses a username and does not say why, that a
-    /// registration lacks fields, or how to register without an invite. The result is empty if no
-    /// invite is needed.
+    /// A text for a client: why the server refused a username without an explanation, which fields
+    /// a registration lacks, or that an invite is needed. The result is empty if none is needed.
     async fn instructions(&self) -> Outcome {
         let (_, policy) = self.invites.policy(self.host).map_err(|refusal| self.refused(&refusal.into()))?;
         let own = &self.texts.refusal;
         let text = match (self.payload.attr("username"), self.payload.attr("missing")) {
-            (Some(username), _) if self.is_refused_name().await? => {
+            (Some(username), _) if self.is_refused_username().await? => {
                 Some(fill(&self.texts.web.username_refused, &[("username", username)]))
             }
             (Some(_), _) => Some(own.registration_refused.clone()),
@@ -119,8 +118,8 @@ impl Said<'_> {
         Ok(text.map(|text| with_text(element!(ns::GATE, "instructions"), &text)))
     }
 
-    /// Whether it is the username that the server refuses, as far as it says.
-    async fn is_refused_name(&self) -> Result<bool, StanzaError> {
+    /// Whether the server refuses the username. `false` if it does not say.
+    async fn is_refused_username(&self) -> Result<bool, StanzaError> {
         let known = self.invites.chat_server().new_account(&self.account()?).await;
         Ok(known.is_ok_and(|known| known.refusal.is_some()))
     }
@@ -128,14 +127,17 @@ impl Said<'_> {
     async fn reserve(&self) -> Outcome {
         let exists = self.payload.attr("exists").and_then(boolean);
         let admin = self.payload.attr("admin").map_or(Some(false), boolean);
-        if let Err(impossible) = self.username() {
-            self.refused_by_server().await?;
-            return Err(impossible);
-        }
+        let username = match self.username() {
+            Ok(username) => username,
+            Err(invalid) => {
+                self.refused_by_server().await?;
+                return Err(invalid);
+            }
+        };
         let registration = Registration {
             reservation: self.id("reservation")?,
             server: self.id("server")?,
-            username: self.username()?,
+            username,
             exists: exists.ok_or_else(|| bad("exists='true' or exists='false'"))?,
             admin: admin.ok_or_else(|| bad("admin='true' or admin='false'"))?,
             password: self
@@ -155,7 +157,7 @@ impl Said<'_> {
         }))
     }
 
-    /// The server itself has refused a registration. The result is empty if these are not too many.
+    /// The server itself has refused a registration. An error if too many have failed.
     async fn refused_by_server(&self) -> Outcome {
         let counted = self.invites.refused_by_server(self.host, self.payload.attr("grant"), self.address()).await;
         counted.map_err(|cause| self.refused(&cause))?;
@@ -224,13 +226,13 @@ impl Said<'_> {
         stanza_error(cause, self.texts)
     }
 
-    /// The name of a reservation, or the id of a server.
+    /// The name of a reservation or the id of a server, in this attribute.
     fn id(&self, attribute: &str) -> Result<String, StanzaError> {
         let id = self.payload.attr(attribute).filter(|id| is_id(id));
-        id.map(str::to_owned).ok_or_else(|| bad(&format!("{attribute}='' with 1 to {LONGEST_ID} bytes")))
+        id.map(str::to_owned).ok_or_else(|| bad(&format!("{attribute}='' with 1 to {MAX_ID} bytes")))
     }
 
-    /// The tokens that a client may mean by the one that it presents.
+    /// The tokens that may be in the text that a client presents.
     fn tokens(&self) -> Result<Vec<Token>, StanzaError> {
         let tokens = tokens_in(self.payload.attr("token").ok_or_else(|| bad("a token"))?);
         if tokens.is_empty() { Err(not_valid(&Refusal::Incomplete.into(), self.texts)) } else { Ok(tokens) }
@@ -241,19 +243,19 @@ impl Said<'_> {
         username(text).map_err(|refusal| self.refused(&refusal.into()))
     }
 
-    /// The account of this host that it is about.
+    /// The account of this host that the request names.
     fn account(&self) -> Result<BareJid, StanzaError> {
         Ok(BareJid::from_parts(Some(&self.username()?), self.host))
     }
 
-    /// An instant; the present one if there is none.
+    /// The instant in this attribute, or now if it is missing.
     fn instant(&self, attribute: &str) -> Result<Timestamp, StanzaError> {
         let bad = || bad(&format!("{attribute}='' with an instant such as 2026-11-22T10:00:00Z"));
         let written = self.payload.attr(attribute).map(|text| text.parse().map_err(|_| bad()));
         written.unwrap_or_else(|| Ok(self.invites.now()))
     }
 
-    /// Where the client connects from, as far as the hook says so in a way that can be read.
+    /// Where the client connects from. An address that cannot be read counts as unknown.
     fn address(&self) -> Address {
         self.payload.attr("address").and_then(ip_address).into()
     }

@@ -1,5 +1,5 @@
-//! The gate (docs/gate.md), asking side: the daemon's questions to the hook become stanzas, and the
-//! hook's answers find their way back. `gate` is the answering side.
+//! The gate (docs/gate.md): the daemon's questions to the hook, as stanzas, and the hook's answers.
+//! `gate` has the other direction.
 
 use std::collections::HashMap;
 use std::iter;
@@ -15,60 +15,61 @@ use crate::fields::{Answers, Field, Kind};
 use crate::invite::{Invite, Purpose, Use};
 use crate::jids;
 
-/// How long the hook may take. It answers from memory and its own storage. The hook itself waits
-/// for 5 seconds: by then, what it asked about is answered with the reason.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long the hook may take to answer, from memory and its own storage. The hook itself waits 5
+/// seconds for the daemon. So if the daemon has to ask it first, it can still say why that failed.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long the hook may take to make an account: other modules of the server have a say in it, and
-/// may ask other services.
-const CREATION_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the hook may take to make an account. Other modules of the server take part in that,
+/// and may ask other services.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The longest name of a reservation, and the longest id of a server, in bytes: a UUID has 36.
-pub const LONGEST_ID: usize = 128;
+pub const MAX_ID: usize = 128;
 
-/// How many names a hook can list in its answer to `hello`.
-const MOST_LISTED: usize = 20;
+/// How many elements of each kind are read in a hook's answer to `hello`.
+const MAX_LISTED: usize = 20;
 
-/// How many texts about what could not be given are kept.
-const MOST_FAILED: usize = 50;
+/// How many texts about grants that failed are kept.
+const MAX_FAILED: usize = 50;
 
 /// How many characters of such a text are kept.
-const LONGEST_TEXT: usize = 1000;
+const MAX_TEXT: usize = 1000;
 
-/// The questions that wait for an answer on this connection.
+/// The questions that wait for an answer on this connection, by the id of their IQ.
 #[derive(Default)]
-pub struct Asked {
-    waiting: HashMap<String, Waiting>,
+pub struct OpenQuestions {
+    open: HashMap<String, Open>,
     last: u64,
 }
 
-struct Waiting {
+struct Open {
     question: Question,
-    until: Instant,
+    deadline: Instant,
 }
 
-impl Asked {
-    /// The stanzas that ask a question: a message that goes ahead, if there is one, and the
-    /// request.
+impl OpenQuestions {
+    /// Returns the stanzas that ask a question: the request, and the message before it if there is
+    /// one.
     pub fn ask(&mut self, question: Question, component: &str) -> Vec<Element> {
         self.last += 1;
         let id = format!("gate-{}", self.last);
         let (kind, payload) = payload(&question.ask);
         let (from, to) = (component, question.host.as_str());
         let iq = element!(ns::COMPONENT, "iq", "type" = kind, "from" = from, "to" = to, "id" = id.as_str());
-        let until = Instant::now() + patience(&question.ask);
-        let ahead = ahead(&question.ask, component);
-        self.waiting.insert(id, Waiting { question, until });
-        ahead.into_iter().chain([with(iq, [payload])]).collect()
+        let deadline = Instant::now() + timeout(&question.ask);
+        let message = message_before(&question.ask, component);
+        self.open.insert(id, Open { question, deadline });
+        message.into_iter().chain([with(iq, [payload])]).collect()
     }
 
-    /// An answer arrived. An answer from a sender that was not asked is ignored.
+    /// Takes an answer, and passes it on to the caller of [`crate::chat_server::ChatServer`].
+    /// Ignores an answer from a sender that was not asked.
     pub fn answered(&mut self, from: &str, id: &str, outcome: Result<Option<Element>, ErrorAnswer>) {
-        if self.waiting.get(id).is_some_and(|waiting| waiting.question.host.as_str() == from)
-            && let Some(Waiting { question, .. }) = self.waiting.remove(id)
+        if self.open.get(id).is_some_and(|open| open.question.host.as_str() == from)
+            && let Some(Open { question, .. }) = self.open.remove(id)
         {
             let of = (from, name(&question.ask));
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             match question.ask {
                 Ask::Hello { reply, .. } => drop(reply.send(answer(of, outcome, hook))),
                 Ask::Account { reply, .. } => drop(reply.send(answer(of, outcome, account))),
@@ -77,7 +78,8 @@ impl Asked {
                     Err(error) => Ok(Err(objection(of, error))),
                     Ok(_) => answer(of, outcome, fate).map(Ok),
                 })),
-                // A server answers in the order in which it reads, whether it knows pings or not.
+                // A server answers in order, so it has read the message. Some servers know no
+                // pings.
                 Ask::Deliver(_, reply) => drop(reply.send(match outcome {
                     Err(error) if error.condition != "service-unavailable" => Err(no_answer(of, &error)),
                     _ => Ok(()),
@@ -86,21 +88,21 @@ impl Asked {
         }
     }
 
-    /// Gives up on questions that have waited too long.
+    /// Gives up on questions whose deadline has passed.
     pub fn give_up(&mut self, now: Instant) {
-        for (_, Waiting { question, .. }) in self.waiting.extract_if(|_, waiting| waiting.until <= now) {
-            let (host, seconds) = (&question.host, patience(&question.ask).as_secs());
+        for (_, Open { question, .. }) in self.open.extract_if(|_, open| open.deadline <= now) {
+            let (host, seconds) = (&question.host, timeout(&question.ask).as_secs());
             let why = NoAnswer::Late(format!("{host} did not answer within {seconds} s"));
             question.ask.fail(why);
         }
     }
 }
 
-fn patience(ask: &Ask) -> Duration {
-    if matches!(ask, Ask::Create { .. }) { CREATION_PATIENCE } else { PATIENCE }
+fn timeout(ask: &Ask) -> Duration {
+    if matches!(ask, Ask::Create { .. }) { CREATE_TIMEOUT } else { TIMEOUT }
 }
 
-/// The name of the question on the wire.
+/// The name of the element that asks.
 fn name(ask: &Ask) -> &'static str {
     match ask {
         Ask::Hello { .. } => "hello",
@@ -125,21 +127,21 @@ fn payload(ask: &Ask) -> (&'static str, Element) {
             let address = address.map(|address| address.to_canonical().to_string());
             let create = reservation(element!(ns::GATE, name, "address" = address), reserved);
             let password = with_text(element!(ns::GATE, "password"), password.reveal());
-            ("set", with(create, iter::once(password).chain(answered(answers))))
+            ("set", with(create, iter::once(password).chain(submitted(answers))))
         }
         Ask::Deliver(..) => ("get", Element::bare(name, ns::PING)),
     }
 }
 
-/// The message that the question is about, which goes ahead of it.
-fn ahead(ask: &Ask, component: &str) -> Option<Element> {
+/// The message to send before the question, if the question is whether it was delivered.
+fn message_before(ask: &Ask, component: &str) -> Option<Element> {
     let Ask::Deliver(Message { to, id, language, body }, _) = ask else { return None };
     let hint = element!(ns::HINTS, "store");
     Some(with(message(Some("chat"), component, to.as_str(), id, language, body), [hint]))
 }
 
-/// Adds what `settle` and `create` say of a reservation. `username` is always an account of the
-/// VirtualHost itself; for a contact, it is the inviter's.
+/// Adds the reservation to a `settle` or `create`. `username` is always an account of the
+/// VirtualHost; for a contact, it is the inviter's.
 fn reservation(mut element: Element, (used, invite): &(Use, Invite)) -> Element {
     let (account, contact) = match (used.purpose, &invite.inviter) {
         (Purpose::Contact, Some(inviter)) => (inviter, Some(&used.account)),
@@ -159,10 +161,10 @@ fn reservation(mut element: Element, (used, invite): &(Use, Invite)) -> Element 
 
 /// Whether a text can be the name of a reservation, or the id of a server.
 pub fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len())
+    (1..=MAX_ID).contains(&text.len())
 }
 
-/// What an invite grants to an account that is made with it.
+/// The roles and groups that an invite grants, as elements. Only a new account gets them.
 pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
     let texts = |name, list: &[String]| -> Vec<Element> {
         list.iter().map(|text| with_text(Element::bare(name, ns::GATE), text)).collect()
@@ -176,22 +178,21 @@ pub fn grants(purpose: Purpose, invite: &Invite) -> Vec<Element> {
 /// The VirtualHost that was asked, and the name of the question.
 type Of<'a> = (&'a str, &'static str);
 
-/// What came back, as `read` understands it; `None`: it is no answer to the question.
+/// Reads the outcome of a question. `read` returns `None` if an element is no answer to it.
 fn answer<T>(of: Of, outcome: Result<Option<Element>, ErrorAnswer>, read: fn(&Element) -> Option<T>) -> Answer<T> {
     let payload = outcome.map_err(|error| no_answer(of, &error))?;
     let read = payload.filter(|payload| payload.has_ns(ns::GATE)).and_then(|payload| read(&payload));
     read.ok_or_else(|| another_version(of, "something that this daemon does not understand"))
 }
 
-/// What could not be given for good, as the hook's `fate` says: some short texts.
+/// What a `fate` says about grants that failed for good, for the operator.
 pub fn failed(fate: &Element) -> Vec<String> {
-    texts(fate, "failed", MOST_FAILED)
+    children(fate, "failed").take(MAX_FAILED).map(|child| shortened(&child.text())).collect()
 }
 
-/// The text of each child of this name, of the first that there are.
-fn texts(payload: &Element, name: &str, most: usize) -> Vec<String> {
-    let named = payload.children().filter(|child| child.is(name, ns::GATE));
-    named.take(most).map(|child| said(&child.text())).collect()
+/// The children of this name, in the gate's namespace.
+fn children<'a>(payload: &'a Element, name: &'a str) -> impl Iterator<Item = &'a Element> {
+    payload.children().filter(move |child| child.is(name, ns::GATE))
 }
 
 fn hook(payload: &Element) -> Option<Hook> {
@@ -201,26 +202,21 @@ fn hook(payload: &Element) -> Option<Hook> {
         admins: listed(payload, "admin", "username"),
         unused: listed(payload, "unused", "option"),
         fields: fields(payload),
-        never: payload.children().filter(|child| child.is("never", ns::GATE)).filter_map(never).collect(),
-        version: payload.attr("version").map(said),
-        files: payload
-            .children()
-            .filter(|child| child.is("file", ns::GATE))
-            .filter_map(file)
-            .take(MOST_LISTED)
-            .collect(),
-        replaced: yes(payload, "replaced").unwrap_or(false),
+        never: children(payload, "never").filter_map(never).take(MAX_LISTED).collect(),
+        version: payload.attr("version").map(shortened),
+        files: children(payload, "file").filter_map(file).take(MAX_LISTED).collect(),
+        replaced: flag(payload, "replaced").unwrap_or(false),
         rivals: listed(payload, "rival", "module"),
-        warnings: texts(payload, "warning", MOST_LISTED),
+        warnings: children(payload, "warning").take(MAX_LISTED).map(|child| shortened(&child.text())).collect(),
     })
 }
 
-/// The fields of the form in an answer, of many the first.
+/// The first [`MAX_LISTED`] fields of the form in an answer.
 fn fields(payload: &Element) -> Vec<Field> {
     let texts = |element: &Element| -> Vec<String> {
         element.children().filter(|child| child.is("value", ns::DATA_FORMS)).map(Element::text).collect()
     };
-    let form = payload.children().find(|child| child.is("x", ns::DATA_FORMS));
+    let form = payload.get_child("x", ns::DATA_FORMS);
     let fields = form.into_iter().flat_map(Element::children).filter(|child| child.is("field", ns::DATA_FORMS));
     let read = |field: &Element| {
         let options = field.children().filter(|child| child.is("option", ns::DATA_FORMS)).filter_map(|option| {
@@ -239,11 +235,11 @@ fn fields(payload: &Element) -> Vec<Field> {
             values: texts(field),
         })
     };
-    fields.filter_map(read).take(MOST_LISTED).collect()
+    fields.filter_map(read).take(MAX_LISTED).collect()
 }
 
-/// The form that answers the hook's fields; `None` without answers.
-fn answered(answers: &Answers) -> Option<Element> {
+/// The answers to the hook's fields, as a submitted form. `None` if there are none.
+fn submitted(answers: &Answers) -> Option<Element> {
     let value = |text: &String| with_text(element!(ns::DATA_FORMS, "value"), text);
     let fields = answers
         .iter()
@@ -251,43 +247,42 @@ fn answered(answers: &Answers) -> Option<Element> {
     (!answers.is_empty()).then(|| with(element!(ns::DATA_FORMS, "x", "type" = "submit"), fields))
 }
 
-/// What the server can never do, and why; `None` for what this daemon does not know.
+/// What the server can never do, and why. `None` if this daemon does not know the purpose.
 fn never(element: &Element) -> Option<(Purpose, String)> {
-    Some((element.attr("purpose")?.parse().ok()?, said(&element.text())))
+    Some((element.attr("purpose")?.parse().ok()?, shortened(&element.text())))
 }
 
-/// A file of mod_easy_invite; `None` for one that is not there.
+/// A file of mod_easy_invite. `None` if the server has not loaded it.
 fn file(element: &Element) -> Option<HookFile> {
-    let attribute = |name| element.attr(name).map(said);
+    let attribute = |name| element.attr(name).map(shortened);
     Some(HookFile { name: attribute("name")?, path: attribute("path")?, sha256: attribute("sha256")? })
 }
 
-/// A text of the hook: not all of it, if it is long.
-fn said(text: &str) -> String {
-    text.chars().take(LONGEST_TEXT).collect()
+/// The beginning of a text of the hook.
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
-/// An attribute of each child of this name, of the first that there are.
+/// An attribute of the first [`MAX_LISTED`] children of this name.
 fn listed(payload: &Element, name: &str, attribute: &str) -> Vec<String> {
-    let named = payload.children().filter(|child| child.is(name, ns::GATE));
-    named.filter_map(|child| child.attr(attribute)).take(MOST_LISTED).map(str::to_owned).collect()
+    children(payload, name).filter_map(|child| child.attr(attribute)).take(MAX_LISTED).map(str::to_owned).collect()
 }
 
 fn account(payload: &Element) -> Option<Account> {
     Some(Account {
-        exists: yes(payload, "exists")?,
-        admin: yes(payload, "admin")?,
-        impossible: yes(payload, "impossible").unwrap_or(false),
+        exists: flag(payload, "exists")?,
+        admin: flag(payload, "admin")?,
+        impossible: flag(payload, "impossible").unwrap_or(false),
         refusal: payload.get_child("refusal", ns::GATE).map(Element::text),
-        doubtful: yes(payload, "doubtful").unwrap_or(false),
+        doubtful: flag(payload, "doubtful").unwrap_or(false),
         created_at: instant(payload, "created-at"),
         known_since: instant(payload, "known-since"),
-        disabled: yes(payload, "disabled").unwrap_or(false),
-        may_invite: yes(payload, "may-invite").unwrap_or(true),
-        may_invite_contacts: yes(payload, "may-invite-contacts").unwrap_or(true),
-        privileged: yes(payload, "privileged").unwrap_or(false),
+        disabled: flag(payload, "disabled").unwrap_or(false),
+        may_invite: flag(payload, "may-invite").unwrap_or(true),
+        may_invite_contacts: flag(payload, "may-invite-contacts").unwrap_or(true),
+        privileged: flag(payload, "privileged").unwrap_or(false),
         rank: payload.attr("rank").and_then(|text| text.parse().ok()),
-        roles: payload.children().filter(|child| child.is("role", ns::GATE)).map(Element::text).collect(),
+        roles: children(payload, "role").map(Element::text).collect(),
         nickname: payload.attr("nickname").map(str::to_owned),
     })
 }
@@ -296,7 +291,7 @@ fn fate(payload: &Element) -> Option<Fate> {
     match payload.attr("is").filter(|_| payload.name() == "fate")? {
         "made" => Some(Fate::Made { failed: failed(payload) }),
         "unfinished" => Some(Fate::Unfinished),
-        "not-made" => Some(Fate::NotMade { doubtful: yes(payload, "doubtful").unwrap_or(false) }),
+        "not-made" => Some(Fate::NotMade { doubtful: flag(payload, "doubtful").unwrap_or(false) }),
         "in-flight" => Some(Fate::InFlight),
         "elsewhere" => Some(Fate::Elsewhere),
         _ => None,
@@ -307,22 +302,22 @@ fn instant(payload: &Element, attribute: &str) -> Option<Timestamp> {
     payload.attr(attribute).and_then(|text| text.parse().ok())
 }
 
-fn yes(payload: &Element, attribute: &str) -> Option<bool> {
+fn flag(payload: &Element, attribute: &str) -> Option<bool> {
     payload.attr(attribute).and_then(boolean)
 }
 
-/// Why the hook made no account: the first of these that fits (docs/gate.md, `create`).
+/// Why the hook made no account, by the first row that matches (docs/gate.md, `create`).
 fn objection(of: Of, error: ErrorAnswer) -> Objection {
-    let says_why = !error.text.is_empty();
+    let has_text = !error.text.is_empty();
     match (error.kind.as_str(), error.condition.as_str()) {
         (_, "conflict") => Objection::UsernameTaken,
         (_, "item-not-found") => Objection::NoSuchAccount,
         (_, "jid-malformed") => Objection::UsernameImpossible,
         (_, "remote-server-not-found" | "remote-server-timeout") => Objection::NoAnswer(no_answer(of, &error)),
-        (_, "service-unavailable" | "bad-request") if !says_why => Objection::NoAnswer(no_answer(of, &error)),
+        (_, "service-unavailable" | "bad-request") if !has_text => Objection::NoAnswer(no_answer(of, &error)),
         ("wait", "internal-server-error") => Objection::NoAnswer(no_answer(of, &error)),
         ("wait", "policy-violation") => Objection::Limited(error.text),
-        ("wait", _) if says_why => Objection::Limited(error.text),
+        ("wait", _) if has_text => Objection::Limited(error.text),
         ("wait", _) => Objection::NoAnswer(no_answer(of, &error)),
         ("modify", "policy-violation") => Objection::Password(error.text),
         (_, "feature-not-implemented") => {
@@ -336,7 +331,7 @@ fn objection(of: Of, error: ErrorAnswer) -> Objection {
     }
 }
 
-/// Why an error is no answer to a question.
+/// What an error to a question means, for the operator.
 fn no_answer((host, question): Of, error: &ErrorAnswer) -> NoAnswer {
     match (error.kind.as_str(), error.condition.as_str()) {
         (_, "remote-server-not-found" | "remote-server-timeout" | "not-allowed") => {
@@ -351,12 +346,14 @@ fn no_answer((host, question): Of, error: &ErrorAnswer) -> NoAnswer {
              module of this name. If it is there, Prosody's log says why it did not load; its easy_invite_component \
              must be the name of this component"
         )),
-        (_, "not-acceptable") if question == "hello" => NoAnswer::NotSetUp(format!("{host}: {}", said(&error.text))),
+        (_, "not-acceptable") if question == "hello" => {
+            NoAnswer::NotSetUp(format!("{host}: {}", shortened(&error.text)))
+        }
         _ => another_version((host, question), &error.to_string()),
     }
 }
 
-/// The hook answers otherwise than this daemon expects of it.
+/// The error for an answer that a hook of this daemon's version would not give.
 fn another_version((host, question): Of, answer: &str) -> NoAnswer {
     let advice =
         if question == "hello" { "; its easy_invite_component must be the name of this component" } else { "" };
@@ -402,7 +399,7 @@ mod tests {
             ("example.org", refused("remote-server-not-found"), Some(false)),
             ("example.net", Ok(None), None),
         ] {
-            let (mut asked, (reply, mut answer)) = (Asked::default(), oneshot::channel());
+            let (mut questions, (reply, mut answer)) = (OpenQuestions::default(), oneshot::channel());
             let message = Message {
                 to: BareJid::new("alice@example.org").unwrap(),
                 id: "m1".to_owned(),
@@ -410,12 +407,12 @@ mod tests {
                 body: "<Hallo> & so".to_owned(),
             };
             let (host, ask) = (message.to.domain().to_owned(), Ask::Deliver(message, reply));
-            let stanzas = asked.ask(Question { host, ask }, "invite.example.org");
+            let stanzas = questions.ask(Question { host, ask }, "invite.example.org");
             let [message, ping] = stanzas.as_slice() else { panic!("{stanzas:?}") };
             assert_eq!((message.name(), message.attr("to")), ("message", Some("alice@example.org")));
             assert_eq!(message.get_child("body", ns::COMPONENT).unwrap().text(), "<Hallo> & so");
             assert!(ping.has_child("ping", ns::PING) && ping.attr("to") == Some("example.org"));
-            asked.answered(from, ping.attr("id").unwrap(), outcome);
+            questions.answered(from, ping.attr("id").unwrap(), outcome);
             assert_eq!(answer.try_recv().ok().map(|answer| answer.is_ok()), taken, "{from}");
         }
     }
@@ -485,11 +482,11 @@ mod tests {
             .parse()
             .unwrap();
         assert_eq!(failed(&fate), ["one", "two"]);
-        let long = format!("<failed>{}</failed>", "é".repeat(LONGEST_TEXT + 1));
+        let long = format!("<failed>{}</failed>", "é".repeat(MAX_TEXT + 1));
         let fate: Element =
-            format!("<fate xmlns='urn:easy-invite:gate:1'>{}</fate>", long.repeat(MOST_FAILED + 1)).parse().unwrap();
+            format!("<fate xmlns='urn:easy-invite:gate:1'>{}</fate>", long.repeat(MAX_FAILED + 1)).parse().unwrap();
         let kept = failed(&fate);
-        assert_eq!((kept.len(), kept[0].chars().count()), (MOST_FAILED, LONGEST_TEXT));
+        assert_eq!((kept.len(), kept[0].chars().count()), (MAX_FAILED, MAX_TEXT));
     }
 
     #[test]

@@ -1,23 +1,24 @@
-//! How many requests may be in flight, so that a flood from one side keeps nobody else waiting.
+//! How many requests may be in flight, so that a flood of one sender does not hold up the others.
 
 use std::collections::HashMap;
 
 /// How many requests of users may be in flight, at some kilobytes each.
 pub const FROM_USERS: usize = 1024;
 
-/// How many of them may be one account's, since those of others wait behind them for the store. No
-/// client has more than a few.
+/// How many of them may be from one account. Requests of others wait behind them for the store. No
+/// client sends more than a few at a time.
 const FROM_ONE_USER: usize = 64;
 
-/// How many requests of a host itself may be in flight. The hook asks one question for each stream.
+/// How many requests of the hosts themselves may be in flight. A hook asks one question at a time
+/// for each stream.
 pub const FROM_HOST: usize = 8192;
 
-/// The sender of a request, as far as the bounds tell senders apart.
+/// The sender of a request, as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Sender {
-    /// The served hosts themselves, taken together.
+    /// The served hosts themselves, counted together.
     Host,
-    /// The account with this bare JID, here or elsewhere.
+    /// The account with this bare JID, of a served host or another.
     User(String),
 }
 
@@ -29,7 +30,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Counts one more request. `None` if there are too many.
+    /// Counts one more request, and returns its sender. `None` if there are too many.
     pub fn admit(&mut self, sender: Sender) -> Option<Sender> {
         let own = self.by_sender.get(&sender).copied().unwrap_or_default();
         let room = match sender {
@@ -44,7 +45,7 @@ impl InFlight {
         Some(sender)
     }
 
-    /// Counts one request less: one that was admitted has been answered.
+    /// Counts one request less: an admitted one was answered.
     pub fn answered(&mut self, sender: Sender) {
         self.from_users -= usize::from(sender != Sender::Host);
         match self.by_sender.get_mut(&sender) {

@@ -1,4 +1,4 @@
-//! Messages: which of them somebody wrote to the component just now, and how an answer looks.
+//! Messages: which of them a person has just written to the component, and the answers.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use minidom::Element;
 use super::stanza::{element, language, message, ns, with, with_text};
 use crate::invite::nonce;
 use crate::texts::Texts;
-use crate::words::LONGEST;
+use crate::words::MAX_BYTES;
 
-/// What is in a message that nobody wrote just now, or not as words: it is late, a copy, a receipt,
-/// or a program's. Some of these come with a body for clients that do not know them. By namespace,
-/// with the element's name unless any will do.
-const NOT_SAID: [(&str, Option<&str>); 20] = [
+/// A message with one of these elements is not answered: it is delayed, a copy, a receipt, or from
+/// a program. Some of these have a body for clients that do not know them. Each is a namespace, and
+/// the element's name unless the namespace is enough.
+const NOT_WRITTEN: [(&str, Option<&str>); 20] = [
     ("urn:xmpp:delay", None),
     ("jabber:x:delay", None),
     ("urn:xmpp:carbons:2", Some("sent")),
@@ -35,8 +35,8 @@ const NOT_SAID: [(&str, Option<&str>); 20] = [
     ("urn:xmpp:call-invites:0", None),
 ];
 
-/// The namespaces of encryption: OMEMO, older and newer, OpenPGP, older and newer, and what says
-/// how the rest is encrypted (XEP-0380).
+/// The namespaces of encryption: OMEMO (older and newer), OpenPGP (newer and older), and the note
+/// about any other kind (XEP-0380).
 const ENCRYPTION: [&str; 5] = [
     "eu.siacs.conversations.axolotl",
     "urn:xmpp:omemo:2",
@@ -45,10 +45,10 @@ const ENCRYPTION: [&str; 5] = [
     "urn:xmpp:eme:0",
 ];
 
-/// A message that somebody wrote.
+/// A message that a person has written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The sender's address, as stamped by the chat server.
+    /// The sender's address, which the chat server has checked.
     pub from: String,
     /// The sender's language, or empty.
     pub language: String,
@@ -56,7 +56,7 @@ pub struct Message {
     pub id: Option<String>,
     /// The id of the message that this one corrects (XEP-0308).
     pub corrects: Option<String>,
-    /// What it says. `None` if that cannot be read: it is encrypted, or for another address.
+    /// What it says. `None` if it cannot be read: it is encrypted, or for another address.
     pub words: Option<Words>,
     kind: Option<&'static str>,
     thread: Option<String>,
@@ -65,15 +65,14 @@ pub struct Message {
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// The beginning of the body, [`LONGEST`] bytes at most.
+    /// The beginning of the body, at most [`MAX_BYTES`].
     pub text: String,
-    /// Which characters of the body another message stands for (XEP-0428 §2.2).
+    /// Which characters of the body are a quotation of another message (XEP-0428 §2.2).
     pub quoted: Vec<Range<usize>>,
 }
 
 impl Message {
-    /// The message in a stanza to an address of the component. `None` if nobody waits for an
-    /// answer.
+    /// The message in a stanza. `None` if it gets no answer. `component` is the component's JID.
     pub fn of(stanza: &Element, component: &str) -> Option<Message> {
         let kind = match stanza.attr("type") {
             Some("error" | "groupchat" | "headline") => return None,
@@ -84,12 +83,12 @@ impl Message {
         let is = |child: &Element, (ns, name): (&str, Option<&str>)| {
             child.has_ns(ns) && name.is_none_or(|it| it == child.name())
         };
-        if stanza.children().any(|child| NOT_SAID.iter().any(|which| is(child, *which))) {
+        if stanza.children().any(|child| NOT_WRITTEN.iter().any(|which| is(child, *which))) {
             return None;
         }
-        let text_of = |name: &str| stanza.children().find(|child| child.is(name, ns::COMPONENT)).map(Element::text);
+        let text_of = |name: &str| stanza.get_child(name, ns::COMPONENT).map(Element::text);
         let mut text = text_of("body").unwrap_or_default();
-        let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        let end = (0..=MAX_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or_default());
         let encryption = || stanza.children().filter(|child| ENCRYPTION.contains(&child.ns().as_str()));
         let encrypted = encryption().next().is_some() || text.trim_start().starts_with("?OTR");
@@ -100,7 +99,7 @@ impl Message {
             return None;
         }
         let readable = !encrypted && stanza.attr("to") == Some(component);
-        let corrects = stanza.children().find(|child| child.is("replace", "urn:xmpp:message-correct:0"));
+        let corrects = stanza.get_child("replace", "urn:xmpp:message-correct:0");
         Some(Message {
             from: stanza.attr("from")?.to_owned(),
             language: language(stanza).unwrap_or_default().to_owned(),
@@ -112,9 +111,9 @@ impl Message {
         })
     }
 
-    /// An answer, from the component's own address. One with a link in it is not copied to the
-    /// user's other clients (XEP-0280 §9) nor kept in the server's archive (XEP-0334): whoever has
-    /// the link can use it. `None` without randomness for its id.
+    /// An answer, from the component's JID. If it has a link, which is a secret, the server neither
+    /// copies it to the user's other clients (XEP-0280 §9) nor archives it (XEP-0334). `None` if
+    /// the system has no randomness for its id.
     pub fn answer(&self, component: &str, texts: &Texts, text: &str, has_link: bool) -> Option<Element> {
         let id = nonce().ok()?;
         let to = self.from.as_str();
@@ -131,8 +130,8 @@ impl Message {
     }
 }
 
-/// The parts of the body that a client without support for something shows instead of it
-/// (XEP-0428). A client names one or two.
+/// The parts of the body that are a fallback (XEP-0428), such as the quotation before a reply.
+/// Clients send one or two.
 fn quoted(stanza: &Element) -> Vec<Range<usize>> {
     let fallbacks = stanza.children().filter(|child| child.is("fallback", "urn:xmpp:fallback:0"));
     let bodies = fallbacks.flat_map(Element::children).filter(|part| part.name() == "body");
@@ -199,7 +198,7 @@ mod tests {
         ] {
             assert_eq!(message("type='chat'", content), None, "{content}");
         }
-        for (ns, name) in NOT_SAID {
+        for (ns, name) in NOT_WRITTEN {
             let content = format!("<body>list</body><{} xmlns='{ns}'/>", name.unwrap_or("any"));
             assert_eq!(message("", &content), None, "{content}");
         }
@@ -231,7 +230,7 @@ mod tests {
     #[test]
     fn a_long_body_is_cut_and_its_fallback_is_known() {
         let long = words(&format!("<body>{}</body>", "é".repeat(30_000))).unwrap();
-        assert_eq!(long.len(), LONGEST);
+        assert_eq!(long.len(), MAX_BYTES);
         let reply = "<body>x</body><fallback xmlns='urn:xmpp:fallback:0' for='urn:xmpp:reply'>";
         for (body, quoted) in [
             ("<body start='0' end='7'/>", vec![0..7]),

@@ -1,4 +1,4 @@
-//! Which room answers which request.
+//! Which part of the program answers which request.
 
 use jid::DomainPart;
 use minidom::Element;
@@ -24,14 +24,14 @@ pub struct Router {
     pub invites: watch::Receiver<Invites>,
     /// The open sessions of commands.
     pub sessions: Sessions,
-    /// What is remembered of the chats with users.
+    /// The state of chats with users.
     pub chats: Chats,
-    /// The languages of users.
+    /// The languages in which users last asked.
     pub readers: Readers,
 }
 
 impl Router {
-    /// The service for one request, with the settings in force at its beginning.
+    /// The service for one request, with the settings that are in force now.
     pub fn invites(&self) -> Invites {
         self.invites.borrow().clone()
     }
@@ -62,9 +62,8 @@ impl Router {
         self.answer_user(kind, payload, self.component.as_str(), requester, texts, invites).await
     }
 
-    /// Answers what a user asks of the component, or of their own host, which relays it.
-    /// `responder` is the one of the two that was asked. `requester` is `None` for users of other
-    /// hosts.
+    /// Answers a user's request to the component, or to their host, which relays it. `responder` is
+    /// whichever of the two was asked. `requester` is `None` for users of other hosts.
     async fn answer_user(
         &self,
         kind: Kind,
@@ -101,9 +100,9 @@ impl Router {
         }
     }
 
-    /// Answers a presence. Users of the served hosts may have the component among their contacts,
-    /// since some clients show the commands of contacts alone. The component keeps no roster: the
-    /// chat server probes it whenever a user comes online.
+    /// Answers a presence. Users of the served hosts may add the component to their contacts, since
+    /// some clients show only the commands of contacts. The component has no roster: when a user
+    /// comes online, the chat server probes it.
     pub fn presence(&self, stanza: &Element) -> Vec<Element> {
         let (component, invites) = (self.component.as_str(), self.invites());
         let user = stanza.attr("from").and_then(|from| Requester::new(from, &invites, Texts::english()));

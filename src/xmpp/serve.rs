@@ -1,10 +1,10 @@
 //! Serving the stream: one task reads, answers and writes, without a lock.
 //!
-//! While the chat server reads nothing, the task still reads. A server may write before it reads,
-//! and answers of the hook come in on the same stream. So that memory stays bounded, the task
-//! finishes no answers meanwhile, and stops reading at [`MOST_WAITING`] requests.
+//! If the chat server stops reading, the task goes on reading: the server may want to write before
+//! it reads, and the hook's answers come in on the same stream. To bound the memory, the task then
+//! finishes no answers, and stops reading at [`MAX_WAITING`] requests.
 //!
-//! When too many requests are in flight, further ones are answered at once, with an error that asks
+//! If too many requests are in flight, further ones are answered at once, with an error that asks
 //! to try again.
 
 use std::future::ready;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_xmpp::xmlstream::ReadError;
 use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType};
 
-use super::hook::Asked;
+use super::hook::OpenQuestions;
 use super::in_flight::{FROM_HOST, FROM_USERS, InFlight, Sender};
 use super::message::Message;
 use super::router::Router;
@@ -33,59 +33,60 @@ use crate::chat_server::{Question, Questions};
 use crate::store::{answered_by, begun_by};
 use crate::systemd::Watchdog;
 
-/// How many requests and ready replies may wait before reading stops: all that may be in flight,
-/// and some refusals.
-const MOST_WAITING: usize = FROM_USERS + FROM_HOST + 1024;
+/// How many requests and ready replies may wait before the task stops reading: all that may be in
+/// flight, and some refusals.
+const MAX_WAITING: usize = FROM_USERS + FROM_HOST + 1024;
 
 /// How many stanzas or questions are taken before anything else. Their work in the store begins
-/// together and shares a commit. With more, the chat server would wait for all these answers and
-/// have nothing to do while that commit lasts.
+/// together and shares a commit. With a larger number, the chat server would wait for all these
+/// answers at once, and be idle during that commit.
 const TAKEN_AT_ONCE: usize = 32;
 
-/// How many answers are made before they are written. As elements, a form takes some 50 kilobytes.
+/// How many answers are finished before they are written. In memory, a form takes some 50 kB.
 const WRITTEN_AT_ONCE: usize = 32;
 
-/// How long a request may wait before its work in the store begins. The hook waits five seconds.
-/// Later work would keep others waiting, and nobody would wait for its answer.
+/// How long a request may wait before its work in the store begins. The hook waits five seconds for
+/// the answer: later work would delay others for nothing.
 const BEGIN_WITHIN: Duration = Duration::from_secs(4);
 
-/// How long a user who asks for a link waits for the outcome. After that, the daemon says "try
-/// again later" before the hook does, and sees to it that nothing comes of the request.
+/// How long a user who asks for a link waits. After that, the daemon answers "try again later",
+/// before the hook does, and makes sure that the request has no effect.
 const ANSWER_WITHIN: Duration = Duration::from_millis(4400);
 
-/// How long the chat server may read nothing before the connection is given up.
-const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long the chat server may read nothing before the daemon gives up the connection.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often patience and a clean end are looked at.
-const LOOK_OVER: Duration = Duration::from_millis(200);
+/// How often the timeouts are checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a clean end waits for what is in flight.
+/// How long the daemon waits for requests in flight before it closes the stream.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How long nothing may have come in before a clean end: the chat server may still be writing.
+/// The daemon closes the stream only after so long a silence: the chat server may still be writing.
 const LINGER: Duration = Duration::from_millis(300);
 
-/// The replies to a stanza, and the sender whose request they answer, if it was counted.
+/// The replies to a stanza, and the sender in whose count it is, if it was counted.
 type Answered = (Vec<Element>, Option<Sender>);
 
 /// A session on the stream.
 struct Session<'a, Io> {
     wire: Wire<Io>,
     router: &'a Arc<Router>,
-    /// The answers being worked on.
+    /// The requests in work, and replies that are ready.
     answers: FuturesUnordered<BoxFuture<'static, Answered>>,
     in_flight: InFlight,
-    asked: Asked,
-    /// The chat server was silent and has been pinged since.
+    questions: OpenQuestions,
+    /// The chat server was silent and was pinged.
     pinged: bool,
     /// When the last stanza came in.
     heard: Instant,
 }
 
-/// Serves until `stop`. Then answers what is in flight, and closes the stream.
+/// Serves the stream until `stop` is cancelled. Then answers the requests in flight, and closes the
+/// stream.
 ///
 /// # Errors
-/// The reason, in words, if the connection is lost before.
+/// Why the connection was lost, in words, if it was.
 pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
     wire: Wire<Io>,
     router: &Arc<Router>,
@@ -98,11 +99,11 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
         router,
         answers: FuturesUnordered::new(),
         in_flight: InFlight::default(),
-        asked: Asked::default(),
+        questions: OpenQuestions::default(),
         pinged: false,
         heard: Instant::now(),
     };
-    let mut clock = tokio::time::interval(LOOK_OVER);
+    let mut clock = tokio::time::interval(CHECK_INTERVAL);
     let mut stopping: Option<Instant> = None;
     loop {
         if stopping.is_some_and(|since| session.is_done(since)) {
@@ -110,8 +111,8 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
             return Ok(());
         }
         let writable = session.wire.unsent_since().is_none();
-        let reading = session.answers.len() < MOST_WAITING;
-        let still_there = tokio::select! {
+        let reading = session.answers.len() < MAX_WAITING;
+        let result = tokio::select! {
             Some(first) = session.answers.next(), if writable => {
                 session.send_answers(first);
                 Ok(())
@@ -124,30 +125,30 @@ pub async fn serve<Io: AsyncBufRead + AsyncWrite + Unpin>(
                 session.send_questions(first, questions);
                 Ok(())
             }
-            _ = clock.tick() => session.look_over(),
+            _ = clock.tick() => session.check_timeouts(),
             () = watchdog.due() => Ok(()),
             () = stop.cancelled(), if stopping.is_none() => {
                 stopping = Some(Instant::now());
                 Ok(())
             }
         };
-        if still_there.is_err() {
-            // Requests that came in before are still begun: the server may not say again that an
+        if result.is_err() {
+            // Begins the requests that came in before: the server may not report again that an
             // account is gone.
             while session.answers.next().now_or_never().flatten().is_some() {}
-            return still_there;
+            return result;
         }
     }
 }
 
 impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
-    /// Is it time to close, when it was time to stop at `since`?
+    /// Whether to close the stream, if `stop` was cancelled at `since`.
     fn is_done(&self, since: Instant) -> bool {
         let idle = self.answers.is_empty() && self.wire.unsent_since().is_none();
         idle && self.heard.max(since).elapsed() > LINGER || since.elapsed() > DRAIN
     }
 
-    /// Sends an answer, and in the same write the others that are ready.
+    /// Sends an answer, and the others that are ready.
     fn send_answers(&mut self, first: Answered) {
         let others = iter::from_fn(|| self.answers.next().now_or_never().flatten());
         for (replies, sender) in iter::once(first).chain(others).take(WRITTEN_AT_ONCE) {
@@ -158,30 +159,30 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         }
     }
 
-    /// Sends a question to the hook, and in the same write the others that wait.
+    /// Sends a question to the hook, and the others that wait.
     fn send_questions(&mut self, first: Question, questions: &mut Questions) {
         let others = iter::from_fn(|| questions.try_recv().ok());
         let questions = iter::once(first).chain(others).take(TAKEN_AT_ONCE);
         let component = self.router.component.as_str();
-        self.wire.send(questions.flat_map(|question| self.asked.ask(question, component)));
+        self.wire.send(questions.flat_map(|question| self.questions.ask(question, component)));
     }
 
-    /// Gives up on what takes too long.
+    /// Gives up on questions that have no answer in time.
     ///
     /// # Errors
-    /// If that is the chat server, which reads nothing.
-    fn look_over(&mut self) -> Result<(), String> {
-        self.asked.give_up(Instant::now().into_std());
+    /// In words, if the chat server has read nothing for too long.
+    fn check_timeouts(&mut self) -> Result<(), String> {
+        self.questions.give_up(Instant::now().into_std());
         match self.wire.unsent_since() {
-            Some(since) if since.elapsed() > WRITE_PATIENCE => Err("the chat server takes nothing any more".to_owned()),
+            Some(since) if since.elapsed() > WRITE_TIMEOUT => Err("the chat server has stopped reading".to_owned()),
             _ => Ok(()),
         }
     }
 
-    /// Takes what came in, and the stanzas that are there already.
+    /// Takes a stanza, and others that have come in already.
     ///
     /// # Errors
-    /// In words, if that is the end of the session.
+    /// Why the session has ended, in words, if it has.
     fn take_stanzas(&mut self, first: Received) -> Result<(), String> {
         self.take(first)?;
         for _ in 1..TAKEN_AT_ONCE {
@@ -204,13 +205,13 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
                 self.answers.extend(answer);
                 Ok(())
             }
-            Some(Err(ReadError::SoftTimeout)) if pinged => Err("the chat server fell silent".to_owned()),
+            Some(Err(ReadError::SoftTimeout)) if pinged => Err("the chat server does not answer a ping".to_owned()),
             Some(Err(ReadError::SoftTimeout)) => {
                 self.ping();
                 Ok(())
             }
             Some(Err(ReadError::ParseError(error))) => {
-                tracing::debug!(%error, "a stanza was passed over");
+                tracing::debug!(%error, "ignored a stanza that cannot be parsed");
                 Ok(())
             }
             Some(Err(ReadError::HardError(error))) => Err(error.to_string()),
@@ -218,7 +219,7 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         }
     }
 
-    /// Asks the chat server whether it is there. Any answer will do.
+    /// Pings the chat server. Any answer shows that it is there.
     fn ping(&mut self) {
         let component = self.router.component.as_str();
         let invites = self.router.invites();
@@ -227,27 +228,27 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Session<'_, Io> {
         self.wire.send([with(iq, [element!(ns::PING, "ping")])]);
     }
 
-    /// Begins to answer a stanza. An answer of the hook goes to the asker, and needs none itself.
+    /// Begins to answer a stanza. Returns `None` if it gets no answer.
     fn begin(&mut self, stanza: Stanza) -> Option<BoxFuture<'static, Answered>> {
         let at_once = |replies: Vec<Element>| Some(ready((replies, None)).boxed());
         match stanza {
             Stanza::Request(request) => Some(self.begin_request(request)),
             Stanza::Answer { from, id, outcome } => {
-                self.asked.answered(&from, &id, outcome);
+                self.questions.answered(&from, &id, outcome);
                 None
             }
             Stanza::Presence(presence) => at_once(self.router.presence(&presence)),
             Stanza::Message(stanza) => self.begin_message(&stanza),
             Stanza::Bad(stanza, error) => {
-                tracing::debug!(from = stanza.attr("from"), ?error, "a stanza was refused");
+                tracing::debug!(from = stanza.attr("from"), ?error, "refused a stanza");
                 at_once(error_reply(&stanza, error).into_iter().collect())
             }
             Stanza::Other => None,
         }
     }
 
-    /// Begins to answer a message. When too many requests are in flight, there is no answer: a
-    /// person writes again, and a program must not be answered for ever.
+    /// Begins to answer a message. There is no answer if too many requests are in flight: a person
+    /// writes again, and a program should stop.
     fn begin_message(&mut self, stanza: &Element) -> Option<BoxFuture<'static, Answered>> {
         let (router, invites) = (self.router.clone(), self.router.invites());
         let message = Message::of(stanza, router.component.as_str())?;

@@ -1,4 +1,4 @@
-//! Stanzas as the component sees them: addresses as the server wrote them, payloads as elements.
+//! Stanzas: addresses as the server wrote them, payloads as elements.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub fn with(mut element: Element, children: impl IntoIterator<Item = Element>) -
     element
 }
 
-/// An element with a text in it.
+/// An element with a text added.
 pub fn with_text(mut element: Element, text: &str) -> Element {
     element.append_text_node(text);
     element
@@ -69,27 +69,27 @@ pub enum Kind {
 pub struct Request {
     /// Whether it reads or changes.
     pub kind: Kind,
-    /// The sender's address, as stamped by the chat server.
+    /// The sender's address, which the chat server has checked.
     pub from: String,
-    /// The address that it was sent to: the component's own, or one at the component.
+    /// The address that it was sent to: the component's JID, or another at that domain.
     pub to: String,
     /// The sender's id for it.
     pub id: String,
-    /// The sender's language, or empty. The server stamps the language of the sender's stream on a
-    /// stanza that names none.
+    /// The sender's language, or empty. If a stanza names none, the server adds the language of the
+    /// sender's stream.
     pub language: String,
     /// The payload.
     pub payload: Element,
 }
 
-/// A stanza that came in, sorted.
+/// A stanza that came in, by what has to be done with it.
 #[derive(Debug)]
 pub enum Stanza {
     /// A request.
     Request(Box<Request>),
     /// The answer to a request of the component.
     Answer {
-        /// The address that answers.
+        /// The sender of the answer.
         from: String,
         /// The component's id for the request.
         id: String,
@@ -100,16 +100,16 @@ pub enum Stanza {
     Presence(Box<Element>),
     /// A message.
     Message(Box<Element>),
-    /// A stanza to be answered with this error: a malformed IQ, or what is left of a stanza that
-    /// was out of bounds.
+    /// A stanza to be answered with this error: a malformed IQ, or what `framing` has left of a
+    /// stanza that was out of bounds.
     Bad(Box<Element>, StanzaError),
-    /// A stanza to ignore: something unknown, or an IQ without the addresses or the id that an
-    /// answer needs.
+    /// A stanza to ignore: an unknown one, or an IQ without the addresses or the id that an answer
+    /// needs.
     Other,
 }
 
 impl Stanza {
-    /// Sorts a stanza.
+    /// Classifies a stanza.
     pub fn of(mut element: Element) -> Stanza {
         match element.name() {
             _ if !element.has_ns(ns::COMPONENT) => Stanza::Other,
@@ -210,7 +210,7 @@ pub fn reply(request: &Request, outcome: Outcome) -> Element {
     with(element!(ns::COMPONENT, "iq", "type" = kind, "to" = to, "from" = from, "id" = id), payload)
 }
 
-/// A message with a text in a language. Its id is also its `origin-id` (XEP-0359).
+/// A message with a text in this language. Its id is also its `origin-id` (XEP-0359).
 pub fn message(kind: Option<&str>, from: &str, to: &str, id: &str, language: &str, text: &str) -> Element {
     let mut message = element!(ns::COMPONENT, "message", "type" = kind, "from" = from, "to" = to, "id" = id);
     message.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), language);
@@ -218,8 +218,8 @@ pub fn message(kind: Option<&str>, from: &str, to: &str, id: &str, language: &st
     with(message, [body, element!(ns::STANZA_IDS, "origin-id", "id" = id)])
 }
 
-/// An error in reply to a malformed stanza. `None` if the stanza is itself an answer, or cannot be
-/// answered.
+/// An error in reply to a malformed stanza. `None` if the stanza is an error or a result itself, or
+/// lacks an address.
 pub fn error_reply(stanza: &Element, error: StanzaError) -> Option<Element> {
     let (from, to) = (stanza.attr("from")?, stanza.attr("to")?);
     if !matches!(stanza.name(), "iq" | "message" | "presence")
@@ -242,13 +242,13 @@ pub fn error(kind: ErrorType, condition: DefinedCondition, text: impl Into<Strin
     StanzaError::new(kind, condition, "en", text.into())
 }
 
-/// The error for a request that the component does not answer, or not to this sender.
+/// The error for a request that the component does not answer, or not for this sender.
 pub fn not_for_you() -> StanzaError {
     error(ErrorType::Cancel, DefinedCondition::ServiceUnavailable, "There is nothing here that answers this")
 }
 
-/// An element that says in which language its texts are. Servers mark stanzas that name none as
-/// English.
+/// Adds the language of its texts to an element. English needs none, since servers mark stanzas
+/// without a language as English.
 pub fn in_language(mut element: Element, texts: &Texts) -> Element {
     if texts.code != Texts::english().code {
         element.set_attr(rxml::Namespace::XML, rxml::xml_ncname!("lang").to_owned(), texts.code.as_str());

@@ -7,12 +7,13 @@ use crate::invites::Error;
 use crate::refusal::Refusal;
 use crate::texts::Texts;
 
-/// The answer where something of ours failed. It says nothing about the inside, only to try again.
+/// The error after a failure of the daemon. It gives no details, and asks to try again.
 pub fn try_again(texts: &Texts) -> StanzaError {
     error_in(texts, ErrorType::Wait, DefinedCondition::ResourceConstraint, &texts.failure.store)
 }
 
-/// The stanza error in answer to a registration (XEP-0077) or a command.
+/// The stanza error for a registration (XEP-0077) or a command that failed. Logs what is no
+/// refusal.
 pub fn stanza_error(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(refusal) => refused(refusal, texts),
@@ -44,8 +45,8 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
         | Refusal::RegistrationRefused(_)
         | Refusal::Impossible(_)
         | Refusal::Several(_) => (ErrorType::Modify, DefinedCondition::NotAcceptable),
-        // On a conflict, clients let the user choose another name. A reserved name looks like one
-        // that is taken: strangers need not know of the reservation.
+        // On a conflict, clients let the user choose another name. A reserved name looks like a
+        // taken one, since strangers need not know of the reservation.
         Refusal::UsernameTaken
         | Refusal::UsernameReserved
         | Refusal::SystemUsername(_)
@@ -70,9 +71,9 @@ fn refused(refusal: &Refusal, texts: &Texts) -> StanzaError {
     error_in(texts, kind, condition, refusal.text(texts))
 }
 
-/// The stanza error for a token that was presented and is not valid: `item-not-found` for whatever
-/// reason (XEP-0445 §4). On any other condition, some clients go on without an invite. Guessing has
-/// a condition of its own, on which the hook ends the stream.
+/// The stanza error for a token that was presented and is not valid: `item-not-found`, whatever the
+/// reason (XEP-0445 §4). After any other condition, some clients go on without an invite. Guessing
+/// has another condition, after which the hook closes the stream.
 pub fn not_valid(cause: &Error, texts: &Texts) -> StanzaError {
     match cause {
         Error::Refused(Refusal::UnknownHost(_) | Refusal::AddressRefused { .. } | Refusal::TooManyUnknown { .. }) => {

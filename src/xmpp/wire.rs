@@ -1,7 +1,7 @@
 //! The stream to the chat server: logging in, reading stanzas and writing them.
 //!
-//! `tokio_xmpp::Component` is not used: it gives the same `None` for a bad stanza, a silent minute,
-//! a conflict and a lost connection.
+//! This does not use `tokio_xmpp::Component`, which returns the same `None` for a bad stanza, a
+//! silent minute, a conflict and a lost connection.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -21,8 +21,8 @@ use xmpp_parsers::component::Handshake;
 use super::framing::bounded;
 use super::stanza::{ErrorAnswer, ns};
 
-/// After this long without a byte, the chat server is asked whether it is still there. After twice
-/// that, the connection is given up.
+/// After this long without a byte, the daemon pings the chat server. After twice as long, it gives
+/// up the connection.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long connecting and logging in may take.
@@ -54,9 +54,9 @@ pub type Received = Option<Result<Element, ReadError>>;
 /// What [`Wire::progress`] has done.
 #[derive(Debug)]
 pub enum Progress {
-    /// Something came in.
+    /// It has read a stanza, an error or the end.
     Received(Received),
-    /// Everything was written, or writing failed.
+    /// It has written everything, or has failed to write.
     Written(io::Result<()>),
 }
 
@@ -68,7 +68,7 @@ pub struct Wire<Io> {
 }
 
 impl<Io: AsyncBufRead + AsyncWrite + Unpin> Wire<Io> {
-    /// Puts stanzas in line to be written, which [`Wire::progress`] does.
+    /// Queues stanzas, which [`Wire::progress`] writes.
     pub fn send(&mut self, stanzas: impl IntoIterator<Item = Element>) {
         self.unsent.extend(stanzas);
         if !self.unsent.is_empty() {
@@ -99,14 +99,14 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Wire<Io> {
         self.stream.next().now_or_never()
     }
 
-    /// A stanza that XML cannot carry is left out, and the stream goes on.
+    /// Writes the queued stanzas, except for those that XML cannot represent.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = Pin::new(&mut self.stream);
         while let Some(stanza) = self.unsent.front() {
             ready!(Sink::<&Element>::poll_ready(stream.as_mut(), cx))?;
             match stream.as_mut().start_send(stanza) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    tracing::error!(%error, "a stanza could not be written");
+                    tracing::error!(%error, "could not write a stanza");
                 }
                 other => other?,
             }
@@ -138,7 +138,7 @@ pub async fn connect(
 ) -> Result<Wire<impl AsyncBufRead + AsyncWrite + Unpin + use<>>, LoginError> {
     let connect = async {
         let tcp = TcpStream::connect(server).await?;
-        // Replies are written in batches already. Waiting for more only delays them.
+        // Replies are written in batches already, so Nagle's algorithm would only delay them.
         tcp.set_nodelay(true)?;
         let (reader, writer) = tcp.into_split();
         login(reader, BufWriter::with_capacity(WRITTEN_AT_ONCE, writer), jid, secret).await
@@ -164,8 +164,8 @@ pub async fn login<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
     let mut pending = initiate_stream(bounded(reader, writer), ns::COMPONENT, header, timeouts).await?;
     let id = pending.take_header().id.unwrap_or_default().into_owned();
     let mut stream: XmlStream<_, Element> = pending.skip_features();
-    // A server that does not know the component closes the stream at once. The stream error that it
-    // sent before says more than the failed write.
+    // If the server does not know the component, it closes the stream at once, and this fails. The
+    // stream error that it has sent says more than the failed write.
     drop(stream.send(&Handshake::from_stream_id_and_password(id, secret)).await);
     loop {
         match stream.next().await {
@@ -173,7 +173,7 @@ pub async fn login<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
             Some(Ok(element)) if element.name() == "error" => {
                 return Err(LoginError::Refused(ErrorAnswer::of(&element)));
             }
-            Some(Ok(_)) => return Err(LoginError::Protocol("something else than a handshake came back".to_owned())),
+            Some(Ok(_)) => return Err(LoginError::Protocol("the answer was no handshake".to_owned())),
             Some(Err(ReadError::SoftTimeout)) => (),
             Some(Err(ReadError::HardError(error))) => return Err(error.into()),
             Some(Err(error)) => return Err(LoginError::Protocol(error.to_string())),
