@@ -1,6 +1,5 @@
-//! What happened since the daemon started, counted for a monitoring system. One call counts one
-//! thing. No label has a text that a stranger can choose: the values are words of this program, and
-//! served hosts.
+//! What happened since the daemon started, counted for a monitoring system. Nobody else chooses the
+//! values of labels: they are words of this program, and served hosts.
 
 use std::time::Duration;
 
@@ -17,31 +16,32 @@ use crate::refusal::Refusal;
 /// The labels of a series: names, and their values.
 pub type Labels = Vec<(&'static str, String)>;
 
-/// What the service is asked.
+/// A request to the service whose duration is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Request {
-    /// To make an invite.
+    /// Make an invite.
     Create,
-    /// Whether a token is good.
+    /// Check a token.
     Check,
-    /// To reserve a use.
+    /// Reserve a use.
     Reserve,
-    /// To note that a use is redeemed.
+    /// Redeem a use.
     Redeem,
 }
 
 /// Who makes invites: a user, an admin, or the operator on the command line.
 const MAKERS: [&str; 3] = ["user", "admin", "cli"];
 
-/// What a use may do, and by which door.
+/// The purposes of uses, and whether in a chat app or in a browser.
 const USES: [(&str, &str); 5] =
     [("register", "xmpp"), ("register", "web"), ("reset", "xmpp"), ("reset", "web"), ("contact", "xmpp")];
 
-/// The refusals that no host gives: of what is no host, and of several things at once.
+/// The refusals that are not counted for a host: one is for other hosts, and one is counted as its
+/// parts.
 const OF_NO_HOST: [&str; 2] = ["unknown_host", "several"];
 
-/// The counters. Cheap to clone; all clones count together.
+/// The counters. All clones share them.
 #[derive(Clone, Debug)]
 pub struct Counters {
     made: Family<Labels, Counter>,
@@ -52,7 +52,7 @@ pub struct Counters {
     commits: Histogram,
 }
 
-/// Counts how long something takes: up to a millisecond, two, four … and up to eight seconds.
+/// A histogram of durations: up to a millisecond, two, four … and up to eight seconds.
 pub fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 14))
 }
@@ -63,7 +63,7 @@ pub fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
 }
 
 impl Counters {
-    /// Counters at zero. The store itself counts how long its commits take.
+    /// Counters at zero. The store adds to `commits` how long its commits take.
     pub fn new(commits: Histogram) -> Counters {
         let requests = Family::<_, _>::new_with_constructor(durations as fn() -> Histogram);
         for request in Request::VARIANTS {
@@ -79,22 +79,19 @@ impl Counters {
         }
     }
 
-    /// Shows every count of these hosts from now on, zeros too. Otherwise, a monitoring system
-    /// would take the first count for no change.
+    /// Shows all counters of these hosts from now on, also those at zero. Otherwise, a monitoring
+    /// system would not see the first count as a change.
     pub fn serve<'a>(&self, hosts: impl Iterator<Item = &'a DomainPart>) {
-        hosts.for_each(|host| self.serve_host(host.as_str()));
-    }
-
-    fn serve_host(&self, host: &str) {
-        let of_host = ("host", host);
-        for (kind, by) in InviteType::VARIANTS.iter().flat_map(|kind| MAKERS.map(|by| (kind, by))) {
-            drop(self.made.get_or_create(&labels([of_host, ("type", kind), ("by", by)])));
-        }
-        for (purpose, door) in USES {
-            drop(self.redeemed.get_or_create(&labels([of_host, ("purpose", purpose), ("door", door)])));
-        }
-        for reason in Refusal::VARIANTS.iter().filter(|reason| !OF_NO_HOST.contains(reason)) {
-            drop(self.refused.get_or_create(&labels([of_host, ("reason", reason)])));
+        for of_host in hosts.map(|host| ("host", host.as_str())) {
+            for (kind, by) in InviteType::VARIANTS.iter().flat_map(|kind| MAKERS.map(|by| (kind, by))) {
+                drop(self.made.get_or_create(&labels([of_host, ("type", kind), ("by", by)])));
+            }
+            for (purpose, door) in USES {
+                drop(self.redeemed.get_or_create(&labels([of_host, ("purpose", purpose), ("door", door)])));
+            }
+            for reason in Refusal::VARIANTS.iter().filter(|reason| !OF_NO_HOST.contains(reason)) {
+                drop(self.refused.get_or_create(&labels([of_host, ("reason", reason)])));
+            }
         }
     }
 
@@ -127,12 +124,12 @@ impl Counters {
         self.guesses.inc();
     }
 
-    /// A request has taken so long, whatever came of it.
+    /// A request has taken so long, whatever its outcome.
     pub fn took(&self, request: Request, duration: Duration) {
         self.requests.get_or_create(&labels([("request", request.into())])).observe(duration.as_secs_f64());
     }
 
-    /// Has everything that was counted shown.
+    /// Adds the counters to a registry, which shows them.
     pub fn register(&self, registry: &mut Registry) {
         let Counters { made, redeemed, refused, guesses, requests, commits } = self.clone();
         registry.register(
@@ -194,7 +191,7 @@ mod tests {
     #[test]
     fn a_host_has_the_same_series_whatever_happens_and_not_too_many() {
         let counters = Counters::new(durations());
-        counters.serve_host("example.org");
+        counters.serve([&invite(InviteType::Account).host].into_iter());
         let before = shown(&counters);
         let of_host = before.iter().filter(|line| line.contains("host=\"example.org\"")).count();
         assert!((40..=MOST - ELSEWHERE).contains(&of_host), "{of_host}");

@@ -1,5 +1,4 @@
-//! The log of events: who did what to which invite. No I/O and no clock: the caller says when it
-//! is.
+//! The log of events: who did what to which invite. No I/O and no clock.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,33 +10,33 @@ use strum::{AsRefStr, Display, EnumString, VariantNames};
 
 use crate::invite::{Invite, InviteId, Issuer};
 
-/// The longest name of a user of this machine that is kept, in characters.
-const LONGEST_USER: usize = 64;
+/// How many characters of the name of a user of this machine are kept.
+const MAX_USER: usize = 64;
 
 /// Who did something: `user:JID`, `admin:JID`, `cli:USER`, `hook:HOST` or `daemon`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// A user of a chat server, with the rights of a user. Whoever uses an invite is one.
+    /// A user of a chat server, with a user's rights. This includes people who use an invite.
     User(BareJid),
-    /// A user of a chat server, with the rights of an admin.
+    /// A user of a chat server, with an admin's rights.
     Admin(BareJid),
     /// A user of this machine, on the command line.
     Cli(String),
-    /// The chat server of this host: its hook has reported it, or passed on what was typed there.
+    /// The hook of this host, which has reported it, or relayed a command line of the chat server.
     Hook(DomainPart),
-    /// The daemon, by itself.
+    /// The daemon.
     Daemon,
 }
 
 impl Actor {
-    /// A user of this machine. What cannot be a part of a name is left out.
+    /// A user of this machine, without characters that cannot be in a name.
     pub fn cli(user: &str) -> Actor {
         let of_a_name = |c: &char| !c.is_control() && !c.is_whitespace();
-        Actor::Cli(user.chars().filter(of_a_name).take(LONGEST_USER).collect())
+        Actor::Cli(user.chars().filter(of_a_name).take(MAX_USER).collect())
     }
 
-    /// Who makes an invite with a store with which `working` works: its inviter, or the operator.
-    /// That one types where `working` is, or at the chat server: a daemon makes none by itself.
+    /// Who makes an invite: its inviter, or the operator. `working` is the owner of the store's
+    /// handle. If that is the daemon, the operator has typed the command at the chat server.
     pub fn of(invite: &Invite, working: &Actor) -> Actor {
         match (invite.issuer, &invite.inviter, working) {
             (Issuer::User, Some(inviter), _) => Actor::User(inviter.clone()),
@@ -60,7 +59,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// A text that stands for no [`Actor`].
+/// The error for a text that is no [`Actor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected user:JID, admin:JID, cli:USER, hook:HOST or daemon")]
 pub struct BadActor;
@@ -102,31 +101,31 @@ pub enum Action {
     Redeemed,
     /// An invite was revoked.
     Revoked,
-    /// The note, the end or the uses of an invite were changed.
+    /// The note, the expiry or the uses of an invite were changed.
     Changed,
-    /// An invite got another link.
+    /// An invite got a new link.
     Regenerated,
-    /// An invite, or another link of one, was withdrawn: whoever asked for it was told to try again
-    /// later.
+    /// A new invite was removed, or a new link was replaced by the old one, because the person who
+    /// asked for it was told to try again later.
     Withdrawn,
-    /// An invite ended with an account, or with a password.
+    /// An invite ended because an account was deleted, or a password was changed.
     Stopped,
-    /// No invite was made, because of a limit. The refusals of an hour are one event.
+    /// No invite was made, because of a limit. All refusals within an hour are one event.
     Refused,
     /// A reserved use of a chat server that is gone was given back.
     Released,
-    /// Invites that ended long ago were removed. Those of an hour are one event.
+    /// Invites that ended long ago were removed. All within an hour are one event.
     Purged,
-    /// What was known of a person was erased.
+    /// The data about a person was erased.
     Forgotten,
 }
 
-/// Something that happened. As JSON, it has the fields that scripts may see.
+/// Something that happened. As JSON, it has the fields for scripts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// Tells it apart from others of its second, and puts these in order. The store gives it.
+    /// A number from the store, by which events of the same second are told apart and sorted.
     #[serde(skip)]
     pub id: i64,
     /// Who did it.
@@ -137,28 +136,28 @@ pub struct Event {
     pub host: Option<DomainPart>,
     /// The invite, if it is about one.
     pub invite: Option<InviteId>,
-    /// The account that used the invite, that the invite is for, or with which it ended.
+    /// The account that used the invite, that the invite is for, or whose deletion ended it.
     pub account: Option<BareJid>,
-    /// A word or more: the type of the invite, where it was imported from, what of it was changed,
-    /// what the use was for, or the reason. It names nobody.
+    /// Some words without anybody's name: the type of the invite, where it was imported from, what
+    /// was changed, the purpose of the use, or the reason.
     pub detail: Option<String>,
     /// How often it happened, or to how many invites.
     pub count: u64,
 }
 
 impl Event {
-    /// Something that somebody did.
+    /// An event about no invite.
     pub fn new(at: Timestamp, actor: Actor, action: Action) -> Event {
         Event { at, id: 0, actor, action, host: None, invite: None, account: None, detail: None, count: 1 }
     }
 
-    /// Something that somebody did to an invite.
+    /// An event about an invite.
     pub fn of(invite: &Invite, at: Timestamp, actor: Actor, action: Action) -> Event {
         let (host, id) = (Some(invite.host.clone()), Some(invite.id.clone()));
         Event { host, invite: id, account: invite.account(), ..Event::new(at, actor, action) }
     }
 
-    /// An invite is made, with a store with which `working` works.
+    /// An invite is made. For `working`, see [`Actor::of`].
     pub fn made(invite: &Invite, working: &Actor) -> Event {
         let made = Event::of(invite, invite.created_at, Actor::of(invite, working), Action::Made);
         Event { detail: Some(invite.invite_type.to_string()), ..made }
@@ -168,7 +167,8 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::invite::{InviteType, Token};
+    use crate::invite::InviteType;
+    use crate::invite::tests::invite;
 
     fn jid(text: &str) -> BareJid {
         BareJid::new(text).unwrap()
@@ -198,36 +198,16 @@ mod tests {
     #[test]
     fn a_user_of_this_machine_has_a_short_name_in_one_word() {
         assert_eq!(Actor::cli("ro ot\n\u{1b}[31m"), Actor::Cli("root[31m".to_owned()));
-        assert_eq!(Actor::cli(&"x".repeat(1000)).to_string().len(), "cli:".len() + LONGEST_USER);
+        assert_eq!(Actor::cli(&"x".repeat(1000)).to_string().len(), "cli:".len() + MAX_USER);
     }
 
     #[test]
     fn an_invite_was_made_by_its_inviter_or_by_the_operator() {
         let alice = jid("alice@example.org");
         let invite = |issuer, inviter: Option<&BareJid>| Invite {
-            id: InviteId::generate().unwrap(),
-            token_hash: Token::generate().unwrap().hash(),
-            invite_type: InviteType::AccountAndContact,
-            host: host(),
-            username: None,
             inviter: inviter.cloned(),
             issuer,
-            roles: Vec::new(),
-            groups: Vec::new(),
-            note: None,
-            max_uses: Some(1),
-            uses: 0,
-            created_at: Timestamp::UNIX_EPOCH,
-            expires_at: None,
-            revoked_at: None,
-            owners_since: None,
-            links: 1,
-            regenerated_at: None,
-            language: None,
-            inviter_name: None,
-            imported_from: None,
-            token_length: None,
-            replaced: false,
+            ..invite(InviteType::AccountAndContact)
         };
         for (issuer, inviter, working, actor) in [
             (Issuer::User, Some(&alice), Actor::Daemon, "user:alice@example.org"),

@@ -1,13 +1,13 @@
-//! Hosts and accounts as people write them. However they write a host, there is one form of it, in
-//! which it is compared, kept and shown.
+//! Hosts and accounts as people write them, and the one form in which a host is compared, stored
+//! and shown.
 
 use jid::{BareJid, DomainPart, NodePart};
 
 /// The host in a text, as chat servers write it (RFC 7622 §3.2): in lower case, without a dot at
 /// the end, and in Unicode. `xn--mnchen-3ya.example` is `münchen.example`.
 ///
-/// A label stays as it is in DNS (`xn--…`) where XMPP's nameprep makes another name of its Unicode,
-/// or none. Nameprep is first: it makes `ss` of `ß`, which DNS would keep.
+/// A label stays as it is in DNS (`xn--…`) if XMPP's nameprep would change its Unicode form or
+/// refuse it. Nameprep comes first: it turns `ß` into `ss`, while DNS would keep it.
 ///
 /// # Errors
 /// What was expected.
@@ -24,26 +24,26 @@ pub fn domain(text: &str) -> Result<DomainPart, String> {
         return prepared.map_err(|_| expected());
     }
     let in_dns = idna::domain_to_ascii(name).map_err(|_| expected())?;
-    let in_unicode = in_dns.split('.').map(readable).collect::<Vec<_>>().join(".");
+    let in_unicode = in_dns.split('.').map(decoded).collect::<Vec<_>>().join(".");
     let found = DomainPart::new(&in_unicode).or_else(|_| DomainPart::new(&in_dns));
     found.map(|domain| domain.into_owned()).map_err(|_| expected())
 }
 
-/// A label of DNS in Unicode, if nameprep leaves that as it is.
-fn readable(label: &str) -> String {
+/// A label of DNS in Unicode, or unchanged if nameprep would change that.
+fn decoded(label: &str) -> String {
     let (unicode, valid) = idna::domain_to_unicode(label);
     let is_kept = valid.is_ok() && DomainPart::new(&unicode).is_ok_and(|prepared| prepared.as_str() == unicode);
     if is_kept { unicode } else { label.to_owned() }
 }
 
-/// What divides an address, and the same as keyboards for Chinese and Japanese type it.
+/// The `@` of an address, and the one that Chinese and Japanese keyboards type.
 pub const AT: [char; 2] = ['@', '＠'];
 
-/// What links to an address begin with.
+/// The beginnings of links to an address.
 const SCHEMES: [&str; 2] = ["xmpp:", "mailto:"];
 
-/// The username in what was typed: its own host may stand behind it, and what other programs write
-/// around an address.
+/// The username in what was typed, which may be an address of this host, or such an address with
+/// what other programs write around it. Another host's address is returned unchanged.
 pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
     let is_address = typed.contains(AT);
     let typed = typed.trim_matches(|c: char| c.is_whitespace() || is_address && (is_no_name(c) || is_mark(c)));
@@ -59,19 +59,20 @@ pub fn without_host<'a>(typed: &'a str, host: &str) -> &'a str {
     if is_own { name.trim_end_matches(is_no_name) } else { typed }
 }
 
-/// Whether a character is in no username (RFC 7622 §3.3.1) and in no host: what is written around
-/// an address.
+/// Whether a character can be neither in a username (RFC 7622 §3.3.1) nor in a host, and so does
+/// not belong to the address.
 fn is_no_name(c: char) -> bool {
     c.is_whitespace() || matches!(c, '<' | '>' | '"' | '\'')
 }
 
-/// Whether a character says how a text runs, or that it may break. Programs put it around an
-/// address where texts run both ways. Nobody sees it, so a username that has it is refused.
+/// Whether a character only sets a text's direction or where it may break. Programs put such
+/// characters around an address in texts that run both ways. They are invisible, so a username with
+/// one is refused.
 fn is_mark(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// How to write a host in the chat server's configuration, in quotation marks.
+/// The host as it must be in the chat server's configuration, in quotation marks.
 pub fn spelling(domain: &str) -> String {
     match idna::domain_to_ascii(domain) {
         Ok(in_dns) if in_dns != domain => format!("\"{domain}\" (not \"{in_dns}\")"),

@@ -1,6 +1,6 @@
-//! How often strangers may try: unknown tokens, registrations with an invite for many, web pages
-//! and forms. And how often users may have new links. Plain state: the caller passes the instant.
-//! It is bounded, and only in memory: addresses are never stored.
+//! How often strangers may present unknown tokens, register with an invite for many, and ask for
+//! web pages and forms; and how often users may replace links. Plain state: the caller passes the
+//! instant. It is bounded, and only in memory, so addresses are never stored.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -17,39 +17,39 @@ use crate::invite::{Invite, InviteId};
 /// refused.
 pub const GUESSING: Duration = Duration::from_secs(10 * 60);
 
-/// How many unknown tokens may be tried within [`GUESSING`], from all addresses together. That is
-/// nothing next to the 125 bits of a token.
+/// How many unknown tokens may be presented within [`GUESSING`], from all addresses together. A
+/// token has 125 bits, so nobody finds one with so few.
 pub const MOST_WRONG_IN_ALL: u32 = 1000;
 
-/// The log says at most this often that there are too many in all.
+/// How often the log says, at most, that there are too many in all.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// How long an account made with an invite for many counts, from the first one on.
+/// How long accounts made with an invite for many count, from the first one on.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An invite for many is closed to an address that has failed once, when registrations from all
-/// addresses have failed with it this many times as often as one address may fail.
+/// An invite for many is closed to each address that has failed with it once, as soon as all
+/// addresses together have failed this many times as often as one address may.
 const ADDRESSES_THAT_FAIL: u32 = 10;
 
-/// How many addresses are remembered for each kind of thing: some 100 bytes each.
-const MOST_TALLIES: usize = 10_000;
+/// How many keys each kind of tally may have, at some 100 bytes each.
+const MAX_TALLIES: usize = 10_000;
 
-/// How many registrations that have not ended are remembered.
-const MOST_REGISTERING: usize = 1024;
+/// How many registrations that have not ended are kept.
+const MAX_REGISTERING: usize = 1024;
 
 /// What the operator allows an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// An address is refused after this many unknown tokens within [`GUESSING`]. `None`: never.
     pub wrong_tokens: Option<u32>,
-    /// How many accounts a day an invite with more than one use makes from one address. `None`: any
-    /// number.
+    /// How many accounts a day an invite with more than one use may make from one address. `None`:
+    /// any number.
     pub registrations: Option<u32>,
     /// How many web pages an address is shown within [`GUESSING`]. `None`: any number.
     pub pages: Option<u32>,
-    /// How many web forms are taken from an address within [`GUESSING`], and how many registrations
-    /// may fail by what was chosen, in browsers and chat clients: from one address, and with one
-    /// invite for one use. `None`: any number.
+    /// How many web forms an address may send within [`GUESSING`]. Also how many registrations may
+    /// fail because of a chosen username or password, in browsers and chat clients: from one
+    /// address, and with one invite for one use. `None`: any number.
     pub forms: Option<u32>,
 }
 
@@ -58,7 +58,7 @@ pub struct Limits {
 pub enum WebRequest {
     /// To see a page.
     Page,
-    /// To send a form: for an account or a new password.
+    /// To send a form, for an account or a new password.
     Form,
 }
 
@@ -69,7 +69,7 @@ impl Default for Limits {
 }
 
 /// Where a client connects from, as it is counted: an IPv4 address, or the /64 of an IPv6 address,
-/// since a household has at least that. All whose address nobody knows are counted as one.
+/// since a household has at least that. All unknown addresses are counted as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address(Option<IpAddr>);
 
@@ -113,16 +113,16 @@ pub enum Guess {
     Counted,
     /// Its address is refused.
     Refused {
-        /// From now on: it was not before.
+        /// It was not refused before.
         anew: bool,
-        /// For how long.
+        /// For how much longer it is refused.
         left: Duration,
     },
     /// There are too many, from all addresses together.
     TooManyInAll {
         /// The log should say so now.
         tell: bool,
-        /// For how long.
+        /// For how much longer they count.
         left: Duration,
     },
 }
@@ -146,7 +146,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Nothing yet.
+    /// Counts at zero.
     pub fn new(limits: Limits) -> Self {
         Counts {
             limits,
@@ -164,20 +164,20 @@ impl Counts {
         }
     }
 
-    /// From now on these limits hold. What was counted counts.
+    /// Changes the limits. The counts stay.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
-    /// Looks whether an address may present a token.
+    /// Whether an address may present a token.
     ///
     /// # Errors
-    /// For how long it may not.
+    /// For how much longer it may not.
     pub fn admit(&mut self, address: Address, now: Instant) -> Result<(), Duration> {
         self.refused.left_from(1, &address, now).map_or(Ok(()), Err)
     }
 
-    /// How many addresses are refused at present, since they guessed.
+    /// How many addresses are refused now because they guessed.
     pub fn refused(&mut self, now: Instant) -> usize {
         self.refused.forget_ended(now);
         self.refused.by_key.len()
@@ -187,7 +187,7 @@ impl Counts {
     /// too.
     ///
     /// # Errors
-    /// For how long it may not.
+    /// For how much longer the address is refused.
     pub fn request(&mut self, request: WebRequest, address: Address, now: Instant) -> Result<(), Duration> {
         self.admit(address, now)?;
         let (tallies, most) = match request {
@@ -198,13 +198,13 @@ impl Counts {
         if most.is_some_and(|most| count > most) { Err(left) } else { Ok(()) }
     }
 
-    /// Somebody wants to register from this address, with this invite or without one.
+    /// Whether somebody may register from this address, with this invite or without one.
     ///
-    /// An invite for many is in the hands of strangers to each other: whatever fails elsewhere, an
+    /// The people who have an invite for many do not know each other. So however many fail, an
     /// address from which nothing has failed may use it.
     ///
     /// # Errors
-    /// For how long it may not, since too many have failed.
+    /// For how much longer they may not, because too many registrations have failed.
     pub fn admit_registration(
         &mut self,
         address: Address,
@@ -223,10 +223,10 @@ impl Counts {
         of_address.max(of_invite).map_or(Ok(()), Err)
     }
 
-    /// A registration has failed, by what its person chose.
+    /// Counts a registration that has failed because of what the person chose.
     ///
     /// # Errors
-    /// As of [`Counts::admit_registration`]: then it is not said what was wrong.
+    /// The same as [`Counts::admit_registration`]. Then the caller does not say what was wrong.
     pub fn registration_failed(
         &mut self,
         address: Address,
@@ -241,7 +241,7 @@ impl Counts {
         Ok(())
     }
 
-    /// A token was unknown.
+    /// Counts an unknown token.
     pub fn wrong_token(&mut self, address: Address, now: Instant) -> Guess {
         let (in_all, left) = self.wrong_in_all.count((), now);
         let (wrong, _) = self.wrong.count(address, now);
@@ -255,10 +255,11 @@ impl Counts {
         Guess::Counted
     }
 
-    /// An invite with more than one use is about to make an account, under this reservation.
+    /// Counts an account that an invite with more than one use is about to make under this
+    /// reservation.
     ///
     /// # Errors
-    /// For how long it makes no more from this address.
+    /// For how much longer the invite makes no account from this address.
     pub fn register(
         &mut self,
         reservation: &str,
@@ -272,18 +273,18 @@ impl Counts {
             return Err(left);
         }
         self.registrations.count(key.clone(), now);
-        if self.registering.len() >= MOST_REGISTERING {
+        if self.registering.len() >= MAX_REGISTERING {
             self.registering.pop_front();
         }
         self.registering.push_back((reservation.to_owned(), key));
         Ok(())
     }
 
-    /// A user is about to have a new link for an invite: of so many at most within a day. Each old
-    /// one is kept for good.
+    /// Counts a link that a user is about to replace, of which `most` are allowed within a day: the
+    /// store keeps each old link for ever.
     ///
     /// # Errors
-    /// For how long the user may have no more.
+    /// For how much longer the user may replace none.
     pub fn renew(&mut self, user: &BareJid, most: u32, now: Instant) -> Result<(), Duration> {
         if let Some(left) = self.renewals.left_from(most, user, now) {
             return Err(left);
@@ -292,7 +293,7 @@ impl Counts {
         Ok(())
     }
 
-    /// A user who was counted has no new link.
+    /// A link that was counted was not replaced.
     pub fn take_back_renewal(&mut self, user: &BareJid) {
         self.renewals.take_back(user);
     }
@@ -308,13 +309,13 @@ impl Counts {
     }
 }
 
-/// How often something happened, by key. A tally ends some time after its first count. When there
-/// are too many, the oldest are forgotten.
+/// How often something happened, by key. A tally ends some time after its first count. If there are
+/// too many, the oldest are forgotten.
 #[derive(Debug)]
 struct Tallies<K> {
     lasting: Duration,
     by_key: HashMap<K, Tally>,
-    /// In the order in which they began, which is the order in which they end.
+    /// The keys and when their tallies end, in this order.
     order: VecDeque<(K, Instant)>,
 }
 
@@ -333,7 +334,7 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
     fn count(&mut self, key: K, now: Instant) -> (u32, Duration) {
         self.forget_ended(now);
         if !self.by_key.contains_key(&key) {
-            while self.order.len() >= MOST_TALLIES
+            while self.order.len() >= MAX_TALLIES
                 && let Some((oldest, _)) = self.order.pop_front()
             {
                 self.by_key.remove(&oldest);
@@ -345,14 +346,14 @@ impl<K: Clone + Eq + Hash> Tallies<K> {
         (tally.count, tally.ends.saturating_duration_since(now))
     }
 
-    /// Takes one back that did not happen.
+    /// Takes a count back.
     fn take_back(&mut self, key: &K) {
         if let Some(tally) = self.by_key.get_mut(key) {
             tally.count = tally.count.saturating_sub(1);
         }
     }
 
-    /// How long it still counts, if it happened at least this often.
+    /// How long the tally still lasts, if it is at least `count`.
     fn left_from(&mut self, count: u32, key: &K, now: Instant) -> Option<Duration> {
         self.forget_ended(now);
         let tally = self.by_key.get(key).filter(|tally| tally.count >= count);
@@ -551,16 +552,16 @@ mod tests {
         let start = Instant::now();
         let invite = InviteId::generate().unwrap();
         let nth = |number: u32| Address::from(Some(IpAddr::from(number.to_be_bytes())));
-        let most = u32::try_from(MOST_TALLIES).unwrap();
+        let most = u32::try_from(MAX_TALLIES).unwrap();
         for number in 0..most + 2 {
             counts.wrong_token(nth(number), start);
             counts.wrong_token(nth(number), start);
             counts.register("r", nth(number), &invite, start).unwrap();
         }
-        assert_eq!((counts.wrong.by_key.len(), counts.wrong.order.len()), (MOST_TALLIES, MOST_TALLIES));
-        assert_eq!((counts.refused.by_key.len(), counts.refused.order.len()), (MOST_TALLIES, MOST_TALLIES));
-        assert_eq!(counts.registrations.by_key.len(), MOST_TALLIES);
-        assert_eq!(counts.registering.len(), MOST_REGISTERING);
+        assert_eq!((counts.wrong.by_key.len(), counts.wrong.order.len()), (MAX_TALLIES, MAX_TALLIES));
+        assert_eq!((counts.refused.by_key.len(), counts.refused.order.len()), (MAX_TALLIES, MAX_TALLIES));
+        assert_eq!(counts.registrations.by_key.len(), MAX_TALLIES);
+        assert_eq!(counts.registering.len(), MAX_REGISTERING);
         assert_eq!(
             [0, 1, 2, most + 1].map(|number| counts.admit(nth(number), start).is_ok()),
             [true, true, false, false]

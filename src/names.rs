@@ -1,5 +1,5 @@
-//! Usernames that deceive: with characters that nobody sees, with letters that look like others, or
-//! because people take whoever has them for those who run the server.
+//! Names that deceive: those with invisible characters, those with letters that look like others,
+//! and those that people would take for the operator's.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -10,8 +10,8 @@ use jid::BareJid;
 use unicode_security::MixedScript;
 use unicode_security::confusable_detection::skeleton;
 
-/// The names by which people look for those who run a server: the mailboxes of RFC 2142, those to
-/// which a certificate for a domain may be sent, and the usual names of systems and services.
+/// The names that people would take for the operator's: the mailboxes of RFC 2142, those to which a
+/// certificate for a domain may be sent, and the usual names of systems and services.
 pub const SYSTEM_NAMES: &str = "\
     abuse ftp hostmaster info marketing news noc postmaster sales security support usenet uucp webmaster www \
     admin administrator administrators admins contact help helpdesk moderator moderators official operator operators \
@@ -19,22 +19,23 @@ pub const SYSTEM_NAMES: &str = "\
     conference daemon jabber mail mailer-daemon muc nobody noreply prosody proxy pubsub server service system upload \
     xmpp";
 
-/// Whether two usernames look the same (UTS 39 §4) to somebody who overlooks accents and signs, and
+/// Whether two usernames look the same (UTS 39 §4) to a reader who overlooks accents and signs, and
 /// takes a 1 or an exclamation mark for an i, and two v for a w.
 pub fn look_alike(one: &str, other: &str) -> bool {
     seen(one) == seen(other)
 }
 
-/// A name, as such a reader sees it.
+/// A name as this reader sees it.
 fn seen(name: &str) -> String {
     let read = |c: char| if matches!(c, 'i' | '!') { 'l' } else { c };
     let letters = skeleton(name).flat_map(char::to_lowercase).map(read).filter(|c| c.is_alphanumeric());
     letters.collect::<String>().replace("vv", "w")
 }
 
-/// Whether readers see each character of a username: letters, marks, digits and punctuation that
-/// Unicode does not call ignorable. Symbols are none of these, in RFC 7622 either (§3.3, by RFC
-/// 8264 §4.2.3): two of them are blank. A mark at the beginning would change what stands before it.
+/// Whether each character of a username is visible: a letter, mark, digit or punctuation that
+/// Unicode does not call ignorable. Symbols are excluded, as in RFC 7622 (§3.3, by RFC 8264
+/// §4.2.3): two of them are blank. So is a mark at the beginning, which would change the text
+/// before it.
 pub fn is_legible(username: &str) -> bool {
     let group = GeneralCategoryGroup::Letter
         .union(GeneralCategoryGroup::Mark)
@@ -44,8 +45,8 @@ pub fn is_legible(username: &str) -> bool {
     username.chars().all(is_seen) && !username.chars().next().is_some_and(is_mark)
 }
 
-/// An account as people are shown it. Where its username can be mistaken for another, its form in
-/// ASCII stands beside it, as in `аlice@example.org (xn--lice-43d@example.org)`.
+/// An account as people see it. If its username can be mistaken for another, its ASCII form
+/// follows, as in `аlice@example.org (xn--lice-43d@example.org)`.
 pub fn shown(account: &BareJid) -> String {
     let ascii = account.node().map(|node| node.as_str()).filter(|username| is_mistakable(username));
     let ascii = ascii.and_then(idna::punycode::encode_str);
@@ -58,28 +59,28 @@ pub fn introduced(account: &BareJid, nickname: Option<&str>) -> String {
     nickname.map_or(account.clone(), |nickname| format!("{nickname} ({account})"))
 }
 
-/// The longest nickname that is shown, in characters.
-const LONGEST_NICKNAME: usize = 50;
+/// How many characters of a nickname are shown.
+const MAX_NICKNAME: usize = 50;
 
-/// The system names, as readers see them.
+/// The system names as the reader of [`look_alike`] sees them.
 static SYSTEM_NAMES_SEEN: LazyLock<HashSet<String>> =
     LazyLock::new(|| SYSTEM_NAMES.split_whitespace().map(seen).collect());
 
-/// What an account calls itself, in one line that can be shown in front of its address. `None` if
-/// nothing is left, or says nothing new, or could be taken for somebody else: an address, the host,
-/// a system name, the name of an admin.
+/// A user's nickname, as one line that can be shown in front of the address. `None` if nothing is
+/// left, if it is the username, or if it could be taken for somebody else: it is an address, the
+/// host, a system name or the name of an admin.
 pub fn nickname(text: &str, account: &BareJid, admins: &[BareJid]) -> Option<String> {
-    // Some scripts and emoji are written with these.
+    // Some scripts and emoji need these.
     let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0f}');
     let unseen = |c: char| (is_ignorable(c) || GeneralCategoryGroup::Other.contains(category(c))) && !joins(c);
     let mut marks = 0;
-    let kept = text.chars().take(10 * LONGEST_NICKNAME).filter_map(|c| {
+    let kept = text.chars().take(10 * MAX_NICKNAME).filter_map(|c| {
         marks = if is_mark(c) && !joins(c) { marks + 1 } else { 0 };
         let space = c.is_whitespace() || c.is_control();
         if space { Some(' ') } else { (!unseen(c) && marks <= 3).then_some(c) }
     });
     let line = kept.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
-    let line: String = line.trim_start_matches(is_mark).chars().take(LONGEST_NICKNAME).collect();
+    let line: String = line.trim_start_matches(is_mark).chars().take(MAX_NICKNAME).collect();
     let line = line.trim().to_owned();
     let (folded, username) = (line.to_lowercase(), account.node().map_or("", |node| node.as_str()));
     let is_address =
@@ -92,8 +93,8 @@ pub fn nickname(text: &str, account: &BareJid, admins: &[BareJid]) -> Option<Str
     (!is_address && !is_blank && !is_system && !is_admin && !is_somebody(username)).then_some(line)
 }
 
-/// Whether a username has invisible characters or letters of several scripts, or is one in ASCII to
-/// the eye: by its letters (UTS 39 §4), or by a mark on a letter that hides it.
+/// Whether a username has invisible characters or letters of several scripts, or looks like ASCII
+/// and is not: because of its letters (UTS 39 §4), or because a letter hides the mark on it.
 fn is_mistakable(username: &str) -> bool {
     let looks_ascii =
         |c: char| c.is_ascii() || matches!(skeleton(&c.to_string()).collect::<Vec<_>>()[..], [one] if one.is_ascii());
@@ -102,7 +103,7 @@ fn is_mistakable(username: &str) -> bool {
     !is_legible(username) || is_unusual || (!username.is_ascii() && username.chars().all(looks_ascii))
 }
 
-/// Whether a character is not shown, although it may be called a letter.
+/// Whether a character is invisible, although Unicode may call it a letter.
 pub fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }

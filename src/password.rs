@@ -1,4 +1,4 @@
-//! What a password must be, at every door, and passwords to offer. No I/O.
+//! Which passwords are accepted, in browsers and chat clients, and passwords to offer. No I/O.
 
 use jid::DomainRef;
 use unicode_normalization::UnicodeNormalization;
@@ -10,19 +10,18 @@ use crate::links::tokens_in;
 use crate::names::is_ignorable;
 use crate::refusal::{BadPassword, Refusal};
 
-/// The fewest and the most characters of a password.
-const SHORTEST: usize = 8;
-const LONGEST: usize = 256;
+/// How many characters a password may have.
+const MIN_LENGTH: usize = 8;
+const MAX_LENGTH: usize = 256;
 
-/// How many characters are judged at a time by how easily they are guessed: the time that judging
-/// takes grows faster than the text.
+/// How many characters zxcvbn judges at a time, since its time grows faster than the text.
 const JUDGED: usize = 32;
 
-/// Words for "password" in our languages that zxcvbn's lists lack.
+/// Words for "password" in our languages that are not in zxcvbn's lists.
 const WORDS: [&str; 4] = ["contraseña", "hasło", "haslo", "mot de passe"];
 
-/// The keys of a Russian keyboard, and what is on them in English: zxcvbn's lists have what
-/// Russians type without switching, such as `gfhjkm` for `пароль`.
+/// The keys of a Russian keyboard, and the letters on them of an English one: zxcvbn's lists have
+/// `gfhjkm`, for example, which is `пароль` typed on an English keyboard.
 const RUSSIAN_KEYS: &str = "йцукенгшщзхъфывапролджэячсмитьбю";
 const ENGLISH_KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
 
@@ -30,21 +29,21 @@ const ENGLISH_KEYS: &str = "qwertyuiop[]asdfghjkl;'zxcvbnm,.";
 const GROUPS: usize = 4;
 const GROUP: usize = 4;
 
-/// No 0, 1, l or o, which are misread.
+/// Without 0, 1, l and o, which are easily misread.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// Looks whether this can be the password of the account with this username, which is made or reset
-/// by this invite. The chat server may ask for more.
+/// Whether this may be the password of the account with this username, which is made or reset with
+/// this invite. The chat server may still refuse it.
 ///
 /// # Errors
-/// `PasswordRefused` if it cannot.
+/// [`Refusal::PasswordRefused`] if it may not.
 pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> Result<(), Refusal> {
     let length = password.chars().count();
     Err(Refusal::PasswordRefused(if length == 0 {
         BadPassword::Missing
-    } else if length < SHORTEST {
+    } else if length < MIN_LENGTH {
         BadPassword::Short
-    } else if length > LONGEST {
+    } else if length > MAX_LENGTH {
         BadPassword::Long
     } else if password.chars().any(|c| is_not_xml(c) || c == char::REPLACEMENT_CHARACTER) {
         BadPassword::Characters
@@ -57,24 +56,24 @@ pub fn admit(password: &str, username: &str, host: &DomainRef, invite: Option<&I
     }))
 }
 
-/// Reads the lists of common passwords, some 10 MB, before anybody waits for them.
+/// Loads the lists of common passwords (some 10 MB), so that nobody has to wait for them later.
 pub fn prepare() {
     zxcvbn("password", &[]);
 }
 
-/// What is judged of a password from a chat client. Spaces around it, and how long it may be, are
-/// the chat server's matter.
+/// The part of a chat client's password that is checked here. The chat server decides about spaces
+/// around it, and about its maximum length.
 pub fn of_client(password: &str) -> String {
-    password.trim().chars().take(LONGEST).collect::<String>().trim().to_owned()
+    password.trim().chars().take(MAX_LENGTH).collect::<String>().trim().to_owned()
 }
 
-/// Whether fewer than a million guesses find a password, if they begin with what is common and with
-/// what others know: the account, the server, who invites, and the invite itself.
+/// Whether a password is found in less than a million guesses, by somebody who begins with common
+/// ones and with what others know: the account, the server, the inviter and the invite.
 fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Invite>) -> bool {
     let is_of = |invite: &Invite| tokens_in(password).iter().any(|token| token.hash() == invite.token_hash);
     let inviter = invite.and_then(|invite| invite.inviter.as_ref()).map(ToString::to_string).unwrap_or_default();
     let address = format!("{username}@{host}");
-    // Each as a whole, its name and host, and the words of which these are made.
+    // Each address, its username and host, and the words in these.
     let wholes = [&address, &inviter].into_iter().flat_map(|jid| [jid.as_str()].into_iter().chain(jid.split('@')));
     let words = [&address, &inviter].into_iter().flat_map(|jid| jid.split(|c: char| !c.is_alphanumeric()));
     let known: Vec<String> = wholes.chain(words).chain(WORDS).map(|text| text.chars().take(JUDGED).collect()).collect();
@@ -83,23 +82,23 @@ fn is_weak(password: &str, username: &str, host: &DomainRef, invite: Option<&Inv
     let plain: Vec<char> = password.nfkc().filter(|c| !is_ignorable(*c)).collect();
     let is_guessed = |part: &[char]| {
         let text: String = part.iter().collect();
-        // Spaces make a phrase better, but not a word that everybody tries.
+        // Spaces improve a phrase, but not a word that everybody tries.
         let dense = text.replace(char::is_whitespace, "");
         zxcvbn(&dense, &known).score() < Score::One
             || [in_english(&text), text].iter().any(|text| zxcvbn(text, &known).score() < Score::Two)
     };
-    // A long password is as good as its better end.
+    // A long password is as good as the better one of its beginning and its end.
     let parts = [plain.chunks(JUDGED).next(), plain.rchunks(JUDGED).next()];
     parts.into_iter().flatten().all(is_guessed) || invite.is_some_and(is_of)
 }
 
-/// What the keys of a Russian keyboard would have typed in English.
+/// The text that the same keys give on an English keyboard, if it was typed on a Russian one.
 fn in_english(text: &str) -> String {
     let key = |c: char| RUSSIAN_KEYS.chars().zip(ENGLISH_KEYS.chars()).find(|(russian, _)| *russian == c);
     text.to_lowercase().chars().map(|c| key(c).map_or(c, |(_, english)| english)).collect()
 }
 
-/// A new password that nobody guesses and that can be copied by hand.
+/// A new random password that can be copied by hand.
 ///
 /// # Errors
 /// If the system has no randomness.

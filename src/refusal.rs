@@ -1,5 +1,4 @@
-//! Why a request is refused: expected answers, each with a text for people. The edges add their
-//! codes.
+//! Why a request is refused, with a text for people. `xmpp` and `web` add their error codes.
 
 use std::slice;
 
@@ -9,18 +8,18 @@ use strum::{IntoStaticStr, VariantNames};
 use crate::lifetime::{BadLifetime, Lifetime};
 use crate::texts::{Texts, escaped, fill};
 
-/// An expected "no". A new one does not compile until it has a text and a stanza error. As an
-/// error, it is said in English, for logs and the command line; as a `&str`, it is its own name,
-/// for metrics.
+/// An expected "no". A new one does not compile until it has a text and a stanza error. `Display`
+/// is its English text, for logs and the command line. Its `&str` is the variant's name, for
+/// metrics.
 #[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr, VariantNames, thiserror::Error)]
 #[strum(serialize_all = "snake_case")]
 #[error("{}", self.text(Texts::english()))]
 pub enum Refusal {
     /// No invite has this token, or it belongs to another host.
     Unknown,
-    /// A link has no whole token in it: a part is missing, or something was written into it.
+    /// There is no complete token in a link: a part is missing, or something was inserted.
     Incomplete,
-    /// The invite's time is over.
+    /// The invite has expired.
     Expired,
     /// The invite was revoked.
     Revoked,
@@ -28,76 +27,76 @@ pub enum Refusal {
     Replaced,
     /// No use is left.
     UsedUp,
-    /// The last use is reserved by somebody who is registering at this moment.
+    /// The last use is reserved: somebody is registering with it now.
     InProgress,
     /// The invite makes contacts, not accounts.
     NotForRegistration,
-    /// Registration without an invite is closed.
+    /// Registration is open only to people with an invite.
     InvitationOnly {
-        /// Whoever has an invite can register in a browser.
+        /// They can register in a browser.
         in_browser: bool,
     },
     /// The invite is for another username, or the username is reserved by another invite.
     WrongUsername,
     /// The password reset is for another account.
     WrongResetUsername,
-    /// The account to reset is no longer there.
+    /// The account whose password is to be reset does not exist.
     NoSuchAccount(String),
-    /// The username has an account.
+    /// There is an account with this username.
     UsernameTaken,
-    /// The username is reserved by a pending invite, or for the operator's.
+    /// The username is reserved by a pending invite, or for an invite of the operator.
     UsernameReserved,
-    /// The username is one by which people look for those who run the server.
+    /// People would take whoever has this username for the operator of the server.
     SystemUsername(String),
-    /// The chat server lets nobody register this username, for this reason, if it says so.
+    /// The chat server refuses to register this username. The second text is its reason, or empty.
     UsernameRefused(String, String),
-    /// A configuration calls this account an admin, and there is none. Only the operator makes the
-    /// invite for it.
+    /// A configuration calls this account an admin, and there is no such account. Only the operator
+    /// can make an invite for it.
     AdminUsername(String),
-    /// It cannot be the username of a new account: nodeprep refuses it, or parts of it cannot be
-    /// seen.
+    /// It cannot be the username of a new account: nodeprep refuses it, or some of its characters
+    /// are invisible.
     InvalidUsername(String),
-    /// The chat server can make no accounts on this host: they come from elsewhere.
+    /// The chat server can make no accounts on this host: they are kept elsewhere.
     NoRegistrationHere(String),
     /// The chat server can set no passwords on this host.
     NoResetHere(String),
     /// The user may not make this kind of invite.
     NotAllowed,
-    /// Whoever made the invite may make no such invite at present.
+    /// The inviter may not make such an invite now.
     InviterStopped,
-    /// Nobody can log in to the account.
+    /// The account is disabled.
     AccountDisabled(String),
-    /// The account is above the one who makes a password reset for it.
+    /// The account ranks above the one who makes a password reset for it.
     AccountAbove(String),
     /// The host is not served.
     UnknownHost(String),
-    /// Too many unknown tokens were tried from this address.
+    /// Too many unknown tokens were presented from this address.
     AddressRefused {
         /// When it is no longer refused.
         again_at: Timestamp,
     },
-    /// No invite has this token, and too many unknown tokens were tried lately, from all addresses
-    /// together.
+    /// No invite has this token, and too many unknown tokens were presented lately, from all
+    /// addresses together.
     TooManyUnknown {
-        /// When they count no longer.
+        /// When they no longer count.
         again_at: Timestamp,
     },
-    /// The invite made as many accounts from this address as it may in a day.
+    /// The invite has made as many accounts from this address as it may in a day.
     TooManyRegistrations {
-        /// When it makes more.
+        /// When it may make more.
         again_at: Timestamp,
     },
     /// Too many registrations have failed lately, with this invite or from this address.
     TooManyFailed {
-        /// When they count no longer.
+        /// When they no longer count.
         again_at: Timestamp,
     },
-    /// The user has made as many new links for invites as invites may be made in a day.
+    /// The user has replaced as many links as a user may in a day.
     TooManyLinks {
         /// When the first of them no longer counts.
         again_at: Timestamp,
     },
-    /// The user made as many invites as a user may in a day.
+    /// The user has made as many invites as a user may in a day.
     TooManyToday {
         /// How many that is.
         most: u32,
@@ -116,14 +115,14 @@ pub enum Refusal {
         /// When it is old enough.
         again_at: Timestamp,
     },
-    /// It cannot be a password, or the chat server wants a better one.
+    /// The password is not good enough.
     PasswordRefused(BadPassword),
-    /// A limit of the chat server holds the registration back for now. The text, if any, is the
-    /// server's.
+    /// A limit of the chat server does not allow the registration now. The text is its reason, or
+    /// empty.
     RegistrationLimited(String),
-    /// The chat server refuses the registration. The text, if any, is the server's.
+    /// The chat server refuses the registration. The text is its reason, or empty.
     RegistrationRefused(String),
-    /// Parts of the wish contradict each other, or one is impossible.
+    /// Such an invite is impossible.
     Impossible(Mistake),
     /// Several things are wrong with what was filled in.
     Several(Vec<Refusal>),
@@ -138,32 +137,32 @@ pub enum BadPassword {
     Short,
     /// It has too many characters.
     Long,
-    /// It is easily guessed: common, a pattern, or made of what others know.
+    /// It is easy to guess: common, a pattern, or made of what others know.
     Weak,
     /// It begins or ends with a space, which is easily overlooked.
     Spaces,
-    /// It has a control character, which cannot be typed everywhere, or bytes that were no text.
+    /// It has a control character, which cannot be typed everywhere, or bytes that are no text.
     Characters,
-    /// The chat server does not accept it. The text, if any, is the server's.
+    /// The chat server does not accept it. The text is its reason, or empty.
     ByServer(String),
 }
 
-/// What is wrong with a wish for an invite.
+/// Why an invite is impossible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    /// It does not say whose password is to be reset.
+    /// A password reset for no username.
     ResetWithoutUsername,
     /// It makes no account, but reserves a username.
     ContactWithUsername,
-    /// It is for one username, and for more or less than one use.
+    /// It is for one username, but not for one use.
     UsernameForMany,
     /// It makes no account, but grants roles or groups.
     GrantsWithoutAccount,
-    /// It could never be used.
+    /// It has no use.
     NoUses,
     /// The contact is no account on this host.
     ContactElsewhere(String),
-    /// A role or a group cannot have this name.
+    /// This cannot be the name of a role or a group.
     BadName {
         /// How many bytes it may have.
         most: usize,
@@ -175,27 +174,27 @@ pub enum Mistake {
     },
     /// The note has control characters.
     NoteNotPlain,
-    /// It cannot be a lifetime.
+    /// This is no lifetime.
     BadLifetime(BadLifetime),
-    /// It cannot be a number of uses.
+    /// This is no number of uses.
     BadUses,
     /// "Become contacts at once" is neither yes nor no.
     NotYesOrNo,
-    /// The account is missing. It has to be one of this host.
+    /// There is no account, or no valid one. It must be on this host.
     NoAccount(String),
-    /// More uses are taken than the invite would have.
+    /// More uses are taken than the changed invite would have.
     UsesTaken {
-        /// How many are.
+        /// How many are taken.
         taken: u32,
     },
-    /// Users' invites can be used less often.
+    /// Users may not allow so many uses.
     ManyUses {
-        /// How often.
+        /// How many they may allow.
         most: u32,
     },
-    /// Users' invites end sooner.
+    /// Users may not choose so long a lifetime.
     LongLife {
-        /// After which time.
+        /// The longest that they may choose.
         most: Lifetime,
     },
 }
@@ -207,12 +206,12 @@ impl From<Mistake> for Refusal {
 }
 
 impl Refusal {
-    /// What is wrong, one by one.
+    /// The refusals of [`Refusal::Several`], or this one.
     pub fn each(&self) -> &[Refusal] {
         if let Refusal::Several(refusals) = self { refusals } else { slice::from_ref(self) }
     }
 
-    /// The limit for users, which admins do not have, by its key in the configuration.
+    /// The key in the configuration, if this is a limit for users, which admins do not have.
     pub fn limit(&self) -> Option<&'static str> {
         match self {
             Refusal::TooManyToday { .. } => Some("invites_per_day"),
@@ -222,7 +221,7 @@ impl Refusal {
         }
     }
 
-    /// Whether whoever registers can do something about it: choose another username or password.
+    /// Whether the person who registers can correct it: choose another username or password.
     pub fn is_correctable(&self) -> bool {
         matches!(
             self,
@@ -239,7 +238,7 @@ impl Refusal {
         )
     }
 
-    /// What people read.
+    /// The text for people.
     pub fn text(&self, texts: &Texts) -> String {
         let when = |text: &str, again_at: &Timestamp| fill(text, &[("when", &minute(again_at, texts))]);
         let own = &texts.refusal;
