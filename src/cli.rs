@@ -8,7 +8,7 @@
 //! goes through [`files`](crate::files): the store with SQLite's files beside it (any command), a
 //! backup and the file that it grows in (`backup`), the control socket (`run` makes it, others
 //! connect to it), the configuration (`init`), the module's files (`prosody-module --install`).
-//! tests/as_root.rs puts links and worse in their places.
+//! tests/as_root.rs puts links, pipes and files of others in their places.
 
 mod backup;
 mod check;
@@ -52,7 +52,7 @@ use tracing::Level;
 
 use context::Context;
 use input::WrongUsage;
-use print::{Reported, complain, usage_without_secrets};
+use print::{Reported, say, usage_without_secrets};
 use run::Hopeless;
 
 use crate::systemd;
@@ -197,7 +197,7 @@ fn run() -> anyhow::Result<()> {
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         if !error.use_stderr() {
-            // Help or the version. A reader who leaves before the end is no failure.
+            // Help or the version. It is no failure if the reader leaves before the end.
             drop(error.print());
             return ExitCode::SUCCESS;
         }
@@ -211,7 +211,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
     if !error.is::<Reported>() {
         let priority = if systemd::logs_to_journal() { systemd::priority(&Level::ERROR) } else { "" };
         drop(write!(io::stderr(), "{priority}"));
-        complain(format_args!("{error:#}"));
+        say(format_args!("{error:#}"));
     }
     ExitCode::from(if error.is::<Hopeless>() { EXIT_HOPELESS } else { EXIT_FAILED })
 }

@@ -35,19 +35,19 @@ use crate::texts::{Languages, printable};
 use crate::{metrics, web, xmpp};
 
 pub use environment::{FILE_VARIABLE, LOG_VARIABLE, SECRET_VARIABLE};
-pub use place::{NoConfig, USUAL_FILES, find, passed_over};
+pub use place::{NoConfig, USUAL_FILES, find, shadowed};
 pub use raw::{ConfigError, EXAMPLE};
 
-/// The folder of relative paths where there is no file: that of the daemon's data.
+/// The folder of relative paths if there is no file: that of the daemon's data.
 pub const DATA_FOLDER: &str = "/var/lib/easy-invite";
 
 /// The longest file that is read: a thousand hosts fit, a disk image named by mistake is not read.
 const LONGEST_FILE: u64 = 1024 * 1024;
 
-/// What the keys of the environment begin with in a [`Meaning`].
+/// How the keys of the environment begin in a [`Meaning`].
 const ENVIRONMENT: &str = "environment.";
 
-/// How many keys are named that differ.
+/// How many of the keys that differ are named.
 const MOST_NAMED: usize = 5;
 
 const DEFAULT_STORE: &str = "easy-invite.db";
@@ -71,7 +71,7 @@ pub struct Config {
     pub secret: Result<Secret, ConfigError>,
     /// Where the secret is from, for people.
     pub secret_source: String,
-    /// The same without the environment, which is another one for each process.
+    /// The secret of the file. Each process may have another one in its environment.
     pub written_secret: Option<Secret>,
     /// The file that holds nothing but the secret, if there is one.
     pub secret_file: Option<PathBuf>,
@@ -111,7 +111,8 @@ impl Config {
         Self::read(Some(file))
     }
 
-    /// The same, as it was found ([`find`]): without a file, what the environment sets is all.
+    /// Reads and checks the file that [`find`] found, or without one only what the environment
+    /// sets.
     ///
     /// # Errors
     /// With the file, the line and the key, or with the variable.
@@ -146,7 +147,7 @@ impl Config {
         let hosts = check_hosts(&source, &jid, hosts)?;
         let (RawStore { url, retention, audit }, RawControl { socket }) = (store.0, control.0);
         let store = url.map_or(StoreUrl::Sqlite(DEFAULT_STORE.into()), |url| url.0).relative_to(folder);
-        let control_socket = socket.unwrap_or_else(|| beside(&store));
+        let control_socket = socket.unwrap_or_else(|| default_socket(&store));
         if control_socket.as_os_str().is_empty() {
             return Err(source.problem(&["control", "socket"], "expected the path of a socket, found nothing"));
         }
@@ -187,16 +188,17 @@ impl Config {
         })
     }
 
-    /// The same read anew. A file counts that has come since.
+    /// Reads it again. If there was no file, one of the usual files may be there by now.
     ///
     /// # Errors
     /// As for [`Config::read`].
-    pub fn anew(&self) -> Result<Config, ConfigError> {
+    pub fn reread(&self) -> Result<Config, ConfigError> {
         let file = self.file.clone().or_else(|| find(None).ok().flatten());
         Self::read(file.as_deref())
     }
 
-    /// What the operator is told of it where it differs from what the daemon serves, in these keys.
+    /// What the operator is told if these keys differ from what the daemon serves. Nothing without
+    /// keys.
     pub fn stale(&self, keys: &[String]) -> Option<String> {
         let variables: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix(ENVIRONMENT)).collect();
         if !variables.is_empty() {
@@ -235,12 +237,12 @@ impl Config {
         Settings { component, hosts, limits, retention: self.retention, audit: self.audit, languages }
     }
 
-    /// What it means, to compare it with another one.
+    /// Its meaning, to compare it with that of another one.
     pub fn meaning(&self) -> Meaning {
         let Config { component, server, written_secret, store, retention, audit, control_socket, .. } = self;
         let password = store.password();
         let store = match store {
-            StoreUrl::Sqlite(file) => place(file),
+            StoreUrl::Sqlite(file) => absolute(file),
             StoreUrl::Postgres(url) => debug(url),
         };
         let web = self.web.as_ref().map(|web::Config { listen, public_url, also, trusted_proxies, branding }| {
@@ -248,8 +250,8 @@ impl Config {
             json!({
                 "listen": listen, "public_url": debug(public_url), "also": also,
                 "trusted_proxies": debug(trusted_proxies), "name": name, "about": about,
-                "logo": logo.as_deref().map(place), "accent": debug(accent),
-                "imprint": debug(imprint), "terms": debug(terms), "templates": templates.as_deref().map(place),
+                "logo": logo.as_deref().map(absolute), "accent": debug(accent),
+                "imprint": debug(imprint), "terms": debug(terms), "templates": templates.as_deref().map(absolute),
             })
         });
         Meaning::of(json!({
@@ -257,7 +259,7 @@ impl Config {
                 "jid": component, "server": server, "secret": written_secret.as_ref().map(Secret::reveal),
             },
             "store": {"url": [store, password.as_ref().map(Secret::reveal)], "retention": retention, "audit": audit},
-            "control": {"socket": place(control_socket)},
+            "control": {"socket": absolute(control_socket)},
             "limits": self.limits,
             "web": web,
             "metrics": self.metrics.as_ref().map(|metrics| json!({"listen": metrics.listen})),
@@ -266,10 +268,10 @@ impl Config {
         }))
     }
 
-    /// It as a daemon that runs with another one can take it over: what needs a restart stays as it
-    /// is there ([`needs_restart`]).
+    /// The part of it that a daemon can put in force without a restart. What needs a restart
+    /// ([`needs_restart`]) stays as in the running configuration.
     #[must_use]
-    pub fn beside(self, running: &Config) -> Config {
+    pub fn without_restart(self, running: &Config) -> Config {
         let Config { component, server, secret, secret_source, written_secret, .. } = running.clone();
         let Config { store, control_socket, metrics, .. } = running.clone();
         let web = match (self.web, &running.web) {
@@ -319,13 +321,13 @@ fn read(file: &Path) -> Result<String, ConfigError> {
     })
 }
 
-/// A value as it is compared.
+/// A value as text, to compare it.
 fn debug(value: &impl fmt::Debug) -> String {
     format!("{value:?}")
 }
 
-/// A path as it is compared: the same from whatever folder it is written.
-fn place(path: &Path) -> String {
+/// A path as text, to compare it: the same from every working directory.
+fn absolute(path: &Path) -> String {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
     debug(&folder.zip(path.file_name()).map_or(path.clone(), |(folder, name)| folder.join(name)))
@@ -462,9 +464,9 @@ fn role_policy(raw: RawRole) -> RolePolicy {
     }
 }
 
-/// The socket's place beside the store, where the daemon may write and the operator finds it;
-/// beside the configuration if the store is a server.
-pub fn beside(store: &StoreUrl) -> PathBuf {
+/// The control socket if the configuration names none: beside the store, where the daemon may write
+/// and the operator finds it, or beside the configuration if the store is a server.
+pub fn default_socket(store: &StoreUrl) -> PathBuf {
     let mut socket = match store {
         StoreUrl::Sqlite(file) => file.as_os_str().to_owned(),
         StoreUrl::Postgres(_) => "easy-invite".into(),

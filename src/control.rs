@@ -2,12 +2,12 @@
 //! cannot ask the chat server by itself. Does this account exist? Is the hook there? Is the daemon
 //! connected? Which reservations fail?
 //!
-//! One line of JSON asks, one line answers. Only the daemon's own user and root are answered, who
-//! could read the configuration as well: the bounds here are against mistakes.
+//! One line of JSON asks, one line answers. The daemon answers only its own user and root. They can
+//! read the configuration as well, so the bounds here guard against mistakes, not attacks.
 //!
-//! Root binds the socket, and connects to it, as the owner of its folder ([`Folder::as_owner`]):
-//! that user may have put anything in its place. So the command line believes only a process of
-//! root's, of its own user, of the store's owner ([`Place`]), or of the folder's owner, if root has
+//! The owner of the socket's folder may have put anything in its place. So root binds it, and
+//! connects to it, as that user ([`Folder::as_owner`]). The command line believes only a process of
+//! root, of its own user, of the store's owner ([`Place`]), or of the folder's owner if root has
 //! given the folder to that user ([`Folder::owner_by_root`]).
 
 use std::ffi::{OsStr, OsString};
@@ -43,7 +43,7 @@ use crate::texts::printable;
 /// some words.
 const LONGEST_LINE: usize = 192 * 1024;
 
-/// The longest answer, in bytes: what the longest configuration means.
+/// The longest answer, in bytes: the meaning of the longest configuration.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// How many connections the daemon serves at a time. Others wait to be accepted.
@@ -71,11 +71,11 @@ enum Request {
     Account { host: DomainPart, username: NodePart, register: bool },
     /// Is the hook of this VirtualHost there?
     Hello { host: DomainPart },
-    /// How is the daemon? It looks anew.
+    /// What is the daemon's health? It looks before it answers.
     Health {},
-    /// Which reservations could not be settled several times?
+    /// Which reservations have failed to settle several times?
     Unsettled {},
-    /// What does the configuration mean that is in force?
+    /// What is the meaning of the configuration in force?
     Meaning {},
 }
 
@@ -84,12 +84,12 @@ enum Request {
 pub struct Sources {
     /// The chat server.
     pub chat_server: ChatServer,
-    /// How the daemon is.
+    /// The daemon's health.
     pub lookout: Lookout,
-    /// The oldest reservations that could not be settled several times, and how many there are in
+    /// The oldest reservations that have failed to settle several times, and how many there are in
     /// all.
     pub unsettled: Arc<dyn Fn() -> (Vec<Unsettled>, usize) + Send + Sync>,
-    /// What the configuration means that is in force.
+    /// The meaning of the configuration in force.
     pub meaning: watch::Receiver<Meaning>,
 }
 
@@ -98,22 +98,23 @@ pub struct Sources {
 pub struct Place {
     /// The socket.
     pub socket: PathBuf,
-    /// A file of the daemon's user: the SQLite store, or the configuration with the URL of the
+    /// A file whose owner is believed: the SQLite store, or the configuration with the URL of the
     /// database.
-    pub keeper: PathBuf,
+    pub owned: PathBuf,
 }
 
 impl Place {
-    /// Whether a user may answer here: whoever owns the folder of the socket could listen on it.
+    /// Whether a user's process may answer on the socket. The owner of its folder could have put
+    /// another socket there.
     fn ensure_trusted(&self, folder: &Folder, user: u32) -> Result<(), FileError> {
-        let keeper = std::fs::metadata(&self.keeper).ok().map(|metadata| metadata.uid());
-        let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), keeper, folder.owner_by_root()];
+        let owner = std::fs::metadata(&self.owned).ok().map(|metadata| metadata.uid());
+        let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), owner, folder.owner_by_root()];
         if trusted.contains(&Some(user)) {
             return Ok(());
         }
-        let keeper = printable(self.keeper.display());
+        let owned = printable(self.owned.display());
         let problem = format!(
-            "is answered by the user with the id {user}, who is neither root nor the owner of {keeper}, and is not \
+            "is answered by the user with the id {user}, who is neither root nor the owner of {owned}, and is not \
              believed: set [control] socket to an absolute path in a folder that belongs to the daemon's user, below \
              folders that only root can change, such as /var/lib/easy-invite"
         );
@@ -189,8 +190,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Another daemon may have its own socket there by now. What stays behind, the next daemon
-        // replaces.
+        // Another daemon may have its own socket there by now. If this one cannot be removed, the
+        // next daemon replaces it.
         if self.folder.socket(&self.name).is_ok_and(|inode| inode == self.inode) {
             drop(self.folder.remove_socket(&self.name));
         }
@@ -199,13 +200,13 @@ impl Drop for Listener {
 
 /// Answers until `stop`.
 pub async fn serve(listener: Listener, sources: Sources, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.listener.accept().await, place)
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (listener.listener.accept().await, permit)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, permit) = tokio::select! {
             () = stop.cancelled() => return,
             accepted = accepted => accepted,
         };
@@ -217,7 +218,7 @@ pub async fn serve(listener: Listener, sources: Sources, stop: CancellationToken
                     if let Some(Err(error)) = served {
                         tracing::debug!(%error, "a connection to the control socket failed");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
             Ok(_) => tracing::warn!("a user other than the daemon's connected to the control socket: refused"),
@@ -250,7 +251,7 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
                 false => chat_server.account(&account).await,
             })
         }
-        // It speaks to no hook of a host that it does not serve, though one may answer.
+        // The hook of a host that this daemon does not serve may answer, but serves nobody with it.
         Request::Hello { host } if !meaning.borrow().serves(host.as_str()) => serde_json::to_string(&not_served(&host)),
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
         Request::Health {} => serde_json::to_string(&Answer::Ok(lookout.look().await)),
@@ -274,16 +275,16 @@ impl Daemon {
         Daemon(place)
     }
 
-    /// How the daemon is at this moment; `None` if no daemon runs.
+    /// The daemon's health at this moment; `None` if no daemon runs.
     ///
     /// # Errors
-    /// If one runs, or seems to, and does not answer.
+    /// If a daemon runs, or seems to, and does not answer.
     pub async fn health(&self) -> Answer<Option<Health>> {
         self.ask(&Request::Health {}).await
     }
 
-    /// The oldest reservations that the daemon could not settle several times, and how many there
-    /// are in all.
+    /// The oldest reservations that the daemon has failed to settle several times, and how many
+    /// there are in all.
     ///
     /// # Errors
     /// If it does not answer.
@@ -291,7 +292,7 @@ impl Daemon {
         self.ask_running(&Request::Unsettled {}).await
     }
 
-    /// What the configuration means that the daemon serves.
+    /// The meaning of the configuration that the daemon serves.
     ///
     /// # Errors
     /// If it does not answer.
@@ -311,7 +312,7 @@ impl Daemon {
         self.ask(request).await?.ok_or_else(|| NoAnswer::Unreachable("easy-invite is not running".to_owned()))
     }
 
-    /// Asks on a connection of its own. Without a daemon there is no answer.
+    /// Asks on a connection of its own. `None` if no daemon runs.
     async fn ask<T: DeserializeOwned>(&self, request: &Request) -> Answer<Option<T>> {
         let failed =
             |error: &dyn fmt::Display| NoAnswer::Unreachable(format!("easy-invite could not be asked: {error}"));
@@ -371,9 +372,9 @@ fn connect(place: &Place, folder: &Folder, name: &OsStr) -> Result<Connected, Fi
 
 /// Carries questions for the chat server to the daemon.
 async fn forward(daemon: Daemon, mut questions: Questions) {
-    let places = Arc::new(Semaphore::new(CLIENT_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(CLIENT_CONNECTIONS));
     while let Some(Question { host, ask }) = questions.recv().await {
-        let (daemon, place) = (daemon.clone(), Arc::clone(&places).acquire_owned().await);
+        let (daemon, permit) = (daemon.clone(), Arc::clone(&permits).acquire_owned().await);
         tokio::spawn(async move {
             // The asking task may be gone.
             match ask {
@@ -381,10 +382,10 @@ async fn forward(daemon: Daemon, mut questions: Questions) {
                     drop(reply.send(daemon.ask_running(&Request::Account { host, username, register }).await))
                 }
                 Ask::Hello { reply, .. } => drop(reply.send(daemon.ask_running(&Request::Hello { host }).await)),
-                // The daemon does these by itself.
+                // Only the daemon itself asks these.
                 Ask::Settle(..) | Ask::Create { .. } | Ask::Deliver(..) => (),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }

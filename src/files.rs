@@ -1,9 +1,9 @@
 //! Files in a folder that may belong to another user.
 //!
-//! On the command line, root works in folders of the daemon's user, who can put a link or anything
-//! else there, under any name, at any moment. So nothing here follows a link in such a folder, and
-//! a file changes its owner by its handle, right after it was created. Code that opens files by
-//! their paths, such as SQLite, runs [as the folder's owner](Folder::as_owner).
+//! On the command line, root works in folders of the daemon's user. That user can put a link or
+//! anything else there, under any name, at any moment. So nothing here follows a link in such a
+//! folder, and a file changes its owner by its handle, right after it was created. Code that opens
+//! files by their paths, such as SQLite, runs [as the folder's owner](Folder::as_owner).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -25,13 +25,13 @@ use crate::texts::printable;
 /// How a folder is opened: to find things in it, without permission to read it.
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Where a folder of a user's is a person's own, though all above it are root's.
+/// The folders with people's homes. Root owns them, but has not chosen what is in a home.
 const HOMES: [&str; 2] = ["/home", "/run/user"];
 
 /// How many links may lead to a folder: as many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
-/// Said of a link that another user may have put there.
+/// The problem with a link that another user may have put there.
 const LINK: &str = "is a symbolic link, or reached by one, that may be another user's and is not followed: \
                     remove it, or name what it leads to";
 
@@ -52,10 +52,10 @@ pub enum FileError {
     System(PathBuf, io::Error),
 }
 
-/// What somebody can do who may not open what is the daemon's. Root needs no such advice.
+/// The advice for a user who may not open the daemon's files.
 pub const AS_WHOM: &str = "run it as root or as the daemon's user (easy-invite)";
 
-/// The user of the daemon, as the package and contrib/easy-invite.sysusers have it.
+/// The daemon's user, as in the package and in contrib/easy-invite.sysusers.
 const DAEMON: &str = "easy-invite";
 
 /// An error of the system in words that say what to do.
@@ -64,7 +64,8 @@ pub fn in_words(error: &io::Error) -> String {
     format!("{error}{advice}")
 }
 
-/// Why a file cannot be read, in words that say what to do: the user may be the right one.
+/// Why a file cannot be read, in words that say what to do: to be another user, or to let this user
+/// read it.
 pub fn unreadable(error: &io::Error) -> String {
     let mut said = format!("cannot be read: {}", in_words(error));
     if is_refusal(error) {
@@ -75,12 +76,12 @@ pub fn unreadable(error: &io::Error) -> String {
     said
 }
 
-/// Whether a user may not do something. Root is refused for other reasons.
+/// Whether another user might be allowed to do this. Root is refused for other reasons.
 fn is_refusal(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root()
 }
 
-/// Whether this is the daemon's user.
+/// Whether this process runs as the daemon's user.
 fn is_daemon() -> bool {
     User::from_uid(nix::unistd::geteuid()).ok().flatten().is_some_and(|user| user.name == DAEMON)
 }
@@ -92,11 +93,11 @@ pub struct Folder {
     path: PathBuf,
     owner: Uid,
     group: Gid,
-    /// What leads to it.
+    /// The way to it.
     way: Way,
 }
 
-/// What leads to a folder.
+/// The way to a folder.
 #[derive(Debug, Default)]
 struct Way {
     /// The owners of the links.
@@ -108,9 +109,9 @@ struct Way {
 }
 
 impl Folder {
-    /// Opens a folder; without a path, the working directory. Root follows a link to it only where
-    /// the link is root's or belongs to the folder's owner: another user could lead root to a
-    /// folder that is not theirs.
+    /// Opens a folder, or the working directory if the path is empty. Root follows a link to it
+    /// only if the link belongs to root or to the folder's owner: any other user could lead root to
+    /// a folder that is not theirs.
     ///
     /// # Errors
     /// If it is not there or cannot be opened, or a link of another user leads to it.
@@ -132,8 +133,8 @@ impl Folder {
         Ok((Self::open(file.parent().unwrap_or(Path::new("")))?, name))
     }
 
-    /// Opens a folder in this one, and creates it first, with the mode 0755, where it is not there.
-    /// A link is not followed. For work that is done [as the owner](Folder::as_owner): a new folder
+    /// Opens a folder in this one, and creates it first if it is missing, with the mode 0755. A
+    /// link is not followed. For work that is done [as the owner](Folder::as_owner): a new folder
     /// belongs to the user of this thread.
     ///
     /// # Errors
@@ -183,8 +184,8 @@ impl Folder {
             && !self.owner.is_root()
             && let Err(error) = rustix::fs::fchown(&file, Some(self.owner), Some(self.group))
         {
-            // A root without privileges (in a container) creates nothing that is a danger to
-            // others.
+            // This happens to a root without privileges, as in a container. A file of that root is
+            // no danger to others.
             tracing::debug!(%error, "a new file stays with its owner");
         }
         Ok(file)
@@ -202,8 +203,9 @@ impl Folder {
         Some(line.split_once(" - ")?.1.split(' ').next()?.to_owned())
     }
 
-    /// The size of a file in bytes, if it is there and is what may be opened by its name: a regular
-    /// file without other names that belongs to the folder's owner, or to the user of this process.
+    /// The size in bytes of a file that may be opened by its name, or `None` if it is missing. It
+    /// may be opened if it is a regular file without other names that belongs to the folder's owner
+    /// or to the user of this process.
     ///
     /// # Errors
     /// If it is anything else.
@@ -294,7 +296,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Gives a file its name, and replaces the file that has it.
+    /// Renames a file. It replaces the file that has the new name.
     ///
     /// # Errors
     /// The system's.
@@ -303,7 +305,7 @@ impl Folder {
         renamed.map_err(|error| system(&self.path.join(to), error))
     }
 
-    /// Gives a file a name that nothing has.
+    /// Renames a file, and replaces nothing.
     ///
     /// # Errors
     /// [`FileError::Exists`] if something has it.
@@ -339,8 +341,8 @@ impl Folder {
     }
 
     /// Does some work as the folder's owner, if this process is root and the folder is another
-    /// user's. Wherever a path leads then, the work can do no more there than that user could.
-    /// Threads that the work starts act as that user as well.
+    /// user's. Wherever a path leads, the work can do no more there than that user could. Threads
+    /// that the work starts act as that user as well.
     ///
     /// # Errors
     /// If the system refuses to change the user.
@@ -362,8 +364,7 @@ impl Folder {
     fn become_owner(&self) -> Result<(), FileError> {
         let failed = |error| system(self.path(), error);
         let held = rustix::thread::capabilities(None).map_err(failed)?.permitted;
-        // A root that may not change its user (in a container) has no power over others' files
-        // either.
+        // A root that may not change its user, as in a container, has no power over others' files.
         if !held.contains(CapabilitySet::SETUID | CapabilitySet::SETGID) {
             return Ok(());
         }
@@ -384,8 +385,8 @@ fn is_home(path: &Path) -> bool {
     HOMES.iter().filter_map(|home| Path::new(home).canonicalize().ok()).any(|home| path.starts_with(home))
 }
 
-/// Opens a folder step by step: a handle of it, and what leads there. What is above the working
-/// directory, nobody knows.
+/// Opens a folder step by step, and remembers the way. If the path is relative, what is above the
+/// working directory is not known.
 fn walk(path: &Path) -> Result<(OwnedFd, Way), FileError> {
     let failed = |error| match error {
         Errno::NOENT => FileError::NoFolder(path.to_owned()),
@@ -401,7 +402,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, Way), FileError> {
     };
     let (mut here, mut left) = (start(path)?, names(path));
     let mut way = Way { of_root: path.is_absolute(), ..Way::default() };
-    // Nobody but root has such a right to the folder.
+    // The folder is root's, and gives this right to nobody else.
     let only_root = |stat: Stat, right| stat.st_uid == 0 && stat.st_mode & right == 0;
     while let Some(name) = left.pop() {
         let above = rustix::fs::fstat(&here).map_err(failed)?;
@@ -431,7 +432,7 @@ fn walk(path: &Path) -> Result<(OwnedFd, Way), FileError> {
     Ok((here, way))
 }
 
-/// A name that belongs to a file, such as that of SQLite's log: the file's, with an ending.
+/// A file's name with an ending, such as the name of its log for SQLite.
 pub fn with_ending(name: &OsStr, ending: &str) -> OsString {
     let mut longer = name.to_owned();
     longer.push(ending);

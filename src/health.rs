@@ -1,4 +1,4 @@
-//! Whether the daemon can do its work: from facts to words. `/readyz`, the status line of systemd
+//! Whether the daemon can do its work, concluded from facts. `/readyz`, the status line of systemd
 //! and `easy-invite check` show the same value.
 
 use std::collections::BTreeMap;
@@ -20,11 +20,11 @@ pub struct Facts {
     pub store: Result<(), String>,
     /// How the connection to the chat server stands.
     pub link: Link,
-    /// The served hosts, and what the hook of each answered last on the present connection; `None`:
-    /// it was not asked yet.
+    /// The served hosts, and what the hook of each answered last on the present connection. `None`:
+    /// it has not answered yet.
     pub hooks: BTreeMap<DomainPart, Option<Answer<()>>>,
-    /// Whether the configuration file says what is in force; otherwise a sentence that says how it
-    /// differs.
+    /// Whether the configuration file agrees with what is in force; otherwise a sentence that says
+    /// how it differs.
     pub config: Result<(), String>,
 }
 
@@ -51,7 +51,7 @@ pub struct Problem {
     pub words: String,
 }
 
-/// How the daemon is. Shown as one line: the first problem, or that there is none.
+/// The daemon's health. Shown as one line: the first problem, or that there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// The served hosts.

@@ -36,7 +36,7 @@ impl Lifetime {
         }
     }
 
-    /// It in words: "7 days".
+    /// The words of a language for it, such as "7 days".
     pub fn in_words(self, texts: &Texts) -> String {
         let written = self.to_string();
         let words = units(texts).into_iter().find_map(|(letter, words)| {
@@ -76,8 +76,8 @@ fn units(texts: &Texts) -> [(char, &Counted); 3] {
     [('h', &own.hours), ('d', &own.days), ('w', &own.weeks)]
 }
 
-/// Why a text is not a [`Lifetime`]. As an error, it is said in English, for the configuration and
-/// the command line.
+/// A text that is no [`Lifetime`]. Displayed in English, for the configuration and the command
+/// line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text(Texts::english()))]
 pub struct BadLifetime(String);
@@ -87,7 +87,7 @@ impl BadLifetime {
         BadLifetime(text.chars().take(40).collect())
     }
 
-    /// The text for people.
+    /// The sentence for people, in their language.
     pub fn text(&self, texts: &Texts) -> String {
         fill(&texts.mistake.bad_lifetime, &[("written", &escaped(&self.0))])
     }
@@ -122,7 +122,7 @@ impl fmt::Display for Lifetime {
         match *self {
             Lifetime::Never => f.write_str("never"),
             Lifetime::Seconds(seconds) => {
-                // People say 7 days, not 1 week, but 4 weeks.
+                // As people say it: 7 days, not 1 week, but 4 weeks.
                 let said = |letter, unit| seconds % unit == 0 && (letter != 'w' || seconds >= 4 * unit);
                 let (letter, unit) = UNITS.into_iter().find(|(letter, unit)| said(*letter, *unit)).unwrap_or(('s', 1));
                 write!(f, "{}{letter}", seconds / unit)

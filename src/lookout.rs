@@ -16,33 +16,34 @@ use crate::chat_server::{Answer, Link};
 use crate::health::{Facts, Health};
 use crate::invites::{Error, Invites};
 use crate::last_seen::LastSeen;
-use crate::prosody_module::{amiss, described};
+use crate::prosody_module::{described, problems};
 use crate::store::begun_by;
 
-/// The pause between two looks. Together with what the slowest part may take, a fault is told
-/// within ten seconds.
+/// The pause between two looks. Even if every part of a look is slow, a fault is told within ten
+/// seconds.
 const PAUSE: Duration = Duration::from_secs(4);
 
-/// How long a write may take, and until when it may begin: a store that cannot be reached says so
-/// then.
+/// How long a write may take, and within which time it has to begin. If the store cannot be reached
+/// by then, the write fails.
 const STORE_PATIENCE: Duration = Duration::from_secs(4);
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long the store may take to say what it waits for.
 const WAIT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long somebody who asks waits for the connection to the chat server, which is tried at once.
+/// How long a look that somebody asked for waits for the connection to the chat server, which is
+/// tried at once.
 const LINK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many may wait for a look.
+/// How many requests for a look may wait.
 const WAITING: usize = 16;
 
-/// Where the daemon's health is found. Cheap to clone.
+/// The daemon's health, as the task that looks for faults finds it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Lookout {
-    /// As it was at the last look.
+    /// The health at the last look.
     pub health: watch::Receiver<Health>,
-    /// Takes who wants a look now, and answers them.
+    /// Requests for a look now. The task answers each with the health that it finds.
     pub anew: mpsc::Sender<oneshot::Sender<Health>>,
 }
 
@@ -62,14 +63,14 @@ pub struct Sources {
     pub invites: watch::Receiver<Invites>,
     /// How the connection to the chat server stands.
     pub link: watch::Receiver<Link>,
-    /// Has the chat server tried at once, if it is away.
+    /// Makes the component try to connect at once, if it waits between two tries.
     pub connect: Arc<Notify>,
-    /// Whether the configuration file says what is in force; otherwise a sentence that says how it
-    /// differs.
+    /// Whether the configuration file agrees with what is in force; otherwise a sentence that says
+    /// how it differs.
     pub config: watch::Receiver<Result<(), String>>,
 }
 
-/// Where to find the health, and the task that looks, until it is dropped.
+/// The health, and the task that looks for faults as long as it is polled.
 pub fn lookout(sources: Sources) -> (Lookout, impl Future<Output = ()>) {
     let (anew, asked) = mpsc::channel(WAITING);
     let unasked = sources.invites.borrow().hosts().map(|host| (host.clone(), None)).collect();
@@ -150,8 +151,8 @@ async fn write(invites: &Invites, open: &mut Option<JoinHandle<Result<LastSeen, 
     ended.map_err(|_| "writing to the store failed".to_owned())?.map(drop).map_err(|error| error.to_string())
 }
 
-/// Asks every hook whether it is there. When one was not there before, the reservations that were
-/// left open are settled.
+/// Asks every hook whether it is there. If one is new, settles the reservations that were left
+/// open.
 async fn greet(invites: &Invites, hooks: &mut BTreeMap<DomainPart, Answer<()>>) {
     let asked = invites.hosts().map(async |host| (host.clone(), invites.greet(host).await));
     let mut is_new = false;
@@ -161,8 +162,8 @@ async fn greet(invites: &Invites, hooks: &mut BTreeMap<DomainPart, Answer<()>>) 
             Ok(Some(hook)) => {
                 is_new = true;
                 tracing::info!(%host, software = described(hook), "the hook is there");
-                for amiss in amiss(&host, hook) {
-                    tracing::warn!(%host, "{amiss}");
+                for problem in problems(&host, hook) {
+                    tracing::warn!(%host, "{problem}");
                 }
             }
             Ok(None) if was_silent => tracing::info!(%host, "the hook answers again"),

@@ -1,5 +1,5 @@
-//! What a configuration means, key by key, to compare two without showing either: comments, order
-//! and notation do not count, and of every value there is only a digest.
+//! What a configuration means, to compare two: comments, order and notation do not count. Each
+//! value is only a digest, so a meaning can be shown to others.
 
 use std::collections::BTreeSet;
 

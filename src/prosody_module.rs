@@ -1,5 +1,5 @@
-//! mod_easy_invite as it belongs to this version: its files, and what is amiss with what Prosody
-//! has loaded. No I/O.
+//! The files of mod_easy_invite in this version, and how what Prosody has loaded differs from them.
+//! No I/O.
 
 use std::path::Path;
 
@@ -40,14 +40,15 @@ pub fn described(hook: &Hook) -> String {
     [hook.software.clone()].into_iter().chain(version).chain(place).collect()
 }
 
-/// What is amiss with the hook of a VirtualHost, and what to do: a sentence each. What another
-/// server than Prosody has loaded, nobody can tell.
-pub fn amiss(host: &DomainPart, hook: &Hook) -> Vec<String> {
-    let loaded = hook.software.starts_with("Prosody").then(|| [loaded_amiss(hook), rivals_amiss(host, &hook.rivals)]);
+/// The problems of a VirtualHost's hook, and what to do: a sentence each. Of another server than
+/// Prosody, only the hook's own warnings are known.
+pub fn problems(host: &DomainPart, hook: &Hook) -> Vec<String> {
+    let loaded =
+        hook.software.starts_with("Prosody").then(|| [problem_of_files(hook), problem_of_rivals(host, &hook.rivals)]);
     loaded.into_iter().flatten().flatten().chain(hook.warnings.iter().cloned()).collect()
 }
 
-fn loaded_amiss(hook: &Hook) -> Option<String> {
+fn problem_of_files(hook: &Hook) -> Option<String> {
     let main = main_file(hook).unwrap_or(Path::new(""));
     let place = if main.is_absolute() { plugin_path(main) } else { Path::new("DIR") };
     let install = match is_of_rock(main) {
@@ -89,7 +90,7 @@ fn other_file(hook: &Hook, main: &Path, name: &str, text: &str) -> Option<String
     (!is_ours || !is_here).then(|| path.clone())
 }
 
-fn rivals_amiss(host: &DomainPart, rivals: &[String]) -> Option<String> {
+fn problem_of_rivals(host: &DomainPart, rivals: &[String]) -> Option<String> {
     let names: Vec<_> = rivals.iter().map(|rival| format!("\"{}\"", rival.trim_start_matches("mod_"))).collect();
     (!rivals.is_empty()).then(|| {
         format!(
@@ -111,7 +112,7 @@ fn is_of_rock(main: &Path) -> bool {
     main.ancestors().any(|folder| folder.ends_with("share/lua"))
 }
 
-/// How to have Prosody find another file than this one.
+/// How to remove a file, so that Prosody loads another one.
 pub fn removal(main: &Path) -> &'static str {
     if is_of_rock(main) { "prosodyctl remove mod_easy_invite" } else { "remove it" }
 }
@@ -145,7 +146,7 @@ mod tests {
     }
 
     fn told(hook: &Hook) -> String {
-        amiss(&host(), hook).join("\n")
+        problems(&host(), hook).join("\n")
     }
 
     #[test]

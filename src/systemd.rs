@@ -1,5 +1,5 @@
-//! The service manager: what it is told (sd_notify(3)), and how its journal takes lines
-//! (sd-daemon(3)). Without systemd, nothing of this does anything.
+//! Notifications to the service manager (sd_notify(3)), and the format of its journal's lines
+//! (sd-daemon(3)). Without systemd, these functions do nothing.
 
 use std::env;
 use std::os::unix::ffi::OsStrExt;
@@ -12,24 +12,24 @@ use tracing::Level;
 
 use crate::texts::printable;
 
-/// The daemon serves.
+/// Tells the service manager that the daemon is ready.
 pub fn ready() {
     notify("READY=1");
 }
 
-/// The daemon reads its configuration anew. [`ready`] says that it has.
+/// Tells the service manager that the daemon reloads its configuration. [`ready`] ends this.
 pub fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
     notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
-/// The daemon is about to end.
+/// Tells the service manager that the daemon is stopping.
 pub fn stopping() {
     notify("STOPPING=1");
 }
 
-/// The line that `systemctl status` shows.
+/// Sets the line that `systemctl status` shows.
 pub fn status(line: &str) {
     notify(&format!("STATUS={}", printable(line)));
 }
@@ -51,8 +51,8 @@ fn notify(state: &str) {
     }
 }
 
-/// Tells the manager again and again that the daemon does not hang. It belongs to the loop that
-/// serves: if that hangs, the manager is told nothing, and starts another daemon.
+/// Tells the service manager regularly that the daemon does not hang. The loop that serves the chat
+/// server calls it: if that loop hangs, the manager hears nothing and restarts the daemon.
 #[derive(Debug)]
 pub struct Watchdog {
     every: Option<Duration>,
@@ -60,12 +60,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// None: nobody watches.
+    /// One that tells nobody anything.
     pub fn none() -> Self {
         Watchdog { every: None, next: Instant::now() }
     }
 
-    /// The one that the manager asks for.
+    /// The one that the service manager asks for, if it does.
     pub fn from_environment() -> Self {
         let number = |variable| env::var(variable).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -73,7 +73,7 @@ impl Watchdog {
         Watchdog { every: patience.map(|patience| patience / 2), ..Watchdog::none() }
     }
 
-    /// Waits until it is time, and tells the manager.
+    /// Waits until the next notification is due, and sends it.
     pub async fn due(&mut self) {
         let Some(every) = self.every else { return std::future::pending().await };
         sleep_until(self.next).await;
@@ -89,7 +89,7 @@ pub fn logs_to_journal() -> bool {
     env::var("JOURNAL_STREAM").is_ok_and(|journal| stream == Ok(journal))
 }
 
-/// What begins a line in the journal, so that it gets its priority.
+/// The beginning of a line, which gives it its priority in the journal.
 pub fn priority(level: &Level) -> &'static str {
     match *level {
         Level::ERROR => "<3>",

@@ -232,7 +232,7 @@ impl ScriptedDaemon {
             }
         });
         let listener = runtime
-            .block_on(async { Listener::bind(&Place { socket: socket.to_owned(), keeper: socket.to_owned() }) })
+            .block_on(async { Listener::bind(&Place { socket: socket.to_owned(), owned: socket.to_owned() }) })
             .unwrap();
         let unsettled = Arc::new(move || (unsettled.clone(), count));
         let config = Config::load(&socket.with_file_name("config.toml")).unwrap();
@@ -2749,8 +2749,9 @@ fn prosodys_invites_are_imported_from_where_its_configuration_says() {
 
     let place = format!("{}, line 2", scratch.path("prosody.cfg.lua").display());
     let advice = "its database with --sql URL, or its folder with --data DIR";
-    let expected =
-        format!("By {place}, Prosody does not keep all data in files. Name where it keeps invite_token: {advice}");
+    let expected = format!(
+        "According to {place}, Prosody does not keep all data in files. Name where it keeps invite_token: {advice}"
+    );
     for storage in ["storage = \"sql\"", "storage = { invite_token = \"sql\" }", "default_storage = \"sql\""] {
         fs::write(scratch.path("prosody.cfg.lua"), format!("VirtualHost \"example.org\"\n  {storage}\n")).unwrap();
         scratch.fails(&["import", "prosody"], &expected);

@@ -25,7 +25,7 @@ use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
 use crate::invite::{InviteId, Purpose, SAFE_LENGTH};
 use crate::policy::HostPolicy;
-use crate::prosody_module::{amiss, described};
+use crate::prosody_module::{described, problems};
 use crate::store::{Problem, Store, StoreError};
 use crate::systemd::Watchdog;
 use crate::texts::printable;
@@ -44,15 +44,15 @@ const HOOKS_AT_A_TIME: usize = 16;
 /// takes seconds.
 const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
 
-/// How many of these are named at most, the oldest first.
+/// How many of these uses are named at most, the oldest first.
 const OPEN_USES_NAMED: u32 = 20;
 
-/// For how long `check` warns of what could not be given to an account, and of how many at most:
-/// the newest. `show` tells it as long as the invite is there.
+/// For how many days `check` warns of what an account could not get, and how many of these it names
+/// at most, the newest first. `show` tells it as long as the invite is there.
 const SHORTFALL_DAYS: i64 = 7;
 const SHORTFALLS_NAMED: u32 = 20;
 
-/// How many invites with short tokens are named of a host.
+/// How many invites with short tokens are named for each host.
 const SHORT_TOKENS_NAMED: usize = 10;
 
 /// Check the configuration, the daemon, the store, the web pages, the component and the hooks
@@ -125,7 +125,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let answered = health.as_ref().ok().and_then(Option::as_ref);
     let problem = |part: &Part| answered.and_then(|health| health.problem(part)).map(str::to_owned);
     report.answered = answered.is_some();
-    // What it has not noticed yet, this command sees.
+    // The daemon may not have noticed a change of the file yet.
     let in_force = if answered.is_some() { daemon.meaning().await.ok() } else { None };
     let stale = in_force.and_then(|meaning| config.stale(&meaning.differences(&config.meaning())));
     let mut usable = stale.or(problem(&Part::Config)).map_or(Ok(()), Err);
@@ -204,7 +204,8 @@ fn daemon_found(
     }
 }
 
-/// Warns of what the store shows. If it cannot be read, that has been reported already.
+/// Warns of problems with the store, and of those that are recorded in it. If it cannot be read, a
+/// line says so already.
 async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Result<()> {
     let off = store.unsafe_settings().await.unwrap_or_default();
     if !off.is_empty() {
@@ -291,22 +292,22 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
     report.line("open uses", None, Found::Warning(detail))
 }
 
-/// Makes every page once, and looks at the address.
+/// Renders every page once, and tries the address.
 async fn web_found(config: &web::Config, daemon_runs: bool) -> anyhow::Result<String> {
     web::Pages::load(config.branding.clone(), config.public_url.clone())?;
-    look_at(web::ENDPOINT, config.listen, daemon_runs).await?;
+    try_address(web::ENDPOINT, config.listen, daemon_runs).await?;
     Ok(format!("{} on {}", config.public_url, config.listen))
 }
 
 async fn metrics_found(config: &metrics::Config, daemon_runs: bool) -> Found {
-    match (look_at(metrics::ENDPOINT, config.listen, daemon_runs).await, config.warning()) {
+    match (try_address(metrics::ENDPOINT, config.listen, daemon_runs).await, config.warning()) {
         (Ok(()), Some(warning)) => Found::Warning(warning),
         (found, _) => found.map(|()| config.listen).into(),
     }
 }
 
-/// Looks whether an address is free, or answers if a daemon runs.
-async fn look_at(endpoint: Endpoint, listen: SocketAddr, daemon_runs: bool) -> anyhow::Result<()> {
+/// Checks that an address can be listened on, or that it answers if a daemon runs.
+async fn try_address(endpoint: Endpoint, listen: SocketAddr, daemon_runs: bool) -> anyhow::Result<()> {
     match daemon_runs {
         false => drop(http_server::open(endpoint, listen).await?),
         true => anyhow::ensure!(
@@ -335,8 +336,8 @@ async fn report_hooks(
     while let Some((host, found)) = asked.next().await {
         report.line("hook", Some(host.as_str()), found.as_ref().map(described))?;
         let Ok(hook) = found else { continue };
-        for amiss in amiss(host, &hook) {
-            report.line("hook", Some(host.as_str()), Found::Warning(amiss))?;
+        for problem in problems(host, &hook) {
+            report.line("hook", Some(host.as_str()), Found::Warning(problem))?;
         }
         for why in [Purpose::Register, Purpose::Reset].into_iter().filter_map(|purpose| hook.never(purpose)) {
             report.line("hook", Some(host.as_str()), Found::Warning(format!("{why}. No invite can do it")))?;
@@ -356,8 +357,7 @@ async fn report_hooks(
     Ok(())
 }
 
-/// Warns of the names that a configuration calls admins, and that have no account: those that the
-/// hook knows of, and those of our own configuration.
+/// Warns of admins that have no account. `names`: those of Prosody's configuration. `policy`: ours.
 async fn report_admins(
     report: &mut Report<'_>,
     host: &DomainPart,

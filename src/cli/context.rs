@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use nix::unistd::{User, getuid};
 use serde::Serialize;
 
-use super::print::complain;
+use super::print::say;
 use crate::chat_server::ChatServer;
 use crate::config::{self, Config};
 use crate::control::{Daemon, Place};
@@ -28,15 +28,16 @@ pub struct Context {
 }
 
 impl Context {
-    /// The configuration. If another one is passed over, that is said.
+    /// The configuration. If it is in the working directory and hides the one in /etc, a message
+    /// says so.
     ///
     /// # Errors
     /// If there is none, or it cannot be used.
     pub fn config(&self) -> anyhow::Result<Config> {
         let named = self.config_file.clone();
-        if let Some(other) = config::passed_over(named.as_deref()) {
+        if let Some(other) = config::shadowed(named.as_deref()) {
             let [here, other] = [Path::new(config::USUAL_FILES[0]), &other].map(Path::display);
-            complain(format_args!("{here} in this folder is used, not {other}: --config {other} uses that"));
+            say(format_args!("{here} in this folder is used, not {other}: --config {other} uses that"));
         }
         Ok(Config::read(config::find(named)?.as_deref())?)
     }
@@ -83,21 +84,21 @@ fn service_beside_daemon(store: Store, config: &Config) -> Invites {
     service(store, config, Daemon::at(control_place(config)).chat_server())
 }
 
-/// Where the daemon of a configuration listens.
+/// The control socket of the daemon that has this configuration.
 pub fn control_place(config: &Config) -> Place {
-    let keeper = match &config.store {
+    let owned = match &config.store {
         StoreUrl::Sqlite(file) => file.clone(),
         StoreUrl::Postgres(_) => config.file.clone().unwrap_or_else(|| config::DATA_FOLDER.into()),
     };
-    Place { socket: config.control_socket.clone(), keeper }
+    Place { socket: config.control_socket.clone(), owned }
 }
 
-/// Who types the command: the user who has called sudo, or else the one as whom it runs.
+/// The user who typed the command: the one who called sudo, or else the one of this process.
 pub fn operator() -> Actor {
     let user = getuid();
-    let behind_sudo = std::env::var("SUDO_USER").ok().filter(|name| user.is_root() && !name.is_empty());
-    let named = || User::from_uid(user).ok().flatten().map(|user| user.name);
-    Actor::cli(&behind_sudo.or_else(named).unwrap_or_else(|| user.to_string()))
+    let caller = std::env::var("SUDO_USER").ok().filter(|name| user.is_root() && !name.is_empty());
+    let own_name = || User::from_uid(user).ok().flatten().map(|user| user.name);
+    Actor::cli(&caller.or_else(own_name).unwrap_or_else(|| user.to_string()))
 }
 
 /// The present instant.

@@ -6,13 +6,13 @@ use jid::DomainPart;
 use tokio::sync::mpsc;
 
 use super::context::{Context, served_host};
-use super::print::{self, complain};
+use super::print::{self, say};
 use crate::export::{self, Counts, InviteLine, Line};
 use crate::import::own::VERSION;
 use crate::jids;
 use crate::store::{Branch, Exported, Filter};
 
-/// How many things are read before they are printed.
+/// How many items may be read ahead of what is printed.
 const AHEAD: usize = 1000;
 
 /// Print the invites, and who invited whom, as lines of JSON
@@ -58,9 +58,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         state: filter.state,
     };
     print_line(&first)?;
-    let (sender, things) = mpsc::channel(AHEAD);
-    let line = |thing| {
-        let line = match &thing {
+    let (sender, items) = mpsc::channel(AHEAD);
+    let line = |item| {
+        let line = match &item {
             Exported::Invite(invite) => {
                 counts.invites += 1;
                 without_hash += u64::from(!export::can_be_told(invite));
@@ -78,10 +78,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         };
         Ok(serde_json::to_string(&line)?)
     };
-    print::lines(store.export(filter.clone(), now, sender.into()), things, line).await?;
+    print::lines(store.export(filter.clone(), now, sender.into()), items, line).await?;
     print_line(&Line::End(counts))?;
     if without_hash > 0 {
-        complain(format_args!(
+        say(format_args!(
             "the hashes of short tokens stay here (invites: {without_hash}): where this is imported, their links end"
         ));
     }

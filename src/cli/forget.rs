@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::input::confirm;
-use super::print::{complain, table};
+use super::print::{say, table};
 use crate::jids;
 use crate::store::Forgotten;
 
@@ -54,6 +54,6 @@ pub async fn run(Arguments { jid, yes }: Arguments, context: &Context) -> anyhow
         "jid": jid, "invites": invites, "uses": uses, "invited": invited, "known": known, "events": events
     });
     context.print(json, text)?;
-    complain("backups, logs and what the chat server keeps are not touched");
+    say("backups, logs and what the chat server keeps are not touched");
     Ok(())
 }

@@ -10,7 +10,7 @@ use jid::DomainPart;
 use super::context::{Context, served_host};
 use super::hook::explained;
 use super::input::wrong_usage;
-use super::print::{self, complain};
+use super::print::{self, say};
 use super::progress::Progress;
 use crate::chat_server::{Answer, Hook, NoAnswer};
 use crate::generate::Options;
@@ -65,24 +65,25 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let invites = context.open_or_make().await?;
     let host = served_host(&invites, &arguments.host)?;
     let wish = arguments.options.wish(host.clone()).map_err(anyhow::Error::msg)?;
-    let met = invites.meet(&host).await;
-    // Without an answer, nobody knows what the chat server can never do: the invite is made.
-    if let Some(why) = met.as_ref().ok().and_then(|hook| hook.never(wish.invite_type.purpose())) {
+    let hook = invites.meet(&host).await;
+    // Without an answer, it is not known what the chat server cannot do, and the invite is made.
+    if let Some(why) = hook.as_ref().ok().and_then(|hook| hook.never(wish.invite_type.purpose())) {
         anyhow::bail!("{why}. What is left on {host} is to make contacts: --contact JID --contact-only");
     }
     if several {
-        return make_many(&invites, wish, count, met, context).await;
+        return make_many(&invites, wish, count, hook, context).await;
     }
     let issued = invites.create(wish).await?;
-    print_issued(&issued, qr, &invites, met, context)
+    print_issued(&issued, qr, &invites, hook, context)
 }
 
-/// Prints an invite with its new links. Its host's hook has answered in this way.
+/// Prints an invite with its new links, and warns of what keeps people from using them. `hook`: the
+/// answer of the hook of the invite's host.
 pub fn print_issued(
     issued: &Issued,
     qr: bool,
     invites: &Invites,
-    met: Answer<Hook>,
+    hook: Answer<Hook>,
     context: &Context,
 ) -> anyhow::Result<()> {
     context.print(InviteJson::issued(issued, invites.now()), described(issued))?;
@@ -90,7 +91,7 @@ pub fn print_issued(
         let mut stdout = io::stdout().lock();
         write!(stdout, "\n{}", qr::for_terminal(best_link(issued), &stdout)?)?;
     }
-    warn(issued, met);
+    warn(issued, hook);
     Ok(())
 }
 
@@ -110,20 +111,20 @@ async fn make_many(
     invites: &Invites,
     wish: Wish,
     count: u32,
-    met: Answer<Hook>,
+    hook: Answer<Hook>,
     context: &Context,
 ) -> anyhow::Result<()> {
-    // Those that follow the first failure mostly have the same cause.
+    // Later failures mostly have the same cause.
     let first_failure = OnceCell::new();
     let wanted = stream::iter(0..count).take_while(|_| ready(first_failure.get().is_none()));
     let mut made = wanted.map(|_| invites.create(wish.clone())).buffer_unordered(AT_A_TIME);
     let mut progress = Progress::beside_output();
-    let (mut printed, mut met) = (0, Some(met));
+    let (mut printed, mut hook) = (0, Some(hook));
     while let Some(result) = made.next().await {
         let shown = result.map_err(anyhow::Error::from).and_then(|issued| {
             context.print(InviteJson::issued(&issued, invites.now()), best_link(&issued))?;
-            if let Some(met) = met.take() {
-                warn(&issued, met);
+            if let Some(hook) = hook.take() {
+                warn(&issued, hook);
             }
             Ok(())
         });
@@ -142,17 +143,17 @@ async fn make_many(
     }
 }
 
-/// Warns of what is wrong with a link that was printed, as far as a running daemon knows.
-fn warn(issued: &Issued, met: Answer<Hook>) {
+/// Warns of what keeps people from using a link that was printed, as far as a running daemon knows.
+fn warn(issued: &Issued, hook: Answer<Hook>) {
     let host = &issued.invite.host;
-    match (met, &issued.unchecked) {
-        // Nothing helps but to mend it. While the chat server is away, links wait for it.
-        (Err(reason @ (NoAnswer::NotSetUp(_) | NoAnswer::Late(_))), _) => complain(format_args!(
+    match (hook, &issued.unchecked) {
+        // Somebody has to mend this. A chat server that is only away comes back by itself.
+        (Err(reason @ (NoAnswer::NotSetUp(_) | NoAnswer::Late(_))), _) => say(format_args!(
             "warning: nobody can use an invite of {host} at present: {}. easy-invite check tells whether it is mended",
             explained(host, reason)
         )),
         (_, Some(reason)) => {
-            complain(format_args!("warning: could not check whether the accounts exist: {reason}"));
+            say(format_args!("warning: could not check whether the accounts exist: {reason}"));
         }
         _ => (),
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::context::{Context, now, operator};
 use super::input::wrong_usage;
-use super::print::complain;
+use super::print::say;
 use super::progress::Progress;
 use super::prosody_config::{ProsodyConfig, Value as Setting};
 use crate::config::Config;
@@ -138,7 +138,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
 }
 
-/// Where Prosody's data are: as the arguments say, or as its configuration does.
+/// Where Prosody's data is: where the arguments say, or else its configuration.
 fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<prosody::Source> {
     if let Some(url) = sql {
         return Ok(prosody::Source::Sql(url));
@@ -147,7 +147,7 @@ fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<pr
         return Ok(prosody::Source::Folder(folder));
     }
     let config = ProsodyConfig::find().unwrap_or_else(|problem| {
-        complain(problem);
+        say(problem);
         None
     });
     let of_hosts =
@@ -157,8 +157,8 @@ fn of_prosody(data: Option<PathBuf>, sql: Option<StoreUrl>) -> anyhow::Result<pr
         sections.flat_map(|section| ["storage", "default_storage"].into_iter().filter_map(|key| section.get(key)));
     if let Some((_, place)) = storages.find(|(storage, _)| *storage != Setting::Text("internal".to_owned())) {
         anyhow::bail!(
-            "By {place}, Prosody does not keep all data in files. Name where it keeps invite_token: its database with \
-             --sql URL, or its folder with --data DIR"
+            "According to {place}, Prosody does not keep all data in files. Name where it keeps invite_token: its \
+             database with --sql URL, or its folder with --data DIR"
         );
     }
     match config.as_ref().and_then(|config| config.global.get("data_path")) {
@@ -176,7 +176,7 @@ fn database(
     sql.map(|url| parse(&url).map_err(|problem| wrong_usage(format!("--sql: {problem}")))).transpose()
 }
 
-/// Imports what a source sends, and tells what came of it.
+/// Imports what a source sends, and prints the result.
 async fn take<R: Future<Output = anyhow::Result<()>>>(
     options: Options,
     program: Option<Program>,
@@ -197,7 +197,7 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
         Told::At(items) => progress.at(items, None),
         Told::Skipped(skipped) if options.verbose => {
             let host = skipped.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default();
-            complain(format_args!("{}: {}{host} skipped: {}", skipped.place, skipped.kind.as_ref(), skipped.reason));
+            say(format_args!("{}: {}{host} skipped: {}", skipped.place, skipped.kind.as_ref(), skipped.reason));
         }
         Told::Skipped(_) => (),
     };
@@ -215,12 +215,12 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
     if outcome.figures.short_tokens > 0 {
         let (one, many) = ("pending invite has a token", "pending invites have tokens");
         let count = counted(outcome.figures.short_tokens, one, many);
-        complain(format_args!(
+        say(format_args!(
             "{count} of fewer than {SAFE_LENGTH} characters, which can perhaps be guessed: see easy-invite check"
         ));
     }
     for (host, count) in &outcome.left {
-        complain(format_args!(
+        say(format_args!(
             "{} imported earlier for {host}, can still be used here, and cannot be found this time: this may not be \
              where the invites of {host} are. If they were used or revoked there, end them here with easy-invite \
              revoke",
@@ -229,12 +229,10 @@ async fn take<R: Future<Output = anyhow::Result<()>>>(
     }
     let Figures { pending, ended, already, ended_since, skipped, .. } = &outcome.figures;
     if pending + ended + already == 0 && skipped.is_empty() {
-        complain(
-            "no invites were found there. If there should be some, this is not where they are: see docs/moving.md",
-        );
+        say("no invites were found there. If there should be some, this is not where they are: see docs/moving.md");
     }
     if *ended_since > 0 && skipped.contains_key(&Reason::Reserved) {
-        complain("a username may be free again: run the same import once more");
+        say("a username may be free again: run the same import once more");
     }
     Ok(())
 }

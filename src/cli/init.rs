@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::input::wrong_usage;
-use super::print::complain;
+use super::print::say;
 use super::prosody_config::{ProsodyConfig, WhichProsody};
 use super::prosody_lines::{Lines, PLUGIN_PATH, lines};
 use crate::config::{self, Config};
@@ -32,10 +32,10 @@ const EXAMPLE_SECRET: &str = "change me";
 const EXAMPLE_STORE: &str = "#url = \"sqlite:easy-invite.db\"";
 const SYSTEM_STORE: &str = "url = \"sqlite:/var/lib/easy-invite/easy-invite.db\"";
 
-/// The user of the daemon, and its group, as contrib/easy-invite.service has them.
+/// The daemon's user and its group, as in contrib/easy-invite.service.
 const DAEMON: &str = "easy-invite";
 
-/// Where a service manager finds a unit for the daemon.
+/// Where systemd looks for the daemon's unit.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// Write a first configuration, and print what to add to Prosody's
@@ -87,7 +87,7 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
         "--output-prosody FILE takes a file of its own: without it, the lines for Prosody go to stdout"
     );
     let prosody = prosody.config()?;
-    prosody.as_ref().and_then(ProsodyConfig::namesake).iter().for_each(complain);
+    prosody.as_ref().and_then(ProsodyConfig::namesake).iter().for_each(say);
     let to_stdout = output == Path::new("-");
     let is_there = !to_stdout && output.symlink_metadata().is_ok();
     anyhow::ensure!(
@@ -120,7 +120,7 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if let Some(text) = &text
         && let Err(error) = write_new(&output, text, share)
     {
-        // Its secret would be nowhere else.
+        // Without the configuration, nothing else would have the secret of this file.
         output_prosody.iter().for_each(|file| remove(file));
         return Err(error);
     }
@@ -136,25 +136,22 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
         Some(config) => write!(io::stdout(), "{config}").and_then(|()| write!(io::stderr(), "{lua}"))?,
         None => write!(io::stdout(), "{lua}")?,
     }
-    match (&output_prosody, file) {
-        (None, Some(file)) => complain(format_args!("{file} is written: adapt it to your server")),
-        (None, None) => (),
-        (Some(prosody_file), file) => {
-            match file {
-                Some(file) => complain(format_args!("{file} is written")),
-                None if is_there => complain(format_args!("{} is there already, and left as it is", output.display())),
-                None => (),
-            }
-            complain(format_args!("{} is written", prosody_file.display()));
-            for step in steps(prosody.as_ref(), &lines, &hosts, prosody_file, is_there) {
-                complain(format_args!("next: {step}"));
-            }
+    let advice = if output_prosody.is_none() { ": adapt it to your server" } else { "" };
+    match file {
+        Some(file) => say(format_args!("{file} is written{advice}")),
+        None if is_there => say(format_args!("{} is there already, and left as it is", output.display())),
+        None => (),
+    }
+    if let Some(prosody_file) = &output_prosody {
+        say(format_args!("{} is written", prosody_file.display()));
+        for step in steps(prosody.as_ref(), &lines, &hosts, prosody_file, is_there) {
+            say(format_args!("next: {step}"));
         }
     }
     Ok(())
 }
 
-/// The configuration that is there already.
+/// Reads the configuration that is there already, which must serve these hosts.
 fn existing(file: &Path, hosts: &[DomainPart]) -> anyhow::Result<Config> {
     let config = Config::load(file)?;
     if let Some(host) = hosts.iter().find(|host| !config.hosts.contains_key(*host)) {
@@ -167,8 +164,8 @@ fn existing(file: &Path, hosts: &[DomainPart]) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// What is left to do, in its order. If the configuration was there before, a daemon may run with
-/// what it was.
+/// What is left to do, in order. `may_run`: the configuration was there before, so a daemon may
+/// already run with it.
 fn steps(
     prosody: Option<&ProsodyConfig>,
     lines: &Lines,
@@ -223,7 +220,7 @@ fn first_config(hosts: &[DomainPart], secret: &str, system_wide: bool) -> String
     iter::once(text).chain(tables).collect()
 }
 
-/// Lets the daemon's user read a file of root's.
+/// Lets the daemon's user read the configuration, if it belongs to root.
 fn share(file: &File) -> io::Result<()> {
     // In a folder of another user, the file is that user's.
     if file.metadata()?.uid() == 0
@@ -234,10 +231,11 @@ fn share(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets Prosody read a file: who may read its own configuration, or enter the folder.
+/// Lets Prosody's group read a file, if this is root. That is the group that may read Prosody's own
+/// configuration, or else enter the file's folder, or else the one named `prosody`.
 fn share_with_prosody(file: &File, path: &Path, config: Option<&ProsodyConfig>) -> io::Result<()> {
-    let group_with = |right: u32, path: &Path| {
-        path.metadata().ok().filter(|its| its.gid() != 0 && its.mode() & right != 0).map(|its| Gid::from_raw(its.gid()))
+    let group_with = |bits: u32, path: &Path| {
+        path.metadata().ok().filter(|its| its.gid() != 0 && its.mode() & bits != 0).map(|its| Gid::from_raw(its.gid()))
     };
     let of_config = config.and_then(|config| group_with(0o040, &config.file));
     let group = of_config.or_else(|| group_with(0o010, path.parent()?)).or_else(|| group_named("prosody"));

@@ -41,8 +41,8 @@ pub fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
 /// The longest id, token or link that is read from stdin, in bytes.
 const LONGEST_REFERENCE: u64 = 8 * 1024;
 
-/// What was typed for an invite; with `-`, what stdin has, where nobody else on this machine sees
-/// it.
+/// The text that names an invite: the argument, or stdin if the argument is `-`. Other users of
+/// this machine can see arguments, but not stdin.
 ///
 /// # Errors
 /// If stdin is too long, is no UTF-8 or cannot be read.
@@ -50,7 +50,7 @@ pub fn typed_reference(typed: String) -> anyhow::Result<String> {
     if typed == "-" { read_stdin(LONGEST_REFERENCE) } else { Ok(typed) }
 }
 
-/// Why there is no such invite: an operator who has typed any other word is told what is meant.
+/// The error of a look-up. If what was typed names no invite at all, it says what would.
 pub fn not_found(error: Error) -> anyhow::Error {
     match error {
         Error::Refused(Refusal::Incomplete) => BadReference.into(),
@@ -67,7 +67,8 @@ pub struct Named {
     reference: String,
 }
 
-/// What names an invite on the command line: tokens of other programs may begin with a hyphen.
+/// The argument that names an invite. A token of another program may begin with a hyphen, so clap
+/// lets such arguments through, and this refuses those that look like an option.
 pub fn reference(text: &str) -> Result<String, &'static str> {
     let name = text.split('=').next().filter(|name| name.starts_with('-') && name.len() > 1);
     match name.is_some_and(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())) {

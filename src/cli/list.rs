@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use jid::{BareJid, DomainPart};
 
 use super::context::{Context, served_host};
-use super::print::{self, complain};
+use super::print::{self, say};
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::jids;
@@ -71,10 +71,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     stdout.flush()?;
     if found.is_empty() && !context.json {
-        complain("no such invites");
+        say("no such invites");
     }
     if more {
-        complain(format_args!("these are the newest {limit}, and there are more: see --limit"));
+        say(format_args!("these are the newest {limit}, and there are more: see --limit"));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::context::Context;
 use super::input::{not_found, reference, typed_reference};
-use super::print::{self, complain};
+use super::print::{self, say};
 use crate::event::{Actor, Event};
 use crate::invite::InviteId;
 use crate::jids;
@@ -89,7 +89,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     stdout.flush()?;
     if after.1 == i64::MIN && !context.json {
-        complain("no such events");
+        say("no such events");
     }
     Ok(())
 }

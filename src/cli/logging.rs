@@ -32,13 +32,13 @@ where
 /// Sends logs to stderr.
 ///
 /// # Errors
-/// If the variable says something else than what is logged.
+/// If $EASY_INVITE_LOG is no filter.
 pub fn init(daemon: bool) -> anyhow::Result<()> {
     let chosen = std::env::var(LOG_VARIABLE).ok().filter(|chosen| !chosen.trim().is_empty());
     // A command prints what it did and what failed; the daemon has only its log.
     let usual = if daemon { "warn,easy_invite=info" } else { "warn,easy_invite::store=off,easy_invite::xmpp=off" };
     let filter = Targets::from_str(chosen.as_deref().unwrap_or(usual))
-        // Not as the cause: the error's text has its own cause in it already.
+        // The error's text includes its cause, so the error is not added as a cause itself.
         .map_err(|error| {
             anyhow::anyhow!("${LOG_VARIABLE}: expected something like \"info\" or \"easy_invite=debug\": {error}")
         })?;

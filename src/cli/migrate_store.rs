@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::{Context, control_place};
 use super::input::wrong_usage;
-use super::print::complain;
+use super::print::say;
 use super::whole_store;
 use crate::config::{self, Config};
 use crate::control::Place;
@@ -47,7 +47,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let holds = whole_store::verified(&target).await?;
     let json = json!({"from": from.to_string(), "to": to.to_string(), "holds": holds});
     context.print(json, format_args!("{to} holds {holds}"))?;
-    complain("now set store.url to it in config.toml, and start the daemon; the other store is left as it is");
+    say("now set store.url to it in config.toml, and start the daemon; the other store is left as it is");
     Ok(())
 }
 
@@ -56,13 +56,13 @@ fn url(name: &str, text: &str) -> anyhow::Result<StoreUrl> {
     text.parse().map_err(|error| wrong_usage(format!("{name}: {error}")))
 }
 
-/// Where a daemon that uses the store may listen: beside the file, and where the configuration
-/// says, if there is one.
+/// The control sockets of daemons that may use the store: the one beside an SQLite file, and that
+/// of the configuration, if it names this store.
 fn places(url: &StoreUrl, context: &Context) -> Vec<Place> {
     let config = config::find(context.config_file.clone()).ok().and_then(|file| Config::read(file.as_deref()).ok());
     let configured = config.filter(|config| whole_store::same(&config.store, url)).map(|config| control_place(&config));
     let beside = match url {
-        StoreUrl::Sqlite(file) => Some(Place { socket: config::beside(url), keeper: file.clone() }),
+        StoreUrl::Sqlite(file) => Some(Place { socket: config::default_socket(url), owned: file.clone() }),
         StoreUrl::Postgres(_) => None,
     };
     beside.into_iter().chain(configured).collect()

@@ -11,7 +11,7 @@ use crate::links::tokens_in;
 use crate::store::StoreError;
 use crate::texts::printable;
 
-/// The cell of a table where there is nothing.
+/// An empty cell of a table.
 pub const NOTHING: &str = "-";
 
 /// The command failed, and has printed why.
@@ -20,7 +20,7 @@ pub const NOTHING: &str = "-";
 pub struct Reported;
 
 /// Prints a message to the operator on stderr. A closed stderr is no reason to fail.
-pub fn complain(message: impl Display) {
+pub fn say(message: impl Display) {
     drop(writeln!(io::stderr(), "easy-invite: {}", printable(without_secrets(&message.to_string()))));
 }
 
@@ -69,20 +69,20 @@ fn password_of(url: &str) -> Option<&str> {
     user.split_once(':').map(|(_, password)| password)
 }
 
-/// Prints a line of each thing that is read, while it is read.
+/// Prints a line for each item, while `reading` still sends more of them.
 ///
 /// # Errors
 /// If stdout takes no more, or the store cannot be read.
 pub async fn lines<T>(
     reading: impl Future<Output = Result<(), StoreError>>,
-    read: mpsc::Receiver<T>,
+    items: mpsc::Receiver<T>,
     mut line: impl FnMut(T) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
     let printing = async {
         // Dropped as soon as printing fails. Otherwise the reader would wait forever.
-        let (mut read, mut stdout) = (read, BufWriter::new(io::stdout().lock()));
-        while let Some(thing) = read.recv().await {
-            writeln!(stdout, "{}", line(thing)?)?;
+        let (mut items, mut stdout) = (items, BufWriter::new(io::stdout().lock()));
+        while let Some(item) = items.recv().await {
+            writeln!(stdout, "{}", line(item)?)?;
         }
         anyhow::Ok(stdout.flush()?)
     };
@@ -96,7 +96,7 @@ pub fn expiry(expires_at: Option<Timestamp>) -> String {
     expires_at.map_or_else(|| "never".to_owned(), |instant| instant.to_string())
 }
 
-/// How many uses of how many, as "0/1" or "3/unlimited".
+/// How often an invite was used and may be, as "0/1" or "3/unlimited".
 pub fn uses(invite: &Invite) -> String {
     let max = invite.max_uses.map_or_else(|| "unlimited".to_owned(), |max| max.to_string());
     format!("{}/{max}", invite.uses)

@@ -1,4 +1,4 @@
-//! Progress on stderr, for what takes long.
+//! Progress of long work, on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For work that prints results meanwhile. If they go to the same terminal, they show progress
-    /// enough, and drawing there would garble them.
+    /// For work that prints results meanwhile. If they go to the same terminal, nothing is drawn
+    /// there: it would garble them, and they show the progress themselves.
     pub fn beside_output() -> Self {
         Self::drawn(io::stderr().is_terminal() && !io::stdout().is_terminal())
     }
@@ -30,8 +30,8 @@ impl Progress {
         Progress { every, in_place, last: Instant::now(), shown: false }
     }
 
-    /// Reports that `done` of `total` are done, if it is time. `None`: nobody knows how many there
-    /// are.
+    /// Reports that `done` of `total` are done, if the interval is over. `None`: the total is not
+    /// known.
     pub fn at(&mut self, done: u64, total: impl Into<Option<u64>>) {
         if self.last.elapsed() < self.every {
             return;

@@ -1,6 +1,5 @@
-//! What the configuration of Prosody says, as far as it is written literally. It is a program in
-//! Lua that others may have written, so it is read and not run: what an expression makes is not
-//! known.
+//! Reads the configuration of Prosody. It is a program in Lua that others may have written, so it
+//! is never run: only literal values are known, and not what an expression yields.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,30 +12,31 @@ use std::vec;
 use jid::DomainPart;
 
 use super::lua::{Word, words};
-use super::print::complain;
+use super::print::say;
 use crate::jids;
 use crate::prosody_module::{FOLDER, MAIN_FILE, removal};
 use crate::texts::printable;
 
-/// Names it, as for prosodyctl.
+/// The variable that names Prosody's configuration, here and for prosodyctl.
 const FILE_VARIABLE: &str = "PROSODY_CONFIG";
 
-/// Where Prosody looks for it: as a package has it, and as its own `make install` has it.
+/// Where Prosody's configuration is: in a package, and after Prosody's own `make install`.
 const PLACES: [&str; 2] = ["/etc/prosody/prosody.cfg.lua", "/usr/local/etc/prosody/prosody.cfg.lua"];
 
-/// The same for its data, where modules are that `prosodyctl install` has installed, and for the
-/// modules that it comes with.
+/// The same for its data, with the modules that `prosodyctl install` has installed.
 const DATA: [&str; 2] = ["/var/lib/prosody", "/usr/local/var/lib/prosody"];
+
+/// The same for the modules that Prosody comes with.
 const OWN_MODULES: [&str; 2] = ["/usr/lib/prosody/modules", "/usr/local/lib/prosody/modules"];
 
-/// A module that every Prosody has in the folder of those that it comes with. Without it, that
-/// folder has only what somebody else put there.
+/// A module that every Prosody comes with. A folder without it has only what somebody else put
+/// there.
 const ONE_OF_ITS_OWN: &str = "mod_presence.lua";
 
 /// The oldest Prosody that can load the module: 0.12.
 const OLDEST_MINOR: u32 = 12;
 
-/// Said where there is none.
+/// The message if there is no configuration.
 const NO_PROSODY: &str = "no configuration of Prosody is found on this machine: install Prosody first (sudo apt \
                           install prosody), or name a copy of the configuration, if it runs elsewhere (--prosody FILE)";
 
@@ -44,11 +44,11 @@ const NO_PROSODY: &str = "no configuration of Prosody is found on this machine: 
 const LONGEST_FILE: u64 = 1 << 20;
 const MOST_FILES: usize = 1000;
 
-/// How deep tables may be in each other.
+/// How deep tables may be nested.
 const DEEPEST: usize = 50;
 
-/// Other modules that make invites, which nobody accepts beside mod_easy_invite.
-pub const RIVALS: [&str; 6] =
+/// Other modules that make invites. Beside mod_easy_invite, nobody accepts their links.
+const RIVALS: [&str; 6] =
     ["invites", "invites_adhoc", "invites_register", "invites_page", "invites_register_web", "invites_api"];
 
 /// Which configuration of Prosody a command reads.
@@ -60,27 +60,27 @@ pub struct WhichProsody {
 }
 
 impl WhichProsody {
-    /// It, if there is one. What keeps the Prosody of this machine from being used is only said, if
-    /// it was not asked for.
+    /// The configuration, if there is one. A problem with it is only a warning, unless the operator
+    /// named the file.
     ///
     /// # Errors
-    /// If one was asked for and cannot be read.
+    /// If the operator named a file that cannot be read.
     pub fn config(&self) -> anyhow::Result<Option<ProsodyConfig>> {
         if let Some(file) = &self.prosody {
             return Ok(Some(ProsodyConfig::read(file).map_err(anyhow::Error::msg)?));
         }
         let found = ProsodyConfig::find();
         match &found {
-            Ok(None) if std::env::var_os(FILE_VARIABLE).is_none() => complain(NO_PROSODY),
+            Ok(None) if std::env::var_os(FILE_VARIABLE).is_none() => say(NO_PROSODY),
             Ok(None) => (),
-            Err(problem) => complain(problem),
-            Ok(Some(_)) => too_old().iter().for_each(complain),
+            Err(problem) => say(problem),
+            Ok(Some(_)) => too_old().iter().for_each(say),
         }
         Ok(found.unwrap_or_default())
     }
 }
 
-/// Says that the Prosody of this machine is too old for the module, if it is.
+/// The warning that the Prosody of this machine is too old for the module, if it is.
 fn too_old() -> Option<String> {
     let files = OWN_MODULES.iter().map(|modules| Path::new(modules).with_file_name("prosody.version"));
     let version = files.filter_map(|file| text_of(&file).ok()).next()?;
@@ -149,22 +149,23 @@ pub struct Host {
     pub section: Section,
 }
 
-/// All of it.
+/// What is known of the configuration.
 #[derive(Debug, Default)]
 pub struct ProsodyConfig {
-    /// The first file.
+    /// The file that includes the others.
     pub file: PathBuf,
-    /// What stands before any host.
+    /// The settings of the whole server, which stand before any host.
     pub global: Section,
     pub hosts: Vec<Host>,
     /// Files that it includes and that cannot be read, with the reason.
     pub unread: Vec<String>,
     /// What it includes: names of files, or patterns.
     included: Vec<PathBuf>,
+    /// How many files were read.
     read: usize,
 }
 
-/// Where the settings that follow belong: to the whole server, or to a host by its index.
+/// The section of the settings that follow: the whole server, or a host by its index.
 type Current = Option<usize>;
 
 impl ProsodyConfig {
@@ -223,12 +224,13 @@ impl ProsodyConfig {
         installed.into_iter().chain(plugins).chain(own.into_iter().flatten()).collect()
     }
 
-    /// The file that Prosody takes for mod_easy_invite, as util.pluginloader looks for it.
+    /// The file that Prosody loads as mod_easy_invite, found in the way of its util.pluginloader.
     pub fn module_file(&self) -> Option<PathBuf> {
         self.module_files().next()
     }
 
-    /// The same, and those that it would take otherwise.
+    /// All files that Prosody could load as mod_easy_invite, in the order in which it looks for
+    /// them.
     fn module_files(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.plugin_folders().into_iter().flat_map(|folder| {
             let own = ["mod_easy_invite/easy_invite", FOLDER, "easy_invite", ""].map(|it| folder.join(it));
@@ -239,14 +241,14 @@ impl ProsodyConfig {
         files.filter(|file| file.is_file())
     }
 
-    /// Another module of the name that Prosody loads in place of ours, and what to do.
+    /// The warning that Prosody loads another module of this name in place of ours, if it does.
     pub fn namesake(&self) -> Option<String> {
         let file = self.module_file().filter(|file| !is_ours(file))?;
         let [here, path] = [&self.file, &file].map(|it| printable(it.display()));
-        Some(format!("By {here}, Prosody loads {path}, {}: {}", which_module(&file), removal(&file)))
+        Some(format!("According to {here}, Prosody loads {path}, {}: {}", which_module(&file), removal(&file)))
     }
 
-    /// easy-invite's own module, where Prosody looks, though another may come before it.
+    /// easy-invite's own module among the folders of Prosody. Another module may come before it.
     pub fn our_module(&self) -> Option<PathBuf> {
         self.module_files().find(|file| is_ours(file))
     }
@@ -256,13 +258,12 @@ impl ProsodyConfig {
         let folder_of = |path: &Path| Path::new(".").join(path.parent()?).canonicalize().ok();
         let place = |path: &Path| Some((folder_of(path)?, path.file_name()?.to_str()?.to_owned()));
         let is_in = |(folder, name): &(PathBuf, String), pattern: &Path| {
-            place(pattern).is_some_and(|(its, pattern)| its == *folder && is_meant(name, &pattern))
+            place(pattern).is_some_and(|(its, pattern)| its == *folder && is_included(name, &pattern))
         };
         place(file).is_some_and(|file| self.included.iter().any(|pattern| is_in(&file, pattern)))
     }
 
-    /// Why Prosody has not loaded our module on a VirtualHost that is in this configuration, as far
-    /// as that can be seen here.
+    /// Why Prosody has not loaded our module on a VirtualHost, if the configuration shows that.
     pub fn why_not_loaded(&self, host: &DomainPart) -> Option<String> {
         let its = self.host(host).filter(|its| its.component.is_none())?;
         let is_known = |it: &Section, setting| !matches!(it.get(setting), Some((Value::Other, _)));
@@ -273,7 +274,8 @@ impl ProsodyConfig {
                 Some(format!("VirtualHost \"{host}\" in {place} does not enable it"))
             }
             None if is_known(&self.global, "plugin_paths") => Some(format!(
-                "By {}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of plugin_paths",
+                "According to {}, Prosody finds none: easy-invite prosody-module --install DIR, with a folder of \
+                 plugin_paths",
                 printable(self.file.display())
             )),
             _ => self.namesake(),
@@ -291,7 +293,7 @@ impl ProsodyConfig {
         }
     }
 
-    /// What `Include` names: files whose names fit a pattern, or one file.
+    /// Reads what `Include` names: one file, or the files whose names match a pattern.
     fn include(&mut self, from: &Path, pattern: &str) {
         let path = from.parent().unwrap_or(Path::new("")).join(pattern);
         self.included.push(path.clone());
@@ -306,7 +308,7 @@ impl ProsodyConfig {
             .flatten()
             .flatten()
             .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut names: Vec<_> = entries.filter(|entry| is_meant(entry, name)).collect();
+        let mut names: Vec<_> = entries.filter(|entry| is_included(entry, name)).collect();
         names.sort();
         names.iter().for_each(|name| self.add(&folder.join(name)));
     }
@@ -324,7 +326,7 @@ fn is_ours(main: &Path) -> bool {
     text_of(main).is_ok_and(|text| text.contains("docs/gate.md"))
 }
 
-/// What a file of the name mod_easy_invite.lua is.
+/// What a file named mod_easy_invite.lua is, for people.
 pub fn which_module(main: &Path) -> String {
     let about = text_of(&main.with_file_name("about.lib.lua")).unwrap_or_default();
     let version = about.split_once("version = \"").and_then(|(_, rest)| rest.split_once('"'));
@@ -335,7 +337,7 @@ pub fn which_module(main: &Path) -> String {
     }
 }
 
-/// Only a file is read: a pipe would never end.
+/// The text of a regular file: a pipe might never end.
 fn text_of(file: &Path) -> io::Result<String> {
     if !fs::metadata(file)?.is_file() {
         return Err(io::Error::other("it is no file"));
@@ -345,27 +347,28 @@ fn text_of(file: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether Prosody includes a file of this name by a pattern with `*` and `?`.
-fn is_meant(name: &str, pattern: &str) -> bool {
-    !name.starts_with('.') && fits(name, pattern)
+/// Whether Prosody's `Include` of a pattern with `*` and `?` includes a file of this name.
+fn is_included(name: &str, pattern: &str) -> bool {
+    !name.starts_with('.') && matches_glob(name, pattern)
 }
 
-fn fits(name: &str, pattern: &str) -> bool {
+fn matches_glob(name: &str, pattern: &str) -> bool {
     let (mut rest, mut characters) = (name.chars(), pattern.chars());
     match characters.next() {
         None => name.is_empty(),
         Some('*') => {
             let pattern = characters.as_str();
-            name.char_indices().any(|(at, _)| name.get(at..).is_some_and(|rest| fits(rest, pattern)))
-                || fits("", pattern)
+            name.char_indices().any(|(at, _)| name.get(at..).is_some_and(|rest| matches_glob(rest, pattern)))
+                || matches_glob("", pattern)
         }
         Some(wanted) => {
-            rest.next().is_some_and(|it| wanted == '?' || wanted == it) && fits(rest.as_str(), characters.as_str())
+            rest.next().is_some_and(|it| wanted == '?' || wanted == it)
+                && matches_glob(rest.as_str(), characters.as_str())
         }
     }
 }
 
-/// Reads the words of a file.
+/// Takes the settings out of the words of a file.
 struct Reader<'a> {
     words: Peekable<vec::IntoIter<(Word, usize)>>,
     file: &'a Path,
@@ -397,7 +400,7 @@ impl Reader<'_> {
         self.words.next_if(|(word, _)| *word == Word::Sign(sign)).is_some()
     }
 
-    /// The text behind a name, in brackets or not.
+    /// The text after a name, with or without brackets around it.
     fn argument(&mut self) -> Option<String> {
         let is_in_brackets = self.next_is('(');
         let text = match self.words.next_if(|(word, _)| matches!(word, Word::Text(_)))? {
@@ -414,8 +417,8 @@ impl Reader<'_> {
         Place { file: self.file.to_owned(), line }
     }
 
-    /// `VirtualHost "name"` or `Component "name" "module"`: what follows belongs to it. A second
-    /// one of the name goes on with the first.
+    /// `VirtualHost "name"` or `Component "name" "module"`: the settings that follow belong to it.
+    /// If the name comes again, it is the same host.
     fn host(&mut self, line: usize, is_component: bool) -> Option<usize> {
         let name = self.argument()?;
         let component = is_component.then(|| self.argument().unwrap_or_else(|| "component".to_owned()));
@@ -468,7 +471,8 @@ impl Reader<'_> {
         if goes_on { Value::Other } else { value }
     }
 
-    /// A table behind its bracket: its texts, if it is a list of nothing else, and its settings.
+    /// A table, from behind its opening bracket: its texts, if it has nothing else, and its
+    /// settings.
     fn table(&mut self, depth: usize) -> (Option<Vec<String>>, Settings) {
         let (mut texts, mut settings) = (Some(Vec::new()), Settings::new());
         while let Some((word, line)) = self.words.peek() {

@@ -1,12 +1,12 @@
-//! What to add to Prosody's configuration, in words that keep what is there: a second
-//! `modules_enabled` would replace the first.
+//! The lines to add to Prosody's configuration. They keep what is there: a second `modules_enabled`
+//! would replace the first.
 
 use jid::DomainPart;
 
 use super::prosody_config::{Host, ProsodyConfig, Section, Value};
 use crate::texts::printable;
 
-/// Where the README has the module installed that comes with no package.
+/// Where the README installs the module, if it comes with no package.
 pub const PLUGIN_PATH: &str = "/usr/local/lib/prosody/modules";
 
 /// Prosody's own modules for invites. Debian's configuration enables them.
@@ -33,13 +33,13 @@ pub struct Lines {
     pub changes: String,
 }
 
-/// What gives Prosody a setting.
+/// How Prosody gets a setting.
 pub enum Addition {
-    /// Lines that may stand wherever its section is opened.
+    /// Lines to add, in any file that opens their section.
     New(String),
-    /// A comment that says where it is already.
+    /// A comment that says where the setting is already.
     There(String),
-    /// Lines that take the place of others, and the comment that says of which.
+    /// Lines that replace others, with a comment that says which.
     Change(String),
 }
 
@@ -59,8 +59,8 @@ impl Addition {
     }
 }
 
-/// What to add to the configuration of a server that serves these hosts. Without one, what a new
-/// one needs.
+/// The lines for a server with these hosts: what its configuration lacks, or all of them if it
+/// cannot be read.
 pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &DomainPart, secret: &str) -> Lines {
     let empty = ProsodyConfig::default();
     let there = config.unwrap_or(&empty);
@@ -91,7 +91,7 @@ pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &D
     }
 }
 
-/// What a VirtualHost needs.
+/// The lines for a VirtualHost.
 fn lines_of_host(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart) -> Lines {
     let empty = ProsodyConfig::default();
     let there = config.unwrap_or(&empty);
@@ -137,7 +137,7 @@ fn plugin_paths(there: &ProsodyConfig) -> Addition {
     }
 }
 
-/// The component's name, where it is not the one that the module takes by itself.
+/// The component's name, if it is not the one that the module takes by default.
 fn component_name(section: &Section, host: &DomainPart, component: &DomainPart) -> Addition {
     const SETTING: &str = "easy_invite_component";
     let line = format!("{INDENT}{SETTING} = {}\n", quoted(component.as_str()));
@@ -158,7 +158,7 @@ fn disabled(there: &ProsodyConfig, section: &Section) -> Addition {
     }
 }
 
-/// The line that gives a setting these texts besides those that it has.
+/// The line with which a setting has these texts besides those that it has already.
 pub fn addition(section: &Section, setting: &str, added: &[&str], indent: &str) -> Addition {
     let list = |texts: &[&str]| texts.iter().map(|text| lua(text)).collect::<Vec<_>>().join(", ");
     match section.get(setting) {
@@ -176,7 +176,7 @@ pub fn addition(section: &Section, setting: &str, added: &[&str], indent: &str) 
     }
 }
 
-/// A section that is there may be opened again in another file, unless its name is the problem.
+/// The line that opens a VirtualHost. Another file may open it again, unless its name is a problem.
 fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainPart) -> Addition {
     match its {
         Some(Host { component: Some(_), place, .. }) => {
@@ -196,7 +196,7 @@ fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainP
     }
 }
 
-/// Open registration that is there already is nothing to build on.
+/// The request to remove `allow_registration = true`, if it is there.
 fn open_registration(global: &Section, section: &Section) -> Addition {
     let opened = [section, global].into_iter().find_map(|it| it.get("allow_registration"));
     match opened {

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::context::Context;
-use super::print::complain;
+use super::print::say;
 use super::prosody_config::{ProsodyConfig, Section, WhichProsody, which_module};
 use super::prosody_lines::{Addition, addition};
 use crate::files::{FileError, Folder};
@@ -56,7 +56,7 @@ pub fn run(Arguments { install: folder, prosody }: Arguments, context: &Context)
         context.print(json!({"file": &file, "text": null}), &file)?;
     }
     if let Some(replaced) = replaced {
-        complain(format_args!("{replaced} was replaced by {FOLDER} {VERSION}: restart Prosody"));
+        say(format_args!("{replaced} was replaced by {FOLDER} {VERSION}: restart Prosody"));
     }
     let modules = fs::canonicalize(&modules).unwrap_or(modules);
     let to_do = config.map_or_else(
@@ -68,11 +68,11 @@ pub fn run(Arguments { install: folder, prosody }: Arguments, context: &Context)
         },
         |config| to_do(&config, &modules),
     );
-    to_do.iter().for_each(complain);
+    to_do.iter().for_each(say);
     Ok(())
 }
 
-/// What the configuration of Prosody needs before it loads the module in a folder.
+/// What to change before Prosody loads the module from this folder.
 fn to_do(config: &ProsodyConfig, modules: &Path) -> Vec<String> {
     let is_in = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| folder == modules);
     let lacks = (!config.plugin_folders().iter().any(is_in)).then(|| {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::input::confirm;
-use super::print::complain;
+use super::print::say;
 
 /// Free the uses that a lost chat server has reserved
 ///
@@ -41,7 +41,7 @@ pub async fn run(Arguments { server, yes }: Arguments, context: &Context) -> any
     let text = format!("uses of the chat server {server} freed: {released}");
     context.print(json!({"server": server, "released": released}), text)?;
     if released == 0 {
-        complain("it has reserved no use that is still open: is that its id? See `easy-invite check`");
+        say("it has reserved no use that is still open: is that its id? See `easy-invite check`");
     }
     Ok(())
 }

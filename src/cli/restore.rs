@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::context::{Context, control_place, now};
-use super::print::complain;
+use super::print::say;
 use super::whole_store;
 use crate::store::{Contents, Problem, Store, StoreError, StoreUrl};
 
@@ -54,6 +54,6 @@ pub async fn run(Arguments { file }: Arguments, context: &Context) -> anyhow::Re
     let holds = whole_store::verified(&store).await?;
     let name = config.store.to_string();
     context.print(json!({"store": name, "holds": holds}), format_args!("{name} holds {holds}"))?;
-    complain("invites that were used or revoked after the backup was made are pending again: see `easy-invite list`");
+    say("invites that were used or revoked after the backup was made are pending again: see `easy-invite list`");
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::input::{not_found, read_stdin};
-use super::print::{Reported, complain};
+use super::print::{Reported, say};
 use crate::invite::{Invite, State};
 use crate::invite_json::InviteJson;
 use crate::invites::{By, Error, Invites};
@@ -62,7 +62,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
             Err(error) if matches!(error.downcast_ref(), Some(Error::Store(_))) => return Err(error),
             Err(error) => {
                 unknown = true;
-                complain(format_args!("{name}: {error}"));
+                say(format_args!("{name}: {error}"));
             }
         }
     }

@@ -27,29 +27,30 @@ use crate::systemd::{self, Watchdog};
 use crate::web::BadBranding;
 use crate::{http_server, metrics, web, xmpp};
 
-/// How often open reservations are settled, and how old they are by then: a registration that goes
-/// well takes far less.
+/// How often open reservations are settled, and how old they must be: a registration that goes well
+/// takes far less.
 const SETTLE_EVERY: Duration = Duration::from_secs(10);
 const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// How often it is looked what the command line did.
+/// How often the daemon writes to its log what the command line did since.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a link is stored that a daemon which has ended since gave nobody.
+/// How often the daemon looks for links that another daemon gave to nobody before it ended, and
+/// withdraws them.
 const WITHDRAW_EVERY: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether somebody is to be told that an invite was used. Those whose turn
-/// it is at once are told at once.
+/// How often the daemon looks for messages to inviters that are due. After a use that this daemon
+/// redeems, it looks at once.
 const NOTIFY_EVERY: Duration = Duration::from_secs(5);
 
 /// How often invites that ended long ago are removed.
 const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// How long to wait before a database server that is not there yet is tried again.
+/// The pause before another try to reach a database server, which may start after the daemon.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a start may take to find out whether the chat server is there, which may come up later
-/// than the daemon.
+/// How long the service manager waits at most until it is known whether the chat server is there.
+/// The chat server may start after the daemon.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// The exit code after a second signal, when requests in flight were cut short.
@@ -66,9 +67,8 @@ const CUT_SHORT: i32 = 1;
 #[command(after_help = "Example: easy-invite run --config /etc/easy-invite/config.toml")]
 pub struct Arguments {}
 
-/// Why the daemon cannot run, and will not until the operator has changed something: the
-/// configuration, a template, or which store or version of easy-invite it is. Anything else may
-/// pass by itself, or with another program.
+/// Why the daemon cannot run until the operator changes something: the configuration, a template,
+/// the store, or the version of easy-invite. Any other failure may pass by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct Hopeless(pub anyhow::Error);
@@ -108,7 +108,7 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    let metrics_server = match &config.metrics {
+    let metrics_listener = match &config.metrics {
         Some(metrics) => {
             if let Some(warning) = metrics.warning() {
                 tracing::warn!("{warning}");
@@ -122,8 +122,8 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
     password::prepare();
     announce(&config);
     let (sender, current) = watch::channel(invites.clone());
-    let (meaning, meant) = watch::channel(config.meaning());
-    let (changed, fresh) = watch::channel(Ok(()));
+    let (meaning, meaning_in_force) = watch::channel(config.meaning());
+    let (fresh, is_fresh) = watch::channel(Ok(()));
 
     let (link_sender, link) = watch::channel(Link::Connecting);
     let unsettled = {
@@ -131,51 +131,49 @@ async fn run_until_stopped(context: &Context) -> anyhow::Result<()> {
         Arc::new(move || invites.unsettled())
     };
     let connect = Arc::new(Notify::new());
-    let facts =
-        lookout::Sources { invites: current.clone(), link: link.clone(), connect: Arc::clone(&connect), config: fresh };
-    let (lookout, looking) = lookout(facts);
-    let looking = tokio::spawn(looking);
+    let facts = lookout::Sources {
+        invites: current.clone(),
+        link: link.clone(),
+        connect: Arc::clone(&connect),
+        config: is_fresh,
+    };
+    let (lookout, look) = lookout(facts);
+    let looking = tokio::spawn(look);
     let health = lookout.health.clone();
-    let sources = Sources { chat_server, lookout, unsettled, meaning: meant };
-    let serving = tokio::spawn(control::serve(listener, sources, stop.clone()));
-    tokio::spawn(Served { config, invites: sender, router, meaning, fresh: changed }.keep(hangup));
+    let sources = Sources { chat_server, lookout, unsettled, meaning: meaning_in_force };
+    let control_server = tokio::spawn(control::serve(listener, sources, stop.clone()));
+    tokio::spawn(Served { config, invites: sender, router, meaning, fresh }.watch(hangup));
     tokio::spawn(tell_manager(link, health.clone()));
-    let keeping = tokio::spawn({
-        let (invites, stop) = (current.clone(), stop.clone());
-        async move { stop.run_until_cancelled(keep_house(&invites)).await }
-    });
-    let telling = tokio::spawn({
-        let (invites, stop) = (current.clone(), stop.clone());
-        async move { stop.run_until_cancelled(keep_notifying(&invites)).await }
-    });
-    let showing = web_pages.map(|(listener, router)| {
+    let housekeeping = tokio::spawn(stop.clone().run_until_cancelled_owned(keep_house(current.clone())));
+    let notifying = tokio::spawn(stop.clone().run_until_cancelled_owned(keep_notifying(current.clone())));
+    let web_server = web_pages.map(|(listener, router)| {
         tokio::spawn(http_server::serve(web::ENDPOINT, listener, router, web::correct_uri, stop.clone()))
     });
-    let measured = metrics_server.map(|listener| {
+    let metrics_server = metrics_listener.map(|listener| {
         let (router, counting) = metrics::server(current.clone(), health);
         tokio::spawn(stop.clone().run_until_cancelled_owned(counting));
         let router = watch::channel(router).1;
         tokio::spawn(http_server::serve(metrics::ENDPOINT, listener, router, |_| (), stop.clone()))
     });
     let watchdog = Watchdog::from_environment();
-    let connected =
+    let component =
         tokio::spawn(xmpp::run(component, current, questions, link_sender, connect, watchdog, stop.clone()));
 
     // The component ends when it is told to. If it fails, the daemon is of no use.
-    let ended = connected.await;
+    let ended = component.await;
     anyhow::ensure!(stop.is_cancelled() && ended.is_ok(), "the component ended unexpectedly");
     looking.abort();
-    serving.await?;
-    keeping.await?;
-    telling.await?;
-    for serving in [showing, measured].into_iter().flatten() {
-        serving.await?;
+    control_server.await?;
+    housekeeping.await?;
+    notifying.await?;
+    for server in [web_server, metrics_server].into_iter().flatten() {
+        server.await?;
     }
     tracing::info!("easy-invite stopped");
     Ok(())
 }
 
-/// Opens the store. A database server may start after the daemon.
+/// Opens the store. Waits for a database server that cannot be reached.
 async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     loop {
         match Store::open(url).await {
@@ -189,8 +187,8 @@ async fn open(url: &StoreUrl) -> Result<Store, StoreError> {
     }
 }
 
-/// Tells the service manager that the daemon serves, as soon as it is known whether the chat server
-/// is there, and its health at each change.
+/// Tells the service manager that the daemon is ready, as soon as it is known whether the chat
+/// server is there, and then each change of its health.
 async fn tell_manager(mut link: watch::Receiver<Link>, mut health: watch::Receiver<Health>) {
     systemd::status(&health.borrow().to_string());
     drop(timeout(READY_WITHIN, link.wait_for(|link| *link != Link::Connecting)).await);
@@ -220,7 +218,7 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    // Not within the log lines: their arguments are computed only if the line is logged.
+    // Awaited before the log line: its arguments are evaluated only if the line is logged.
     let first = next().await;
     tracing::info!("{first}: stopping");
     systemd::stopping();
@@ -230,21 +228,21 @@ async fn stop_on_signals(mut terminate: Signal, mut interrupt: Signal, stop: Can
     exit(CUT_SHORT);
 }
 
-/// Tells the makers of invites that they were used.
-async fn keep_notifying(invites: &watch::Receiver<Invites>) {
+/// Tells inviters that their invites were used.
+async fn keep_notifying(invites: watch::Receiver<Invites>) {
     loop {
         let invites = invites.borrow().clone();
         match invites.tell_inviters().await {
             Ok(true) => continue,
             Ok(false) => (),
-            Err(error) => tracing::debug!(%error, "makers of invites cannot be told now"),
+            Err(error) => tracing::debug!(%error, "inviters cannot be told now"),
         }
         drop(timeout(NOTIFY_EVERY, invites.wait_for_use()).await);
     }
 }
 
 /// Settles open reservations, withdraws links and removes old invites, from time to time.
-async fn keep_house(invites: &watch::Receiver<Invites>) {
+async fn keep_house(invites: watch::Receiver<Invites>) {
     let every = |period, first| {
         let mut interval = interval_at(first, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -262,9 +260,9 @@ async fn keep_house(invites: &watch::Receiver<Invites>) {
                 let settled = current().settle_open(SETTLE_AFTER).await;
                 match &settled {
                     Ok(0) => (),
-                    Ok(settled) => tracing::info!(settled, "reservations of unknown fate settled"),
+                    Ok(settled) => tracing::info!(settled, "reservations of unknown outcome settled"),
                     Err(_) if failing => (), // said already
-                    Err(error) => tracing::error!(%error, "reservations of unknown fate could not be settled"),
+                    Err(error) => tracing::error!(%error, "reservations of unknown outcome could not be settled"),
                 }
                 failing = settled.is_err();
             }

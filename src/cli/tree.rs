@@ -6,16 +6,16 @@ use jid::BareJid;
 use tokio::sync::mpsc;
 
 use super::context::Context;
-use super::print::{self, complain};
+use super::print::{self, say};
 use crate::jids;
 use crate::names;
 use crate::store::{Branch, Store, StoreError};
 use crate::texts::printable;
 
-/// How many accounts are read before they are printed.
+/// How many accounts may be read ahead of what is printed.
 const AHEAD: usize = 1000;
 
-/// The deepest step that is indented further than the one before.
+/// The deepest level that is indented further than the one above it.
 const DEEPEST_INDENT: usize = 30;
 
 /// Show who invited whom
@@ -63,7 +63,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         None => print::lines(store.tree(account.clone(), deepest, sender.into()), branches, print).await?,
     }
     if !found && !context.json {
-        complain(match account {
+        say(match account {
             Some(account) if up => format!("{} came by no invite that is known", names::shown(&account)),
             Some(account) => format!("no invite is known by which {} came or has invited", names::shown(&account)),
             None => "nobody has come by an invite yet".to_owned(),
@@ -82,7 +82,7 @@ async fn ancestors(
     let (mut next, mut seen, mut depth) = (Some(account), HashSet::new(), 0);
     while let Some(account) = next.take().filter(|account| depth <= deepest && seen.insert(account.clone())) {
         let known = store.origin(account.clone()).await?;
-        // Whoever came by no invite is there for those that they have invited.
+        // An account that came by no invite is only shown above the accounts that it has invited.
         if known.is_none() && depth == 0 {
             break;
         }
@@ -96,12 +96,12 @@ async fn ancestors(
     Ok(())
 }
 
-/// The line of an account. `up`: the one that invited it follows.
+/// The line of an account. `up`: the next line is the account that invited it.
 fn line(branch: &Branch, up: bool) -> String {
     let Branch { depth, account, inviter, invite, registered_at } = branch;
     let indent = if up { String::new() } else { "  ".repeat((*depth).min(DEEPEST_INDENT)) };
     let step = (*depth > DEEPEST_INDENT && !up).then(|| format!("[{depth}]"));
-    // Elsewhere the inviter's line stands above.
+    // In all other lines, the inviter is the line above.
     let inviter = inviter.as_ref().filter(|_| up || *depth == 0);
     let parts = [
         step,

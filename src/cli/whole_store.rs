@@ -19,7 +19,7 @@ pub async fn open_source(url: &StoreUrl) -> anyhow::Result<Store> {
     }
 }
 
-/// Copies everything, and reports how far it is.
+/// Copies everything, and shows its progress.
 ///
 /// # Errors
 /// If one of the two fails.
@@ -61,7 +61,7 @@ pub fn same(one: &StoreUrl, other: &StoreUrl) -> bool {
             (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
             _ => one == other,
         },
-        // As they are printed, without what is said about encryption.
+        // As text, they have no options for encryption.
         (StoreUrl::Postgres(_), StoreUrl::Postgres(_)) => one.to_string() == other.to_string(),
         _ => false,
     }

@@ -1,5 +1,5 @@
-//! The variables of the environment that set keys of the configuration. Each wins over the file,
-//! and together they do without one, as in a container. No error repeats a secret of a variable.
+//! The variables of the environment that set keys of the configuration. They win over the file, and
+//! can replace it, as in a container. No error repeats the secret in a variable.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::values::Written;
 use crate::jids;
 use crate::secret::Secret;
 
-/// The variable that names the file where the command line does not.
+/// The variable that names the file, if the command line does not.
 pub const FILE_VARIABLE: &str = "EASY_INVITE_CONFIG";
 
 /// The variable that holds the component's secret. It wins over the file.
@@ -19,10 +19,11 @@ pub const SECRET_VARIABLE: &str = "EASY_INVITE_SECRET";
 /// The variable that says what is logged, in the notation of `RUST_LOG`.
 pub const LOG_VARIABLE: &str = "EASY_INVITE_LOG";
 
-/// What the names of all variables begin with.
+/// How the names of all variables begin.
 const PREFIX: &str = "EASY_INVITE_";
 
-/// What Kubernetes calls the variables with which it tells every container of a service's address.
+/// Parts of the names of the variables in which Kubernetes tells every container the addresses of
+/// services.
 const OF_SERVICES: [&str; 3] = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"];
 
 /// A variable that sets a key.
@@ -89,7 +90,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process. An empty variable counts as none.
+    /// The environment of this process. An empty variable counts as unset.
     pub fn of_process() -> Environment {
         let is_set = |(name, value): &(String, String)| name.starts_with(PREFIX) && !value.is_empty();
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
@@ -117,20 +118,21 @@ impl Environment {
         self.set.keys().copied().collect::<Vec<_>>().join(", ")
     }
 
-    /// What the variables hold that set keys.
+    /// The values of the variables that set keys.
     pub fn values(&self) -> BTreeMap<&'static str, &str> {
         self.set.iter().map(|(name, value)| (*name, value.reveal())).collect()
     }
 
-    /// What the file says, with the keys set that the environment sets.
+    /// The keys of the file, with those replaced that the environment sets.
     ///
     /// # Errors
-    /// If a variable holds what the key cannot be.
+    /// If the value of a variable does not fit its key.
     pub fn applied(&self, mut raw: Raw) -> Result<Raw, ConfigError> {
         for Variable { name, set, .. } in &VARIABLES {
             let Some(text) = self.set.get(name) else { continue };
-            let what = |problem: String| problem.split(", found ").next().unwrap_or_default().to_owned();
-            set(&mut raw, text.reveal()).map_err(|problem| ConfigError::of_variable(name, what(problem)))?;
+            // What was found may be a secret.
+            let expected = |problem: String| problem.split(", found ").next().unwrap_or_default().to_owned();
+            set(&mut raw, text.reveal()).map_err(|problem| ConfigError::of_variable(name, expected(problem)))?;
         }
         Ok(raw)
     }
@@ -141,7 +143,7 @@ impl Environment {
         VARIABLES.iter().filter(set).map(|variable| (variable.name, variable.key)).collect()
     }
 
-    /// A word for each variable that is none of ours, which may be one of them misspelled.
+    /// A warning for each variable of our prefix that is not ours. It may be misspelled.
     pub fn unknown(&self) -> impl Iterator<Item = ConfigError> {
         let keys = VARIABLES.iter().map(|variable| variable.name);
         let known: Vec<_> = keys.chain([SECRET_VARIABLE, FILE_VARIABLE, LOG_VARIABLE]).collect();
@@ -159,12 +161,12 @@ fn put<T: Written>(text: &str, place: &mut Option<Value<T>>) -> Result<(), Strin
     Ok(())
 }
 
-/// The words of a list, between commas or blanks.
+/// The words of a list, which are separated by commas or blanks.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
 }
 
-/// Serves these hosts and no others. What the file says of one of them holds.
+/// Serves these hosts and no others. If the file has a table for one of them, it applies.
 fn serve(raw: &mut Raw, text: &str) -> Result<(), String> {
     let named = words(text).map(|name| Ok((jids::domain(name)?, name)));
     let mut missing = named.collect::<Result<BTreeMap<DomainPart, &str>, String>>()?;
@@ -177,7 +179,7 @@ fn serve(raw: &mut Raw, text: &str) -> Result<(), String> {
             missing.remove(&host);
             named.contains_key(&host)
         }
-        Err(_) => true, // which is told of the file
+        Err(_) => true, // the check of the file reports it
     });
     raw.hosts.extend(missing.into_values().map(|name| (name.to_owned(), Table(RawHost::default()))));
     Ok(())

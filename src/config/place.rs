@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, FILE_VARIABLE};
 
-/// Where the file is looked for when nobody names it.
+/// The files that are tried, in this order, if none is named.
 pub const USUAL_FILES: [&str; 2] = ["config.toml", "/etc/easy-invite/config.toml"];
 
-/// Nobody named a configuration file, and none is where it usually is.
+/// There is no configuration: no file is named, none of the usual ones is there, and the
+/// environment sets no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no configuration: there is neither {} nor {}. Name one with --config or ${FILE_VARIABLE}, \
@@ -29,9 +30,9 @@ pub fn find(named: Option<PathBuf>) -> Result<Option<PathBuf>, NoConfig> {
     if found.is_none() && Environment::of_process().is_empty() { Err(NoConfig) } else { Ok(found) }
 }
 
-/// The usual file that is not used because of the one in the folder where the command runs: who
-/// has forgotten that one would wonder about links that do not work.
-pub fn passed_over(named: Option<&Path>) -> Option<PathBuf> {
+/// The file in /etc that is not used because the working directory has one as well. An operator who
+/// has forgotten the latter would wonder why links do not work.
+pub fn shadowed(named: Option<&Path>) -> Option<PathBuf> {
     let is_named = named.is_some() || by_variable().is_some();
     usual().nth(1).filter(|_| !is_named)
 }
@@ -40,7 +41,7 @@ fn by_variable() -> Option<PathBuf> {
     std::env::var_os(FILE_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// Those of the usual files that are there.
+/// The usual files that exist.
 fn usual() -> impl Iterator<Item = PathBuf> {
     // If /etc/easy-invite is closed to this user, reading the file in it says so.
     let may_be_there = |path: &PathBuf| path.try_exists().unwrap_or(path.is_absolute());

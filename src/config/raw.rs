@@ -1,5 +1,5 @@
-//! The configuration file as it stands: which keys it may have, of which types, and where in it a
-//! problem is. No error repeats a secret.
+//! The configuration file as it stands: its keys and their types, and the line of a problem. No
+//! error repeats a secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -234,11 +234,11 @@ impl<'de> Deserialize<'de> for RawSecret {
     }
 }
 
-/// The secret in a text that is no TOML: of a file, or of a variable. Editors and files of
-/// variables leave a byte order mark, blanks, a line break and quotes around it.
+/// The secret in a file of its own, or in a variable. Editors and files of variables leave a byte
+/// order mark, blanks, a line break and quotes around it.
 ///
 /// # Errors
-/// If there is none, or more than that.
+/// If it is empty or has several lines.
 pub fn plain_secret(text: &str) -> Result<Secret, &'static str> {
     secret(without_quotes(text))
 }
@@ -258,13 +258,13 @@ fn secret(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// Where keys are from, to say where a problem is.
+/// Where the keys are from, to say where a problem is.
 pub struct Source<'a> {
     /// The file, if there is one.
     pub file: Option<&'a Path>,
     /// Its text.
     pub text: &'a str,
-    /// The variables that set keys instead.
+    /// The variables that set keys, each with the path of its key.
     pub variables: &'a [(&'static str, &'static [&'static str])],
 }
 
@@ -272,7 +272,7 @@ impl Source<'_> {
     /// What the file says.
     ///
     /// # Errors
-    /// If it is no TOML, or has an unknown key or a value that cannot be.
+    /// If it is no TOML, or has an unknown key or a wrong value.
     pub fn parse(&self) -> Result<Raw, ConfigError> {
         let syntax_error = |error: toml::de::Error| {
             let line = self.line(error.span().map_or(0, |span| span.start));
@@ -286,8 +286,8 @@ impl Source<'_> {
         })
     }
 
-    /// A problem with a key: of its variable, or of the file. If the key is missing, its line is
-    /// that of the table that lacks it.
+    /// A problem with a key, in the variable that sets it or in the file. If the key is missing,
+    /// the line is that of the table that lacks it.
     pub fn problem(&self, keys: &[&str], problem: impl Into<String>) -> ConfigError {
         let is_set_by = |variable: &[&str]| keys == variable || keys.starts_with(variable) && !self.has(keys);
         match self.variables.iter().find(|(_, key)| is_set_by(key)) {
@@ -306,7 +306,7 @@ impl Source<'_> {
         ConfigError { file, line: Some(line), key, problem: problem.into() }
     }
 
-    /// The line of a byte.
+    /// The line of a position in bytes.
     fn line(&self, position: usize) -> usize {
         let before = self.text.get(..position).unwrap_or(self.text);
         // A text that ends too early ends on its last line, not on the empty one behind it.
@@ -339,7 +339,7 @@ impl Source<'_> {
         Some(Spanned::new(root.span(), DeValue::Table(root.into_inner())))
     }
 
-    /// serde's sentences, said for an operator: `invalid type: FOUND, expected EXPECTED`,
+    /// serde's errors in an operator's words: `invalid type: FOUND, expected EXPECTED`,
     /// `invalid value: …` and `unknown field FIELD, expected EXPECTED`. All others are ours.
     fn in_words(&self, message: &str, keys: &[&str]) -> String {
         let message = message.replace('`', "").replace('\n', " ");

@@ -1,4 +1,4 @@
-//! The secret of the component: of the environment, or of a file.
+//! The component's secret, from the environment or a file.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,19 +14,19 @@ use crate::texts::printable;
 /// The longest file with a secret that is read.
 const LONGEST_SECRET: u64 = 64 * 1024;
 
-/// The secret of the component, as far as it is found.
+/// What was found of the component's secret.
 pub struct Found {
     /// The secret, or why there is none.
     pub secret: Result<Secret, ConfigError>,
     /// Where it is from, for people.
     pub source: String,
-    /// That of the file.
+    /// The secret that the file has or names, if it can be read.
     pub written: Option<Secret>,
-    /// What should be mended.
+    /// What the operator should mend, though there is a secret.
     pub warning: Option<String>,
 }
 
-/// The secret of the environment, else that of the file.
+/// Finds the secret in the environment, or else in the file.
 ///
 /// # Errors
 /// If the file names two.

@@ -1,4 +1,4 @@
-//! How each kind of value is written in the file, and what is expected where it is not written so.
+//! How each kind of value is written in the file, and the error if it is written differently.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,7 +26,8 @@ pub trait Written: Sized {
     fn read(text: &str) -> Result<Self, String>;
 }
 
-/// How old something has to be: a [`Lifetime`] that may be nothing, and does not last for ever.
+/// How old something has to be: written like a [`Lifetime`], but `0s` is allowed and `never` is
+/// not.
 #[derive(Debug)]
 pub struct Age(pub SignedDuration);
 
@@ -88,12 +89,12 @@ fn age(text: &str) -> Result<Age, String> {
 }
 
 fn server(text: &str) -> Result<Server, String> {
-    // Any scheme would do that has no port of its own.
+    // Any scheme without a default port would do.
     let url = Url::parse(&format!("xmpp://{text}")).ok();
     let strange = |c: char| c.is_whitespace() || c.is_control() || c == '@';
     let only_names_it = |url: &Url| url.port().is_some_and(|port| port != 0) && url[Position::AfterPort..].is_empty();
     match url.filter(only_names_it) {
-        // The system's resolver takes ASCII alone.
+        // The system's resolver takes only ASCII.
         Some(_) if !text.contains(strange) => Ok(Server(idna::domain_to_ascii(text).unwrap_or(text.to_owned()))),
         _ => Err(format!("expected host:port, for example {DEFAULT_SERVER} or [::1]:5347, found {text:?}")),
     }

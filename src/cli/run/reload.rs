@@ -1,5 +1,5 @@
-//! The configuration in force, and how another one takes its place while the daemon runs: whole, or
-//! not at all. It also notices when the file is not what is in force.
+//! The configuration in force, and how the daemon replaces it while it runs: as a whole, or not at
+//! all. It also notices when the file differs from what is in force.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,8 +19,8 @@ use crate::systemd;
 use crate::texts::Languages;
 use crate::web::{self, BadBranding, Pages, Site};
 
-/// How often the files are looked at. A change is read when two looks have seen the same: an editor
-/// may still be writing.
+/// How often the daemon looks whether the files have changed. It reads a change when two looks in a
+/// row have found the same: an editor may still be writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a configuration asks for: the settings, and the web pages.
@@ -40,7 +40,7 @@ pub fn router(config: &Config, invites: &Invites, pages: Option<Pages>) -> Optio
     Some(web::router(Site::new(invites.clone(), pages, web.also.clone(), web.trusted_proxies.clone())))
 }
 
-/// What the daemon serves, and where a change of it is told.
+/// The configuration in force, and the channels that tell the daemon's parts of another one.
 pub struct Served {
     /// The configuration in force.
     pub config: Config,
@@ -50,13 +50,15 @@ pub struct Served {
     pub router: Option<watch::Sender<Router>>,
     /// What the configuration means.
     pub meaning: watch::Sender<Meaning>,
-    /// Whether the file says what is in force; otherwise how it differs, or what is wrong with it.
+    /// Whether the file agrees with what is in force; otherwise how it differs, or why it cannot be
+    /// used.
     pub fresh: watch::Sender<Result<(), String>>,
 }
 
 impl Served {
-    /// Reads the configuration anew whenever `hangup` comes, and looks whether it has changed.
-    pub async fn keep(mut self, mut hangup: Signal) {
+    /// Reads the configuration again at each SIGHUP, and compares the files with it when they
+    /// change.
+    pub async fn watch(mut self, mut hangup: Signal) {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut read) = (None, Some(self.files()));
@@ -80,7 +82,7 @@ impl Served {
         }
     }
 
-    /// What tells whether the files have changed: inode, length and time of the last change.
+    /// The state of the files, which shows a change: inode, length and time of the last change.
     fn files(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
         let files = [self.config.file.as_ref(), self.config.secret_file.as_ref()].into_iter().flatten();
         let look = |file: &PathBuf| std::fs::metadata(file).ok();
@@ -91,15 +93,15 @@ impl Served {
         drop(self.fresh.send_replace(stale.map_or(Ok(()), Err)));
     }
 
-    /// Takes over what the file says now, except for what needs a restart. If it cannot be used,
-    /// all stays as it is.
+    /// Puts in force what the file says now, except for what needs a restart. If the file cannot be
+    /// used, everything stays as it is.
     async fn reload(&mut self) {
         let running = self.config.clone();
         let built = spawn_blocking(move || {
-            let read = running.anew()?;
+            let read = running.reread()?;
             read.xmpp()?;
             let meant = read.meaning();
-            let next = read.beside(&running);
+            let next = read.without_restart(&running);
             let (settings, pages) = build(&next)?;
             anyhow::Ok((next, meant, settings, pages))
         });
@@ -127,10 +129,10 @@ impl Served {
         self.config = next;
     }
 
-    /// Looks whether the file still says what is in force, and tells it in the log if not.
+    /// Warns in the log if the file differs from what is in force.
     fn compare(&self) {
         let differences = || {
-            let read = self.config.anew()?;
+            let read = self.config.reread()?;
             read.xmpp()?;
             Ok::<_, ConfigError>(self.config.meaning().differences(&read.meaning()))
         };
