@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use super::context::{Context, now, operator};
 use super::input::wrong_usage;
+use super::lua::Value as Setting;
 use super::print::say;
 use super::progress::Progress;
-use super::prosody_config::{ProsodyConfig, Value as Setting};
+use super::prosody_config::ProsodyConfig;
 use crate::config::Config;
 use crate::database::StoreUrl;
 use crate::import::plan::Figures;

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::iter::Peekable;
 use std::path::{Path, PathBuf};
-use std::vec;
 
 use jid::DomainPart;
 
-use super::lua::{Word, words};
+use super::lua::{Statement, Value, statements};
 use super::print::say;
 use crate::jids;
 use crate::prosody_module::{FOLDER, MAIN_FILE, removal};
@@ -43,9 +41,6 @@ const NO_PROSODY: &str = "no configuration of Prosody is found on this machine: 
 /// The most bytes of a file that are read, and the most files.
 const LONGEST_FILE: u64 = 1 << 20;
 const MOST_FILES: usize = 1000;
-
-/// How deep tables may be nested.
-const DEEPEST: usize = 50;
 
 /// Other modules that make invites. Beside mod_easy_invite, nobody accepts their links.
 const RIVALS: [&str; 6] =
@@ -91,17 +86,6 @@ fn too_old() -> Option<String> {
     })
 }
 
-/// What is written after `=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    Text(String),
-    Bool(bool),
-    /// A table of texts.
-    List(Vec<String>),
-    /// An expression, or a table with something else in it.
-    Other,
-}
-
 /// Where something is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -115,13 +99,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// Settings by their names, each with its last value.
-type Settings = BTreeMap<String, (Value, Place)>;
-
 /// The settings of the whole server, of a VirtualHost or of a component.
 #[derive(Debug, Default)]
 pub struct Section {
-    settings: Settings,
+    /// By their names, each with its last value.
+    settings: BTreeMap<String, (Value, Place)>,
 }
 
 impl Section {
@@ -164,9 +146,6 @@ pub struct ProsodyConfig {
     /// How many files were read.
     read: usize,
 }
-
-/// The section of the settings that follow: the whole server, or a host by its index.
-type Current = Option<usize>;
 
 impl ProsodyConfig {
     /// The configuration of this machine, if there is one: at `$PROSODY_CONFIG`, or where Prosody
@@ -283,13 +262,48 @@ impl ProsodyConfig {
     }
 
     fn add(&mut self, file: &Path) {
-        match text_of(file) {
-            _ if self.read >= MOST_FILES => (),
-            Err(error) => self.unread.push(format!("{} cannot be read: {error}", file.display())),
-            Ok(text) => {
-                self.read += 1;
-                Reader { words: words(&text).into_iter().peekable(), file, config: self }.statements();
+        if self.read >= MOST_FILES {
+            return;
+        }
+        let text = match text_of(file) {
+            Ok(text) => text,
+            Err(error) => return self.unread.push(format!("{} cannot be read: {error}", file.display())),
+        };
+        self.read += 1;
+        let place = |line| Place { file: file.to_owned(), line };
+        let mut host = None;
+        for (statement, line) in statements(&text) {
+            match statement {
+                Statement::Section { name, component, settings } => {
+                    let index = self.host_index(name, component, place(line));
+                    let settings = settings.into_iter().map(|(name, (value, line))| (name, (value, place(line))));
+                    self.settings(Some(index)).extend(settings);
+                    host = Some(index);
+                }
+                Statement::Include(pattern) => self.include(file, &pattern),
+                Statement::Set(name, value) => drop(self.settings(host).insert(name, (value, place(line)))),
+                Statement::Add(name, added) => {
+                    if let Some((Value::List(texts), _)) = self.settings(host).get_mut(&name) {
+                        texts.extend(added);
+                    }
+                }
             }
+        }
+    }
+
+    /// The place of a host in the list. If the name comes again, it is the same host.
+    fn host_index(&mut self, name: String, component: Option<String>, place: Place) -> usize {
+        self.hosts.iter().position(|host| host.name == name).unwrap_or_else(|| {
+            self.hosts.push(Host { name, component, place, section: Section::default() });
+            self.hosts.len() - 1
+        })
+    }
+
+    /// The settings of a host, or of the whole server.
+    fn settings(&mut self, host: Option<usize>) -> &mut BTreeMap<String, (Value, Place)> {
+        match host.and_then(|index| self.hosts.get_mut(index)) {
+            Some(host) => &mut host.section.settings,
+            None => &mut self.global.settings,
         }
     }
 
@@ -311,13 +325,6 @@ impl ProsodyConfig {
         let mut names: Vec<_> = entries.filter(|entry| is_included(entry, name)).collect();
         names.sort();
         names.iter().for_each(|name| self.add(&folder.join(name)));
-    }
-
-    fn section(&mut self, current: Current) -> &mut Section {
-        match current.and_then(|index| self.hosts.get_mut(index)) {
-            Some(host) => &mut host.section,
-            None => &mut self.global,
-        }
     }
 }
 
@@ -364,166 +371,6 @@ fn matches_glob(name: &str, pattern: &str) -> bool {
         Some(wanted) => {
             rest.next().is_some_and(|it| wanted == '?' || wanted == it)
                 && matches_glob(rest.as_str(), characters.as_str())
-        }
-    }
-}
-
-/// Takes the settings out of the words of a file.
-struct Reader<'a> {
-    words: Peekable<vec::IntoIter<(Word, usize)>>,
-    file: &'a Path,
-    config: &'a mut ProsodyConfig,
-}
-
-impl Reader<'_> {
-    fn statements(mut self) {
-        let mut current = None;
-        while let Some((word, line)) = self.words.next() {
-            match word {
-                Word::Sign('(' | '[' | '{') => self.skip_to_closing(),
-                Word::Name(name) => match name.as_str() {
-                    "VirtualHost" | "Host" | "host" => current = self.host(line, false).or(current),
-                    "Component" | "component" => current = self.host(line, true).or(current),
-                    "Include" | "include" => {
-                        if let Some(pattern) = self.argument() {
-                            self.config.include(self.file, &pattern);
-                        }
-                    }
-                    _ => self.setting(name, line, current),
-                },
-                _ => (),
-            }
-        }
-    }
-
-    fn next_is(&mut self, sign: char) -> bool {
-        self.words.next_if(|(word, _)| *word == Word::Sign(sign)).is_some()
-    }
-
-    /// The text after a name, with or without brackets around it.
-    fn argument(&mut self) -> Option<String> {
-        let is_in_brackets = self.next_is('(');
-        let text = match self.words.next_if(|(word, _)| matches!(word, Word::Text(_)))? {
-            (Word::Text(text), _) => text,
-            _ => return None,
-        };
-        if is_in_brackets {
-            self.next_is(')');
-        }
-        Some(text)
-    }
-
-    fn place(&self, line: usize) -> Place {
-        Place { file: self.file.to_owned(), line }
-    }
-
-    /// `VirtualHost "name"` or `Component "name" "module"`: the settings that follow belong to it.
-    /// If the name comes again, it is the same host.
-    fn host(&mut self, line: usize, is_component: bool) -> Option<usize> {
-        let name = self.argument()?;
-        let component = is_component.then(|| self.argument().unwrap_or_else(|| "component".to_owned()));
-        let place = self.place(line);
-        let hosts = &mut self.config.hosts;
-        let index = hosts.iter().position(|host| host.name == name).unwrap_or(hosts.len());
-        if index == hosts.len() {
-            hosts.push(Host { name, component, place, section: Section::default() });
-        }
-        if self.next_is('{') {
-            let (_, settings) = self.table(0);
-            self.config.section(Some(index)).settings.extend(settings);
-        }
-        Some(index)
-    }
-
-    /// `name = value`, or `name { … }`, which adds to a list.
-    fn setting(&mut self, name: String, line: usize, current: Current) {
-        let place = self.place(line);
-        if self.next_is('=') {
-            let value = self.value(0);
-            self.config.section(current).settings.insert(name, (value, place));
-        } else if self.next_is('{') {
-            let (added, _) = self.table(0);
-            let settings = &mut self.config.section(current).settings;
-            if let Some((Value::List(texts), _)) = settings.get_mut(&name) {
-                texts.extend(added.into_iter().flatten());
-            }
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Value {
-        let value =
-            match self.words.next_if(|(word, _)| !matches!(word, Word::Sign(')' | '}' | ']'))).map(|(word, _)| word) {
-                Some(Word::Text(text)) => Value::Text(text),
-                Some(Word::Name(name)) if name == "true" || name == "false" => Value::Bool(name == "true"),
-                Some(Word::Sign('{')) if depth < DEEPEST => self.table(depth + 1).0.map_or(Value::Other, Value::List),
-                Some(Word::Sign('{' | '(' | '[')) => {
-                    self.skip_to_closing();
-                    Value::Other
-                }
-                _ => Value::Other,
-            };
-        // An expression goes on, as in "a".."b".
-        let goes_on = self.words.peek().is_some_and(|(word, _)| match word {
-            Word::Sign(sign) => "+-*/%^.~<>:([".contains(*sign),
-            Word::Name(name) => name == "and" || name == "or",
-            Word::Text(_) => true,
-        });
-        if goes_on { Value::Other } else { value }
-    }
-
-    /// A table, from behind its opening bracket: its texts, if it has nothing else, and its
-    /// settings.
-    fn table(&mut self, depth: usize) -> (Option<Vec<String>>, Settings) {
-        let (mut texts, mut settings) = (Some(Vec::new()), Settings::new());
-        while let Some((word, line)) = self.words.peek() {
-            let line = *line;
-            match word {
-                Word::Sign('}') => {
-                    self.words.next();
-                    break;
-                }
-                Word::Sign(',' | ';') => drop(self.words.next()),
-                Word::Name(name) if name != "true" && name != "false" => {
-                    let name = name.clone();
-                    self.words.next();
-                    texts = None;
-                    if self.next_is('=') {
-                        let value = (self.value(depth), self.place(line));
-                        settings.insert(name, value);
-                    }
-                    self.skip_item();
-                }
-                _ => {
-                    match self.value(depth) {
-                        Value::Text(text) => texts.iter_mut().for_each(|texts| texts.push(text.clone())),
-                        _ => texts = None,
-                    }
-                    self.skip_item();
-                }
-            }
-        }
-        (texts, settings)
-    }
-
-    /// The rest of an item of a table.
-    fn skip_item(&mut self) {
-        let is_within = |(word, _): &(Word, usize)| !matches!(word, Word::Sign(',' | ';' | '}'));
-        while let Some((word, _)) = self.words.next_if(is_within) {
-            if matches!(word, Word::Sign('(' | '[' | '{')) {
-                self.skip_to_closing();
-            }
-        }
-    }
-
-    fn skip_to_closing(&mut self) {
-        let mut open = 1_usize;
-        while open > 0 {
-            match self.words.next() {
-                Some((Word::Sign('(' | '[' | '{'), _)) => open += 1,
-                Some((Word::Sign(')' | ']' | '}'), _)) => open -= 1,
-                Some(_) => (),
-                None => return,
-            }
         }
     }
 }

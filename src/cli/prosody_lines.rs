@@ -3,7 +3,8 @@
 
 use jid::DomainPart;
 
-use super::prosody_config::{Host, ProsodyConfig, Section, Value};
+use super::lua::Value;
+use super::prosody_config::{Host, ProsodyConfig, Section};
 use crate::texts::printable;
 
 /// Where the README installs the module, if it comes with no package.
