@@ -1,7 +1,9 @@
 //! `easy-invite check`: looks at the configuration, the store, the web pages, the component and the
 //! hooks.
 
-use std::collections::BTreeMap;
+mod report;
+mod store;
+
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,26 +11,24 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use jid::DomainPart;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, control_place, now, service};
+use self::report::{Found, Report};
+use self::store::report_store;
+use super::context::{Context, control_place, service};
 use super::hook::explained;
-use super::print::Reported;
 use crate::chat_server::{Answer, ChatServer, Link, NoAnswer};
 use crate::config::Config;
 use crate::control::Daemon;
 use crate::health::{Health, Part};
 use crate::http_server::Endpoint;
-use crate::invite::{InviteId, Purpose, SAFE_LENGTH};
+use crate::invite::Purpose;
 use crate::policy::HostPolicy;
 use crate::prosody_module::{described, problems};
 use crate::store::{Problem, Store, StoreError};
 use crate::systemd::Watchdog;
-use crate::texts::printable;
 use crate::{http_server, metrics, web, xmpp};
 
 /// How long to wait for the chat server to accept the component or to refuse it.
@@ -39,21 +39,6 @@ const NOT_CONNECTED: &str = "not tried: the component is not connected";
 
 /// How many hooks are asked at a time.
 const HOOKS_AT_A_TIME: usize = 16;
-
-/// How long a use is reserved before somebody should look at it. If its chat server is there, it
-/// takes seconds.
-const OPEN_FOR_LONG: SignedDuration = SignedDuration::from_hours(1);
-
-/// How many of these uses are named at most, the oldest first.
-const OPEN_USES_NAMED: u32 = 20;
-
-/// For how many days `check` warns of what an account could not get, and how many of these it names
-/// at most, the newest first. `show` tells it as long as the invite is there.
-const SHORTFALL_DAYS: i64 = 7;
-const SHORTFALLS_NAMED: u32 = 20;
-
-/// How many invites with short tokens are named for each host.
-const SHORT_TOKENS_NAMED: usize = 10;
 
 /// Check the configuration, the daemon, the store, the web pages, the component and the hooks
 ///
@@ -71,48 +56,8 @@ const SHORT_TOKENS_NAMED: usize = 10;
 #[command(after_help = "Example: easy-invite check --json")]
 pub struct Arguments {}
 
-/// The outcome of checking a part. A warning is about something that works, but should be mended.
-enum Found {
-    Ok(String),
-    Warning(String),
-    Failed(String),
-}
-
-impl<T: ToString, E: ToString> From<Result<T, E>> for Found {
-    fn from(found: Result<T, E>) -> Self {
-        found.map_or_else(|problem| Found::Failed(problem.to_string()), |detail| Found::Ok(detail.to_string()))
-    }
-}
-
-/// Prints a line for each part, and remembers whether one failed.
-struct Report<'a> {
-    context: &'a Context,
-    /// The daemon has answered. Without it, nothing is "ok".
-    answered: bool,
-    failed: bool,
-}
-
-impl Report<'_> {
-    fn line(&mut self, part: &str, host: Option<&str>, found: impl Into<Found>) -> anyhow::Result<()> {
-        let (verdict, ok, warning, detail) = match found.into() {
-            Found::Ok(detail) if self.answered => ("ok", true, false, detail),
-            Found::Ok(detail) => ("tried", false, true, format!("{detail} (without the daemon)")),
-            Found::Warning(detail) => ("WARN", self.answered, true, detail),
-            Found::Failed(detail) => ("FAILED", false, false, detail),
-        };
-        self.failed |= verdict == "FAILED";
-        let name = host.map_or_else(|| part.to_owned(), |host| format!("{part} {host}"));
-        let text = format!("{name:<24} {verdict:<6} {}", printable(&detail));
-        self.context.print(json!({"part": part, "host": host, "ok": ok, "warning": warning, "detail": detail}), text)
-    }
-
-    fn end(self) -> anyhow::Result<()> {
-        if self.failed { Err(Reported.into()) } else { Ok(()) }
-    }
-}
-
 pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<()> {
-    let mut report = Report { context, answered: false, failed: false };
+    let mut report = Report::new(context);
     let config = match context.config() {
         Ok(config) => config,
         Err(error) => {
@@ -135,7 +80,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     }
     report.line("config", None, usable.map(|()| config.source()))?;
     for warning in &config.warnings {
-        report.line("config", None, Found::Warning(warning.clone()))?;
+        report.warn("config", None, warning)?;
     }
     let store = Store::open_existing(&config.store).await;
     report.line("daemon", None, daemon_found(&config, &health, store.as_ref().err()))?;
@@ -147,7 +92,7 @@ pub async fn run(Arguments {}: Arguments, context: &Context) -> anyhow::Result<(
     let writable = problem(&Part::Store).map_or(Ok(()), Err);
     report.line("store", None, verified.and(writable).map(|()| &config.store))?;
     if let Ok(store) = &store {
-        report_warnings(&mut report, store).await?;
+        report_store(&mut report, store).await?;
     }
 
     if let Some(web) = &config.web {
@@ -204,74 +149,6 @@ fn daemon_found(
     }
 }
 
-/// Warns of problems with the store, and of those that are recorded in it. If it cannot be read, a
-/// line says so already.
-async fn report_warnings(report: &mut Report<'_>, store: &Store) -> anyhow::Result<()> {
-    let off = store.unsafe_settings().await.unwrap_or_default();
-    if !off.is_empty() {
-        let settings: Vec<_> = off.iter().map(|setting| format!("{setting}=off")).collect();
-        let words = "a power failure may lose what was acknowledged. Turn it on in postgresql.conf";
-        report.line("store", None, Found::Warning(format!("PostgreSQL runs with {}: {words}", settings.join(", "))))?;
-    }
-    if let Some(wait) = store.waits().await.unwrap_or_default() {
-        report.line("store", None, Found::Warning(Problem::Waits(wait.to_string()).to_string()))?;
-    }
-    let servers = store.servers().await;
-    if servers.len() > 1 {
-        if !store.is_synchronous().await.unwrap_or(true) {
-            let words = "synchronous_standby_names is empty, so no commit waits for a standby: a failover loses \
-                         what was acknowledged last, and a used invite may be good once more. Name the standbys in it";
-            report.line("store", None, Found::Warning(words.to_owned()))?;
-        }
-        for (host, found) in servers {
-            let found = found.map_or_else(|problem| Found::Warning(problem.to_string()), Found::Ok);
-            report.line("server", Some(&host), found)?;
-        }
-    }
-    let long_ago = now().saturating_sub(OPEN_FOR_LONG).unwrap_or(Timestamp::MIN);
-    let mut of_server: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (used, invite) in store.open_since(long_ago, OPEN_USES_NAMED).await.unwrap_or_default() {
-        let named = format!("{} by invite {} since {}", used.account, invite.id, used.reserved_at);
-        of_server.entry(used.server).or_default().push(named);
-    }
-    for (server, uses) in of_server {
-        let advice = match server.as_str() {
-            "" => "reserved by a chat server of unknown id. The daemon settles them when it is connected".to_owned(),
-            id => format!(
-                "reserved by the chat server {id}, which settles them when it is back. If it never comes back: \
-                 easy-invite release --server {id}"
-            ),
-        };
-        report.line("open uses", None, Found::Warning(format!("{}: {advice}", uses.join(", "))))?;
-    }
-    let mut short: BTreeMap<DomainPart, Vec<InviteId>> = BTreeMap::new();
-    for (host, id) in store.short_tokens(now()).await.unwrap_or_default() {
-        short.entry(host).or_default().push(id);
-    }
-    for (host, ids) in short {
-        let named: Vec<_> = ids.iter().take(SHORT_TOKENS_NAMED).map(InviteId::as_str).collect();
-        let more = if named.len() < ids.len() { ", …" } else { "" };
-        let detail = format!(
-            "pending invites that were imported with tokens of fewer than {SAFE_LENGTH} characters, which can perhaps \
-             be guessed: {} ({}{more}). See easy-invite list {host} --state pending. Send new links \
-             (easy-invite regenerate ID), or end them (easy-invite revoke ID)",
-            ids.len(),
-            named.join(", ")
-        );
-        report.line("tokens", Some(host.as_str()), Found::Warning(detail))?;
-    }
-    let since = now().saturating_sub(SignedDuration::from_hours(24 * SHORTFALL_DAYS)).unwrap_or(Timestamp::MIN);
-    for shortfall in store.shortfalls_since(since, SHORTFALLS_NAMED).await.unwrap_or_default() {
-        let detail = format!(
-            "{shortfall}. Invite {} grants it: do it by hand. This line goes {SHORTFALL_DAYS} days after the use, or \
-             with the account",
-            shortfall.invite
-        );
-        report.line("grants", None, Found::Warning(detail))?;
-    }
-    Ok(())
-}
-
 /// Warns of the reservations that the running daemon fails to settle. If it does not answer, other
 /// lines say so.
 async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::Result<()> {
@@ -289,7 +166,7 @@ async fn report_unsettled(report: &mut Report<'_>, daemon: &Daemon) -> anyhow::R
          The chat server's log may say more",
         named.join(", ")
     );
-    report.line("open uses", None, Found::Warning(detail))
+    report.warn("open uses", None, detail)
 }
 
 /// Renders every page once, and tries the address.
@@ -337,10 +214,10 @@ async fn report_hooks(
         report.line("hook", Some(host.as_str()), found.as_ref().map(described))?;
         let Ok(hook) = found else { continue };
         for problem in problems(host, &hook) {
-            report.line("hook", Some(host.as_str()), Found::Warning(problem))?;
+            report.warn("hook", Some(host.as_str()), problem)?;
         }
         for why in [Purpose::Register, Purpose::Reset].into_iter().filter_map(|purpose| hook.never(purpose)) {
-            report.line("hook", Some(host.as_str()), Found::Warning(format!("{why}. No invite can do it")))?;
+            report.warn("hook", Some(host.as_str()), format_args!("{why}. No invite can do it"))?;
         }
         if !hook.unused.is_empty() {
             let detail = format!(
@@ -350,7 +227,7 @@ async fn report_hooks(
                     options => format!("options {} have", options.join(", ")),
                 }
             );
-            report.line("hook", Some(host.as_str()), Found::Warning(detail))?;
+            report.warn("hook", Some(host.as_str()), detail)?;
         }
         report_admins(report, host, hook.admins, config.hosts.get(host), chat_server).await?;
     }
@@ -378,7 +255,7 @@ async fn report_admins(
          admins",
         names.join(", ")
     );
-    report.line("admins", Some(host.as_str()), Found::Warning(detail))
+    report.warn("admins", Some(host.as_str()), detail)
 }
 
 /// Runs the component for a moment, because no daemon runs.
