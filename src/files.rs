@@ -271,14 +271,14 @@ impl Folder {
             return Ok(());
         }
         // The file's owner may be the daemon's user, whom a file of root's would lock out.
+        let (user, owner) = (stat.st_uid, self.owner.as_raw());
         let advice = match self.owner.is_root() {
-            true => "give the folder to the former (chown)",
-            false => "give it to the latter (chown)",
+            true => format!("give the folder to the user {user} (chown)"),
+            false => format!("give it to the user {owner} (chown)"),
         };
         let problem = format!(
-            "belongs to the user with the id {}, and its folder to the one with the id {}: if you trust it, {advice}",
-            stat.st_uid,
-            self.owner.as_raw()
+            "belongs to the user with the id {user}, and its folder to the one with the id {owner}: if you trust it, \
+             {advice}"
         );
         Err(unfit(&self.path.join(name), problem))
     }
@@ -531,11 +531,11 @@ mod tests {
         chown(path("strange"), Some(1234), None).unwrap();
         let error = folder.size_of(name("strange")).unwrap_err().to_string();
         assert!(error.contains("id 1234, and its folder to the one with the id 4321:"), "{error}");
-        assert!(error.ends_with("if you trust it, give it to the latter (chown)"), "{error}");
+        assert!(error.ends_with("if you trust it, give it to the user 4321 (chown)"), "{error}");
         chown(place.path(), Some(0), None).unwrap();
         let error = Folder::open(place.path()).unwrap().size_of(name("strange")).unwrap_err().to_string();
         assert!(error.contains("id 1234, and its folder to the one with the id 0:"), "{error}");
-        assert!(error.contains("give the folder to the former"), "a file of root's locks the daemon out: {error}");
+        assert!(error.contains("give the folder to the user 1234"), "a file of root's locks the daemon out: {error}");
     }
 
     #[test]

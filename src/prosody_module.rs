@@ -74,8 +74,8 @@ fn problem_of_files(hook: &Hook) -> Option<String> {
     (!others.is_empty()).then(|| {
         let others = others.join(", ");
         format!(
-            "of mod_easy_invite, this was changed, or is of another version: {others}. To have that of {VERSION}: \
-             {install}"
+            "files of mod_easy_invite that were changed, or are of another version: {others}. To get those of \
+             {VERSION}: {install}"
         )
     })
 }
@@ -191,7 +191,7 @@ mod tests {
             change(&mut hook.files);
             told(&hook)
         };
-        assert!(with(&|files| files[0].sha256.clear()).contains(": /modules/mod_easy_invite/about.lib.lua. To have"));
+        assert!(with(&|files| files[0].sha256.clear()).contains(": /modules/mod_easy_invite/about.lib.lua. To get"));
         assert!(
             with(&|files| files[1].path = "/old/accounts.lib.lua".to_owned()).contains(": /old/accounts.lib.lua. To")
         );

@@ -2468,7 +2468,7 @@ fn the_uses_of_a_lost_chat_server_are_freed() {
         );
         let ran = scratch.run(&["release", "--server", "lost", "--yes"]);
         assert_eq!(ran.stdout, "uses of the chat server lost freed: 0\n");
-        assert!(ran.stderr.contains("is that its id?"), "{ran:?}");
+        assert!(ran.stderr.contains("no open use is reserved by a chat server with this id"), "{ran:?}");
         scratch.store_is_well();
         assert_eq!(scratch.json(&["list", "--state", "redeemed"]).len(), 1, "what was made stays made");
         assert!(stored.with(async |store| store.release(host(), other.id).await.unwrap()), "another server's stay");
@@ -2590,7 +2590,7 @@ fn the_tree_has_a_line_for_each_account_below_the_one_that_invited_it() {
         let nobody = scratch.run(&["tree"]);
         assert_eq!(
             (nobody.stdout.as_str(), nobody.stderr.as_str()),
-            ("", "easy-invite: nobody has come by an invite yet\n")
+            ("", "easy-invite: nobody has registered with an invite yet\n")
         );
         assert_eq!(scratch.prints(&["tree", "--json"]), "");
         stored.joined_by(&[
@@ -2642,9 +2642,9 @@ fn the_tree_has_a_line_for_each_account_below_the_one_that_invited_it() {
         for (arguments, said) in [
             (
                 &["tree", "mallory@example.org"][..],
-                "no invite is known by which mallory@example.org came or has invited",
+                "no invite is known with which mallory@example.org registered or invited anybody",
             ),
-            (&["tree", "alice@example.org", "--up"], "alice@example.org came by no invite that is known"),
+            (&["tree", "alice@example.org", "--up"], "no invite is known with which alice@example.org registered"),
         ] {
             let ran = scratch.run(arguments);
             assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr), (0, "", format!("easy-invite: {said}\n")));

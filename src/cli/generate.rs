@@ -68,7 +68,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let hook = invites.meet(&host).await;
     // Without an answer, it is not known what the chat server cannot do, and the invite is made.
     if let Some(why) = hook.as_ref().ok().and_then(|hook| hook.never(wish.invite_type.purpose())) {
-        anyhow::bail!("{why}. What is left on {host} is to make contacts: --contact JID --contact-only");
+        anyhow::bail!("{why}. Invites to {host} can only make contacts: --contact JID --contact-only");
     }
     if several {
         return make_many(&invites, wish, count, hook, context).await;

@@ -206,7 +206,7 @@ fn steps(
     };
     steps.push(match has_unit {
         true => format!("sudo systemctl restart prosody && sudo systemctl {start}"),
-        false => format!("restart Prosody, and {run}: with systemd, by contrib/easy-invite.service"),
+        false => format!("restart Prosody, and {run} (with systemd: contrib/easy-invite.service)"),
     });
     steps
 }

@@ -63,8 +63,6 @@ impl Addition {
 /// The lines for a server with these hosts: what its configuration lacks, or all of them if it
 /// cannot be read.
 pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &DomainPart, secret: &str) -> Lines {
-    let empty = ProsodyConfig::default();
-    let there = config.unwrap_or(&empty);
     let about = match config {
         Some(config) => {
             let unread: String =
@@ -75,10 +73,12 @@ pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &D
                  -- replaces it.\n"
             .to_owned(),
     };
-    let plugins = plugin_paths(there);
-    let of_hosts: Vec<_> = hosts.iter().map(|host| lines_of_host(config, host, component)).collect();
+    let (is_known, empty) = (config.is_some(), ProsodyConfig::default());
+    let config = config.unwrap_or(&empty);
+    let plugins = plugin_paths(config);
+    let of_hosts: Vec<_> = hosts.iter().map(|host| lines_of_host(config, is_known, host, component)).collect();
     let of_each = |part: fn(&Lines) -> &String| of_hosts.iter().map(part).map(String::as_str).collect::<String>();
-    let component = component_lines(there.host(component), component, secret);
+    let component = component_lines(config.host(component), component, secret);
     let separate = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
     Lines {
         apart: format!("{}{}{}", separate(plugins.apart()), of_each(|lines| &lines.apart), component.apart()),
@@ -92,28 +92,27 @@ pub fn lines(config: Option<&ProsodyConfig>, hosts: &[DomainPart], component: &D
     }
 }
 
-/// The lines for a VirtualHost.
-fn lines_of_host(config: Option<&ProsodyConfig>, host: &DomainPart, component: &DomainPart) -> Lines {
-    let empty = ProsodyConfig::default();
-    let there = config.unwrap_or(&empty);
-    let its = there.host(host);
-    let section = its.map_or(&empty.global, |its| &its.section);
+/// The lines for a VirtualHost. `is_known`: the configuration was read.
+fn lines_of_host(config: &ProsodyConfig, is_known: bool, host: &DomainPart, component: &DomainPart) -> Lines {
+    let existing = config.host(host);
+    let empty = Section::default();
+    let section = existing.map_or(&empty, |existing| &existing.section);
     let settings = [
         component_name(section, host, component),
-        match there.global.list("modules_enabled").iter().any(|module| module == "easy_invite") {
+        match config.global.list("modules_enabled").iter().any(|module| module == "easy_invite") {
             true => Addition::There(format!(
                 "{INDENT}-- modules_enabled of the whole server has \"easy_invite\" already.\n"
             )),
             false => addition(section, "modules_enabled", &["easy_invite"], INDENT),
         },
-        disabled(there, section),
+        disabled(config, section),
     ];
-    let opened = open_registration(&there.global, section);
-    let place = host_place(config, its, host);
+    let opened = open_registration(&config.global, section);
+    let place = host_place(is_known, existing, host);
     let text = settings.iter().map(Addition::text).collect::<String>();
     let all = format!("{}VirtualHost \"{host}\"\n{text}{CLOSED}{}\n", place.text(), opened.text());
     let new = settings.iter().map(Addition::apart).collect::<String>();
-    let is_to_open = matches!(place, Addition::New(_)) && (its.is_none() || !new.is_empty());
+    let is_to_open = matches!(place, Addition::New(_)) && (existing.is_none() || !new.is_empty());
     Lines {
         apart: if is_to_open { format!("VirtualHost \"{host}\"\n{new}{CLOSED}\n") } else { String::new() },
         changes: match place {
@@ -125,10 +124,10 @@ fn lines_of_host(config: Option<&ProsodyConfig>, host: &DomainPart, component: &
 }
 
 /// The folder with the module, unless Prosody finds the module already.
-fn plugin_paths(there: &ProsodyConfig) -> Addition {
-    match there.our_module() {
+fn plugin_paths(config: &ProsodyConfig) -> Addition {
+    match config.our_module() {
         Some(file) => Addition::There(format!("-- Prosody finds the module: {}.\n", printable(file.display()))),
-        None => match addition(&there.global, "plugin_paths", &[PLUGIN_PATH], "") {
+        None => match addition(&config.global, "plugin_paths", &[PLUGIN_PATH], "") {
             Addition::New(line) => Addition::New(format!(
                 "-- Before the first VirtualHost. mod_easy_invite must be in one of these folders:\n\
                  --     easy-invite prosody-module --install {PLUGIN_PATH}\n{line}"
@@ -150,9 +149,9 @@ fn component_name(section: &Section, host: &DomainPart, component: &DomainPart) 
     }
 }
 
-fn disabled(there: &ProsodyConfig, section: &Section) -> Addition {
-    let is_known = matches!(there.global.get("modules_enabled"), Some((Value::List(_), _)));
-    let rivals = if is_known { there.rivals(section) } else { OWN_INVITES.to_vec() };
+fn disabled(config: &ProsodyConfig, section: &Section) -> Addition {
+    let is_known = matches!(config.global.get("modules_enabled"), Some((Value::List(_), _)));
+    let rivals = if is_known { config.rivals(section) } else { OWN_INVITES.to_vec() };
     match rivals.is_empty() {
         true => Addition::There(String::new()),
         false => addition(section, "modules_disabled", &rivals, INDENT),
@@ -178,8 +177,8 @@ pub fn addition(section: &Section, setting: &str, added: &[&str], indent: &str) 
 }
 
 /// The line that opens a VirtualHost. Another file may open it again, unless its name is a problem.
-fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainPart) -> Addition {
-    match its {
+fn host_place(is_known: bool, existing: Option<&Host>, host: &DomainPart) -> Addition {
+    match existing {
         Some(Host { component: Some(_), place, .. }) => {
             Addition::Change(format!("-- {place} has a Component of this name, and easy-invite serves VirtualHosts.\n"))
         }
@@ -190,9 +189,7 @@ fn host_place(config: Option<&ProsodyConfig>, its: Option<&Host>, host: &DomainP
         Some(Host { place, .. }) => {
             Addition::New(format!("-- This one is there, {place}: the settings belong there.\n"))
         }
-        None if config.is_some() => {
-            Addition::New("-- There is no such VirtualHost yet: this is a new one.\n".to_owned())
-        }
+        None if is_known => Addition::New("-- There is no such VirtualHost yet: this is a new one.\n".to_owned()),
         None => Addition::New(String::new()),
     }
 }
@@ -208,9 +205,9 @@ fn open_registration(global: &Section, section: &Section) -> Addition {
     }
 }
 
-fn component_lines(its: Option<&Host>, component: &DomainPart, secret: &str) -> Addition {
+fn component_lines(existing: Option<&Host>, component: &DomainPart, secret: &str) -> Addition {
     let lines = format!("Component \"{component}\"\n{INDENT}component_secret = {}\n", quoted(secret));
-    match its {
+    match existing {
         Some(Host { component: Some(module), section, place, .. }) if module == "component" => {
             match section.get("component_secret") {
                 Some((Value::Text(its), place)) if its == secret => {

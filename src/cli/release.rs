@@ -41,7 +41,7 @@ pub async fn run(Arguments { server, yes }: Arguments, context: &Context) -> any
     let text = format!("uses of the chat server {server} freed: {released}");
     context.print(json!({"server": server, "released": released}), text)?;
     if released == 0 {
-        say("it has reserved no use that is still open: is that its id? See `easy-invite check`");
+        say("no open use is reserved by a chat server with this id: `easy-invite check` shows the ids");
     }
     Ok(())
 }

@@ -64,9 +64,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     }
     if !found && !context.json {
         say(match account {
-            Some(account) if up => format!("{} came by no invite that is known", names::shown(&account)),
-            Some(account) => format!("no invite is known by which {} came or has invited", names::shown(&account)),
-            None => "nobody has come by an invite yet".to_owned(),
+            Some(account) if up => format!("no invite is known with which {} registered", names::shown(&account)),
+            Some(account) => {
+                format!("no invite is known with which {} registered or invited anybody", names::shown(&account))
+            }
+            None => "nobody has registered with an invite yet".to_owned(),
         });
     }
     Ok(())

@@ -116,8 +116,8 @@ async fn report_shortfalls(report: &mut Report<'_>, store: &Store) -> anyhow::Re
     let since = now().saturating_sub(SignedDuration::from_hours(24 * SHORTFALL_DAYS)).unwrap_or(Timestamp::MIN);
     for shortfall in store.shortfalls_since(since, SHORTFALLS_NAMED).await.unwrap_or_default() {
         let detail = format!(
-            "{shortfall}. Invite {} grants it: do it by hand. This line goes {SHORTFALL_DAYS} days after the use, or \
-             with the account",
+            "{shortfall}. Invite {} grants it: do it by hand. This line disappears {SHORTFALL_DAYS} days after the \
+             use, or with the account",
             shortfall.invite
         );
         report.warn("grants", None, detail)?;
