@@ -198,8 +198,7 @@ impl Config {
         Self::read(file.as_deref())
     }
 
-    /// What the operator is told if these keys differ from what the daemon serves. Nothing without
-    /// keys.
+    /// The warning that these keys differ from what the daemon serves; `None` without keys.
     pub fn stale(&self, keys: &[String]) -> Option<String> {
         let variables: Vec<_> = keys.iter().filter_map(|key| key.strip_prefix(ENVIRONMENT)).collect();
         if !variables.is_empty() {

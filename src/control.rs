@@ -134,7 +134,7 @@ pub enum BindError {
         printable(.0.display())
     )]
     TooLong(PathBuf),
-    /// Its folder or what is there cannot be used.
+    /// The folder cannot be used, or what has the socket's name there.
     #[error("the socket cannot be made")]
     Unusable(#[from] FileError),
 }
@@ -251,7 +251,7 @@ async fn answer(request: Request, sources: &Sources) -> serde_json::Result<Strin
                 false => chat_server.account(&account).await,
             })
         }
-        // The hook of a host that this daemon does not serve may answer, but serves nobody with it.
+        // The hook of another host may answer, but this daemon does not serve that host.
         Request::Hello { host } if !meaning.borrow().serves(host.as_str()) => serde_json::to_string(&not_served(&host)),
         Request::Hello { host } => serde_json::to_string(&chat_server.hello(host).await),
         Request::Health {} => serde_json::to_string(&Answer::Ok(lookout.look().await)),
@@ -349,7 +349,7 @@ enum Connected {
 /// Connects to a socket in a folder.
 ///
 /// # Errors
-/// If something other than a socket has the name, somebody listens who is not believed, or the
+/// If something other than a socket has the name, the process that listens is not believed, or the
 /// system refuses.
 fn connect(place: &Place, folder: &Folder, name: &OsStr) -> Result<Connected, FileError> {
     if folder.socket(name)?.is_none() {

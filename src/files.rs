@@ -323,7 +323,8 @@ impl Folder {
         }
     }
 
-    /// Removes a file, if it is there and can be removed. Of a link, only the link itself goes.
+    /// Removes a file, if it is there and can be removed. A link is removed itself, not what it
+    /// leads to.
     pub fn remove(&self, name: &OsStr) {
         if let Err(error) = rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             tracing::debug!(%error, file = %printable(self.path.join(name).display()), "not removed");

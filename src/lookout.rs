@@ -51,7 +51,7 @@ impl Lookout {
     /// Looks now, and tells what was found. A chat server that is away is tried at once.
     pub async fn look(&self) -> Health {
         let (reply, answer) = oneshot::channel();
-        // When the daemon ends, nobody looks any more.
+        // When the daemon ends, the task that looks is gone.
         drop(self.anew.send(reply).await);
         answer.await.unwrap_or_else(|_| self.health.borrow().clone())
     }
@@ -100,7 +100,7 @@ impl Task {
                 differs
             });
             for asker in askers.drain(..) {
-                // Whoever asked may have stopped waiting.
+                // The connection that asked may be gone.
                 drop(asker.send(health.clone()));
             }
             tokio::select! {

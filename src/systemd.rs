@@ -41,7 +41,7 @@ fn notify(state: &str) {
         None => SocketAddrUnix::new(&*socket),
     };
     let sent = address.and_then(|address| {
-        // Nobody waits for a manager that reads nothing.
+        // A manager that does not read must not block the daemon.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
         sendto(&socket, state.as_bytes(), SendFlags::NOSIGNAL, &address)
@@ -60,12 +60,12 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// One that tells nobody anything.
+    /// A watchdog that sends nothing.
     pub fn none() -> Self {
         Watchdog { every: None, next: Instant::now() }
     }
 
-    /// The one that the service manager asks for, if it does.
+    /// The watchdog that the service manager asks for, if it does.
     pub fn from_environment() -> Self {
         let number = |variable| env::var(variable).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));

@@ -98,7 +98,7 @@ pub fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> {
     if let Some(file) = &output_prosody
         && let Ok(there) = file.symlink_metadata()
     {
-        // Nobody is told to remove a folder, or /dev/null.
+        // Removing a folder or /dev/null would do harm.
         let advice = if there.is_file() { "remove it, to have it written anew" } else { "name a file that is new" };
         anyhow::bail!("{} exists already and is left as it is: {advice}", file.display());
     }

@@ -25,9 +25,9 @@ const PAGE: u32 = 5000;
 /// Prints a line for each event, the newest last: the time, the action, the invite, the actor, the
 /// account that it is about, and a detail. Events are kept for store.audit (90 days by default).
 ///
-/// The actors: user:JID and admin:JID in a chat client or a browser (whoever uses an invite is a
-/// user), cli:USER on this command line, hook:HOST if the chat server has reported the change, and
-/// daemon if the daemon made it by itself.
+/// The actors: user:JID and admin:JID in a chat client or a browser (a person who uses an invite is
+/// a user), cli:USER on this command line, hook:HOST if the chat server has reported the change,
+/// and daemon if the daemon made it by itself.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   easy-invite log --since 1d

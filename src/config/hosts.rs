@@ -25,7 +25,7 @@ pub fn check_hosts(
             return Err(problem("the component's own JID: expected a VirtualHost of the chat server"));
         }
         for (number, admin) in raw.admins.iter().enumerate() {
-            // Commands are for users of the host alone.
+            // Only users of the host can run its commands.
             if admin.0.domain().as_str() != host.as_str() {
                 let problem = format!("expected a user of {host}, found \"{}\"", admin.0);
                 return Err(source.problem_of_element(&["hosts", &name, "admins"], number, problem));

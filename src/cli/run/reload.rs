@@ -23,7 +23,7 @@ use crate::web::{self, BadBranding, Pages, Site};
 /// row have found the same: an editor may still be writing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a configuration asks for: the settings, and the web pages.
+/// What follows from a configuration: the settings, and the web pages.
 ///
 /// # Errors
 /// If one of the operator's templates or languages cannot be used.
