@@ -1,5 +1,5 @@
-//! What happened since the daemon started, counted for a monitoring system. Nobody else chooses the
-//! values of labels: they are words of this program, and served hosts.
+//! What happened since the daemon started, counted for a monitoring system. The values of labels
+//! are words of this program and served hosts, so no stranger can add a series.
 
 use std::time::Duration;
 

@@ -36,7 +36,7 @@ fn decoded(label: &str) -> String {
     if is_kept { unicode } else { label.to_owned() }
 }
 
-/// The `@` of an address, and the one that Chinese and Japanese keyboards type.
+/// The `@` of an address, and its wide form, which Chinese and Japanese keyboards type.
 pub const AT: [char; 2] = ['@', '＠'];
 
 /// The beginnings of links to an address.

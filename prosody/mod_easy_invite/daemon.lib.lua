@@ -92,10 +92,10 @@ return function (gate, about, accounts, grants, rights, nickname, is_registering
 		return { type = "c2s_unauthed", host = host, ip = ip, secure = true, log = log, send = ignore, close = ignore };
 	end
 
-	-- Returns which module would let nobody register this name, and why if it says so; or nil. It
-	-- asks the modules as a registration does, but without an address, so that no limit on
-	-- addresses counts it. If a module fails or refuses a random name as well, this says nothing
-	-- about the name.
+	-- Returns the name of the module that would refuse to register this name, with its reason if it
+	-- gives one; or nil. It asks the modules as a registration does, but without an address, so
+	-- that no limit on addresses counts it. A module that fails, or refuses a random name as well,
+	-- does not count.
 	local function find_refusal(username)
 		local letters = uuid():gsub("%d", function (digit) return string.char(103 + digit); end);
 		local random_name = letters:gsub("%W", ""):sub(1, 10);

@@ -149,7 +149,7 @@ impl Chats {
         message.answer(component, texts, &text, has_link)
     }
 
-    /// Runs a command. Returns a text that says what came of it, and whether it has a link.
+    /// Runs a command. Returns the text of the answer, and whether it has a link.
     async fn run(&self, requester: &Requester<'_>, command: &Command, word: &Word, said: &Said) -> (String, bool) {
         let texts = requester.texts;
         let filled_in = match word.argument {

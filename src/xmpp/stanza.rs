@@ -164,7 +164,7 @@ pub fn language(element: &Element) -> Option<&str> {
     element.attr_ns(&rxml::Namespace::XML, "lang")
 }
 
-/// A stanza error or a stream error that came in (RFC 6120 §8.3, §4.9), as far as it can be read.
+/// A stanza error or a stream error that came in (RFC 6120 §8.3, §4.9). What is missing is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorAnswer {
     /// The type. Empty for a stream error.

@@ -81,7 +81,8 @@ impl<Io: AsyncBufRead + AsyncWrite + Unpin> Wire<Io> {
         self.unsent_since
     }
 
-    /// Writes as far as the chat server takes it and, if `reading`, waits for what comes in.
+    /// Writes what the chat server takes and, if `reading`, waits for a stanza, an error or the
+    /// end.
     pub async fn progress(&mut self, reading: bool) -> Progress {
         poll_fn(|cx| {
             if self.unsent_since.is_some()
