@@ -19,7 +19,7 @@ const SOMEBODY: u32 = 4322;
 const AS_WHOM: &str = "run it as root or as the daemon's user (easy-invite)";
 
 /// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place that everybody may look into, with a configuration, a store of the daemon's in the
 /// folder `daemon`, and a folder of somebody else's.

@@ -24,7 +24,7 @@ const DAEMON: u32 = 4321;
 const SQLITE: &str = "sqlite:prosody/prosody.sqlite";
 
 /// How long a command may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place of root's with a secret file, and a folder of the daemon's in it.
 struct Scratch {

@@ -243,8 +243,12 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
     // they are read as a whole.
     let whole = "SELECT relname, seq_scan FROM pg_stat_user_tables \
         WHERE relname NOT IN ('easy_invite_schema', 'last_commit', 'notice') ORDER BY relname";
-    database.disconnect().await;
-    sleep(Duration::from_secs(1)).await;
+    let ended = async || {
+        database.disconnect().await;
+        let others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        until("all connections have ended", async || query(&database.url, others).await.is_empty()).await;
+    };
+    ended().await;
     let before = query(&database.url, whole).await;
 
     let store = scratch.again().await;
@@ -270,8 +274,7 @@ async fn no_step_of_a_registration_and_no_part_of_a_count_reads_a_whole_table() 
         assert!(pending == 0 && end.is_some());
     }
     drop(store);
-    database.disconnect().await;
-    sleep(Duration::from_secs(1)).await;
+    ended().await;
     assert_eq!(query(&database.url, whole).await, before);
 }
 

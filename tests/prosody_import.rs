@@ -618,7 +618,7 @@ async fn files_that_nobody_wrote_so_are_read_or_refused_in_one_line_without_what
         fs::write(&file, &contents).unwrap();
         let began = std::time::Instant::now();
         let (items, ended) = all(Source::Folder(folder.path().to_owned()), &["example.org"]).await;
-        assert!(began.elapsed().as_secs() < 5, "round {round}");
+        assert!(began.elapsed().as_secs() < 60, "round {round}");
         let mut told: Vec<String> = skipped(&items).iter().map(|it| it.place.clone()).collect();
         if let Err(problem) = ended {
             refused += 1;

@@ -20,7 +20,7 @@ from xml.sax.saxutils import quoteattr
 
 from .server import Server
 from .xmpp import (ADHOC, DATA_FORM, DISCO_ITEMS, INVITE_FEATURE, REGISTER_FEATURE, ROSTER, TOKEN_FEATURE, Client,
-                   StanzaError, WaitTimeout, bare, child, children, error_of, field_value, form_fields, form_in,
+                   StanzaError, bare, child, children, error_of, field_value, form_fields, form_in,
                    form_values, local_name, to_xml)
 
 NEW_INVITE = "urn:xmpp:invite#invite"
@@ -80,7 +80,6 @@ class ChatClient:
     """What all clients have in common."""
 
     name: ClassVar[str]
-    reply_seconds: ClassVar[float] = 10
 
     def __init__(self, server: Server):
         """A client with no account yet."""
@@ -145,10 +144,7 @@ class ChatClient:
     async def ask(self, to: str, type: str, payload: str) -> Element:
         """The reply to an IQ, result or error.
         A reply from another address is ignored as forged."""
-        try:
-            reply = await self.stream.send_iq(type, payload, to, seconds=self.reply_seconds)
-        except WaitTimeout:
-            raise ClientError(f"{to} did not answer within {self.reply_seconds} seconds") from None
+        reply = await self.stream.send_iq(type, payload, to)
         if reply.get("from") != to:
             raise ClientError(f"an answer from {reply.get('from')} instead of {to} is ignored")
         return reply
@@ -183,7 +179,6 @@ class Conversations(ChatClient):
     """Conversations since 2.13, and its forks."""
 
     name = "Conversations"
-    reply_seconds = 2  # after that, the user gets a link without a token
     token_feature = TOKEN_FEATURE
     addresses_domain = True
 
@@ -333,7 +328,6 @@ class ConversationsOld(Conversations):
     """Conversations up to 2.12."""
 
     name = "Conversations 2.12"
-    reply_seconds = 10
     token_feature = INVITE_FEATURE
     addresses_domain = False
 

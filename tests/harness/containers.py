@@ -12,10 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 from .daemon import REPOSITORY
-from .process import ProcessFailed
+from .process import PATIENCE, ProcessFailed
 
 IMAGE = "localhost/easy-invite"
-SECONDS = 60
 # Podman's own limits are higher than some machines allow.
 LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
 
@@ -25,7 +24,7 @@ def podman(*arguments: str | Path, check: bool = True, **options: object) -> sub
     folder = Path(os.environ["EASY_INVITE_CONTAINERS"])
     command = ["podman", "--root", folder / "images", "--runroot", folder / "run", "--storage-driver", "overlay",
                "--cgroup-manager", "cgroupfs", "--runtime", "runc", "--log-level", "error", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **options)
     assert not check or done.returncode == 0, f"podman {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -61,7 +60,7 @@ class Container:
         done = podman("logs", self.name, check=False)
         return done.stdout + done.stderr
 
-    def wait_for(self, text: str, seconds: float = SECONDS) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Waits until it has printed a text."""
         deadline = time.monotonic() + seconds
         while text not in self.log:

@@ -6,6 +6,7 @@ import itertools
 import time
 from dataclasses import dataclass, field
 
+from .process import PATIENCE
 from .server import Server
 from .stories import Invite, eventually, has_account, in_store, new_invite, register, show
 from .web import text
@@ -13,8 +14,6 @@ from .xmpp import PING, StanzaError
 
 INVITERS = ("alice", "bob")
 EVERY = 0.4  # seconds between two invites of one user
-PATIENCE = 60  # seconds until everybody has a final answer
-PING_SECONDS = 3  # for Prosody's answer to an uninvolved user, on a busy machine
 TEMPORARY = (*(text(failure, table="failure") for failure in ("store", "unreachable", "late", "unable")),
              "Invitations cannot be checked at the moment. Please try again later.")
 IN_PROGRESS = "This invitation is being used right now. Please try again in a minute"
@@ -72,7 +71,7 @@ class Crowd:
         await asyncio.gather(*self._others)
         await asyncio.gather(*self._guests)
 
-    async def more(self, count: int, seconds: float = PATIENCE) -> None:
+    async def more(self, count: int, seconds: float = 2 * PATIENCE) -> None:
         """Waits until this many more links have made their account."""
         made = sum(bool(link.accounts) for link in self.links)
         reached = made + count
@@ -118,7 +117,7 @@ class Crowd:
             await asyncio.sleep(EVERY)
 
     async def _register(self, server: Server, link: Link, guest: str) -> None:
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < give_up:
             try:
                 await register(server, guest, link.invite)
@@ -133,7 +132,7 @@ class Crowd:
 
     async def _ping(self, stream) -> None:
         while not self._closing.is_set():
-            await stream.ask("get", f"<ping xmlns='{PING}'/>", self.server.domain, seconds=PING_SECONDS)
+            await stream.ask("get", f"<ping xmlns='{PING}'/>", self.server.domain)
             await asyncio.sleep(0.05)
 
     def _expected(self, refusal: StanzaError) -> None:

@@ -8,14 +8,12 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .process import Process, ProcessFailed, Service
+from .process import PATIENCE, Process, ProcessFailed, Service
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LOGGED_IN = "component session established"
 READ_ANEW = "the configuration was read anew"
 LEFT_AS_IT_WAS = "ERROR"  # the daemon logs no other errors in these tests
-START_SECONDS = 20
-COMMAND_SECONDS = 60
 
 
 def binary_path() -> Path:
@@ -102,7 +100,7 @@ class Daemon(Service):
         if wait:
             self.wait_until_logged_in()
 
-    def wait_until_logged_in(self, seconds: float = START_SECONDS, *, times: int = 1) -> None:
+    def wait_until_logged_in(self, seconds: float = PATIENCE, *, times: int = 1) -> None:
         """Waits until this run has logged in to Prosody `times` times.
         After a lost connection, it logs in again."""
         try:
@@ -123,10 +121,10 @@ class Daemon(Service):
         self.write_config()
         self._process.send_signal(signal.SIGHUP)
         said = lambda: self.log[before:]
-        self._process.wait_until(lambda: READ_ANEW in said() or LEFT_AS_IT_WAS in said(), START_SECONDS, "reload")
+        self._process.wait_until(lambda: READ_ANEW in said() or LEFT_AS_IT_WAS in said(), PATIENCE, "reload")
         return said()
 
-    def wait(self, seconds: float = START_SECONDS) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Waits until it ends by itself, and returns the exit code."""
         exit_code = self._process.wait(seconds)
         self._process = None
@@ -137,7 +135,7 @@ class Daemon(Service):
         self.write_config()
         return subprocess.run([str(self.binary), "--config", str(self.config_file), *arguments], cwd=self.folder,
                               env=self.environment, input="" if input is None else input,
-                              capture_output=True, text=True, timeout=COMMAND_SECONDS)
+                              capture_output=True, text=True, timeout=PATIENCE)
 
     def write_config(self) -> None:
         """Writes the configuration file."""

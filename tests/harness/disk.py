@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .process import PATIENCE
+
 CAREFUL = "loop,errors=remount-ro"
-BUSY_FOR = 10  # seconds
 
 
 @contextmanager
@@ -61,8 +62,8 @@ def mend(folder: Path) -> None:
 
 def remount(folder: Path, mode: str) -> None:
     """Remounts it read-only ("ro") or for writing ("rw"). It is busy while somebody writes a file:
-    then this tries again for some seconds."""
-    for _ in range(BUSY_FOR * 100):
+    then this tries again."""
+    for _ in range(100 * PATIENCE):
         mounted = subprocess.run(["mount", "-o", f"remount,{mode}", folder], capture_output=True, text=True)
         if mounted.returncode == 0:
             return

@@ -13,11 +13,8 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 from .debian import command_in, ejabberd_26
-from .process import Process, ProcessFailed, Service, free_port, port_answers
+from .process import PATIENCE, Process, ProcessFailed, Service, free_port, port_answers
 from .xmpp import Client
-
-START_SECONDS = 30
-CTL_SECONDS = 90
 
 
 def schema(name: str) -> str:
@@ -63,12 +60,12 @@ class Ejabberd(Service):
         self._process = Process("ejabberd", self._command("foreground"), self.folder / "ejabberd.out",
                                 environment=self._environment)
         ports = (self.c2s_port, self.http_port)
-        self._process.wait_until(lambda: all(map(port_answers, ports)), START_SECONDS, "answer on its ports")
+        self._process.wait_until(lambda: all(map(port_answers, ports)), PATIENCE, "answer on its ports")
 
     def ctl(self, *words: str) -> str:
         """Runs ejabberdctl, and returns what it prints."""
         done = subprocess.run(self._command(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=CTL_SECONDS, env=self._environment)
+                              timeout=2 * PATIENCE, env=self._environment)
         if done.returncode != 0:
             raise ProcessFailed(f"ejabberdctl {' '.join(words)} ended with {done.returncode}\n"
                                 f"{done.stdout}{done.stderr}")

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from .daemon import REPOSITORY
 from .debian import debian_13
-from .process import Process, Service
+from .process import PATIENCE, Process, Service
 
-START_SECONDS = 40
 CONTRIB = REPOSITORY / "contrib" / "fail2ban"
 PYTHON = "/usr/bin/python3"  # for which the packages of Debian are
 
@@ -68,7 +67,7 @@ class Fail2ban(Service):
         environment = {**self._environment, "ADDRESSES": " ".join(self._addresses), "MISSING": " ".join(self._missing)}
         command = ["unshare", "--net", "--mount", "sh", "-c", run]
         self._process = Process("fail2ban", command, self._folder / "fail2ban.log", environment=environment)
-        self._process.wait_until(lambda: "Jail 'easy-invite' started" in self._process.log, START_SECONDS, "a jail")
+        self._process.wait_until(lambda: "Jail 'easy-invite' started" in self._process.log, PATIENCE, "a jail")
 
     @property
     def log(self) -> str:

@@ -6,8 +6,9 @@ import re
 import time
 from pathlib import Path
 
+from .process import PATIENCE
 from .server import Server, password_of
-from .windows import SHOWN_SECONDS, Windows
+from .windows import Windows
 
 
 class Gajim(Windows):
@@ -38,7 +39,7 @@ class Gajim(Windows):
     async def read(self, pattern: str) -> re.Match:
         """Waits until all is done, and the window with commands shows a text, a line for each
         part of it, that matches a regular expression."""
-        deadline = time.monotonic() + SHOWN_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             done, *texts = json.loads(self._window.read_text()) if self._window.exists() else [0]
             shown = "\n".join(texts)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .daemon import REPOSITORY
 from .machine import Debian
-from .process import ProcessFailed
+from .process import PATIENCE, ProcessFailed
 from .stories import Invite
 
 INSTALL = (REPOSITORY / "README.md").read_text().split("\n## Install\n")[1]
@@ -18,7 +18,6 @@ COMMANDS = re.search(r"^```\w*\n(.*?)^```$", INSTALL, re.MULTILINE | re.DOTALL)[
 FILE = re.search(r"\S+\.deb", COMMANDS[0])[0]
 CONFIG = "/etc/easy-invite/config.toml"
 
-SERVES_SECONDS = 30
 
 # olivia, the operator, has sudo.
 OPERATOR = """
@@ -85,7 +84,7 @@ def follow_readme(machine: Debian, typed: Callable[[str, float], object] = lambd
 
 def wait_until_it_serves(machine: Debian) -> None:
     """Prosody takes a moment to start, and the daemon another one to find it."""
-    machine.shell(f"timeout {SERVES_SECONDS} sh -c 'until easy-invite check; do sleep 0.2; done'")
+    machine.shell(f"timeout {PATIENCE} sh -c 'until easy-invite check; do sleep 0.2; done'")
 
 
 def generate(machine: Debian, *options: str) -> Invite:

@@ -16,10 +16,8 @@ from pathlib import Path
 
 import psycopg
 
-from .process import Process, ProcessFailed, Service, free_port
+from .process import PATIENCE, Process, ProcessFailed, Service, free_port
 
-START_SECONDS = 60
-STOP_SECONDS = 60  # it writes everything to its disk first, which may be busy
 # "syncfs": after a crash, PostgreSQL would else sync
 # thousands of files of many tests' databases one by one.
 SETTINGS = {"listen_addresses": "127.0.0.1", "max_connections": 200, "shared_buffers": "32MB",
@@ -54,7 +52,7 @@ class Postgres(Service):
             self._make()
         command = [program("postgres"), "-D", self._data, "-p", str(self.port), "-k", self.folder]
         self._process = Process("PostgreSQL", _as_owner(command), self.log_file, folder=self.folder)
-        self._process.wait_until(self._answers, START_SECONDS, "answer on its port")
+        self._process.wait_until(self._answers, PATIENCE, "answer on its port")
 
     def stop(self) -> int | None:
         """Stops it at once ("fast": connections are ended).
@@ -63,7 +61,7 @@ class Postgres(Service):
         if process is None:
             return None
         process.send_signal(signal.SIGINT)
-        return process.wait(STOP_SECONDS)
+        return process.wait(PATIENCE)
 
     def kill(self) -> None:
         """Ends all its processes (SIGKILL), as a crash of the machine does.
@@ -93,7 +91,7 @@ class Postgres(Service):
 
     def query(self, statement: str) -> list[tuple]:
         """Runs a statement on a new connection, without a transaction. Returns the rows."""
-        with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=START_SECONDS) as connection:
+        with psycopg.connect(self._url("postgres"), autocommit=True, connect_timeout=PATIENCE) as connection:
             done = connection.execute(statement)
             return done.fetchall() if done.description else []
 
@@ -102,7 +100,7 @@ class Postgres(Service):
         self.query(f"ALTER SYSTEM SET {setting} = '{value}'")
         self.query("SELECT pg_reload_conf()")
         # A new connection has it only after the others have been told.
-        self._process.wait_until(lambda: self.query(f"SHOW {setting}") == [(value,)], START_SECONDS, f"new {setting}")
+        self._process.wait_until(lambda: self.query(f"SHOW {setting}") == [(value,)], PATIENCE, f"new {setting}")
 
     def follow(self, primary: "Postgres", *, rewind: bool) -> None:
         """Makes this server, which must not run, a standby of another, under the name of its
@@ -122,7 +120,7 @@ class Postgres(Service):
 
     def promote(self) -> None:
         """Makes a standby a primary."""
-        self.query(f"SELECT pg_promote(true, {START_SECONDS})")
+        self.query(f"SELECT pg_promote(true, {PATIENCE})")
 
     def _url(self, database: str) -> str:
         return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
@@ -199,7 +197,7 @@ class Pair:
         for process, in self.primary.query("SELECT pid FROM pg_stat_replication"):
             os.kill(process, signal.SIGSTOP)
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        self.primary._process.wait_until(lambda: self.primary.query(waiting), START_SECONDS, "commit that waits")
+        self.primary._process.wait_until(lambda: self.primary.query(waiting), PATIENCE, "commit that waits")
 
     def fail_over(self) -> None:
         """The standby takes over. The old primary has been fenced, or not."""
@@ -217,7 +215,7 @@ class Pair:
         self.primary.query("CHECKPOINT")
         end, = self.primary.query("SELECT pg_current_wal_lsn()")[0]
         streams = f"SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND replay_lsn >= '{end}'"
-        self.standby._process.wait_until(lambda: self.primary.query(streams), START_SECONDS, "stream of everything")
+        self.standby._process.wait_until(lambda: self.primary.query(streams), PATIENCE, "stream of everything")
 
 
 def program(name: str) -> Path:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-STOP_SECONDS = 15
+PATIENCE = 60
+"""Seconds to wait for what must happen. It happens at once, but not on a busy machine."""
 
 _running: "weakref.WeakSet[Process]" = weakref.WeakSet()
 _ports_given: set[int] = set()
@@ -57,14 +58,14 @@ class Process:
         """Sends a signal, if it still runs."""
         self._popen.send_signal(number)
 
-    def wait(self, seconds: float = STOP_SECONDS) -> int:
+    def wait(self, seconds: float = PATIENCE) -> int:
         """Waits for its end and returns the exit code."""
         try:
             return self._popen.wait(seconds)
         except subprocess.TimeoutExpired:
             raise ProcessFailed(f"{self.name} still runs after {seconds} seconds\n{self.log}") from None
 
-    def stop(self, seconds: float = STOP_SECONDS) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """Stops it with SIGTERM, and returns the exit code.
         Kills it and fails if it does not end in time."""
         self.send_signal(signal.SIGTERM)

@@ -8,13 +8,11 @@ import urllib.request
 from pathlib import Path
 
 from .daemon import REPOSITORY
-from .process import Process, Service, free_port, port_answers
+from .process import PATIENCE, Process, Service, free_port, port_answers
 from .server import Server
 
 RULES = REPOSITORY / "contrib" / "prometheus" / "easy-invite.rules.yml"
 DASHBOARD = REPOSITORY / "contrib" / "grafana" / "easy-invite.json"
-START_SECONDS = 20
-ANSWER_SECONDS = 10
 
 # How often Prometheus asks the daemon and looks at its rules. Operators have it ask every 15
 # seconds, or less often.
@@ -36,7 +34,7 @@ def address(server: Server, path: str) -> str:
 
 def scrape(server: Server) -> str:
     """What the daemon shows at this moment."""
-    with urllib.request.urlopen(address(server, "/metrics"), timeout=ANSWER_SECONDS) as answer:
+    with urllib.request.urlopen(address(server, "/metrics"), timeout=PATIENCE) as answer:
         return answer.read().decode()
 
 
@@ -90,11 +88,11 @@ class Prometheus(Service):
         command = ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={self.data}",
                    f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"]
         self._process = Process("prometheus", command, self.folder / "prometheus.log", folder=self.folder)
-        self._process.wait_until(lambda: port_answers(self.port) and self._is_ready(), START_SECONDS, "answer")
+        self._process.wait_until(lambda: port_answers(self.port) and self._is_ready(), PATIENCE, "answer")
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=ANSWER_SECONDS):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=PATIENCE):
                 return True
         except OSError:
             return False
@@ -103,7 +101,7 @@ class Prometheus(Service):
         """Asks its API, and returns the data of the answer."""
         query = urllib.parse.urlencode(parameters)
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{query}"
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             answer = json.load(response)
         assert answer["status"] == "success", answer
         return answer["data"]

@@ -17,16 +17,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .debian import command_in, debian_11, debian_13
-from .process import Process, ProcessFailed, Service, free_port, port_answers
+from .process import PATIENCE, Process, ProcessFailed, Service, free_port, port_answers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEST_MODULES = Path(__file__).resolve().parent / "prosody_modules"
 VERSIONS = ("0.12", "13")
 INSTALLED = "installed"
 TOO_OLD = "0.11"
-
-START_SECONDS = 30
-PROSODYCTL_SECONDS = 30
 
 COMPONENT_SECRET = "a secret that only these two know"
 INVITE_HOST = """\
@@ -113,9 +110,9 @@ class Prosody(Service):
         self.components = dict({"invite.example.org": COMPONENT_SECRET} if components is None else components)
         self.admins = list(admins)
         self.tls = tls
+        self.start_seconds: float = PATIENCE
         self.storage = storage
         self.log_level = log_level
-        self.start_seconds = START_SECONDS
         self.modules = list(modules)
         self.plugin_folders = [module_folder, TEST_MODULES, *plugin_folders]
         self.global_lines = global_lines
@@ -159,7 +156,7 @@ class Prosody(Service):
         self.write_config()
         done = subprocess.run(
             [str(word) for word in self.command("prosodyctl", "--config", self.config_file, *arguments)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROSODYCTL_SECONDS)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
         return done.returncode, done.stdout, done.stderr
 
     def adduser(self, jid: str, password: str) -> None:

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Self
 
 from .daemon import REPOSITORY
-from .process import Process, free_port, port_answers
+from .process import PATIENCE, Process, free_port, port_answers
 
 DOCS = (REPOSITORY / "docs" / "web.md").read_text()
 MOVING = (REPOSITORY / "docs" / "moving.md").read_text()
-START_SECONDS = 20
 
 
 class Proxy:
@@ -43,7 +42,7 @@ class Proxy:
     def __enter__(self) -> Self:
         self.process = Process(type(self).__name__, self.command(), self.folder / "output.log", folder=self.folder,
                                environment={"HOME": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-        self.process.wait_until(lambda: port_answers(self.port, self.address), START_SECONDS, "answer on its port")
+        self.process.wait_until(lambda: port_answers(self.port, self.address), PATIENCE, "answer on its port")
         return self
 
     def __exit__(self, *_: object) -> None:

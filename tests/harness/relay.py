@@ -1,9 +1,12 @@
 """A wire between the daemon and Prosody that a test can cut at a certain stanza."""
 
+import asyncio
 import re
 import socket
 import threading
 from collections.abc import Callable
+
+from .process import PATIENCE
 
 CHUNK = 65536
 
@@ -61,6 +64,10 @@ class Relay:
         self.struck.clear()
         with self._lock:
             self._passing = count
+
+    async def until_struck(self) -> None:
+        """Waits until it has done what it was armed for."""
+        assert await asyncio.to_thread(self.struck.wait, PATIENCE), "nothing has passed that it was armed for"
 
     def cut(self) -> None:
         """Ends every connection. New connections work."""

@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 
 import slixmpp
 
+from .process import PATIENCE
 from .server import Server, password_of
-
-SECONDS = 15
 
 
 @asynccontextmanager
@@ -29,7 +28,7 @@ async def logged_in(server: Server, username: str, plugins: Sequence[str], *, la
         client.add_event_handler("register", register(client))
     client.connect("127.0.0.1", server.prosody.c2s_port)
     try:
-        await asyncio.wait_for(started, SECONDS)
+        await asyncio.wait_for(started, PATIENCE)
         yield client
     finally:
         client.abort()

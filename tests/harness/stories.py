@@ -9,10 +9,12 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from .process import PATIENCE
 from .server import Server, password_of
 from .xmpp import AuthenticationError, Client, StanzaError, StreamClosed, child, form_in, form_values, local_name
 
@@ -22,6 +24,8 @@ PASSWORD_RESET = "xmpp:prosody.im/mod_invites_adhoc#password-reset"
 INVITE_WITH_OPTIONS = "urn:easy-invite:command:invite"
 MY_INVITES = "urn:easy-invite:command:my-invites"
 INVITES_OF = "urn:easy-invite:command:invites-of"
+
+TRIES = 5  # see `conclusive`
 
 _ids = itertools.count(1)
 
@@ -209,7 +213,7 @@ async def used(server: Server, invite: Invite, times: int = 1) -> None:
     assert show(server, invite)["uses"] == times
 
 
-async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10) -> None:
+async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = PATIENCE) -> None:
     """Waits until a condition holds, by checking it again and again, and less often after a while:
     each look may take a process."""
     began = time.monotonic()
@@ -223,6 +227,36 @@ async def eventually(reached: Callable[[], bool | Awaitable[bool]], what: str, s
         if waited > seconds:
             raise AssertionError(f"after {seconds} seconds still not: {what}")
         await asyncio.sleep(max(0.05, waited / 20))
+
+
+async def conclusive(attempt: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Runs an attempt that can tell nothing if the machine stands still at the wrong moment, and then
+    returns False. Runs it again then, and fails if no attempt tells anything."""
+    for _ in range(TRIES):
+        if await attempt():
+            return
+    raise AssertionError(f"in none of {TRIES} attempts: {what}")
+
+
+async def served_before(ended: Iterable[asyncio.Task], ask: Callable[[], Awaitable[object]]) -> int:
+    """How many requests are answered, one after the other, before the first of the tasks ends."""
+    served = 0
+    while not any(task.done() for task in ended):
+        await ask()
+        served += not any(task.done() for task in ended)
+    return served
+
+
+@contextmanager
+def held(server: Server, when: str = "after") -> Iterator[None]:
+    """Holds registrations back within `with`, "before" or "after" the daemon is asked to reserve a use.
+    The server needs the module held_registrations."""
+    hold = server.prosody.data_folder / "hold"
+    hold.write_text(when)
+    try:
+        yield
+    finally:
+        hold.unlink()
 
 
 def accounts_on_disk(server: Server) -> dict[str, bytes]:

@@ -12,9 +12,8 @@ import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .process import Process, Service
+from .process import PATIENCE, Process, Service
 
-BOOT_SECONDS = 30
 UNITS = Path("/lib/systemd/system")
 NEEDED = ("basic.target", "sysinit.target", "shutdown.target", "umount.target", "multi-user.target",
           "network-online.target", "systemd-journald.service", "systemd-journald.socket",
@@ -98,12 +97,12 @@ class Systemd(Service):
                        "SHARED": " ".join(map(str, self._shared))}
         self._process = Process("systemd", ["sh", "-c", f'{join} exec {unshare} bash -c "$BOOT"'], self._log,
                                 environment=environment)
-        self._process.wait_until(self._is_running, BOOT_SECONDS, "a running system")
+        self._process.wait_until(self._is_running, PATIENCE, "a running system")
 
     def stop(self) -> None:
         """Ends it with all that it runs."""
         self.kill()
-        deadline = time.monotonic() + BOOT_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while any(group.exists() for group in self._groups):
             for folder in (folder for group in self._groups for folder, _, _ in os.walk(group, topdown=False)):
                 try:

@@ -10,11 +10,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .process import Process, ProcessFailed
+from .process import PATIENCE, Process, ProcessFailed
 
 COLUMNS, ROWS = 200, 50
-SCREEN_SECONDS = 15
-TMUX_SECONDS = 10
 
 
 class Terminal:
@@ -34,7 +32,7 @@ class Terminal:
             if shutil.which(program) is None:
                 raise ProcessFailed(f"{program} is not installed (scripts/test does that)")
         self._tmux_process = Process("tmux", ["tmux", "-S", self._socket, "-f", "/dev/null", "-D"], self.log_file)
-        self._tmux_process.wait_until(self._socket.exists, SCREEN_SECONDS, "socket")
+        self._tmux_process.wait_until(self._socket.exists, PATIENCE, "socket")
         own = [f"{name}={self.folder}" for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")]
         own += ["LC_ALL=C.UTF-8", "TERM=screen-256color"]
         self._tmux("new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS),
@@ -60,7 +58,7 @@ class Terminal:
         """Presses keys, as tmux names them."""
         self._tmux("send-keys", *keys)
 
-    async def read(self, pattern: str, seconds: float = SCREEN_SECONDS) -> re.Match:
+    async def read(self, pattern: str, seconds: float = PATIENCE) -> re.Match:
         """Waits until the screen matches a regular expression, and returns the match."""
         deadline = time.monotonic() + seconds
         while True:
@@ -74,7 +72,7 @@ class Terminal:
 
     def _tmux(self, *words: str | Path) -> str:
         done = subprocess.run(["tmux", "-S", str(self._socket), *map(str, words)],
-                              capture_output=True, text=True, timeout=TMUX_SECONDS)
+                              capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode != 0:
             raise ProcessFailed(f"tmux {words[0]}: {done.stderr}")
         return done.stdout

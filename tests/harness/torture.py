@@ -19,7 +19,7 @@ from pathlib import Path
 from . import disk, xmpp
 from .failover import fail_over
 from .postgres import Pair, Postgres
-from .process import ProcessFailed
+from .process import PATIENCE, ProcessFailed
 from .prosody import INVITE_HOST
 from .relay import Relay
 from .server import USERS, Server, password_of
@@ -39,7 +39,6 @@ BROWSERS = 0.3  # of the guests
 LONGEST_WAIT = 0.25  # seconds between two faults
 LONGEST_PAUSE = 1  # second that the daemon hangs
 LONGEST_PASSAGE = 4000  # bytes before the wire is cut: about as many as a registration has
-PATIENCE = 60  # seconds until every guest has a final answer
 LONGEST_SETTLING = 120  # seconds: a grant fails for good after three failures over half a minute or more
 ROLE, GROUP = "prosody:member", "family"
 ENDED, TAKEN = ("cancel/item-not-found", "410"), ("cancel/conflict", "409")
@@ -113,7 +112,7 @@ class Torture:
         """Registers until there is a final answer."""
         await asyncio.sleep(self._chance.uniform(0, FAULTS_PER_ROUND * LONGEST_WAIT))
         visitor = Visitor(self.server) if self._chance.random() < BROWSERS else None
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < give_up:
             mistaken = self._chance.random() < MISTAKES
             password = BAD_PASSWORD if mistaken else password_of(name)

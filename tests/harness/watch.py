@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import psycopg
 
-from .process import Holdings
+from .process import PATIENCE, Holdings
 from .server import Server
 from .stories import in_store
 
 EVERY = 0.05  # seconds between two looks
 OPEN_USES = "SELECT count(*) FROM invite_use WHERE redeemed_at IS NULL"
-LAST_LOOK = 10  # seconds for the store to answer at the end
 
 
 class Watch:
@@ -44,7 +43,7 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         for thread in self._looking:
-            thread.join(LAST_LOOK)
+            thread.join(PATIENCE)
 
     @property
     def growth(self) -> int:

@@ -16,7 +16,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
 from .daemon import REPOSITORY
-from .process import free_port
+from .process import PATIENCE, free_port
 from .server import Server, password_of
 from .stories import Invite
 
@@ -24,7 +24,6 @@ from .stories import Invite
 # There is one, so that nothing relies on its absence.
 PATH = "/join"
 FORM_COOKIE = "easy-invite-form"
-ANSWER_SECONDS = 20
 HTML_FORM = "application/x-www-form-urlencoded"
 
 
@@ -121,7 +120,7 @@ class Visitor:
     async def status_of(self, path: str, form: Mapping[str, str]) -> int | None:
         """Sends a form. Returns the answer's status, or None without an answer."""
         try:
-            return (await asyncio.wait_for(self.post(path, form), ANSWER_SECONDS)).status
+            return (await asyncio.wait_for(self.post(path, form), PATIENCE)).status
         except (OSError, EOFError, ValueError):
             return None
 
@@ -162,7 +161,7 @@ class Visitor:
         reader, writer = await self.connect()
         try:
             writer.write(request)
-            return await asyncio.wait_for(reader.read(), ANSWER_SECONDS)
+            return await asyncio.wait_for(reader.read(), PATIENCE)
         finally:
             writer.transport.abort()
 

@@ -7,10 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .process import Process
-
-START_SECONDS = 30
-SHOWN_SECONDS = 15
+from .process import PATIENCE, Process
 
 
 class Windows:
@@ -46,7 +43,7 @@ class Windows:
 
     def wait_until(self, ready: Callable[[], bool], what: str) -> None:
         """Waits until `ready()` is true."""
-        self._process.wait_until(ready, START_SECONDS, what)
+        self._process.wait_until(ready, PATIENCE, what)
 
     def say(self, text: str) -> None:
         """Types a text into the open chat, and sends it."""
@@ -60,7 +57,7 @@ class Windows:
         """Sends a text, and waits until the next message of the other side is shown. It must match
         a regular expression."""
         self.say(text)
-        deadline = time.monotonic() + SHOWN_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while len(shown := self.shown()) <= self._read:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{type(self).__name__} shows no answer to {text}\n{self._process.log}")

@@ -20,6 +20,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape, quoteattr
 
+from .process import PATIENCE
+
 ADHOC = "http://jabber.org/protocol/commands"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 CLIENT = "jabber:client"
@@ -40,8 +42,6 @@ XML = "http://www.w3.org/XML/1998/namespace"
 REGISTER_FEATURE = "{http://jabber.org/features/iq-register}register"
 INVITE_FEATURE = "{urn:xmpp:invite}register"
 TOKEN_FEATURE = "{urn:xmpp:ibr-token:0}register"
-
-REPLY_SECONDS = 10
 
 # How much of the inbox a failure's message shows.
 MOST_SHOWN = 20
@@ -272,7 +272,7 @@ class Stream(asyncio.Protocol):
             raise StreamClosed(f"nothing can be sent: {self._state()}")
         self._transport.write((stanza if isinstance(stanza, str) else to_xml(stanza, self.content_namespace)).encode())
 
-    async def expect(self, matches: Callable[[Element], bool], seconds: float = REPLY_SECONDS,
+    async def expect(self, matches: Callable[[Element], bool], seconds: float = PATIENCE,
                      what: str = "the expected stanza") -> Element:
         """Waits for the first element that matches, in the inbox or still to come, and takes it."""
         def take() -> Element | None:
@@ -283,7 +283,7 @@ class Stream(asyncio.Protocol):
 
         return await self._until(take, seconds, what)
 
-    async def expect_stanza(self, name: str, seconds: float = REPLY_SECONDS, **attributes: str) -> Element:
+    async def expect_stanza(self, name: str, seconds: float = PATIENCE, **attributes: str) -> Element:
         """Waits for a stanza with this name and these attributes. `sender` stands for `from`, where
         a bare JID also matches its full JIDs."""
         def matches(element: Element) -> bool:
@@ -306,12 +306,12 @@ class Stream(asyncio.Protocol):
             return
         raise AssertionError(f"{what} must not come, and did: {to_xml(came)}")
 
-    async def expect_end(self, seconds: float = REPLY_SECONDS) -> str:
+    async def expect_end(self, seconds: float = PATIENCE) -> str:
         """Waits until the server has ended the stream, and returns how."""
         return await self._until(lambda: self.end, seconds, "the end of the stream", closed_is_failure=False)
 
     async def send_iq(self, type: str, payload: str | Element = "", to: str | None = None, *,
-                      seconds: float = REPLY_SECONDS, id: str | None = None, sender: str | None = None) -> Element:
+                      seconds: float = PATIENCE, id: str | None = None, sender: str | None = None) -> Element:
         """Sends an IQ ("get" or "set") and returns the reply, result or error."""
         id = id or f"easy-{next(_ids)}"
         attributes = f" type={quoteattr(type)} id={quoteattr(id)}"
@@ -416,7 +416,7 @@ class Stream(asyncio.Protocol):
         self._forget_parsed()
         self.send(f"<?xml version='1.0'?><stream:stream xmlns='{self.content_namespace}' xmlns:stream='{STREAM}' "
                   f"to={quoteattr(self.domain)}{self._stream_version()}{self._stream_language()}>")
-        return await self._until(lambda: self._stream_header, REPLY_SECONDS, "the server's stream header")
+        return await self._until(lambda: self._stream_header, PATIENCE, "the server's stream header")
 
     def _stream_version(self) -> str:
         return " version='1.0'"
@@ -554,7 +554,7 @@ class Client(Stream):
         reply = await self.ask("get", f"<query xmlns='{ROSTER}'/>")
         return roster_items(reply)
 
-    async def roster_push(self, jid: str, subscription: str, seconds: float = REPLY_SECONDS) -> RosterItem:
+    async def roster_push(self, jid: str, subscription: str, seconds: float = PATIENCE) -> RosterItem:
         """Waits for the roster push with this subscription
         ("none", "to", "from" or "both") for a contact."""
         def matches(stanza: Element) -> bool:
@@ -564,7 +564,7 @@ class Client(Stream):
         push = await self.expect(matches, seconds, f"a roster push: {jid} with subscription {subscription}")
         return roster_items(push)[jid]
 
-    async def presence_from(self, jid: str, type: str | None = None, seconds: float = REPLY_SECONDS) -> Element:
+    async def presence_from(self, jid: str, type: str | None = None, seconds: float = PATIENCE) -> Element:
         """Waits for a presence of this type (None:
         available) from a bare JID or one of its full JIDs."""
         return await self.expect(lambda stanza: local_name(stanza) == "presence" and stanza.get("type") == type

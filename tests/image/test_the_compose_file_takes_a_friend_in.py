@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.containers import IMAGE, SECONDS, Container, compose, once, options_of, podman
+from harness.containers import IMAGE, PATIENCE, Container, compose, once, options_of, podman
 from harness.debian import debian_13
 from harness.daemon import LOGGED_IN, READ_ANEW
 from harness.web import Visitor
@@ -111,7 +111,7 @@ def test_a_hangup_reads_a_file_that_has_come_since(services: dict[str, Container
     checked = daemon.exec("easy-invite", "check", check=False).stdout
     assert 'config.toml differs from what the daemon serves in hosts."example.org".expire_after' in checked, checked
     podman("kill", "--signal", "HUP", daemon.name)
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while "FAILED" in (checked := daemon.exec("easy-invite", "check", check=False).stdout):
         assert time.monotonic() < deadline, checked
     assert re.search("^config +ok +config.toml, and EASY_INVITE_HOSTS, ", checked, re.MULTILINE), checked

@@ -12,8 +12,6 @@ from harness.daemon import toml
 from harness.server import Server
 from harness.stories import eventually
 
-NOTICED_WITHIN = 15
-
 
 @pytest.fixture(scope="module")
 def running(prosody_version, store_url, tmp_path_factory):
@@ -52,7 +50,7 @@ async def told(server, change, *words):
     before = len(server.daemon.log)
     change()
     said = lambda: server.daemon.log[before:]
-    await eventually(lambda: all(word in said() for word in words), f"the log says {words}", NOTICED_WITHIN)
+    await eventually(lambda: all(word in said() for word in words), f"the log says {words}")
     return said()
 
 

@@ -59,7 +59,7 @@ async def keep_contact_list_from_being_written(server, preauth=""):
 
 async def carol_is_a_contact_after_a_restart(server, invite):
     server.prosody.restart()
-    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted", 20)
+    await eventually(lambda: show(server, invite)["state"] == "redeemed", "the use is counted")
     for username, contact in (("alice", "carol@example.org"), ("carol", "alice@example.org")):
         async with await server.login(username) as user:
             assert (await user.roster())[contact].subscription == "both"

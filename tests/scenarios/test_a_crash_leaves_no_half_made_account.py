@@ -28,7 +28,7 @@ async def test_at_every_write(make_server):
         async def works_or_is_gone():
             return await has_account(server, username) or accounts_on_disk(server) == before
 
-        await eventually(works_or_is_gone, f"after a crash at write {write} the account works or is gone", seconds=5)
+        await eventually(works_or_is_gone, f"after a crash at write {write} the account works or is gone")
         assert await has_account(server, username) or await registers(server, username, None), f"write {write}"
     assert write > FEWEST_WRITES
 
@@ -49,7 +49,7 @@ async def test_an_account_that_an_admin_disables_while_its_use_is_open_stays_dis
     server.prosody.shell('user:disable("carol@example.org")')
     invite = generate(server)
     leave_open(server, invite, "carol@example.org")
-    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=20)
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled")
     with pytest.raises(AuthenticationError, match="account-disabled"):
         await server.login("carol")
 
@@ -66,7 +66,7 @@ async def test_an_account_without_a_password_that_an_admin_has_made_stays(make_s
     server.prosody.shell('> require "core.usermanager".create_user("dave", nil, "example.org")')
     account = accounts_on_disk(server)["accounts/dave.dat"]
     leave_open(server, invite, "dave@example.org")
-    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=20)
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled")
     assert accounts_on_disk(server)["accounts/dave.dat"] == account
 
 
@@ -92,7 +92,7 @@ async def test_an_empty_file_of_a_registration_leaves_the_name_free(make_server)
     account_file(server, "carol").write_text("")
     note_begun(server, '{ carol = "begun" }')
     server.prosody.start()
-    await eventually(lambda: registers(server, "carol", None), "the name is free", seconds=20)
+    await eventually(lambda: registers(server, "carol", None), "the name is free")
     assert await has_account(server, "carol")
 
 
@@ -115,9 +115,9 @@ async def test_a_list_of_begun_accounts_that_cannot_be_read_is_not_overwritten(m
     else:
         note_begun(server, '{ dave = "begun" }')
     server.prosody.shell("module:reload('easy_invite', 'example.org')")
-    await eventually(lambda: registers(server, "carol", None), "registration is open again", seconds=20)
+    await eventually(lambda: registers(server, "carol", None), "registration is open again")
     if way == "repaired":
-        await eventually(lambda: registers(server, "dave", None), "the rest is gone", seconds=20)
+        await eventually(lambda: registers(server, "dave", None), "the rest is gone")
 
 
 def account_file(server, username):

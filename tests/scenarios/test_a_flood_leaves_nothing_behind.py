@@ -5,8 +5,8 @@ megabytes, threads, connections and reservations. Its memory does not grow from 
 next, and nothing else stays."""
 
 import asyncio
+import itertools
 import sqlite3
-import time
 
 import pytest
 
@@ -25,7 +25,6 @@ MOST_FLOODS = 9  # until memory must have stopped growing
 PATIENCE = 3  # seconds for an answer
 BYTES_BEFORE_THE_CUT = 20_000
 FAILS_FOR = 6  # seconds: the daemon gives the store up after 4 or 5
-SERVED_WITHIN = 30  # seconds: a busy machine may need them, and a hold-up would last forever
 
 # The first flood fills what is meant to be kept: buffers, connections to the store, and the
 # sessions of commands (the last 16 of an account, so one flood makes as many as there ever are).
@@ -44,6 +43,7 @@ MOST_AT_ONCE = 16 * 1024  # kB
 MOST_RECONNECTING = 2  # files: a connection that has just been lost, and the next one
 
 UNHINDERED = 'limits = { c2s = { rate = "10mb/s" } }'
+honest = itertools.count(1)
 FLOOD_OVER = (StanzaError, StreamClosed, WaitTimeout, AuthenticationError, ConnectionError)
 
 
@@ -81,13 +81,13 @@ class Fault:
         self.server.prosody.kill()
         await asyncio.sleep(1)
         self.server.prosody.start()
-        await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again", 30)
+        await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again")
 
     async def wire_is_cut(self):
         """The wire is cut in the middle of a stanza."""
         before = times_connected(self.server)
         self.relay.cut_after(BYTES_BEFORE_THE_CUT)
-        await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again", 30)
+        await eventually(lambda: times_connected(self.server) > before, "the daemon is connected again")
 
 
 @pytest.mark.seconds(300)
@@ -180,16 +180,14 @@ async def register_and_wait(server, link, name):
 
 async def quiet(server):
     """Waits until no reservation is open and no request is in flight.
-    Then the server must answer quickly."""
-    await eventually(lambda: in_store(server, OPEN_USES) == [(0,)], "no reservation is open", 40)
+    Then the server must answer."""
+    await eventually(lambda: in_store(server, OPEN_USES) == [(0,)], "no reservation is open")
     assert in_store(server, "SELECT count(*) FROM invite WHERE taken <> uses") == [(0,)]
     invites, made = 0, None
     while invites != made:  # requests from while the store hung are still being served
         invites, made = made, in_store(server, "SELECT count(*) FROM invite")
         await asyncio.sleep(0.5)
-    started = time.monotonic()
     async with await server.login("alice") as alice:
         invite = await new_invite(alice)
-    await register(server, f"honest-{time.monotonic_ns()}", invite)
-    assert time.monotonic() - started < SERVED_WITHIN
+    await register(server, f"honest-{next(honest)}", invite)
     await used(server, invite)

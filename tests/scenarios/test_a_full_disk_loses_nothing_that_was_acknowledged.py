@@ -50,8 +50,8 @@ async def test_until_there_is_room_again(server, disk):
     (disk / "ballast").unlink()
     await new_invite(alice)
     await register(server, refused_name, invite)
-    await eventually(lambda: show(server, invite)["uses"] == joined + 1, "the uses are counted",
-                     seconds=40)  # those that no longer fitted are settled later
+    await eventually(lambda: show(server, invite)["uses"] == joined + 1, "the uses are counted")
+    # Those that no longer fitted are settled later.
     assert {show(server, known)["state"] for known in made} == {"pending"}
     await register(server, "dave", made[-1])
     await eventually(lambda: not differences(server), "the log of events tells what happened, and no more")

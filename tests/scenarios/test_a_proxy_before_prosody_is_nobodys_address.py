@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.daemon import REPOSITORY
+from harness.process import PATIENCE
 from harness.prosody import INVITE_HOST
 from harness.stories import generate, register
 from harness.xmpp import StanzaError
@@ -77,7 +78,7 @@ async def presented(server, token, header):
 
 def by_bosh(server, header, stanza):
     """Sends a stanza in a session of its own (XEP-0124). Returns the body with the answer."""
-    proxy = http.client.HTTPConnection("127.0.0.1", server.prosody.http_port, timeout=10)
+    proxy = http.client.HTTPConnection("127.0.0.1", server.prosody.http_port, timeout=PATIENCE)
     headers = {"Content-Type": "text/xml", **({} if header is None else {"X-Forwarded-For": header})}
 
     def send(attributes, payload=""):

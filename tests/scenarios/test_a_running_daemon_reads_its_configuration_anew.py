@@ -11,7 +11,7 @@ from harness.process import free_port
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import Server, password_of
 from harness.stories import (
-    CREATE_ACCOUNT, NEW_INVITE, Invite, eventually, generate, has_account, new_invite, register, show, used,
+    CREATE_ACCOUNT, NEW_INVITE, Invite, eventually, generate, has_account, held, new_invite, register, show, used,
     uses_taken)
 from harness.web import Visitor, text, web_settings
 from harness.xmpp import StanzaError, form_in, form_values
@@ -24,7 +24,7 @@ def running(prosody_version, store_url, tmp_path_factory):
     settings = {**web_settings(), "limits": {"wrong_tokens": "unlimited"}}
     settings["hosts"]["example.net"] = None
     with Server(prosody_version, tmp_path_factory.mktemp("server"), store_url=store_url(), settings=settings,
-                hosts=HOSTS, modules=[*USUAL_MODULES, "slow_registrations"]) as server:
+                hosts=HOSTS, modules=[*USUAL_MODULES, "held_registrations"]) as server:
         yield server
 
 
@@ -79,7 +79,7 @@ async def test_a_new_host_is_served_at_once(server):
         await register(server, "dora", domain="example.net")
     host_of(server, "example.net")
     server.daemon.reload()
-    await eventually(lambda: "the hook is there host=example.net" in server.daemon.log, "the hook is greeted", 5)
+    await eventually(lambda: "the hook is there host=example.net" in server.daemon.log, "the hook is greeted")
     await register(server, "dora", generate(server, host="example.net"), domain="example.net")
     assert await has_account(server, "dora", domain="example.net")
 
@@ -91,10 +91,11 @@ async def test_a_host_that_goes_away_is_unknown(server):
     presented, in_flight = await server.connect("example.net"), await server.connect("example.net")
     await presented.preauth(invite.token)
     await in_flight.preauth(invite.token)
-    finishing = asyncio.create_task(in_flight.registration_set("fay", password_of("fay")))
-    await eventually(lambda: uses_taken(server, invite) == 1, "a use is reserved")
-    del server.daemon.config["hosts"]["example.net"]
-    server.daemon.reload()
+    with held(server):
+        finishing = asyncio.create_task(in_flight.registration_set("fay", password_of("fay")))
+        await eventually(lambda: uses_taken(server, invite) == 1, "a use is reserved")
+        del server.daemon.config["hosts"]["example.net"]
+        server.daemon.reload()
     for stream in presented, await server.connect("example.net"):
         with pytest.raises(StanzaError, match="is not served|does not serve"):
             if stream is not presented:
@@ -110,10 +111,11 @@ async def test_a_host_that_goes_away_is_unknown(server):
 
 async def test_a_form_in_flight_finishes(server):
     invite = generate(server)
-    sending = asyncio.create_task(Visitor(server).register(invite, "hal", "correct horse battery"))
-    await eventually(lambda: uses_taken(server, invite) == 1, "a use is reserved")
-    server.daemon.config["web"]["name"] = "Another name"
-    server.daemon.reload()
+    with held(server):
+        sending = asyncio.create_task(Visitor(server).register(invite, "hal", "correct horse battery"))
+        await eventually(lambda: uses_taken(server, invite) == 1, "a use is reserved")
+        server.daemon.config["web"]["name"] = "Another name"
+        server.daemon.reload()
     assert (await sending).heading == text("welcome", account="hal@example.org")
     await used(server, invite)
 

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from harness.process import PATIENCE
 from harness.prometheus import address, metrics_settings, scrape, shown
 from harness.stories import eventually, generate, registers
 from harness.xmpp import StanzaError
@@ -45,7 +46,7 @@ async def test_nothing_else_is_answered(server):
     def status(path, method="GET"):
         try:
             request = urllib.request.Request(address(server, path), method=method)
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.headers["content-type"], answer.read()
         except urllib.error.HTTPError as error:
             return error.code, None, None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.process import PATIENCE
 from harness.stories import eventually, new_invite
 
 pytestmark = pytest.mark.store("sqlite")
@@ -37,7 +38,7 @@ async def test_every_time(server, tmp_path):
         await eventually(lambda: len(LINK.findall(trace.read_text())) >= LINKS, "the trace is written")
     finally:
         watching.terminate()
-        watching.communicate(timeout=10)
+        watching.communicate(timeout=PATIENCE)
     synced, links = False, 0
     for line in trace.read_text().splitlines():
         if line.split()[0] == writer and SYNC.search(line):

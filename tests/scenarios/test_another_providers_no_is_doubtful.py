@@ -58,7 +58,7 @@ async def test_the_same_in_band(make_server, by):
         await register(server, "carol", invite)
     assert uses_taken(server, invite) == 1
     at_the_provider(server, "it.accounts.carol = true")
-    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled", seconds=40)
+    await eventually(lambda: show(server, invite)["uses"] == 1, "the open use is settled")
     with pytest.raises(StanzaError):
         await register(server, "dave", invite)
 

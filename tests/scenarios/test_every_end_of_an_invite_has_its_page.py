@@ -73,7 +73,7 @@ async def test_prosody_is_away_for_a_moment(make_server):
     assert away.status == 503 and text("unreachable", table="failure") in away.text, away.text
     assert 0 < int(away.header("Retry-After")) <= 60
     server.prosody.start()
-    await eventually(lambda: server.daemon.log.count("the hook is there") == 2, "the daemon is connected again", 30)
+    await eventually(lambda: server.daemon.log.count("the hook is there") == 2, "the daemon is connected again")
     welcome = await visitor.post(visitor.path(invite, "register"), filled)
     assert (welcome.status, welcome.heading) == (200, text("welcome", account="carol@example.org"))
     await used(server, invite)

@@ -38,7 +38,7 @@ async def test_by_the_distributions_own_action(server, tmp_path):
                                 addresses=ADDRESSES, missing=missing, default=default)
             running.enter_context(fail2ban)
             for banned in (GUESSER, GUESSER6, NEIGHBOUR6):
-                await eventually(lambda: not fail2ban.lets_in(banned), f"{banned} is banned by {name}", 30)
+                await eventually(lambda: not fail2ban.lets_in(banned), f"{banned} is banned by {name}")
             assert all(map(fail2ban.lets_in, (OTHER, OTHER6))), name
             assert "ERROR" not in fail2ban.log, fail2ban.log
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.process import PATIENCE
 from harness.relay import Relay
 from harness.stories import (eventually, generate, has_account, new_invite, register, registers, revoke, show, used,
                              uses_taken)
@@ -14,7 +15,6 @@ from harness.xmpp import StanzaError, StreamClosed, WaitTimeout
 pytestmark = pytest.mark.store("postgres")
 
 USES, GUESTS, GUESTS_EVERY = 12, 40, 0.05
-PATIENCE = 40  # seconds: a use whose fate nobody knows is looked at within twenty
 TEMPORARY = {"resource-constraint", "remote-server-timeout", "service-unavailable"}
 
 
@@ -75,7 +75,7 @@ async def test_no_use_is_added_or_lost_while_a_daemon_is_killed_under_load(machi
         await asyncio.to_thread(here.daemon.kill)
         await asyncio.to_thread(here.daemon.start)
     in_all = len(machines) + sum(await asyncio.gather(*guests))
-    await eventually(lambda: show(there, invite)["uses"] == USES, "every use is counted", PATIENCE)
+    await eventually(lambda: show(there, invite)["uses"] == USES, "every use is counted")
     accounts = [[f"guest-{number}" for number in range(GUESTS) if await has_account(machine, f"guest-{number}")]
                 for machine in machines]
     assert in_all <= len(accounts[0]) + len(accounts[1]) == USES == uses_taken(here, invite)
@@ -94,7 +94,7 @@ async def test_a_use_in_progress_waits_for_the_machine_that_reserved_it(machines
         here.daemon.start()
         relay.before("<fate ", here.kill)
         await registers(here, "carol", invite)  # no daemon hears of it, and she may not either
-        assert await asyncio.to_thread(relay.struck.wait, 10)
+        await relay.until_struck()
         there.daemon.restart()  # it settles open reservations at once, and then every ten seconds
         with pytest.raises(StanzaError, match="wait/resource-constraint"):
             await register(there, "dave", invite)
@@ -117,7 +117,7 @@ async def test_the_other_goes_on_while_one_is_gone(machines):
 async def persist(server, username, invite, delay):
     """Registers, again after each temporary failure. Returns whether a success was reported."""
     await asyncio.sleep(delay)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 2 * PATIENCE  # a use whose fate nobody knows is looked at within twenty seconds
     while time.monotonic() < deadline:
         try:
             await register(server, username, invite)

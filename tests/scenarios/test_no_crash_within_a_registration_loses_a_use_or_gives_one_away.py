@@ -30,7 +30,7 @@ async def test_a_single_use(make_server, stanza, fault):
 
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
         registration = asyncio.create_task(registers(server, "carol", invite))
-        assert await asyncio.to_thread(relay.struck.wait, 10)
+        await relay.until_struck()
         await revive(server)
         await registration
         await one_account_is_made(server, invite)

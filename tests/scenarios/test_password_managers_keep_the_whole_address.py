@@ -94,7 +94,7 @@ async def kept_by_chromium(profile: Path, url: str, typed: str | None) -> list[s
                 await asyncio.to_thread(subprocess.run, ["xdotool", "key", key], env={"DISPLAY": display}, check=True)
             return bool(in_login_data(store))
 
-        await eventually(saved, "Chromium has saved the password", 30)
+        await eventually(saved, "Chromium has saved the password")
         await browser.close()
     return in_login_data(store)
 

@@ -68,7 +68,7 @@ async def test_people_make_invites_and_use_them(server, prometheus):
     def others():
         return {query: number for query in expected if (number := prometheus.number(query)) != expected[query]}
     try:
-        await eventually(lambda: not others(), "Prometheus has the right numbers", seconds=20)
+        await eventually(lambda: not others(), "Prometheus has the right numbers")
     except AssertionError as error:
         raise AssertionError(f"{error}: {others()}") from None
     hosts = prometheus.ask("label/host/values")

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
+from harness.process import PATIENCE
 from harness.server import password_of
 from harness.slixmpp_client import logged_in
 from harness.stories import CREATE_ACCOUNT, NEW_INVITE, Invite, generate, register, show, used
 from harness.web import text
 from harness.xmpp import ADHOC, preauth_element
 
-SECONDS = 15
 PLUGINS = ("xep_0004", "xep_0030", "xep_0050", "xep_0077")
 ADDRESSES = ["example.org", "invite.example.org"]
 
@@ -41,9 +41,9 @@ async def test_a_message_when_the_invite_is_used(server):
         alice.send_presence()
         reply = await alice.plugin["xep_0050"].send_command(server.component, NEW_INVITE)
         await register(server, "told-of", Invite(values_of(reply)["uri"]))
-        message = await asyncio.wait_for(messages.get(), SECONDS)
+        message = await asyncio.wait_for(messages.get(), PATIENCE)
         while "told-of" not in message["body"]:  # what came while alice was offline comes first
-            message = await asyncio.wait_for(messages.get(), SECONDS)
+            message = await asyncio.wait_for(messages.get(), PATIENCE)
         assert (message["from"], message["type"]) == ("invite.example.org", "chat")
         assert message["body"].startswith("told-of@example.org has joined with your invitation from ")
 
@@ -63,9 +63,9 @@ async def test_the_account_form(server, address):
 
         handlers = {"next": show_form, "error": results.put_nowait}
         admin.plugin["xep_0050"].start_command(address, CREATE_ACCOUNT, handlers)
-        form = await asyncio.wait_for(forms.get(), SECONDS)
+        form = await asyncio.wait_for(forms.get(), PATIENCE)
         assert (form["command"]["status"], form["command"]["actions"]) == ("executing", {"complete"})
-        result = await asyncio.wait_for(results.get(), SECONDS)
+        result = await asyncio.wait_for(results.get(), PATIENCE)
         assert result["command"]["status"] == "completed"
         made = show(server, Invite(values_of(result)["uri"]))
     assert (made["note"], made["max_uses"], made["expires_at"]) == ("by a bot", 2, None)

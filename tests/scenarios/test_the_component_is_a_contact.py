@@ -11,6 +11,7 @@ import tomllib
 import pytest
 
 from harness.daemon import REPOSITORY
+from harness.process import PATIENCE
 from harness.profanity import Profanity
 from harness.slixmpp_client import logged_in
 from harness.stories import generate
@@ -25,7 +26,6 @@ VCARD, VCARD4, NICK = "vcard-temp", "urn:ietf:params:xml:ns:vcard-4.0", "http://
 METADATA, DATA = "urn:xmpp:avatar:metadata", "urn:xmpp:avatar:data"
 FEATURES = {ADHOC, DISCO_INFO, DISCO_ITEMS, DATA_FORM, PING, PUBSUB, f"{PUBSUB}#retrieve-items", VCARD, VCARD4,
             "jabber:iq:version"}
-SECONDS = 15
 
 
 async def test_a_new_contact_says_who_it_is(server):
@@ -117,9 +117,9 @@ async def test_slixmpp_believes_all_of_it(server):
         alice.add_event_handler("presence_available", see)
         alice.send_presence()
         alice.send_presence_subscription(COMPONENT)
-        presence = await asyncio.wait_for(checked, SECONDS)
+        presence = await asyncio.wait_for(checked, PATIENCE)
         assert "help" in presence["status"]
-        async with asyncio.timeout(SECONDS):  # slixmpp keeps only a hash that it has verified
+        async with asyncio.timeout(PATIENCE):  # slixmpp keeps only a hash that it has verified
             while await alice.plugin["xep_0115"].get_verstring(COMPONENT) != presence["caps"]["ver"]:
                 await asyncio.sleep(0.05)
             assert await alice.plugin["xep_0030"].supports(COMPONENT, feature=ADHOC, local=False)

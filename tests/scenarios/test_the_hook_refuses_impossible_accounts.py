@@ -9,10 +9,10 @@ import pytest
 from harness.gate import GATE, PlayedDaemon
 from harness.prosody import INVITE_HOST, USUAL_MODULES
 from harness.server import password_of
-from harness.stories import has_account
+from harness.stories import eventually, has_account, held
 from harness.xmpp import StanzaError
 
-SLOW = {"modules": [*USUAL_MODULES, "slow_registrations"]}
+MAY_BE_HELD = {"modules": [*USUAL_MODULES, "held_registrations"]}
 GIVEN_UP = "wait/resource-constraint: This registration was given up"
 
 
@@ -75,12 +75,14 @@ async def test_a_reservation_that_was_given_up(server):
 
 
 async def test_the_same_reservation_twice(make_server):
-    daemon = await PlayedDaemon.connect(make_server(run_daemon=False, **SLOW))
-    first = asyncio.create_task(daemon.create("r1", "carol", "password"))
-    await asyncio.sleep(0)
-    assert await daemon.create("r1", "dave", "password") == "in-flight"
-    assert await daemon.settle("r1", "carol") == "in-flight"
-    assert not await daemon.account_exists("carol")
+    server = make_server(run_daemon=False, **MAY_BE_HELD)
+    daemon = await PlayedDaemon.connect(server)
+    with held(server):
+        first = asyncio.create_task(daemon.create("r1", "carol", "password"))
+        await asyncio.sleep(0)
+        assert await daemon.create("r1", "dave", "password") == "in-flight"
+        assert await daemon.settle("r1", "carol") == "in-flight"
+        assert not await daemon.account_exists("carol")
     assert await first == "made"
     assert await daemon.create("r1", "dave", "password") == "in-flight"  # only settling it tells more
     assert await daemon.settle("r1", "carol") == "made"
@@ -88,17 +90,21 @@ async def test_the_same_reservation_twice(make_server):
 
 
 async def test_a_connection_lost_in_the_middle_leaves_it_to_settle(make_server):
-    server = make_server(run_daemon=False, **SLOW)
+    server = make_server(run_daemon=False, **MAY_BE_HELD)
     daemon = await PlayedDaemon.connect(server)
-    lost = asyncio.create_task(daemon.create("r1", "carol", "password"))
-    await asyncio.sleep(0.2)
-    daemon.stream.abort()
-    with pytest.raises(ConnectionError):
-        await lost
-    daemon = await PlayedDaemon.connect(server)
-    while await daemon.settle("r1", "carol") == "in-flight":
-        await asyncio.sleep(0.1)
-    assert await daemon.settle("r1", "carol") == "made"
+    with held(server):
+        lost = asyncio.create_task(daemon.create("r1", "carol", "password"))
+        await eventually(lambda: "Holding carol's registration" in server.prosody.log, "it is being created")
+        daemon.stream.abort()
+        with pytest.raises(ConnectionError):
+            await lost
+        daemon = await PlayedDaemon.connect(server)
+        assert await daemon.settle("r1", "carol") == "in-flight"
+
+    async def is_made():
+        return await daemon.settle("r1", "carol") == "made"
+
+    await eventually(is_made, "it has been made")
     assert await has_account(server, "carol", password="password")
 
 

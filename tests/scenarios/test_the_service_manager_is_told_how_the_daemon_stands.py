@@ -1,7 +1,7 @@
 """What systemd hears of the daemon (sd_notify(3)): that it serves, what `systemctl status` shows,
 that it reads its configuration anew, that it does not hang, and that it ends."""
 
-import os
+import asyncio
 import socket
 import sqlite3
 import time
@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness.manager import Manager
-from harness.stories import eventually
+from harness.stories import conclusive, eventually
 
 
 @pytest.fixture(params=[False, True], ids=["path", "abstract"])
@@ -27,7 +27,7 @@ async def test_a_day_of_a_daemon(make_server, manager):
     await eventually(lambda: manager.number_of(READY="1") == 2, "it is ready again")
     reloading = [message for message in manager.told if message.get("RELOADING") == "1"]
     assert len(reloading) == 1
-    assert 0 <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - int(reloading[0]["MONOTONIC_USEC"]) < 30_000_000
+    assert 0 <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - int(reloading[0]["MONOTONIC_USEC"]) < 600_000_000
 
     server.daemon.config["hosts"]["example.org"]["expire_after"] = "soon"
     server.daemon.reload()
@@ -41,9 +41,13 @@ async def test_a_day_of_a_daemon(make_server, manager):
     fed = manager.number_of(WATCHDOG="1")
     await eventually(lambda: manager.number_of(WATCHDOG="1") >= fed + 3, "the watchdog is fed without Prosody, too")
     server.daemon.pause()
-    fed = manager.number_of(WATCHDOG="1")
-    time.sleep(1.5)  # longer than the daemon may be silent
-    assert manager.number_of(WATCHDOG="1") == fed, "a daemon that hangs feeds nothing"
+
+    async def feeds_nothing():
+        fed = manager.number_of(WATCHDOG="1")
+        await asyncio.sleep(1.5)  # longer than the daemon may be silent
+        return manager.number_of(WATCHDOG="1") == fed
+
+    await conclusive(feeds_nothing, "a daemon that hangs feeds nothing")
     server.daemon.resume()
     server.daemon.stop()
     assert manager.number_of(STOPPING="1") == 1
@@ -58,7 +62,7 @@ async def test_a_daemon_is_ready_without_the_chat_server(make_server, tmp_path):
     await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready")
     await eventually(lambda: "cannot be reached" in manager.status, "the status has the problem")
     server.prosody.start()
-    await eventually(lambda: manager.status == "serving example.org", "it is connected", 20)
+    await eventually(lambda: manager.status == "serving example.org", "it is connected")
     assert manager.number_of(READY="1") == 1
 
 
@@ -69,7 +73,7 @@ async def test_a_chat_server_that_says_nothing_does_not_hold_up_the_start(make_s
         settings = {"component": {"server": f"127.0.0.1:{silent.getsockname()[1]}"}}
         server = make_server(run_daemon=False, environment=manager.environment, settings=settings)
         server.daemon.start(wait=False)
-        await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready", 15)
+        await eventually(lambda: manager.number_of(READY="1") == 1, "it is ready")
         server.daemon.kill()
 
 

@@ -15,13 +15,13 @@ import pytest
 from harness.chromium import chromium
 from harness.gajim import Gajim
 from harness.poezio import Poezio
+from harness.process import PATIENCE
 from harness.profanity import Profanity
 from harness.server import password_of
 from harness.slixmpp_client import logged_in
 from harness.stories import INVITE_WITH_OPTIONS, MY_INVITES, Invite, fill_in, register, show
 from harness.xmpp import StanzaError
 
-SECONDS = 15
 HOST = "example.org"
 
 # The wishes that users choose from, as forms have them.
@@ -203,7 +203,7 @@ class InConverse:
         await self.page.locator("input[data-action=complete]").click()
 
     async def read(self, pattern):
-        for _ in range(SECONDS * 10):
+        for _ in range(PATIENCE * 10):
             inputs = await self.page.eval_on_selector_all("input, select", "all => all.map(it => it.value)")
             shown = "\n".join([await self.page.inner_text("body"), *inputs])
             if found := re.search(pattern, shown):
@@ -243,16 +243,16 @@ class InSlixmpp:
 
     async def choose(self, label, action):
         self.client.plugin["xep_0050"].start_command(HOST, MY_INVITES, {"next": self.stage, "error": self.stage})
-        iq, session = await asyncio.wait_for(self.stages.get(), SECONDS)
+        iq, session = await asyncio.wait_for(self.stages.get(), PATIENCE)
         options = iq["command"]["form"].get_fields()["invite"]["options"]
         invite, = [option["value"] for option in options if label in option["label"]]
         self.submit(iq, session, {"invite": invite, "action": action})
 
     async def write_note(self, note):
-        self.submit(*await asyncio.wait_for(self.stages.get(), SECONDS), {"note": note})
+        self.submit(*await asyncio.wait_for(self.stages.get(), PATIENCE), {"note": note})
 
     async def read(self, pattern):
-        iq, _ = await asyncio.wait_for(self.stages.get(), SECONDS)
+        iq, _ = await asyncio.wait_for(self.stages.get(), PATIENCE)
         assert iq["command"]["status"] == "completed"
         shown = "\n".join(iq.xml.itertext())
         found = re.search(pattern, shown)

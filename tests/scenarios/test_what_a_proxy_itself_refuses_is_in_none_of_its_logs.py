@@ -10,8 +10,9 @@ import ssl
 
 import pytest
 
-from harness.process import free_port
+from harness.process import PATIENCE, free_port
 from harness.proxies import DOCS, Caddy, CaddyBesideProsody, Nginx, NginxBesideProsody, OldCaddy, OldNginx
+from harness.stories import eventually
 
 pytestmark = pytest.mark.one_setup
 
@@ -81,7 +82,7 @@ async def test_nor_when_the_daemon_answers_nonsense(tmp_path, kind, path):
     async with answering(answers) as (address, seen):
         with kind(tmp_path, path, address) as proxy:
             await keeps_to_itself(proxy, dict.fromkeys(map(str, range(len(answers))), visit(proxy)))
-    assert seen == answers
+    await eventually(lambda: seen == answers, "all have been given")
 
 
 @pytest.mark.parametrize("path", ["", "/join"], ids=["own-name", "below-a-path"])
@@ -96,8 +97,8 @@ async def test_nor_when_nginx_cannot_write_to_its_disk(tmp_path, path):
 async def test_nor_on_the_ports_for_http(tmp_path):
     with Nginx(tmp_path, "", f"127.0.0.1:{free_port()}") as proxy:
         page = f"GET /i/{TOKEN} HTTP/1.1\r\nHost: {proxy.name}\r\nConnection: close\r\n\r\n"
-        assert b"301" in await said(proxy.plain_port, None, page)
-        assert b"400" in await said(proxy.port, None, page), "plain HTTP on the port for HTTPS"
+        assert b"301" in await said(proxy.plain_port, None, page, PATIENCE)
+        assert b"400" in await said(proxy.port, None, page, PATIENCE), "plain HTTP on the port for HTTPS"
         for request in requests(f"/i/{TOKEN}", proxy.name).values():
             await said(proxy.plain_port, None, request)
         assert TOKEN not in proxy.logs
@@ -112,14 +113,14 @@ async def test_nor_in_the_access_log_of_a_site_of_caddys(tmp_path):
         del wrong["a way out of the root"]  # which is another page, to Caddy
         await keeps_to_itself(proxy, wrong)
         await said(proxy.port, proxy, "GET /elsewhere HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
-        assert "/elsewhere" in proxy.logs
+        await eventually(lambda: "/elsewhere" in proxy.logs, "the rest is logged")
 
 
 async def test_the_rest_of_a_site_is_logged(tmp_path):
     with Nginx(tmp_path, "/join", f"127.0.0.1:{free_port()}") as proxy:
         for page in ("/", "/i/am", "/joint/elsewhere"):
             await said(proxy.port, proxy, f"GET {page} HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n")
-            assert f'"GET {page} HTTP/1.1"' in proxy.logs
+            await eventually(lambda: f'"GET {page} HTTP/1.1"' in proxy.logs, "it is logged")
 
 
 @contextlib.asynccontextmanager
@@ -152,13 +153,13 @@ async def keeps_to_itself(proxy, wrong):
     assert TOKEN not in proxy.logs
 
 
-async def said(port, proxy, request):
-    """The answer to a request, over TLS where there is a proxy."""
+async def said(port, proxy, request, seconds=1):
+    """The answer to a request, over TLS where there is a proxy. Some requests get none."""
     trusting = ssl.create_default_context(cafile=proxy.certificate) if proxy else None
     address = proxy.address if proxy else "127.0.0.1"
     reader, writer = await asyncio.open_connection(address, port, ssl=trusting,
                                                    server_hostname=proxy and proxy.name)
     with contextlib.suppress(OSError, TimeoutError):
         writer.write(request.encode("latin-1"))
-        return await asyncio.wait_for(reader.read(), 1)
+        return await asyncio.wait_for(reader.read(), seconds)
     writer.transport.abort()

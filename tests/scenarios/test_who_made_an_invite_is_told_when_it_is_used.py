@@ -34,10 +34,10 @@ def carol():
     return f"carol-{next(_numbers)}"
 
 
-async def message_to(user, seconds=15):
+async def message_to(user):
     """The next chat message that a user gets from the component."""
     message = await user.expect(lambda stanza: local_name(stanza) == "message"
-                                and stanza.get("from") == "invite.example.org", seconds, "a message of the component")
+                                and stanza.get("from") == "invite.example.org", what="a message of the component")
     assert (message.get("type"), bare(message.get("to"))) == ("chat", bare(user.jid))
     return message
 
@@ -53,7 +53,7 @@ def waiting(server):
 
 
 async def all_are_told(server):
-    await eventually(lambda: waiting(server) == 0, "the chat server has taken all messages", seconds=30)
+    await eventually(lambda: waiting(server) == 0, "the chat server has taken all messages")
 
 
 async def class_invite(server, admin, **answers):
