@@ -8,6 +8,8 @@ import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, async_playwright
 
+from .process import PATIENCE
+
 # How browsers on each device identify themselves.
 USER_AGENTS = {
     "android": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 "
@@ -50,6 +52,7 @@ async def open_page(browser: Browser, url: str, *, device: str = "android", lang
     window = await browser.new_context(user_agent=USER_AGENTS[device], locale=language, color_scheme=scheme,
                                        viewport={"width": width, "height": height}, java_script_enabled=script,
                                        bypass_csp=script)
+    window.set_default_timeout(1000 * PATIENCE)
     page = await window.new_page()
     await page.goto(url)
     return page

@@ -1,5 +1,5 @@
-"""Who opens a link that a program has broken, or one from long ago, is not guessing, however often.
-Wrong tokens are guesses, whatever stands around them."""
+"""Opening a link that a program has broken, or a link from long ago, never counts as guessing.
+Presenting a wrong token does, whatever stands around the token."""
 
 import pytest
 

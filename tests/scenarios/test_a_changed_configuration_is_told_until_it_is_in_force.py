@@ -1,5 +1,5 @@
-"""While the configuration file says something else than what the daemon serves, the log says so once
-for each change, and `easy-invite check` fails. Comments and notation do not count."""
+"""While the configuration file differs from what the daemon serves, the log says so once for each
+change, and `easy-invite check` fails. Comments and notation do not count."""
 
 import copy
 import json

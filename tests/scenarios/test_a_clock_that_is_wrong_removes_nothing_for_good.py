@@ -1,7 +1,7 @@
-"""The machine's clock is a year ahead: the daemon starts with it, or it jumps while the daemon runs.
-All invites have expired then, and would be removed. They are not: the log says what the clock
-shows, and when it is set right, everybody can use them. A store that was really not used for a
-year is tidied up some hours later, and by a right clock what is old goes at once."""
+"""The machine's clock is a year ahead: the daemon starts with it, or it jumps while the daemon
+runs. By that clock all invites have expired, and would be removed. They are not: the log says what
+the clock shows, and when it is set right, everybody can use them. A store that really was not used
+for a year is tidied up some hours later. With a right clock, old data is removed at once."""
 
 import time
 

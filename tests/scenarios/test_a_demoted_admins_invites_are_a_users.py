@@ -1,5 +1,6 @@
-"""What needs a right is looked at again when it is used: once an admin is no admin any more, their
-invites do what a user's can do, and nothing else. Admins once more, they have them back."""
+"""The inviter's rights are checked again when an invite is used. The invites of somebody who is no
+longer an admin do only what a user's invites do. If they become an admin again, so do their
+invites' grants."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""The daemon, its store, the chat server, its storage, its modules: when one of them fails, people
-read whose matter it is and whether it helps to try again, and the operator reads why. "The chat
-server cannot be reached" stands only where that is so."""
+"""The daemon, its store, the chat server, its storage or one of its modules fails. People read
+which part it is and whether it helps to try again, and the operator reads why. "The chat server
+cannot be reached" is said only if that is true."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whoever asks for the metrics far too often holds up nobody, and takes no memory."""
+"""A client that asks for the metrics far too often holds up nobody, and takes no memory."""
 
 import asyncio
 from urllib.parse import urlsplit

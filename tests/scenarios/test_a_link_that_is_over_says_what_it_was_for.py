@@ -1,5 +1,5 @@
-"""A link for a new password, for a contact or for an account has ended. Its page says what has come of
-it, and what its reader can do now. Where registration is open, it says that nobody needs a link."""
+"""A link for a new password, for a contact or for an account has ended. Its page says how it ended,
+and what its reader can do now. Where registration is open, it says that nobody needs a link."""
 
 import re
 from html import unescape

@@ -1,6 +1,6 @@
 """People register all the time while a server moves from Prosody's own invites. Imports are killed
-and run again. In the end each link has made one account, over both: no link let two in, none was
-lost, and it is known of each account how it joined."""
+and run again. In the end each link has made exactly one account, before or after the move, and the
+store knows of each account how it joined."""
 
 import asyncio
 import itertools

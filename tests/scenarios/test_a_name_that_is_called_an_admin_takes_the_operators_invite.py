@@ -1,6 +1,6 @@
-"""A name that a configuration calls an admin, and that has no account, brings its rights to whoever
-registers it. So only an invite that the operator made for that very name registers it, at whichever
-door. `check` names such names."""
+"""If a configuration names an admin who has no account, the person who registers that name gets the
+admin's rights. So only an invite that the operator made for that very name registers it, in a
+client as in a browser. `check` lists such names."""
 
 import json
 

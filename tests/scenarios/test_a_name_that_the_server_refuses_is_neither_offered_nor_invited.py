@@ -1,7 +1,8 @@
-"""Prosody's other modules have a say in who registers: the name of a deleted account is not given
-again, another one looks like a user's, a third is barred. Such a name is not offered in the form,
-and no invite is made for it: the answer names the module. To ask them counts for no limit. A module
-that refuses whatever comes without an address says nothing about a name."""
+"""Prosody's other modules have a say in who registers: one refuses the name of a deleted account,
+another one a name that looks like a user's, a third one a name on its list. Such a name is not
+offered in the form, and no invite is made for it: the answer names the module. Asking the modules
+counts against no limit. A module that refuses every request without an address says nothing about
+the name."""
 
 import pytest
 

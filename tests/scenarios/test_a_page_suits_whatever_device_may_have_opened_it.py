@@ -1,5 +1,5 @@
-"""Tablets pass for computers: an iPad says that it is a Mac, and Android says Linux where a page is to
-look as on a computer. A page that may be read on either serves both. A page whose device is known
+"""Tablets pass for computers: an iPad says that it is a Mac, and Android says Linux when it asks
+for a desktop page. A page that may be read on either serves both. A page whose device is known
 names no other."""
 
 import pytest

@@ -1,7 +1,8 @@
 """Web clients reach Prosody by BOSH, through a proxy. If it does not name its client, or names it
-in a way that cannot be read, limits count such clients as one: they never count the proxy, and
-fail2ban does not hear of it. So it is with what a proxy passes on without a word, such as plain
-streams of XMPP. Clients that the proxy names, and those that use none, are not affected."""
+in a way that cannot be read, limits count all such clients as one. They never count the proxy's
+address, and fail2ban does not see it. The same holds for connections that a proxy passes on
+unchanged, such as plain XMPP streams. Clients that the proxy names, and clients without a proxy,
+are not affected."""
 
 import asyncio
 import http.client

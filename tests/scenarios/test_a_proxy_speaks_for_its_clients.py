@@ -1,7 +1,7 @@
-"""Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For`.
-That header from anybody else is ignored, and so is what the client wrote before the proxy added to
-it. `Forwarded` is always ignored. The log names the client, for fail2ban. A trusted proxy is never
-the client: whoever it does not name is counted as one of those whose address nobody knows."""
+"""Behind a trusted proxy, limits count the client that the proxy names in `X-Forwarded-For`. That
+header from anybody else is ignored, and so is what the client wrote before the proxy added to it.
+`Forwarded` is always ignored. The log names the client, for fail2ban. A trusted proxy never counts
+as the client: a request for which it names none counts as one from an unknown address."""
 
 import subprocess
 

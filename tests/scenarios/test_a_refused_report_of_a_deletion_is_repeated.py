@@ -1,5 +1,6 @@
-"""The daemon refuses the hook's report that an account was deleted, for now or since its configuration
-lacks the VirtualHost. The hook reports it again until the daemon takes it, and the invites end."""
+"""The hook reports that an account was deleted. The daemon refuses the report, for the moment or
+because its configuration lacks the VirtualHost. The hook repeats it until the daemon accepts it,
+and then the account's invites end."""
 
 from harness.gate import PlayedDaemon, is_ping
 from harness.stories import eventually, generate, new_invite, show

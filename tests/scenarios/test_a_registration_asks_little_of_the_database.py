@@ -1,5 +1,5 @@
-"""How many transactions and statements each step asks of PostgreSQL: the table in docs/scaling.md.
-Operators plan by it."""
+"""How many transactions and statements each step needs from PostgreSQL is what the table in
+docs/scaling.md says. Operators plan by it."""
 
 import re
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""When an invite gets a new link, the old one is over at the answer, even for a session or a form
-that has shown it already. What is being registered at that moment may finish."""
+"""When an invite gets a new link, the old one is over as soon as the answer is given, even for a
+session or a form that has presented it already. A registration that has begun before may finish."""
 
 import asyncio
 import itertools

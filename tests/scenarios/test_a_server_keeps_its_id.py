@@ -1,6 +1,6 @@
-"""Each Prosody has its own id, which tells the daemons whose reservation is whose. The id survives
-restarts and crashes. Machines have different ids, even if they share their accounts. Only the
-server that made a reservation settles it."""
+"""Each Prosody has its own id, which tells the daemons which server made a reservation. The id
+survives restarts and crashes. Machines have different ids, even if they share their accounts. Only
+the server that made a reservation settles it."""
 
 import asyncio
 import re

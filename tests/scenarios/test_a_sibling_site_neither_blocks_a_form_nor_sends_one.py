@@ -1,6 +1,7 @@
-"""Another site of the same domain can add cookies to those of the pages, and its forms count as of
-the same site. A person registers all the same, and a form of the other site registers nobody. In a
-real browser, also where it is so old that it does not say where a form comes from."""
+"""Another site of the same domain can add cookies to those of the pages, and browsers count its
+forms as same-site. A person registers all the same, and a form of the other site registers nobody.
+This holds in a real browser, too, even in one that is so old that it does not say where a form
+comes from."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""A name by which people look for those who run a server is registered only with an invite for that
-very name, at every door, also where registration is open. So is one that looks like it. The refusal
-says what to do, and no such name is offered."""
+"""A name that people take for that of the server's staff is registered only with an invite for that
+very name, in a client as in a browser, even where registration is open. So is a name that looks
+like one. The refusal says what to do, and no such name is offered."""
 
 import pytest
 

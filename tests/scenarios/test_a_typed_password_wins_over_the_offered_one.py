@@ -1,5 +1,6 @@
-"""Whoever ticks "use this one" and types a password all the same gets the password that they typed.
-Without one, the account gets the offered password, which the welcome page shows once."""
+"""Somebody who ticks "use this one" and types a password all the same gets the password that they
+typed. If they type none, the account gets the offered password, which the welcome page shows
+once."""
 
 import asyncio
 from contextlib import suppress

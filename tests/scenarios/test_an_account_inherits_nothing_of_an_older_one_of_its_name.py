@@ -1,6 +1,6 @@
-"""An account is deleted and made again where the daemon does not hear of it. Nothing of the old
-account's works for the new one, at any door: its invites, and the reset links for it. What the new
-account makes, and what belongs to others, works."""
+"""An account is deleted and made again, and the daemon does not hear of it. The old account's
+invites, and the reset links for it, do not work for the new account, neither in a client nor in a
+browser. What the new account makes, and what belongs to others, works."""
 
 import asyncio
 

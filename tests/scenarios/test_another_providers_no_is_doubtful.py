@@ -1,5 +1,5 @@
-"""Where the accounts are not Prosody's own, "no such account" may as well mean that they cannot be
-read. The hook says that it is in doubt, looks again when it is asked again, and creates nothing
+"""Where another program has the accounts, "no such account" may also mean that they cannot be read.
+The hook says that it is in doubt, looks again when it is asked again, and creates nothing
 meanwhile."""
 
 import pytest

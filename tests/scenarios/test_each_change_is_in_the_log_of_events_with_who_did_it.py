@@ -1,6 +1,7 @@
-"""The log of events tells each change once, with who did it: users, admins, whoever types on the
-command line or at Prosody's, the chat server, the daemon. The daemon's own log has a line for each,
-also for what was done while it was away. No secret is in either, and nobody who was forgotten."""
+"""The log of events has each change once, with who made it: a user, an admin, the operator on the
+command line or on Prosody's, the chat server, or the daemon. The daemon's own log has a line for
+each, also for what was done while it was away. Neither has a secret, or anybody who was
+forgotten."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""With contrib/fail2ban, whoever tries unknown invitations is banned, by the action that fail2ban
-uses for everybody else: that of Debian 12, that of Debian 13, and the one that an operator has
-chosen. With IPv6, the whole network is banned that the log names. All others get in."""
+"""With contrib/fail2ban, an address that tries unknown invitations is banned, by the action that
+fail2ban uses for all jails: that of Debian 12, that of Debian 13, or one that the operator has
+chosen. With IPv6, the whole network in the log is banned. All other addresses get in."""
 
 from contextlib import ExitStack
 

@@ -1,6 +1,7 @@
-"""A host moves from ejabberd: its invites are imported from each of the texts and databases in which
-a real ejabberd 26 has them. Links that were sent do here what they did there, in every client and
-at their old addresses. What was used, withdrawn or is another host's is not good here either."""
+"""A host moves from ejabberd: its invites are imported from each of the texts and databases in
+which a real ejabberd 26 has them. Links that were sent before do here what they did there, in every
+client and at their old addresses. Invites that were used or withdrawn, or that belong to another
+host, do not work here either."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from harness.ejabberd import Ejabberd, schema
 from harness.postgres import Postgres
 from harness.server import Server, password_of
 from harness.stories import (CREATE_ACCOUNT, Invite, fill_in, has_account, in_store, new_invite, register, show, used)
-from harness.web import Visitor, text, web_settings
+from harness.web import Visitor, web_settings
 from harness.xmpp import Client, StanzaError
 
 pytestmark = pytest.mark.seconds(120)

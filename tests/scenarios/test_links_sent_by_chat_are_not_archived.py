@@ -1,5 +1,5 @@
-"""A link in an answer is for the client that asked: the server keeps it in no archive (XEP-0313) and
-copies it to no other client (XEP-0280). What holds no link is kept as usual."""
+"""A link in an answer is for the client that asked: the server keeps it in no archive (XEP-0313)
+and copies it to no other client (XEP-0280). An answer without a link is archived as usual."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 """PostgreSQL crashes at the moment when one of two machines commits, and restarts at once, again
-and again. The other machine writes first then, so a transaction of its own may get the number of
-the lost one. Every success that was reported is in the store, once."""
+and again. After a crash the other machine may write first, and then its transaction gets the number
+of the lost one. Every success that was reported is in the store, once."""
 
 import asyncio
 import hashlib

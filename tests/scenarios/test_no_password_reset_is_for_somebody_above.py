@@ -1,5 +1,6 @@
-"""Nobody resets the password of an account that is above their own, and so gets its rights. Who is
-above whom, the chat server says. It is looked at when the link is made, and when it is used."""
+"""Nobody resets the password of an account with more rights than their own, which would give them
+those rights. The chat server says which account has more. It is asked when the link is made, and
+again when it is used."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""Links that another program made lead to paths of its own. Where `[web] also` names these, an old
-link shows the page of its invite at once, for browsers and for apps that ask for the headers alone.
-From there on, people are at the public address."""
+"""Links that another program made lead to its own paths. If `[web] also` lists these, an old link
+shows the page of its invite at once, to browsers and to apps that ask only for the headers. From
+there on, people are at the public address."""
 
 import copy
 import itertools

@@ -1,7 +1,7 @@
-"""With one link, nobody finds out whose names are taken: in chat clients as in browsers, a limited
-number of registrations may fail because of the username or the password, from one address and with
-one invite. The answer says when to try again. Whoever mistypes now and then is not held up, and
-nobody closes a link for many to the others."""
+"""Nobody can use a link to find out which names are taken: in clients as in browsers, only a
+limited number of registrations may fail because of the username or the password, from one address
+and with one invite. The answer says when to try again. People who mistype now and then are not held
+up, and nobody can close a link for many to the others."""
 
 import pytest
 

@@ -1,5 +1,6 @@
-"""After too many unknown tokens from an address, or in all, the daemon bars it: the hook passes the
-refusal on and closes the stream. A registration that is refused for this reason is only refused."""
+"""After too many unknown tokens from an address, or in all, the daemon refuses further ones: the
+hook passes the refusal on and closes the stream. A registration that is refused for this reason is
+only refused."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""The hook tells the daemon when an account was created, if the server knows: Prosody 13 for every
-account, Prosody 0.12 for those that registered in-band. Of others it tells since when it knows them,
-which is another instant when another account gets the name."""
+"""The hook tells the daemon when an account was created, if the server knows: Prosody 13 knows it
+of every account, Prosody 0.12 of those that registered in-band. Of any other account, the hook says
+since when it knows the account, which is another time if somebody else gets the name."""
 
 import asyncio
 import re

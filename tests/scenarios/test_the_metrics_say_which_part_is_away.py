@@ -1,5 +1,5 @@
 """The gauges of the metrics say which part is away: the chat server, the module of a host, or the
-store. Where nobody knows a number, none is shown. When the part is back, so is its number."""
+store. A number that is not known is not shown. When the part is back, so is its number."""
 
 import asyncio
 

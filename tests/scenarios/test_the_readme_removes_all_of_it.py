@@ -1,8 +1,8 @@
-"""docs/removing.md, to which the README leads, leaves nothing of easy-invite behind, and everything
-of Prosody: users keep their accounts and contacts, and nobody registers without an invite.
+"""docs/removing.md, which the README links to, removes everything of easy-invite and nothing of
+Prosody: users keep their accounts and contacts, and nobody registers without an invite.
 
-tests/package removes the package from a whole machine, with all that the documents tell to set up.
-"""
+tests/package removes the package from a whole machine, with all that the documents tell to set
+up."""
 
 import os
 import re

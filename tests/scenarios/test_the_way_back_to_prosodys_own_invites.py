@@ -1,5 +1,5 @@
-"""docs/moving.md's way back to Prosody's own invites: accounts and contacts stay, links of Prosody's
-that nobody has used work again until they are removed, and links of ours end."""
+"""docs/moving.md shows the way back to Prosody's own invites. Accounts and contacts stay. Unused
+links of Prosody's work again until they are removed, and links of easy-invite end."""
 
 import os
 import re

@@ -1,7 +1,7 @@
-"""What README's "Moving over" says of the day after. Links that were used between the imports are
-over, and no others. Apps find their commands at the same nodes, under the names in README. Old
-links show the new page, new ones look like the old, and users see in My Invites what they had made
-before."""
+"""The day after a move is as "Moving over" in the README says. Links that were used between the
+imports are over, and no others. Apps find their commands at the same nodes, under the names in the
+README. Old links show the new page, new links look like the old ones, and users see in My Invites
+the invites that they made before."""
 
 import re
 from urllib.parse import urlsplit

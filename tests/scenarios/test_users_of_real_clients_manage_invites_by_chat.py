@@ -10,7 +10,7 @@ from harness.dino import Dino
 from harness.gajim import Gajim
 from harness.profanity import Profanity
 from harness.server import Server
-from harness.stories import Invite, has_account, links_in, register, registers, show
+from harness.stories import Invite, has_account, registers, show
 
 SERVICE = "invite.example.org"
 

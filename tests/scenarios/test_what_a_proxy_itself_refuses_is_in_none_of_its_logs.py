@@ -1,6 +1,6 @@
-"""nginx and Caddy refuse some requests themselves, before they know where these belong. With the
-samples in docs/web.md and docs/moving.md, no log of theirs has the token of such a request either. The rest of a site
-is logged as before."""
+"""nginx and Caddy refuse some requests themselves, before they know which site the requests belong
+to. With the samples in docs/web.md and docs/moving.md, their logs do not have the tokens of such
+requests either. The rest of a site is logged as before."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
-"""Each role, each group and each direction of the contact is given by itself. What fails for good is
-logged once, told by `show` and `check`, and keeps neither the rest nor the use. What cannot be stored
-now is given later, and nothing is given twice."""
+"""Each role, each group and each direction of the contact is given by itself. A grant that fails
+for good is logged once and shown by `show` and `check`, and does not keep back the other grants or
+the use. A grant that cannot be stored now is given later. Nothing is given twice."""
 
 import json
 import shutil

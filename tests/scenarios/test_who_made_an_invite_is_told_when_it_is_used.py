@@ -1,5 +1,5 @@
-"""When somebody uses an invite, its maker gets a chat message from the component: who has come with
-which invitation, and how often it is still good."""
+"""When somebody uses an invite, its inviter gets a chat message from the component: who has joined
+with which invitation, and how often it can still be used."""
 
 import itertools
 

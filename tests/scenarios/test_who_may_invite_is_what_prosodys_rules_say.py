@@ -1,6 +1,6 @@
-"""Prosody's options and permissions about inviting hold here, too: a user who may invite no new
-users makes contact invites, and one who may not invite at all makes none. They count again when an
-invite is used. `check` names the options that have no effect."""
+"""Prosody's options and permissions for inviting hold here, too: a user who may not invite new
+users makes contact invites, and one who may not invite at all makes none. They are checked again
+when an invite is used. `check` names the options that have no effect."""
 
 import json
 
