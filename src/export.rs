@@ -1,4 +1,4 @@
-//! The lines of an export, as JSON. `import/own` reads them.
+//! The lines of an export, in JSON. `import/own` reads them.
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
@@ -8,8 +8,8 @@ use crate::invite::{Invite, InviteId, Issuer, State, TokenHash};
 use crate::invite_json::InviteJson;
 use crate::store::Redeemed;
 
-/// From how many characters on nobody finds a token whose hash they have. The hash tells the first
-/// three; 19 more of `[A-Za-z0-9_-]` have 114 bits.
+/// How many characters a token must have so that nobody can find it by its hash. The hash shows the
+/// first three; 19 more of `[A-Za-z0-9_-]` have 114 bits.
 const UNGUESSABLE_LENGTH: u32 = 22;
 
 /// A line of an export.
@@ -22,18 +22,18 @@ pub enum Line<'a> {
         version: u32,
         /// The version of the program that writes them.
         program: &'a str,
-        /// When the store was as they say.
+        /// The time of the snapshot.
         exported_at: Timestamp,
-        /// The only host, if not all of them are in it.
+        /// The host, if only one was exported.
         host: Option<&'a DomainPart>,
-        /// The only state of invites, if not all of them are in it.
+        /// The state of the invites, if only those in one state were exported.
         state: Option<State>,
     },
     /// An invite.
     Invite(InviteLine<'a>),
     /// A use of the invite before it.
     Use(&'a Redeemed),
-    /// An account that came by an invite and still exists.
+    /// An account that joined by an invite and still exists.
     Account {
         /// The account.
         account: &'a BareJid,
@@ -44,11 +44,11 @@ pub enum Line<'a> {
         /// When it was registered.
         registered_at: Option<Timestamp>,
     },
-    /// The last one: a file without it was cut.
+    /// The last one. A file without it has been cut.
     End(Counts),
 }
 
-/// How much an export has.
+/// How many of each an export has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Invites.
@@ -59,7 +59,7 @@ pub struct Counts {
     pub accounts: u64,
 }
 
-/// An invite as scripts see it, and what else is needed to read it back.
+/// An invite as scripts get it, with what else an import needs.
 #[derive(Debug, Serialize)]
 pub struct InviteLine<'a> {
     #[serde(flatten)]
@@ -82,14 +82,14 @@ impl<'a> InviteLine<'a> {
             language: invite.language.as_deref(),
             inviter_name: invite.inviter_name.as_deref(),
             token_length: invite.token_length,
-            token_hash: can_be_told(invite).then(|| hexadecimal(&invite.token_hash)),
+            token_hash: may_have_hash(invite).then(|| hexadecimal(&invite.token_hash)),
         }
     }
 }
 
-/// Whether the hash of an invite's token may leave the store. That of a short token, which another
-/// program has made, would let whoever finds the file try tokens until one fits.
-pub fn can_be_told(invite: &Invite) -> bool {
+/// Whether the hash of an invite's token may be exported. With the hash of a short token, which
+/// another program has made, anybody who has the file could try tokens until one matches.
+pub fn may_have_hash(invite: &Invite) -> bool {
     invite.token_length.is_none_or(|length| length >= UNGUESSABLE_LENGTH)
 }
 

@@ -63,7 +63,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
         let line = match &item {
             Exported::Invite(invite) => {
                 counts.invites += 1;
-                without_hash += u64::from(!export::can_be_told(invite));
+                without_hash += u64::from(!export::may_have_hash(invite));
                 Line::Invite(InviteLine::new(invite, now))
             }
             Exported::Use(used) => {

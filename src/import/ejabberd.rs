@@ -1,8 +1,8 @@
-//! Invites of ejabberd's mod_invites, versions 26.01 to 26.07, from a text in one of three formats,
-//! which tells itself which it is, or from the SQL database.
+//! Invites of ejabberd's mod_invites, versions 26.01 to 26.07, from the SQL database, or from a
+//! text in one of three formats, which is recognised by its beginning.
 //!
-//! ejabberd marks an invite that is used, and keeps it. But what is not in a text may be in another
-//! one: so only a database is known to hold all invites of a host ([`Item::Whole`]).
+//! ejabberd keeps an invite that was used, and marks it. An invite that is not in a text may be in
+//! another text, so only a database counts as having all invites of a host ([`Item::Whole`]).
 
 mod dump;
 mod listed;
@@ -12,11 +12,8 @@ mod table;
 mod terms;
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufReader};
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use jid::DomainPart;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -25,17 +22,15 @@ use self::dump::Dump;
 use self::records::{Format, Records};
 use self::row::Row;
 use crate::database::{BadStoreUrl, Foreign, StoreUrl};
-use crate::files::in_words;
-use crate::import::Item;
+use crate::import::{Item, open, send};
 use crate::invite::InviteType;
-use crate::texts::printable;
 
 /// Where the invites are.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// In a file; `-`: in what stdin has. It is what `ejabberdctl list_invites` prints, the answer
-    /// of `list_invites` of the HTTP API (or each invite of it as an object, one after the other),
-    /// or what `ejabberdctl dump` or `dump_table` writes.
+    /// In a file, or in stdin where the path is `-`. It is what `ejabberdctl list_invites` prints,
+    /// the answer of `list_invites` of the HTTP API (or each invite of it as an object, one after
+    /// the other), or what `ejabberdctl dump` or `dump_table` writes.
     File(PathBuf),
     /// In an SQL database.
     Database(StoreUrl),
@@ -67,13 +62,9 @@ pub async fn read(
     let mut job = Job { hosts, now, items, unclear: 0 };
     tokio::task::spawn_blocking(move || {
         match source {
-            Source::File(path) if path.as_os_str() == "-" => {
-                job.read(Records::new("stdin".to_owned(), BufReader::new(io::stdin()))?)
-            }
             Source::File(path) => {
-                let name = printable(path.display());
-                let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
-                job.read(Records::new(name, BufReader::new(file))?)
+                let (name, reader) = open(&path)?;
+                job.read(Records::new(name, reader)?)
             }
             Source::Database(url) => Foreign::with(&url, |database| job.read_database(database)),
         }?;
@@ -97,7 +88,7 @@ struct Job {
     hosts: Vec<DomainPart>,
     now: Timestamp,
     items: mpsc::Sender<Item>,
-    /// How many pending invites may register an account or not, as far as the source tells.
+    /// Of how many pending invites the source does not say whether they register an account.
     unclear: u64,
 }
 
@@ -112,7 +103,7 @@ impl Job {
             };
             let row = row.map_err(|(line, what)| records.expected(line, what))?;
             if let Some(row) = row {
-                self.send(row, records.place(line))?;
+                self.send_row(row, records.place(line))?;
             }
         }
         Ok(())
@@ -122,14 +113,14 @@ impl Job {
         let (hosts, mut number, mut found) = (self.hosts.clone(), 0, HashSet::new());
         table::read(database, &hosts, |row| {
             number += 1;
-            found.extend(self.send(row, format!("invite_token, row {number}"))?);
+            found.extend(self.send_row(row, format!("invite_token, row {number}"))?);
             Ok(())
         })?;
-        found.into_iter().try_for_each(|host| self.pass_on(Item::Whole(host)))
+        found.into_iter().try_for_each(|host| send(&self.items, Item::Whole(host)))
     }
 
-    /// Sends what becomes of an invite, and returns its host, if that is wanted.
-    fn send(&mut self, row: Row, place: String) -> anyhow::Result<Option<DomainPart>> {
+    /// Sends the item for an invite. Returns the host of an invite that is imported.
+    fn send_row(&mut self, row: Row, place: String) -> anyhow::Result<Option<DomainPart>> {
         let registers = row.registers;
         let item = row.into_item(&self.hosts, place, self.now)?;
         let host = match &item {
@@ -141,12 +132,8 @@ impl Job {
             }
             _ => None,
         };
-        self.pass_on(item)?;
+        send(&self.items, item)?;
         Ok(host)
-    }
-
-    fn pass_on(&self, item: Item) -> anyhow::Result<()> {
-        self.items.blocking_send(item).map_err(|_| anyhow!("what was read is not taken any more"))
     }
 }
 

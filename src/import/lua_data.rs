@@ -1,14 +1,14 @@
 //! The data files of Prosody: `return { … };` in Lua, with nothing but values in it. They are read
-//! as text and never run. One entry of the table is in memory at a time, however many there are.
+//! as text and never run. Only one entry of the table is in memory at a time.
 
 mod text;
 
 use std::io::{self, BufRead};
 
-/// How deep tables may be in each other: as deep as Prosody writes them.
+/// How deeply tables may be nested: as deeply as Prosody writes them.
 const DEEPEST: usize = 127;
 
-/// How much an entry may hold, in bytes: its texts, and what keeps each of its values.
+/// How much memory an entry may take, in bytes: for its texts, and for each of its values.
 const LARGEST_ENTRY: usize = 1 << 20;
 
 /// The longest number and the longest name, in bytes. Lua reads no longer numbers.
@@ -52,7 +52,7 @@ impl Value {
         }
     }
 
-    /// What a table has under a name: `Nil` if it has nothing there, or is no table.
+    /// What a table has under a name; `Nil` if it has nothing under it, or is not a table.
     pub fn get(&self, name: &str) -> &Value {
         let named = |(key, _): &&(Value, Value)| matches!(key, Value::Text(key) if key == name.as_bytes());
         self.entries().iter().rfind(named).map_or(&Value::Nil, |(_, value)| value)
@@ -78,7 +78,7 @@ impl From<serde_json::Value> for Value {
     }
 }
 
-/// Why a file cannot be read on. What stands there is not repeated: it may be a token.
+/// Why a file cannot be read any further. The text is not repeated: it may be a token.
 #[derive(Debug, thiserror::Error)]
 pub enum BadData {
     /// It cannot be read at all.
@@ -101,12 +101,12 @@ type Result<T> = std::result::Result<T, BadData>;
 /// The entries of the table in a file, one after the other: keys and values.
 pub struct Entries<R> {
     input: R,
-    /// A minus sign before `input`: it was none of a comment.
+    /// A minus sign that has been read from `input` and did not begin a comment.
     held: Option<u8>,
     line: usize,
-    /// The line in which the entry begins.
+    /// The line in which the last entry begins.
     begun: usize,
-    /// How much the entry may still hold.
+    /// How much more memory the entry may take.
     room: usize,
     at: At,
 }
@@ -115,7 +115,8 @@ pub struct Entries<R> {
 #[derive(PartialEq)]
 enum At {
     Start,
-    /// Before an entry or the end of the table, which counts them.
+    /// Before an entry, or the end of the table. `next` is the number of the next entry without a
+    /// key.
     Entry {
         next: u32,
     },
@@ -128,7 +129,7 @@ impl<R: BufRead> Entries<R> {
         Entries { input, held: None, line: 1, begun: 1, room: LARGEST_ENTRY, at: At::Start }
     }
 
-    /// The line in which the entry begins that was read last.
+    /// The line in which the last entry begins that was read.
     pub fn entry_line(&self) -> usize {
         self.begun
     }
@@ -283,7 +284,7 @@ impl<R: BufRead> Entries<R> {
         Ok(is_there)
     }
 
-    /// Passes over space and comments.
+    /// Skips space and comments.
     fn space(&mut self) -> Result<()> {
         while let Some(byte) = self.peek()?.filter(|byte| is_space(*byte) || *byte == b'-' && self.held.is_none()) {
             self.bump();
@@ -296,7 +297,7 @@ impl<R: BufRead> Entries<R> {
         Ok(())
     }
 
-    /// The rest of a comment, of which one hyphen was read.
+    /// Skips the rest of a comment, after its first hyphen.
     fn comment(&mut self) -> Result<()> {
         self.bump();
         if self.peek()? == Some(b'[') {
@@ -311,7 +312,7 @@ impl<R: BufRead> Entries<R> {
         Ok(())
     }
 
-    /// Takes this much of the room that an entry has.
+    /// Counts this much memory for the entry.
     fn hold(&mut self, bytes: usize) -> Result<()> {
         match self.room.checked_sub(bytes) {
             Some(room) => self.room = room,
@@ -327,7 +328,7 @@ impl<R: BufRead> Entries<R> {
         }
     }
 
-    /// Goes on behind the byte that was peeked at.
+    /// Skips the byte that was peeked at.
     fn bump(&mut self) {
         if self.held.take().is_some() {
             return;
@@ -373,7 +374,7 @@ fn constant(word: &str) -> Option<Value> {
     }
 }
 
-/// The key of an entry that names none.
+/// The key of an entry that is written without one.
 fn numbered(next: &mut u32) -> Value {
     let number = *next;
     *next = number.saturating_add(1);

@@ -1,7 +1,6 @@
-//! The lines that `easy-invite export` prints, read back.
+//! Reads what `easy-invite export` prints.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -12,22 +11,21 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use crate::files::in_words;
-use crate::import::{By, Imported, Item, Joined, Used};
+use crate::import::{By, Imported, Item, Joined, Used, open, send};
 use crate::invite::{Invite, InviteId, Token, TokenHash, username};
 use crate::jids;
 use crate::names;
-use crate::texts::printable;
 
-/// What the kind of the first line is.
+/// The kind of the first line.
 const FIRST: &str = "easy-invite-export";
 
-/// The version of the lines that this program writes, and the newest that it reads.
+/// The version of the lines that this program writes, and the newest one that it reads.
 pub const VERSION: u32 = 1;
 
-/// The longest line, in bytes. One of an invite has some hundred.
+/// The longest line, in bytes. The line of an invite has a few hundred.
 const LONGEST: u64 = 1024 * 1024;
 
-/// How many links an invite can have had: it may get more.
+/// How many links an imported invite may have had. It can still get more.
 const LINKS: RangeInclusive<u32> = 1..=1_000_000;
 
 /// What is expected in fields.
@@ -38,25 +36,21 @@ const ID: &str = "the id of an invite";
 const NUMBER: &str = "a whole number";
 const NOTHING: &str = "nothing after the line of the kind end";
 
-/// Reads the file of that name, or stdin where it is `-`.
+/// Reads the file at this path, or stdin where the path is `-`.
 ///
 /// # Errors
 /// If it cannot be read, or a line is not as `easy-invite export` writes it.
 pub async fn read_file(path: PathBuf, items: mpsc::Sender<Item>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || {
-        if path.as_os_str() == "-" {
-            return Lines::new("stdin".to_owned(), BufReader::new(io::stdin())).read(&items);
-        }
-        let name = printable(path.display());
-        let file = File::open(&path).map_err(|error| anyhow!("{name}: {}", in_words(&error)))?;
-        Lines::new(name, BufReader::new(file)).read(&items)
+        let (name, reader) = open(&path)?;
+        Lines::new(name, reader).read(&items)
     })
     .await?
 }
 
 /// The lines of an export.
 struct Lines<R> {
-    /// What is read, for people.
+    /// The name of the file, for messages.
     name: String,
     reader: R,
     number: u64,
@@ -81,12 +75,10 @@ impl<R: BufRead> Lines<R> {
                 held.imported.uses.push(used);
                 continue;
             }
-            // An invite is sent when all of its uses are known: never as one that is good for more.
+            // An invite is sent only with all its uses. Without them, it could be used more often.
             if let Some(held) = last.take() {
                 self.told(held.ensure_whole())?;
-                if items.blocking_send(Item::Invite(Box::new(held.imported))).is_err() {
-                    return Ok(());
-                }
+                send(items, Item::Invite(Box::new(held.imported)))?;
             }
             let place = format!("{}:{}", self.name, self.number);
             match line.kind() {
@@ -97,9 +89,7 @@ impl<R: BufRead> Lines<R> {
                 Some("account") => {
                     counts[2] += 1;
                     let joined = self.told(joined(line, place))?;
-                    if items.blocking_send(Item::Account(joined)).is_err() {
-                        return Ok(());
-                    }
+                    send(items, Item::Account(joined))?;
                 }
                 Some("end") => {
                     self.told(ensure_counted(line, counts))?;
@@ -153,8 +143,8 @@ impl Line {
         self.kind() == Some(kind)
     }
 
-    /// A field that may be null, but has to be there: without one that limits an invite, the invite
-    /// would be good for more.
+    /// A field that may be null, but not missing: an invite without the field that limits it could
+    /// be used more often.
     fn optional<T>(
         &self,
         field: &'static str,
@@ -207,7 +197,7 @@ fn plain(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
 }
 
-/// What a text stands for.
+/// What a text means.
 fn parsed<T: std::str::FromStr>(value: &Value) -> Option<T> {
     value.as_str()?.parse().ok()
 }
@@ -261,7 +251,7 @@ fn held(line: Line, place: String) -> Result<Held, Wrong> {
     let inviter = line.account("inviter")?;
     let nickname = line.text("inviter_name")?;
     let hash = line.optional("token_hash", "64 hexadecimal digits", |value| from_hexadecimal(value.as_str()?))?;
-    // Nobody has the token of such an invite. It can be given a new link.
+    // An invite that was exported without its hash: its link is lost, and it can get a new one.
     let no_randomness = |_| Wrong("", "the system's random source to work");
     let hash = hash.map_or_else(|| Token::generate().map(|token| token.hash()).map_err(no_randomness), Ok)?;
     let invite = Invite {

@@ -1,4 +1,4 @@
-//! What is to be done with items, given what is there. No I/O.
+//! Decides what to do with items, given what the store has. No I/O.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,12 +10,12 @@ use crate::fields::is_not_xml;
 use crate::invite::{Invite, InviteId, InviteType, Program, Purpose, State, TokenHash};
 use crate::policy::LONGEST_NOTE;
 
-/// What is there already, of what some items are about.
+/// What the store has that concerns some items.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     /// Invites, by their tokens.
     pub invites: HashMap<TokenHash, There>,
-    /// Which invite had a token that is good for nothing any more.
+    /// Tokens that are no longer valid, and the invites that had them.
     pub past: HashMap<TokenHash, InviteId>,
     /// The ids of invites.
     pub ids: HashSet<InviteId>,
@@ -28,8 +28,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Learns what the store has, of further items. What was decided on since stays. An id or a use
-    /// belongs to one item, so only those of these items matter.
+    /// Adds what the store has that concerns further items. What has been decided since stays. An
+    /// id or a use belongs to one item, so those of earlier items are dropped.
     pub fn learn(&mut self, stored: Known) {
         for (token, there) in stored.invites {
             self.invites.entry(token).or_insert(there);
@@ -42,7 +42,7 @@ impl Known {
     }
 }
 
-/// An invite that is there already.
+/// An invite that is in the store.
 #[derive(Clone, Debug)]
 pub struct There {
     /// Its id.
@@ -59,28 +59,28 @@ pub struct There {
     pub left: Option<u32>,
 }
 
-/// What came of some items, in numbers.
+/// How many items of each kind there were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Invites that are new here and can be used.
+    /// New invites that can be used.
     pub pending: u64,
-    /// How many of these have a token that can perhaps be guessed.
+    /// How many of these have a short token, which might be guessed.
     pub short_tokens: u64,
-    /// Invites that are new here and have ended.
+    /// New invites that have ended.
     pub ended: u64,
-    /// Accounts that joined, of which that is new here.
+    /// Accounts of which the store did not know how they joined.
     pub accounts: u64,
-    /// Invites and accounts that were there, and of which nothing is new.
+    /// Invites and accounts that the store had, and of which nothing is new.
     pub already: u64,
-    /// Invites that were there and could be used, and that have been used up or revoked in the
-    /// source since.
+    /// Invites that could be used here, and that have since been used up or withdrawn in the
+    /// source.
     pub ended_since: u64,
     /// How many were skipped, and why.
     pub skipped: BTreeMap<Reason, u64>,
 }
 
 impl Figures {
-    /// Adds what came of further items.
+    /// Adds the figures of further items.
     pub fn add(&mut self, other: &Figures) {
         self.pending += other.pending;
         self.short_tokens += other.short_tokens;
@@ -94,12 +94,12 @@ impl Figures {
     }
 }
 
-/// What is to be written, and what comes of the items.
+/// What to write to the store, and the figures.
 #[derive(Debug, Default)]
 pub struct Plan<'a> {
     /// Invites to add.
     pub invites: Vec<(Invite, &'a [Used])>,
-    /// Uses to add to invites that are there.
+    /// Uses to add to invites that the store has.
     pub uses: Vec<(InviteId, Used)>,
     /// Accounts to add.
     pub accounts: Vec<(Joined, Option<InviteId>)>,
@@ -111,8 +111,8 @@ pub struct Plan<'a> {
     pub figures: Figures,
 }
 
-/// Decides what to do with items at an instant. What is there stays as it is, but an invite ends
-/// here when its own source says that it has ended there. Then `known` knows the items, too.
+/// Decides what to do with items at an instant. What the store has stays as it is, except that an
+/// invite ends when the program from which it was imported says so. Adds the items to `known`.
 pub fn plan<'a>(items: &'a [Item], known: &mut Known, now: Timestamp) -> Plan<'a> {
     let mut plan = Plan::default();
     for (place, item) in items.iter().enumerate() {
@@ -164,7 +164,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// An invite that is there already.
+    /// An invite that the store has.
     fn take_again(&mut self, imported: &Imported, there: &There, known: &mut Known) -> Result<(), Reason> {
         let Imported { invite, uses, .. } = imported;
         if there.host != invite.host {
@@ -210,7 +210,7 @@ impl<'a> Plan<'a> {
         true
     }
 
-    /// Whoever used an invite, if that made an account.
+    /// The account of a use that registered it.
     fn take_user(&mut self, used: &Used, invite: &Invite, id: InviteId, known: &mut Known) {
         if used.joined && used.purpose == Purpose::Register && known.accounts.insert(used.account.clone()) {
             let (account, inviter) = (used.account.clone(), invite.inviter.clone());
@@ -242,11 +242,11 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The invite as it is kept here, if it can be: a note is a remark for people, and may be cut.
+/// The invite as it is stored, if it can be. A note that is too long is cut.
 fn admitted(imported: &Imported) -> Result<Invite, Reason> {
     let Imported { invite, uses, .. } = imported;
     let uses = u32::try_from(uses.len()).map_err(|_| Reason::Malformed)?;
-    // What no invite of ours is: see `Wish::mistakes`.
+    // Every invite that is made here is like this: see `Wish::mistakes`.
     let sound = (invite.inviter.is_some() || !invite.invite_type.connects())
         && (invite.username.is_some() || invite.invite_type != InviteType::PasswordReset)
         && (invite.username.is_none() || invite.invite_type != InviteType::Contact && invite.max_uses == Some(1))

@@ -1,10 +1,11 @@
 //! Invites of Prosody's own modules, in its data folder or its SQL database: mod_invites, of
 //! Prosody 0.12 and 13 and of the community for 0.11, and the community's mod_invites_tracking.
 //!
-//! An invite that registers is in the store `invite_token` of its host, by its token. One that
-//! makes a contact is in the same store of its inviter, where only its end is kept. Many are in
-//! both. The inviters' are read first: Prosody writes the host's first and removes it last, so an
-//! invite that is made meanwhile is never taken for one that makes no account.
+//! An invite that registers is in the store `invite_token` of its host, under its token. An invite
+//! that makes a contact is in the store of that name of its inviter, which keeps only when it
+//! expires. Many invites are in both: this module calls the inviter's part the half. The halves are
+//! read first. Prosody writes the host's part first and removes it last, so an invite that is made
+//! during the import is never taken for one that makes contacts alone.
 //!
 //! Prosody removes an invite that was used or revoked, and keeps one that has expired.
 
@@ -17,39 +18,38 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 
 use super::lua_data::Value;
-use super::{By, Imported, Item, Joined, Kind, Reason, Skipped};
+use super::{By, Imported, Item, Joined, Kind, Reason, Skipped, length, send};
 use crate::database::{BadStoreUrl, StoreUrl};
 use crate::invite::{Invite, InviteId, InviteType, Issuer, NoRandomness, Program, Token, TokenHash, username};
 use crate::jids;
 use crate::policy::{LONGEST_NOTE, is_name};
 
-/// The stores that are read: invites, and who joined by which.
+/// The stores that are read: invites, and the invite by which each account joined.
 const INVITES: &str = "invite_token";
 const TRACKING: &str = "invites_tracking";
 
-/// What mod_invites_tracking keeps of an account: the token, and the maker of the invite.
+/// What mod_invites_tracking keeps for an account: the token, and the source of the invite.
 const TRACKED: [&str; 2] = ["invite_id", "invite_source"];
 
-/// What is kept of an invite, or follows from its token.
+/// The fields of an invite that are imported, or follow from its token.
 const KEPT: [&str; 9] =
     ["type", "jid", "token", "uri", "allow_registration", "additional_data", "created_at", "expires", "reusable"];
 
-/// What is kept of its `additional_data`: the first if it names an account.
+/// The fields of its `additional_data` that are imported: the first only if it names an account.
 const MORE: [&str; 5] = ["source", "roles", "groups", "note", "allow_reset"];
 
-/// How many names are told of what is left out.
+/// How many names of fields that are left out are listed.
 const MOST_LEFT_OUT: usize = 50;
 
 /// How many roles or groups an invite has at most.
 const MOST_NAMES: usize = 100;
 
-/// How long an invite is good for where Prosody's configuration does not say.
+/// The lifetime of an invite, unless Prosody's configuration has another.
 const USUAL_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Where Prosody keeps its data.
@@ -79,10 +79,11 @@ pub fn database(text: &str) -> Result<StoreUrl, String> {
     }
 }
 
-/// Reads the invites of these hosts, and who joined by them. Of other hosts, they are only counted.
+/// Reads the invites of these hosts, and which accounts joined by them. Those of other hosts are
+/// sent as skipped.
 ///
 /// # Errors
-/// If there are no data of Prosody, or not all of them can be read.
+/// If there is no data of Prosody, or some of it cannot be read.
 pub async fn read(
     source: Source,
     hosts: Vec<DomainPart>,
@@ -106,24 +107,24 @@ struct Job {
 
 impl Job {
     fn send(&self, item: Item) -> anyhow::Result<()> {
-        self.items.blocking_send(item).map_err(|_| anyhow!("what was read is not taken any more"))
+        send(&self.items, item)
     }
 }
 
-/// What a host has, as it is read: first the halves of its users, then its own invites, then who
-/// joined.
+/// A host whose data are being read: first the halves of its users, then its own invites, then the
+/// accounts that joined.
 struct Host<'a> {
     job: &'a Job,
     name: DomainPart,
-    /// The halves of invites that their inviters have, as far as the host's were not found.
+    /// The halves for which the host's part has not been found yet.
     halves: HashMap<TokenHash, Half>,
-    /// What its invites say and has no place here, and of how many.
+    /// The fields that are left out, and how many invites have them.
     left_out: BTreeMap<String, u64>,
-    /// Whether its invites are, or were, in this source: they may be in another.
+    /// Whether this source has, or had, its invites. They may be in another source.
     has_invites: bool,
 }
 
-/// What an inviter has of an invite.
+/// The inviter's part of an invite.
 struct Half {
     inviter: Arc<BareJid>,
     token_length: Option<u32>,
@@ -131,7 +132,7 @@ struct Half {
     place: Place,
 }
 
-/// Where something is: a file or a table, and a line where there are any.
+/// Where something is: a file or a table, and in a file the line.
 #[derive(Clone)]
 struct Place(Arc<str>, Option<usize>);
 
@@ -153,8 +154,9 @@ impl<'a> Host<'a> {
         self.job.hosts.contains(&self.name)
     }
 
-    /// The account of a user who has data. Some users are none: mod_invites_tracking keeps its
-    /// version as that of " ", and prosody-migrator makes one without a name of the host.
+    /// The account of a user who has data; `None` if there is no such user: mod_invites_tracking
+    /// keeps its version under the name " ", and prosody-migrator keeps the host's data under an
+    /// empty name.
     fn account(&self, user: &[u8]) -> Option<Result<Arc<BareJid>, Reason>> {
         let name = std::str::from_utf8(user).ok().and_then(|user| username(user).ok());
         (!matches!(user, b"" | b" ")).then(|| name.map(|name| Arc::new(self.jid(&name))).ok_or(Reason::Name))
@@ -164,7 +166,7 @@ impl<'a> Host<'a> {
         BareJid::from_parts(Some(name), &self.name)
     }
 
-    /// What an inviter has of an invite.
+    /// Takes the inviter's part of an invite.
     fn half(&mut self, inviter: &Arc<BareJid>, token: &Value, end: &Value, place: Place) -> anyhow::Result<()> {
         self.has_invites = true;
         let Some(token) = token.text().and_then(Token::parse) else {
@@ -181,15 +183,15 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// What the host has of an invite: all that there is, or the half that registers.
+    /// Takes the host's part of an invite, which may be all of it.
     fn invite(&mut self, token: &Value, value: &Value, place: &Place) -> anyhow::Result<()> {
         self.has_invites = true;
         let Some(token) = token.text().and_then(Token::parse) else {
             return self.skip(Kind::Invite, None, Reason::Token, place);
         };
-        // Prosody removes an inviter's half with the account. So where it is there, the invite
-        // belongs to whoever has the account now, however new that seems to be: Prosody resets a
-        // password by making the account anew. Of an admin's invite, there is no half.
+        // Prosody removes the half with the inviter's account. So an invite with its half belongs
+        // to the account that there is now, however new that seems to be: Prosody resets a password
+        // by making the account anew. An admin's invite has no half.
         let half = self.halves.remove(&token.hash());
         match self.invite_of(token.hash(), length(&token), value) {
             Ok(invite) => {
@@ -202,7 +204,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Sends the invites of which only their inviters have something: they make contacts alone.
+    /// Sends the invites of which there is only the half: they make contacts alone.
     fn contacts(&mut self) -> anyhow::Result<()> {
         for (token_hash, Half { inviter, token_length, expires_at, place }) in std::mem::take(&mut self.halves) {
             let blank = self.blank(token_hash, token_length, InviteType::Contact, None, expires_at)?;
@@ -211,18 +213,18 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
-    /// Counts what an invite says and has no place here.
+    /// Counts the fields of an invite that are left out.
     fn leave_out(&mut self, value: &Value, invite: &Invite) {
-        let without_place = |table: &Value, kept: &[&str], before: &str| {
+        let left_out = |table: &Value, kept: &[&str], before: &str| {
             let names = table.entries().iter().filter_map(|(key, _)| key.text().filter(|key| !kept.contains(key)));
-            // A name that a module may give. What else is there may be a token.
+            // Names that modules give to fields. Anything else may be a token.
             let is_name = |name: &str| name.len() <= 40 && name.bytes().all(|b| b == b'_' || b.is_ascii_lowercase());
             let names = names.map(|name| if is_name(name) { format!("{before}{name}") } else { "other".to_owned() });
             names.collect::<Vec<_>>()
         };
         let more = value.get("additional_data");
-        let maker_is_kept = if invite.inviter.is_some() { MORE.as_slice() } else { MORE.split_at(1).1 };
-        let names = [without_place(value, &KEPT, ""), without_place(more, maker_is_kept, "additional_data.")].concat();
+        let imported = if invite.inviter.is_some() { MORE.as_slice() } else { MORE.split_at(1).1 };
+        let names = [left_out(value, &KEPT, ""), left_out(more, imported, "additional_data.")].concat();
         for name in names {
             let is_one_more = self.left_out.len() >= MOST_LEFT_OUT && !self.left_out.contains_key(&name);
             let name = if is_one_more { "other".to_owned() } else { name };
@@ -230,8 +232,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Says that the invites of the host have been sent: all of them, or some cannot be read. Where
-    /// none are kept, nothing follows from there being none.
+    /// Ends the host. `is_whole`: all its invites could be read. A source that never had its
+    /// invites says nothing about them.
     fn end(&mut self, is_whole: bool) -> anyhow::Result<()> {
         if !self.is_wanted() {
             return Ok(());
@@ -242,9 +244,9 @@ impl<'a> Host<'a> {
         if is_whole && self.has_invites { self.job.send(Item::Whole(self.name.clone())) } else { Ok(()) }
     }
 
-    /// An account that joined, as mod_invites_tracking keeps it.
+    /// Takes an account that joined, as mod_invites_tracking keeps it.
     fn joined(&self, account: Arc<BareJid>, value: &Value, place: &Place) -> anyhow::Result<()> {
-        let inviter = value.get(TRACKED[1]).text().and_then(|source| self.maker(source));
+        let inviter = value.get(TRACKED[1]).text().and_then(|source| self.inviter_in(source));
         let by = value.get(TRACKED[0]).text().and_then(Token::parse).map(|token| By::Token(token.hash()));
         match (inviter, by) {
             _ if !self.is_wanted() => self.skip(Kind::Account, None, Reason::OtherHost, place),
@@ -289,13 +291,13 @@ impl<'a> Host<'a> {
         if invite_type.connects() && name.is_none() {
             return Err(Reason::Malformed);
         }
-        // Whoever made an invite for others is an admin. Nobody is named where the operator typed,
-        // and where a program has a key.
+        // An invite that makes no contact was made by an admin. The operator, who types at the
+        // machine, and a program with a key are not named.
         let contact = name.as_ref().filter(|_| invite_type.connects()).map(|name| (self.jid(name), Issuer::User));
-        let admin = || Some((self.maker(more.get("source").text()?)?, Issuer::Admin));
+        let admin = || Some((self.inviter_in(more.get("source").text()?)?, Issuer::Admin));
         let (inviter, issuer) = contact.or_else(admin).unzip();
         let (roles, groups) = names(more.get("roles")).zip(names(more.get("groups"))).ok_or(Reason::Malformed)?;
-        // A user has no role to give.
+        // Users cannot give roles.
         let issuer = issuer.map(|issuer| if roles.is_empty() { issuer } else { Issuer::Admin });
         let username = name.filter(|_| !invite_type.connects());
         let expires_at = instant(value.get("expires")).ok_or(Reason::Malformed)?;
@@ -306,7 +308,7 @@ impl<'a> Host<'a> {
             roles,
             groups,
             note: more.get("note").text().map(|note| note.chars().take(LONGEST_NOTE).collect()),
-            // Of a username, there is one account.
+            // A username can be registered once.
             max_uses: (username.is_some() || !value.get("reusable").is_true()).then_some(1),
             username,
             ..self.blank(token, length, invite_type, created_at, expires_at).map_err(|_| Reason::Malformed)?
@@ -315,7 +317,7 @@ impl<'a> Host<'a> {
 
     /// The account of this host in a `source`, such as `admin@example.org/phone` or
     /// `admin@example.org/admin_api`. A key has none: `api/token/ID`.
-    fn maker(&self, source: &str) -> Option<BareJid> {
+    fn inviter_in(&self, source: &str) -> Option<BareJid> {
         let jid = source.split('/').next().and_then(|bare| jids::account(bare).ok());
         jid.filter(|jid| jid.domain() == &*self.name)
     }
@@ -347,7 +349,7 @@ impl<'a> Host<'a> {
             created_at: made,
             expires_at: expires_at.map(|end| end.max(made)),
             revoked_at: None,
-            // Where nobody knows when it was made, it belongs to whoever has the account now.
+            // If it is not known when it was made, it belongs to the account that there is now.
             owners_since: created_at.is_none().then_some(now),
             links: 1,
             regenerated_at: None,
@@ -360,12 +362,8 @@ impl<'a> Host<'a> {
     }
 }
 
-fn length(token: &Token) -> Option<u32> {
-    u32::try_from(token.reveal().len()).ok()
-}
-
-/// The instant so many seconds after 1970: `Some(None)` if it never comes, `None` if that is no
-/// number. What lies before 1970 is over, too.
+/// The instant so many seconds after 1970: `Some(None)` if it is too late for `jiff`, `None` if the
+/// value is not a number. A time before 1970 becomes 1970.
 fn instant(seconds: &Value) -> Option<Option<Timestamp>> {
     match seconds {
         #[expect(clippy::cast_possible_truncation, reason = "it stays within the bounds")]
@@ -374,7 +372,7 @@ fn instant(seconds: &Value) -> Option<Option<Timestamp>> {
     }
 }
 
-/// The names in a list, or those that are true in a table, as Prosody 0.12 has roles.
+/// The names in a list, or the keys of a table whose values are true, as Prosody 0.12 keeps roles.
 fn names(table: &Value) -> Option<Vec<String>> {
     let name = |(key, value): &(Value, Value)| match key {
         Value::Text(_) => value.is_true().then(|| key.text().map(str::to_owned)),

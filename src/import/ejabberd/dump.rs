@@ -16,7 +16,7 @@ const TABLES: &str = "a dump of Mnesia's tables as text, with the table invite_t
 /// The fields of a record that are read.
 const NAMES: [&str; 7] = ["token", "inviter", "invitee", "created_at", "expires", "type", "account_name"];
 
-/// A dump that is being read: where the records have these fields, once that is known.
+/// A dump that is being read: the places of the fields in a record, once they are known.
 #[derive(Default)]
 pub struct Dump(Option<[usize; 7]>);
 
@@ -39,8 +39,8 @@ impl Dump {
     }
 }
 
-/// Where the records of the table have their fields, by a list of tables; `None` if the table or a
-/// field is not there.
+/// The places of the fields in a record, from the list of tables; `None` if the table or a field is
+/// missing.
 fn places(text: &[u8]) -> Option<[usize; 7]> {
     let list = Term::parse(text)?;
     let [_, tables] = list.tuple()?;

@@ -29,12 +29,15 @@ struct Listed<'a> {
     token_uri: std::borrow::Cow<'a, str>,
 }
 
-/// The invite in an object of JSON, and in which of its lines it goes wrong, if it does.
+/// The invite in an object of JSON.
+///
+/// # Errors
+/// In which line of the object the mistake is.
 pub fn from_json(text: &[u8]) -> Result<Row, usize> {
     serde_json::from_slice::<Listed<'_>>(text).map(Row::from).map_err(|error| error.line())
 }
 
-/// The invite in a line; `None` if it is none.
+/// The invite in a line; `None` if the line is something else.
 pub fn from_line(text: &[u8]) -> Option<Row> {
     let fields: Vec<&str> = std::str::from_utf8(text).ok()?.split('\t').collect();
     let [token, valid, created_at, expires, kind, inviter, invitee, account_name, token_uri, _] =

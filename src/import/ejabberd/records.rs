@@ -1,5 +1,5 @@
-//! A text of records, cut into them as it is read, so that nothing holds all of it. A record that
-//! is longer than any of an invite is kept in part: as much as tells what it is.
+//! Reads a text record by record, so that the whole is never in memory. Of a record that is longer
+//! than any invite, only the beginning is kept, which shows what it is.
 
 use std::io::{BufRead, Cursor, Read};
 
@@ -7,13 +7,13 @@ use anyhow::{anyhow, ensure};
 
 use crate::files::in_words;
 
-/// The longest record that is kept whole, in bytes. One of an invite has some hundred.
+/// The longest record that is kept whole, in bytes. The record of an invite has a few hundred.
 const LONGEST: usize = 64 * 1024;
 
-/// How much of a text tells its format.
+/// How many bytes of the beginning are used to recognise the format.
 const HEAD: u64 = 4096;
 
-/// What comes before a text in UTF-8 from some programs.
+/// What some programs write before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How the records are written.
@@ -37,7 +37,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records of a text, in the format that its beginning shows. `name` is for people.
+    /// The records of a text, in the format of its beginning. `name` is for messages.
     ///
     /// # Errors
     /// If it cannot be read, is empty, or is no text in UTF-8.
@@ -73,7 +73,7 @@ impl<'a> Records<'a> {
         self.format
     }
 
-    /// Where the line is, for people.
+    /// The place of a line, for messages.
     pub fn place(&self, line: u64) -> String {
         format!("{}:{line}", self.name)
     }

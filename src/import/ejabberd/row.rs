@@ -1,14 +1,14 @@
-//! An invite as ejabberd keeps it, and what becomes of it here.
+//! An invite of ejabberd, and the item that it becomes.
 
 use jid::{BareJid, DomainPart, NodePart};
 use jiff::Timestamp;
 
-use crate::import::{Imported, Item, Kind, Reason, Skipped, Used};
+use crate::import::{Imported, Item, Kind, Reason, Skipped, Used, length};
 use crate::invite::{self, Invite, InviteId, InviteType, Issuer, NoRandomness, Program, Purpose, Token};
 use crate::jids;
 
-/// An invite of ejabberd, with the words of its record `invite_token`. It has no `Debug`, because
-/// of its token.
+/// An invite of ejabberd, with the fields of its record `invite_token`. It has no `Debug`, because
+/// it has a token.
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub struct Row {
     /// The secret.
@@ -25,21 +25,21 @@ pub struct Row {
     pub expires: String,
     /// `roster_only`, `account_only`, `account_subscription` or `reset_token`.
     pub kind: String,
-    /// The only username that it registers or resets. For `roster_only`: the account that somebody
-    /// made with it, before they became a contact with it.
+    /// The only username that it registers, or whose password it resets. Of a `roster_only`: the
+    /// account that was registered with it, before that account became a contact.
     pub account_name: String,
-    /// Whether ejabberd takes it, if the source says so.
+    /// Whether ejabberd accepts it, if the source says.
     pub valid: Option<bool>,
-    /// Whether a `roster_only` registers an account as well. In ejabberd, its inviter's rights
-    /// decide that whenever its link is shown. `None`: there is no link, so nobody knows.
+    /// Whether a `roster_only` registers an account as well. ejabberd decides that by the inviter's
+    /// rights when it shows the link. `None`: the source has no link.
     pub registers: Option<bool>,
 }
 
 impl Row {
-    /// What becomes of it here. `hosts`: those of which invites are wanted.
+    /// The item that it becomes. Only invites of `hosts` are imported.
     ///
     /// # Errors
-    /// `NoRandomness`.
+    /// If no id can be generated.
     pub fn into_item(self, hosts: &[DomainPart], place: String, now: Timestamp) -> Result<Item, NoRandomness> {
         let id = InviteId::generate()?;
         let token = Token::parse(&self.token);
@@ -71,7 +71,7 @@ impl Row {
             account.map(|account| Used { purpose, account, at: None, failed: Vec::new(), joined: true })
         };
         let (invite_type, username, used) = match self.kind.as_str() {
-            // Whoever became a contact by it had an account already, as far as anybody knows.
+            // Somebody who became a contact by it is taken to have had an account before.
             "roster_only" if made.is_some() => (InviteType::AccountAndContact, None, used(Purpose::Register, made)),
             "roster_only" if self.registers == Some(true) => {
                 (InviteType::AccountAndContact, None, used(Purpose::Contact, invitee))
@@ -92,8 +92,8 @@ impl Row {
         let created_at = instant(&self.created_at)?.ok_or(Reason::Malformed)?;
         let expires = instant(&self.expires)?;
         let ended = |at: Timestamp| expires.is_some_and(|end| end <= at);
-        // ejabberd revokes an invite by moving its end to long ago. One that it does not take,
-        // though it is neither used nor over, ends here as well.
+        // To revoke an invite, ejabberd sets its end to long ago. An invite that ejabberd
+        // refuses, although it is neither used nor expired, ends here, too.
         let refused = self.valid == Some(false) && !ended(now);
         let revoked = used.is_none() && (refused || ended(created_at));
         Ok((
@@ -110,18 +110,19 @@ impl Row {
                 note: None,
                 max_uses: Some(1),
                 uses: 0,
-                // A clock that was far ahead would make it count as new for as long.
+                // With a time in the future, of a clock that was wrong, it would count as new for
+                // long.
                 created_at: created_at.min(now),
                 expires_at: expires.map(|end| end.max(created_at)),
                 revoked_at: revoked.then_some(now),
-                // The accounts have moved as well: they may be younger than the invite.
+                // The accounts have been moved as well, and may be younger than the invite.
                 owners_since: Some(now),
                 links: 1,
                 regenerated_at: None,
                 language: None,
                 inviter_name: None,
                 imported_from: Some(Program::Ejabberd),
-                token_length: u32::try_from(token.reveal().len()).ok(),
+                token_length: length(token),
                 replaced: false,
             },
             used,
@@ -139,7 +140,7 @@ fn name(text: &str) -> Result<Option<NodePart>, Reason> {
     some(text).map(|text| invite::username(text).map_err(|_| Reason::Name)).transpose()
 }
 
-/// The instant in a text; none after the last year that there is here. ejabberd writes stars for a
+/// The instant in a text; `None` if its year is too late for `jiff`. ejabberd writes stars for a
 /// year of five digits.
 fn instant(text: &str) -> Result<Option<Timestamp>, Reason> {
     let (year, _) = text.split_once('-').ok_or(Reason::Malformed)?;

@@ -8,17 +8,17 @@ use crate::database::Foreign;
 
 const TABLE: &str = "invite_token";
 
-/// In which column the table has the host of an invite, unless the database is one host's.
+/// The column with the host of an invite. A database that belongs to one host does not have it.
 const HOST: &str = "server_host";
 
 const COLUMNS: [&str; 7] = ["token", "username", "type", "invitee", "account_name", "created_at", "expires"];
 
-/// Hands over the invites in the table. `hosts`: those of which they are wanted. Where the database
-/// is one host's, they are that one's.
+/// Calls `each` for each invite in the table. The invites of a database that belongs to one host
+/// are those of the only one in `hosts`.
 ///
 /// # Errors
-/// If the database cannot be read, has no such table, or does not tell whose invites these are;
-/// what `each` returns.
+/// If the database cannot be read, has no such table, or belongs to one host where several are
+/// imported; an error of `each`.
 pub fn read(
     database: &mut Foreign,
     hosts: &[DomainPart],
@@ -36,7 +36,7 @@ pub fn read(
         (false, _) => bail!("{name} does not say of which host its invites are: name one HOST"),
     };
     let [token, username, kind, invitee, account_name, created_at, expires] = COLUMNS;
-    // Where there is no column for the host, this one is read twice, and not looked at.
+    // Where there is no column for the host, another column is read in its place, and ignored.
     let host = if of_one.is_none() { HOST } else { token };
     database.rows(TABLE, [token, username, kind, invitee, account_name, created_at, expires, host], |values| {
         let [token, inviter, kind, invitee, account_name, created_at, expires, host] =

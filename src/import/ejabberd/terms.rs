@@ -1,8 +1,7 @@
-//! Erlang's terms, as far as they are in a table of Mnesia, and as `~p` of Erlang's `io` writes
-//! them. They are read as data: nothing is run.
+//! Erlang's terms as `~p` of Erlang's `io` writes them, as far as tables of Mnesia have them. They
+//! are only read, and never run.
 
-/// How deep terms may lie in each other. Those of an invite, and the list of all tables, do not
-/// reach ten.
+/// How deeply terms may be nested. An invite, and the list of all tables, do not reach ten levels.
 const DEEPEST: u32 = 20;
 
 /// A term. It has no `Debug`, because it may hold a token.
@@ -21,7 +20,7 @@ pub enum Term {
 }
 
 impl Term {
-    /// Reads a term; `None` if the text is none of those above.
+    /// Reads a term; `None` if the text is not one of these kinds.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut rest = Rest(text);
         let term = rest.term(0)?;
@@ -113,8 +112,8 @@ impl<'a> Rest<'a> {
         }
     }
 
-    /// What is between quotation marks. Other characters than these are escaped in no name and no
-    /// token.
+    /// What is between quotation marks. Names and tokens have no other escaped characters than
+    /// these.
     fn quoted(&mut self, mark: u8) -> Option<Vec<u8>> {
         self.next()?;
         let mut bytes = Vec::new();

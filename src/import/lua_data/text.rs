@@ -26,7 +26,7 @@ impl<R: BufRead> Entries<R> {
                     self.bump();
                     return Ok(text);
                 }
-                Some(byte) if is_plain(&byte) => (), // The buffer has ended, and not the text.
+                Some(byte) if is_plain(&byte) => (), // The buffer has ended, but not the text.
                 _ => return self.expected("the end of the text, a quotation mark"),
             }
         }
@@ -95,8 +95,9 @@ impl<R: BufRead> Entries<R> {
         Ok(digit)
     }
 
-    /// A text in long brackets, such as `[=[text]=]`, of which one bracket was read. If it is none,
-    /// nothing else was read, but for equals signs where nothing may follow them.
+    /// A text in long brackets, such as `[=[text]=]`, after its first bracket. `None` if it is
+    /// something else. Then at most equals signs have been read, after which nothing valid can
+    /// follow.
     pub(super) fn long_text(&mut self) -> Result<Option<Vec<u8>>> {
         let mut level = 0;
         while self.peek()? == Some(b'=') {
@@ -122,7 +123,7 @@ impl<R: BufRead> Entries<R> {
             self.hold(1)?;
             if matches!(byte, b'\n' | b'\r') {
                 self.second_of_line_end(byte)?;
-                // The one with which it begins is none of the text.
+                // A line break at the beginning does not belong to the text.
                 if !text.is_empty() {
                     text.push(b'\n');
                 }

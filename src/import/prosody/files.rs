@@ -18,10 +18,10 @@ use crate::import::lua_data::{BadData, Entries, Value};
 use crate::jids;
 use crate::texts::printable;
 
-/// How the names of files with data end. Prosody writes a new one beside it, with `~` behind that.
+/// How the names of data files end. A file that Prosody is just writing ends with `.dat~`.
 const SUFFIX: &[u8] = b".dat";
 
-/// How much of a file is read at once, in bytes.
+/// How many bytes of a file are read at once.
 const BUFFER: usize = 1 << 16;
 
 /// Reads the data of all hosts in a folder.
@@ -51,8 +51,8 @@ pub fn read(data: &Path, job: &Job) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the data of a host, and adds to `unread` which files cannot be read. Returns whether there
-/// are any data of Prosody in the folder.
+/// Reads the data of a host, and adds to `unread` why files cannot be read. Returns whether there
+/// is any data of Prosody in the folder.
 fn read_host(folder: &Path, host: &mut Host<'_>, unread: &mut Vec<String>) -> anyhow::Result<bool> {
     let problems = unread.len();
     for (user, file) in users(&folder.join(INVITES), unread) {
@@ -66,7 +66,7 @@ fn read_host(folder: &Path, host: &mut Host<'_>, unread: &mut Vec<String>) -> an
     each(&folder.join(INVITES).with_extension("dat"), unread, |token, value, place| {
         host.invite(&token, &value, &place)
     })?;
-    // Where the host's cannot be read, nobody knows which of the inviters' register as well.
+    // Without the host's part, it is not known which invites register as well.
     if unread.len() == of_host {
         host.contacts()?;
     }
@@ -85,7 +85,7 @@ fn read_host(folder: &Path, host: &mut Host<'_>, unread: &mut Vec<String>) -> an
             Err(reason) => host.skip(Kind::Account, None, reason, &place)?,
         }
     }
-    // Prosody removes a file when nothing is left in it, and leaves the folder.
+    // Prosody removes a file when nothing is left in it, and keeps the folder.
     host.has_invites |= folder.join(INVITES).is_dir();
     host.end(unread.len() == problems)?;
     Ok(has_data(folder))
@@ -105,7 +105,7 @@ fn users(store: &Path, unread: &mut Vec<String>) -> Vec<(Vec<u8>, PathBuf)> {
     found.into_iter().filter_map(|(name, file)| Some((name.strip_suffix(SUFFIX)?.to_vec(), file))).collect()
 }
 
-/// What is in a folder, by decoded names and in their order.
+/// What is in a folder: decoded names and paths, in the order of the names.
 fn listed(folder: &Path) -> io::Result<Vec<(Vec<u8>, PathBuf)>> {
     let decoded = |name: &[u8]| percent_decode(name).collect();
     let entry = |entry: io::Result<fs::DirEntry>| entry.map(|it| (decoded(it.file_name().as_bytes()), it.path()));
@@ -114,7 +114,7 @@ fn listed(folder: &Path) -> io::Result<Vec<(Vec<u8>, PathBuf)>> {
     Ok(found)
 }
 
-/// Hands on each entry of a file. Why the file cannot be read goes to `unread`.
+/// Calls `take` for each entry of a file. Adds to `unread` why the file cannot be read.
 fn each(
     path: &Path,
     unread: &mut Vec<String>,
@@ -140,20 +140,20 @@ fn each(
     Ok(())
 }
 
-/// Opens a file. A pipe, which would never end, is none.
+/// Opens a file. A pipe, which would never end, is refused.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
 }
 
-/// Whether an error says that nothing is there, not even a link that leads to nothing: that may be
-/// a disk that is not mounted.
+/// Whether an error says that nothing is there. A symbolic link that leads nowhere counts as
+/// something: its disk may not be mounted.
 fn is_missing(path: &Path, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err()
 }
 
-/// Why something cannot be read, and what to do.
+/// Why something cannot be read, and what to do about it.
 fn problem(path: &Path, error: &io::Error) -> String {
     let may_not = error.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root();
     let advice = if may_not { ": run it as root or as Prosody's user (prosody)" } else { "" };

@@ -1,5 +1,5 @@
-//! Prosody's SQL database: the table `prosody`, with a row for each key of each store. What a host
-//! has itself is under the user "".
+//! Prosody's SQL database: the table `prosody`, with a row for each key of each store. The host's
+//! own data are under the user "".
 
 use anyhow::{Context, bail};
 
@@ -26,7 +26,7 @@ fn read_from(database: &mut Foreign, url: &StoreUrl, job: &Job) -> anyhow::Resul
     for row in hosts.with_context(no_table)? {
         let written = row.into_iter().flatten().next().unwrap_or_default();
         let Ok(written) = String::from_utf8(written) else { continue };
-        // The empty name is that of the whole server.
+        // Data under an empty name belong to the whole server.
         if let Ok(name) = jids::domain(&written) {
             read_host(database, &written, &mut Host::new(job, name))?;
         }
@@ -78,8 +78,8 @@ fn read_host(database: &mut Foreign, written: &str, host: &mut Host<'_>) -> anyh
     host.end(true)
 }
 
-/// Hands on what the users have in a store of a host (`<>`), or the host itself (`=`): the user,
-/// the key and the value.
+/// Calls `take` with the user, the key and the value of each row of a store. `whose`: `<>` for the
+/// rows of the host's users, `=` for the host's own.
 fn each(
     database: &mut Foreign,
     host: &str,
