@@ -76,7 +76,7 @@ async def fill_in(page: Page, *, username: str | None = None, password: str | No
     if password is None:
         made = page.locator("code")
         password = await made.inner_text()
-        await page.locator("input[type=radio][value=made]").check()
+        await page.locator("input[type=radio][value=offered]").check()
     else:
         await page.locator("input[type=password]").fill(password)
     await page.locator("button[type=submit]").click()
