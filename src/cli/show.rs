@@ -91,7 +91,7 @@ fn described(
         ("created", instant(Some(invite.created_at))),
         ("expires", Some(print::expiry(invite.expires_at))),
         ("new link", instant(invite.regenerated_at)),
-        ("link", invite.replaced.then(|| "a new one replaced the one given here, which no longer works".to_owned())),
+        ("link", invite.replaced.then(|| "the one given here is an older one, which no longer works".to_owned())),
         ("revoked", instant(invite.revoked_at)),
     ];
     let since = |since: &Option<Timestamp>| since.map(|since| format!(" since {since}")).unwrap_or_default();

@@ -199,7 +199,7 @@ mod tests {
         for (note, expected) in [
             ("a\u{202e}b\u{2066}\u{7}c\r\n\u{2028}d", "“ab c d”"),
             ("  👩\u{200d}🏫  {account} ", "“👩\u{200d}🏫 {account}”"),
-            (" \u{202e}\n", "of 1 January 1970, 00:16 UTC"),
+            (" \u{202e}\n", "from 1 January 1970, 00:16 UTC"),
         ] {
             let invite = Invite { note: Some(note.to_owned()), ..of_alice() };
             let text = said(&notice(invite, &["carol@example.org"], 1));
