@@ -189,11 +189,7 @@ impl Exposition {
         if let Some((_, notices)) = &*standing {
             let queued: Gauge = Gauge::default();
             queued.set(number(*notices));
-            registry.register(
-                "notices_queued",
-                "Uses for which the message to the inviter is still to be sent",
-                queued,
-            );
+            registry.register("notices_queued", "Uses of which the inviter is still to be told", queued);
         }
         registry.register("hook_up", "1 if the module of the chat server has answered, 0 if not", hook_up);
         registry.register(
