@@ -72,7 +72,7 @@ pub struct Figures {
     pub accounts: u64,
     /// Invites and accounts that the store had, and of which nothing is new.
     pub already: u64,
-    /// Invites that could be used here, and that have since been used up or withdrawn in the
+    /// Invites that could be used here, and that have since been used up or revoked in the
     /// source.
     pub ended_since: u64,
     /// How many were skipped, and why.

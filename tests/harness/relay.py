@@ -4,7 +4,8 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 
 from .process import PATIENCE
 
@@ -64,6 +65,19 @@ class Relay:
         self.struck.clear()
         with self._lock:
             self._passing = count
+
+    async def struck_during(self, attempt: Callable[[], Awaitable[object]]) -> asyncio.Task:
+        """Makes attempts until one of them brings about what this was armed for, and returns that one.
+        An attempt may end before: on a machine that stands still, servers refuse it as temporary."""
+        give_up = time.monotonic() + PATIENCE
+        while time.monotonic() < give_up:
+            task = asyncio.ensure_future(attempt())
+            while not (task.done() or self.struck.is_set()):
+                await asyncio.sleep(0.01)
+            if await asyncio.to_thread(self.struck.wait, 1):  # the fault may end the attempt first
+                return task
+            task.exception()
+        raise AssertionError("nothing has passed that it was armed for")
 
     async def until_struck(self) -> None:
         """Waits until it has done what it was armed for."""

@@ -2,8 +2,6 @@
 registration arrives. The browser sends the form again until they are back. It makes the one account
 that it is for, nobody else gets an account by that use, and the use is not lost."""
 
-import asyncio
-
 import pytest
 
 from harness.relay import FAULTS, Relay
@@ -25,8 +23,7 @@ async def test_at_any_stanza(make_server, stanza, fault):
         invite, visitor = generate(server, "--contact", "alice@example.org"), Visitor(server)
         form, path = await visitor.filled_in(invite, "carol", PASSWORD), visitor.path(invite, "register")
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
-        first = asyncio.create_task(visitor.status_of(path, form))
-        await relay.until_struck()
+        first = await relay.struck_during(lambda: visitor.status_of(path, form))
         assert await first in (None, 503), "neither success nor a refusal is reported yet"
         server.revive()
 

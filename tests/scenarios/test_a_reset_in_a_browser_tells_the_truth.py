@@ -43,8 +43,7 @@ async def test_something_fails_before_the_password_is_set(make_server, fault):
         link, visitor, password = generate(server, "--reset", "bob"), Visitor(server), "kites and lamps"
         form, path = await visitor.filled_in(link, None, password, page="reset"), visitor.path(link, "reset")
         relay.before("<create ", strike)
-        first = asyncio.create_task(visitor.status_of(path, form))
-        await relay.until_struck()
+        first = await relay.struck_during(lambda: visitor.status_of(path, form))
         assert await first in (None, 503), "neither success nor a refusal is reported yet"
         server.revive()
         told = None

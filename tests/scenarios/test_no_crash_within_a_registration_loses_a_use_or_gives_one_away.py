@@ -29,8 +29,7 @@ async def test_a_single_use(make_server, stanza, fault):
         invite = generate(server, "--contact", "alice@example.org")
 
         relay.before(STANZAS[stanza], lambda: FAULTS[fault](server, relay))
-        registration = asyncio.create_task(registers(server, "carol", invite))
-        await relay.until_struck()
+        registration = await relay.struck_during(lambda: registers(server, "carol", invite))
         await revive(server)
         await registration
         await one_account_is_made(server, invite)

@@ -44,8 +44,7 @@ async def test_open_reservations_are_settled(server, change, made):
         server.daemon.config["component"]["server"] = relay.address
         server.daemon.restart()
         relay.before("<fate " if made else "<reserved ", server.prosody.kill)
-        registration = asyncio.create_task(register(server, "carol", invite))
-        await relay.until_struck()
+        registration = await relay.struck_during(lambda: register(server, "carol", invite))
         await asyncio.wait([registration])
         assert uses_taken(server, invite) == 1 and show(server, invite)["uses"] == 0
         server.clock.set(CHANGES[change])
