@@ -23,11 +23,11 @@ pub const TOKEN_LENGTH: usize = 24;
 /// Characters in a token of any program: Prosody's and ejabberd's have 24.
 const FOREIGN_LENGTHS: RangeInclusive<usize> = 8..=128;
 
-/// Tokens that one process makes in a row begin with the same characters, this many of them: see
-/// [`TokenHash`]. The others leave 62^21 possibilities to guess, 125 bits.
+/// How many characters at the beginning are the same in all tokens that one process makes in a row:
+/// see [`TokenHash`]. The other characters leave 62^21 possibilities to guess, 125 bits.
 const PLACE_LENGTH: usize = 3;
 
-/// How many tokens begin with the same characters.
+/// How many tokens in a row begin with the same characters.
 const TOKENS_IN_A_PLACE: usize = 256;
 
 /// A token with fewer characters can perhaps be guessed: docs/security.md has the arithmetic.
@@ -37,15 +37,16 @@ pub const SAFE_LENGTH: u32 = 16;
 /// collide.
 const ID_LENGTH: usize = 12;
 
-/// How many of these count up from one id to the next. The store sorts by id, so invites made in a
-/// row lie side by side on the disk. Each random id would change another part of it.
+/// How many of these count up from one id to the next. The store sorts by id, so invites that are
+/// made in a row lie side by side on the disk. Random ids would each change another page.
 const ID_COUNTER: usize = 6;
 
 /// The characters of an id: no 0, 1, l or o, which are misread.
 const ID_ALPHABET: &[u8] = b"23456789abcdefghijkmnpqrstuvwxyz";
 
-/// How long a session that presented a token before its expiry may take to register (XEP-0445 §5
-/// judges expiry when the token is presented). Servers close unauthenticated streams long before.
+/// How long a session may take to register after it presented a token that has expired since
+/// (XEP-0445 §5 judges expiry when the token is presented). Servers close unauthenticated streams
+/// long before.
 const PRESENTED_GRACE_SECONDS: i64 = 60 * 60;
 
 /// A text of random characters, evenly drawn from `alphabet` by the system's random source.
@@ -63,7 +64,7 @@ pub(crate) fn random_text(alphabet: &[u8], length: usize) -> Result<String, NoRa
     Ok(text)
 }
 
-/// A short random text that is never made twice.
+/// A short random text, long enough that the same one is never made twice.
 pub fn nonce() -> Result<String, NoRandomness> {
     random_text(ID_ALPHABET, ID_LENGTH)
 }
@@ -73,7 +74,7 @@ pub fn nonce() -> Result<String, NoRandomness> {
 #[error("the system's random source failed, so no token can be made")]
 pub struct NoRandomness;
 
-/// The secret of an invite. It is shown once, in the link, and never stored: `Debug` does not
+/// The secret of an invite. It is shown once, in the link, and never stored. `Debug` does not
 /// reveal it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -82,7 +83,7 @@ impl Token {
     /// A new token from the system's random source.
     pub fn generate() -> Result<Self, NoRandomness> {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-        // The first characters, and for how many more tokens they serve.
+        // The first characters, and how many more tokens begin with them.
         static PLACE: Mutex<(String, usize)> = Mutex::new((String::new(), 0));
         let mut token = {
             let mut place = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,24 +97,24 @@ impl Token {
         Ok(Token(token))
     }
 
-    /// The token that a text is; `None` if the text does not have the shape of a token. Those that
-    /// other programs have made, and that were imported, may have `-` and `_` in them.
+    /// The token in a text; `None` if the text does not have the shape of a token. The tokens of
+    /// other programs may have `-` and `_` in them.
     pub fn parse(text: &str) -> Option<Self> {
         let shaped = FOREIGN_LENGTHS.contains(&text.len()) && text.chars().all(is_of_token);
         shaped.then(|| Token(text.to_owned()))
     }
 
-    /// The same for tokens that have the shape of ours.
+    /// The token in a text; `None` if the text does not have the shape of our own tokens.
     pub fn parse_ours(text: &str) -> Option<Self> {
         Self::parse(text).filter(Token::is_like_ours)
     }
 
-    /// Whether it has the shape of ours, and so too many random bits to be guessed.
+    /// Whether it has the shape of our own tokens, which have too many random bits to be guessed.
     pub fn is_like_ours(&self) -> bool {
         self.0.len() == TOKEN_LENGTH && self.0.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Whether it may be a token of ours that a program has cut, or has added letters to.
+    /// Whether it may be a token of ours that a program has cut or added letters to.
     pub fn may_be_changed(&self) -> bool {
         let plain = self.0.trim_matches(['-', '_']);
         plain.len() != TOKEN_LENGTH && plain.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -146,8 +147,8 @@ impl fmt::Debug for Token {
 /// SHA-256 of a [`Token`], with its first bytes replaced by the token's first characters. The rest
 /// of a token of ours has 125 random bits, so no slower hash is needed.
 ///
-/// The store sorts by these, so the hashes of invites made in a row lie side by side on the disk.
-/// Each plain hash would change another part of it. 232 bits of the hash are left.
+/// The store sorts by these, so the hashes of invites that are made in a row lie side by side on
+/// the disk. Plain hashes would each change another page. 232 bits of the hash are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenHash(pub [u8; 32]);
 
@@ -213,7 +214,7 @@ impl InviteType {
         matches!(self, InviteType::Account | InviteType::AccountAndContact)
     }
 
-    /// What its uses do, as long as nothing keeps them from it.
+    /// What its uses do.
     pub fn purpose(self) -> Purpose {
         match self {
             InviteType::Account | InviteType::AccountAndContact => Purpose::Register,
@@ -228,7 +229,7 @@ impl InviteType {
     }
 }
 
-/// Where an invite stands in its life.
+/// The state of an invite.
 #[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -237,14 +238,13 @@ pub enum State {
     Pending,
     /// No use is left.
     Redeemed,
-    /// Its time is over.
+    /// Its end has passed.
     Expired,
-    /// It was revoked.
+    /// Somebody has revoked it, or it ended with an account or a password.
     Revoked,
 }
 
-/// With whose rights an invite was made. The host's policy goes by them when the invite is
-/// used.
+/// With whose rights an invite was made. When it is used, the host's policy judges it by them.
 #[derive(AsRefStr, Clone, Copy, Debug, Display, EnumString, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -286,7 +286,7 @@ pub enum Program {
 pub struct Invite {
     /// Its public name.
     pub id: InviteId,
-    /// The hash of its secret.
+    /// The hash of its token.
     #[serde(skip)]
     pub token_hash: TokenHash,
     /// What it is for.
@@ -305,7 +305,7 @@ pub struct Invite {
     pub roles: Vec<String>,
     /// Ids of the groups that the new account joins.
     pub groups: Vec<String>,
-    /// A remark of the one who made it.
+    /// The inviter's note.
     pub note: Option<String>,
     /// How often it can be used; `None`: without limit.
     pub max_uses: Option<u32>,
@@ -317,11 +317,12 @@ pub struct Invite {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// Since when the accounts to which it belongs (its inviter's, and the one that it resets) were
-    /// there when it was made: the younger one. `None` where that was not known.
+    /// When the accounts to which it belongs (its inviter's, and the one whose password it resets)
+    /// were made, as was known when the invite was made; of two, the later instant. `None` if it
+    /// was not known.
     #[serde(skip)]
     pub owners_since: Option<Timestamp>,
-    /// How many links it has had. Only the newest is good.
+    /// How many links it has had. Only the newest one works.
     pub links: u32,
     /// When it got its newest link, if that is not its first.
     pub regenerated_at: Option<Timestamp>,
@@ -337,13 +338,13 @@ pub struct Invite {
     /// ours.
     #[serde(skip)]
     pub token_length: Option<u32>,
-    /// It was found by an older link, with which nothing can be done any more.
+    /// Whether it was found by an older link, which does not work any more.
     #[serde(skip)]
     pub replaced: bool,
 }
 
 impl Invite {
-    /// The inviter, as people are shown it.
+    /// The inviter, as shown to people.
     pub fn inviter_shown(&self) -> Option<String> {
         let nickname = self.inviter_name.as_deref();
         self.inviter.as_ref().map(|inviter| names::introduced(inviter, nickname))
@@ -364,12 +365,13 @@ impl Invite {
         self.account().filter(|_| self.invite_type != InviteType::PasswordReset)
     }
 
-    /// Whether another program has made its token, and so short that it can perhaps be guessed.
+    /// Whether another program has made its token, which is so short that it can perhaps be
+    /// guessed.
     pub fn has_short_token(&self) -> bool {
         self.token_length.is_some_and(|length| length < SAFE_LENGTH)
     }
 
-    /// Where the invite stands at an instant.
+    /// The state of the invite at an instant.
     pub fn state(&self, now: Timestamp) -> State {
         if self.max_uses.is_some_and(|max| self.uses >= max) {
             State::Redeemed
@@ -382,10 +384,10 @@ impl Invite {
         }
     }
 
-    /// Why the invite cannot be used at an instant, if it cannot.
+    /// Checks whether the invite can be used at an instant.
     ///
     /// # Errors
-    /// The refusal that fits its state.
+    /// The refusal that fits its state, if it cannot.
     pub fn usable(&self, now: Timestamp) -> Result<(), Refusal> {
         match self.state(now) {
             State::Pending if self.replaced => Err(Refusal::Replaced),
@@ -406,7 +408,7 @@ pub fn username(text: &str) -> Result<NodePart, Refusal> {
         let invalid = |_| Refusal::InvalidUsername(text.chars().take(50).collect());
         NodePart::new(text).map(|node| node.into_owned()).map_err(invalid)
     };
-    // Some characters fold to one that folds again. Names are compared in their last form.
+    // Some characters fold to others that fold again. Names are compared in their final form.
     let once = fold(text)?;
     let twice = fold(once.as_str())?;
     if once == twice { Ok(once) } else { fold(twice.as_str()) }
@@ -414,8 +416,8 @@ pub fn username(text: &str) -> Result<NodePart, Refusal> {
 
 /// The instant at which to judge the expiry of an invite that a session presented earlier.
 ///
-/// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. A
-/// claimed instant that lies in the future or too far back does not count.
+/// XEP-0445 §5: an invite that was valid when it was presented does not expire for that session. An
+/// instant in the future, or too long ago, does not count.
 pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
     match presented {
         Some(then) if then <= now && now.duration_since(then).as_secs() <= PRESENTED_GRACE_SECONDS => then,
@@ -423,17 +425,17 @@ pub fn judged_at(presented: Option<Timestamp>, now: Timestamp) -> Timestamp {
     }
 }
 
-/// How the names of the reservations begin that the daemon makes up, for browsers.
+/// The prefix of the names of reservations that the daemon makes for browsers.
 pub const OF_BROWSER: &str = "web-";
 
 /// One use of an invite. First it is reserved, and when its account exists it is redeemed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
-    /// The name of the reservation, which the hook or the daemon made up.
+    /// The name of the reservation, which the hook or the daemon has chosen.
     pub id: String,
     /// The invite.
     pub invite: InviteId,
-    /// Its purpose.
+    /// What it does.
     pub purpose: Purpose,
     /// The account that it makes, resets or connects. Only a contact may be of another host.
     pub account: BareJid,
@@ -444,7 +446,7 @@ pub struct Use {
 }
 
 impl Use {
-    /// Whether the daemon reserved it, for a browser. Otherwise the hook did, for a chat client.
+    /// Whether the daemon reserved it for a browser. Otherwise the hook did, for a chat client.
     pub fn is_of_browser(&self) -> bool {
         self.id.starts_with(OF_BROWSER)
     }

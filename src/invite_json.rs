@@ -1,4 +1,4 @@
-//! An invite in JSON, as the command line prints it.
+//! An invite as JSON, as the command line prints it.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::invite::{Invite, State};
 use crate::invites::Issued;
 
-/// An invite, in its state at an instant. Scripts rely on the names of the fields. Instants are RFC
-/// 3339 in UTC.
+/// An invite with its state at an instant. Scripts rely on the names of the fields. Instants are in
+/// RFC 3339, UTC.
 #[derive(Debug, Serialize)]
 pub struct InviteJson<'a> {
     #[serde(flatten)]
@@ -17,7 +17,8 @@ pub struct InviteJson<'a> {
     links: Option<Links<'a>>,
 }
 
-/// The secret, which only the command that makes the invite can print: the store keeps a hash.
+/// The token and the links. Only the command that makes them can print them: the store keeps a
+/// hash.
 #[derive(Debug, Serialize)]
 struct Links<'a> {
     token: &'a str,
@@ -26,12 +27,12 @@ struct Links<'a> {
 }
 
 impl<'a> InviteJson<'a> {
-    /// An invite without its secret, in its state at this instant.
+    /// An invite without its links, with its state at this instant.
     pub fn new(invite: &'a Invite, now: Timestamp) -> Self {
         InviteJson { invite, state: invite.state(now), links: None }
     }
 
-    /// A new invite, with its links.
+    /// A new invite with its links.
     pub fn issued(issued: &'a Issued, now: Timestamp) -> Self {
         let links =
             Links { token: issued.token.reveal(), uri: &issued.uri, landing_url: issued.landing_url.as_deref() };

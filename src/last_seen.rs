@@ -1,6 +1,6 @@
-//! When a daemon was last seen at work, and what follows from that: whether the clock can be
-//! trusted with what cannot be undone (a clock that is a year ahead would have every invite
-//! removed), and whether the store may lack invites that were made.
+//! When a daemon was last seen at work, and what follows from that. First, whether the clock can be
+//! trusted with what cannot be undone: with a clock that is a year ahead, every invite would be
+//! removed. Second, whether the store may lack invites that were made.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::lifetime::Lifetime;
 
-/// How long after a jump of the clock nothing is removed. Until then the clock is set right by
-/// itself, or somebody has seen what the log says.
+/// How long after a jump of the clock nothing is removed. Within this time the clock is set right
+/// by itself, or somebody sees what the log says.
 const DOUBTED_FOR: SignedDuration = SignedDuration::from_hours(6);
 
-/// How far ahead of the clock an instant may lie, since machines' clocks differ.
+/// How far ahead of the clock an instant may be, since machines' clocks differ.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
-/// For how long a store may lack invites whose links people still open: as long as an invite lives,
-/// unless somebody says otherwise.
+/// For how long a store may lack invites whose links people still open: as long as an invite is
+/// valid by default.
 const LACKING_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// The latest instant that can have been noted by `now`. A later one was noted while a clock was
-/// wrong, and does not tell when it was.
+/// The latest instant that a right clock can have noted by `now`. A later one was noted while a
+/// clock was wrong, and does not say when that was.
 pub fn latest(now: Timestamp) -> Timestamp {
     now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX)
 }
@@ -36,7 +36,7 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// Whether a store that is here now may lack what was written at `earlier`.
+    /// Whether a store of this lineage may lack what was written to one of lineage `earlier`.
     fn may_lack(self, earlier: Lineage) -> bool {
         self.cluster != earlier.cluster || self.timeline > earlier.timeline
     }
@@ -47,21 +47,22 @@ impl Lineage {
 pub struct LastSeen {
     /// When a daemon was last at work.
     pub at: Timestamp,
-    /// What the clock showed after its last jump. If there was none: the beginning of time.
+    /// What the clock showed after its last jump; the Unix epoch if there was none.
     pub since: Timestamp,
-    /// What it showed before that jump, if that is known.
+    /// What the clock showed before that jump, if that is known.
     pub before: Option<Timestamp>,
-    /// Where the store was then; `None` if that is not known, or there is only one such place.
+    /// The lineage of the server that had the store then; `None` with SQLite, or if the server does
+    /// not tell.
     pub lineage: Option<Lineage>,
-    /// Since when this store stands in for another, whose last invites it may lack: an asynchronous
-    /// standby took over, or a backup was restored. `None`: it does not.
+    /// When this store took the place of another, whose last invites it may lack: an asynchronous
+    /// standby took over, or a backup was restored. `None`: it did not.
     pub took_over_at: Option<Timestamp>,
 }
 
 impl LastSeen {
-    /// A daemon is at work for the first time, on a store that stands in for another since
-    /// `took_over_at`. A store that was filled without a daemon, by an import for example, does not
-    /// tell whether the clock is right.
+    /// What is known when the first daemon is at work on a store. `took_over_at`: when the store
+    /// took the place of another. If it was filled without a daemon, by an import for example,
+    /// nothing says whether the clock is right.
     pub fn first(
         now: Timestamp,
         store_is_empty: bool,
@@ -72,8 +73,8 @@ impl LastSeen {
         LastSeen { at: now, since, before: None, lineage, took_over_at: took_over_at.map(|at| at.min(now)) }
     }
 
-    /// A daemon is at work after this. It may be another one with another clock. A step of more
-    /// than `tolerance`, ahead or back, is a jump.
+    /// What is known when a daemon is at work at a later time. It may be another daemon, with
+    /// another clock. A step of more than `tolerance`, ahead or back, is a jump of the clock.
     #[must_use]
     pub fn then(self, now: Timestamp, tolerance: Lifetime, lineage: Option<Lineage>) -> Self {
         let step = now.duration_since(self.at).abs();
@@ -87,19 +88,19 @@ impl LastSeen {
         LastSeen { at: now, since, before, lineage: lineage.or(self.lineage), took_over_at }
     }
 
-    /// Until when the store may lack invites that people were told of; `None` if it lacks none.
+    /// Until when the store may lack invites whose links people have; `None` if it lacks none.
     pub fn lacks_invites_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.took_over_at?.saturating_add(LACKING_FOR).unwrap_or(Timestamp::MAX);
         (now < until).then_some(until)
     }
 
-    /// Whether the clock has jumped a short while ago, so that it may be wrong.
+    /// Whether the clock has jumped within the last hours, so that it may be wrong.
     pub fn is_doubtful(&self) -> bool {
         self.at.duration_since(self.since) < DOUBTED_FOR
     }
 }
 
-/// Why nothing is removed.
+/// The line in the log that says why nothing is removed.
 impl fmt::Display for LastSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let until = self.since.saturating_add(DOUBTED_FOR).unwrap_or(Timestamp::MAX);

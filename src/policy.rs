@@ -28,41 +28,42 @@ const LONGEST_NAME: usize = 64;
 /// What the operator allows on one VirtualHost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostPolicy {
-    /// Nobody registers without a valid invite.
+    /// Whether nobody registers without a valid invite.
     pub registration_invite_only: bool,
-    /// Users' invites may register accounts. Otherwise they only make contacts.
+    /// Whether users' invites may register accounts. Otherwise they only make contacts.
     pub allow_user_invites: bool,
-    /// Users may make invites at all.
+    /// Whether users may make invites at all.
     pub allow_contact_invites: bool,
     /// Admins besides those of the chat server.
     pub admins: Vec<BareJid>,
-    /// How long an invite lives by default.
+    /// How long an invite is valid by default.
     pub expire_after: Lifetime,
-    /// How long a password reset link lives by default.
+    /// How long a password reset link is valid by default.
     pub reset_expire_after: Lifetime,
-    /// Where the link for people leads; `None`: invites have only their `xmpp:` link.
+    /// Where the web link leads; `None`: invites have only their `xmpp:` link.
     pub landing_page: Option<LandingPage>,
-    /// That link leads to our own pages, where people can register in a browser.
+    /// Whether the web link leads to our own pages, where people can register in a browser.
     pub registers_in_browser: bool,
     /// How many invites a user may make within 24 hours; `None`: any number.
     pub invites_per_day: Option<u32>,
     /// How many pending invites a user may have; `None`: any number.
     pub pending_invites: Option<u32>,
-    /// Who made an invite is told when it is used.
+    /// Whether inviters are told when their invites are used.
     pub notify_inviter: bool,
     /// How old a user's account has to be before it may invite.
     pub inviter_age: SignedDuration,
     /// How often an invite of a user can be used at most; `None`: any number of times.
     pub max_uses: Option<u32>,
-    /// How long an invite of a user lives at most; `None`: no longer than by default.
+    /// How long an invite of a user is valid at most; `None`: no longer than by default.
     pub max_expires: Option<Lifetime>,
-    /// Usernames that, or what looks like them, take an invite for that very name.
+    /// Usernames that are registered only with an invite for that very name. So are names that look
+    /// like them.
     pub reserved_usernames: Vec<NodePart>,
     /// What differs for users with a role, by its name.
     pub roles: BTreeMap<String, RolePolicy>,
 }
 
-/// What differs for users with a role; `None`: nothing does.
+/// What differs for users with a role. `None`: as for everybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RolePolicy {
     /// As in [`HostPolicy`].
@@ -102,24 +103,23 @@ impl Default for HostPolicy {
 }
 
 impl HostPolicy {
-    /// May whoever comes with an invite that gives these roles invite others at once?
+    /// Whether an account that gets these roles from its invite may invite others at once.
     pub fn lets_newcomers_invite(&self, roles: &[String]) -> bool {
         let newcomer = Account { roles: roles.to_vec(), ..Account::default() };
         self.inviter_age.is_zero() && self.new_invite(&newcomer).is_ok()
     }
 
-    /// Looks whether anybody may register without an invite.
+    /// Checks that registration is open: that people may register without an invite.
     ///
     /// # Errors
-    /// `InvitationOnly` if not.
+    /// `InvitationOnly` if it is not.
     pub fn admit_uninvited(&self) -> Result<(), Refusal> {
         let refusal = Refusal::InvitationOnly { in_browser: self.registers_in_browser };
         if self.registration_invite_only { Err(refusal) } else { Ok(()) }
     }
 
-    /// The type of invite that "New Invite" makes for a user, of whom this is known. Of several
-    /// roles that say something, the most generous counts. What the chat server forbids, none
-    /// allows.
+    /// The type of invite that "New Invite" makes for this user. If several of the user's roles
+    /// have a setting, the most generous one counts. No role allows what the chat server forbids.
     ///
     /// # Errors
     /// `NotAllowed` if the user may not invite.
@@ -137,8 +137,8 @@ impl HostPolicy {
         }
     }
 
-    /// How much a user, of whom this is known, may choose for an invite. Of several roles that say
-    /// something, the most generous counts. Admins may choose anything.
+    /// How much this user may choose for an invite. If several of the user's roles have a setting,
+    /// the most generous one counts. For admins, there are no caps: see [`Caps::NONE`].
     pub fn caps(&self, user: &Account) -> Caps {
         let roles = || user.roles.iter().filter_map(|role| self.roles.get(role));
         let max_uses = roles().filter_map(|role| role.max_uses).max_by_key(|most| most.unwrap_or(u32::MAX));
@@ -146,10 +146,11 @@ impl HostPolicy {
         Caps { max_uses: max_uses.unwrap_or(self.max_uses), max_expires: max_expires.unwrap_or(self.expire_after) }
     }
 
-    /// Looks whether this account may be made with this invite, or with none where registration is
-    /// open. `admin`: the chat server's configuration calls it an admin. Such a name, or one in
-    /// `admins`, brings rights that no user can give. So it takes an invite that the operator made
-    /// for that very name. A name in `reserved_usernames` takes one that anybody made for it.
+    /// Checks whether this account may be made with this invite, or with none where registration is
+    /// open. `admin`: whether the chat server's configuration calls the account an admin. Such a
+    /// name, or one in `admins`, has rights that no user can give. So it needs an invite that the
+    /// operator made for that very name. A name in `reserved_usernames` needs an invite for that
+    /// very name, whoever made it.
     ///
     /// # Errors
     /// `UsernameReserved` or `SystemUsername`.
@@ -165,21 +166,21 @@ impl HostPolicy {
         }
     }
 
-    /// Whether a username is one of `reserved_usernames`, or looks like one.
+    /// Whether a username is in `reserved_usernames`, or looks like one of them.
     pub fn is_reserved(&self, username: &NodeRef) -> bool {
         self.reserved_usernames.iter().any(|reserved| names::look_alike(reserved.as_str(), username.as_str()))
     }
 
-    /// Whether an account, of which this is known, is an admin of the host.
+    /// Whether an account is an admin of the host. `known` is what the chat server knows of it.
     pub fn is_admin(&self, account: &BareJid, known: &Account) -> bool {
         known.admin || self.admins.contains(account)
     }
 
-    /// Looks whether an account is old enough to invite. An account of unknown age is, and so is
-    /// one that was registered while a clock was far ahead.
+    /// Checks whether an account is old enough to invite. If its age is not known, or it was
+    /// registered while a clock was far ahead, it is.
     ///
     /// # Errors
-    /// `TooNew` if it may not yet.
+    /// `TooNew` if it is not.
     pub fn admit_inviter(&self, registered_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
         let registered_at = registered_at.filter(|at| *at <= latest(now)).unwrap_or(Timestamp::MIN);
         let again_at = registered_at.saturating_add(self.inviter_age).unwrap_or(Timestamp::MAX);
@@ -198,9 +199,9 @@ pub struct Wish {
     pub username: Option<NodePart>,
     /// The user or admin who makes it. In the types with a contact: the contact.
     pub inviter: Option<BareJid>,
-    /// With whose rights.
+    /// With whose rights it is made.
     pub issuer: Issuer,
-    /// How long it lives; `None`: as the host's policy says.
+    /// How long it is valid; `None`: as the host's policy says.
     pub lifetime: Option<Lifetime>,
     /// How often it can be used; `None`: without limit.
     pub max_uses: Option<u32>,
@@ -208,14 +209,14 @@ pub struct Wish {
     pub roles: Vec<String>,
     /// Groups of the new account.
     pub groups: Vec<String>,
-    /// A remark.
+    /// The inviter's note.
     pub note: Option<String>,
-    /// The language in which it is made (BCP 47).
+    /// The language of the user who makes it (BCP 47).
     pub language: Option<String>,
 }
 
 impl Wish {
-    /// A single-use invite of this type, with nothing special about it.
+    /// A wish for a single-use invite of this type, with everything else as by default.
     pub fn new(invite_type: InviteType, host: DomainPart, issuer: Issuer) -> Self {
         Wish {
             invite_type,
@@ -254,7 +255,8 @@ impl Wish {
     /// The invite that fulfils the wish.
     ///
     /// # Errors
-    /// `Impossible` where the parts of the wish contradict each other; `InvalidUsername`.
+    /// `Impossible` with the first of the [`mistakes`](Self::mistakes), if there is one;
+    /// `InvalidUsername`.
     pub fn into_invite(
         self,
         policy: &HostPolicy,
@@ -298,11 +300,12 @@ impl Wish {
     }
 }
 
-/// With whose rights an account, of which this is known, acts on an invite.
+/// With whose rights an account acts on an invite. `known` is what the chat server knows of the
+/// account.
 ///
 /// # Errors
-/// `Unknown` if it is none of its business: to others, the invite is not there. That includes an
-/// account that got the name of an earlier one, whose invite it is.
+/// `Unknown` if it has no rights over the invite: to others, the invite does not exist. That
+/// includes an account that has got the name of an earlier one, which made the invite.
 pub fn rights_over(
     invite: &Invite,
     policy: &HostPolicy,
@@ -310,19 +313,20 @@ pub fn rights_over(
     known: &Account,
     now: Timestamp,
 ) -> Result<Issuer, Refusal> {
-    let is_maker = invite.issuer != Issuer::Operator
+    let is_inviter = invite.issuer != Issuer::Operator
         && invite.inviter.as_ref() == Some(account)
         && admit_owner(invite, known, now).is_ok();
     match account.domain() == &*invite.host && policy.is_admin(account, known) {
         true => Ok(Issuer::Admin),
-        false if is_maker => Ok(Issuer::User),
+        false if is_inviter => Ok(Issuer::User),
         false => Err(Refusal::Unknown),
     }
 }
 
-/// Looks whether an account with these rights over an invite, of which this is known, may change it
-/// or have a new link for it: whether it could make such an invite now. What the operator made may
-/// promise more than an admin can give, so only the operator does that.
+/// Checks whether an account with these rights over an invite may change it or have a new link for
+/// it: whether it could make such an invite now. `known` is what the chat server knows of the
+/// account. An invite of the operator may promise more than an admin can give, so only the operator
+/// changes it.
 ///
 /// # Errors
 /// `NotAllowed` if not.
@@ -340,32 +344,34 @@ pub fn admit_renewal(invite: &Invite, policy: &HostPolicy, rights: Issuer, known
     }
 }
 
-/// Could a role or a group have this name?
+/// Whether a role or a group can have this name.
 pub fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(|c: char| c.is_control() || c.is_whitespace())
 }
 
-/// Looks whether a new account may have this username. The chat server may refuse more.
+/// Checks whether a new account may have this username. The chat server may refuse more.
 ///
 /// # Errors
-/// `InvalidUsername` if readers cannot see all of it.
+/// `InvalidUsername` if it has characters that people cannot see.
 pub fn admit_new_username(username: &NodePart) -> Result<(), Refusal> {
     if names::is_legible(username) { Ok(()) } else { Err(Refusal::InvalidUsername(username.to_string())) }
 }
 
-/// Looks whether this invite can be presented for a registration or a password reset (XEP-0445 §4).
+/// Checks whether this invite can be presented for a registration or a password reset (XEP-0445
+/// §4).
 ///
 /// # Errors
-/// Why not. The type of the invite decides, here and when it is used, and not the form of its link.
+/// Why not. What decides, here and when the invite is used, is its type and not the form of its
+/// link.
 pub fn admit_presentation(invite: &Invite, now: Timestamp) -> Result<(), Refusal> {
     invite.usable(now)?;
     if invite.invite_type == InviteType::Contact { Err(Refusal::NotForRegistration) } else { Ok(()) }
 }
 
-/// An invite as it is judged now, with the rights that its inviter still has. Once an admin is no
-/// admin any more, their invites are those of a user, and do only what a user's can do. A user's
-/// make contacts alone, once the user may make no others. An operator's invite needs nobody's
-/// right.
+/// The invite with the type and the rights that its inviter could give it now. The invites of an
+/// admin who is no longer one count as a user's, and do only what a user's can do. If a user may
+/// only make contact invites now, the user's invites make contacts and register nobody. An
+/// operator's invite depends on nobody's rights.
 ///
 /// # Errors
 /// `InviterStopped` if it does nothing at present.
@@ -380,7 +386,7 @@ pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) ->
     }
     let may_make = policy.new_invite(inviter).map_err(|_| Refusal::InviterStopped)?;
     let invite_type = match may_make {
-        // A link that never said so makes nobody a contact.
+        // An invite that was not made to make a contact does not make one now.
         InviteType::Contact if !invite.invite_type.connects() => return Err(Refusal::InviterStopped),
         InviteType::Contact => may_make,
         _ => invite.invite_type,
@@ -388,7 +394,7 @@ pub fn with_rights_of(invite: Invite, policy: &HostPolicy, inviter: &Account) ->
     Ok(Invite { issuer: Issuer::User, invite_type, ..invite })
 }
 
-/// Why a use of an invite does nothing on a host whose chat server can never do this.
+/// The refusal of a purpose that the chat server of a host can never fulfil.
 pub fn never(purpose: Purpose, host: &str) -> Refusal {
     match purpose {
         Purpose::Reset => Refusal::NoResetHere(host.to_string()),
@@ -396,7 +402,7 @@ pub fn never(purpose: Purpose, host: &str) -> Refusal {
     }
 }
 
-/// Whether a user who may make every kind of invite could have made this one.
+/// Whether a user who may make every type of invite could have made this one.
 fn could_be_a_users(invite: &Invite, policy: &HostPolicy, user: &Account) -> bool {
     let caps = policy.caps(user);
     invite.invite_type.connects()
@@ -408,11 +414,12 @@ fn could_be_a_users(invite: &Invite, policy: &HostPolicy, user: &Account) -> boo
         && policy.admit_inviter(user.created_at, invite.created_at).is_ok()
 }
 
-/// Looks whether the password of an account, of which this is known, may be reset. `asker` is who
-/// makes the link, or made it; `None` stands for the operator.
+/// Checks whether the password of an account may be reset. `known` is what the chat server knows of
+/// the account, and `asker` what it knows of the inviter; `None` stands for the operator.
 ///
 /// # Errors
-/// `AccountDisabled` if nobody can log in to it, `AccountAbove` if the asker is below it.
+/// `AccountDisabled` if nobody can log in to the account, `AccountAbove` if it has higher rights
+/// than the asker.
 pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) -> Result<(), Refusal> {
     if known.disabled {
         return Err(Refusal::AccountDisabled(account.to_string()));
@@ -423,16 +430,17 @@ pub fn admit_reset(account: &BareJid, known: &Account, asker: Option<&Account>) 
     }
 }
 
-/// Looks whether an invite belongs to an account, of which this is known, and not to an earlier one
-/// of that name.
+/// Checks whether an invite belongs to an account, and not to an earlier one of the same name.
+/// `account` is what the chat server knows of the account.
 ///
-/// The account is no younger than when the invite was made. If nobody could tell then, it is no
-/// younger than the invite: both are in whole seconds, and programs make both at once. An account
-/// of the future tells nothing, but that a clock was set back. Of an invite that was imported, only
-/// the account's own age tells something: the hook has not looked at it before.
+/// The account must not be younger than the one that was there when the invite was made. If the age
+/// of that one was not known, it must not be younger than the invite. (It may be as old: both are
+/// in whole seconds, and programs make both at once.) If it seems to be made in the future, a clock
+/// was set back, and it passes. For an imported invite, only the age that the account's data has
+/// counts: the hook had not seen the account when the invite was made.
 ///
 /// # Errors
-/// `Revoked` if it belonged to an earlier one.
+/// `Revoked` if the invite belonged to an earlier account.
 pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result<(), Refusal> {
     let since = if invite.imported_from.is_some() { account.created_at } else { account.since() };
     let Some(since) = since else { return Ok(()) };
@@ -443,26 +451,28 @@ pub fn admit_owner(invite: &Invite, account: &Account, now: Timestamp) -> Result
     if same { Ok(()) } else { Err(Refusal::Revoked) }
 }
 
-/// Who is told of a use, if anybody: whoever made the invite, or the contact whom one of the
-/// operator names, since that person has a new contact. Who makes a link for a new password sees
-/// that it is used, and nobody is told what they did themselves.
+/// Who is told of a use, if anybody: the inviter. For an operator's invite, that is the contact
+/// whom it names, who has a new contact now. Nobody is told of a password reset, nor of what they
+/// did themselves.
 pub fn told_of<'a>(used: &Use, invite: &'a Invite) -> Option<&'a BareJid> {
     invite.inviter.as_ref().filter(|inviter| used.purpose != Purpose::Reset && **inviter != used.account)
 }
 
-/// Whether the account of an open use can have been replaced: so late, no account is made under its
-/// reservation. What a reset sets goes to whoever has the account.
+/// Whether an account that appears now can no longer be the one of this open use: the registration
+/// must have ended long ago. A password reset is not for one particular account of a name, so this
+/// never holds for it.
 pub fn may_be_replaced(used: &Use, now: Timestamp) -> bool {
     let latest = used.reserved_at.saturating_add(LONGEST_REGISTRATION).unwrap_or(Timestamp::MAX);
     used.purpose != Purpose::Reset && now > latest
 }
 
-/// When the account of an open use was gone, at the latest, if the one of that name, of which this
-/// is known, was made too late to be that account. An account of the future tells nothing, but that
-/// a clock is wrong.
+/// If the account that has the name of an open use's account now was made too late to be that
+/// account: the latest instant at which that account can have been deleted. `account` is what the
+/// chat server knows of the present one. If it seems to be made in the future, a clock is wrong,
+/// and nothing follows.
 pub fn gone_at(used: &Use, account: &Account, now: Timestamp) -> Option<Timestamp> {
     let since = account.since().filter(|since| *since <= now && may_be_replaced(used, *since))?;
-    // What was made in the same second as the new account is the new account's.
+    // Invites that were made in the same second as the new account belong to the new account.
     since.checked_sub(SignedDuration::from_secs(1)).ok()
 }
 
@@ -475,10 +485,10 @@ pub fn purpose(invite: &Invite, now: Timestamp) -> Result<Purpose, Refusal> {
     Ok(invite.invite_type.purpose())
 }
 
-/// Looks whether a session that presented this invite may register or reset `username`.
+/// Checks whether a session that presented this invite may register or reset `username`.
 ///
-/// `exists`: the server has an account of this name. `presented`: when the session showed the
-/// token. Whether a use is left is decided by the store, in the step that takes it.
+/// `exists`: whether the chat server has an account of this name. `presented`: when the session
+/// presented the token. Whether a use is left is decided by the store, in the step that takes it.
 ///
 /// # Errors
 /// Why not.
@@ -501,7 +511,7 @@ pub fn admit_registration(
     }
 }
 
-/// Looks whether `contact` may become a contact of `inviter` by this invite (XEP-0379).
+/// Checks whether `contact` may become a contact of `inviter` by this invite (XEP-0379).
 ///
 /// # Errors
 /// Why not.

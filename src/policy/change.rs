@@ -15,37 +15,37 @@ pub const LONGEST_NOTE: usize = 500;
 pub struct Caps {
     /// How often it can be used at most; `None`: any number of times.
     pub max_uses: Option<u32>,
-    /// How long it lives at most.
+    /// How long it is valid at most.
     pub max_expires: Lifetime,
 }
 
 impl Caps {
-    /// Those of admins: none.
+    /// The caps of admins: there are none.
     pub const NONE: Caps = Caps { max_uses: None, max_expires: Lifetime::Never };
 
-    /// May an invite have so many uses?
+    /// Whether an invite may have this many uses; `None`: any number.
     pub fn allow_uses(&self, max_uses: Option<u32>) -> bool {
         !is_more(max_uses, self.max_uses)
     }
 
-    /// What is more than may be chosen.
+    /// The parts of a choice that exceed the caps.
     pub fn mistakes(&self, chosen: &Change) -> Vec<Mistake> {
         let uses = chosen.max_uses.is_none_or(|uses| self.allow_uses(uses));
         self.exceeded(uses, chosen.expires.is_none_or(|lifetime| self.allow_lifetime(lifetime)))
     }
 
-    /// May an invite, whose life begins at an instant, end at this one?
+    /// Whether an invite that is valid from `since` on may end at `end`; `None`: never.
     pub(super) fn allow_end(&self, since: Timestamp, end: Option<Timestamp>) -> bool {
         !is_more(end, self.max_expires.end(since))
     }
 
-    /// What is more than may be chosen, unless these are allowed.
+    /// The mistakes, unless the number of uses and the lifetime are allowed.
     fn exceeded(&self, uses: bool, lifetime: bool) -> Vec<Mistake> {
         let (most, longest) = (self.max_uses.unwrap_or(u32::MAX), self.max_expires);
         broken([(uses, Mistake::ManyUses { most }), (lifetime, Mistake::LongLife { most: longest })]).collect()
     }
 
-    /// May an invite live so long?
+    /// Whether an invite may be valid for this long.
     pub fn allow_lifetime(&self, lifetime: Lifetime) -> bool {
         lifetime <= self.max_expires
     }
@@ -58,7 +58,7 @@ pub struct Change {
     pub note: Option<String>,
     /// How long it can be used, from now on.
     pub expires: Option<Lifetime>,
-    /// How often it can be used, with the uses that are taken; `Some(None)`: without limit.
+    /// How often it can be used, including the uses that are taken; `Some(None)`: without limit.
     pub max_uses: Option<Option<u32>>,
 }
 
@@ -75,9 +75,11 @@ impl Change {
         }
     }
 
-    /// Looks whether an invite may be changed so, by somebody who may choose no more than this, if
-    /// anything keeps them. More time for an invite with more uses than that would be too much, and
-    /// more uses for one that lives longer. How many uses are taken, only the store knows.
+    /// Checks whether an invite may be changed like this. `caps`: those of the user who changes it;
+    /// `None` for admins and the operator. An admin may have given an invite more uses or more time
+    /// than the caps allow. A user may keep that, but may not give more time to an invite with too
+    /// many uses, or more uses to one that is valid for too long. Whether enough uses are left,
+    /// only the store knows.
     ///
     /// # Errors
     /// All that is wrong with the change.
@@ -105,7 +107,7 @@ impl Change {
     }
 }
 
-/// The mistakes whose rules are not kept.
+/// The mistakes whose rules are broken: those that come with `false`.
 pub fn broken(rules: impl IntoIterator<Item = (bool, Mistake)>) -> impl Iterator<Item = Mistake> {
     rules.into_iter().filter(|(kept, _)| !kept).map(|(_, mistake)| mistake)
 }
@@ -119,7 +121,7 @@ pub fn mistakes_of_note(note: Option<&str>) -> impl Iterator<Item = Mistake> {
     ])
 }
 
-/// Is a bound higher than another? `None`: there is no bound.
+/// Whether a bound is higher than another. `None`: there is no bound.
 fn is_more<T: PartialOrd>(bound: Option<T>, other: Option<T>) -> bool {
     other.is_some_and(|other| bound.is_none_or(|bound| bound > other))
 }
