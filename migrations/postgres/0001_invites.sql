@@ -24,19 +24,19 @@ CREATE TABLE invite (
     expires_at   BIGINT,
     revoked_at   BIGINT,
     last_used_at BIGINT,
-    -- Since when the accounts to which it belongs were there when it was made, if that was known.
+    -- When the accounts to which it belongs were made. Null: that was not known.
     owners_since BIGINT,
-    -- How many links it has had. A session that presented an older one may not reserve.
+    -- How many links it has had. A session that presented an older link cannot reserve a use.
     links        BIGINT NOT NULL DEFAULT 1,
     regenerated_at BIGINT,
-    -- In which language it was made, and its inviter's nickname. Null: not known.
+    -- The language in which it was made, and its inviter's nickname. Null: not known.
     language     TEXT COLLATE "C",
     inviter_name TEXT COLLATE "C",
     -- The program that made it. Null: this one.
     imported_from TEXT COLLATE "C",
     -- How many characters its token has, if another program made that. Null: it is one of ours.
     token_length BIGINT,
-    -- When its maker was last told of its uses. Kept only for invites for many.
+    -- When its inviter was last told of its uses. Kept only for invites for many.
     told_at      BIGINT
 );
 
@@ -47,17 +47,18 @@ CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inv
 CREATE INDEX pending_by_inviter ON invite
     (inviter, issuer, expires_at, created_at, id, revoked_at, max_uses, uses)
     WHERE issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
--- With the one before, so that their maker's list is read in indexes. New invites are not in here.
+-- The list of an inviter is read from this index and the one before. Pending invites are not in
+-- here.
 CREATE INDEX ended_by_inviter ON invite (inviter, COALESCE(revoked_at, last_used_at), id)
     WHERE issuer <> 'operator' AND (revoked_at IS NOT NULL OR uses >= max_uses);
--- Those that have ended in the program that they come from are looked for among these.
+-- An import looks among these for invites that have ended in the program that made them.
 CREATE INDEX imported_by_host ON invite (host, id) WHERE imported_from IS NOT NULL;
--- Of what length a token can be, and which are short.
+-- For two questions: which lengths tokens have, and which tokens are short.
 CREATE INDEX imported_by_token_length ON invite (token_length) WHERE token_length IS NOT NULL;
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
--- So that a purge finds used-up invites without reading others.
+-- A purge finds used-up invites here without reading others.
 CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
@@ -66,12 +67,12 @@ CREATE TABLE invite_use (
     invite      TEXT COLLATE "C" NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT COLLATE "C" NOT NULL,
     account     TEXT COLLATE "C" NOT NULL,
-    -- The chat server whose hook made the reservation and alone knows what became of it. Empty if
-    -- it is not known.
+    -- The id of the chat server whose hook made the reservation and alone knows what became of it.
+    -- Empty: not known.
     server      TEXT COLLATE "C" NOT NULL DEFAULT '',
     reserved_at BIGINT NOT NULL,
     redeemed_at BIGINT,
-    -- What could not be given to the account for good: a list of texts. Null: nothing.
+    -- What the account did not get and will not get: a list of texts. Null: nothing.
     failed      TEXT COLLATE "C",
     -- 1: copied from another store. If that store is copied again and the use has been released
     -- there, it is released here too.
@@ -84,12 +85,12 @@ CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NU
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 CREATE INDEX failed_by_redemption ON invite_use (redeemed_at) WHERE failed IS NOT NULL;
 
--- The uses of which the makers of their invites are still to be told.
+-- The uses that inviters are still to be told of.
 CREATE TABLE notice (
     invite_use   TEXT COLLATE "C" PRIMARY KEY REFERENCES invite_use (id) ON DELETE CASCADE,
     invite       TEXT COLLATE "C" NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
-    -- The message that tells of it: the name of one of the uses of which the message tells. Null:
-    -- there is none yet.
+    -- The name of the message that tells of it, which is the id of one of the uses in the message.
+    -- Null: there is no message yet.
     message      TEXT COLLATE "C",
     -- Until when a daemon is sending it.
     leased_until BIGINT
@@ -101,12 +102,12 @@ CREATE INDEX notice_by_invite ON notice (invite);
 CREATE TABLE account (
     jid           TEXT COLLATE "C" PRIMARY KEY,
     inviter       TEXT COLLATE "C",
-    -- By which invite, and when. Null: not known, of an account of another program.
+    -- By which invite it came, and when. Null: not known, since another program made the account.
     invite        TEXT COLLATE "C",
     registered_at BIGINT
 );
 
--- In the order in which the accounts of an inviter came; first those of an unknown age.
+-- The accounts of an inviter in the order in which they came; first those of an unknown age.
 CREATE INDEX account_by_inviter ON account (inviter, COALESCE(registered_at, 0), jid)
     WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
@@ -114,7 +115,7 @@ CREATE INDEX account_by_invite ON account (invite);
 -- The log of events: a row for each change, written in its transaction.
 CREATE TABLE event (
     at      BIGINT NOT NULL,
-    -- Tells apart what happened within a second, in its order. So new rows follow each other.
+    -- Tells events of the same second apart, and keeps their order, so new rows come at the end.
     id      BIGINT NOT NULL,
     actor   TEXT COLLATE "C" NOT NULL,
     action  TEXT COLLATE "C" NOT NULL,
@@ -128,17 +129,18 @@ CREATE TABLE event (
     PRIMARY KEY (at, id)
 );
 
--- No index of actors or accounts: each new invite would pay for it. Who asks for one reads all.
+-- No index of actors or accounts, since it would slow down each new invite. A search for an actor
+-- or an account reads all events.
 CREATE INDEX counted_event ON event (actor, at) WHERE invite IS NULL AND account IS NULL;
 CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 
--- The tokens that were replaced, or whose invites have been removed: whoever still has such a link
--- is not guessing. Triggers, so that no statement can forget it.
+-- The tokens that were replaced, or whose invites have been removed. Somebody who still has such a
+-- link is not guessing. Triggers write this table, so that no statement can forget to.
 CREATE TABLE past_token (
     token_hash BYTEA PRIMARY KEY,
     -- The invite that had it, and may have a newer link.
     invite     TEXT COLLATE "C" NOT NULL,
-    -- What the invite had with a token that was replaced, in case it is to have it again.
+    -- The values of the invite with a token that was replaced, in case it gets that token back.
     links          BIGINT,
     token_length   BIGINT,
     regenerated_at BIGINT
@@ -161,8 +163,8 @@ CREATE TRIGGER invite_removed AFTER DELETE ON invite FOR EACH ROW EXECUTE FUNCTI
 CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite FOR EACH ROW
     WHEN (OLD.token_hash <> NEW.token_hash) EXECUTE FUNCTION keep_replaced_token();
 
--- Links that nobody is given: whoever asked for one was told to try again later, before it was
--- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
+-- Links that nobody was given: the user who asked for one was told to try again later before it was
+-- known whether the link is stored. If it is, the invite is removed, or gets its earlier link back.
 CREATE TABLE withdrawn_link (
     token_hash BYTEA PRIMARY KEY,
     noted_at   BIGINT NOT NULL
@@ -177,11 +179,10 @@ CREATE TABLE last_seen (
     -- What the clock showed after its last jump (null as `at` is), and before it (null: not known).
     since  BIGINT,
     before BIGINT,
-    -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
+    -- The PostgreSQL cluster of the store then, and its timeline. Null: not known.
     cluster  BIGINT,
     timeline BIGINT,
-    -- Since when this store stands in for another, whose last invites it may lack. Null: it does
-    -- not.
+    -- When this store took the place of another, whose last invites it may lack. Null: it did not.
     took_over_at BIGINT
 ) WITH (fillfactor = 50); -- A daemon writes it every few seconds: its new version fits beside it.
 

@@ -19,19 +19,19 @@ CREATE TABLE invite (
     expires_at   INTEGER,
     revoked_at   INTEGER,
     last_used_at INTEGER,
-    -- Since when the accounts to which it belongs were there when it was made, if that was known.
+    -- When the accounts to which it belongs were made. Null: that was not known.
     owners_since INTEGER,
-    -- How many links it has had. A session that presented an older one may not reserve.
+    -- How many links it has had. A session that presented an older link cannot reserve a use.
     links        INTEGER NOT NULL DEFAULT 1,
     regenerated_at INTEGER,
-    -- In which language it was made, and its inviter's nickname. Null: not known.
+    -- The language in which it was made, and its inviter's nickname. Null: not known.
     language     TEXT,
     inviter_name TEXT,
     -- The program that made it. Null: this one.
     imported_from TEXT,
     -- How many characters its token has, if another program made that. Null: it is one of ours.
     token_length INTEGER,
-    -- When its maker was last told of its uses. Kept only for invites for many.
+    -- When its inviter was last told of its uses. Kept only for invites for many.
     told_at      INTEGER
 ) STRICT, WITHOUT ROWID;
 
@@ -42,17 +42,18 @@ CREATE INDEX invite_by_inviter ON invite (inviter, created_at, issuer) WHERE inv
 CREATE INDEX pending_by_inviter ON invite
     (inviter, issuer, expires_at, created_at, id, revoked_at, max_uses, uses)
     WHERE issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses);
--- With the one before, so that their maker's list is read in indexes. New invites are not in here.
+-- The list of an inviter is read from this index and the one before. Pending invites are not in
+-- here.
 CREATE INDEX ended_by_inviter ON invite (inviter, COALESCE(revoked_at, last_used_at), id)
     WHERE issuer <> 'operator' AND (revoked_at IS NOT NULL OR uses >= max_uses);
--- Those that have ended in the program that they come from are looked for among these.
+-- An import looks among these for invites that have ended in the program that made them.
 CREATE INDEX imported_by_host ON invite (host, id) WHERE imported_from IS NOT NULL;
--- Of what length a token can be, and which are short.
+-- For two questions: which lengths tokens have, and which tokens are short.
 CREATE INDEX imported_by_token_length ON invite (token_length) WHERE token_length IS NOT NULL;
 CREATE INDEX invite_by_username ON invite (host, username) WHERE username IS NOT NULL;
 CREATE INDEX invite_by_expiry ON invite (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX invite_by_revocation ON invite (revoked_at) WHERE revoked_at IS NOT NULL;
--- So that a purge finds used-up invites without reading others.
+-- A purge finds used-up invites here without reading others.
 CREATE INDEX used_up_by_last_use ON invite (last_used_at) WHERE uses >= max_uses;
 
 -- A use of an invite: reserved while redeemed_at is null.
@@ -61,12 +62,12 @@ CREATE TABLE invite_use (
     invite      TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
     purpose     TEXT NOT NULL,
     account     TEXT NOT NULL,
-    -- The chat server whose hook made the reservation and alone knows what became of it. Empty if
-    -- it is not known.
+    -- The id of the chat server whose hook made the reservation and alone knows what became of it.
+    -- Empty: not known.
     server      TEXT NOT NULL DEFAULT '',
     reserved_at INTEGER NOT NULL,
     redeemed_at INTEGER,
-    -- What could not be given to the account for good: a list of texts. Null: nothing.
+    -- What the account did not get and will not get: a list of texts. Null: nothing.
     failed      TEXT,
     -- 1: copied from another store. If that store is copied again and the use has been released
     -- there, it is released here too.
@@ -79,12 +80,12 @@ CREATE INDEX reserved_by_account ON invite_use (account) WHERE redeemed_at IS NU
 CREATE INDEX reserved_by_invite ON invite_use (invite) WHERE redeemed_at IS NULL;
 CREATE INDEX failed_by_redemption ON invite_use (redeemed_at) WHERE failed IS NOT NULL;
 
--- The uses of which the makers of their invites are still to be told.
+-- The uses that inviters are still to be told of.
 CREATE TABLE notice (
     invite_use   TEXT PRIMARY KEY REFERENCES invite_use (id) ON DELETE CASCADE,
     invite       TEXT NOT NULL REFERENCES invite (id) ON DELETE CASCADE,
-    -- The message that tells of it: the name of one of the uses of which the message tells. Null:
-    -- there is none yet.
+    -- The name of the message that tells of it, which is the id of one of the uses in the message.
+    -- Null: there is no message yet.
     message      TEXT,
     -- Until when a daemon is sending it.
     leased_until INTEGER
@@ -96,12 +97,12 @@ CREATE INDEX notice_by_invite ON notice (invite);
 CREATE TABLE account (
     jid           TEXT PRIMARY KEY,
     inviter       TEXT,
-    -- By which invite, and when. Null: not known, of an account of another program.
+    -- By which invite it came, and when. Null: not known, since another program made the account.
     invite        TEXT,
     registered_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- In the order in which the accounts of an inviter came; first those of an unknown age.
+-- The accounts of an inviter in the order in which they came; first those of an unknown age.
 CREATE INDEX account_by_inviter ON account (inviter, COALESCE(registered_at, 0), jid)
     WHERE inviter IS NOT NULL;
 CREATE INDEX account_by_invite ON account (invite);
@@ -109,7 +110,7 @@ CREATE INDEX account_by_invite ON account (invite);
 -- The log of events: a row for each change, written in its transaction.
 CREATE TABLE event (
     at      INTEGER NOT NULL,
-    -- Tells apart what happened within a second, in its order. So new rows follow each other.
+    -- Tells events of the same second apart, and keeps their order, so new rows come at the end.
     id      INTEGER NOT NULL,
     actor   TEXT NOT NULL,
     action  TEXT NOT NULL,
@@ -123,17 +124,18 @@ CREATE TABLE event (
     PRIMARY KEY (at, id)
 ) STRICT, WITHOUT ROWID;
 
--- No index of actors or accounts: each new invite would pay for it. Who asks for one reads all.
+-- No index of actors or accounts, since it would slow down each new invite. A search for an actor
+-- or an account reads all events.
 CREATE INDEX counted_event ON event (actor, at) WHERE invite IS NULL AND account IS NULL;
 CREATE INDEX untold_event ON event (at, id) WHERE untold = 1;
 
--- The tokens that were replaced, or whose invites have been removed: whoever still has such a link
--- is not guessing. Triggers, so that no statement can forget it.
+-- The tokens that were replaced, or whose invites have been removed. Somebody who still has such a
+-- link is not guessing. Triggers write this table, so that no statement can forget to.
 CREATE TABLE past_token (
     token_hash BLOB PRIMARY KEY,
     -- The invite that had it, and may have a newer link.
     invite     TEXT NOT NULL,
-    -- What the invite had with a token that was replaced, in case it is to have it again.
+    -- The values of the invite with a token that was replaced, in case it gets that token back.
     links          INTEGER,
     token_length   INTEGER,
     regenerated_at INTEGER
@@ -150,8 +152,8 @@ CREATE TRIGGER token_replaced AFTER UPDATE OF token_hash ON invite WHEN OLD.toke
         VALUES (OLD.token_hash, OLD.id, OLD.links, OLD.token_length, OLD.regenerated_at);
 END;
 
--- Links that nobody is given: whoever asked for one was told to try again later, before it was
--- known whether it is stored. Where it is, the invite is removed, or has its earlier link again.
+-- Links that nobody was given: the user who asked for one was told to try again later before it was
+-- known whether the link is stored. If it is, the invite is removed, or gets its earlier link back.
 CREATE TABLE withdrawn_link (
     token_hash BLOB PRIMARY KEY,
     noted_at   INTEGER NOT NULL
@@ -166,10 +168,9 @@ CREATE TABLE last_seen (
     -- What the clock showed after its last jump (null as `at` is), and before it (null: not known).
     since  INTEGER,
     before INTEGER,
-    -- On which PostgreSQL cluster that was, and on which timeline of it. Null: not known.
+    -- The PostgreSQL cluster of the store then, and its timeline. Null: not known.
     cluster  INTEGER,
     timeline INTEGER,
-    -- Since when this store stands in for another, whose last invites it may lack. Null: it does
-    -- not.
+    -- When this store took the place of another, whose last invites it may lack. Null: it did not.
     took_over_at INTEGER
 ) STRICT;

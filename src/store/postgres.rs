@@ -36,7 +36,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/postgres/0001_invi
 /// How many connections a daemon holds at most. PostgreSQL allows 100 in all by default.
 const CONNECTIONS: usize = 16;
 
-/// How many of them may write. All commits may wait for a standby, and reading goes on.
+/// How many of them may write. The others can read even while all commits wait for a standby.
 const WRITING: usize = 12;
 
 /// How long the store tries to reach the server before it says "not now". A hook waits five
@@ -49,43 +49,45 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long work may take before the store finds out what it waits for.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// How long a caller whose time is over still waits to hear what blocks its work.
+/// How long a caller whose time is up still waits to hear what blocks its work.
 const ASKING: Duration = Duration::from_secs(1);
 
 /// How transactions begin.
 const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const BEGIN_SNAPSHOT: [&str; 2] = [
     "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    // Whoever takes what is read may be slow: a pager that waits for its reader.
+    // What takes the rows may be slow: a pager that waits for its reader.
     "SET LOCAL idle_in_transaction_session_timeout = 0",
 ];
 
-/// It is on this server's disk, and waits for no standby.
+/// Its commit waits for this server's disk, and for no standby.
 const BEGIN_ASIDE: [&str; 2] = [BEGIN, "SET LOCAL synchronous_commit = local"];
 
-/// The last thing that a writing transaction writes: its writer, and its number. A transaction's id
-/// would not do: after a crash, the server gives ids again that had not reached the disk. It fails
-/// in another session than the connection's own, where a statement may be another of this name.
+/// The last statement of a writing transaction writes its writer and its number. PostgreSQL's own
+/// transaction ids would not do: after a crash, the server may reuse an id that had not reached the
+/// disk. The statement fails in a session other than the connection's own, since a prepared
+/// statement of the same name may be another one there.
 const NOTE_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
      SELECT $1, CASE WHEN pg_backend_pid() = $3::bigint THEN $2::bigint END, extract(epoch FROM now())::bigint \
      WHERE pg_current_xact_id_if_assigned() IS NOT NULL \
      ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at";
 
 /// Reads the number that a writer committed last. It waits for a transaction of this writer that is
-/// still open, since both change the same row. It also writes, so the standbys know what it says
-/// before it ends.
+/// still open, since both change the same row. It writes as well, so that its commit waits until
+/// the standbys have what it has read.
 const LAST_COMMIT: &str = "INSERT INTO last_commit (writer, number, at) \
      VALUES ($1, 0, extract(epoch FROM now())::bigint) \
      ON CONFLICT (writer) DO UPDATE SET at = excluded.at RETURNING number";
 
-/// Removes old rows. A daemon asks until it knows, but no server is away for a month.
+/// Removes old rows. A daemon asks for its row until it knows the outcome, but no server is away
+/// for a month.
 const REMOVE_OLD_NOTES: &str = "DELETE FROM last_commit WHERE at < extract(epoch FROM now() - interval '30 days')";
 
 /// A store on a PostgreSQL server.
 #[derive(Clone)]
 pub struct Postgres {
     pool: Pool<Servers>,
-    /// A place for each connection that may write.
+    /// A permit for each connection that may write.
     places: Arc<Semaphore>,
     outage: Arc<Outage>,
     /// The writers that no transaction uses.
@@ -93,7 +95,7 @@ pub struct Postgres {
     commits: Histogram,
 }
 
-/// A name for transactions. One of them at a time is open.
+/// A name for transactions, of which one at a time is open.
 struct Writer {
     id: [u8; 16],
     /// The number of the transaction. It stays the same however often the transaction is tried.
@@ -133,7 +135,7 @@ impl Postgres {
         }
     }
 
-    /// The caller may go away: work that has begun goes on to its end.
+    /// Runs work that writes. If the caller goes away, work that has begun goes on to its end.
     async fn write<T: Send + 'static>(&self, work: Work<T>) -> Result<T> {
         let (store, begin_by) = (self.clone(), begin_by());
         let done = tokio::spawn(async move {
@@ -145,7 +147,7 @@ impl Postgres {
                 });
             };
             let writer = store.writer()?;
-            // Boxed, so that whoever waits for a place needs no room for it.
+            // Boxed, so that callers that wait for a permit use little memory.
             let result = Box::pin(store.until_known(Mode::Write, Some(&writer), &work, begin_by)).await;
             // A new writer adds a row, so it removes old ones, and no caller waits for that.
             if writer.number == 1 {
@@ -166,7 +168,7 @@ impl Postgres {
     }
 
     /// Runs work until its outcome is known. If the connection was lost during the commit, asks the
-    /// server whether it was committed. Work that came to nothing does not begin again after
+    /// server whether it was committed. Work that was not done is tried again, but not after
     /// `begin_by`.
     async fn until_known<T>(
         &self,
@@ -286,7 +288,8 @@ impl Postgres {
         }
         match committed {
             None => Err(Lost::InDoubt(value)),
-            // After a warning, it may be on no standby. Of an old primary, nothing holds.
+            // After a warning, the commit may be on no standby. On an old primary, it does not
+            // count.
             Some(Ok(())) if wrote && (warned.load(Ordering::SeqCst) || !self.pool.manager().is_current(stamp)) => {
                 Err(Lost::InDoubt(value))
             }
@@ -324,7 +327,8 @@ impl Postgres {
         }
     }
 
-    /// The problem, named after what was waited for. A server that takes no writes is left.
+    /// The problem, with what the work waited for. If the server takes no writes, its connections
+    /// are no longer used.
     fn judged(&self, problem: Problem, stamp: Stamp, wait: Option<Wait>) -> Problem {
         if let Problem::Standby(_) = problem {
             self.pool.manager().leave(stamp);
@@ -336,7 +340,7 @@ impl Postgres {
         }
     }
 
-    /// What the process behind a connection waits for, or any of ours.
+    /// What the server process of a connection waits for; `None`: any process of ours.
     async fn wait_of(&self, stamp: Option<Stamp>) -> Option<Wait> {
         let client = self.client(Instant::now() + SLOW).await.ok()?;
         let process = stamp.map_or(Value::Null, |stamp| i64::from(stamp.process).into());
@@ -344,7 +348,7 @@ impl Postgres {
         timeout(PATIENCE, wait_of(&mut session, process)).await.ok()?.ok()?
     }
 
-    /// A connection, if one is free by then.
+    /// A connection, if one is free before this instant.
     async fn client(&self, by: Instant) -> Result<Client> {
         let got = if Instant::now() < by { timeout_at(by, self.pool.get()).await.ok() } else { None };
         let got = got.ok_or_else(no_connection)?;
@@ -354,20 +358,20 @@ impl Postgres {
         })
     }
 
-    /// Where the store was found last.
+    /// The lineage of the server on which the store was found last.
     pub fn lineage(&self) -> Option<Lineage> {
         self.pool.manager().lineage()
     }
 
-    /// What each host in the URL is, for people.
+    /// The hosts in the URL, each with a description of its server, or why that is not used.
     pub async fn servers(&self) -> Vec<(String, Result<String>)> {
         self.pool.manager().survey().await
     }
 
-    /// Refuses a pooler that gives connections the sessions of others.
+    /// Refuses a pooler that lets connections share sessions.
     async fn ensure_own_sessions(&self) -> Result<()> {
         let first = self.client(Instant::now() + PATIENCE).await?;
-        // The only session that there is may be taken, and is then nobody else's.
+        // If no second connection is to be had, the first has its session for itself.
         match self.client(Instant::now() + SLOW).await {
             Ok(second) if second.stamp.process == first.stamp.process => {
                 Err(pooled("two connections have the same session"))
@@ -438,12 +442,12 @@ async fn begin<'c, T>(
     Ok((value, session, wrote))
 }
 
-/// That there was no time to connect.
+/// The problem that no connection was free in time.
 fn no_connection() -> Problem {
     Problem::Unreachable("no connection in time".to_owned())
 }
 
-/// That a connection led to an old primary.
+/// The problem that a connection leads to an old primary.
 fn taken_over() -> Problem {
     Problem::Unreachable("another server has taken over".to_owned())
 }

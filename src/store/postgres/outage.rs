@@ -1,14 +1,15 @@
-//! One line in the log when the store went, and one when it is back.
+//! Logs one line when the store is lost, and one when it is back.
 
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-/// Whether the store is away.
+/// Whether the store can be reached.
 pub struct Outage {
     store: String,
-    /// Since when it is away, and when this last changed. What began before that tells nothing new.
+    /// Since when it is lost (`None`: it is not), and when this changed last. The outcome of an
+    /// attempt that began before that is no news.
     state: Mutex<(Option<Instant>, Instant)>,
 }
 
@@ -17,7 +18,7 @@ impl Outage {
         Outage { store, state: Mutex::new((None, Instant::now())) }
     }
 
-    /// Something that began at this instant has failed, or takes long.
+    /// Notes that an attempt that began at this instant has failed, or takes long.
     pub fn begins(&self, begun: Instant, problem: &dyn Display) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.0.is_none() && begun >= state.1 {
@@ -27,7 +28,7 @@ impl Outage {
         }
     }
 
-    /// A write that began at this instant has succeeded.
+    /// Notes that a write that began at this instant has succeeded.
     pub fn ends(&self, begun: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(since), changed) = *state

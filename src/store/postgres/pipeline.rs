@@ -1,5 +1,5 @@
-//! Statements on a connection to PostgreSQL. What nobody waits for goes with the next statement
-//! that somebody waits for, so a transaction takes fewer round trips.
+//! Statements on a connection to PostgreSQL. A statement whose result nobody needs is sent together
+//! with the next one, so that a transaction takes fewer round trips.
 
 use deadpool_postgres::StatementCache;
 use futures::FutureExt;
@@ -14,7 +14,7 @@ use crate::store::row::Value;
 pub struct Pipeline<'a> {
     client: &'a Client,
     prepared: &'a StatementCache,
-    /// What goes with the next statement.
+    /// The statements that are sent with the next one.
     waiting: Vec<(String, Vec<Value>)>,
     state: State,
 }
@@ -24,8 +24,9 @@ pub struct Pipeline<'a> {
 enum State {
     /// There is none, or it has ended.
     Outside,
-    /// What begins it waits.
+    /// The statements that begin it have not been sent yet.
     Beginning,
+    /// The server has begun it.
     Open,
 }
 
@@ -60,7 +61,8 @@ impl<'a> Pipeline<'a> {
         self.run(waiting, client.execute(&statement, &parameters(values))).await
     }
 
-    /// Sends what still waits, and then commits. Outside of a transaction, nothing waits.
+    /// Sends the statements that still wait, and then commits. Outside of a transaction, it does
+    /// nothing.
     pub async fn commit(mut self) -> Result<(), Error> {
         if self.state == State::Outside {
             return Ok(());
@@ -71,8 +73,9 @@ impl<'a> Pipeline<'a> {
         self.client.batch_execute("COMMIT").await
     }
 
-    /// The statements that go with this one. A transaction has to be open before anything is
-    /// changed: otherwise the change would stay, whatever fails after it.
+    /// The statements to send with this one. If one of them may change something, first sends those
+    /// that begin the transaction, and waits for their success: without a transaction, the change
+    /// would stay, whatever fails after it.
     async fn before(&mut self, sql: &str) -> Result<Vec<(String, Vec<Value>)>, Error> {
         if self.state == State::Beginning {
             let changing = self.waiting.iter().position(|(sql, _)| changes(sql));
@@ -84,8 +87,8 @@ impl<'a> Pipeline<'a> {
         Ok(std::mem::take(&mut self.waiting))
     }
 
-    /// Sends statements at once, and then the last one. An error is that of the first that fails:
-    /// the server runs none of a transaction after it.
+    /// Sends all statements without waiting in between, and the last one after them. Returns the
+    /// error of the first one that fails: the server runs none of the transaction after it.
     async fn run<T>(
         &mut self,
         statements: Vec<(String, Vec<Value>)>,
@@ -105,7 +108,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// The server gets the ROLLBACK before the next user of the connection asks anything.
+/// The server gets the ROLLBACK before a statement of the connection's next user.
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         if self.state == State::Open {

@@ -1,5 +1,5 @@
-//! Which server has the store. Of several, it is the one that takes writes; and it is never one
-//! that has missed what was written since.
+//! Finds the server that has the store. Of several, it is the one that takes writes, and never one
+//! that may have missed writes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,16 +23,17 @@ use crate::database::{PostgresUrl, with_cause};
 use crate::last_seen::Lineage;
 use crate::store::error::{Problem, Result};
 
-/// How long the hosts are tried, all together. A connection that is silent for `SILENCE` counts as
-/// lost.
+/// How long all hosts together are tried.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A connection that is silent for this long counts as lost.
 pub const SILENCE: Duration = Duration::from_secs(10);
 
-/// For how long a server that takes no writes is used, where no other is there. Then the others are
-/// tried anew.
+/// How long a connection to a read-only server is used when no server takes writes. Then all hosts
+/// are tried again.
 const READ_ONLY_FOR: Duration = Duration::from_secs(1);
 
-/// Between two looks at all hosts, at least. Whoever waits for an answer wants one now and then.
+/// The shortest pause between two rounds that ask all hosts.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What every connection begins with. A transaction that a stopped or vanished daemon left open
@@ -51,8 +52,8 @@ const LINEAGE: &str = "SELECT pg_backend_pid(), (SELECT system_identifier FROM p
      CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
      ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint END";
 
-/// Where daemons were last at work on this store, as far as a server has heard of it. A standby
-/// that follows a new primary has heard of it within seconds.
+/// The lineage on which a daemon was last at work, as far as the server knows. A standby that
+/// follows a new primary knows it within seconds.
 const LAST_SEEN: &str = "SELECT cluster, timeline FROM last_seen";
 
 impl Lineage {
@@ -76,10 +77,10 @@ impl Lineage {
     }
 }
 
-/// Where a connection leads.
+/// To which server a connection leads.
 #[derive(Clone, Copy)]
 pub struct Stamp {
-    /// The server's process behind it.
+    /// The process id of the connection's server process.
     pub process: i32,
     read_only: bool,
     /// See [`Seen`].
@@ -120,23 +121,24 @@ impl fmt::Display for Connection {
 /// What is known of the servers.
 #[derive(Default)]
 struct Seen {
-    /// Where the store is: the newest timeline that a server has told of.
+    /// The lineage of the server that has the store: the newest timeline that a server has told of.
     lineage: Option<Lineage>,
     /// The host that took writes last, by its place in the URL.
     host: Option<usize>,
-    /// Grows when all hosts are to be tried anew. Older connections are used no more.
+    /// Grows when all hosts are to be tried again. Connections of an older generation are not used
+    /// any more.
     generation: u64,
-    /// Why a host is not used. It is logged once.
+    /// Why hosts are not used, by their place in the URL. Each reason is logged once.
     unfit: BTreeMap<usize, String>,
 }
 
-/// The servers in a URL, and what makes connections to them.
+/// The servers in a URL. It makes the connections to them.
 pub struct Servers {
     store: String,
     hosts: Vec<(String, Config)>,
     tls: MakeRustlsConnect,
     seen: Mutex<Seen>,
-    /// When all hosts were looked at last.
+    /// When all hosts were asked last.
     looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -151,7 +153,8 @@ impl Servers {
         })
     }
 
-    /// What each host is, in the order of the URL, for people.
+    /// The hosts in the order of the URL, each with a description of its server, or why it is not
+    /// used.
     pub async fn survey(&self) -> Vec<(String, Result<String>)> {
         let met = join_all(self.hosts.iter().map(|(_, config)| self.meet(config))).await;
         let seen = self.seen();
@@ -165,8 +168,8 @@ impl Servers {
         judged.collect()
     }
 
-    /// Finds out which of several hosts has the store by now: another may have taken over from one
-    /// that blocks others. One look is enough for all who wait.
+    /// Finds out which of several hosts has the store by now: another server may have taken over
+    /// from one that does not answer. If several callers wait for this, the hosts are asked once.
     pub async fn look_around(&self) {
         let mut looked = self.looked.lock().await;
         if self.hosts.len() == 1 || looked.is_some_and(|looked| looked.elapsed() < LOOK_AGAIN_AFTER) {
@@ -182,7 +185,7 @@ impl Servers {
         *looked = Some(Instant::now());
     }
 
-    /// Where the store is.
+    /// The lineage of the server that has the store.
     pub fn lineage(&self) -> Option<Lineage> {
         self.seen().lineage
     }
@@ -192,7 +195,7 @@ impl Servers {
         self.seen().generation == stamp.generation
     }
 
-    /// A server that took writes has refused one: all hosts are tried anew.
+    /// A server that took writes has refused one: all hosts are to be tried again.
     pub fn leave(&self, stamp: Stamp) {
         let mut seen = self.seen();
         if !stamp.read_only && seen.generation == stamp.generation {
@@ -207,13 +210,13 @@ impl Servers {
     /// Why a server must not be used, if it must not.
     fn why_not(&self, seen: &Seen, connection: &Connection) -> Option<String> {
         let (found, known) = (connection.lineage?, seen.lineage?);
-        // A host without others is the one that is meant, also after pg_upgrade or a restored dump.
+        // A single host is the right one, also after pg_upgrade, or after a dump was restored.
         let is_moved = self.hosts.len() == 1 && found.cluster != known.cluster;
         if is_moved { None } else { found.unfit_after(known) }
     }
 
-    /// Connects to a host, and asks it what it is. Boxed: all who wait for a connection would have
-    /// room for it.
+    /// Connects to a host, and asks for its state. Boxed, so that callers that wait for a
+    /// connection use little memory.
     fn meet<'a>(&'a self, config: &'a Config) -> BoxFuture<'a, Result<Connection>> {
         Box::pin(async move {
             let patience = config.get_connect_timeout().copied().unwrap_or(PATIENCE);
@@ -224,7 +227,7 @@ impl Servers {
             let asked = join(client.simple_query(PREPARE), client.simple_query(LINEAGE));
             let (prepared, lineage) = timeout(patience, asked).await.map_err(|_| Unreached::NoSession)?;
             let [process, read_only] = last_row(&prepared?);
-            // Some services do not tell.
+            // Some managed services do not tell.
             let lineage = lineage.ok().map(|said| last_row::<3>(&said));
             if lineage.as_ref().is_some_and(|[behind, ..]| *behind != process) {
                 return Err(pooled("two transactions had different sessions"));
@@ -260,7 +263,7 @@ impl Servers {
         if writable || went_on {
             seen.lineage = connection.lineage.or(seen.lineage);
         }
-        // Whoever is still connected to the old primary leaves it.
+        // Connections to the old primary are not used any more.
         seen.generation += u64::from(went_on);
         let moved = writable && seen.host.replace(host).is_some_and(|before| before != host);
         if let Some(found) = connection.lineage
@@ -278,7 +281,7 @@ impl Manager for Servers {
     type Error = Problem;
 
     /// Connects to the first host that takes writes, beginning with the one that was used last. If
-    /// none does, to one that can be read.
+    /// none does, connects to one that can be read.
     async fn create(&self) -> Result<Connection> {
         // At first all are asked: an old primary may be the first in the URL.
         if self.seen().host.is_none() {
@@ -313,7 +316,7 @@ impl Manager for Servers {
     }
 }
 
-/// Reads and writes until the connection ends, and notes that the server warns.
+/// Drives a connection until it ends, and sets `warned` when the server sends a warning.
 async fn drive(mut connection: Driver, warned: Arc<AtomicBool>) {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {

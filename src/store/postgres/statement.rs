@@ -1,4 +1,4 @@
-//! Values and rows in the form of PostgreSQL's library, and its errors in words.
+//! Translates values, rows and errors from and to those of tokio-postgres.
 
 use std::error::Error as _;
 use std::io;
@@ -52,7 +52,7 @@ fn of_tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// That a pooler gives connections sessions that are not their own.
+/// The problem that a pooler gives connections sessions that are not their own.
 pub fn pooled(seen: &str) -> Problem {
     Problem::Unopenable(format!(
         "{seen}: a pooler (PgBouncer) in between has to pool sessions (pool_mode = session), not transactions or \
@@ -69,7 +69,7 @@ impl From<Unreached> for Problem {
     }
 }
 
-/// In words that say what to do. `Unreachable`: the work can be tried again.
+/// The text says what to do. After [`Problem::Unreachable`], the work can be tried again.
 impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
@@ -103,7 +103,7 @@ fn explain(error: &DbError) -> Problem {
         &SqlState::LOCK_NOT_AVAILABLE => Problem::Locked,
         &SqlState::READ_ONLY_SQL_TRANSACTION => Problem::Standby(text),
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => pooled(&text),
-        // What notes a commit fails in another session than the connection's own.
+        // The statement that notes a commit fails in a session other than the connection's own.
         &SqlState::NOT_NULL_VIOLATION if error.table() == Some("last_commit") => {
             pooled("a transaction had the session of another connection")
         }

@@ -12,13 +12,13 @@ use crate::files::{FileError, Folder, with_ending};
 use crate::store::error::{Problem, Result};
 use crate::texts::printable;
 
-/// Said when another process has the file open, which would go on with a schema that it does not
+/// The error when another process has the file open. It would go on with a schema that it does not
 /// know.
 const IN_USE: &str = "another program has it open: stop the daemon of the older version first \
                       (systemctl stop easy-invite)";
 
-/// A copy of a store. It has a name that nobody takes for one until [`Copy::keep`]; without that,
-/// nothing is left of it.
+/// A copy of a store. Until [`Copy::keep`], it has another name and is removed when this is
+/// dropped.
 pub struct Copy {
     folder: Folder,
     unfinished: OsString,
@@ -26,10 +26,11 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies a store of an older schema beside itself, to the disk, and reads the copy back. Until
-    /// the connection is closed, no other process has the store open.
+    /// Copies a store of an older schema to a file beside it, syncs the copy, and checks it. Until
+    /// the connection is closed, no other process can open the store.
     pub fn make(connection: &Connection, path: &Path, schema: usize) -> Result<Self> {
-        // Leaving the WAL mode, which the next connection enters again, needs a file for oneself.
+        // A connection can leave WAL mode only if no other has the file open. The next one enters
+        // it again.
         let set = |name, value| connection.pragma_update_and_check(None, name, value, |row| row.get::<_, String>(0));
         let mode = set("locking_mode", "EXCLUSIVE").and_then(|_| set("journal_mode", "DELETE"));
         match mode.map_err(Problem::from) {
@@ -49,7 +50,7 @@ impl Copy {
     }
 
     fn fill(&self, connection: &Connection, schema: usize) -> Result<Timestamp> {
-        // Held until it is synced, which reports what the system failed to write meanwhile.
+        // Kept open until it is synced: the sync reports what the system has failed to write.
         let created = self.folder.create(&self.unfinished, 0o600)?;
         let path = self.folder.path().join(&self.unfinished);
         connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
@@ -72,7 +73,7 @@ impl Copy {
         Ok(self.folder.sync()?)
     }
 
-    /// Removes it after all: the store stays as it was.
+    /// Removes a copy that was kept, since the store stays as it was.
     pub fn discard(&self) {
         self.folder.remove(&self.name);
     }
@@ -84,15 +85,15 @@ impl Drop for Copy {
     }
 }
 
-/// For people: where it is.
+/// The path of the copy, for people.
 impl fmt::Display for Copy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(self.folder.path().join(&self.name).display()))
     }
 }
 
-/// The command that brings back the newest copy of a store that this version knows: those of a
-/// schema up to `known`.
+/// The command that brings back the newest copy of a store whose schema is at most `known`, so that
+/// this version can read it.
 pub fn way_back(store: &Path, known: usize) -> Option<String> {
     let (folder, name) = (store.parent()?, store.file_name()?.to_str()?);
     let copies = folder.read_dir().ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -107,7 +108,7 @@ pub fn way_back(store: &Path, known: usize) -> Option<String> {
     Some(format!("mkdir {newer} && mv {store}* {newer}/ && easy-invite restore {copy}"))
 }
 
-/// A path as it is typed into a shell.
+/// A path, quoted for a shell if needed.
 fn in_shell(path: &Path) -> String {
     let text = printable(path.display());
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);

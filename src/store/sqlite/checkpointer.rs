@@ -14,7 +14,7 @@ use super::joined::Joined;
 use super::statement::query;
 use crate::store::error::{Problem, Result};
 
-/// How long to wait after a commit. A page that changes again and again is then copied once.
+/// How long to wait after a commit. So a page that changes again and again is copied once.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The thread. Dropping this ends it and closes its connection.
@@ -34,7 +34,7 @@ impl Checkpointer {
 
     /// Tells the thread that the log may have grown. Never waits.
     pub fn look(&self) {
-        // A thread that was told already and has not started knows enough.
+        // If the channel is full, the thread will check anyway.
         let _ = self.news.try_send(());
     }
 }

@@ -1,4 +1,4 @@
-//! A thread that is waited for when it is no longer needed.
+//! A thread that is joined when its owner is dropped.
 
 use std::thread::{Builder, JoinHandle};
 

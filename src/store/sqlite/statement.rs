@@ -42,7 +42,7 @@ fn value_of(value: rusqlite::types::Value) -> Value {
     }
 }
 
-/// In words that say what to do.
+/// The text says what to do.
 impl From<rusqlite::Error> for Problem {
     fn from(error: rusqlite::Error) -> Self {
         let text = printable(&error); // it may repeat the path

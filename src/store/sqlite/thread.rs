@@ -1,10 +1,10 @@
 //! A thread that owns an SQLite connection and runs the jobs that are sent to it.
 //!
 //! The writer commits in groups. All jobs that wait when it starts a transaction go into that
-//! transaction, and every caller hears its result after the commit, never before. One sync of the
-//! disk serves them all. If one job fails, which is rare, the transaction is undone, and each job
-//! runs once more in its own. Savepoints would cost all others a copy of every page that they
-//! change.
+//! transaction, and each caller hears its result only after the commit. One sync of the disk serves
+//! them all. If one job fails, which is rare, the transaction is rolled back, and each job runs
+//! once more in a transaction of its own. Savepoints would avoid that, but would cost every job a
+//! copy of each page that it changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +44,8 @@ type Group = Vec<Box<dyn Job>>;
 
 struct Task<T> {
     work: Work<T>,
-    /// The work has begun, or the caller, who waited too long for that, has taken it back.
+    /// Set when the work begins, or when the caller gives up waiting for that. Whoever is first has
+    /// it.
     taken: Arc<AtomicBool>,
     result: Option<Result<T>>,
     caller: oneshot::Sender<Result<T>>,
@@ -129,7 +130,7 @@ fn write_until_closed(
             while let Some(job) = rest.next() {
                 let mut alone = vec![job];
                 let committed = commit(&mut connection, commits, &mut alone, &mut |_| ());
-                // The others could not be committed either. They do not each wait for a lock.
+                // The others could not be committed either, and would each wait for the lock.
                 if committed.is_err() {
                     alone.extend(rest.by_ref());
                 }
