@@ -1,6 +1,6 @@
-//! The service: everything that happens to invites, in terms of rules, store and chat server. The
-//! edges (the XMPP component, the web pages, the command line) turn requests into these calls, and
-//! outcomes into answers.
+//! The service: everything that happens to invites. It applies the rules, and uses the store and
+//! the chat server. The edges (the XMPP component, the web pages, the command line) turn requests
+//! into calls of the service, and its outcomes into answers.
 //!
 //! One type, [`Invites`], with a file for each thing that happens:
 //!
@@ -8,26 +8,27 @@
 //! - `create`: an invite is made
 //! - `lookup`: a token is presented, or an invite is named
 //! - `reserve`: a use is reserved, for a registration, a password reset or a contact
-//! - `settle`: a reservation ends; what became of those that were left open (`retries`: when to ask
+//! - `settle`: a reservation ends, or the daemon finds out how it ended (`retries`: when to ask
 //!   again)
-//! - `accounts`: what is known of the accounts behind an invite (`looks`: or was a moment ago)
-//! - `deletion`: an account is gone (`absences`: since when that is certain)
-//! - `browser`: a registration without an XMPP client
-//! - `manage`: invites are listed, shown, changed, revoked and removed
-//! - `import`: what another program knows of invites is imported
-//! - `notices`: who made an invite is told that it was used
-//! - `counted`: all of this, in numbers
-//! - `telling`: what the command line did is told in the daemon's log
-//! - `withdraw`: whoever was told to try again later has no invite
+//! - `accounts`: what the chat server knows of the accounts behind an invite (`account_cache`: or
+//!   knew a moment ago)
+//! - `deletion`: an account is deleted (`absences`: when that is certain)
+//! - `browser`: somebody registers without an XMPP client
+//! - `manage`: invites are listed, shown, changed, revoked and purged
+//! - `import`: invites of another program are imported
+//! - `notices`: inviters are told that their invites were used
+//! - `counted`: all of this in numbers
+//! - `telling`: the daemon logs what the command line did, and what was withdrawn
+//! - `withdraw`: a link is withdrawn if the user who asked for it was told to try again later
 
 mod absences;
+mod account_cache;
 mod accounts;
 mod browser;
 mod counted;
 mod create;
 mod deletion;
 mod import;
-mod looks;
 mod lookup;
 mod manage;
 mod notices;

@@ -91,7 +91,7 @@ pub async fn run(
                 link.send_replace(Link::Connected);
                 let since = Instant::now();
                 let ended = serve(wire, &router, &mut questions, &mut watchdog, &stop).await;
-                invites.borrow().parted();
+                invites.borrow().disconnected();
                 let Err(reason) = ended else { return };
                 if since.elapsed() >= GOOD_SESSION {
                     wait = Duration::ZERO;

@@ -626,9 +626,9 @@ async fn a_token_that_nobody_knew_is_known_to_the_daemon_as_soon_as_it_is_import
     let token = Token::parse("ImportedTokenOfANumber01").unwrap();
     let address: Address = Some("192.0.2.7".parse::<std::net::IpAddr>().unwrap()).into();
     let tokens = std::slice::from_ref(&token);
-    assert_eq!(daemon.look(tokens, address).await, Err(Refusal::Unknown.into()));
+    assert_eq!(daemon.look_up(tokens, address).await, Err(Refusal::Unknown.into()));
     run(&target(&scratch), a_server()).await;
-    assert_eq!(daemon.look(tokens, address).await.unwrap().0.token_hash, token.hash());
+    assert_eq!(daemon.look_up(tokens, address).await.unwrap().0.token_hash, token.hash());
     daemon.tell().await.unwrap();
     assert_eq!(scratch.store.untold(1).await.unwrap(), [], "and its log has all of it");
 }

@@ -75,7 +75,7 @@ impl Daemon {
         let settings = Settings { hosts: hosts.into(), ..Settings::new(host("invite.example.org")) };
         let invites = Invites::new(store.clone(), settings, chat_server, clock);
         for name in ["example.org", "example.net"] {
-            invites.met(host(name), &Hook { server: "s1".to_owned(), ..Hook::default() });
+            invites.hook_introduced(host(name), &Hook { server: "s1".to_owned(), ..Hook::default() });
         }
         Daemon { invites, store, known, _folder: folder }
     }
@@ -101,7 +101,7 @@ impl Daemon {
     fn later(&self) -> Invites {
         let settings = self.invites.settings().clone();
         let invites = Invites::new(self.store.clone(), settings, self.invites.chat_server().clone(), clock);
-        invites.met(host("example.org"), &Hook { server: "s1".to_owned(), ..Hook::default() });
+        invites.hook_introduced(host("example.org"), &Hook { server: "s1".to_owned(), ..Hook::default() });
         invites
     }
 }
@@ -200,7 +200,7 @@ async fn an_account_sees_nothing_of_an_earlier_one_of_its_name() {
     daemon.now(ALICE, |known| known.created_at = Some("2026-01-01T00:00:00Z".parse().unwrap()));
     let made = daemon.of_alice().await;
     let maker = BareJid::new(ALICE).unwrap();
-    let listed = async |who: &str| daemon.later().list_of_maker(&by(who), &maker).await.map(|invites| invites.len());
+    let listed = async |who: &str| daemon.later().list_of_inviter(&by(who), &maker).await.map(|invites| invites.len());
     assert_eq!((listed(ALICE).await, listed(ADMIN).await), (Ok(1), Ok(1)));
     assert_eq!(listed(BOB).await, Err(Refusal::NotAllowed.into()));
     assert_eq!(listed(ADMIN_ELSEWHERE).await, Err(Refusal::NotAllowed.into()));

@@ -82,7 +82,10 @@ impl Daemon {
         let hosts = BTreeMap::from([(host(), HostPolicy::default())]);
         let limits = Limits { registrations: None, ..Limits::default() };
         let invites = Invites::new(store, Settings { hosts, limits, ..Settings::new(host()) }, chat_server, clock);
-        invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
+        invites.hook_introduced(
+            host(),
+            &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() },
+        );
         Daemon { invites, hook, folder }
     }
 
@@ -256,7 +259,9 @@ async fn what_cannot_be_settled_is_asked_about_ever_more_seldom_and_named_at_the
     assert_eq!((named[0].reason.as_str(), in_all), ("it is silent", 1));
     // A hook that introduces itself is asked at once.
     daemon.hook.lock().unwrap().others = Some(MADE);
-    daemon.invites.met(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
+    daemon
+        .invites
+        .hook_introduced(host(), &Hook { software: "a test".to_owned(), server: "s1".to_owned(), ..Hook::default() });
     assert_eq!(daemon.round().await, ["carol"]);
     assert_eq!(daemon.state(&made).await, State::Redeemed);
     assert_eq!(daemon.invites.unsettled().1, 0);

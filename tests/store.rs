@@ -525,9 +525,9 @@ async fn of_a_maker_of_many_the_newest_and_the_last_to_end_are_listed(engine: En
     let (ended, pending): (Vec<_>, Vec<_>) =
         made.into_iter().rev().partition(|it| it.state(at(5000)) == State::Expired);
     let expected: Vec<_> = pending.into_iter().take(50).chain(ended.into_iter().take(20)).collect();
-    let listed = scratch.store.list_of_maker(jid("alice@example.org"), at(5000)).await.unwrap();
+    let listed = scratch.store.list_of_inviter(jid("alice@example.org"), at(5000)).await.unwrap();
     assert_eq!((listed.len(), listed), (70, expected));
-    assert_eq!(scratch.store.list_of_maker(jid("bob@example.org"), at(5000)).await.unwrap(), []);
+    assert_eq!(scratch.store.list_of_inviter(jid("bob@example.org"), at(5000)).await.unwrap(), []);
 }
 
 async fn a_quota_says_when_there_may_be_one_more(engine: Engine) {
@@ -989,7 +989,7 @@ async fn who_presents_what_a_restored_store_lacks_is_not_guessing(engine: Engine
         for text in [lost.reveal(), &link] {
             assert_eq!(presented_often(&started, text, address).await, Refusal::Unknown, "{text}");
         }
-        assert!(started.look(std::slice::from_ref(&kept), source(address)).await.is_ok(), "and is served");
+        assert!(started.look_up(std::slice::from_ref(&kept), source(address)).await.is_ok(), "and is served");
         let refused = presented_often(&started, "hgfedcba", address).await;
         assert!(matches!(refused, Refusal::AddressRefused { .. }), "a short one may be guessed: {refused:?}");
     }

@@ -729,7 +729,7 @@ impl Run {
                 .collect();
             expected.sort_by(|one, other| (one.0, one.1, &one.2).cmp(&(other.0, other.1, &other.2)));
             let expected: Vec<_> = expected.into_iter().map(|(.., invite)| invite).collect();
-            assert_eq!(store.list_of_maker(maker, now).await.unwrap(), expected);
+            assert_eq!(store.list_of_inviter(maker, now).await.unwrap(), expected);
         }
         let until = at(self.now - DAY / 2);
         let hooks = vec![(host(host_of(0)), "one".to_owned()), (host(host_of(1)), "two".to_owned())];

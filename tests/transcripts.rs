@@ -328,7 +328,7 @@ async fn play(path: &Path) {
     let mut component = Component::logged_in(policy(&transcript), limits(&transcript)).await;
     for id in transcript.lines().filter_map(|line| line.strip_prefix("# hook: ")) {
         let hook = Hook { software: "a transcript".to_owned(), server: id.to_owned(), ..Hook::default() };
-        component.invites.met(DomainPart::new("example.org").unwrap().into_owned(), &hook);
+        component.invites.hook_introduced(DomainPart::new("example.org").unwrap().into_owned(), &hook);
     }
     for imported in transcript.lines().filter_map(|line| line.strip_prefix("# imported: ")) {
         component.import(imported).await;

@@ -135,7 +135,7 @@ impl Server {
         let invites = Invites::new(store, settings, chat_server, clock);
         for name in [HOST, "example.net"] {
             let hook = Hook { software: "a fuzzer".to_owned(), server: "s1".to_owned(), ..Hook::default() };
-            invites.met(host(name), &hook);
+            invites.hook_introduced(host(name), &hook);
         }
         let secret = Secret::new("secret".to_owned());
         let (server, secret_source) = (String::new(), String::new());

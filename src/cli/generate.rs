@@ -65,7 +65,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let invites = context.open_or_make().await?;
     let host = served_host(&invites, &arguments.host)?;
     let wish = arguments.options.wish(host.clone()).map_err(anyhow::Error::msg)?;
-    let hook = invites.meet(&host).await;
+    let hook = invites.hello(&host).await;
     // Without an answer, it is not known what the chat server cannot do, and the invite is made.
     if let Some(why) = hook.as_ref().ok().and_then(|hook| hook.never(wish.invite_type.purpose())) {
         anyhow::bail!("{why}. Invites to {host} can only make contacts: --contact JID --contact-only");

@@ -32,6 +32,6 @@ pub async fn run(arguments: Arguments, context: &Context) -> anyhow::Result<()> 
     let reference: Reference = arguments.invite.typed()?.parse()?;
     let (_, invites) = context.open_existing().await?;
     let issued = invites.regenerate(&By::Operator, reference).await.map_err(not_found)?;
-    let hook = invites.meet(&issued.invite.host).await;
+    let hook = invites.hello(&issued.invite.host).await;
     print_issued(&issued, arguments.qr, &invites, hook, context)
 }

@@ -91,7 +91,7 @@ fn changes(submission: &Submission) -> bool {
 
 async fn list(requester: &Requester<'_>, maker: &BareJid, submission: &Submission) -> Result<Outcome, Error> {
     let own = &requester.texts.command;
-    let invites = requester.invites.list_of_maker(&by(requester), maker).await?;
+    let invites = requester.invites.list_of_inviter(&by(requester), maker).await?;
     let options: Vec<_> = invites.iter().map(|invite| (invite.id.to_string(), label(invite, requester))).collect();
     let Some((first, _)) = options.first() else { return Ok(Outcome::Done(own.no_invites.clone())) };
     let is_listed = |id: &&str| options.iter().any(|(listed, _)| listed == id);

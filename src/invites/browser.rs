@@ -1,5 +1,5 @@
-//! A registration without an XMPP client: a person fills in a form in a browser. The daemon itself
-//! reserves a use, and then has the hook make the account.
+//! A registration without an XMPP client: a person fills in a form in a browser. The daemon
+//! reserves the use itself, and then has the hook make the account.
 
 use std::future::ready;
 use std::net::IpAddr;
@@ -23,10 +23,10 @@ use crate::secret::Secret;
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(8);
 const OUTCOME_INTERVAL: Duration = Duration::from_millis(300);
 
-/// How many forms that set a password, or made an account that is not finished, are remembered.
+/// How many forms are remembered that set a password, or made an account that is not finished.
 const MADE_FORMS: usize = 256;
 
-/// How many usernames are suggested, and how many are tried for it.
+/// How many usernames are suggested, and which numbers are tried as their ends.
 const SUGGESTIONS: usize = 3;
 const FIRST_SUFFIX: usize = 2;
 const LAST_SUFFIX: usize = 9;
@@ -40,7 +40,7 @@ pub struct BrowserRegistration {
     pub username: Option<NodePart>,
     /// The password.
     pub password: Secret,
-    /// The answers to what else the chat server asks, for a new account.
+    /// The answers to the other questions that the chat server asks of newcomers.
     pub answers: Answers,
     /// The name of this form with these answers: at most 100 ASCII characters that nobody else can
     /// guess. It is the same when the form is posted again.
@@ -84,13 +84,13 @@ impl Invites {
     /// made or may still be made: posting the form again tells.
     pub async fn register(&self, form: BrowserRegistration) -> Result<Registered> {
         let invites = self.clone();
-        // In a task of its own, which goes on when the browser hangs up.
+        // In a task of its own, which goes on if the browser hangs up.
         let ended = tokio::spawn(async move { invites.register_to_the_end(&form).await }).await;
         ended.unwrap_or_else(|_| Err(Refusal::InProgress.into()))
     }
 
     async fn register_to_the_end(&self, form: &BrowserRegistration) -> Result<Registered> {
-        let (invite, _) = self.look(slice::from_ref(&form.token), form.address.into()).await?;
+        let (invite, _) = self.look_up(slice::from_ref(&form.token), form.address.into()).await?;
         let outcome = self.register_with(invite.clone(), form).await;
         let outcome = self.count_failed(outcome, form.address.into(), Some(&invite));
         self.count_refusal(&invite.host, outcome)
@@ -111,7 +111,7 @@ impl Invites {
         }
     }
 
-    /// The outcome of an earlier try with this form; `None` if there was none, or it failed.
+    /// The outcome of an earlier try with this form; `None` if there was no try, or it failed.
     async fn outcome_of(&self, attempt: &Attempt<'_>) -> Result<Option<Registered>> {
         let outcome = tokio::time::timeout(OUTCOME_PATIENCE, self.await_outcome(attempt)).await;
         outcome.unwrap_or(Err(Refusal::InProgress.into()))
@@ -126,14 +126,14 @@ impl Invites {
             };
             let is_reset = reserved.0.purpose == Purpose::Reset;
             match redeemed {
-                // If the outcome of a reset is not known, the reset counts as made. But nobody is
-                // told so.
+                // A reset whose outcome is not known counts as made, but nobody is told that it
+                // was.
                 true if is_reset && !lock(&self.0.made_forms).contains(form) => return Err(Refusal::UsedUp.into()),
                 true => return Ok(Some(Registered { account: reserved.0.account, finished: true })),
                 // The form has the same password: setting it once more changes nothing, unless the
                 // account is another.
                 false if is_reset => {
-                    self.look_behind(reserved.1.clone()).await?;
+                    self.recheck(reserved.1.clone()).await?;
                     if let Some(making) = self.start_making(reserved.0.id.clone())
                         && let Some(outcome) = self.have_created(reserved, attempt, making).await
                     {
@@ -158,8 +158,8 @@ impl Invites {
         if known.impossible {
             return Err(Refusal::InvalidUsername(attempt.username.to_string()).into());
         }
-        // Each try has its own reservation: the hook does nothing more for one that came to
-        // nothing.
+        // Each try has its own reservation: once a reservation has failed, the hook makes no
+        // account for it.
         let making = self.start_making(format!("{}.{}", attempt.form.form, invite::nonce()?));
         let making = making.ok_or(Refusal::InProgress)?;
         let registration = Registration {
@@ -178,8 +178,8 @@ impl Invites {
         }
     }
 
-    /// Has the hook make the account of a reserved use, or set its password; `None`: the hook
-    /// cannot tell yet.
+    /// Has the hook make the account of a reserved use, or set its password; `None` if the hook
+    /// cannot tell the outcome yet.
     async fn have_created(
         &self,
         reserved: (Use, Invite),
@@ -213,7 +213,7 @@ impl Invites {
         Some(outcome)
     }
 
-    /// Why the hook made no account, for the person who wanted it.
+    /// What the person is told whose account the hook did not make.
     async fn refused(&self, objection: Objection, account: &BareJid, purpose: Purpose) -> Error {
         let username = account.node().map(ToString::to_string).unwrap_or_default();
         match objection {
@@ -231,7 +231,7 @@ impl Invites {
         }
     }
 
-    /// What the chat server asks of newcomers on a host, as its hook has said.
+    /// What the chat server asks of newcomers on a host, as its hook has told.
     pub fn registration_fields(&self, host: &DomainPart) -> Vec<Field> {
         lock(&self.0.hooks).get(host).map(|hook| hook.fields.clone()).unwrap_or_default()
     }
@@ -244,19 +244,19 @@ impl Invites {
         }
     }
 
-    /// Notes that an account is being made for a reservation; `None` if it is already.
+    /// Notes that an account is being made for a reservation; `None` if one is being made already.
     fn start_making(&self, reservation: String) -> Option<Making<'_>> {
         let started = lock(&self.0.registering).insert(reservation.clone());
         started.then_some(Making { invites: self, reservation })
     }
 
-    /// Suggests usernames like one that is taken, which nobody has at the moment, and which anybody
-    /// may have, as far as the chat server knows too. None where the chat server does not answer.
+    /// Suggests usernames like one that is taken. Nobody has them at the moment, no invite reserves
+    /// them, and the chat server would accept them. If it does not answer, there are none.
     pub async fn suggest_usernames(&self, host: &DomainPart, taken: &NodePart) -> Vec<NodePart> {
         let like = |suffix| NodePart::new(&format!("{taken}{suffix}")).ok().map(|name| name.into_owned());
         let Ok((_, policy)) = self.policy(host.as_str()) else { return Vec::new() };
         if policy.is_reserved(taken) {
-            return Vec::new(); // one that sounds like the server's own
+            return Vec::new(); // a name like it would look like the server's own
         }
         let candidates = stream::iter((FIRST_SUFFIX..=LAST_SUFFIX).filter_map(like)).map(async |username| {
             let account = BareJid::from_parts(Some(&username), host);
@@ -271,8 +271,8 @@ impl Invites {
     }
 }
 
-/// An account is being made for a reservation until this is dropped. Meanwhile the reservation is
-/// not settled.
+/// Until this is dropped, an account is being made for a reservation, which is not settled
+/// meanwhile.
 struct Making<'a> {
     invites: &'a Invites,
     reservation: String,

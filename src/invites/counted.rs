@@ -1,4 +1,4 @@
-//! What the service is asked is counted, with how long it takes and why it is refused.
+//! Requests to the service are counted: how long each takes, and why it is refused.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use crate::counters::{Counters, Request};
 use crate::event::{Action, Event};
 use crate::invite::Issuer;
 
-/// How many invites are looked at before others may read the store: a millisecond's work.
+/// How many invites are counted before others may read the store: a millisecond's work.
 const PART: u32 = 5000;
 
-/// What stands open on a host.
+/// How many invites and uses of a host have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Invites that can be used.
@@ -23,7 +23,8 @@ pub struct Standing {
 }
 
 impl Invites {
-    /// What stands open on each served host. With millions of invites, counting takes seconds.
+    /// How many invites and uses of each served host have not ended. With millions of invites,
+    /// counting takes seconds.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -46,7 +47,7 @@ impl Invites {
         Ok(standing)
     }
 
-    /// Of how many uses the makers of their invites are still to be told.
+    /// How many uses the inviters are still to be told of.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -59,7 +60,7 @@ impl Invites {
         &self.0.counters
     }
 
-    /// How many addresses are refused at present, since they guessed tokens.
+    /// How many addresses are refused at present because they guessed tokens.
     pub fn refused_addresses(&self) -> usize {
         lock(&self.0.counts).refused(Instant::now())
     }

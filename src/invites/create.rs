@@ -14,23 +14,23 @@ use crate::policy::{self, HostPolicy, Wish};
 use crate::refusal::Refusal;
 use crate::store::Quota;
 
-/// An invite with a new secret: the only time that these links can be shown.
+/// An invite with a new token. Its links can be shown only now, since the store keeps a hash.
 #[derive(Clone, Debug)]
 pub struct Issued {
     /// The invite.
     pub invite: Invite,
-    /// Its secret.
+    /// Its token.
     pub token: Token,
     /// The `xmpp:` URI for clients.
     pub uri: String,
-    /// The link for people, if the host has a landing page.
+    /// The web link, if the host has a landing page.
     pub landing_url: Option<String>,
     /// Why the accounts that the invite names could not be looked up, if they could not.
     pub unchecked: Option<NoAnswer>,
 }
 
 impl Issued {
-    /// An invite with its secret, on a host with this policy.
+    /// An invite with its token, on a host with this policy.
     pub(super) fn new(invite: Invite, token: Token, policy: &HostPolicy, unchecked: Option<NoAnswer>) -> Self {
         let uri = links::uri(&invite, &token);
         let landing_url = policy.landing_page.as_ref().map(|page| page.url(&uri, &token));
@@ -52,8 +52,8 @@ impl Invites {
         self.create_or(wish, |_| None).await
     }
 
-    /// Makes an invite; if it is refused, the one that `instead` wishes then, if any. It is one
-    /// request, which is refused if none is made.
+    /// Makes an invite. If it is refused, `instead` may name another wish to try. Both together
+    /// count as one request, which is refused if neither invite is made.
     ///
     /// # Errors
     /// If neither wish can be fulfilled, or the invite is not stored.
@@ -87,8 +87,8 @@ impl Invites {
         Ok(issued)
     }
 
-    /// Notes, in the log of events, that a limit keeps a user from making invites, if an error says
-    /// so.
+    /// If an error says that a limit keeps a user from making invites, notes that in the log of
+    /// events.
     pub async fn note_limit(&self, user: &BareJid, host: &DomainPart, error: &Error) {
         let Error::Refused(refusal) = error else { return };
         let Some(limit) = refusal.limit() else { return };
@@ -100,10 +100,10 @@ impl Invites {
         }
     }
 
-    /// Looks whether this invite for a new account could be made, and makes none.
+    /// Checks whether this invite for a new account could be made, and does not make it.
     ///
     /// # Errors
-    /// If it could not.
+    /// Why it could not.
     pub async fn admit(&self, wish: Wish) -> Result<()> {
         let (Issued { invite, .. }, _) = self.prepare(wish).await?;
         let Some(username) = invite.username else { return Ok(()) };
@@ -112,7 +112,7 @@ impl Invites {
         if reserved { Err(Refusal::UsernameReserved.into()) } else { Ok(()) }
     }
 
-    /// The invite that fulfils a wish, and how many the store may hold beside it.
+    /// The invite that fulfils a wish, and the quota that it has to be within.
     async fn prepare(&self, wish: Wish) -> Result<(Issued, Quota)> {
         let (_, policy) = self.policy(wish.host.as_str())?;
         let (operator, now) = (wish.issuer == Issuer::Operator, self.now());
@@ -134,9 +134,9 @@ impl Invites {
         Ok((Issued::new(invite, token, policy, unchecked), quota))
     }
 
-    /// Looks whether the accounts that an invite names are there, or not there, as its type needs.
-    /// Returns what is known of the inviter, if there is one. The invite notes since when the
-    /// accounts to which it belongs are there.
+    /// Checks that the accounts that an invite names exist, or do not exist, as its type needs.
+    /// Returns what the chat server knows of the inviter, if there is one. Writes into the invite
+    /// since when the accounts to which it belongs exist, and the inviter's nickname.
     pub(super) async fn look_up_accounts(&self, invite: &mut Invite, policy: &HostPolicy) -> Result<Option<Account>> {
         let inviter = match &invite.inviter {
             Some(jid) => Some(self.able_inviter(jid).await?),
@@ -185,7 +185,10 @@ impl Invites {
         }
     }
 
-    /// Looks whether the account of an inviter is old enough.
+    /// Checks whether the account of an inviter is old enough.
+    ///
+    /// # Errors
+    /// `TooNew` if it is not.
     pub(super) async fn admit_age(&self, jid: &BareJid, inviter: &Account, policy: &HostPolicy) -> Result<()> {
         if policy.inviter_age.is_zero() {
             return Ok(());

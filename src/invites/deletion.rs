@@ -1,4 +1,4 @@
-//! What ends when an account is gone, or its password is another.
+//! What ends when an account is deleted, or its password is changed.
 
 use futures::StreamExt;
 use futures::stream;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use super::service::{Invites, Result, lock};
 use crate::event::Actor;
 
-/// How many accounts are looked at again at a time.
+/// How many accounts are asked about at a time.
 const AT_A_TIME: usize = 16;
 
 impl Invites {
-    /// An account was deleted, as `actor` has found: ends its invites, and returns how many there
-    /// were. Its open uses count as used, and nobody is given what they grant.
+    /// Ends the invites of an account that was deleted, as `actor` has found. Returns how many
+    /// there were. The account's open uses are redeemed, and nobody is given what they grant.
     ///
     /// # Errors
     /// If it is not stored.
@@ -25,8 +25,8 @@ impl Invites {
         Ok(ended)
     }
 
-    /// The password of an account was changed by other means than a password reset: ends the resets
-    /// that were made before, and returns how many there were.
+    /// Ends the password resets for an account that were made before its password was changed by
+    /// other means than a reset. Returns how many there were.
     ///
     /// # Errors
     /// If it is not stored.
@@ -38,21 +38,21 @@ impl Invites {
         Ok(ended)
     }
 
-    /// An account that should be there is not. It may have been deleted without a report: further
-    /// looks will tell.
+    /// Notes that an account that should exist does not seem to. The hook may not have reported
+    /// that it was deleted, so the hook is asked about it again.
     pub(super) fn seems_gone(&self, account: &BareJid) {
         lock(&self.0.gone).absent(account, Instant::now().into_std());
     }
 
-    /// Looks again at the accounts that seem to be gone, and ends the invites of those that
+    /// Asks again about the accounts that seem to be gone, and ends the invites of those that
     /// certainly are.
-    pub(super) async fn look_again(&self) {
+    pub(super) async fn check_gone_accounts(&self) {
         let due = lock(&self.0.gone).due(Instant::now().into_std());
-        stream::iter(due).for_each_concurrent(AT_A_TIME, |account| self.look_again_at(account)).await;
+        stream::iter(due).for_each_concurrent(AT_A_TIME, |account| self.check_gone_account(account)).await;
     }
 
-    async fn look_again_at(&self, account: BareJid) {
-        // An invite that is made after this instant is of an account that exists.
+    async fn check_gone_account(&self, account: BareJid) {
+        // Whoever makes an invite after this instant has an account.
         let asked_at = self.now();
         match self.0.chat_server.certainly_exists(&account).await {
             Ok(true) => lock(&self.0.gone).forget(&account),
@@ -66,7 +66,9 @@ impl Invites {
                     }
                 }
             }
-            Err(reason) => tracing::debug!(%account, %reason, "it is not known whether the account is gone"),
+            Err(reason) => {
+                tracing::debug!(%account, %reason, "the chat server does not say whether the account is gone")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What another program, or another store, knows of invites is imported.
+//! Imports the invites of another program, or of another store.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
@@ -26,7 +26,7 @@ pub struct Target {
     pub hosts: BTreeSet<DomainPart>,
     /// The program whose invites these are; `None`: ours.
     pub program: Option<Program>,
-    /// Nothing is written, and the same is told.
+    /// Nothing is written, and the outcome is told as if it were.
     pub dry_run: bool,
     /// The present instant.
     pub now: Timestamp,
@@ -37,34 +37,34 @@ pub struct Target {
 pub struct Outcome {
     /// In numbers.
     pub figures: Figures,
-    /// What invites say in the source and has no place here, and of how many.
+    /// Fields of invites in the source that have no place here, each with the number of invites.
     pub left_out: BTreeMap<String, u64>,
     /// Hosts of the source that were not imported.
     pub other_hosts: BTreeSet<DomainPart>,
-    /// Of these hosts, so many invites that were imported from the program can still be used here,
-    /// and were not found there this time. They were left, since the source does not have all
-    /// invites of the host, or some of them cannot be read.
+    /// How many invites of each host were imported from the program earlier, are still pending, and
+    /// were not found in the source this time. They were left as they are, since the source does
+    /// not have all invites of the host, or some of them cannot be read.
     pub left: BTreeMap<DomainPart, u64>,
 }
 
-/// How an import goes on.
+/// What is told while an import runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
-    /// So many items are done.
+    /// This many items are done.
     At(u64),
-    /// Something is skipped.
+    /// An item is skipped.
     Skipped(&'a Skipped),
 }
 
-/// Imports what a source sends. A source that ends in an error has sent a part, which stays. When
-/// it is run again, what is there stays as it is.
+/// Imports what a source sends. If the source ends in an error, what it has sent stays. Running the
+/// import again changes nothing of what is there.
 ///
-/// Afterwards, what was imported from the program earlier, and is not there any more, has ended
-/// there, and ends here.
+/// An invite that was imported from the program earlier, and that a complete source does not send
+/// any more, has ended there. At the end, it is revoked here as well.
 ///
 /// # Errors
-/// If the source or the store fails: whichever was first. It ends the other at once. What was
-/// imported until then is told as well.
+/// The first error of the source or the store, which ends the import at once. The outcome until
+/// then is returned as well.
 pub async fn import<R: Future<Output = anyhow::Result<()>>>(
     target: &Target,
     read: impl FnOnce(mpsc::Sender<Item>) -> R,
@@ -85,9 +85,9 @@ struct Seen {
     tokens: HashSet<TokenHash>,
     /// The hosts whose invites were all sent.
     whole: HashSet<DomainPart>,
-    /// The hosts of which some invite could not be read; `None`: that may be any.
+    /// The hosts of which some invite could not be read; `None` stands for an unknown host.
     doubtful: HashSet<Option<DomainPart>>,
-    /// In a dry run, what would be there by now.
+    /// In a dry run, what the store would hold by now.
     known: Known,
 }
 
@@ -157,7 +157,7 @@ impl<T: FnMut(Told<'_>)> Run<'_, T> {
         Ok(())
     }
 
-    /// Notes what was sent, and skips what is not to be imported.
+    /// Notes what was sent, and turns what is not to be imported into a skipped item.
     fn admit(&mut self, item: Item) -> Item {
         let reason = match &item {
             Item::Invite(imported) => {
@@ -171,7 +171,7 @@ impl<T: FnMut(Told<'_>)> Run<'_, T> {
             Item::Skipped(skipped) => {
                 match (skipped.kind, skipped.token_hash) {
                     (Kind::Invite, Some(token)) => drop(self.seen.tokens.insert(token)),
-                    // What has a token that no link can have was never imported.
+                    // An invite whose token no link can have was never imported.
                     (Kind::Invite, None) if skipped.reason != Reason::Token => {
                         self.seen.doubtful.insert(skipped.host.clone());
                     }
@@ -191,7 +191,7 @@ impl<T: FnMut(Told<'_>)> Run<'_, T> {
         reason.and_then(|reason| skipped_for(&item, reason)).map_or(item, Item::Skipped)
     }
 
-    /// Ends what was imported earlier and is not there any more.
+    /// Revokes what was imported earlier and is no longer in the source.
     async fn end_what_is_gone(&mut self) -> Result<(), StoreError> {
         let Target { store: Some(store), program: Some(program), dry_run, now, hosts } = self.target else {
             return Ok(());

@@ -14,8 +14,8 @@ use crate::policy;
 use crate::refusal::Refusal;
 use crate::store::Past;
 
-/// The proof that a token was presented and found good. The hook keeps its text for the client's
-/// stream. It is as secret as the token.
+/// The proof that a token was presented and found good. The hook keeps its text with the client's
+/// stream. The text is as secret as the token.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The token.
@@ -42,7 +42,7 @@ impl Invites {
     /// Finds the invite that somebody names. Changes nothing.
     ///
     /// # Errors
-    /// `Unknown` if there is none; `Incomplete` if that may be why.
+    /// `Unknown` if there is none; `Incomplete` if there is none and the token may have been cut.
     pub async fn find(&self, reference: Reference) -> Result<Invite> {
         let Reference { id, tokens } = reference;
         let unknown = if id.is_none() && tokens.iter().all(Token::may_be_changed) {
@@ -60,8 +60,8 @@ impl Invites {
         }
     }
 
-    /// The invite of one of these tokens, also of a replaced one. `None`: no invite has them, or
-    /// ever had.
+    /// The invite that has one of these tokens, or had it before it got a newer link. `None`: no
+    /// invite has or ever had any of them.
     pub(super) async fn of_tokens(&self, tokens: &[Token]) -> Result<Option<(Invite, Token)>> {
         for token in tokens {
             if let Some(invite) = self.0.store.find(token.hash()).await? {
@@ -76,14 +76,15 @@ impl Invites {
         Ok(None)
     }
 
-    /// Finds the invite of a token that a stranger presents, of any type, state and host, and which
-    /// of the tokens it is that the stranger may mean. If no invite has any of them, or ever had,
-    /// that counts as a guess; but not while invites may be missing, and it may be one of these.
+    /// Finds the invite of a token that a stranger presents, of any type, state and host. What the
+    /// stranger presents may be read as several tokens: returns also which of them it is. If no
+    /// invite has or ever had any of them, that counts as a guess, unless the store may lack
+    /// invites and the token may be of one of those.
     ///
     /// # Errors
     /// As [`Invites::find`], also if there are no tokens; `AddressRefused` or `TooManyUnknown`
     /// after too many guesses.
-    pub async fn look(&self, tokens: &[Token], address: Address) -> Result<(Invite, Token)> {
+    pub async fn look_up(&self, tokens: &[Token], address: Address) -> Result<(Invite, Token)> {
         let refused = |left| Refusal::AddressRefused { again_at: self.after(left) };
         lock(&self.0.counts).admit(address, Instant::now()).map_err(refused)?;
         if let Some(found) = self.of_tokens(tokens).await? {
@@ -91,8 +92,8 @@ impl Invites {
         }
         let (ours, others): (Vec<_>, Vec<_>) = tokens.iter().partition(|token| token.is_like_ours());
         let may_be_lost = !ours.is_empty() && self.may_lack_invites();
-        // What a program has left of a token of ours, or made of it, has another length. It finds
-        // nothing, unless another program's tokens have this length.
+        // A token of ours that a program has cut or lengthened has another length. It is no guess,
+        // unless another program's tokens have that length.
         let finds_nothing = may_be_lost || tokens.iter().all(Token::may_be_changed);
         let lengths: Vec<_> = others.iter().filter_map(|token| u32::try_from(token.reveal().len()).ok()).collect();
         let is_guess = !finds_nothing || !lengths.is_empty() && self.0.store.has_tokens_of(lengths).await?;
@@ -104,39 +105,39 @@ impl Invites {
         .into())
     }
 
-    /// Whether the store may lack invites that people have links of.
+    /// Whether the store may lack invites whose links people have.
     fn may_lack_invites(&self) -> bool {
         let seen = *lock(&self.0.last_seen);
         seen.is_some_and(|seen| seen.lacks_invites_until(self.now()).is_some())
     }
 
     /// Checks a token that a client presents for a registration or a reset on a host. Changes
-    /// nothing, but counts guesses as [`Invites::look`] does.
+    /// nothing, but counts guesses as [`Invites::look_up`] does.
     ///
     /// # Errors
-    /// If it would not be good for that now.
+    /// Why the token is not good for that now.
     pub async fn check(&self, host: &DomainPart, tokens: &[Token], address: Address) -> Result<Grant> {
         self.counted(Request::Check, host, self.present(host, tokens, address)).await
     }
 
     async fn present(&self, host: &DomainPart, tokens: &[Token], address: Address) -> Result<Grant> {
         self.policy(host.as_str())?;
-        let (invite, token) = self.look(tokens, address).await?;
+        let (invite, token) = self.look_up(tokens, address).await?;
         let invite = valid_on(host, invite)?;
         let presented_at = self.now();
         policy::admit_presentation(&invite, presented_at)?;
-        policy::admit_presentation(&self.look_behind(invite).await?, presented_at)?;
+        policy::admit_presentation(&self.recheck(invite).await?, presented_at)?;
         Ok(Grant { token, presented_at })
     }
 
-    /// What an invite does now for a person who opens its page. Where the chat server cannot be
-    /// asked, that is all that can be told without it.
+    /// What an invite does now for a person who opens its page. If the chat server does not answer,
+    /// this is judged without it.
     ///
     /// # Errors
     /// Why it does nothing.
     pub async fn purpose(&self, invite: &Invite) -> Result<Purpose> {
         let purpose = policy::purpose(invite, self.now())?;
-        match self.look_behind(invite.clone()).await {
+        match self.recheck(invite.clone()).await {
             Ok(invite) => {
                 let reset = invite.account().filter(|_| purpose == Purpose::Reset);
                 if let Some(account) = reset
@@ -151,28 +152,27 @@ impl Invites {
         }
     }
 
-    /// Counts a request from an address to the web pages.
+    /// Counts a request from an address for a web page.
     ///
     /// # Errors
-    /// When the address may ask again, if it has asked too much, or guessed.
+    /// When the address may ask again, if it has asked or guessed too often.
     pub fn admit_request(&self, request: WebRequest, address: Address) -> std::result::Result<(), Timestamp> {
         lock(&self.0.counts).request(request, address, Instant::now()).map_err(|left| self.after(left))
     }
 
-    /// Looks whether somebody may try to register from this address, with this invite, after all
-    /// that have failed lately.
+    /// Checks whether somebody may try to register from this address with this invite.
     ///
     /// # Errors
-    /// `TooManyFailed`.
+    /// `TooManyFailed` if too many have failed lately.
     pub(super) fn admit_try(&self, address: Address, invite: Option<&Invite>) -> Result<()> {
         let admitted = lock(&self.0.counts).admit_registration(address, invite, Instant::now());
         Ok(admitted.map_err(|left| self.too_many_failed(left))?)
     }
 
-    /// Counts a registration that has failed by what its person chose.
+    /// Counts a registration that failed because of what the person chose.
     ///
     /// # Errors
-    /// `TooManyFailed` instead of the reason.
+    /// The error of the outcome; `TooManyFailed` in its place after too many failures.
     pub(super) fn count_failed<T>(&self, outcome: Result<T>, address: Address, invite: Option<&Invite>) -> Result<T> {
         if matches!(&outcome, Err(Error::Refused(refusal)) if refusal.is_correctable()) {
             let counted = lock(&self.0.counts).registration_failed(address, invite, Instant::now());
@@ -181,8 +181,7 @@ impl Invites {
         outcome
     }
 
-    /// Counts a registration in a chat client that the server itself has refused on a host, with an
-    /// invite of that host or with none.
+    /// Counts a registration in a chat client that the chat server itself has refused.
     ///
     /// # Errors
     /// `TooManyFailed` if there are too many.
@@ -224,7 +223,10 @@ impl Invites {
     }
 }
 
-/// Passes on an invite of this host. One of another host counts as unknown.
+/// The invite, if it is of this host. One of another host counts as unknown.
+///
+/// # Errors
+/// `Unknown` if it is of another host.
 pub(super) fn valid_on(host: &DomainPart, invite: Invite) -> std::result::Result<Invite, Refusal> {
     if invite.host == *host { Ok(invite) } else { Err(Refusal::Unknown) }
 }

@@ -21,17 +21,17 @@ use crate::store::{Filter, Quota, Store, Wait};
 /// How many ended invites one transaction removes: few enough that nobody waits for it.
 const PURGE_BATCH: u32 = 500;
 
-/// How long it is known that nobody was given a link that is not stored. What became of it is known
-/// when the database server is back.
+/// How long the note stays that a link is to be withdrawn which was never stored. Whether it was
+/// stored is known when the database server is back.
 const WITHDRAWALS_KEPT: Lifetime = Lifetime::Seconds(30 * 24 * 60 * 60);
 
-/// A step of the clock that is no longer than this is no jump, however short something is kept.
+/// A step of the clock up to this is no jump, however short the retention is.
 const SMALLEST_JUMP: Lifetime = Lifetime::Seconds(60);
 
-/// How many of the accounts that joined by an invite are shown.
+/// How many of the accounts that joined with an invite are shown.
 const ACCOUNTS_SHOWN: u32 = 100;
 
-/// Who wants to do something with invites that are there.
+/// Who wants to do something with existing invites.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {
     /// The operator, on the command line.
@@ -40,7 +40,7 @@ pub enum By {
     Account(BareJid),
 }
 
-/// An invite, and who joined by it.
+/// An invite, and who joined with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The invite.
@@ -55,9 +55,9 @@ struct Managed {
     invite: Invite,
     /// With whose rights.
     rights: Issuer,
-    /// What is known of them. Nothing of the operator.
+    /// What the chat server knows of their account. The default for the operator, who has none.
     known: Account,
-    /// The store as theirs: they are named in the log of events.
+    /// The store as they use it: the log of events names them.
     store: Store,
 }
 
@@ -66,32 +66,32 @@ impl Invites {
     /// then the 20 that ended last.
     ///
     /// # Errors
-    /// `NotAllowed` if they are somebody else's, whose admin this is not.
-    pub async fn list_of_maker(&self, by: &By, maker: &BareJid) -> Result<Vec<Invite>> {
-        let (_, policy) = self.policy(maker.domain().as_str())?;
+    /// `NotAllowed` if they are somebody else's, and the caller is no admin of that host.
+    pub async fn list_of_inviter(&self, by: &By, inviter: &BareJid) -> Result<Vec<Invite>> {
+        let (_, policy) = self.policy(inviter.domain().as_str())?;
         let own = match by {
             By::Operator => None,
             By::Account(account) => {
                 let known = self.account(account).await?;
-                match account == maker {
+                match account == inviter {
                     true => Some(known),
-                    false if account.domain() == maker.domain() && policy.is_admin(account, &known) => None,
+                    false if account.domain() == inviter.domain() && policy.is_admin(account, &known) => None,
                     false => return Err(Refusal::NotAllowed.into()),
                 }
             }
         };
-        let mut invites = self.0.store.list_of_maker(maker.clone(), self.now()).await?;
+        let mut invites = self.0.store.list_of_inviter(inviter.clone(), self.now()).await?;
         if let Some(known) = own {
-            // Whoever had the name before made invites, too.
+            // An earlier account of this name may have made invites, too.
             invites.retain(|invite| policy::admit_owner(invite, &known, self.now()).is_ok());
         }
         Ok(invites)
     }
 
-    /// An invite, and who joined by it.
+    /// An invite, and who joined with it.
     ///
     /// # Errors
-    /// `Unknown` if there is none, or it is none of their business.
+    /// `Unknown` if there is none, or the caller has no rights over it.
     pub async fn show(&self, by: &By, reference: Reference) -> Result<Shown> {
         let Managed { invite, store, .. } = self.managed(by, reference).await?;
         let accounts = store.accounts_of(invite.id.clone(), ACCOUNTS_SHOWN).await?;
@@ -109,18 +109,19 @@ impl Invites {
         Ok(invite)
     }
 
-    /// Gives a pending invite a new link. The old one is good for nothing from then on, for those
-    /// who have opened it already as well.
+    /// Gives a pending invite a new link. From then on, the old link does nothing, even for those
+    /// who have opened it already.
     ///
     /// # Errors
-    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `TooManyLinks` if a
-    /// user has had as many new links as new invites are allowed; or why the invite does nothing.
+    /// As [`Invites::show`]; `NotAllowed` if the caller could not make such an invite now;
+    /// `TooManyLinks` if a user has had as many new links within 24 hours as new invites are
+    /// allowed; or why the invite does nothing.
     pub async fn regenerate(&self, by: &By, reference: Reference) -> Result<Issued> {
         let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
         let (_, policy) = self.policy(invite.host.as_str())?;
         invite.usable(self.now())?;
         self.admit_renewal(&invite, policy, rights, &known).await?;
-        let unchecked = match self.look_behind(invite.clone()).await {
+        let unchecked = match self.recheck(invite.clone()).await {
             Ok(_) => None,
             Err(Error::NoAnswer(reason)) if rights == Issuer::Operator => Some(reason),
             // Its inviter is gone.
@@ -147,12 +148,12 @@ impl Invites {
         Ok(Issued::new(invite, token, policy, unchecked))
     }
 
-    /// Changes an invite. One that has expired or is used up can be used again by that. Returns it
-    /// as it is then.
+    /// Changes an invite, and returns it as it is then. If it had expired or was used up, the
+    /// change may make it pending again.
     ///
     /// # Errors
-    /// As [`Invites::show`]; `NotAllowed` if they may make no such invite now; `Revoked`; or what
-    /// is wrong with the change.
+    /// As [`Invites::show`]; `NotAllowed` if the caller could not make such an invite now;
+    /// `Revoked`; or what is wrong with the change.
     pub async fn change(&self, by: &By, reference: Reference, change: Change) -> Result<Invite> {
         let Managed { invite, rights, known, store } = self.managed(by, reference).await?;
         let (_, policy) = self.policy(invite.host.as_str())?;
@@ -161,7 +162,7 @@ impl Invites {
         change.admit(&invite, (rights == Issuer::User).then(|| policy.caps(&known)), now)?;
         let changed = change.applied(invite.clone(), now);
         if invite.usable(now).is_err() && changed.usable(now).is_ok() {
-            // As of a new one.
+            // It is checked as a new invite is.
             match self.look_up_accounts(&mut changed.clone(), policy).await {
                 Err(Error::NoAnswer(_)) if rights == Issuer::Operator => (),
                 found => drop(found?),
@@ -175,7 +176,7 @@ impl Invites {
 
     /// Finds an invite for somebody who has rights over it.
     async fn managed(&self, by: &By, reference: Reference) -> Result<Managed> {
-        // Whoever has rights over an invite may name it by an older link, too.
+        // A caller with rights over an invite may name it by an older link, too.
         let (invite, store) = (Invite { replaced: false, ..self.find(reference).await? }, &self.0.store);
         let By::Account(account) = by else {
             return Ok(Managed { invite, rights: Issuer::Operator, known: Account::default(), store: store.clone() });
@@ -187,11 +188,12 @@ impl Invites {
         Ok(Managed { invite, rights, known, store: store.by(actor(account.clone())) })
     }
 
-    /// Looks whether somebody could make such an invite now, of whom this is known.
+    /// Checks whether somebody with these rights, of whom this is known, could make such an invite
+    /// now.
     async fn admit_renewal(&self, invite: &Invite, policy: &HostPolicy, rights: Issuer, known: &Account) -> Result<()> {
         policy::admit_renewal(invite, policy, rights, known)?;
         match (rights, &invite.inviter, invite.account()) {
-            (Issuer::User, Some(maker), _) => self.admit_age(maker, known, policy).await,
+            (Issuer::User, Some(inviter), _) => self.admit_age(inviter, known, policy).await,
             (Issuer::Admin, _, Some(account)) if invite.invite_type == InviteType::PasswordReset => {
                 Ok(policy::admit_reset(&account, &self.account(&account).await?, Some(known))?)
             }
@@ -217,8 +219,8 @@ impl Invites {
         Ok(self.0.store.list(filter, limit, self.now()).await?)
     }
 
-    /// Writes that the daemon is at work, and returns what is known of the clock. A step that is
-    /// longer than something is kept is a jump.
+    /// Writes to the store that the daemon is at work, and returns what is known of the clock. A
+    /// step that is longer than ended invites and events are kept is a jump.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -248,7 +250,8 @@ impl Invites {
     }
 
     /// Removes invites that ended longer than the retention ago, and old events. Returns how many
-    /// invites there were; or, while the clock is doubted, what is known of it.
+    /// invites it removed. While the clock is doubted, it removes nothing, and returns what is
+    /// known of the clock.
     ///
     /// # Errors
     /// If the store fails.
@@ -276,7 +279,7 @@ impl Invites {
     }
 }
 
-/// Before when something has to have been, to be kept no longer. `None`: it is kept for ever.
+/// The instant before which something is too old to be kept. `None`: it is kept for ever.
 fn before(seen: LastSeen, kept: Lifetime) -> Option<Timestamp> {
     let Lifetime::Seconds(seconds) = kept else { return None };
     Some(seen.at.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN))

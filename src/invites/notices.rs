@@ -1,4 +1,4 @@
-//! Who made an invite is told that it was used.
+//! Inviters are told that their invites were used.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ use crate::texts::{Texts, fill, one_line};
 /// How many messages are sent in one round.
 const ROUND: u32 = 50;
 
-/// How long no other daemon sends the same message: longer than the questions about it take. After
-/// that, a message that could not be sent is tried again.
+/// How long no other daemon sends a message that this one has taken: longer than sending it takes.
+/// After that, a message that could not be sent is tried again.
 const LEASE: Duration = Duration::from_secs(15);
 
 impl Invites {
-    /// Waits until an invite is used, or a hook is back: there may be something to tell.
+    /// Waits until there may be something to tell: an invite was used, or a hook is back.
     pub async fn wait_for_use(&self) {
         self.0.used.notified().await;
     }
 
-    /// Sends a round of messages that are due to makers of invites. Those of hosts where nobody is
-    /// told any more are removed. Returns whether there may be more.
+    /// Sends a round of the messages to inviters that are due. For hosts with `notify_inviter =
+    /// false`, removes them. Returns whether more may be due.
     ///
     /// # Errors
     /// If the store fails.
@@ -58,19 +58,20 @@ impl Invites {
             Ok::<_, Error>(self.0.store.end_notice(id.clone(), message, told_at).await?)
         };
         if let Err(error) = ended.await {
-            tracing::debug!(invite = %id, %error, "the maker of the invite cannot be told now");
+            tracing::debug!(invite = %id, %error, "the inviter cannot be told of a use now");
         }
     }
 
     /// Sends a message, and returns when it was sent. `None`: there is nobody to tell any more.
     ///
     /// # Errors
-    /// `Unknown` if the maker seems to be gone, which is not certain yet; or why it was not sent.
+    /// `Unknown` if the inviter's account seems to be gone, which is not certain yet; or why the
+    /// message was not sent.
     async fn send(&self, notice: Notice) -> Result<Option<Timestamp>> {
         let Some(inviter) = notice.invite.inviter.clone() else { return Ok(None) };
         let known = self.account(&inviter).await?;
         if !known.certainly_exists(&inviter)? {
-            // When that is certain, its notices go with its invites.
+            // When that is certain, its notices are removed with its invites.
             self.seems_gone(&inviter);
             return Err(Refusal::Unknown.into());
         }
@@ -84,7 +85,7 @@ impl Invites {
     }
 }
 
-/// The id of the message's stanza. It tells nothing of the use, whose name may come from a form.
+/// The id of the message's stanza: a hash, since the message's name may come from a form.
 fn stanza_id(notice: &Notice) -> String {
     let hash = Sha256::digest(format!("notice {}", notice.message));
     hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
@@ -101,7 +102,7 @@ fn body(notice: &Notice, texts: &Texts, now: Timestamp) -> String {
     let number = count.to_string();
     let accounts: Vec<_> = uses.iter().map(|used| names::shown(&used.account)).collect();
     let mut values = vec![("invitation", invitation.as_str()), ("host", invite.host.as_str()), ("count", &number)];
-    // The note of an invite that the operator made is not for the one whom it names.
+    // The operator's note is not for the contact whom the invite names.
     let (text, is_named, left) = match (invite.issuer, uses.as_slice()) {
         (Issuer::Operator, _) => (texts.counted(&own.for_you, *count), false, None),
         (_, [used]) if *count == 1 => {
@@ -119,8 +120,8 @@ fn body(notice: &Notice, texts: &Texts, now: Timestamp) -> String {
     lines.join("\n")
 }
 
-/// How often an invite for many can still be used; `None` for one that was for one, or that has
-/// ended otherwise.
+/// The sentence that says how often an invite can still be used; `None` if it was for one use, has
+/// no limit, or has expired or was revoked.
 fn left(invite: &Invite, texts: &Texts, now: Timestamp) -> Option<String> {
     let most = invite.max_uses.filter(|most| *most > 1)?;
     let own = &texts.notice;

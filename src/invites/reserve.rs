@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::store::Claim;
 use crate::{password, policy};
 
-/// A registration, or a password reset, that is about to be made.
+/// A registration or a password reset that is about to be made.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// The name of the reservation.
@@ -24,18 +24,21 @@ pub struct Registration {
     pub server: String,
     /// The username.
     pub username: NodePart,
-    /// The server has an account of this name.
+    /// Whether the chat server has an account of this name.
     pub exists: bool,
-    /// The server's configuration calls this name an admin.
+    /// Whether the chat server's configuration calls this name an admin.
     pub admin: bool,
-    /// The new password, where the server knows it.
+    /// The new password, if the chat server knows it.
     pub password: Option<Secret>,
     /// Where the client connects from.
     pub address: Address,
 }
 
 impl Registration {
-    /// Looks whether the account can have this password, if it is made or reset with this invite.
+    /// Checks whether the account may have this password, if it is made or reset with this invite.
+    ///
+    /// # Errors
+    /// `PasswordRefused` if not.
     fn admit_password(&self, host: &DomainRef, invite: Option<&Invite>) -> std::result::Result<(), Refusal> {
         let of = |password: &Secret| password::admit(password.reveal(), self.username.as_str(), host, invite);
         self.password.as_ref().map_or(Ok(()), of)
@@ -45,9 +48,9 @@ impl Registration {
 /// What a registration may do.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// Go on under the reservation, with what the invite grants.
+    /// It may go on under its reservation, with what the invite grants.
     Reserved(Purpose, Box<Invite>),
-    /// Go on without an invite: registration is open.
+    /// It may go on without an invite: registration is open.
     Open,
 }
 
@@ -56,7 +59,7 @@ impl Invites {
     /// [`Grant::to_text`] made; without one, registration has to be open.
     ///
     /// # Errors
-    /// If it may not go on. Then nothing is reserved.
+    /// Why it may not go on. Nothing is reserved then.
     pub async fn reserve(
         &self,
         host: &DomainPart,
@@ -79,7 +82,7 @@ impl Invites {
             return self.count_failed(admitted, address, None);
         };
         let Grant { token, presented_at } = Grant::parse(grant).ok_or(Refusal::Unknown)?;
-        let (invite, _) = self.look(&[token], address).await?;
+        let (invite, _) = self.look_up(&[token], address).await?;
         let invite = valid_on(host, invite)?;
         self.admit_try(address, Some(&invite))?;
         let reserved = self.reserve_use(invite.clone(), Some(presented_at), registration).await;
@@ -105,7 +108,10 @@ impl Invites {
         Ok(Admission::Open)
     }
 
-    /// Reserves a use of an invite that was found already.
+    /// Reserves a use of an invite.
+    ///
+    /// # Errors
+    /// Why the registration may not go on. Nothing is reserved then.
     pub(super) async fn reserve_use(
         &self,
         invite: Invite,
@@ -123,7 +129,8 @@ impl Invites {
         let admit = |exists| policy::admit_registration(&invite, username, exists, presented_at, reserved_at);
         let mut admitted = admit(exists);
         if let Err(Refusal::NoSuchAccount(_)) = admitted {
-            // The "no" may be a doubtful one, which the registration does not say.
+            // The chat server may just be unable to read the account. A registration does not say
+            // so.
             match self.0.chat_server.certainly_exists(&account).await? {
                 true => admitted = admit(true),
                 false => self.seems_gone(&account),
@@ -134,12 +141,13 @@ impl Invites {
             policy.admit_name(&account, admin, Some(&invite))?;
         }
         if let Err(refusal) = registration.admit_password(&invite.host, Some(&invite)) {
-            // The username comes first. Whether another invite reserves it, only the claim tells.
+            // Whether another invite reserves the username is known only when a use is claimed. But
+            // the person should hear of the username before the password.
             let other = purpose == Purpose::Register && invite.username.is_none();
             let reserved = other && self.0.store.username_reserved(account, reserved_at).await?;
             return Err(if reserved { Refusal::UsernameReserved } else { refusal }.into());
         }
-        let invite = self.look_behind(invite).await?;
+        let invite = self.recheck(invite).await?;
         policy::admit_presentation(&invite, judged_at(presented_at, reserved_at))?;
         let Registration { reservation: id, server, .. } = registration;
         if invite.max_uses != Some(1) {
@@ -157,9 +165,8 @@ impl Invites {
     /// Reserves a use for `contact`, who wants to become a contact of `inviter`.
     ///
     /// # Errors
-    /// If the token does not allow it, and the inviter has to decide. That includes a contact who
-    /// has used the invite before: the old link does not bring back a contact whom the inviter
-    /// removed.
+    /// If the token does not allow it. Then the inviter has to decide. That includes a contact who
+    /// has used the invite before: the link does not bring back a contact whom the inviter removed.
     pub async fn contact(
         &self,
         host: &DomainPart,
@@ -175,7 +182,7 @@ impl Invites {
             policy::admit_contact(&invite, inviter, contact)?;
             let reserved_at = self.now();
             invite.usable(reserved_at)?;
-            let invite = self.look_behind(invite).await?;
+            let invite = self.recheck(invite).await?;
             if self.0.store.redeemed_by(invite.id.clone(), contact.clone()).await? {
                 return Err(Refusal::UsedUp.into());
             }
@@ -186,12 +193,13 @@ impl Invites {
         self.counted(Request::Reserve, host, reserved).await
     }
 
-    /// Whether an account exists, and whether it is called an admin. The server says so, but if the
-    /// account has an open reservation, a registration that was cut short may have left a part of
-    /// it. So that is settled first.
+    /// Whether an account exists, and whether the chat server calls it an admin. `exists` and
+    /// `admin` are what the chat server has said. If the account has an open reservation, a
+    /// registration that was cut short may have left a part of it. So the reservation is settled
+    /// first, and the chat server is asked again.
     ///
     /// # Errors
-    /// `InProgress` while it is still in the making.
+    /// `InProgress` if the reservation stays open.
     async fn once_settled(&self, account: &BareJid, exists: bool, admin: bool) -> Result<(bool, bool)> {
         let standing = self.0.store.reserved_for(account.clone()).await?;
         if standing.is_empty() {
@@ -205,8 +213,8 @@ impl Invites {
         Ok((known.exists, known.admin))
     }
 
-    /// Takes a use, by the invite's link with this number. If other reservations hold what is
-    /// needed, settles them and tries once more.
+    /// Reserves a use in the store, by the invite's link with this number. If other reservations
+    /// are in the way, settles them and tries once more.
     async fn claim(&self, wanted: Use, links: u32) -> Result<()> {
         for settle in [true, false] {
             match self.0.store.reserve(wanted.clone(), links).await? {

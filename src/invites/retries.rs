@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 
-/// The pause after an answer that settled nothing, but is no failure: a look that counts once a
-/// minute (`absences`).
-const LOOK_PAUSE: Duration = Duration::from_secs(60);
+/// The pause after a doubtful "no", which is no failure: such answers count once a minute
+/// (`absences`).
+const DOUBTFUL_PAUSE: Duration = Duration::from_secs(60);
 
-/// Rounds are not on time to the millisecond.
+/// A reservation counts as due this long before its time, since rounds do not begin on the
+/// millisecond.
 const EARLY: Duration = Duration::from_secs(1);
 
 /// The operator is told after this many failures.
 const FAILURES_TO_TELL: u32 = 3;
 
-/// How many reservations are remembered, some 300 bytes each. Any further ones have no pause.
+/// How many reservations are remembered, some 300 bytes each. Further ones are asked about without
+/// a pause.
 const MOST: usize = 10_000;
 
 /// How many of them [`Retries::to_tell`] names.
@@ -30,7 +32,7 @@ const MOST_NAMED: usize = 5;
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 200;
 
-/// A use that stays reserved, since its reservation could not be settled several times.
+/// A use that stays reserved, since settling its reservation has failed several times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsettled {
     /// The account, shortened if it is very long.
@@ -39,7 +41,7 @@ pub struct Unsettled {
     pub invite: String,
     /// When the use was reserved.
     pub reserved_at: Timestamp,
-    /// Why it could not be settled the last time.
+    /// Why it could not be settled last time.
     pub reason: String,
 }
 
@@ -68,8 +70,8 @@ impl Retries {
         self.0.get(reservation).is_none_or(|retry| retry.again_at <= now + EARLY)
     }
 
-    /// How many reservations wait for their time. Forgets those that nobody asks about any more:
-    /// they ended otherwise.
+    /// How many reservations wait for their time. Forgets those that nobody asks about any more,
+    /// since they have ended in another way.
     pub fn waiting(&mut self, now: Instant) -> usize {
         self.0.retain(|_, retry| now < retry.again_at + LONGEST_PAUSE);
         self.0.values().filter(|retry| retry.again_at > now + EARLY).count()
@@ -87,15 +89,15 @@ impl Retries {
         failures == FAILURES_TO_TELL
     }
 
-    /// A reservation may be settled by further looks. This is no failure: the count of those stays
-    /// as it is.
+    /// The answer about a reservation was a doubtful "no". It is asked about again, and this does
+    /// not count as a failure.
     pub fn pause(&mut self, reservation: &str, now: Instant) {
         if let Some(retry) = self.remembered(reservation, now) {
-            retry.again_at = now + LOOK_PAUSE;
+            retry.again_at = now + DOUBTFUL_PAUSE;
         }
     }
 
-    /// The memory of a reservation; `None` if there are too many.
+    /// The entry of a reservation, which is made if there is none; `None` if there are too many.
     fn remembered(&mut self, reservation: &str, now: Instant) -> Option<&mut Retry> {
         let is_full = self.0.len() >= MOST && !self.0.contains_key(reservation);
         let entry = (!is_full).then(|| self.0.entry(reservation.to_owned()));
@@ -107,13 +109,12 @@ impl Retries {
         self.0.remove(reservation);
     }
 
-    /// The chat server is there anew: everything is asked about at once.
+    /// The chat server is connected again: all reservations are due at once.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// The reservations that the operator should know of: the oldest, and how many there are in
-    /// all.
+    /// The reservations that the operator should know of: the oldest few, and how many there are.
     pub fn to_tell(&self) -> (Vec<Unsettled>, usize) {
         let failing = self.0.values().filter(|retry| retry.failures >= FAILURES_TO_TELL);
         let mut failing: Vec<_> = failing.filter_map(|retry| retry.unsettled.as_ref()).collect();

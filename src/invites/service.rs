@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore};
 
 use super::absences::Absences;
-use super::looks::Looks;
+use super::account_cache::AccountCache;
 use super::retries::Retries;
 use crate::chat_server::{ChatServer, Hook, NoAnswer};
 use crate::counters::Counters;
@@ -29,13 +29,13 @@ use crate::texts::{Languages, Texts};
 #[derive(Clone)]
 pub struct Invites(pub(super) Arc<State>, Arc<Settings>);
 
-/// How long ended invites stay listed, unless the operator says otherwise.
+/// How long ended invites are kept, unless the operator says otherwise.
 pub const DEFAULT_RETENTION: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
 /// How long the log of events is kept, unless the operator says otherwise.
 pub const DEFAULT_AUDIT: Lifetime = Lifetime::Seconds(90 * 24 * 60 * 60);
 
-/// Of how many links it is noted at a time that they are to be withdrawn. There may be a thousand.
+/// How many notes of links to withdraw are written at a time. A thousand may be waiting.
 const NOTING: usize = 4;
 
 /// What the operator may change while the daemon runs.
@@ -47,7 +47,7 @@ pub struct Settings {
     pub hosts: BTreeMap<DomainPart, HostPolicy>,
     /// What an address may do.
     pub limits: Limits,
-    /// How long ended invites stay listed before they are purged.
+    /// How long ended invites are kept before they are purged.
     pub retention: Lifetime,
     /// How long the log of events is kept.
     pub audit: Lifetime,
@@ -69,7 +69,7 @@ impl Settings {
     }
 }
 
-/// The state of the service. All but the store is in memory, and is lost when the daemon ends.
+/// The state of the service. All but the store is in memory only, and is lost when the daemon ends.
 pub(super) struct State {
     pub(super) store: Store,
     pub(super) counters: Counters,
@@ -81,28 +81,28 @@ pub(super) struct State {
     pub(super) made_forms: Mutex<VecDeque<String>>,
     /// The reservations for which the hook is making an account at this moment.
     pub(super) registering: Mutex<HashSet<String>>,
-    /// The hooks that have introduced themselves since the daemon is connected.
+    /// The hooks that have introduced themselves on this connection to the chat server.
     pub(super) hooks: Mutex<BTreeMap<DomainPart, Hook>>,
     /// The reservations that could not be settled.
     pub(super) retries: Mutex<Retries>,
     /// The accounts that seem to be gone.
     pub(super) gone: Mutex<Absences<BareJid>>,
-    /// The reservations that seem to have come to nothing.
+    /// The reservations for which the chat server seems to have made no account.
     pub(super) doubtful: Mutex<Absences<String>>,
-    /// What was known of accounts a moment ago.
-    pub(super) looks: Mutex<Looks>,
-    /// What was found when the daemon wrote last that it is at work.
+    /// What the chat server said of accounts a moment ago.
+    pub(super) known_accounts: Mutex<AccountCache>,
+    /// What the store said when the daemon last wrote to it that it is at work.
     pub(super) last_seen: Mutex<Option<LastSeen>>,
-    /// Wakes who tells the makers of invites: one was used, or the chat server is back.
+    /// Wakes the task that tells inviters: an invite was used, or the chat server is back.
     pub(super) used: Notify,
-    /// A place for each link of which it is just being noted that it is to be withdrawn.
+    /// A permit for each note of a link to withdraw that is being written.
     pub(super) noting: Semaphore,
 }
 
 /// Why something was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is not allowed, or cannot be: an expected answer.
+    /// The rules refuse it: an expected answer.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The store failed.
@@ -111,7 +111,7 @@ pub enum Error {
     /// The chat server had to be asked, and has not answered.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// It was not known in time whether a link is stored. If it is, it is withdrawn.
+    /// It was not known in time whether a new link is stored. If it is, it will be withdrawn.
     #[error("it was not known in time whether the link is stored: if it is, it will be withdrawn")]
     Late,
     /// No secret could be made.
@@ -120,8 +120,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What people read: whose matter it is, and what they can do. What the operator needs to know
-    /// is in the error itself.
+    /// What people read: which part has failed, and what they can do. What the operator needs to
+    /// know is in the error itself.
     pub fn text(&self, texts: &Texts) -> String {
         let own = &texts.failure;
         match self {
@@ -136,7 +136,7 @@ impl Error {
         .clone()
     }
 
-    /// Whether it may pass by itself within minutes.
+    /// Whether trying again within minutes may help.
     pub fn passes(&self) -> bool {
         !matches!(self, Error::Refused(_) | Error::NoRandomness(_) | Error::NoAnswer(NoAnswer::NotSetUp(_)))
     }
@@ -161,7 +161,7 @@ impl Invites {
             retries: Mutex::default(),
             gone: Mutex::default(),
             doubtful: Mutex::default(),
-            looks: Mutex::default(),
+            known_accounts: Mutex::default(),
             last_seen: Mutex::default(),
             used: Notify::new(),
             noting: Semaphore::new(NOTING),
@@ -169,7 +169,7 @@ impl Invites {
         Invites(Arc::new(state), Arc::new(settings))
     }
 
-    /// The same service with other settings. What is counted and remembered lives on.
+    /// The same service with other settings. Its state in memory is kept.
     pub fn with(&self, settings: Settings) -> Self {
         self.0.counters.serve(settings.hosts.keys());
         lock(&self.0.counts).limit(settings.limits);
@@ -191,7 +191,7 @@ impl Invites {
         self.1.hosts.keys()
     }
 
-    /// The hosts where people register without an invite, except for those whose chat server has
+    /// The hosts where people may register without an invite, without those whose chat server has
     /// said that it makes no accounts.
     pub fn open_hosts(&self) -> impl Iterator<Item = &DomainPart> {
         let closed = |host| lock(&self.0.hooks).get(host).is_some_and(|hook| hook.never(Purpose::Register).is_some());
@@ -208,7 +208,7 @@ impl Invites {
         found.ok_or_else(|| Refusal::UnknownHost(host.chars().take(100).collect()))
     }
 
-    /// The chat server, to ask.
+    /// The way to ask the chat server.
     pub fn chat_server(&self) -> &ChatServer {
         &self.0.chat_server
     }
@@ -224,14 +224,14 @@ impl Invites {
         (self.0.clock)()
     }
 
-    /// The instant that lies this far ahead.
+    /// The instant that is this far ahead.
     pub(super) fn after(&self, time: Duration) -> Timestamp {
         self.now().saturating_add(time).unwrap_or(Timestamp::MAX)
     }
 }
 
-/// Locks a part of the memory. A panic elsewhere does not make it unusable: no change leaves it
-/// half done.
+/// Locks a part of the state, even if a thread has panicked while it held the lock: no change
+/// leaves the state half done.
 pub(super) fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }

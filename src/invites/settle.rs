@@ -1,4 +1,4 @@
-//! A reservation ends: its use is redeemed or given back. The hook says how it ended, by itself or
+//! A reservation ends: its use is redeemed or released. The hook says how it ended, by itself or
 //! when it is asked.
 
 use std::collections::BTreeMap;
@@ -22,18 +22,18 @@ const ROUND: u32 = 200;
 
 /// The outcome of asking about a reservation.
 enum Outcome {
-    /// It has ended, and its use is redeemed or given back.
+    /// It has ended, and its use is redeemed or released.
     Settled,
-    /// A doubtful "no": further looks will tell.
+    /// The answer was a doubtful "no": the hook is asked again.
     Open,
     /// It could not be settled, for this reason.
     Failed(String),
 }
 
 impl Invites {
-    /// The hook of a host has introduced itself: from now on it is asked about the reservations of
-    /// its server.
-    pub fn met(&self, host: DomainPart, hook: &Hook) {
+    /// Notes that the hook of a host has introduced itself. From now on it is asked about the
+    /// reservations of its server.
+    pub fn hook_introduced(&self, host: DomainPart, hook: &Hook) {
         lock(&self.0.hooks).insert(host, hook.clone());
         lock(&self.0.retries).clear();
         self.0.used.notify_one();
@@ -43,14 +43,14 @@ impl Invites {
     ///
     /// # Errors
     /// If it does not answer.
-    pub async fn meet(&self, host: &DomainPart) -> Answer<Hook> {
+    pub async fn hello(&self, host: &DomainPart) -> Answer<Hook> {
         let hook = self.0.chat_server.hello(host.clone()).await?;
-        self.met(host.clone(), &hook);
+        self.hook_introduced(host.clone(), &hook);
         Ok(hook)
     }
 
-    /// Asks whether the hook of a host is there. One that is not known on this connection, or of
-    /// another server, introduces itself, and is returned.
+    /// Asks whether the hook of a host is there. If it has not introduced itself on this
+    /// connection, or belongs to another server by now, it is asked to, and is returned.
     ///
     /// # Errors
     /// If it does not answer.
@@ -67,23 +67,23 @@ impl Invites {
                 }
             }
         }
-        self.meet(host).await.map(Some)
+        self.hello(host).await.map(Some)
     }
 
-    /// The connection to the chat server is lost. Which hook is there is not known until it
+    /// Notes that the connection to the chat server is lost. Nothing is known of a hook until it
     /// introduces itself again.
-    pub fn parted(&self) {
+    pub fn disconnected(&self) {
         lock(&self.0.hooks).clear();
     }
 
-    /// The id of the server whose hook has introduced itself, for each host.
+    /// The ids of the servers whose hooks have introduced themselves, by host.
     pub(super) fn servers(&self) -> BTreeMap<DomainPart, String> {
         lock(&self.0.hooks).iter().map(|(host, hook)| (host.clone(), hook.server.clone())).collect()
     }
 
-    /// The account of a reservation was made, and it got all that the invite grants except for what
-    /// `failed` says. Doing it again changes nothing. `false`: there is no such reservation of an
-    /// invite to this host.
+    /// Redeems a reserved use, whose account was made. `failed`: what the account did not get of
+    /// what the invite grants. Redeeming it again changes nothing. `false`: there is no such
+    /// reservation of an invite to this host.
     ///
     /// # Errors
     /// If it is not stored.
@@ -106,8 +106,8 @@ impl Invites {
         Ok(true)
     }
 
-    /// The account of a reservation was not made: the use is free again. `false`: there is no such
-    /// reservation of an invite to this host.
+    /// Releases a reserved use, whose account was not made. `false`: there is no such reservation
+    /// of an invite to this host.
     ///
     /// # Errors
     /// If it is not stored.
@@ -126,12 +126,12 @@ impl Invites {
     }
 
     /// Asks what became of reservations, and redeems or releases those that have ended. Returns how
-    /// many had. A reservation of another server stays open, since only the hook of that server
-    /// knows. A reservation for which an account is being made here stays open too: the hook may
-    /// not know of it yet.
+    /// many. A reservation of another server stays open, since only the hook of that server knows.
+    /// A reservation for which this daemon is just having an account made stays open too: the hook
+    /// may not know of it yet.
     ///
     /// # Errors
-    /// If the store fails. All of them were asked about even then.
+    /// If the store fails. All reservations were asked about even then.
     pub async fn settle(&self, standing: Vec<(Use, Invite)>) -> Result<usize> {
         let mut settled = 0;
         for (_, outcome) in self.ask_about(standing).await {
@@ -141,14 +141,14 @@ impl Invites {
     }
 
     /// One round of settling: asks about open reservations that are at least `age` old, except for
-    /// those whose pause is not over. Then looks again at accounts that seem to be gone, whatever
-    /// came of the reservations. Returns how many were settled.
+    /// those whose pause is not over. Then asks again about accounts that seem to be gone, even if
+    /// the first part failed. Returns how many reservations were settled.
     ///
     /// # Errors
     /// If the open reservations cannot be read.
     pub async fn settle_open(&self, age: SignedDuration) -> Result<usize> {
         let settled = self.settle_older_than(age).await;
-        self.look_again().await;
+        self.check_gone_accounts().await;
         settled
     }
 
@@ -189,14 +189,14 @@ impl Invites {
         Ok(settled)
     }
 
-    /// The reservations that could not be settled several times: the oldest, and how many there are
-    /// in all.
+    /// The reservations that could not be settled several times: the oldest few, and how many there
+    /// are.
     pub fn unsettled(&self) -> (Vec<Unsettled>, usize) {
         lock(&self.0.retries).to_tell()
     }
 
-    /// Asks about the reservations that this daemon can ask about. An error of one is no
-    /// error of the others.
+    /// Asks about those reservations that this daemon can ask about. An error with one does not
+    /// stop the others.
     async fn ask_about(&self, standing: Vec<(Use, Invite)>) -> Vec<(Use, Result<Outcome>)> {
         let servers = self.servers();
         let askable = |(used, invite): &(Use, Invite)| {
@@ -207,13 +207,14 @@ impl Invites {
         asked.collect::<FuturesUnordered<_>>().collect().await
     }
 
-    /// When the account of an open use was gone, at the latest, if somebody else has its name now.
+    /// If somebody else has the name of an open use's account now: the latest instant at which that
+    /// account can have been deleted.
     async fn gone_at(&self, used: &Use) -> Answer<Option<Timestamp>> {
         let is_served = self.policy(used.account.domain().as_str()).is_ok();
         if !is_served || !policy::may_be_replaced(used, self.now()) {
             return Ok(None);
         }
-        let known = self.look_at(&used.account, SignedDuration::ZERO).await?;
+        let known = self.account_within(&used.account, SignedDuration::ZERO).await?;
         Ok(policy::gone_at(used, &known, self.now()))
     }
 
@@ -227,9 +228,9 @@ impl Invites {
             }
             Ok(None) => (),
         }
-        // Nobody becomes a contact of the one who has got the inviter's name since.
+        // If somebody else has the inviter's name now, nobody becomes their contact.
         if let Some(inviter) = reserved.1.contact()
-            && let Ok(known) = self.look_at(inviter, SignedDuration::ZERO).await
+            && let Ok(known) = self.account_within(inviter, SignedDuration::ZERO).await
             && policy::admit_owner(&reserved.1, &known, self.now()).is_err()
         {
             if reserved.0.purpose == Purpose::Contact {
@@ -240,18 +241,18 @@ impl Invites {
         }
         let seems_gone = |reservation| lock(&self.0.doubtful).absent(reservation, Instant::now().into_std());
         let fate = match self.0.chat_server.settle(reserved).await {
-            // Without an answer, this does not count as a look.
+            // Without an answer, nothing is known of the account.
             Err(reason) => return Ok(Outcome::Failed(reason.to_string())),
             Ok(Fate::NotMade { doubtful: true }) if !seems_gone(&reservation) => return Ok(Outcome::Open),
             Ok(fate) => fate,
         };
-        // A "no" that became certain stays so until the store has it.
+        // A "no" that has become certain is kept until the store has it.
         if !matches!(fate, Fate::NotMade { .. }) {
             lock(&self.0.doubtful).forget(&reservation);
         }
         let open = match fate {
             Fate::Made { failed } => {
-                lock(&self.0.looks).forget(&account); // it may have got a role
+                lock(&self.0.known_accounts).forget(&account); // it may have got a role
                 self.redeem(&host, reservation, failed).await?;
                 return Ok(Outcome::Settled);
             }

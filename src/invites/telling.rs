@@ -1,4 +1,4 @@
-//! What the command line did, and what the store withdrew, is told in the daemon's log and counted.
+//! The daemon logs and counts what the command line did, and logs what was withdrawn.
 
 use futures::future::try_join_all;
 use tracing::field::display;
@@ -6,7 +6,7 @@ use tracing::field::display;
 use super::service::{Invites, Result};
 use crate::event::{Action, Event};
 
-/// How many events are told at a time.
+/// How many events are logged at a time.
 const PAGE: u32 = 100;
 
 impl Invites {
@@ -14,7 +14,7 @@ impl Invites {
     /// line each. Of several daemons, one logs it.
     ///
     /// # Errors
-    /// If the store fails. What was not told is told the next time.
+    /// If the store fails. What was not logged is logged the next time.
     pub async fn tell(&self) -> Result<()> {
         loop {
             let events = self.0.store.untold(PAGE).await?;
@@ -46,10 +46,10 @@ fn in_words(action: Action) -> &'static str {
         Action::Revoked => "invite revoked",
         Action::Changed => "invite changed",
         Action::Regenerated => "new link for the invite",
-        Action::Withdrawn => "withdrawn: whoever asked for it was told to try again later",
+        Action::Withdrawn => "withdrawn: the user who asked for it was told to try again later",
         Action::Stopped => "invite ended",
         Action::Refused => "no invite made",
-        Action::Released => "reserved use given back",
+        Action::Released => "reserved use released",
         Action::Purged => "invites that ended long ago removed",
         Action::Forgotten => "somebody forgotten",
     }

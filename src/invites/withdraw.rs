@@ -1,5 +1,5 @@
-//! Whoever asks for a link and is told to try again later has none: if it is stored after that, it
-//! is withdrawn.
+//! A user who asks for a link and is told to try again later gets none: if the link is stored after
+//! that, it is withdrawn.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -12,20 +12,21 @@ use super::service::{Error, Invites, Result};
 use crate::invite::TokenHash;
 use crate::store::{answer_by, begin_by, begun_as_here};
 
-/// How long an answer waits until it is noted that nobody is given the link. The hook waits five
-/// seconds in all.
+/// How long the user's answer waits for the note that the link is to be withdrawn. The hook waits
+/// five seconds in all.
 const NOTED_WITHIN: Duration = Duration::from_millis(400);
 
 /// The pause before something that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Invites {
-    /// Stores a link. If its outcome is not known while the caller waits, or the caller goes away,
-    /// nobody is given the link, and it is withdrawn as soon as it is known to be stored. `storing`
-    /// is boxed, since a flood of callers would have room for it twice.
+    /// Stores a link by running `storing`. If the outcome is not known while the caller waits, or
+    /// the caller goes away, nobody is given the link, and it is withdrawn as soon as it is known
+    /// to be stored. `storing` is boxed, since otherwise each caller of a flood would hold it
+    /// twice.
     ///
     /// # Errors
-    /// [`Error::Late`] if that is so; otherwise those of `storing`.
+    /// [`Error::Late`] if the outcome is not known in time; otherwise those of `storing`.
     pub(super) async fn in_time<T: Send + 'static>(
         &self,
         link: TokenHash,
@@ -47,7 +48,7 @@ impl Invites {
                 },
             };
             match stored {
-                None => (), // told
+                None => (), // the caller has the outcome
                 Some(Ok(_)) => Box::pin(invites.withdraw_late(link)).await,
                 Some(Err(_)) => drop(Box::pin(invites.0.store.drop_withdrawal(link)).await),
             }
@@ -67,22 +68,22 @@ impl Invites {
         Err(Error::Late)
     }
 
-    /// Notes in the store that nobody is given a link, says so, and never ends.
+    /// Notes in the store that a link is to be withdrawn, tells `noted`, and then waits for ever.
     async fn note(&self, link: TokenHash, noted: oneshot::Sender<()>) {
-        // Boxed, so that whoever waits needs no room for it.
+        // Boxed: of a thousand callers that wait for a permit, few write at a time.
         let try_once = async || {
-            let _place = self.0.noting.acquire().await;
+            let _permit = self.0.noting.acquire().await;
             Box::pin(self.0.store.note_withdrawal(link, self.now())).await
         };
         while let Err(error) = try_once().await {
-            tracing::debug!(%error, "it cannot be noted now that a link is to be withdrawn");
+            tracing::debug!(%error, "a link to withdraw cannot be noted now");
             sleep(PAUSE).await;
         }
         noted.send(()).ok();
         std::future::pending().await
     }
 
-    /// Withdraws a link that is stored. This does not end before it is done.
+    /// Withdraws a link that is stored. If the store fails, tries again until it succeeds.
     async fn withdraw_late(&self, link: TokenHash) {
         loop {
             match self.0.store.withdraw(Some(link), self.now()).await {
@@ -93,7 +94,8 @@ impl Invites {
         }
     }
 
-    /// Withdraws links that were noted, also by daemons that have ended since, and are stored.
+    /// Withdraws the links that were noted and are stored, also those that a daemon has noted which
+    /// has ended since.
     ///
     /// # Errors
     /// If the store fails.

@@ -1,4 +1,4 @@
-//! Copying one store into another of either kind: to move, to back up, and to restore.
+//! Copies one store into another of either engine: to move, to back up, and to restore.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::error::Result;
-use super::row::{Row, Value, numbers};
+use super::row::{Row, Value, placeholders};
 use super::session::Session;
-use super::statements::{filled, take_rows, took_over_at};
+use super::statements::{filled, lock_invites, took_over_at};
 
 /// How many rows are copied at a time. All their values fit into one statement of either engine.
 const PAGE: usize = 500;
 
-/// A table, and what happens to a row that the target has already: it stays, and takes over what
-/// makes it allow less.
+/// A table. A row that the target has already stays, and takes over what makes it allow less.
 struct Table {
     name: &'static str,
-    /// The columns of its key, which come first. All keys are above `below`.
+    /// The columns of its key, which come first in `columns`. All keys are greater than `below`.
     key: &'static str,
     below: &'static [Value],
     columns: &'static str,
-    /// Further columns of a copied row: their names, and their values.
+    /// Further columns of a copied row: their names and their values.
     marks: [&'static str; 2],
+    /// What an INSERT does with a row that is there.
     merge: &'static str,
 }
 
@@ -35,7 +35,7 @@ const INVITE: Table = Table {
               created_at, expires_at, revoked_at, last_used_at, owners_since, links, regenerated_at, language, \
               inviter_name, imported_from, token_length, told_at",
     marks: ["", ""],
-    // Whichever has had more links has the newest.
+    // The version that has had more links has the newest one.
     merge: "token_hash = CASE WHEN excluded.links > invite.links THEN excluded.token_hash ELSE invite.token_hash END, \
             token_length = \
             CASE WHEN excluded.links > invite.links THEN excluded.token_length ELSE invite.token_length END, \
@@ -113,14 +113,14 @@ pub struct Page {
     open: Arc<HashSet<String>>,
 }
 
-/// Sends everything in a store, until the receiver is gone. Returns since when the store stands in
+/// Sends all rows of a store, until the receiver is gone. Returns since when the store stands in
 /// for another.
 pub async fn read(session: &mut Session<'_>, pages: mpsc::Sender<Page>) -> Result<Option<Timestamp>> {
     let open = "SELECT id FROM invite_use WHERE redeemed_at IS NULL";
     let open = Arc::new(session.query(open, &[], |row| row.text(0)).await?.into_iter().collect());
     for table in [&INVITE, &INVITE_USE, &NOTICE, &ACCOUNT, &PAST_TOKEN, &WITHDRAWN_LINK, &EVENT] {
         let Table { name, key, columns, below, .. } = table;
-        let after = numbers(0, below.len());
+        let after = placeholders(0, below.len());
         let sql = format!("SELECT {columns} FROM {name} WHERE ({key}) > ({after}) ORDER BY {key} LIMIT {PAGE}");
         let mut last = below.to_vec();
         loop {
@@ -155,10 +155,10 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
     }
     if *name == INVITE_USE.name {
         // The target may have had uses of its own of these invites. The counts only grow here: the
-        // uses of an invite come on several pages, and the invite must not be usable in between.
+        // uses of an invite come on several pages, and nobody may take a use in between.
         let invites: Vec<_> = page.rows.iter().filter_map(|Row(values)| values.get(1).cloned()).collect();
-        let these = format!("id IN ({})", numbers(0, invites.len()));
-        take_rows(session, &these, &invites).await?;
+        let these = format!("id IN ({})", placeholders(0, invites.len()));
+        lock_invites(session, &these, &invites).await?;
         let redeemed = "(SELECT count(redeemed_at) FROM invite_use WHERE invite = invite.id)";
         let last = "(SELECT max(redeemed_at) FROM invite_use WHERE invite = invite.id)";
         for (change, count) in
@@ -174,18 +174,21 @@ pub async fn merge(session: &mut Session<'_>, page: Arc<Page>) -> Result<()> {
     Ok(())
 }
 
-/// Of two numbers of uses, the smaller one wins. Where more are taken, they stay.
+/// Raises `max_uses` where more uses are taken: of two versions of an invite, the smaller number
+/// won.
 async fn allow_what_is_taken(session: &mut Session<'_>, invites: &[Value]) -> Result<()> {
-    let sql =
-        format!("UPDATE invite SET max_uses = taken WHERE id IN ({}) AND taken > max_uses", numbers(0, invites.len()));
+    let sql = format!(
+        "UPDATE invite SET max_uses = taken WHERE id IN ({}) AND taken > max_uses",
+        placeholders(0, invites.len())
+    );
     session.execute(&sql, invites).await.map(drop)
 }
 
-/// Removes reserved uses that an earlier copy brought and that the source has given back since:
-/// those that are not in `open`. [`finish`] gives these uses back. Uses that the target has
-/// reserved itself stay.
+/// Removes reserved uses that an earlier copy brought and that the source has released since: those
+/// that are not in `open`. [`finish`] then corrects the counts of their invites. Uses that were
+/// reserved in the target stay.
 async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<String>) -> Result<()> {
-    let these = numbers(0, invites.len());
+    let these = placeholders(0, invites.len());
     let sql = format!("SELECT id FROM invite_use WHERE redeemed_at IS NULL AND copied = 1 AND invite IN ({these})");
     for id in session.query(&sql, invites, |row| row.text::<String>(0)).await?.iter().filter(|id| !open.contains(*id)) {
         let sql = "DELETE FROM invite_use WHERE id = $1 AND redeemed_at IS NULL";
@@ -194,10 +197,10 @@ async fn end_uses(session: &mut Session<'_>, invites: &[Value], open: &HashSet<S
     Ok(())
 }
 
-/// Gives back the uses that the source has given back since an earlier copy, which was cut short.
-/// Where the source stands in for another store, so does the target, `took_over_at` that instant.
+/// Corrects the counts of invites after [`end_uses`]. If the source stands in for another store
+/// since `took_over_at`, so does the target.
 pub async fn finish(session: &mut Session<'_>, took_over_at: Option<Timestamp>) -> Result<()> {
-    take_rows(session, "taken > uses", &[]).await?;
+    lock_invites(session, "taken > uses", &[]).await?;
     let sql = "UPDATE invite SET taken = uses + \
          (SELECT count(*) FROM invite_use WHERE invite = invite.id AND redeemed_at IS NULL) WHERE taken > uses";
     session.execute(sql, &[]).await?;

@@ -2,12 +2,11 @@
 
 use crate::files::AS_WHOM;
 
-/// Why the store could not do what it was asked. Nothing that ended in such an error was
-/// acknowledged or kept.
+/// Why the store could not do what it was asked. No change that ended in such an error was kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store {store} {problem}")]
 pub struct StoreError {
-    /// Which store, for people.
+    /// The store's URL, for messages.
     pub store: String,
     /// What is wrong with it, or with what it was asked.
     pub problem: Problem,
@@ -19,16 +18,16 @@ pub enum Problem {
     /// Another program holds the lock for longer than the store waits.
     #[error("is locked by another program")]
     Locked,
-    /// The same, of a database server that says whose lock it is.
+    /// Another program holds the lock, and the database server says which.
     #[error("is locked by {0}")]
     LockedBy(String),
-    /// Work waits for something, and other work for its place.
+    /// All connections that may write are taken by work that waits for this.
     #[error("is blocked: {0}")]
     Waits(String),
-    /// The database server only reads. Another one may take writes by now.
+    /// The database server is read-only. Another one may take writes by now.
     #[error("takes no writes: {0}: is this a standby? Let store.url name the primary")]
     Standby(String),
-    /// The work did not begin while the caller waited.
+    /// The work did not begin in the time that the caller had.
     #[error("did not begin in time: it is locked by another program, or its disk does not respond")]
     Late,
     /// The file cannot be written.
@@ -50,7 +49,7 @@ pub enum Problem {
     /// Another file, or none, is where this one was opened.
     #[error("was moved or removed, and what is written to it may be lost: put it back and restart the daemon")]
     Moved,
-    /// There is no store, and the caller wanted none made.
+    /// There is no store, and the caller did not want to make one.
     #[error("does not exist yet: `easy-invite run` makes it; is store.url right?")]
     Missing,
     /// The file or database belongs to another program.
@@ -59,10 +58,10 @@ pub enum Problem {
     /// The file is damaged or something else, or a row makes no sense.
     #[error("is damaged or is no store of easy-invite ({0}): restore it from a backup")]
     Corrupt(String),
-    /// This version does not know its schema; the text says why.
+    /// This version does not know the store's schema; the text says why.
     #[error("has schema {0}, {1}")]
     Schema(i64, String),
-    /// An older version made it, and it stays as it was; the text says why.
+    /// The store has the schema of an older version and was not changed; the text says why.
     #[error("has schema {0} of an older version, and was not changed: {1}")]
     Outdated(usize, String),
     /// It cannot be opened.
@@ -76,11 +75,15 @@ pub enum Problem {
     Other(String),
 }
 
-/// What the store was asked for, or why it could not be done.
+/// The result of work in the store.
 pub type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// A schema that this version knows: they are counted from 1 to `known`. `way_back` is the command
-/// that brings back what was there before a newer version changed the schema, if it is known.
+/// Checks that this version knows a schema, and returns its number. The known ones are 1 to
+/// `known`. `way_back` returns the command that brings back the store as it was before a newer
+/// version changed its schema, if there is one.
+///
+/// # Errors
+/// [`Problem::Schema`] if this version does not know it.
 pub fn known_schema(schema: i64, known: usize, way_back: impl FnOnce() -> Option<String>) -> Result<usize> {
     let problem = match usize::try_from(schema) {
         Ok(schema @ 1..) if schema <= known => return Ok(schema),

@@ -1,4 +1,5 @@
-//! What is read and handed over at once: not again, if the connection is lost on the way.
+//! Rows that are handed over while they are read, and only once: not again if the connection is
+//! lost in between.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,8 +7,8 @@ use tokio::sync::mpsc;
 
 use super::error::{Problem, Result};
 
-/// Where a statement sends what it reads. It can be taken once: a statement may run again when a
-/// connection is lost, and what it has sent may be printed already.
+/// Where work sends what it reads. The sender can be taken once. If a connection is lost, work
+/// would run again, but what it has sent may be printed already.
 pub struct Once<T>(Arc<Mutex<Option<mpsc::Sender<T>>>>);
 
 impl<T> Clone for Once<T> {
@@ -23,7 +24,10 @@ impl<T> From<mpsc::Sender<T>> for Once<T> {
 }
 
 impl<T> Once<T> {
-    /// The sender, for the statement that runs first.
+    /// The sender, for the first run.
+    ///
+    /// # Errors
+    /// [`Problem::Unreachable`] if the work runs again.
     pub fn take(&self) -> Result<mpsc::Sender<T>> {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         taken.ok_or_else(|| Problem::Unreachable("the connection was lost while it was read".to_owned()))

@@ -1,10 +1,11 @@
-//! Values that go into a statement, and rows that come out. Nothing here knows an engine.
+//! Values that go into a statement, and rows that come out, in a form that both engines share.
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
 
 use super::error::{Problem, Result};
+use crate::invite::TokenHash;
 
 /// A value in a statement or in a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<TokenHash> for Value {
+    fn from(token_hash: TokenHash) -> Self {
+        Value::Bytes(token_hash.0.into())
+    }
+}
+
 /// A JSON array.
 impl From<&[String]> for Value {
     fn from(list: &[String]) -> Self {
@@ -52,27 +59,27 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// `$3, $4, …`: how a statement names `count` values that stand behind `before` others.
-pub fn numbers(before: usize, count: usize) -> String {
+/// `$3, $4, …`: the placeholders of `count` values that come after `before` others.
+pub fn placeholders(before: usize, count: usize) -> String {
     (before + 1..=before + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
-/// `($1, $2), ($3, $4), …`: how a statement names the values of rows of this width.
+/// `($1, $2), ($3, $4), …`: the placeholders of this number of values, in rows of `width`.
 pub fn tuples(width: usize, values: usize) -> String {
-    let row = |first| format!("({})", numbers(first, width));
+    let row = |first| format!("({})", placeholders(first, width));
     (0..values).step_by(width).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// Adds values for an `IN (…)` to those of a statement, and returns what stands between its
-/// brackets. The last value is repeated until their number is a power of two: PostgreSQL's
-/// connections remember each statement, and so they know few.
+/// Adds values for an `IN (…)` to those of a statement, and returns the placeholders between its
+/// brackets. The last value is repeated until their number is a power of two: a connection to
+/// PostgreSQL keeps each statement that it has prepared, and so there are few.
 pub fn among(values: &mut Vec<Value>, these: impl IntoIterator<Item = Value>) -> String {
     let before = values.len();
     values.extend(these);
     let last = values.last().filter(|_| values.len() > before).cloned().unwrap_or(Value::Null);
     let count = (values.len() - before).next_power_of_two();
     values.resize(before + count, last);
-    numbers(before, count)
+    placeholders(before, count)
 }
 
 /// A row of a result.
@@ -84,25 +91,30 @@ impl Row {
         self.0.get(column).unwrap_or(&Value::Null)
     }
 
-    /// No version of this program has written such a row: the database is input like any other.
+    /// The error for a row that no version of this program has written.
     fn malformed(&self, column: usize) -> Problem {
         Problem::Corrupt(format!("column {column} of a row holds {:?}", self.get(column)))
     }
 
-    /// What `parse` makes of a text that has to be there.
-    pub fn required<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    /// What `parse` makes of a text, which must not be NULL.
+    pub fn parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
         let parsed = if let Value::Text(text) = self.get(column) { parse(text) } else { None };
         parsed.ok_or_else(|| self.malformed(column))
     }
 
-    /// What a text stands for, which has to be there.
+    /// What `parse` makes of a text; `None` for NULL.
+    pub fn optional_parsed<T>(&self, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+        if *self.get(column) == Value::Null { Ok(None) } else { self.parsed(column, parse).map(Some) }
+    }
+
+    /// What a text stands for, which must not be NULL.
     pub fn text<T: FromStr>(&self, column: usize) -> Result<T> {
-        self.required(column, |text| text.parse().ok())
+        self.parsed(column, |text| text.parse().ok())
     }
 
     /// What a text stands for; `None` for NULL.
     pub fn optional<T: FromStr>(&self, column: usize) -> Result<Option<T>> {
-        if *self.get(column) == Value::Null { Ok(None) } else { self.text(column).map(Some) }
+        self.optional_parsed(column, |text| text.parse().ok())
     }
 
     /// Bytes of this length.
@@ -113,8 +125,8 @@ impl Row {
         }
     }
 
-    /// A whole number, if it is there.
-    pub fn number<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>> {
+    /// A whole number; `None` for NULL.
+    pub fn optional_integer<T: TryFrom<i64>>(&self, column: usize) -> Result<Option<T>> {
         match self.get(column) {
             Value::Null => Ok(None),
             Value::Integer(number) => T::try_from(*number).map(Some).map_err(|_| self.malformed(column)),
@@ -122,20 +134,20 @@ impl Row {
         }
     }
 
-    /// A whole number that has to be there.
-    pub fn count<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
-        self.number(column)?.ok_or_else(|| self.malformed(column))
+    /// A whole number, which must not be NULL.
+    pub fn integer<T: TryFrom<i64>>(&self, column: usize) -> Result<T> {
+        self.optional_integer(column)?.ok_or_else(|| self.malformed(column))
     }
 
-    /// An instant, if it is there.
-    pub fn instant(&self, column: usize) -> Result<Option<Timestamp>> {
-        let seconds: Option<i64> = self.number(column)?;
+    /// An instant; `None` for NULL.
+    pub fn optional_instant(&self, column: usize) -> Result<Option<Timestamp>> {
+        let seconds: Option<i64> = self.optional_integer(column)?;
         let instant = |seconds| Timestamp::from_second(seconds).map_err(|_| self.malformed(column));
         seconds.map(instant).transpose()
     }
 
-    /// An instant that has to be there.
-    pub fn since(&self, column: usize) -> Result<Timestamp> {
-        self.instant(column)?.ok_or_else(|| self.malformed(column))
+    /// An instant, which must not be NULL.
+    pub fn instant(&self, column: usize) -> Result<Timestamp> {
+        self.optional_instant(column)?.ok_or_else(|| self.malformed(column))
     }
 }

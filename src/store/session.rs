@@ -1,5 +1,6 @@
-//! A connection to either engine: a statement with its values goes in, rows come out.
+//! A connection to either engine, which runs statements with values and returns rows.
 
+use std::iter::Sum;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -10,10 +11,10 @@ use super::postgres::statement as postgres;
 use super::row::{Row, Value, tuples};
 use super::sqlite::statement as sqlite;
 
-/// Work to do in a session. It may run more than once, where a connection is lost.
+/// Work to do in a session. It may run more than once, for example if a connection is lost.
 pub type Work<T> = Arc<dyn for<'s, 'a> Fn(&'s mut Session<'a>) -> BoxFuture<'s, Result<T>> + Send + Sync>;
 
-/// Whether work reads or writes in its session.
+/// What work does in its session.
 #[derive(Clone, Copy)]
 pub enum Mode {
     /// It only reads.
@@ -22,8 +23,8 @@ pub enum Mode {
     Snapshot,
     /// It writes: all of it or nothing, durable when the caller hears of it.
     Write,
-    /// The same, but it waits for no standby, and it is done while all that may write are waiting.
-    /// A failover may lose it. It may run twice.
+    /// It writes, but waits for no standby. With PostgreSQL, it runs even while all connections
+    /// that may write are taken. A failover may lose it, and it may be done twice.
     Aside,
 }
 
@@ -53,8 +54,8 @@ impl Session<'_> {
         }
     }
 
-    /// Runs a statement whose outcome nobody needs. PostgreSQL gets it with the next statement, and
-    /// at the latest before the commit.
+    /// Runs a statement whose result nobody needs. PostgreSQL gets it together with the next
+    /// statement, and at the latest before the commit.
     pub fn later(&mut self, sql: String, values: Vec<Value>) -> Result<()> {
         match self {
             Session::Sqlite(connection) => drop(sqlite::execute(connection, &sql, &values)?),
@@ -63,18 +64,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// What `parse` makes of the rows of a statement.
+    /// Runs a statement and returns what `parse` makes of each row.
     pub async fn query<T>(&mut self, sql: &str, values: &[Value], parse: impl Fn(&Row) -> Result<T>) -> Result<Vec<T>> {
         self.rows(sql, values).await?.iter().map(parse).collect()
     }
 
-    /// Whether a statement has a row.
+    /// Runs a statement and returns whether it has a row.
     pub async fn exists(&mut self, sql: &str, values: &[Value]) -> Result<bool> {
         Ok(!self.rows(sql, values).await?.is_empty())
     }
 
-    /// Has PostgreSQL look up some hundred rows in an index, until this transaction ends. It would
-    /// rather read a table of a hundred thousand.
+    /// The number that a statement counts: the first column of its only row.
+    pub async fn count<T: TryFrom<i64> + Sum>(&mut self, sql: &str, values: &[Value]) -> Result<T> {
+        Ok(self.query(sql, values, |row| row.integer(0)).await?.into_iter().sum())
+    }
+
+    /// Has PostgreSQL use indexes until this transaction ends. To look up some hundred rows, its
+    /// planner would rather read a whole table of a hundred thousand.
     pub fn prefer_indexes(&mut self) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) {
             self.later("SET LOCAL enable_seqscan = off".to_owned(), Vec::new())?;
@@ -88,7 +94,7 @@ impl Session<'_> {
         self.lock_all(vec![name.into()])
     }
 
-    /// The same of several names, one after the other.
+    /// Locks several names as [`lock`](Self::lock) does, one after the other.
     pub fn lock_all(&mut self, names: Vec<Value>) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) && !names.is_empty() {
             let names_in_order = format!("(VALUES {}) AS names (name)", tuples(1, names.len()));
@@ -98,8 +104,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Lets nobody else lock the same name, but for those who do it as this does. Then
-    /// `keep_shared` has to be called.
+    /// Locks a name in shared mode: others may do the same, but nobody may lock it alone.
+    /// Afterwards, `keep_shared` has to be called.
     pub fn lock_shared(&mut self, name: &str) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) {
             self.later("SAVEPOINT shared".to_owned(), Vec::new())?;
@@ -109,7 +115,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Keeps such a lock until this transaction ends, or gives it up.
+    /// Keeps a shared lock until this transaction ends, or gives it up.
     pub fn keep_shared(&mut self, keep: bool) -> Result<()> {
         if !matches!(self, Session::Sqlite(_)) {
             if !keep {
@@ -120,7 +126,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// How many transactions that write can be open at a time, as an expression of SQL.
+    /// The SQL expression for how many writing transactions can be open at a time.
     pub fn open_at_once(&self) -> &'static str {
         match self {
             Session::Sqlite(_) => "1",

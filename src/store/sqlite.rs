@@ -71,7 +71,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 pub struct Sqlite {
     writer: SqliteThread,
     reader: SqliteThread,
-    /// Where the file was opened, without links, and which one it was.
+    /// The path of the file without symbolic links, and the identity of the file that was opened.
     path: PathBuf,
     file: Option<FileId>,
 }
@@ -138,7 +138,7 @@ impl Sqlite {
         match mode {
             Mode::Read => self.reader.run(work).await,
             Mode::Write | Mode::Aside => self.writer.run(work).await,
-            // Other reads of this process wait meanwhile. Only the command line uses it.
+            // Other reads of this process have to wait. Only the command line uses this mode.
             Mode::Snapshot => {
                 self.reader.run(Arc::new(move |session| in_snapshot(session, work.clone()).boxed())).await
             }
@@ -161,7 +161,7 @@ async fn in_snapshot<T>(session: &mut Session<'_>, work: Work<T>) -> Result<T> {
 
 async fn empty_log(session: &mut Session<'_>) -> Result<()> {
     let since = Instant::now();
-    let is_busy = |row: &Row| Ok(row.count::<u8>(0)? != 0);
+    let is_busy = |row: &Row| Ok(row.integer::<u8>(0)? != 0);
     while session.query("PRAGMA wal_checkpoint(TRUNCATE)", &[], is_busy).await? != [false] {
         if since.elapsed() > BUSY_TIMEOUT {
             return Err(Problem::Locked);
@@ -190,8 +190,9 @@ fn as_its_owner<T: Send>(
 }
 
 /// Checks whether SQLite may open the file and those beside it, and creates the file if `make` says
-/// so. SQLite follows no link at the end of a path either, but as root it gives what it opens to
-/// the file's owner. Returns the path without links; `None`: there is no store.
+/// so. (SQLite follows no link at the end of a path either. But as root, it gives the files that it
+/// opens beside the store to the store's owner.) Returns the path without links; `None`: there is
+/// no store.
 fn prepare(folder: &Folder, name: &OsStr, make: bool) -> Result<Option<PathBuf>, FileError> {
     for ending in SIDE_FILES {
         folder.size_of(&with_ending(name, ending))?;
@@ -232,7 +233,7 @@ fn connect(path: &Path, known: usize) -> Result<Connection> {
     // Without SQLITE_OPEN_URI: the name of a file may look like a URI.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | FLAGS)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Before WAL mode is set, which changes the file: it has to be ours.
+    // Before WAL mode is set, since that changes the file, which has to be ours.
     schema_of(&connection, known)?;
     connection.execute_batch(PREPARE_CONNECTION)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -1,7 +1,7 @@
-//! The statements on invites, in one text for both engines. Work that writes runs in one
-//! transaction. If the transaction is lost, the work may run again.
+//! The SQL statements, in one text for both engines. Work that writes runs in one transaction. If
+//! the transaction is lost, the work may run again.
 //!
-//! PostgreSQL runs this at READ COMMITTED. Transactions that must not run at the same time are kept
+//! PostgreSQL runs them at READ COMMITTED. Transactions that must not run at the same time are kept
 //! apart by a row that both change (a use is taken by the UPDATE that proves that one is left), or
 //! by a lock on a name.
 
@@ -16,8 +16,8 @@ mod invite;
 mod invite_use;
 mod last_seen;
 mod notice;
-mod of_maker;
-mod taken;
+mod of_inviter;
+mod row_lock;
 mod tree;
 mod whole;
 mod withdrawal;
@@ -39,8 +39,8 @@ pub use invite_use::{
 };
 pub use last_seen::{filled, seen, took_over_at};
 pub use notice::{Notice, claim_notices, drop_notices, end_notice, notices};
-pub use of_maker::list_of_maker;
-pub use taken::take_rows;
+pub use of_inviter::list_of_inviter;
+pub use row_lock::lock_invites;
 pub use tree::{Branch, origin, tree};
 pub use whole::{Contents, Wait, contents, is_synchronous, unsafe_settings, verify, wait_of, waits};
 pub use withdrawal::{drop_withdrawal, has_withdrawals, note_withdrawal, purge_withdrawals, withdraw};

@@ -141,7 +141,7 @@ impl Visit {
 
     /// The invite of the link, whatever its state.
     async fn find(&self) -> Outcome<Subject> {
-        let (invite, token) = self.site.invites.look(&self.tokens, self.visitor.address.into()).await?;
+        let (invite, token) = self.site.invites.look_up(&self.tokens, self.visitor.address.into()).await?;
         Ok(Subject { invite, token, purpose: None })
     }
 

@@ -267,7 +267,7 @@ pub fn source(address: &str) -> Address {
 pub async fn presented_often(daemon: &Invites, text: &str, address: &str) -> Refusal {
     let mut told = None;
     for _ in 0..25 {
-        told = match daemon.look(&tokens_in(text), source(address)).await {
+        told = match daemon.look_up(&tokens_in(text), source(address)).await {
             Err(Error::Refused(refusal)) => Some(refusal),
             other => panic!("{other:?}"),
         };

@@ -27,7 +27,7 @@ pub fn service(store: &Store, invites_per_day: u32) -> Invites {
     let policy = HostPolicy { invites_per_day: Some(invites_per_day), ..HostPolicy::default() };
     let settings = Settings { hosts: [(host("example.org"), policy)].into(), ..Settings::new(host("a.example.org")) };
     let invites = Invites::new(store.clone(), settings, chat_server, clock);
-    invites.met(host("example.org"), &Hook { server: "s1".to_owned(), ..Hook::default() });
+    invites.hook_introduced(host("example.org"), &Hook { server: "s1".to_owned(), ..Hook::default() });
     invites
 }
 

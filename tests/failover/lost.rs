@@ -37,7 +37,7 @@ async fn who_presents_a_link_that_a_failover_lost_is_not_guessing() {
     let noticed = async || running.seen().await.is_ok_and(|seen| seen.took_over_at.is_some());
     until("it is noticed", noticed).await;
     assert_eq!(presented_often(&running, lost.reveal(), "192.0.2.8").await, Refusal::Unknown);
-    assert!(running.look(std::slice::from_ref(&kept), address).await.is_ok(), "and is served");
+    assert!(running.look_up(std::slice::from_ref(&kept), address).await.is_ok(), "and is served");
 
     let again = daemon(Store::open(&url(&pair.url(""))).await.unwrap(), || at(2000));
     again.seen().await.unwrap();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::event::{FORGOTTEN, forget_in_events, record};
 use super::invite::{count_use, end};
-use super::taken::take_rows;
+use super::row_lock::lock_invites;
 use crate::event::{Action, Actor, Event};
 use crate::invite::InviteId;
 use crate::last_seen::latest;
@@ -37,12 +37,12 @@ pub async fn accounts_of(
 ) -> Result<Vec<(BareJid, Option<Timestamp>)>> {
     let sql = "SELECT jid, registered_at FROM account WHERE invite = $1 \
          ORDER BY registered_at IS NULL, registered_at DESC, jid LIMIT $2";
-    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.text(0)?, row.instant(1)?))).await
+    session.query(sql, &[id.as_str().into(), limit.into()], |row| Ok((row.text(0)?, row.optional_instant(1)?))).await
 }
 
 pub async fn registered_at(session: &mut Session<'_>, account: BareJid) -> Result<Option<Timestamp>> {
     let sql = "SELECT registered_at FROM account WHERE jid = $1";
-    Ok(session.query(sql, &[account.as_str().into()], |row| row.instant(0)).await?.pop().flatten())
+    Ok(session.query(sql, &[account.as_str().into()], |row| row.optional_instant(0)).await?.pop().flatten())
 }
 
 pub async fn account_deleted(
@@ -52,13 +52,13 @@ pub async fn account_deleted(
     now: Timestamp,
     by: Actor,
 ) -> Result<u64> {
-    // In the order in which `redeem` locks them.
+    // Locks rows in the same order as `redeem`.
     end_open(session, &account, deleted_at, now, &by).await?;
     let why = Event { detail: Some("account-deleted".to_owned()), ..Event::new(now, by, Action::Stopped) };
     let ended = end_older(session, &account, true, deleted_at, why).await?;
     for sql in [
         "DELETE FROM account WHERE jid = $1 AND (registered_at IS NULL OR registered_at <= $2)",
-        // Nobody needs to give the account anything any more.
+        // The operator need not give the account anything any more.
         "UPDATE invite_use SET failed = NULL WHERE failed IS NOT NULL AND account = $1 AND redeemed_at <= $2",
         "DELETE FROM notice WHERE invite IN (SELECT id FROM invite WHERE inviter = $1 AND created_at <= $2)",
     ] {
@@ -78,8 +78,8 @@ pub async fn password_changed(
     end_older(session, &account, false, changed_at, why).await
 }
 
-/// Redeems the open uses of an account that was deleted, reserved up to and in the second of that.
-/// Whoever registers its name afterwards has nothing to do with them.
+/// Redeems the open uses of a deleted account that were reserved up to and in the second of its
+/// deletion. A later account of the same name has nothing to do with them.
 async fn end_open(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -90,7 +90,7 @@ async fn end_open(
     let sql = "UPDATE invite_use SET redeemed_at = $1 \
          WHERE redeemed_at IS NULL AND account = $2 AND reserved_at <= $3 RETURNING invite";
     let values = [now.into(), account.as_str().into(), deleted_at.into()];
-    for invite in session.query(sql, &values, |row| row.required(0, InviteId::parse)).await? {
+    for invite in session.query(sql, &values, |row| row.parsed(0, InviteId::parse)).await? {
         count_use(session, &invite, now)?;
         let redeemed = Event::new(now, by.clone(), Action::Redeemed);
         let (invite, account) = (Some(invite), Some(account.clone()));
@@ -100,10 +100,10 @@ async fn end_open(
     Ok(())
 }
 
-/// Revokes the password resets for an account that were made up to and in the second of an instant,
-/// with `all` its invites too, and notes `why` of each. Those that lie far ahead were made before
-/// as well. So were those that have expired: otherwise they could still be given more time. Returns
-/// how many there were.
+/// Revokes the password resets for an account that were made up to and in the second of an instant;
+/// with `all`, its invites too. Records the event `why` for each, and returns how many there were.
+/// Invites that are dated far in the future are revoked as well, since a clock was wrong when they
+/// were made. So are expired ones, which could still be given more time.
 pub async fn end_older(
     session: &mut Session<'_>,
     account: &BareJid,
@@ -111,7 +111,7 @@ pub async fn end_older(
     instant: Timestamp,
     why: Event,
 ) -> Result<u64> {
-    // The "+" keeps SQLite from reading every invite of the host in the order of their age.
+    // The "+" keeps SQLite from reading all invites of the host by an index of their age.
     let condition = "revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses) \
          AND (+created_at <= $2 OR +created_at > $3) \
          AND (inviter = $4 OR (type = 'password-reset' AND host = $5 AND username = $6))";
@@ -138,19 +138,19 @@ pub async fn forget(session: &mut Session<'_>, account: BareJid, now: Timestamp,
     let jid = || Value::from(account.as_str());
     let (host, username) = (account.domain().as_str(), account.node().map(|node| node.as_str()));
     session.lock(account.as_str())?;
-    // So that a use that is being reserved at this moment is counted.
+    // A use that is being reserved at this moment has to be counted.
     let named = "(inviter = $1 OR (host = $2 AND username = $3))";
     let names = || [jid(), host.into(), username.into()];
-    take_rows(session, named, &names()).await?;
+    lock_invites(session, named, &names()).await?;
     // An open use still needs the names. It has to be settled first.
     let open = "SELECT count(*) FROM invite_use JOIN invite ON invite.id = invite_use.invite \
          WHERE redeemed_at IS NULL AND (account = $1 OR inviter = $2)";
-    let open = session.query(open, &[jid(), jid()], |row| row.count::<u64>(0)).await?.into_iter().sum();
+    let open = session.count(open, &[jid(), jid()]).await?;
     if open > 0 {
         return Ok(Forgotten { open, ..Forgotten::default() });
     }
     let invites = session.execute(&format!("DELETE FROM invite WHERE taken = uses AND {named}"), &names()).await?;
-    // Nobody is told any more what the person has used.
+    // Inviters are no longer told what the person has used.
     let notices = "DELETE FROM notice WHERE invite_use IN (SELECT id FROM invite_use WHERE account = $1)";
     session.execute(notices, &[jid()]).await?;
     let uses = session

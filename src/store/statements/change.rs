@@ -5,13 +5,12 @@ use jiff::Timestamp;
 use super::event::record;
 use super::insert::{Quota, lock_names, make_room, no_room};
 use super::invite::{INVITE_COLUMNS, PENDING, find_by_id, invite_of};
-use super::taken::take_rows;
+use super::row_lock::lock_invites;
 use crate::event::{Action, Actor, Event};
 use crate::invite::{Invite, InviteId, State, TokenHash};
 use crate::policy::Change;
 use crate::refusal::{Mistake, Refusal};
 use crate::store::error::Result;
-use crate::store::row::Value;
 use crate::store::session::Session;
 
 pub async fn regenerate(
@@ -26,7 +25,7 @@ pub async fn regenerate(
         "UPDATE invite SET regenerated_at = $1, token_hash = $2, links = links + 1, token_length = NULL \
          WHERE {PENDING} AND id = $3 RETURNING {INVITE_COLUMNS}"
     );
-    let values = [now.into(), Value::Bytes(token_hash.0.into()), id.as_str().into()];
+    let values = [now.into(), token_hash.into(), id.as_str().into()];
     match session.query(&sql, &values, invite_of).await?.pop() {
         Some(invite) => {
             record(session, &[Event::of(&invite, now, by, Action::Regenerated)])?;
@@ -47,19 +46,20 @@ pub async fn change(
     now: Timestamp,
     by: Actor,
 ) -> Result<Result<Invite, Refusal>> {
-    // What the locks are named after never changes.
+    // The names of the locks come from parts of the invite that never change.
     let Some(invite) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
     lock_names(session, &invite, quota)?;
-    // What it finds may not hold any more when the row is locked. So it is asked again below.
+    // What is found here may have changed when the row is locked, so `no_room` is asked again
+    // below.
     make_room(session, &invite, quota, now).await?;
-    take_rows(session, "id = $1", &[id.as_str().into()]).await?;
+    lock_invites(session, "id = $1", &[id.as_str().into()]).await?;
     let Some(before) = find_by_id(session, id.clone()).await? else { return Ok(Err(Refusal::Unknown)) };
     if before.revoked_at.is_some() {
         return Ok(Err(Refusal::Revoked));
     }
     let after = change.applied(before.clone(), now);
     let sql = "SELECT taken FROM invite WHERE id = $1";
-    let taken: u32 = session.query(sql, &[id.as_str().into()], |row| row.count::<u32>(0)).await?.into_iter().sum();
+    let taken: u32 = session.count(sql, &[id.as_str().into()]).await?;
     if after.max_uses.is_some_and(|most| most < taken) {
         return Ok(Err(Mistake::UsesTaken { taken }.into()));
     }

@@ -1,5 +1,5 @@
-//! Counting for those who watch. It reads no more than a part at a time: everybody who looks up an
-//! invite waits for it.
+//! Counting for the metrics. It reads only a part at a time, since everybody who looks up an invite
+//! waits for it.
 
 use jid::DomainPart;
 use jiff::Timestamp;
@@ -8,8 +8,8 @@ use super::invite::PENDING;
 use crate::store::error::Result;
 use crate::store::session::Session;
 
-/// A place among the invites of a host, in the order of their age: the instant, in seconds, and the
-/// id.
+/// A place among the invites of a host in the order of their age: when the invite was made, in
+/// seconds since 1970, and its id.
 pub type Cursor = (i64, String);
 
 pub async fn pending_part(
@@ -26,7 +26,7 @@ pub async fn pending_part(
         size.saturating_sub(1)
     );
     let from = [host.as_str().into(), second.into(), id.as_str().into()];
-    let end = session.query(&sql, &from, |row| Ok((row.count(0)?, row.text(1)?))).await?.pop();
+    let end = session.query(&sql, &from, |row| Ok((row.integer(0)?, row.text(1)?))).await?.pop();
     let (last_second, last_id) = end.clone().unwrap_or((i64::MAX, String::new()));
     let sql = format!(
         "SELECT count(*) FROM invite WHERE {PENDING} AND host = $2 \
@@ -34,13 +34,12 @@ pub async fn pending_part(
     );
     let [host, second, id] = from;
     let part = [now.into(), host, second, id, last_second.into(), last_id.as_str().into()];
-    let pending = session.query(&sql, &part, |row| row.count::<u64>(0)).await?.into_iter().sum();
-    Ok((pending, end))
+    Ok((session.count(&sql, &part).await?, end))
 }
 
 pub async fn open_uses(session: &mut Session<'_>) -> Result<Vec<(DomainPart, u64)>> {
-    // Uses come first, by the small index of those that are open.
+    // Uses come first, so that SQLite reads the small index of those that are open.
     let sql = "SELECT host, count(*) FROM invite_use CROSS JOIN invite \
          WHERE invite.id = invite_use.invite AND redeemed_at IS NULL GROUP BY host";
-    session.query(sql, &[], |row| Ok((row.text(0)?, row.count(1)?))).await
+    session.query(sql, &[], |row| Ok((row.text(0)?, row.integer(1)?))).await
 }

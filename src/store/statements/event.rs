@@ -1,4 +1,4 @@
-//! The log of events. Each is written in the transaction of what it tells.
+//! The log of events. An event is written in the transaction of the change that it tells of.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,9 +40,9 @@ const COLUMNS: &str = "at, id, actor, action, host, invite, account, detail, cou
 const RANDOM_BITS: u32 = 26;
 const CLOCK_BITS: u32 = 37;
 
-/// The id of the first of some events that are written now. The ids of a second follow the clock,
-/// so new rows follow each other, whichever program writes them. Two programs that write in the
-/// same microsecond hardly ever choose the same.
+/// The id of the first of some events that are written now. Within a second, ids follow the clock,
+/// so that new rows come one after the other, whichever program writes them. Two programs that
+/// write in the same microsecond hardly ever choose the same id.
 fn first_id() -> Result<i64> {
     let failed = |_| Problem::Other("the system's random source failed".to_owned());
     let random = SysRng.try_next_u32().map_err(failed)? % (1 << RANDOM_BITS);
@@ -84,8 +84,8 @@ pub fn written(events: &[Event]) -> Result<(String, Vec<Value>)> {
     Ok((sql, values))
 }
 
-/// Adds to an event of the same kind within the last hour, or writes a new one. Returns whether it
-/// is new.
+/// Adds to the count of an event of the same kind within the last hour, or writes a new event.
+/// Returns whether it wrote a new one.
 pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
     let since = event.at.saturating_sub(TALLY).unwrap_or(Timestamp::MIN);
     let sql = "UPDATE event SET count = count + $1 \
@@ -108,19 +108,19 @@ pub async fn tally(session: &mut Session<'_>, event: Event) -> Result<bool> {
 
 fn event_of(row: &Row) -> Result<Event> {
     Ok(Event {
-        at: row.since(0)?,
-        id: row.count(1)?,
+        at: row.instant(0)?,
+        id: row.integer(1)?,
         actor: row.text(2)?,
         action: row.text(3)?,
         host: row.optional(4)?,
-        invite: row.optional::<String>(5)?.map(|_| row.required(5, InviteId::parse)).transpose()?,
+        invite: row.optional_parsed(5, InviteId::parse)?,
         account: row.optional(6)?,
         detail: row.optional(7)?,
-        count: row.count(8)?,
+        count: row.integer(8)?,
     })
 }
 
-/// What an account is called as an actor: as a user, and as an admin.
+/// How an account is written as an actor: as a user, and as an admin.
 fn actors(account: &str) -> [Value; 2] {
     [format!("user:{account}").as_str().into(), format!("admin:{account}").as_str().into()]
 }

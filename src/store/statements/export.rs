@@ -108,13 +108,12 @@ impl Uses {
              ORDER BY invite, account, id LIMIT {PAGE}"
         );
         let read = |row: &Row| {
-            let failed = row.optional::<String>(5)?.map(|_| row.required(5, |text| serde_json::from_str(text).ok()));
             let used = Redeemed {
-                invite: row.required(0, InviteId::parse)?,
+                invite: row.parsed(0, InviteId::parse)?,
                 account: row.text(1)?,
                 purpose: row.text(3)?,
-                redeemed_at: row.since(4)?,
-                failed: failed.transpose()?.unwrap_or_default(),
+                redeemed_at: row.instant(4)?,
+                failed: row.optional_parsed(5, |text| serde_json::from_str(text).ok())?.unwrap_or_default(),
             };
             Ok((used, row.text::<String>(2)?))
         };

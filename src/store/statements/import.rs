@@ -1,4 +1,4 @@
-//! What is known of invites elsewhere is added to what is known here.
+//! Adds the invites of another program, or of another store.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use super::event::record;
 use super::insert::added;
-use super::invite::{PENDING, end};
+use super::invite::{PENDING, revoke_where};
 use crate::event::{Action, Actor, Event};
 use crate::import::plan::{Figures, Known, Plan, There, plan};
 use crate::import::{By, Imported, Item, Joined, Reason, Used};
 use crate::invite::{Invite, InviteId, Program, TokenHash, nonce};
 use crate::store::error::{Problem, Result};
-use crate::store::row::{Row, Value, among, numbers, tuples};
+use crate::store::row::{Row, Value, among, placeholders, tuples};
 use crate::store::session::Session;
 
 /// How many ids one statement names.
@@ -59,7 +59,7 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
     let mut known = Known::default();
     let tokens = invites(&items).map(|imported| imported.invite.token_hash).chain(uses.iter().map(|(token, _)| *token));
     let tokens: HashSet<_> = tokens.collect();
-    let tokens: Vec<_> = tokens.into_iter().map(|token| Value::Bytes(token.0.into())).collect();
+    let tokens: Vec<_> = tokens.into_iter().map(|token| token.into()).collect();
 
     let mut values = vec![now.into()];
     let these = among(&mut values, tokens.iter().cloned());
@@ -72,13 +72,13 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
     let mut values = Vec::new();
     let these = among(&mut values, tokens);
     let sql = format!("SELECT token_hash, invite FROM past_token WHERE token_hash IN ({these})");
-    let past = |row: &Row| Ok((TokenHash(row.bytes(0)?), row.required(1, InviteId::parse)?));
+    let past = |row: &Row| Ok((TokenHash(row.bytes(0)?), row.parsed(1, InviteId::parse)?));
     known.past = session.query(&sql, &values, past).await?.into_iter().collect();
 
     let mut values = Vec::new();
     let these = among(&mut values, invites(&items).map(|imported| imported.invite.id.as_str().into()));
     let sql = format!("SELECT id FROM invite WHERE id IN ({these})");
-    known.ids = session.query(&sql, &values, |row| row.required(0, InviteId::parse)).await?.into_iter().collect();
+    known.ids = session.query(&sql, &values, |row| row.parsed(0, InviteId::parse)).await?.into_iter().collect();
 
     known.reserved = reserved(session, &items, now).await?;
 
@@ -98,26 +98,26 @@ pub async fn known_of(session: &mut Session<'_>, items: Arc<Vec<Item>>, now: Tim
         let values = page.concat();
         let pairs = tuples(2, values.len());
         let sql = format!("SELECT invite, account FROM invite_use WHERE (invite, account) IN (VALUES {pairs})");
-        let read = |row: &Row| Ok((row.required(0, InviteId::parse)?, row.text(1)?));
+        let read = |row: &Row| Ok((row.parsed(0, InviteId::parse)?, row.text(1)?));
         known.uses.extend(session.query(&sql, &values, read).await?);
     }
     Ok(known)
 }
 
 fn there(row: &Row) -> Result<(TokenHash, There)> {
-    let (most, taken): (Option<u32>, u32) = (row.number(4)?, row.count(5)?);
+    let (most, taken): (Option<u32>, u32) = (row.optional_integer(4)?, row.integer(5)?);
     let there = There {
-        id: row.required(1, InviteId::parse)?,
+        id: row.parsed(1, InviteId::parse)?,
         host: row.text(2)?,
         invite_type: row.text(7)?,
         imported_from: row.optional(3)?,
-        pending: row.number::<u8>(6)?.is_some(),
+        pending: row.optional_integer::<u8>(6)?.is_some(),
         left: most.map(|most| most.saturating_sub(taken)),
     };
     Ok((TokenHash(row.bytes(0)?), there))
 }
 
-/// Those of the usernames that new invites would reserve, and that pending ones reserve already.
+/// The usernames that the new invites would reserve, and that pending invites reserve already.
 async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> Result<HashSet<BareJid>> {
     let mut values = vec![now.into()];
     for account in invites(items).filter_map(|imported| imported.invite.reserves()) {
@@ -128,7 +128,7 @@ async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> 
     }
     // SQLite reads the tables of a CROSS JOIN in this order. Otherwise it would read all invites of
     // the host.
-    let pairs: Vec<_> = (1..values.len()).step_by(2).map(|before| format!("({})", numbers(before, 2))).collect();
+    let pairs: Vec<_> = (1..values.len()).step_by(2).map(|before| format!("({})", placeholders(before, 2))).collect();
     let sql = format!(
         "SELECT host, username, CASE WHEN {PENDING} THEN 1 END FROM (VALUES {}) AS wanted CROSS JOIN invite \
          WHERE host = column1 AND username = column2 AND type <> 'password-reset'",
@@ -136,7 +136,7 @@ async fn reserved(session: &mut Session<'_>, items: &[Item], now: Timestamp) -> 
     );
     let read = |row: &Row| {
         let (host, username): (DomainPart, NodePart) = (row.text(0)?, row.text(1)?);
-        Ok(row.number::<u8>(2)?.map(|_| BareJid::from_parts(Some(&username), &host)))
+        Ok(row.optional_integer::<u8>(2)?.map(|_| BareJid::from_parts(Some(&username), &host)))
     };
     Ok(session.query(&sql, &values, read).await?.into_iter().flatten().collect())
 }
@@ -163,7 +163,7 @@ fn imported(invite: &Invite, now: Timestamp, by: &Actor) -> Event {
     Event { detail: Some(source), ..Event::of(invite, now, by.clone(), Action::Imported) }
 }
 
-/// Adds uses that are over. One of an unknown time was noted now.
+/// Adds redeemed uses. If it is not known when one was redeemed, it counts as redeemed now.
 async fn insert_uses(session: &mut Session<'_>, uses: &[(&InviteId, &Used)], now: Timestamp) -> Result<()> {
     for page in uses.chunks(PAGE) {
         let mut values: Vec<Value> = Vec::with_capacity(page.len() * 7);
@@ -189,7 +189,8 @@ async fn insert_uses(session: &mut Session<'_>, uses: &[(&InviteId, &Used)], now
     Ok(())
 }
 
-/// Adds uses to invites that are there, as far as they have uses left.
+/// Adds redeemed uses to invites that are there. An invite without enough uses left is revoked
+/// instead.
 async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: Timestamp, by: &Actor) -> Result<()> {
     let mut of: BTreeMap<&InviteId, Vec<&Used>> = BTreeMap::new();
     for (invite, used) in &uses {
@@ -220,7 +221,7 @@ async fn add_uses(session: &mut Session<'_>, uses: Vec<(InviteId, Used)>, now: T
     }
     insert_uses(session, &taken, now).await?;
     record(session, &events)?;
-    // Registrations here hold the places of these. If they fail, nobody else may have the places.
+    // Registrations here have reserved the uses. If they fail, nobody else may have these uses.
     revoke_imported(session, full, now, by.clone()).await.map(drop)
 }
 
@@ -258,7 +259,7 @@ pub async fn pending_imported(
          AND token_length IS NOT NULL ORDER BY id LIMIT {PAGE}"
     );
     let values = [now.into(), host.as_str().into(), after.as_str().into(), program.as_ref().into()];
-    session.query(&sql, &values, |row| Ok((row.required(0, InviteId::parse)?, TokenHash(row.bytes(1)?)))).await
+    session.query(&sql, &values, |row| Ok((row.parsed(0, InviteId::parse)?, TokenHash(row.bytes(1)?)))).await
 }
 
 pub async fn revoke_imported(
@@ -270,8 +271,5 @@ pub async fn revoke_imported(
     let mut values = vec![now.into()];
     let these = among(&mut values, invites.iter().map(|id| id.as_str().into()));
     let condition = format!("{PENDING} AND token_length IS NOT NULL AND id IN ({these})");
-    let ended = end(session, &condition, &values).await?;
-    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
-    record(session, &events)?;
-    Ok(events.len() as u64)
+    revoke_where(session, &condition, &values, now, by).await
 }

@@ -1,4 +1,4 @@
-//! A new invite, if its inviter may have one more and nobody else has the username.
+//! Stores a new invite, if its inviter may have one more and no other invite reserves its username.
 
 use jid::BareJid;
 use jiff::{SignedDuration, Timestamp};
@@ -24,8 +24,9 @@ pub struct Quota {
     pub pending: Option<u32>,
 }
 
-/// Who has a quota up to this makes one invite after the other. A server lets some hundred
-/// transactions in at a time, so there is little room for more.
+/// With a quota up to this, the invites of an inviter are made one after the other. PostgreSQL
+/// allows some hundred transactions at a time, and a quota must have room for all of them to do
+/// without.
 const SMALL: u32 = 1000;
 
 /// The time over which a quota counts.
@@ -65,7 +66,7 @@ const COLUMNS: &str = "id, token_hash, type, host, username, inviter, issuer, ro
 fn values_of(invite: &Invite, last_used_at: Option<Timestamp>) -> [Value; WIDTH] {
     [
         invite.id.as_str().into(),
-        Value::Bytes(invite.token_hash.0.into()),
+        invite.token_hash.into(),
         invite.invite_type.as_ref().into(),
         invite.host.as_str().into(),
         invite.username.as_ref().map(|node| node.as_str()).into(),
@@ -97,7 +98,7 @@ fn limited(invite: &Invite, quota: Quota) -> Option<&BareJid> {
 }
 
 /// Lets nobody else reserve the username of an invite, or fill the quota of its inviter, until the
-/// transaction ends. Locks on names come before locks on rows.
+/// transaction ends. A transaction locks names before it locks rows.
 pub fn lock_names(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Result<()> {
     lock_username(session, invite)?;
     lock_quota(session, invite, quota)
@@ -111,15 +112,16 @@ fn lock_quota(session: &mut Session<'_>, invite: &Invite, quota: Quota) -> Resul
     limited(invite, quota).map_or(Ok(()), |inviter| session.lock(&quota_of(inviter)))
 }
 
-/// What a lock on the quota of an inviter is named after.
+/// The name of the lock on the quota of an inviter.
 fn quota_of(inviter: &BareJid) -> String {
     format!("invites of {inviter}")
 }
 
-/// Whether an inviter has so much room that others may make invites at the same time. Of those that
-/// share the lock, the one that counts last does not count those that are open then, and there are
-/// fewer of them than the server lets in. Who finds less room than that locks alone, and so waits
-/// for all that share, and counts again.
+/// Whether the quota of an inviter has so much room that other transactions may make invites for it
+/// at the same time, with a shared lock. A transaction that counts does not see the invites of
+/// those that are still open. There are fewer of these than the server allows transactions. If it
+/// finds less room than that, it gives up the shared lock. The caller then locks the name alone,
+/// which waits for all that share the lock, and counts again.
 async fn is_far_from(session: &mut Session<'_>, invite: &Invite, quota: Quota, now: Timestamp) -> Result<bool> {
     let is_small = [quota.per_day, quota.pending].into_iter().flatten().any(|most| most <= SMALL);
     let Some(inviter) = limited(invite, quota).filter(|_| !is_small) else { return Ok(false) };
@@ -209,8 +211,8 @@ impl Made {
 }
 
 async fn made_by(session: &mut Session<'_>, inviter: &BareJid, quota: Quota, now: Timestamp) -> Result<Made> {
-    // Written so that the index `pending_by_inviter` is read, which leaves out invites that have
-    // ended.
+    // The condition has the words of the index `pending_by_inviter`, so that this index is used. It
+    // leaves out invites that have ended.
     let pending = format!("SELECT expires_at FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = 'user'");
     let sql = format!(
         "SELECT of_day, oldest, pending, first_end, {} \
@@ -231,19 +233,17 @@ async fn made_by(session: &mut Session<'_>, inviter: &BareJid, quota: Quota, now
     ];
     let read = |row: &Row| {
         Ok(Made {
-            of_day: row.count(0)?,
-            oldest: row.instant(1)?,
-            pending: row.count(2)?,
-            first_end: row.instant(3)?,
-            open_at_once: row.count(4)?,
+            of_day: row.integer(0)?,
+            oldest: row.optional_instant(1)?,
+            pending: row.integer(2)?,
+            first_end: row.optional_instant(3)?,
+            open_at_once: row.integer(4)?,
         })
     };
     let counted = session.query(&sql, &values, read).await?.pop();
     counted.ok_or_else(|| Problem::Other("the database counts nothing".to_owned()))
 }
 
-/// Whether an invite that an admin made is within what a user may have, with all that its inviter
-/// had made before it.
 pub async fn is_within(session: &mut Session<'_>, invite: Invite, quota: Quota, now: Timestamp) -> Result<bool> {
     let since = invite.created_at.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
     let sql = format!(
@@ -252,13 +252,13 @@ pub async fn is_within(session: &mut Session<'_>, invite: Invite, quota: Quota, 
     );
     let inviter = invite.inviter.as_ref().map(|jid| jid.as_str()).into();
     let values = [now.into(), since.into(), inviter, invite.created_at.into(), invite.id.as_str().into()];
-    let counted = session.query(&sql, &values, |row| Ok((row.count::<u64>(0)?, row.count::<u64>(1)?))).await?;
+    let counted = session.query(&sql, &values, |row| Ok((row.integer::<u64>(0)?, row.integer::<u64>(1)?))).await?;
     let has_room = |most: Option<u32>, count: u64| most.is_none_or(|most| count < u64::from(most));
     Ok(counted.into_iter().all(|(pending, of_day)| has_room(quota.pending, pending) && has_room(quota.per_day, of_day)))
 }
 
-/// Whether an account is being registered, or was since `now`, when the caller asked whether it
-/// exists.
+/// Whether an account is being registered, or was registered at or after `now`: the caller had
+/// asked the chat server by then whether the account exists.
 async fn being_registered(session: &mut Session<'_>, account: &BareJid, now: Timestamp) -> Result<bool> {
     let sql = "SELECT 1 FROM account WHERE jid = $1 AND registered_at >= $2";
     Ok(session.exists(sql, &[account.as_str().into(), now.into()]).await?

@@ -34,7 +34,7 @@ pub enum Past {
 pub const PENDING: &str =
     "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND (max_uses IS NULL OR uses < max_uses)";
 
-/// An invite of a user or an admin that only time can have ended: the condition of the index
+/// An invite of a user or an admin that is pending or expired: the condition of the index
 /// `pending_by_inviter`, word for word.
 pub const UNENDED: &str = "issuer <> 'operator' AND revoked_at IS NULL AND (max_uses IS NULL OR uses < max_uses)";
 
@@ -44,41 +44,41 @@ pub const INVITE_COLUMNS: &str = "invite.id, token_hash, type, host, username, i
 
 pub fn invite_of(row: &Row) -> Result<Invite> {
     Ok(Invite {
-        id: row.required(0, InviteId::parse)?,
+        id: row.parsed(0, InviteId::parse)?,
         token_hash: TokenHash(row.bytes(1)?),
         invite_type: row.text(2)?,
         host: row.text(3)?,
         username: row.optional(4)?,
         inviter: row.optional(5)?,
         issuer: row.text(6)?,
-        roles: row.required(7, |text| serde_json::from_str(text).ok())?,
-        groups: row.required(8, |text| serde_json::from_str(text).ok())?,
+        roles: row.parsed(7, |text| serde_json::from_str(text).ok())?,
+        groups: row.parsed(8, |text| serde_json::from_str(text).ok())?,
         note: row.optional(9)?,
-        max_uses: row.number(10)?,
-        uses: row.count(11)?,
-        created_at: row.since(12)?,
-        expires_at: row.instant(13)?,
-        revoked_at: row.instant(14)?,
-        owners_since: row.instant(15)?,
-        links: row.count(16)?,
-        regenerated_at: row.instant(17)?,
+        max_uses: row.optional_integer(10)?,
+        uses: row.integer(11)?,
+        created_at: row.instant(12)?,
+        expires_at: row.optional_instant(13)?,
+        revoked_at: row.optional_instant(14)?,
+        owners_since: row.optional_instant(15)?,
+        links: row.integer(16)?,
+        regenerated_at: row.optional_instant(17)?,
         language: row.optional(18)?,
         inviter_name: row.optional(19)?,
         imported_from: row.optional(20)?,
-        token_length: row.number(21)?,
+        token_length: row.optional_integer(21)?,
         replaced: false,
     })
 }
 
 pub async fn find(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Invite>> {
     let sql = format!("SELECT {INVITE_COLUMNS} FROM invite WHERE token_hash = $1");
-    Ok(session.query(&sql, &[Value::Bytes(token_hash.0.into())], invite_of).await?.pop())
+    Ok(session.query(&sql, &[token_hash.into()], invite_of).await?.pop())
 }
 
 pub async fn past(session: &mut Session<'_>, token_hash: TokenHash) -> Result<Option<Past>> {
     let sql = "SELECT invite FROM past_token WHERE token_hash = $1";
-    let values = [Value::Bytes(token_hash.0.into())];
-    let found = session.query(sql, &values, |row| row.required(0, InviteId::parse)).await?.pop();
+    let values = [token_hash.into()];
+    let found = session.query(sql, &values, |row| row.parsed(0, InviteId::parse)).await?.pop();
     let Some(invite) = found else { return Ok(None) };
     Ok(Some(find_by_id(session, invite).await?.map_or(Past::Removed, |invite| Past::Replaced(Box::new(invite)))))
 }
@@ -92,7 +92,7 @@ pub async fn has_tokens_of(session: &mut Session<'_>, lengths: Vec<u32>) -> Resu
 pub async fn short_tokens(session: &mut Session<'_>, now: Timestamp) -> Result<Vec<(DomainPart, InviteId)>> {
     let sql = format!("SELECT host, id FROM invite WHERE {PENDING} AND token_length < $2 ORDER BY host, id");
     let values = [now.into(), SAFE_LENGTH.into()];
-    session.query(&sql, &values, |row| Ok((row.text(0)?, row.required(1, InviteId::parse)?))).await
+    session.query(&sql, &values, |row| Ok((row.text(0)?, row.parsed(1, InviteId::parse)?))).await
 }
 
 /// Counts a use of an invite that is redeemed.
@@ -153,7 +153,7 @@ pub async fn list(session: &mut Session<'_>, filter: Filter, limit: u32, now: Ti
     Ok(found)
 }
 
-/// The hosts that have invites: one step in an index for each.
+/// The hosts that have invites, found with one step in an index for each.
 async fn hosts(session: &mut Session<'_>) -> Result<Vec<DomainPart>> {
     let sql = "WITH RECURSIVE hosts (host) AS ( \
              SELECT min(host) FROM invite \
@@ -178,7 +178,7 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
     }
     if let Some(host) = &filter.host {
         values.push(host.as_str().into());
-        // The "||" keeps the index of hosts out: an inviter's invites are found by the inviter.
+        // The "||" keeps the index of hosts from being used: the index of inviters is faster.
         let column = if filter.inviter.is_some() { "host || ''" } else { "host" };
         conditions.push(format!("{column} = ${}", values.len()));
     }
@@ -193,23 +193,34 @@ async fn list_of(session: &mut Session<'_>, filter: &Filter, limit: u32, now: Ti
     session.query(&sql, &values, invite_of).await
 }
 
-/// Revokes the invites under a condition, in which $1 is the present instant. Returns them.
+/// Ends the invites that meet a condition, in which $1 is the present instant, and returns them.
+/// The caller records why.
 pub async fn end(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<Vec<Invite>> {
     let sql = format!("UPDATE invite SET revoked_at = $1 WHERE {condition} RETURNING {INVITE_COLUMNS}");
     session.query(&sql, values, invite_of).await
 }
 
 pub async fn revoke(session: &mut Session<'_>, id: InviteId, now: Timestamp, by: Actor) -> Result<Option<Invite>> {
-    let ended = end(session, "revoked_at IS NULL AND id = $2", &[now.into(), id.as_str().into()]).await?;
-    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
-    record(session, &events)?;
+    revoke_where(session, "revoked_at IS NULL AND id = $2", &[now.into(), id.as_str().into()], now, by).await?;
     find_by_id(session, id).await
 }
 
 pub async fn revoke_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp, by: Actor) -> Result<u64> {
     let values = [now.into(), inviter.as_str().into()];
-    let ended = end(session, &format!("{PENDING} AND inviter = $2"), &values).await?;
-    let events: Vec<_> = ended.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
+    revoke_where(session, &format!("{PENDING} AND inviter = $2"), &values, now, by).await
+}
+
+/// Revokes the invites that meet a condition, in which $1 is `now`, and records an event for each.
+/// Returns how many there were.
+pub async fn revoke_where(
+    session: &mut Session<'_>,
+    condition: &str,
+    values: &[Value],
+    now: Timestamp,
+    by: Actor,
+) -> Result<u64> {
+    let revoked = end(session, condition, values).await?;
+    let events: Vec<_> = revoked.iter().map(|invite| Event::of(invite, now, by.clone(), Action::Revoked)).collect();
     record(session, &events)?;
     Ok(events.len() as u64)
 }
@@ -221,7 +232,7 @@ pub async fn purge(
     now: Timestamp,
     by: Actor,
 ) -> Result<u64> {
-    // An invite with an open use stays: the use may still have to be redeemed or given back.
+    // An invite with an open use stays: the use may still have to be redeemed or released.
     // Each part has its own limit: of millions that have ended, only those to remove are read.
     let sql = "DELETE FROM invite WHERE taken = uses AND id IN ( \
              SELECT id FROM (SELECT id FROM invite WHERE expires_at < $1 AND taken = uses LIMIT $2) AS expired \

@@ -1,4 +1,4 @@
-//! Uses of invites: reserved, redeemed, given back.
+//! Uses of invites: reserved, redeemed, released.
 
 use jid::{BareJid, DomainPart};
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ pub enum Claim {
     /// It cannot be: the invite is revoked or no longer there, or has a newer link, every use is
     /// redeemed, or another pending invite reserves the username.
     Refused(Refusal),
-    /// No use is free while these reservations are open. They may be settled.
+    /// These open reservations are in the way. The caller may settle them and try again.
     Contended(Vec<(Use, Invite)>),
 }
 
@@ -56,7 +56,7 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Resu
     // The account may be being registered elsewhere, with this invite or another.
     let standing = reservations(session, "redeemed_at IS NULL AND account = $1", &[account.into()], CONTENDED).await?;
     if standing.iter().any(|(reserved, _)| (&reserved.id, &reserved.invite) == (&wanted.id, &wanted.invite)) {
-        return Ok(Claim::Reserved); // this is run again
+        return Ok(Claim::Reserved); // by an earlier run of this work
     }
     if standing.is_empty() && take(session, &wanted, links).await? {
         let sql = "INSERT INTO invite_use (id, invite, purpose, account, server, reserved_at) \
@@ -89,8 +89,8 @@ pub async fn reserve(session: &mut Session<'_>, wanted: Use, links: u32) -> Resu
     Ok(if standing.is_empty() { Claim::Refused(Refusal::UsedUp) } else { Claim::Contended(standing) })
 }
 
-/// Takes a use of an invite, if one is left and, for a new account, no other invite reserves its
-/// username.
+/// Takes a use of an invite, if one is left. For a new account, also no other invite may reserve
+/// its username.
 async fn take(session: &mut Session<'_>, wanted: &Use, links: u32) -> Result<bool> {
     let (free, mut values) = match wanted.purpose {
         Purpose::Register => {
@@ -114,7 +114,7 @@ pub async fn redeemed_by(session: &mut Session<'_>, id: InviteId, account: BareJ
     session.exists(sql, &[id.as_str().into(), account.as_str().into()]).await
 }
 
-/// The host of a use. The hook of another host must not end it.
+/// The host of a use. The hook of another host must not redeem or release it.
 const HOST: &str = "(SELECT host FROM invite WHERE invite.id = invite_use.invite)";
 
 pub async fn redeem(
@@ -151,7 +151,7 @@ pub async fn redeem(
         let sql = "INSERT INTO notice (invite_use, invite) VALUES ($1, $2)";
         session.later(sql.to_owned(), vec![used.id.as_str().into(), invite.id.as_str().into()])?;
     }
-    // Only now it is certain whose name this is, or that the password is another.
+    // Only now is it certain that the name has a new owner, or that the password is a new one.
     if used.purpose != Purpose::Contact {
         let why = Event { detail: Some("replaced".to_owned()), ..Event::new(now, by, Action::Stopped) };
         end_older(session, &used.account, used.purpose == Purpose::Register, used.reserved_at, why).await?;
@@ -173,12 +173,12 @@ pub async fn redeem(
 
 pub async fn release(session: &mut Session<'_>, host: DomainPart, reservation: String) -> Result<bool> {
     let condition = format!("id = $1 AND {HOST} = $2");
-    Ok(!give_back(session, &condition, &[reservation.as_str().into(), host.as_str().into()]).await?.is_empty())
+    Ok(!release_where(session, &condition, &[reservation.as_str().into(), host.as_str().into()]).await?.is_empty())
 }
 
 pub async fn release_of_server(session: &mut Session<'_>, server: String, now: Timestamp, by: Actor) -> Result<u64> {
-    let given_back = give_back(session, "server = $1", &[server.as_str().into()]).await?;
-    let released = given_back.into_iter().map(|(invite, account)| Event {
+    let released_uses = release_where(session, "server = $1", &[server.as_str().into()]).await?;
+    let released = released_uses.into_iter().map(|(invite, account)| Event {
         invite: Some(invite),
         account: Some(account),
         ..Event::new(now, by.clone(), Action::Released)
@@ -188,15 +188,19 @@ pub async fn release_of_server(session: &mut Session<'_>, server: String, now: T
     Ok(released.len() as u64)
 }
 
-/// Gives back the reserved uses under a condition: of which invites, and by whom.
-async fn give_back(session: &mut Session<'_>, condition: &str, values: &[Value]) -> Result<Vec<(InviteId, BareJid)>> {
+/// Releases the reserved uses that meet a condition. Returns the invite and the account of each.
+async fn release_where(
+    session: &mut Session<'_>,
+    condition: &str,
+    values: &[Value],
+) -> Result<Vec<(InviteId, BareJid)>> {
     let sql = format!("DELETE FROM invite_use WHERE {condition} AND redeemed_at IS NULL RETURNING invite, account");
-    let given_back = session.query(&sql, values, |row| Ok((row.required(0, InviteId::parse)?, row.text(1)?))).await?;
-    for (invite, _) in &given_back {
+    let released_uses = session.query(&sql, values, |row| Ok((row.parsed(0, InviteId::parse)?, row.text(1)?))).await?;
+    for (invite, _) in &released_uses {
         let sql = "UPDATE invite SET taken = taken - 1 WHERE id = $1";
         session.later(sql.to_owned(), vec![invite.as_str().into()])?;
     }
-    Ok(given_back)
+    Ok(released_uses)
 }
 
 pub async fn open_since(session: &mut Session<'_>, instant: Timestamp, limit: u32) -> Result<Vec<(Use, Invite)>> {
@@ -220,8 +224,8 @@ pub async fn reserved_until(
         values.extend([host.as_str().into(), server.as_str().into(), host.as_str().into(), "".into()]);
     }
     let pairs: Vec<_> = (3..values.len()).step_by(2).map(|first| format!("(${first}, ${})", first + 1)).collect();
-    // The invites of a host take turns, and so do the hosts. A reservation dated in the future is
-    // older than a clock that was set back.
+    // The invites of a host take turns, and so do the hosts. A reservation that is dated in the
+    // future was made before the clock was set back.
     let table = "(SELECT *, row_number() OVER (PARTITION BY invite ORDER BY reserved_at, id) AS turn FROM invite_use \
          WHERE redeemed_at IS NULL AND (reserved_at <= $1 OR reserved_at > $2)) AS invite_use";
     let condition = format!(
@@ -266,15 +270,15 @@ async fn shortfalls(session: &mut Session<'_>, condition: &str, value: Value, li
     let read = |row: &Row| {
         Ok(Shortfall {
             account: row.text(0)?,
-            invite: row.required(1, InviteId::parse)?,
-            redeemed_at: row.since(2)?,
-            failed: row.required(3, |text| serde_json::from_str(text).ok())?,
+            invite: row.parsed(1, InviteId::parse)?,
+            redeemed_at: row.instant(2)?,
+            failed: row.parsed(3, |text| serde_json::from_str(text).ok())?,
         })
     };
     session.query(&sql, &[value], read).await
 }
 
-/// Reservations with their invites, under a condition.
+/// The uses that meet a condition, with their invites.
 async fn reservations(
     session: &mut Session<'_>,
     condition: &str,
@@ -284,8 +288,8 @@ async fn reservations(
     Ok(uses(session, "invite_use", condition, values, limit).await?.into_iter().map(|(reserved, _)| reserved).collect())
 }
 
-/// Uses with their invites, and whether they are redeemed, under a condition. The table has the
-/// columns of `invite_use`.
+/// The uses that meet a condition, with their invites, and whether they are redeemed. `table` has
+/// the columns of `invite_use`.
 pub async fn uses(
     session: &mut Session<'_>,
     table: &str,
@@ -307,9 +311,9 @@ pub async fn uses(
             purpose: row.text(23)?,
             account: row.text(24)?,
             server: row.text(25)?,
-            reserved_at: row.since(26)?,
+            reserved_at: row.instant(26)?,
         };
-        Ok(((used, invite), row.instant(27)?.is_some()))
+        Ok(((used, invite), row.optional_instant(27)?.is_some()))
     };
     session.query(&sql, values, read).await
 }

@@ -7,12 +7,14 @@ use crate::lifetime::Lifetime;
 use crate::store::error::Result;
 use crate::store::session::Session;
 
-/// What is known of a daemon that was at work; and since when the store stands in for another.
+/// What was noted when a daemon was last at work, and since when the store stands in for another.
 async fn last_seen(session: &mut Session<'_>) -> Result<(Option<LastSeen>, Option<Timestamp>)> {
     let sql = "SELECT at, since, before, cluster, timeline, took_over_at FROM last_seen";
     let read = session.query(sql, &[], |row| {
-        let (times, before, took_over_at) = (row.instant(0)?.zip(row.instant(1)?), row.instant(2)?, row.instant(5)?);
-        let lineage = row.number(3)?.zip(row.number(4)?).map(|(cluster, timeline)| Lineage { cluster, timeline });
+        let times = row.optional_instant(0)?.zip(row.optional_instant(1)?);
+        let (before, took_over_at) = (row.optional_instant(2)?, row.optional_instant(5)?);
+        let (cluster, timeline) = (row.optional_integer(3)?, row.optional_integer(4)?);
+        let lineage = cluster.zip(timeline).map(|(cluster, timeline)| Lineage { cluster, timeline });
         let last = times.map(|(at, since)| LastSeen { at, since, before, lineage, took_over_at });
         Ok((last, took_over_at))
     });

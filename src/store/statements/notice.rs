@@ -1,5 +1,5 @@
-//! Notices: what the makers of invites are still to be told of their uses. A row for each use waits
-//! here, written in the transaction that redeems it.
+//! Notices: the uses that inviters are still to be told of. The transaction that redeems a use also
+//! writes its notice.
 
 use std::collections::BTreeMap;
 
@@ -12,32 +12,32 @@ use crate::store::error::Result;
 use crate::store::row::among;
 use crate::store::session::Session;
 
-/// How long nobody is told again of the same invite.
+/// The pause between two messages about the same invite.
 const PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 /// How many uses a message names one by one.
 const MOST_NAMED: usize = 10;
 
-/// What one message to the maker of an invite tells.
+/// One message to the inviter of an invite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The message's name: that of one of these uses. It stays the same when the message is sent
-    /// again, and so do the uses.
+    /// The message's name, which is the name of one of these uses. When the message is sent again,
+    /// it has the same name and the same uses.
     pub message: String,
     /// The invite, as it is now.
     pub invite: Invite,
     /// How many uses it tells of.
     pub count: u32,
-    /// The uses, in their order. Of more than a few, only one.
+    /// The uses, in the order in which they were redeemed. If there are more than ten, only one.
     pub uses: Vec<Use>,
 }
 
-/// How much later than others a daemon's clock may be. What it has noted is still believed.
+/// How far a daemon's clock may be ahead of another's. Instants up to this far ahead are believed.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
 
-/// A use that no daemon is telling at $2, and that is in a message already or can be in a new one:
-/// of each invite there is one message at a time. Nobody leases beyond $3: the clock was set back
-/// since.
+/// A notice that no daemon has leased at $2, and that is part of a message already or can be part
+/// of a new one: each invite has one message at a time. A lease beyond $3 does not count, since no
+/// daemon leases for so long: a clock was set back.
 const FREE: &str = "(leased_until IS NULL OR leased_until <= $2 OR leased_until > $3) \
      AND (message IS NOT NULL OR NOT EXISTS (SELECT 1 FROM notice AS sent \
          WHERE sent.invite = notice.invite AND sent.message IS NOT NULL))";
@@ -52,7 +52,7 @@ pub async fn claim_notices(
     if hosts.is_empty() {
         return Ok(Vec::new());
     }
-    // Otherwise two daemons could make two messages of one name.
+    // Otherwise two daemons could make two messages with the same name.
     session.lock("notices")?;
     let paused = now.saturating_sub(PAUSE).unwrap_or(Timestamp::MIN);
     let furthest = until.saturating_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
@@ -112,6 +112,5 @@ pub async fn drop_notices(session: &mut Session<'_>, hosts: Vec<DomainPart>) -> 
 }
 
 pub async fn notices(session: &mut Session<'_>) -> Result<u64> {
-    let counted = session.query("SELECT count(*) FROM notice", &[], |row| row.count::<u64>(0)).await?;
-    Ok(counted.into_iter().sum())
+    session.count("SELECT count(*) FROM notice", &[]).await
 }

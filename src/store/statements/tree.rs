@@ -17,7 +17,7 @@ use crate::store::session::Session;
 /// How many accounts of one inviter are read at a time.
 const PAGE: usize = 500;
 
-/// How many roots are read at a time. A page of them may take a look at every account.
+/// How many roots are read at a time. Finding a page of them may mean reading every account.
 const ROOTS: usize = 5000;
 
 /// An account in the tree. As JSON, it has the fields that scripts may see.
@@ -45,8 +45,14 @@ impl Branch {
 pub const COLUMNS: &str = "jid, inviter, invite, registered_at";
 
 pub fn branch_of(row: &Row) -> Result<Branch> {
-    let invite = row.optional::<String>(2)?.map(|_| row.required(2, InviteId::parse)).transpose()?;
-    Ok(Branch { depth: 0, account: row.text(0)?, inviter: row.optional(1)?, invite, registered_at: row.instant(3)? })
+    let invite = row.optional_parsed(2, InviteId::parse)?;
+    Ok(Branch {
+        depth: 0,
+        account: row.text(0)?,
+        inviter: row.optional(1)?,
+        invite,
+        registered_at: row.optional_instant(3)?,
+    })
 }
 
 pub async fn origin(session: &mut Session<'_>, account: BareJid) -> Result<Option<Branch>> {
@@ -88,8 +94,8 @@ pub async fn tree(
     Ok(())
 }
 
-/// The accounts whose inviter is not known, and those who have invited others and came by no invite
-/// themselves, after this one.
+/// The next roots after this JID: accounts whose inviter is not known, and those that have invited
+/// others and came by no invite that is known.
 async fn roots(session: &mut Session<'_>, after: &str) -> Result<Vec<Branch>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM (SELECT {COLUMNS} FROM account WHERE inviter IS NULL AND jid > $1 \
@@ -101,9 +107,9 @@ async fn roots(session: &mut Session<'_>, after: &str) -> Result<Vec<Branch>> {
     session.query(&sql, &[after.into()], branch_of).await
 }
 
-/// Sends a root and what is below it, each account before those that it has invited. `false`: the
-/// receiver is gone. Each account has one inviter, so a walk that comes back to where it has been
-/// comes back to its root.
+/// Sends a root and all below it, each account before those that it has invited. `false`: the
+/// receiver is gone. Each account has one inviter, so the only account to which a walk can come
+/// back is its root.
 async fn walk(
     session: &mut Session<'_>,
     root: Branch,
@@ -174,11 +180,12 @@ async fn page_of(session: &mut Session<'_>, inviter: &BareJid, after: Option<&Br
     );
     let since = after.map_or(i64::MIN, |branch| branch.registered_at.map_or(0, Timestamp::as_second));
     let values = [inviter.as_str().into(), since.into(), after.map_or("", |branch| branch.account.as_str()).into()];
-    session.query(&sql, &values, |row| Ok((branch_of(row)?, row.count::<u8>(4)? == 1))).await
+    session.query(&sql, &values, |row| Ok((branch_of(row)?, row.integer::<u8>(4)? == 1))).await
 }
 
-/// The accounts below no root, with their inviters: they are in a loop, or below one. That happens
-/// when an account that has invited others is deleted, and one of these invites its name again.
+/// The accounts that are below no root, with their inviters: they are in a loop, or below one. A
+/// loop arises when an account that has invited others is deleted, and one of these invites
+/// somebody who registers its name again.
 async fn below_no_root(session: &mut Session<'_>) -> Result<BTreeMap<BareJid, BareJid>> {
     let sql = "WITH RECURSIVE reached (jid) AS ( \
              SELECT jid FROM account WHERE inviter IS NULL OR NOT EXISTS \

@@ -1,4 +1,4 @@
-//! The store as a whole: how much it holds, and whether it is in order.
+//! The store as a whole: how much it holds, whether it is in order, and what its work waits for.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::store::session::Session;
 /// How many events are read at a time.
 const PAGE: u32 = 1000;
 
-/// How much a store holds: as JSON for scripts, as text for people.
+/// How much a store holds. As JSON, it has the fields that scripts may see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
     /// Invites in any state.
@@ -33,12 +33,12 @@ impl fmt::Display for Contents {
     }
 }
 
-/// What work in a PostgreSQL store waits for.
+/// What a transaction in PostgreSQL waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// A commit waits for a synchronous standby.
     Standby,
-    /// A lock that somebody holds.
+    /// A lock that this other session holds.
     Lock(String),
 }
 
@@ -58,7 +58,12 @@ pub async fn contents(session: &mut Session<'_>) -> Result<Contents> {
     let sql = "SELECT (SELECT count(*) FROM invite), (SELECT count(*) FROM invite_use), \
          (SELECT count(*) FROM account), (SELECT count(*) FROM event)";
     let read = |row: &Row| {
-        Ok(Contents { invites: row.count(0)?, uses: row.count(1)?, accounts: row.count(2)?, events: row.count(3)? })
+        Ok(Contents {
+            invites: row.integer(0)?,
+            uses: row.integer(1)?,
+            accounts: row.integer(2)?,
+            events: row.integer(3)?,
+        })
     };
     Ok(session.query(sql, &[], read).await?.pop().unwrap_or_default())
 }
@@ -81,10 +86,11 @@ pub async fn waits(session: &mut Session<'_>) -> Result<Option<Wait>> {
     wait_of(session, Value::Null).await
 }
 
-/// What a process of the server waits for, or any of ours. A standby's silence explains the others.
+/// What this server process waits for; NULL: any process of our user in this database. If one of
+/// them waits for a standby, that is the answer, since the others wait for it in turn.
 pub async fn wait_of(session: &mut Session<'_>, process: Value) -> Result<Option<Wait>> {
     if let Session::Sqlite(_) = session {
-        return Ok(None); // who waits there gives up soon
+        return Ok(None); // what waits there gives up after some seconds
     }
     let sql = "SELECT CASE WHEN waiting.wait_event = 'SyncRep' THEN NULL ELSE format('%s (process %s, role %s)', \
              coalesce(nullif(holder.application_name, ''), 'a program without a name'), holder.pid, holder.usename) \
@@ -100,7 +106,8 @@ pub async fn wait_of(session: &mut Session<'_>, process: Value) -> Result<Option
     Ok(session.query(sql, &[process], read).await?.pop())
 }
 
-/// Whether the file is intact, and the counters of every invite agree with its uses.
+/// Checks that the file is intact, that the counters of every invite agree with its uses, and that
+/// every event can be read.
 pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     if let Session::Sqlite(_) = session {
         let verdicts = session.query("PRAGMA integrity_check(1)", &[], |row| row.text(0)).await?;
@@ -120,7 +127,7 @@ pub async fn verify(session: &mut Session<'_>) -> Result<()> {
     }
 }
 
-/// Whether every event can be read.
+/// Reads every event.
 async fn verify_events(session: &mut Session<'_>) -> Result<()> {
     let mut after = (Timestamp::MIN, 0);
     loop {

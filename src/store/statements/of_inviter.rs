@@ -1,4 +1,5 @@
-//! The invites of their maker, read in indexes: as fast for somebody who has made a million.
+//! Lists the invites of an inviter by indexes alone, so that it takes no longer for one who has
+//! made a million.
 
 use jid::BareJid;
 use jiff::Timestamp;
@@ -12,18 +13,19 @@ use crate::store::session::Session;
 /// How many pending invites are listed.
 const PENDING_LISTED: usize = 50;
 
-/// How many that have ended.
+/// How many ended invites are listed.
 const ENDED_LISTED: usize = 20;
 
-/// How many pending invites are sorted by their age. Whoever has more has so many new ones that
-/// those are found by their age.
+/// Up to how many pending invites are all read, and sorted by their age. An inviter with more has
+/// so many new ones that reading the newest first soon finds enough that are pending.
 const PENDING_SORTED: usize = 1000;
 
-/// The instant by which invites are listed, in seconds, and the id.
+/// Where an invite comes in the list: the instant by which it is sorted, in seconds since 1970, and
+/// its id.
 type Place = (i64, InviteId);
 
-pub async fn list_of_maker(session: &mut Session<'_>, maker: BareJid, now: Timestamp) -> Result<Vec<Invite>> {
-    let places = [pending(session, &maker, now).await?, ended(session, &maker, now).await?].concat();
+pub async fn list_of_inviter(session: &mut Session<'_>, inviter: BareJid, now: Timestamp) -> Result<Vec<Invite>> {
+    let places = [pending(session, &inviter, now).await?, ended(session, &inviter, now).await?].concat();
     if places.is_empty() {
         return Ok(Vec::new());
     }
@@ -36,7 +38,7 @@ pub async fn list_of_maker(session: &mut Session<'_>, maker: BareJid, now: Times
 }
 
 async fn places(session: &mut Session<'_>, sql: &str, values: &[Value]) -> Result<Vec<Place>> {
-    session.query(sql, values, |row: &Row| Ok((row.count(0)?, row.required(1, InviteId::parse)?))).await
+    session.query(sql, values, |row: &Row| Ok((row.integer(0)?, row.parsed(1, InviteId::parse)?))).await
 }
 
 /// The newest of some places.
@@ -46,12 +48,12 @@ fn newest(mut places: Vec<Place>, limit: usize) -> Vec<Place> {
     places
 }
 
-async fn pending(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
+async fn pending(session: &mut Session<'_>, inviter: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
     let mut found = Vec::new();
     for issuer in ["user", "admin"] {
-        let values = [maker.as_str().into(), issuer.into(), now.into()];
+        let values = [inviter.as_str().into(), issuer.into(), now.into()];
         for (condition, values) in [("expires_at > $3", &values[..]), ("expires_at IS NULL", &values[..2])] {
-            // Put in order, so that PostgreSQL reads no more of the index than it needs.
+            // Ordered, so that PostgreSQL reads the index and stops at the limit.
             let sql = format!(
                 "SELECT created_at, id FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = $2 \
                  AND {condition} ORDER BY expires_at LIMIT {}",
@@ -61,30 +63,30 @@ async fn pending(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> 
         }
     }
     if found.len() > PENDING_SORTED {
-        // The "||" keeps other indexes out than that of the inviters' invites by their age.
+        // The "||" leaves PostgreSQL only the index `invite_by_inviter`, which is in this order.
         let sql = format!(
             "SELECT created_at, id FROM invite WHERE {PENDING} AND inviter = $2 AND issuer || '' <> 'operator' \
              ORDER BY created_at DESC LIMIT {PENDING_LISTED}"
         );
-        found = places(session, &sql, &[now.into(), maker.as_str().into()]).await?;
+        found = places(session, &sql, &[now.into(), inviter.as_str().into()]).await?;
     }
     Ok(newest(found, PENDING_LISTED))
 }
 
-async fn ended(session: &mut Session<'_>, maker: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
+async fn ended(session: &mut Session<'_>, inviter: &BareJid, now: Timestamp) -> Result<Vec<Place>> {
     let mut found = Vec::new();
     for issuer in ["user", "admin"] {
         let sql = format!(
             "SELECT expires_at, id FROM invite WHERE {UNENDED} AND inviter = $1 AND issuer = $2 \
              AND expires_at <= $3 ORDER BY expires_at DESC LIMIT {ENDED_LISTED}"
         );
-        found.extend(places(session, &sql, &[maker.as_str().into(), issuer.into(), now.into()]).await?);
+        found.extend(places(session, &sql, &[inviter.as_str().into(), issuer.into(), now.into()]).await?);
     }
     let sql = format!(
         "SELECT COALESCE(revoked_at, last_used_at), id FROM invite WHERE issuer <> 'operator' \
          AND (revoked_at IS NOT NULL OR uses >= max_uses) AND inviter = $1 \
          ORDER BY COALESCE(revoked_at, last_used_at) DESC LIMIT {ENDED_LISTED}"
     );
-    found.extend(places(session, &sql, &[maker.as_str().into()]).await?);
+    found.extend(places(session, &sql, &[inviter.as_str().into()]).await?);
     Ok(newest(found, ENDED_LISTED))
 }
