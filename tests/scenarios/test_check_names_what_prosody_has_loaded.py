@@ -46,7 +46,7 @@ def as_installed(server, folders):
 
 
 def install(folder: Path) -> Path:
-    return shutil.copytree(OURS, folder / "mod_easy_invite")
+    return shutil.copytree(OURS, folder / "mod_easy_invite", dirs_exist_ok=True)  # of an earlier server
 
 
 def edit(file: Path, old: str, new: str) -> None:
