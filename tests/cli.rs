@@ -1978,6 +1978,19 @@ impl Scratch {
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 #[test]
+fn many_invites_are_made_on_a_server_that_takes_its_time() {
+    let stored = Stored::postgres();
+    stored.scratch.prints(&["generate", "example.org"]);
+    execute(
+        &stored.url,
+        "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_sleep(0.25); RETURN NEW; END $$; \
+         CREATE TRIGGER take_time BEFORE INSERT ON invite FOR EACH ROW EXECUTE FUNCTION take_time()",
+    );
+    assert_eq!(stored.scratch.prints(&["generate", "example.org", "--count", "256"]).lines().count(), 256);
+}
+
+#[test]
 fn a_backup_is_a_store_of_its_own_and_never_overwrites() {
     for stored in Stored::of_each_kind() {
         let scratch = &stored.scratch;

@@ -20,8 +20,9 @@ use crate::jids;
 use crate::policy::Wish;
 use crate::qr;
 
-/// How many invites are made at a time: the store commits them in groups.
-const AT_A_TIME: usize = 256;
+/// How many invites are made at a time. SQLite commits them together. On PostgreSQL some wait for a
+/// connection, and the last of them must get one before the store gives up.
+const AT_A_TIME: usize = 32;
 
 /// Make an invite and print its link(s)
 ///

@@ -53,7 +53,7 @@ async def test_at_a_time(make):
     alice = await server.login("alice")
     invite = await new_invite(alice)
     with pytest.raises(StanzaError, match="wait/policy-violation: You have 1 invitation that can still be used. "
-                       f"This server allows no more. You can create the next one when .* at {WHEN}"):
+                       f"This server allows no more. You can create the next one when .* on {WHEN}"):
         await new_invite(alice)
     await register(server, "carol", invite)
     await used(server, invite)
