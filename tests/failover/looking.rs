@@ -11,6 +11,14 @@ use super::super::engines::{at, daemon, invite, query};
 use super::super::url;
 use super::{ORDINARY_ROLE, Pair, count, hold_commits, let_in, stores, until};
 
+/// Lets a standby get its log from another one.
+async fn follow(standby: &Cluster, sender: &Cluster) {
+    let from = format!("SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", sender.port);
+    standby.set(&[&from]).await;
+    let sender = format!("{}/postgres", sender.url());
+    until("it follows", async || !query(&sender, "SELECT 1 FROM pg_stat_replication").await.is_empty()).await;
+}
+
 /// Until its next restartpoint, which takes minutes, its control file has the old timeline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_standby_that_follows_the_new_primary_is_not_taken_for_an_old_one() {
@@ -20,11 +28,7 @@ async fn a_second_standby_that_follows_the_new_primary_is_not_taken_for_an_old_o
     let store = Store::open(&url(&format!("postgres://postgres@{ports}/postgres?sslmode=disable"))).await.unwrap();
     let daemon = daemon(store.clone(), || at(1000));
     daemon.seen().await.unwrap();
-    let from = format!("SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", first.port);
-    second.set(&[&from]).await;
-    let senders = format!("{}/postgres", first.url());
-    until("it follows the first", async || !query(&senders, "SELECT 1 FROM pg_stat_replication").await.is_empty())
-        .await;
+    follow(&second, &first).await;
     primary.stop();
     first.promote();
     until("the store is there", async || daemon.seen().await.is_ok_and(|seen| seen.took_over_at.is_some())).await;
@@ -44,11 +48,7 @@ async fn an_old_primary_is_not_used_where_only_a_standby_knows_of_the_new_one() 
     let all = url(&format!("postgres://postgres@{ports}/postgres?sslmode=disable"));
     let before = daemon(Store::open(&all).await.unwrap(), || at(1000));
     before.seen().await.unwrap();
-    let from = format!("SET primary_conninfo = 'host=127.0.0.1 port={} user=postgres'", first.port);
-    second.set(&[&from]).await;
-    let senders = format!("{}/postgres", first.url());
-    until("it follows the first", async || !query(&senders, "SELECT 1 FROM pg_stat_replication").await.is_empty())
-        .await;
+    follow(&second, &first).await;
     primary.stop();
     first.promote();
     until("the store is there", async || before.seen().await.is_ok_and(|seen| seen.took_over_at.is_some())).await;
